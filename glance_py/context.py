@@ -1,0 +1,31 @@
+"""Who is asking.
+
+The first argument of every verb; never global, never stored in a layer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from oslo_context import context
+
+
+class RequestContext(context.RequestContext):
+    """The caller of one request.
+
+    ``is_admin`` is decided once, by the policy rule ``context_is_admin``.
+    ``read_only`` marks an anonymous caller, who may look but not change.
+    ``service_catalog`` is the caller's catalogue as keystonemiddleware found it.
+    """
+
+    def __init__(self, read_only: bool = False, service_catalog: list | None = None,
+                 **kwargs) -> None:
+        super().__init__(overwrite=False, **kwargs)
+        self.read_only = read_only
+        self.service_catalog = service_catalog
+
+    @functools.cached_property
+    def credentials(self) -> Mapping[str, object]:
+        """The caller as oslo.policy wants it, computed once a request."""
+        return dict(self.to_policy_values())

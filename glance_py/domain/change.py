@@ -1,0 +1,70 @@
+"""What shall differ in an image, as a value.
+
+Layers look at a change before it is applied; the DAL applies it whole or not
+at all.  Only what is named changes, so two callers who change different things
+at the same time both succeed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from glance_py.domain.image import Location
+
+
+@dataclasses.dataclass(slots=True)
+class Change:
+    """A description of an update.
+
+    fields
+        Columns of the image row to set, by name (``name``, ``status`` ...).
+    set_properties, remove_properties
+        Custom properties to write and to drop.
+    tags
+        The whole new list of tags, or None to leave it; ``add_tags`` and
+        ``remove_tags`` touch single ones without reading the others.
+    add_locations, remove_locations, update_locations
+        Copies of the data to record, forget (by ``Location.id``) or rewrite
+        (metadata and status, found by ``Location.id``).
+    expected
+        The states in which the image must be for the change to happen; the
+        DAL compares and sets in one statement and raises Conflict otherwise.
+    """
+
+    fields: dict[str, object] = dataclasses.field(default_factory=dict)
+    set_properties: dict[str, str] = dataclasses.field(default_factory=dict)
+    remove_properties: set[str] = dataclasses.field(default_factory=set)
+    tags: list[str] | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    add_locations: tuple[Location, ...] = ()
+    remove_locations: tuple[Location, ...] = ()
+    update_locations: tuple[Location, ...] = ()
+    expected: frozenset[str] | None = None
+
+    @classmethod
+    def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> Change:
+        """A guarded transition to ``to``, with other fields set along with it."""
+        states = {expected} if isinstance(expected, str) else expected
+        return cls(fields={"status": to, **fields}, expected=frozenset(states))
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.fields or self.set_properties or self.remove_properties
+            or self.tags is not None or self.add_tags or self.remove_tags
+            or self.add_locations or self.remove_locations or self.update_locations
+        )
+
+    def properties_after(self, properties: Mapping[str, str]) -> dict[str, str]:
+        """The custom properties that result from applying this to ``properties``."""
+        after = {k: v for k, v in properties.items() if k not in self.remove_properties}
+        after.update(self.set_properties)
+        return after
+
+    def tags_after(self, tags: Iterable[str]) -> set[str]:
+        """The set of tags that results from applying this to ``tags``."""
+        after = set(tags if self.tags is None else self.tags)
+        after.update(self.add_tags)
+        after.difference_update(self.remove_tags)
+        return after

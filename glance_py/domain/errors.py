@@ -1,0 +1,175 @@
+"""What can go wrong, by name.
+
+An error says what was wrong and, where the caller can do something about it,
+what.  The text goes to the client: it never holds a secret, a path of the
+server or a traceback.  Which HTTP status an error becomes stands in
+``http/faults.py``, in one table; the registry sends an error as its class name
+and ``args``.
+"""
+
+from __future__ import annotations
+
+
+class GlanceError(Exception):
+    """Base of all errors of the service.
+
+    ``text`` is the sentence for the client.  Where it has places (``%s``), the
+    arguments fill them; otherwise a single argument replaces it.
+    """
+
+    text = "The image service could not do this."
+
+    def __str__(self) -> str:
+        if "%s" in self.text:
+            return self.text % self.args
+        return str(self.args[0]) if self.args else self.text
+
+
+class Invalid(GlanceError):
+    """The request makes no sense, whoever sends it."""
+
+    text = "The request is not valid."
+
+
+class InvalidTransition(Invalid):
+    """(status, to): a state may not follow another."""
+
+    text = "Image status transition from %s to %s is not allowed"
+
+
+class MarkerNotFound(Invalid):
+    """(marker): the marker of a list names nothing the caller can see."""
+
+    text = "Marker %s names no image that you can see."
+
+
+class NotAuthenticated(GlanceError):
+    text = "Authentication is required."
+
+
+class Forbidden(GlanceError):
+    text = "You are not authorized to complete this action."
+
+
+class PolicyForbids(Forbidden):
+    """(rule): a policy rule of the operator says no."""
+
+    text = "You are not authorized to complete %s action."
+
+
+class ReadOnly(Forbidden):
+    """(name): an attribute that only the service itself writes."""
+
+    text = "Attribute '%s' is read-only."
+
+
+class Reserved(Forbidden):
+    """(name): a name that this caller may not use."""
+
+    text = "Attribute '%s' is reserved."
+
+
+class Protected(Forbidden):
+    """(image id): a protected image is not deleted, not even by an administrator."""
+
+    text = "Image %s is protected and cannot be deleted."
+
+
+class NotFound(GlanceError):
+    text = "No such resource."
+
+
+class ImageNotFound(NotFound):
+    """(image id)"""
+
+    text = "No image found with ID %s"
+
+
+class MemberNotFound(NotFound):
+    """(member id, image id)"""
+
+    text = "%s not found in the member list of the image %s."
+
+
+class TagNotFound(NotFound):
+    """(tag, image id)"""
+
+    text = "Tag %s not found on image %s."
+
+
+class Conflict(GlanceError):
+    """The present state does not allow it; another time it might."""
+
+    text = "The present state of the image does not allow this."
+
+
+class Duplicate(Conflict):
+    text = "It exists already."
+
+
+class StatusConflict(Conflict):
+    """(image id): a guarded transition found the image in another state."""
+
+    text = "The status of image %s changed in the meantime; look at it again."
+
+
+class StoreInUse(Conflict):
+    text = "The data of the image is in use and cannot be removed."
+
+
+class LimitExceeded(GlanceError):
+    """A limit of the service was reached."""
+
+    text = "A limit of the service was reached."
+
+
+class QuotaExceeded(LimitExceeded):
+    """A quota of the project was reached."""
+
+    text = "A quota was reached."
+
+
+class ImageTooLarge(LimitExceeded):
+    """More data than ``image_size_cap`` allows, or than was announced."""
+
+    text = "The image is larger than allowed."
+
+
+class StoreFull(LimitExceeded):
+    text = "There is not enough room in the store for this image."
+
+
+class UnsupportedMediaType(GlanceError):
+    text = "The content type is not supported here."
+
+
+class FormatRefused(UnsupportedMediaType):
+    """The data is not what disk_format says, or is unsafe."""
+
+    text = "The data does not have the declared format."
+
+
+class UploadTargetGone(GlanceError):
+    """(image id): the image was deleted while its data arrived."""
+
+    text = "Image %s was deleted while its data was being uploaded; the data has been removed."
+
+
+class StoreReadOnly(GlanceError):
+    text = "The store does not accept data."
+
+
+class StoreUnavailable(GlanceError):
+    text = "The store cannot be reached at the moment; try again later."
+
+
+class RangeNotSatisfiable(GlanceError):
+    """(text, size of the image): no byte of the image lies in the asked range."""
+
+    text = "The range lies outside the image."
+
+
+class DataDamaged(GlanceError):
+    """The store holds fewer bytes of the image than it should."""
+
+    text = "The stored data of the image is incomplete."

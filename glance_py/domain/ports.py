@@ -1,0 +1,191 @@
+"""The interfaces between the rooms.
+
+``ImageVerbs`` is what a controller calls and what every proxy layer stands in
+front of; ``ImageRecords`` is what the innermost layer needs from the DAL,
+whether that is SQL or the registry.  ``ctx`` is always the caller
+(:class:`glance_py.context.RequestContext`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, Protocol
+
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.query import ImageQuery, Page
+
+
+@dataclasses.dataclass(slots=True)
+class Upload:
+    """Data on its way in.
+
+    source
+        Chunks of bytes, read once and never held.
+    size
+        How many bytes were announced, None when unknown.
+    store
+        The id of the store that was asked for, None for the default.
+    filters
+        Stream filters that layers hang in front of the store, outermost first
+        (see ``streams.py``).
+    progress
+        Called with the name of a step and the image after the step has really
+        been made: "saving", "prepare", "upload", "activate", "active".
+    failed
+        Called with one sentence when the data could not be stored.
+    """
+
+    source: Iterable[bytes]
+    size: int | None = None
+    store: str | None = None
+    filters: tuple = ()
+    progress: Callable[[str, Image], None] = lambda step, image: None
+    failed: Callable[[str], None] = lambda reason: None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Download:
+    """Which bytes are wanted: ``start`` inclusive, ``stop`` exclusive or None
+
+    for the end; ``prefer`` names stores in the order they should be tried.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    prefer: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(slots=True)
+class Data:
+    """Bytes on their way out.
+
+    ``chunks`` yields exactly ``length`` bytes or raises; ``close`` must be
+    called.  ``file`` is an open file positioned at the first byte when the
+    store has one and nobody needs to look at the bytes: then the server may
+    send it without reading it.
+    """
+
+    chunks: Iterator[bytes]
+    length: int
+    file: BinaryIO | None = None
+    close: Callable[[], None] = lambda: None
+
+
+class ImageVerbs(Protocol):
+    """What can be asked of images.  Every verb may raise errors.ImageNotFound."""
+
+    def get(self, ctx, image_id: str) -> Image: ...
+
+    def list(self, ctx, query: ImageQuery) -> Page: ...
+
+    def create(self, ctx, image: Image) -> Image: ...
+
+    def update(self, ctx, image: Image, change: Change) -> Image: ...
+
+    def delete(self, ctx, image: Image) -> None: ...
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image: ...
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image: ...
+
+    def download(self, ctx, image: Image, wanted: Download) -> Data: ...
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        """Deactivate or reactivate: ``to`` is deactivated or active."""
+
+
+IMAGE_VERBS = ("get", "list", "create", "update", "delete", "upload", "stage", "download",
+               "transition")
+
+
+class MemberVerbs(Protocol):
+    """What can be asked of the members of an image."""
+
+    def list(self, ctx, image: Image) -> list[Member]: ...
+
+    def get(self, ctx, image: Image, member_id: str) -> Member: ...
+
+    def create(self, ctx, image: Image, member_id: str) -> Member: ...
+
+    def update(self, ctx, image: Image, member: Member, status: str) -> Member: ...
+
+    def delete(self, ctx, image: Image, member: Member) -> None: ...
+
+
+MEMBER_VERBS = ("list", "get", "create", "update", "delete")
+
+
+class ImageRecords(Protocol):
+    """The DAL for images.
+
+    ``get`` raises ImageNotFound for an id that is unknown or deleted and fills
+    ``Image.member``; it does not judge visibility.  ``list`` judges it, in the
+    query.  ``create`` raises Duplicate for an id that was ever used.
+    ``update`` applies a change atomically and returns the image as it is then;
+    it raises ImageNotFound when the image is gone and StatusConflict when
+    ``change.expected`` does not hold.  ``delete`` marks the image and what
+    belongs to it deleted (status "deleted", or "pending_delete") and raises
+    StatusConflict when the image is no longer in one of the ``expected`` states.
+    """
+
+    def get(self, ctx, image_id: str) -> Image: ...
+
+    def list(self, ctx, query: ImageQuery) -> Page: ...
+
+    def create(self, ctx, image: Image) -> Image: ...
+
+    def update(self, ctx, image: Image, change: Change) -> Image: ...
+
+    def delete(self, ctx, image: Image, status: str = "deleted") -> None: ...
+
+    def heartbeat(self, image_id: str, status: str) -> bool:
+        """Set updated_at to now while the image is in ``status``; False when it is not."""
+
+    def stalled(self, status: str, seconds: float, limit: int = 100) -> list[str]:
+        """Ids of images in ``status`` whose updated_at is older than ``seconds``."""
+
+
+class MemberRecords(Protocol):
+    """The DAL for members.
+
+    ``find`` returns the members of an image, all or the one named; ``create``
+    raises Duplicate; ``update`` and ``delete`` raise MemberNotFound.
+    """
+
+    def find(self, ctx, image_id: str, member_id: str | None = None) -> list[Member]: ...
+
+    def create(self, ctx, image_id: str, member_id: str) -> Member: ...
+
+    def update(self, ctx, member: Member, status: str) -> Member: ...
+
+    def delete(self, ctx, member: Member) -> None: ...
+
+
+class UsageRecords(Protocol):
+    """What a project occupies, for quotas.  Sizes in bytes."""
+
+    def storage(self, owner: str | None, without: str | None = None) -> int:
+        """Bytes of all copies of the owner's images, leaving out image ``without``."""
+
+    def staging(self, owner: str | None) -> int:
+        """Bytes of images that are uploading, importing or being copied."""
+
+    def images(self, owner: str | None) -> int:
+        """How many images the owner has."""
+
+    def uploading(self, owner: str | None) -> int:
+        """How many images are saving, uploading, importing or being copied."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Records:
+    """The whole DAL, as one thing to pass around."""
+
+    images: ImageRecords
+    members: MemberRecords
+    usage: UsageRecords
+    #: Answers the database's health: raises errors.GlanceError when it is away.
+    ping: Callable[[], None]

@@ -1,0 +1,1 @@
+"""Named stores for image data behind one small driver interface."""

@@ -9,7 +9,7 @@ whether that is SQL or the registry.  ``ctx`` is always the caller
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
 from glance_py.domain.change import Change
@@ -104,7 +104,7 @@ IMAGE_VERBS = ("get", "list", "create", "update", "delete", "upload", "stage", "
 class MemberVerbs(Protocol):
     """What can be asked of the members of an image."""
 
-    def list(self, ctx, image: Image) -> list[Member]: ...
+    def list(self, ctx, image: Image) -> Sequence[Member]: ...
 
     def get(self, ctx, image: Image, member_id: str) -> Member: ...
 
@@ -144,7 +144,7 @@ class ImageRecords(Protocol):
     def heartbeat(self, image_id: str, status: str) -> bool:
         """Set updated_at to now while the image is in ``status``; False when it is not."""
 
-    def stalled(self, status: str, seconds: float, limit: int = 100) -> list[str]:
+    def stalled(self, status: str, seconds: float, limit: int = 100) -> Sequence[str]:
         """Ids of images in ``status`` whose updated_at is older than ``seconds``."""
 
 
@@ -155,7 +155,7 @@ class MemberRecords(Protocol):
     raises Duplicate; ``update`` and ``delete`` raise MemberNotFound.
     """
 
-    def find(self, ctx, image_id: str, member_id: str | None = None) -> list[Member]: ...
+    def find(self, ctx, image_id: str, member_id: str | None = None) -> Sequence[Member]: ...
 
     def create(self, ctx, image_id: str, member_id: str) -> Member: ...
 

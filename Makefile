@@ -1,0 +1,120 @@
+# make run    serve the Image API on loopback, nothing else needed
+# make test   everything that must hold before a change goes in
+#
+# Both make their own virtual environment and are quick when it is there.
+
+PYTHON ?= python3
+VENV   ?= .venv
+VAR    ?= var
+HOST   ?= 127.0.0.1
+PORT   ?= 9292
+
+# On CI a missing PostgreSQL, MariaDB or RabbitMQ is a failure, not a skip.
+ifeq ($(CI),true)
+export GLANCE_TEST_REQUIRE_SERVICES ?= 1
+endif
+
+bin     := $(VENV)/bin
+conf    := $(VAR)/glance-api.conf
+pip     := $(bin)/python -m pip --disable-pip-version-check install --quiet
+package := setup.cfg setup.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run venv test lint unit docs clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# ---------------------------------------------------------------- environment
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.created $(package)
+	$(pip) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.created $(package)
+	$(pip) --editable '.[test]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.docs: $(VENV)/.created $(package)
+	$(pip) --editable '.[docs]'
+	@touch $(VENV)/.run $@
+
+venv: $(VENV)/.test
+
+# ------------------------------------------------------------------------ run
+
+define CONFIGURATION
+# Written by "make run", each time: copy it before you change it.
+# The flavor "fakeauth" believes every token; never use it beyond loopback.
+[DEFAULT]
+bind_host = $(HOST)
+bind_port = $(PORT)
+workers = 2
+enabled_backends = local:file
+
+[glance_store]
+default_backend = local
+
+[local]
+filesystem_store_datadir = $(abspath $(VAR))/images
+
+[os_glance_staging_store]
+filesystem_store_datadir = $(abspath $(VAR))/staging
+
+[os_glance_tasks_store]
+filesystem_store_datadir = $(abspath $(VAR))/tasks
+
+[database]
+connection = sqlite:///$(abspath $(VAR))/glance.sqlite
+
+[paste_deploy]
+flavor = fakeauth
+endef
+
+define INVITATION
+
+  The Image API answers at http://$(HOST):$(PORT)/ (Ctrl-C stops it).
+
+  There is no Keystone here: a token is user:project:role. In another terminal:
+
+    python3 -m venv ~/.osc && ~/.osc/bin/pip install python-openstackclient
+    export OS_AUTH_TYPE=admin_token OS_ENDPOINT=http://$(HOST):$(PORT) OS_TOKEN=admin:demo:admin
+    ~/.osc/bin/openstack image create --disk-format raw --container-format bare --file README.md hello
+    ~/.osc/bin/openstack image list
+
+endef
+
+run: export CONFIGURATION := $(CONFIGURATION)
+run: export INVITATION := $(INVITATION)
+run: $(VENV)/.run
+	@mkdir -p $(VAR)/images $(VAR)/staging $(VAR)/tasks
+	@printf '%s\n' "$$CONFIGURATION" > $(conf)
+	@$(bin)/glance-manage --config-file $(conf) db sync
+	@printf '%s\n' "$$INVITATION"
+	@exec $(bin)/glance-api --config-file $(conf)
+
+# ----------------------------------------------------------------------- test
+
+# With -k both halves are tried even when the first one fails.
+test: lint unit
+
+lint: $(VENV)/.test
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+unit: $(VENV)/.test
+	@$(bin)/stestr run --concurrency 2 $(TESTS); status=$$?; \
+	$(bin)/stestr last --subunit | $(bin)/python tests/summary.py; exit $$status
+
+docs: $(VENV)/.docs
+	$(bin)/sphinx-build -W -q -b html doc/source doc/build/html
+
+clean:
+	rm -rf $(VAR) build doc/build .stestr .mypy_cache .ruff_cache .import_linter_cache

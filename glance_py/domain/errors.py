@@ -31,12 +31,6 @@ class Invalid(GlanceError):
     text = "The request is not valid."
 
 
-class InvalidTransition(Invalid):
-    """(status, to): a state may not follow another."""
-
-    text = "Image status transition from %s to %s is not allowed"
-
-
 class MarkerNotFound(Invalid):
     """(marker): the marker of a list names nothing the caller can see."""
 
@@ -105,6 +99,12 @@ class Conflict(GlanceError):
 
 class Duplicate(Conflict):
     text = "It exists already."
+
+
+class InvalidTransition(Conflict):
+    """(status, to): a state may not follow another."""
+
+    text = "Image status transition from %s to %s is not allowed"
 
 
 class StatusConflict(Conflict):

@@ -91,7 +91,8 @@ class ImageVerbs(Protocol):
 
     def stage(self, ctx, image: Image, upload: Upload) -> Image: ...
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data: ...
+    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+        """None: the image has no data (yet)."""
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         """Deactivate or reactivate: ``to`` is deactivated or active."""

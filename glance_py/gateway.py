@@ -1,0 +1,78 @@
+"""The onion: which layers stand in front of the DAL, and in which order.
+
+Order is behaviour.  The tuples are read outermost first and folded once per
+process; a layer holds no request state, so the result serves all threads.  A
+layer that the configuration switches off is left out.  ``glance-manage layers``
+prints what stands here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from glance_py.domain.ports import ImageVerbs, MemberVerbs, Records
+from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
+from glance_py.layers.location import LocationProxy
+from glance_py.layers.members import MemberRepository
+from glance_py.layers.notifier import MemberNotifierProxy, NotifierProxy
+from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
+from glance_py.layers.property_protection import PropertyProtectionProxy
+from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
+
+IMAGE_LAYERS: tuple[Any, ...] = (
+    AuthorizationProxy,       # may this project see or own it?
+    PolicyProxy,              # what did the operator allow?
+    PropertyProtectionProxy,  # which properties may be read or changed?
+    NotifierProxy,            # who wants to hear about it?
+    QuotaProxy,               # is there room?
+    LocationProxy,            # bytes go to a store, the rest goes below
+)
+
+MEMBER_LAYERS: tuple[Any, ...] = (
+    MemberAuthorizationProxy,
+    MemberPolicyProxy,
+    MemberNotifierProxy,
+    MemberQuotaProxy,
+    MemberRepository,         # from verbs on an image to records by id
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Services:
+    """What the layers work with; made once per process by ``app.py``.
+
+    protections and limits are None where the operator uses neither.
+    """
+
+    conf: Any
+    records: Records
+    stores: Any
+    enforcer: Any
+    notifier: Any
+    lease: Any
+    protections: Any = None
+    limits: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the controllers talk to."""
+
+    images: ImageVerbs
+    members: MemberVerbs
+
+
+def fold(layers: tuple[Any, ...], below: Any, services: Services) -> Any:
+    """Stand ``layers`` (outermost first) in front of ``below``."""
+    for layer in reversed(layers):
+        below = layer.build(below, services)
+    return below
+
+
+def build(services: Services) -> Gateway:
+    """The onions of this process."""
+    return Gateway(
+        images=fold(IMAGE_LAYERS, services.records.images, services),
+        members=fold(MEMBER_LAYERS, services.records.members, services),
+    )

@@ -1,0 +1,193 @@
+"""Bytes go to a store, the rest goes below.
+
+The innermost layer of the image onion, and the only one that talks to stores.
+It holds the order in which an upload touches the database and the store, so
+that at no moment there is an active image without its bytes.
+"""
+
+from __future__ import annotations
+
+from oslo_log import log as logging
+
+from glance_py import streams
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location, check_formats, check_transition
+from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
+from glance_py.layers.base import Proxy
+from glance_py.layers.store_errors import naming_store_errors
+from glance_store_py import errors as store_errors
+from glance_store_py.location import redacted
+
+LOG = logging.getLogger(__name__)
+
+STAGING_STORE = "os_glance_staging_store"
+
+
+class LocationProxy(Proxy):
+    """Uploads, downloads and deletes the data of images."""
+
+    verbs = IMAGE_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._stores = services.stores
+        self._lease = services.lease
+        self._conf = services.conf
+        self._algorithm = services.conf.hashing_algorithm
+
+    @classmethod
+    def build(cls, below, services):
+        return cls(below, services)
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+        """Queued, saving, active; back to queued when anything fails."""
+        store = self._target(upload)
+        check_formats(image)
+        check_transition(image, "saving")
+        saving = self.below.update(ctx, image, Change.status("saving", expected="queued"))
+        try:
+            with self._lease.hold(saving, "saving"):
+                upload.progress("saving", saving)
+                upload.progress("prepare", saving)
+                active = self._store_data(ctx, saving, upload, store)
+        except BaseException as exc:
+            self._put_back(ctx, saving, "saving")
+            if isinstance(exc, errors.GlanceError):
+                upload.failed(str(exc))
+            else:
+                upload.failed("The data could not be stored.")
+            raise
+        for step in ("upload", "activate", "active"):
+            upload.progress(step, active)
+        return active
+
+    def _target(self, upload: Upload) -> str | None:
+        """The store to write to; None is the default."""
+        if upload.store is None or not self._stores.multi:
+            return None
+        if upload.store not in self._stores.ids:
+            raise errors.Invalid(f"There is no store '{upload.store}' to upload to.")
+        return upload.store
+
+    def _store_data(self, ctx, image: Image, upload: Upload, store: str | None) -> Image:
+        """Write the bytes, then say in one statement that the image is active."""
+        inspection = streams.InspectFormat(image, self._conf)
+        digests = streams.Hash(image.os_hash_algo or self._algorithm)
+        filters = (*upload.filters, inspection, *streams.signature_filters(ctx, image, self._conf),
+                   digests)
+        with naming_store_errors():
+            stored = self._stores.add(
+                store, image.id, streams.stream(upload.source, filters), upload.size
+            )
+        location = Location(stored.url, stored.metadata)
+        try:
+            return self.below.update(ctx, image, Change(
+                fields={
+                    "status": "active", "size": stored.size,
+                    "virtual_size": inspection.virtual_size,
+                    "checksum": digests.checksum,
+                    "os_hash_algo": digests.algorithm, "os_hash_value": digests.value,
+                },
+                add_locations=(location,),
+                expected=frozenset({"saving"}),
+            ))
+        except BaseException as exc:
+            self._remove(image.id, location)
+            if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
+                raise errors.UploadTargetGone(image.id) from exc
+            raise
+
+    def _put_back(self, ctx, image: Image, status: str) -> None:
+        """Give the image back to the client; whatever went wrong stays the error."""
+        try:
+            self.below.update(ctx, image, Change.status(
+                "queued", expected=status, size=None, virtual_size=None))
+        except (errors.ImageNotFound, errors.StatusConflict):
+            LOG.info("Image %s was deleted while its data arrived", image.id)
+        except Exception:
+            LOG.exception("Image %s stays in %s until its lease runs out", image.id, status)
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+        """Queued, uploading; the bytes wait in the staging store for an import."""
+        check_transition(image, "uploading")
+        uploading = self.below.update(ctx, image, Change.status("uploading", expected="queued"))
+        try:
+            with naming_store_errors():
+                stored = self._stores.add(
+                    STAGING_STORE, image.id, streams.stream(upload.source, upload.filters),
+                    upload.size, reserved=True,
+                )
+            return self.below.update(ctx, uploading, Change(
+                fields={"size": stored.size}, expected=frozenset({"uploading"})))
+        except BaseException as exc:
+            self._put_back(ctx, uploading, "uploading")
+            if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
+                self._unstage(image.id)
+                raise errors.UploadTargetGone(image.id) from exc
+            raise
+
+    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+        """The bytes from the first store that has them; None when there are none."""
+        if image.status == "deactivated" and not ctx.is_admin:
+            raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
+        missing = None
+        for location in self._in_order(image, wanted.prefer):
+            try:
+                with naming_store_errors():
+                    data = self._stores.get(
+                        location.url, location.store, wanted.start, wanted.stop)
+            except (errors.NotFound, errors.StoreUnavailable) as exc:
+                LOG.error("Image %s could not be read from %s: %s",
+                          image.id, redacted(location.url), exc)
+                missing = missing or exc
+                continue
+            return Data(chunks=data.chunks, length=data.length, file=data.file, close=data.close)
+        if isinstance(missing, errors.StoreUnavailable):
+            raise missing
+        return None
+
+    def _in_order(self, image: Image, prefer: tuple[str, ...]) -> list[Location]:
+        """Copies in the order in which they should be tried."""
+        if len(image.locations) < 2:
+            return image.locations
+        rank = {store: -len(prefer) + place for place, store in enumerate(prefer)}
+        return sorted(
+            image.locations,
+            key=lambda location: (rank.get(location.store, 0),
+                                  -self._stores.weight(location.store)),
+        )
+
+    def delete(self, ctx, image: Image) -> None:
+        """First the record, then the bytes: no image is ever left without its bytes."""
+        check_transition(image, "deleted")
+        self.below.delete(ctx, image)
+        if image.status in ("uploading", "importing"):
+            self._unstage(image.id)
+        for location in image.locations:
+            self._remove(image.id, location)
+
+    def _unstage(self, image_id: str) -> None:
+        for url in self._stores.discard(image_id, STAGING_STORE):
+            LOG.debug("Removed staged data %s", url)
+
+    def _remove(self, image_id: str, location: Location) -> None:
+        """Remove one copy; a failure must not bring the image back."""
+        try:
+            self._stores.delete(location.url, location.store)
+        except store_errors.NotFound:
+            LOG.debug("The data of image %s was gone already", image_id)
+        except store_errors.StoreDeleteNotSupported:
+            LOG.info("The store of image %s does not delete data", image_id)
+        except Exception as exc:
+            LOG.error("The data of image %s at %s could not be removed and is left behind: %s",
+                      image_id, redacted(location.url), exc)
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        """Deactivate or reactivate; asking for the present state is no error."""
+        if image.status == to:
+            return image
+        if {image.status, to} != {"active", "deactivated"}:
+            raise errors.Forbidden(
+                f"An image in status {image.status} cannot become {to}.")
+        return self.below.update(ctx, image, Change.status(to, expected=image.status))

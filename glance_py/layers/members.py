@@ -1,0 +1,38 @@
+"""The innermost room of the members' onion: verbs on an image become records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.ports import MEMBER_VERBS
+from glance_py.layers.base import Proxy
+
+
+class MemberRepository(Proxy):
+    """Finds, writes and drops members of one image by project id."""
+
+    verbs = MEMBER_VERBS
+
+    @classmethod
+    def build(cls, below, services):
+        return cls(below)
+
+    def list(self, ctx, image: Image) -> Sequence[Member]:
+        return self.below.find(ctx, image.id)
+
+    def get(self, ctx, image: Image, member_id: str) -> Member:
+        for member in self.below.find(ctx, image.id, member_id):
+            return member
+        raise errors.MemberNotFound(member_id, image.id)
+
+    def create(self, ctx, image: Image, member_id: str) -> Member:
+        return self.below.create(ctx, image.id, member_id)
+
+    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+        return self.below.update(ctx, member, status)
+
+    def delete(self, ctx, image: Image, member: Member) -> None:
+        self.below.delete(ctx, member)

@@ -1,0 +1,40 @@
+"""Errors of the store library in the words of the service, in one table."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from glance_py.domain import errors
+from glance_store_py import errors as store
+
+#: Looked up through the MRO of what the store raised.
+MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
+    store.NotFound: errors.NotFound,
+    store.Duplicate: errors.Duplicate,
+    store.StorageFull: errors.StoreFull,
+    store.StorageWriteDenied: errors.StoreUnavailable,
+    store.TimeoutError: errors.StoreUnavailable,
+    store.RemoteServiceUnavailable: errors.StoreUnavailable,
+    store.StoreAddDisabled: errors.StoreReadOnly,
+    store.StoreGetNotSupported: errors.Invalid,
+    store.StoreRandomGetNotSupported: errors.Invalid,
+    store.UnknownScheme: errors.Invalid,
+    store.BadStoreUri: errors.Invalid,
+    store.Invalid: errors.Invalid,
+    store.InUseByStore: errors.StoreInUse,
+    store.HasSnapshot: errors.StoreInUse,
+    store.Forbidden: errors.Forbidden,
+}
+
+
+@contextlib.contextmanager
+def naming_store_errors() -> Iterator[None]:
+    """Turn an error of the store library into one of the service."""
+    try:
+        yield
+    except store.GlanceStoreException as exc:
+        for cls in type(exc).__mro__:
+            if cls in MEANING:
+                raise MEANING[cls](str(exc)) from exc
+        raise errors.GlanceError("The store failed.") from exc

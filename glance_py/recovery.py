@@ -1,0 +1,120 @@
+"""Never stuck: what a worker that died left behind is brought back.
+
+A worker that receives data holds a lease on the image: while it lives, it
+refreshes ``updated_at`` of the row.  An image whose lease ran out has lost its
+worker; any other worker puts it back to the state from which the client can
+try again, and removes the bytes that nobody owns.  This room decides nothing
+about images whose worker lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+from oslo_log import log as logging
+
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two refreshes of a lease, and after which it has run out.
+HEARTBEAT = 20.0
+LEASE = 120.0
+#: Seconds between two looks for lost work.
+PERIOD = 60.0
+
+#: States in which a worker is at work on an image, and where they fall back to.
+HELD = {"saving": "queued"}
+
+
+class Lease:
+    """Keeps the images on which this process works from being taken for lost."""
+
+    def __init__(self, records) -> None:
+        self._records = records
+        self._held: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @contextlib.contextmanager
+    def hold(self, image: Image, status: str) -> Iterator[None]:
+        """While the block runs, ``image`` in ``status`` counts as being worked on."""
+        with self._lock:
+            self._held[image.id] = status
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(image.id, None)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            with self._lock:
+                held = dict(self._held)
+            for image_id, status in held.items():
+                try:
+                    self._records.images.heartbeat(image_id, status)
+                except errors.GlanceError as exc:
+                    LOG.warning("The lease of image %s was not refreshed: %s", image_id, exc)
+
+
+class Recovery:
+    """One background thread per process that looks for lost work."""
+
+    def __init__(self, records, stores) -> None:
+        self._records = records
+        self._stores = stores
+        self._stop = threading.Event()
+        os.register_at_fork(after_in_child=self.start)
+
+    def start(self) -> None:
+        """Begin looking, at once and then every PERIOD seconds."""
+        self._stop = threading.Event()
+        threading.Thread(target=self._run, name="recovery", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread at its next turn."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        stop = self._stop
+        while True:
+            try:
+                self.recover()
+            except Exception:
+                LOG.exception("Looking for work that a dead worker left failed; will try again")
+            if stop.wait(PERIOD):
+                return
+
+    def recover(self) -> list[str]:
+        """Bring back what was lost.  Returns a line for each thing that was done."""
+        done = list(self._stores.sweep())
+        for status, back in HELD.items():
+            for image_id in self._records.images.stalled(status, LEASE):
+                done += self._bring_back(image_id, status, back)
+        for line in done:
+            LOG.warning(line)
+        return done
+
+    def _bring_back(self, image_id: str, status: str, back: str) -> list[str]:
+        """Bytes first: once the image is queued, its name belongs to the next upload."""
+        done = [f"Removed {url}, which a dead worker left" for url in
+                self._stores.discard(image_id)]
+        try:
+            self._records.images.update(
+                RequestContext(is_admin=True, overwrite=False), Image(image_id, status),
+                Change.status(back, expected=status, size=None, virtual_size=None),
+            )
+        except (errors.ImageNotFound, errors.StatusConflict):
+            return done
+        return [*done, f"Image {image_id} was left {status} by a dead worker: it is {back} again"]

@@ -84,7 +84,7 @@ define INVITATION
   There is no Keystone here: a token is user:project:role. In another terminal:
 
     python3 -m venv ~/.osc && ~/.osc/bin/pip install python-openstackclient
-    export OS_AUTH_TYPE=admin_token OS_ENDPOINT=http://$(HOST):$(PORT) OS_TOKEN=admin:demo:admin
+    export OS_AUTH_TYPE=admin_token OS_ENDPOINT=http://$(HOST):$(PORT)/v2 OS_TOKEN=admin:demo:admin
     ~/.osc/bin/openstack image create --disk-format raw --container-format bare --file README.md hello
     ~/.osc/bin/openstack image list
 

@@ -1,0 +1,155 @@
+"""What did the operator allow?  Asks the rules, verb by verb.
+
+A refused caller learns 403 when it may see the image and 404 when it may not.
+What the layers below do on their own account, such as an upload's change of
+status, never comes through here and is not judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download, Upload
+from glance_py.domain.query import ImageQuery, Page
+from glance_py.layers.base import Proxy
+from glance_py.policies.target import ImageTarget, new_image_target
+
+#: Visibilities that have a rule of their own.
+VISIBILITY_RULES = {"public": "publicize_image", "community": "communitize_image"}
+
+#: Fields that come along with a location and fall under its rule.
+_OF_LOCATION = frozenset({"checksum", "os_hash_algo", "os_hash_value", "size", "status"})
+
+
+def rules_of(change: Change) -> list[str]:
+    """The rules that a change needs, in the order in which they are asked."""
+    rules = []
+    visibility_rule = VISIBILITY_RULES.get(change.fields.get("visibility"))
+    if visibility_rule:
+        rules.append(visibility_rule)
+    fields = change.fields.keys()
+    if change.add_locations or change.update_locations:
+        rules.append("set_image_location")
+        fields = fields - _OF_LOCATION
+    if change.remove_locations:
+        rules.append("delete_image_location")
+    tags = change.tags is not None or change.add_tags or change.remove_tags
+    if fields or tags or change.set_properties or change.remove_properties:
+        rules.append("modify_image")
+    return rules
+
+
+class PolicyProxy(Proxy):
+    """The rules about images."""
+
+    verbs = IMAGE_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._enforcer = services.enforcer
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below, services)
+
+    def get(self, ctx, image_id: str) -> Image:
+        image = self.below.get(ctx, image_id)
+        self._enforcer.check_image(ctx, "get_image", image)
+        return image
+
+    def list(self, ctx, query: ImageQuery) -> Page:
+        self._enforcer.check(ctx, "get_images", {"project_id": ctx.project_id})
+        page = self.below.list(ctx, query)
+        visible = self._enforcer.for_page(ctx, "get_image")
+        images = [image for image in page.images if visible(ImageTarget(image))]
+        return dataclasses.replace(page, images=images)
+
+    def create(self, ctx, image: Image) -> Image:
+        target = new_image_target(image.owner, image.visibility)
+        self._enforcer.check(ctx, "add_image", target)
+        visibility_rule = VISIBILITY_RULES.get(image.visibility)
+        if visibility_rule:
+            self._enforcer.check(ctx, visibility_rule, target)
+        return self.below.create(ctx, image)
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        for rule in rules_of(change):
+            self._enforcer.check_image(ctx, rule, image)
+        return self.below.update(ctx, image, change)
+
+    def delete(self, ctx, image: Image) -> None:
+        self._enforcer.check_image(ctx, "delete_image", image)
+        self.below.delete(ctx, image)
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+        self._enforcer.check_image(ctx, "upload_image", image)
+        return self.below.upload(ctx, image, upload)
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+        self._enforcer.check_image(ctx, "modify_image", image)
+        return self.below.stage(ctx, image, upload)
+
+    def download(self, ctx, image: Image, wanted: Download) -> Data:
+        self._enforcer.check_image(ctx, "download_image", image)
+        if wanted.prefer:
+            self._enforcer.check_image(ctx, "download_from_store", image)
+        return self.below.download(ctx, image, wanted)
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        rule = "deactivate" if to == "deactivated" else "reactivate"
+        self._enforcer.check_image(ctx, rule, image)
+        return self.below.transition(ctx, image, to)
+
+
+class MemberPolicyProxy(Proxy):
+    """The rules about the members of an image; what they judge is the image."""
+
+    verbs = MEMBER_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._enforcer = services.enforcer
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below, services)
+
+    def list(self, ctx, image: Image) -> Sequence[Member]:
+        self._enforcer.check_image(ctx, "get_members", image)
+        # The target is the image, so that get_member has one answer for all of them.
+        if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
+            return []
+        return self.below.list(ctx, image)
+
+    def get(self, ctx, image: Image, member_id: str) -> Member:
+        if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
+            # wire: who may not see a member is told that there is none.
+            raise errors.MemberNotFound(member_id, image.id)
+        return self.below.get(ctx, image, member_id)
+
+    def create(self, ctx, image: Image, member_id: str) -> Member:
+        self._enforcer.check_image(ctx, "add_member", image)
+        return self.below.create(ctx, image, member_id)
+
+    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+        self._check(ctx, "modify_member", image, member)
+        return self.below.update(ctx, image, member, status)
+
+    def delete(self, ctx, image: Image, member: Member) -> None:
+        self._check(ctx, "delete_member", image, member)
+        self.below.delete(ctx, image, member)
+
+    def _check(self, ctx, rule: str, image: Image, member: Member) -> None:
+        try:
+            self._enforcer.check_image(ctx, rule, image)
+        except errors.PolicyForbids:
+            # wire: that there is no such member is said before that one may not.
+            self.below.get(ctx, image, member.member_id)
+            raise

@@ -1,0 +1,232 @@
+"""Which custom properties may this caller create, read, change and delete?
+
+The operator's rules file decides, by the name of the property; the first
+section that matches counts, and nobody is above the rules, not even an
+administrator.  This layer hides what may not be read; the layers below it see
+the whole image.
+"""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import functools
+import logging
+import re
+from collections.abc import Callable
+
+from oslo_config import cfg
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import RESERVED_PREFIX, Image
+from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
+from glance_py.domain.query import ImageQuery, Page
+from glance_py.layers.base import Proxy
+
+LOG = logging.getLogger(__name__)
+
+OPERATIONS = ("create", "read", "update", "delete")
+
+#: May this caller?
+Permission = Callable[[object], bool]
+
+
+class BadRules(Exception):
+    """The rules file cannot be used; the service does not start."""
+
+
+def _everyone(ctx) -> bool:
+    return True
+
+
+def _nobody(ctx) -> bool:
+    return False
+
+
+class PropertyProtections:
+    """The rules file, read once.
+
+    :raises BadRules: the file is not there, or says something that has no meaning.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, enforcer) -> None:
+        self.enabled = bool(conf.property_protection_file)
+        self._enforcer = enforcer
+        self._by_policy = conf.property_protection_rule_format == "policies"
+        self._sections: list[tuple[re.Pattern, dict[str, Permission]]] = []
+        if self.enabled:
+            self._read(conf)
+        # Names come from callers: remember the section of many, but not of all.
+        self._permissions = functools.lru_cache(maxsize=1024)(self._search)
+
+    def allows(self, ctx, name: str, operation: str) -> bool:
+        """May the caller do ``operation`` (one of OPERATIONS) to property ``name``?"""
+        permissions = self._permissions(name)
+        return permissions is not None and permissions[operation](ctx)
+
+    def _search(self, name: str) -> dict[str, Permission] | None:
+        for pattern, permissions in self._sections:
+            # wire: a section may match anywhere in the name.
+            if pattern.search(name):
+                return permissions
+        return None
+
+    def _read(self, conf: cfg.ConfigOpts) -> None:
+        path = conf.find_file(conf.property_protection_file)
+        if not path:
+            raise BadRules(
+                f"The property protection file {conf.property_protection_file} was not found."
+            )
+        rules = configparser.RawConfigParser()
+        try:
+            with open(path, encoding="utf-8") as file:
+                rules.read_file(file)
+        except (OSError, UnicodeError, configparser.Error) as error:
+            raise BadRules(f"The property protection file {path} cannot be read: {error}")
+        self._sections.append(
+            (re.compile(rf"{RESERVED_PREFIX}.*"), dict.fromkeys(OPERATIONS, _everyone))
+        )
+        checks: dict[str, str] = {}
+        for section in rules.sections():
+            if not section.startswith(RESERVED_PREFIX):
+                self._add(section, dict(rules.items(section)), checks)
+        if checks:
+            self._enforcer.register(checks)
+
+    def _add(self, section: str, values: dict[str, str], checks: dict[str, str]) -> None:
+        try:
+            pattern = re.compile(section)
+        except re.error as error:
+            raise BadRules(f"[{section}] is not a regular expression: {error}")
+        missing = [operation for operation in OPERATIONS if operation not in values]
+        if missing:
+            raise BadRules(f"[{section}] does not say who may {', '.join(missing)}.")
+        permissions = {}
+        for operation in OPERATIONS:
+            names = [name.strip() for name in values[operation].split(",")]
+            names = [name for name in names if name]
+            place = f"[{section}] {operation}"
+            if not names:
+                LOG.warning("%s is empty: nobody may.", place)
+            if self._by_policy:
+                permission = self._policy(place, f"{section}:{operation}", names, checks)
+            else:
+                permission = _roles(place, names)
+            permissions[operation] = permission
+        self._sections.append((pattern, permissions))
+
+    def _policy(self, place: str, rule: str, names: list[str],
+                checks: dict[str, str]) -> Permission:
+        if len(names) > 1:
+            raise BadRules(f"{place} takes the name of one policy rule.")
+        if not names or names == ["!"]:
+            return _nobody
+        if names == ["@"]:
+            return _everyone
+        checks[rule] = f"rule:{names[0]}"
+        enforcer = self._enforcer
+        return lambda ctx: enforcer.allows(ctx, rule, {})
+
+
+def _roles(place: str, names: list[str]) -> Permission:
+    if "@" in names and "!" in names:
+        raise BadRules(f"{place} says both everyone (@) and nobody (!).")
+    if "@" in names:
+        return _everyone
+    if "!" in names or not names:
+        return _nobody
+    allowed = frozenset(name.lower() for name in names)
+
+    def permission(ctx) -> bool:
+        roles = [*(ctx.roles or ()), *(ctx.service_roles or ())]
+        return any(role.lower() in allowed for role in roles)
+
+    return permission
+
+
+class _Readable(dict):
+    """The properties that a caller may read; ``whole`` are all there are."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, readable: dict[str, str], whole: dict[str, str]) -> None:
+        super().__init__(readable)
+        self.whole = whole
+
+
+def _whole(image: Image) -> Image:
+    """The image as the layers below handed it out."""
+    properties = image.properties
+    if isinstance(properties, _Readable):
+        return dataclasses.replace(image, properties=properties.whole)
+    return image
+
+
+class PropertyProtectionProxy(Proxy):
+    """Filters what is read and judges what is written."""
+
+    verbs = IMAGE_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._allows = services.protections.allows
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer, or ``below`` itself when there is no rules file."""
+        protections = services.protections
+        if protections is None or not protections.enabled:
+            return below
+        return cls(below, services)
+
+    def _hide(self, ctx, image: Image, memo: dict[str, bool]) -> Image:
+        properties = image.properties
+        for name in properties:
+            if name not in memo:
+                memo[name] = self._allows(ctx, name, "read")
+        readable = {name: value for name, value in properties.items() if memo[name]}
+        if len(readable) == len(properties):
+            return image
+        return dataclasses.replace(image, properties=_Readable(readable, properties))
+
+    def get(self, ctx, image_id: str) -> Image:
+        return self._hide(ctx, self.below.get(ctx, image_id), {})
+
+    def list(self, ctx, query: ImageQuery) -> Page:
+        page = self.below.list(ctx, query)
+        memo: dict[str, bool] = {}
+        images = [self._hide(ctx, image, memo) for image in page.images]
+        return dataclasses.replace(page, images=images)
+
+    def create(self, ctx, image: Image) -> Image:
+        for name in image.properties:
+            self._check(ctx, name, "create")
+        return self._hide(ctx, self.below.create(ctx, image), {})
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        for name in change.set_properties:
+            # To write what one cannot see is to create it.
+            self._check(ctx, name, "update" if name in image.properties else "create")
+        for name in change.remove_properties:
+            self._check(ctx, name, "delete")
+        return self._hide(ctx, self.below.update(ctx, _whole(image), change), {})
+
+    def _check(self, ctx, name: str, operation: str) -> None:
+        if not self._allows(ctx, name, operation):
+            raise errors.Reserved(name)
+
+    def delete(self, ctx, image: Image) -> None:
+        self.below.delete(ctx, _whole(image))
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+        return self._hide(ctx, self.below.upload(ctx, _whole(image), upload), {})
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+        return self._hide(ctx, self.below.stage(ctx, _whole(image), upload), {})
+
+    def download(self, ctx, image: Image, wanted: Download) -> Data:
+        return self.below.download(ctx, _whole(image), wanted)
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        return self._hide(ctx, self.below.transition(ctx, _whole(image), to), {})

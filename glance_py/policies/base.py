@@ -1,0 +1,77 @@
+"""The vocabulary of the default rules, and the rules that name roles.
+
+Check strings are configuration data that operators know by heart and quote in
+their own policy files: they are kept letter by letter.
+"""
+
+from __future__ import annotations
+
+from oslo_policy import policy
+
+ADMIN = "rule:context_is_admin"
+DEFAULT = "rule:default"
+SERVICE = "rule:service_api"
+ADMIN_OR_SERVICE = "rule:context_is_admin or rule:service_api"
+
+ADMIN_OR_MEMBER = "rule:context_is_admin or (role:member and project_id:%(project_id)s)"
+ADMIN_OR_READER = "rule:context_is_admin or (role:reader and project_id:%(project_id)s)"
+CREATE_IMAGE = (
+    "rule:context_is_admin or "
+    "(role:member and project_id:%(project_id)s and project_id:%(owner)s)"
+)
+SERVICE_OR_MEMBER = (
+    "rule:service_api or (role:member and project_id:%(project_id)s and project_id:%(owner)s)"
+)
+_VISIBLE = (
+    "(project_id:%(project_id)s or project_id:%(member_id)s or 'community':%(visibility)s "
+    "or 'public':%(visibility)s or 'shared':%(visibility)s)"
+)
+GET_IMAGE = f"rule:context_is_admin or (role:reader and {_VISIBLE})"
+DOWNLOAD_IMAGE = f"rule:context_is_admin or (role:member and {_VISIBLE})"
+READ_MEMBERS = (
+    "rule:context_is_admin or role:reader and "
+    "(project_id:%(project_id)s or project_id:%(member_id)s)"
+)
+MEMBER_ITSELF = "rule:context_is_admin or (role:member and project_id:%(member_id)s)"
+
+
+def rule(name: str, check: str, description: str, *operations: str,
+         old: str | None = None, since: str | None = None) -> policy.RuleDefault:
+    """One rule of scope ``project``.
+
+    ``operations`` are "METHOD path" texts; ``old`` is the default that the rule
+    had until release ``since``, still honoured (ORed) when the operator sets
+    ``[oslo_policy] enforce_new_defaults`` to false.
+    """
+    deprecated = None
+    if old is not None:
+        deprecated = policy.DeprecatedRule(
+            name=name, check_str=old, deprecated_since=since,
+            deprecated_reason="The default now names the roles reader and member of a project.",
+        )
+    facts = {"name": name, "check_str": check, "scope_types": ["project"],
+             "description": description, "deprecated_rule": deprecated}
+    if not operations:
+        return policy.RuleDefault(**facts)
+    requests = [dict(zip(("method", "path"), text.split(), strict=True)) for text in operations]
+    return policy.DocumentedRuleDefault(operations=requests, **facts)
+
+
+RULES = (
+    policy.RuleDefault(
+        name="default", check_str="",
+        description="What holds for a rule that is defined nowhere, and in old policy files.",
+        deprecated_rule=policy.DeprecatedRule(
+            name="default", check_str="rule:context_is_admin", deprecated_since="Ussuri",
+            deprecated_reason="Every request names a rule of its own.",
+        ),
+    ),
+    policy.RuleDefault(
+        name="context_is_admin", check_str="role:admin",
+        description="Who is an administrator: sees and changes the images of all projects.",
+    ),
+    policy.RuleDefault(
+        name="service_api", check_str="role:service or role:admin",
+        description="Who is another service, such as compute or block storage.",
+    ),
+)

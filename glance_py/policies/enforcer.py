@@ -1,0 +1,189 @@
+"""Asks the rules: may this caller do this to that?
+
+Rules come from oslo.policy (defaults, ``policy.yaml``, ``policy.d``) and are
+read again when a file changes, without a restart.  The files are looked at
+about once a second, not per question.  What follows from a "no" beyond 403 and
+404 is the business of the layers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from glance_py import policies
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.policies.check import Judge, Rulebook
+from glance_py.policies.target import ImageTarget, Recorder
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two looks at the policy files.
+_LOOK_EVERY = 1.0
+
+_ABSENT = object()
+
+
+def library_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
+    """oslo.policy's own enforcer with the defaults of this service."""
+    library = policy.Enforcer(conf)
+    library.suppress_default_change_warnings = True
+    library.register_defaults(policies.list_rules())
+    return library
+
+
+def get_enforcer() -> policy.Enforcer:
+    """For the command line tools of oslo.policy: entry point ``oslo.policy.enforcer: glance``."""
+    conf = cfg.ConfigOpts()
+    conf([], project="glance", prog="glance-api")
+    return library_enforcer(conf)
+
+
+class Enforcer:
+    """The rules of one process.  Safe in threads.
+
+    :raises Exception: a policy file is there and cannot be read or parsed; later,
+        such a file is logged and the rules stay as they were.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._library = library_enforcer(conf)
+        self._scopes: dict[str, frozenset[str]] = {
+            rule.name: frozenset(rule.scope_types)
+            for rule in policies.list_rules() if rule.scope_types
+        }
+        self._lock = threading.Lock()
+        self._next_look = 0.0
+        self._library.load_rules()
+        self._take()
+
+    def _take(self) -> None:
+        self._loaded = dict(self._library.rules)
+        self._book = Rulebook(self._library.rules, self._library)
+        self._next_look = time.monotonic() + _LOOK_EVERY
+
+    def _current(self) -> Rulebook:
+        """The rules as they are now; one thread looks at the files, the others go on."""
+        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
+            try:
+                self._next_look = time.monotonic() + _LOOK_EVERY
+                self._library.load_rules()
+                if self._library.rules != self._loaded:
+                    self._take()
+            except Exception:
+                LOG.exception("The changed policy files cannot be read; the old rules stay.")
+            finally:
+                self._lock.release()
+        return self._book
+
+    def register(self, checks: Mapping[str, str]) -> None:
+        """Add rules (check strings by name) that are not defaults of the service.
+
+        An operator may override them in the policy files like any other rule.
+        """
+        with self._lock:
+            for name, check in checks.items():
+                self._library.register_default(policy.RuleDefault(name, check))
+            self._library.load_rules()
+            self._take()
+
+    def defines(self, name: str) -> bool:
+        """Is there a rule of this name (not only the one called default)?"""
+        return name in self._loaded
+
+    def _question(self, ctx, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:
+        credentials = ctx.credentials
+        scope = "project"
+        if credentials.get("system_scope"):
+            scope = "system"
+            credentials = {**credentials, "system": credentials["system_scope"]}
+        elif credentials.get("domain_id"):
+            scope = "domain"
+        allowed = self._scopes.get(rule)
+        if allowed is not None and scope not in allowed:
+            return None, True, credentials
+        judge, pure = self._current().judge(rule)
+        return judge, pure, credentials
+
+    def allows(self, ctx, rule: str, target: Mapping[str, object]) -> bool:
+        """May the caller?  A token of a scope that the rule does not know may not."""
+        judge, _, credentials = self._question(ctx, rule)
+        return judge is not None and judge(target, credentials)
+
+    def check(self, ctx, rule: str, target: Mapping[str, object]) -> None:
+        """:raises errors.PolicyForbids: the caller may not."""
+        if not self.allows(ctx, rule, target):
+            raise errors.PolicyForbids(rule)
+
+    def check_image(self, ctx, rule: str, image: Image) -> None:
+        """May the caller do this to this image?
+
+        :raises errors.PolicyForbids: no, though it may see the image.
+        :raises errors.ImageNotFound: it may not even see the image.
+        """
+        target = ImageTarget(image)
+        if not self.allows(ctx, rule, target):
+            if rule != "get_image" and self.allows(ctx, "get_image", target):
+                raise errors.PolicyForbids(rule)
+            raise errors.ImageNotFound(image.id)
+
+    def is_admin(self, ctx) -> bool:
+        """Is the caller an administrator, going by its roles?"""
+        return self.allows(ctx, "context_is_admin", {})
+
+    def for_page(self, ctx, rule: str) -> Callable[[Mapping[str, object]], bool]:
+        """A function that answers one rule for many targets of one caller.
+
+        The answer for a target is reused for every target that has the same
+        values under all keys the rule has read so far.  Not for longer than one
+        request.
+        """
+        judge, pure, credentials = self._question(ctx, rule)
+        if judge is None:
+            return lambda target: False
+        if not pure:
+            return lambda target: judge(target, credentials)
+        return _Memo(judge, credentials)
+
+
+class _Memo:
+    """A rule that remembers its answers under the values of the keys it reads."""
+
+    __slots__ = ("_judge", "_credentials", "_keys", "_answers")
+
+    def __init__(self, judge: Judge, credentials: Mapping[str, object]) -> None:
+        self._judge = judge
+        self._credentials = credentials
+        self._keys: tuple[str, ...] = ()
+        self._answers: dict[tuple, bool] = {}
+
+    def __call__(self, target: Mapping[str, object]) -> bool:
+        try:
+            answer = self._answers.get(self._values(target))
+        except TypeError:  # a value that cannot be a dictionary key, such as a list
+            return self._judge(target, self._credentials)
+        if answer is None:
+            answer = self._ask(target)
+        return answer
+
+    def _values(self, target: Mapping[str, object]) -> tuple:
+        return tuple([target.get(key, _ABSENT) for key in self._keys])
+
+    def _ask(self, target: Mapping[str, object]) -> bool:
+        recorder = Recorder(target)
+        answer = self._judge(recorder, self._credentials)
+        if not recorder.read.issubset(self._keys):
+            # Another key matters: what was remembered without it no longer holds.
+            self._keys = tuple(recorder.read.union(self._keys))
+            self._answers.clear()
+        try:
+            self._answers[self._values(target)] = answer
+        except TypeError:
+            pass
+        return answer

@@ -1,0 +1,65 @@
+"""What a rule is asked about, as oslo.policy reads it: by key, lazily."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from glance_py.domain.image import Image
+
+#: Key of a rule -> field of the image.
+_FIELDS = {
+    field.name: field.name for field in dataclasses.fields(Image)
+    if field.name not in ("properties", "locations", "member")
+} | {"project_id": "owner", "member_id": "member", "image_id": "id"}
+
+
+class ImageTarget(Mapping):
+    """An image as the target of a rule: its fields, then its custom properties.
+
+    ``project_id`` is the owner and ``member_id`` the caller's project when the
+    image is shared with it.  Nothing is copied.
+    """
+
+    __slots__ = ("image",)
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+
+    def __getitem__(self, key: str) -> object:
+        field = _FIELDS.get(key)
+        if field is None:
+            return self.image.properties[key]
+        return getattr(self.image, field)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _FIELDS
+        yield from (key for key in self.image.properties if key not in _FIELDS)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def new_image_target(owner: str | None, visibility: str) -> dict[str, object]:
+    """The target of a creation: an image that is not there has only these facts."""
+    return {"project_id": owner, "owner": owner, "visibility": visibility}
+
+
+class Recorder(Mapping):
+    """Passes a target through and remembers which keys were read."""
+
+    __slots__ = ("target", "read")
+
+    def __init__(self, target: Mapping[str, object]) -> None:
+        self.target = target
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str) -> object:
+        self.read.add(key)
+        return self.target[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.target)
+
+    def __len__(self) -> int:
+        return len(self.target)

@@ -1,0 +1,72 @@
+"""A whole service in this process: the Paste pipeline over SQLite and files.
+
+Tests call ``application`` as a server would; tokens read ``user:project:role``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+
+from gabbi import fixture
+from oslo_config import cfg
+
+from glance_py import app, config, db
+
+CONFIGURATION = """\
+[DEFAULT]
+enabled_backends = fast:file, slow:file
+{options}
+[glance_store]
+default_backend = fast
+[fast]
+filesystem_store_datadir = {directory}/fast
+[slow]
+filesystem_store_datadir = {directory}/slow
+[os_glance_staging_store]
+filesystem_store_datadir = {directory}/staging
+[os_glance_tasks_store]
+filesystem_store_datadir = {directory}/tasks
+[database]
+connection = sqlite:///{directory}/glance.sqlite
+[paste_deploy]
+flavor = fakeauth
+"""
+
+
+@contextlib.contextmanager
+def running(options: str = "") -> Iterator[tuple[Callable, str]]:
+    """A service of one's own: its WSGI application and its directory.
+
+    :param options: lines for the section DEFAULT.
+    """
+    with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+        for name in ("fast", "slow", "staging", "tasks"):
+            os.mkdir(os.path.join(directory, name))
+        path = os.path.join(directory, "glance-api.conf")
+        with open(path, "w") as file:
+            file.write(CONFIGURATION.format(options=options, directory=directory))
+        conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
+        db.sync(conf)
+        yield app.build(conf), directory
+
+
+class Service(fixture.GabbiFixture):
+    """For gabbi: the service that ``application`` leads to while a sequence runs."""
+
+    current: Callable | None = None
+
+    def start_fixture(self) -> None:
+        self._running = running()
+        Service.current, _directory = self._running.__enter__()
+
+    def stop_fixture(self) -> None:
+        self._running.__exit__(None, None, None)
+        Service.current = None
+
+
+def application(environ, start_response):
+    """The service of the sequence that is running."""
+    return Service.current(environ, start_response)

@@ -1,0 +1,352 @@
+"""Looks at bytes that pass by: limits, counts, hashes, inspects, verifies.
+
+A filter sees every chunk before the store does and may raise to stop the
+transfer; it never changes or keeps a chunk.  Filters are composed as a tuple
+by :func:`stream`.  Where bytes come from and go to is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+
+LOG = logging.getLogger(__name__)
+
+#: bytes, or a memoryview of bytes; must not change after it was handed over.
+Chunk = bytes | memoryview
+
+#: Data up to this many bytes is hashed where it arrives; more gets threads.
+_INLINE = 256 * 1024
+
+#: Chunks that may wait for a hashing thread.
+_WAITING = 8
+
+#: Format inspectors get pieces of at least this many bytes, however small the
+#: chunks are: some decide on the first piece that they see.
+_PIECE = 64 * 1024
+
+
+class Filter:
+    """Base of all filters: sees chunks, and the end of the data."""
+
+    def update(self, chunk: Chunk) -> None:
+        """See a chunk; raise a domain error to stop the transfer."""
+
+    def finish(self) -> None:
+        """All data has passed; raise a domain error to refuse it."""
+
+    def close(self) -> None:
+        """Give back what is held.  Called always, once, last."""
+
+
+def stream(source: Iterable[Chunk], filters: Sequence[Filter]) -> Iterator[Chunk]:
+    """Yield the chunks of ``source``, untouched, after each filter has seen them.
+
+    The generator ends, without an error, only when every filter accepted all of it.
+    """
+    updates = tuple(one.update for one in filters)
+    try:
+        for chunk in source:
+            for update in updates:
+                update(chunk)
+            yield chunk
+        for one in filters:
+            one.finish()
+    finally:
+        for one in filters:
+            one.close()
+
+
+class Limit(Filter):
+    """Lets ``maximum`` bytes pass and raises ``error`` at the first one more."""
+
+    def __init__(self, maximum: int, error: errors.GlanceError) -> None:
+        self._left = maximum
+        self._error = error
+
+    def update(self, chunk: Chunk) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise self._error
+
+
+class Count(Filter):
+    """``size``: the number of bytes that have passed."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def update(self, chunk: Chunk) -> None:
+        self.size += len(chunk)
+
+
+class _Feeder:
+    """Calls ``update`` with chunks in a thread of its own, a few chunks behind."""
+
+    def __init__(self, update: Callable[[Chunk], object]) -> None:
+        self._update = update
+        self._error: BaseException | None = None
+        # Two queues in C, chunks one way and room the other, are much cheaper
+        # per chunk than one bounded queue.Queue.
+        self._chunks: queue.SimpleQueue = queue.SimpleQueue()
+        self._room: queue.SimpleQueue = queue.SimpleQueue()
+        for _ in range(_WAITING):
+            self._room.put(None)
+        self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            if self._error is None:
+                try:
+                    self._update(chunk)
+                except Exception as error:
+                    self._error = error
+            self._room.put(None)
+
+    def put(self, chunk: Chunk) -> None:
+        self._room.get()
+        self._chunks.put(chunk)
+
+    def stop(self) -> BaseException | None:
+        """Wait until all chunks are done; the error that happened, if one did."""
+        self._chunks.put(None)
+        self._thread.join()
+        return self._error
+
+
+class _Parallel(Filter):
+    """Feeds several functions with all chunks, at the same time when there is much data."""
+
+    def __init__(self, *updates: Callable[[Chunk], object]) -> None:
+        self._updates = updates
+        self._feeders: list[_Feeder] = []
+        self._inline = _INLINE
+
+    def update(self, chunk: Chunk) -> None:
+        if self._inline > 0:
+            self._inline -= len(chunk)
+            for update in self._updates:
+                update(chunk)
+            return
+        if not self._feeders:
+            self._feeders = [_Feeder(update) for update in self._updates]
+        for feeder in self._feeders:
+            feeder.put(chunk)
+
+    def _stop(self) -> list[BaseException]:
+        feeders, self._feeders = self._feeders, []
+        return [error for feeder in feeders if (error := feeder.stop())]
+
+    def finish(self) -> None:
+        for error in self._stop():
+            raise error
+
+    def close(self) -> None:
+        self._stop()
+
+
+class Hash(_Parallel):
+    """MD5 as ``checksum`` and ``algorithm`` as ``value``, in hexadecimal.
+
+    ``algorithm`` is a name of hashlib.  Both can be read after ``finish``.
+    """
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        # MD5 is part of the API as a checksum, not a protection.
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._hash = hashlib.new(algorithm)
+        super().__init__(self._md5.update, self._hash.update)
+
+    @property
+    def checksum(self) -> str:
+        return self._md5.hexdigest()
+
+    @property
+    def value(self) -> str:
+        return self._hash.hexdigest()
+
+
+class VerifySignature(_Parallel):
+    """Verifies the signature over the data that the image's properties announce."""
+
+    PROPERTIES = ("img_signature", "img_signature_hash_method", "img_signature_key_type",
+                  "img_signature_certificate_uuid")
+
+    def __init__(self, verifier) -> None:
+        self._verifier = verifier
+        super().__init__(verifier.update)
+
+    @classmethod
+    def for_image(cls, ctx, properties: Mapping[str, str]) -> VerifySignature | None:
+        """The filter for an image with these properties, None when it is not signed.
+
+        Fetches the certificate from the key manager as the caller.
+
+        :raises errors.Invalid: the announced signature makes no sense.
+        """
+        if not all(properties.get(name) for name in cls.PROPERTIES):
+            return None
+        from cursive import exception, signature_utils
+        try:
+            verifier = signature_utils.get_verifier(
+                ctx, *(properties[f"img_signature{part}"]
+                       for part in ("_certificate_uuid", "_hash_method", "", "_key_type"))
+            )
+        except exception.SignatureVerificationError as error:
+            raise errors.Invalid(f"The signature of the image cannot be verified: {error}")
+        return cls(verifier)
+
+    def finish(self) -> None:
+        super().finish()
+        from cryptography.exceptions import InvalidSignature
+        try:
+            self._verifier.verify()
+        except InvalidSignature:
+            raise errors.Invalid("The data does not match the signature of the image.")
+
+
+class InspectFormat(Filter):
+    """Refuses data that is not what ``disk_format`` says, or is unsafe to use.
+
+    After ``finish``: ``format`` is the name of the format that was found and
+    ``virtual_size`` the size of the disk in bytes, None when it is not known.
+    Inspection stops as soon as the verdict is clear.
+    """
+
+    #: Formats that cannot be told from their data.
+    OPAQUE = frozenset({"ami", "ari", "aki", "ploop"})
+
+    def __init__(self, disk_format: str, require_match: bool = True,
+                 vmdk_types: Iterable[str] = (), nonfatal_gpt: Iterable[str] = ()) -> None:
+        from oslo_utils.imageutils import format_inspector
+        self._library = format_inspector
+        self._declared = disk_format
+        self._require_match = require_match
+        self._vmdk_types = frozenset(name.lower() for name in vmdk_types)
+        self._nonfatal_gpt = frozenset(nonfatal_gpt)
+        if disk_format in ("ari", "aki"):
+            # A kernel may look like a boot sector without being one.
+            self._nonfatal_gpt |= {"mbr"}
+        known = require_match and disk_format in format_inspector.ALL_FORMATS
+        self._source = _OneChunk()
+        self._inspector = format_inspector.InspectWrapper(
+            self._source, disk_format if known and disk_format != "raw" else None
+        )
+        self._gathered = bytearray()
+        self._done = False
+        self._matches = False
+        self._header_size: int | None = None
+        self._size = 0
+        self.format: str | None = None
+
+    @classmethod
+    def for_image(cls, image: Image, conf) -> InspectFormat | None:
+        """The filter for an image under the options ``[image_format]``.
+
+        None unless the data itself is the disk: containers are not looked into.
+        """
+        if image.container_format != "bare" or image.disk_format is None:
+            return None
+        options = conf.image_format
+        return cls(image.disk_format, options.require_image_format_match,
+                   options.vmdk_allowed_types, options.gpt_safety_checks_nonfatal)
+
+    @property
+    def virtual_size(self) -> int | None:
+        if not self._matches or not self._size:
+            return None
+        return self._size if self._header_size is None else self._header_size
+
+    def update(self, chunk: Chunk) -> None:
+        self._size += len(chunk)
+        if self._done:
+            return
+        if self._gathered or len(chunk) < _PIECE:
+            self._gathered += chunk
+            if len(self._gathered) < _PIECE:
+                return
+            chunk, self._gathered = bytes(self._gathered), bytearray()
+        self._inspect(bytes(chunk))
+        if self._inspector.formats is not None:
+            self._judge()
+
+    def finish(self) -> None:
+        if self._done:
+            return
+        if self._gathered:
+            self._inspect(bytes(self._gathered))
+        self._inspector.close()
+        self._judge()
+
+    def _inspect(self, piece: bytes) -> None:
+        self._source.chunk = piece
+        try:
+            self._inspector.read(len(piece))
+        except Exception:
+            # Only the inspector of the declared format lets its errors through.
+            raise errors.FormatRefused(
+                f"The data is not a sound image of disk_format {self._declared}."
+            )
+
+    def _judge(self) -> None:
+        self._done = True
+        found = self._found()
+        self._check_safe(found)
+        self.format = str(found)
+        if self._declared == "raw":
+            # To the user of a raw image the bytes are the disk, whatever they look like.
+            self._matches = True
+        elif self.format == self._declared:
+            self._matches = True
+            self._header_size = found.virtual_size
+        elif self.format != "raw" or self._declared not in self.OPAQUE:
+            text = (
+                f"The disk_format of the image is {self._declared}, but the data is {self.format}."
+            )
+            if self._require_match:
+                raise errors.FormatRefused(text)
+            LOG.warning("%s", text)
+
+    def _found(self):
+        found = self._inspector.formats
+        if len(found) == 1:
+            return found[0]
+        names = sorted(str(one) for one in found)
+        if self._declared == "iso" and names == ["gpt", "iso"]:
+            # A bootable ISO begins with a boot sector.
+            return next(one for one in found if str(one) == "iso")
+        raise errors.FormatRefused(f"Multiple formats detected: {', '.join(names)}.")
+
+    def _check_safe(self, found) -> None:
+        name = str(found)
+        try:
+            found.safety_check()
+        except self._library.SafetyCheckFailed as error:
+            failures = set(error.failures)
+            if name == "gpt":
+                failures -= self._nonfatal_gpt
+            if failures:
+                raise errors.FormatRefused(
+                    f"The data ({name}) is unsafe: {', '.join(sorted(failures))}."
+                )
+        except self._library.ImageFormatError:
+            raise errors.FormatRefused(f"The data ({name}) is incomplete or damaged.")
+        if name == "vmdk" and found.vmdktype not in self._vmdk_types:
+            raise errors.FormatRefused("VMDK data of this type is not allowed here.")
+
+
+class _OneChunk:
+    """A file-like thing that is read one chunk at a time, as the inspectors want it."""
+
+    chunk = b""
+
+    def read(self, size: int) -> bytes:
+        return self.chunk

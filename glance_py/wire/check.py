@@ -1,0 +1,174 @@
+"""JSON Schema as plain functions: each schema is compiled once per process.
+
+Only what the API's own fields use is written here; a schema of the operator
+that says more is given to the jsonschema library, which is loaded only then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: Says what is wrong with a value, or None when nothing is.
+Check = Callable[[object], str | None]
+
+_NOTES = frozenset({"description", "title", "readOnly", "writeOnly", "default", "is_base",
+                    "example", "examples", "$comment"})
+_KNOWN = frozenset({"type", "enum", "maxLength", "minLength", "pattern", "minimum", "maximum",
+                    "items", "properties", "required", "additionalProperties"})
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) or (
+        isinstance(value, float) and value.is_integer())
+
+
+_TYPES: Mapping[str, Callable[[object], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "integer": _is_integer,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def compile_check(schema: Mapping[str, Any]) -> Check:
+    """A function that judges one value by ``schema`` (JSON Schema)."""
+    said = schema.keys() - _NOTES
+    if said - _KNOWN or isinstance(schema.get("items"), list) or isinstance(
+            schema.get("additionalProperties"), Mapping):
+        return _by_library(schema)
+    checks = [_MAKERS[key](schema[key]) for key in _MAKERS if key in said]
+    if "properties" in said or "required" in said:
+        checks.append(_object_check(schema))
+    if len(checks) == 1:
+        return checks[0]
+
+    def check(value: object) -> str | None:
+        for each in checks:
+            wrong = each(value)
+            if wrong is not None:
+                return wrong
+        return None
+
+    return check
+
+
+def _type_check(names: str | list[str]) -> Check:
+    names = [names] if isinstance(names, str) else names
+    tests = [_TYPES[name] for name in names]
+    wanted = " or ".join(names)
+    if len(tests) == 1:
+        test = tests[0]
+        return lambda value: None if test(value) else f"is not of type {wanted}"
+    return lambda value: (
+        None if any(test(value) for test in tests) else f"is not of type {wanted}")
+
+
+def _enum_check(choices: list[Any]) -> Check:
+    allowed = ", ".join("null" if choice is None else str(choice) for choice in choices)
+    plain = frozenset(choice for choice in choices if isinstance(choice, str | None))
+
+    def check(value: object) -> str | None:
+        if isinstance(value, str | None):
+            return None if value in plain else f"is not one of {allowed}"
+        return None if value in choices else f"is not one of {allowed}"
+
+    return check
+
+
+def _max_length(limit: int) -> Check:
+    return lambda value: (
+        f"is longer than {limit} characters" if isinstance(value, str) and len(value) > limit
+        else None)
+
+
+def _min_length(limit: int) -> Check:
+    return lambda value: (
+        f"is shorter than {limit} characters" if isinstance(value, str) and len(value) < limit
+        else None)
+
+
+def _pattern(pattern: str) -> Check:
+    # In ECMA 262, which JSON Schema means, "$" does not match before a final newline.
+    search = re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern)).search
+    return lambda value: (
+        f"does not match {pattern}" if isinstance(value, str) and not search(value) else None)
+
+
+def _minimum(limit: float) -> Check:
+    return lambda value: (
+        f"is less than {limit}" if _TYPES["number"](value) and value < limit  # type: ignore
+        else None)
+
+
+def _maximum(limit: float) -> Check:
+    return lambda value: (
+        f"is greater than {limit}" if _TYPES["number"](value) and value > limit  # type: ignore
+        else None)
+
+
+def _items(schema: Mapping[str, Any]) -> Check:
+    item = compile_check(schema)
+
+    def check(value: object) -> str | None:
+        if isinstance(value, list):
+            for each in value:
+                wrong = item(each)
+                if wrong is not None:
+                    return f"has an item that {wrong}"
+        return None
+
+    return check
+
+
+def _object_check(schema: Mapping[str, Any]) -> Check:
+    checks = {name: compile_check(each) for name, each in schema.get("properties", {}).items()}
+    required = frozenset(schema.get("required", ()))
+    closed = schema.get("additionalProperties") is False
+
+    def check(value: object) -> str | None:
+        if not isinstance(value, dict):
+            return None
+        for name in sorted(required - value.keys()):
+            return f"lacks '{name}'"
+        for name, each in value.items():
+            if name in checks:
+                wrong = checks[name](each)
+                if wrong is not None:
+                    return f"has a key '{name}' that {wrong}"
+            elif closed:
+                return f"has an unknown key '{name}'"
+        return None
+
+    return check
+
+
+def _by_library(schema: Mapping[str, Any]) -> Check:
+    import jsonschema
+
+    jsonschema.Draft4Validator.check_schema(schema)
+    validator = jsonschema.Draft4Validator(schema)
+
+    def check(value: object) -> str | None:
+        for error in validator.iter_errors(value):
+            return f"is not right: {error.message}"
+        return None
+
+    return check
+
+
+#: In the order in which a value is judged.
+_MAKERS: Mapping[str, Callable[[Any], Check]] = {
+    "type": _type_check,
+    "enum": _enum_check,
+    "maxLength": _max_length,
+    "minLength": _min_length,
+    "pattern": _pattern,
+    "minimum": _minimum,
+    "maximum": _maximum,
+    "items": _items,
+}

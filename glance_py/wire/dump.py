@@ -1,0 +1,122 @@
+"""Domain objects to JSON, by serialisers that are made once per process.
+
+Dates are left to orjson, which writes them in C in the form of Image API v2
+(``YYYY-MM-DDTHH:MM:SSZ``); attributes are fetched in one call per object.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from glance_py.domain.image import HIDDEN_PROPERTIES, Image, Location
+from glance_py.domain.member import Member
+from glance_py.wire.field import Resource
+from glance_py.wire.member import MEMBER
+
+_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
+
+
+def dumps(document: object) -> bytes:
+    """JSON of a document that may hold naive UTC dates."""
+    return orjson.dumps(document, option=_OPTIONS)
+
+
+def compile_attributes(resource: Resource) -> Callable[[Any], Iterable[tuple[str, Any]]]:
+    """A function from a domain object to (key, value) of all fields with a source."""
+    shown = [field for field in resource if field.source is not None]
+    names = [field.name for field in shown]
+    fetch = operator.attrgetter(*[str(field.source) for field in shown])
+    return lambda thing: zip(names, fetch(thing), strict=True)
+
+
+class ImageDump:
+    """Serialises images for one configuration.
+
+    ``stores`` gives the weights that order locations (heavier first) and says
+    whether there are several stores to name.
+    """
+
+    def __init__(self, resource: Resource, conf, stores) -> None:
+        self._attributes = compile_attributes(resource)
+        self._show_locations = conf.show_multiple_locations
+        self._show_direct_url = conf.show_image_direct_url
+        self._stores = stores
+
+    def document(self, ctx, image: Image) -> dict[str, Any]:
+        """One image as the caller may see it, JSON-ready except for its dates."""
+        path = f"/v2/images/{image.id}"
+        document: dict[str, Any] = {**image.properties}
+        for name in HIDDEN_PROPERTIES & document.keys():
+            del document[name]
+        document.update(self._attributes(image))
+        document["self"] = path
+        document["file"] = f"{path}/file"
+        document["schema"] = "/v2/schemas/image"
+        self._place(document, ctx, image)
+        return document
+
+    def _place(self, document: dict[str, Any], ctx, image: Image) -> None:
+        """Say where the data lies, as far as the operator shows it.
+
+        The places of a deactivated image are an administrator's business.
+        """
+        hidden = image.status == "deactivated" and not ctx.is_admin
+        locations = [] if hidden else self.in_order(image.locations)
+        if self._show_locations:
+            document["locations"] = [
+                {"url": location.url, "metadata": location.metadata} for location in locations
+            ]
+        if not locations:
+            return
+        if self._show_direct_url:
+            document["direct_url"] = locations[0].url
+        if self._stores.multi:
+            stores = [location.store for location in locations if location.store]
+            if stores:
+                document["stores"] = ",".join(stores)
+
+    def in_order(self, locations: Sequence[Location]) -> Sequence[Location]:
+        """Copies with the heaviest store first; equal ones keep their order."""
+        if len(locations) < 2 or not self._stores.multi:
+            return locations
+        return sorted(locations, key=lambda location: -self._stores.weight(location.store))
+
+    def one(self, ctx, image: Image) -> bytes:
+        """The body that shows one image."""
+        return dumps(self.document(ctx, image))
+
+    def page(self, ctx, images: Iterable[Image], first: str, following: str | None) -> bytes:
+        """The body of a list: ``first`` and ``following`` are paths of pages."""
+        body = {
+            "images": [self.document(ctx, image) for image in images],
+            "first": first,
+            "schema": "/v2/schemas/images",
+        }
+        if following is not None:
+            body["next"] = following
+        return dumps(body)
+
+
+_member_attributes = compile_attributes(MEMBER)
+
+
+def member_document(member: Member) -> dict[str, Any]:
+    """One member, JSON-ready except for its dates."""
+    return {**dict(_member_attributes(member)), "schema": "/v2/schemas/member"}
+
+
+def dump_member(member: Member) -> bytes:
+    """The body that shows one member."""
+    return dumps(member_document(member))
+
+
+def dump_members(members: Iterable[Member]) -> bytes:
+    """The body that lists the members of an image."""
+    return dumps({
+        "members": [member_document(member) for member in members],
+        "schema": "/v2/schemas/members",
+    })

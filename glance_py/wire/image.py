@@ -1,0 +1,160 @@
+"""The image on the wire: every key, its type, who may write it, how it filters.
+
+A new field is declared here once.  Formats come from the configuration and
+further properties from the operator's ``schema-image.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from glance_py.domain.image import STATUSES, VISIBILITIES
+from glance_py.wire.field import BOOLEAN, INTEGER, STRING, UUID, Field, Resource, or_null, text
+
+#: Image API v2: keys that nobody may write, in either form of request.
+RESERVED = frozenset({"location", "deleted", "deleted_at"})
+
+#: The largest min_disk and min_ram: both are 32-bit columns.
+MAX_INTEGER = 2**31 - 1
+
+LOCATION: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "url": text(255),
+        "metadata": {"type": "object"},
+        "validation_data": {
+            "type": "object",
+            "writeOnly": True,
+            "additionalProperties": False,
+            "properties": {
+                "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+                "os_hash_algo": text(64),
+                "os_hash_value": text(128),
+            },
+            "required": ["os_hash_algo", "os_hash_value"],
+        },
+    },
+    "required": ["url", "metadata"],
+}
+
+
+class SchemaClash(Exception):
+    """schema-image.json contradicts the service; the start must fail."""
+
+
+def _written_fields(conf) -> tuple[Field, ...]:
+    """What a client may set."""
+    return (
+        Field("id", UUID, "Identifier of the image; chosen by the service unless given.",
+              source="id", filter="text", sort=True),
+        Field("name", or_null(text(255)), "Name for people; need not be unique.",
+              source="name", filter="text", sort=True),
+        Field("visibility", {"type": "string", "enum": list(VISIBILITIES)},
+              "Which projects can use the image.", source="visibility"),
+        Field("protected", BOOLEAN, "A protected image cannot be deleted.",
+              source="protected", filter="flag"),
+        Field("os_hidden", BOOLEAN, "A hidden image is left out of lists by default.",
+              source="os_hidden"),
+        Field("owner", or_null(text(255)), "Project that owns the image.",
+              source="owner", filter="exact"),
+        Field("container_format",
+              or_null({"type": "string", "enum": list(conf.image_format.container_formats)}),
+              "Format of the container around the disk.",
+              source="container_format", filter="text", sort=True),
+        Field("disk_format",
+              or_null({"type": "string", "enum": list(conf.image_format.disk_formats)}),
+              "Format of the disk.", source="disk_format", filter="text", sort=True),
+        Field("tags", {"type": "array", "items": text(255)}, "Words to find the image by.",
+              source="tags"),
+        Field("min_ram", INTEGER, "Memory a server needs to boot the image, in MB.",
+              source="min_ram", filter="number"),
+        Field("min_disk", INTEGER, "Disk space a server needs to boot the image, in GB.",
+              source="min_disk", filter="number"),
+        Field("locations", {"type": "array", "items": LOCATION},
+              "Addresses of the copies of the data, where the service shows them."),
+    )
+
+
+def _computed_fields() -> tuple[Field, ...]:
+    """What only the service sets."""
+    def computed(name: str, schema, description: str, **how: Any) -> Field:
+        return Field(name, schema, description, read_only=True, **how)
+
+    return (
+        computed("status", {"type": "string", "enum": list(STATUSES)}, "State of the image.",
+                 source="status", filter="text", sort=True),
+        computed("size", or_null(INTEGER), "Size of the data in bytes.",
+                 source="size", filter="number", sort=True),
+        computed("virtual_size", or_null(INTEGER), "Size of the disk inside, in bytes.",
+                 source="virtual_size", filter="number"),
+        computed("checksum", or_null(text(32)), "MD5 digest of the data, hexadecimal.",
+                 source="checksum", filter="exact"),
+        computed("os_hash_algo", or_null(text(64)), "Algorithm of os_hash_value.",
+                 source="os_hash_algo", filter="exact"),
+        computed("os_hash_value", or_null(text(128)), "Digest of the data, hexadecimal.",
+                 source="os_hash_value", filter="exact"),
+        computed("created_at", STRING, "When the image was registered, UTC.",
+                 source="created_at", filter="time", sort=True),
+        computed("updated_at", STRING, "When the image was last changed, UTC.",
+                 source="updated_at", filter="time", sort=True),
+        computed("direct_url", STRING, "Address of the data in its store, where shown."),
+        computed("stores", STRING, "Stores that hold the data, separated by commas."),
+        computed("self", STRING, "Path of this image."),
+        computed("file", STRING, "Path of the image's data."),
+        computed("schema", STRING, "Path of the schema of this document."),
+    )
+
+
+def image_resource(conf) -> Resource:
+    """Declare the image for this configuration.
+
+    :param conf: ConfigOpts; ``image_format`` and the search path of
+        ``schema-image.json`` are used.
+    :raises SchemaClash: the operator's file is unusable or redefines a field.
+    """
+    fields = (*_written_fields(conf), *_computed_fields())
+    path = conf.find_file("schema-image.json")
+    extra, required = read_extension(path, fields) if path else ((), ())
+    return Resource(
+        name="image",
+        fields=(*fields, *extra),
+        additional=dict(STRING),
+        links=(("self", "{self}"), ("enclosure", "{file}"), ("describedby", "{schema}")),
+        required=required,
+    )
+
+
+def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...], tuple[str, ...]]:
+    """Read the operator's custom properties and which of them are required.
+
+    Two forms of the file are in use: ``{name: schema}``, and an object with
+    ``properties`` and ``required``.
+
+    :raises SchemaClash: not JSON of that shape, or another meaning for a base field.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    except (OSError, ValueError) as exc:
+        raise SchemaClash(f"{path} cannot be read as JSON: {exc}") from exc
+    properties, required = document, ()
+    if isinstance(document, dict) and "properties" in document:
+        properties, required = document["properties"], document.get("required", ())
+    if not isinstance(properties, dict) or not all(
+            isinstance(schema, dict) for schema in properties.values()):
+        raise SchemaClash(f"{path} must hold an object of property names and schemas.")
+    known = {field.name: field for field in base}
+    extra = []
+    for name, schema in properties.items():
+        if name not in known:
+            extra.append(Field(name, schema, is_base=False))
+        elif dict(known[name].schema) != _without_notes(schema):
+            raise SchemaClash(f"{path} gives the image property '{name}' another definition.")
+    return tuple(extra), tuple(required)
+
+
+def _without_notes(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items()
+            if key not in ("description", "readOnly", "is_base")}

@@ -1,0 +1,202 @@
+"""Requests to domain objects: what a client sent is checked here and nowhere else.
+
+Judges form only: types, bounds, and names that no client may write.  Who may
+own what, how much fits and what the operator allows is decided by the layers.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from glance_py.domain import errors, member
+from glance_py.domain.image import RESERVED_PREFIX, Image
+from glance_py.wire.check import Check, compile_check
+from glance_py.wire.field import Resource, text
+from glance_py.wire.image import MAX_INTEGER, RESERVED
+
+#: wire: a new image may name these; what it says of them is ignored.
+_IGNORED = frozenset({"os_hash_algo", "os_hash_value"})
+
+_NAME_LENGTH = 255
+
+#: Characters outside the Basic Multilingual Plane, which old MySQL tables cannot hold, and
+#: NUL, which PostgreSQL cannot.
+_UNSTORABLE = re.compile("[\x00\U00010000-\U0010ffff]")
+
+_check_tag = compile_check(text(255))
+
+
+def parse(body: bytes) -> Any:
+    """The JSON of a request body (RFC 8259).
+
+    :raises errors.Invalid: empty, not UTF-8 or not JSON.
+    """
+    if not body:
+        raise errors.Invalid("Body expected in request.")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise errors.Invalid("Malformed JSON in request body.") from None
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """A request body that must be a JSON object.
+
+    :raises errors.Invalid: it is not.
+    """
+    document = parse(body)
+    if not isinstance(document, dict):
+        raise errors.Invalid("The request body must be a JSON object.")
+    return document
+
+
+def check_storable(name: str, value: str) -> None:
+    """Refuse characters that not every database can hold.
+
+    :raises errors.Invalid: ``value`` has one; ``name`` says where it stood.
+    """
+    if _UNSTORABLE.search(value):
+        raise errors.Invalid(f"{name} cannot contain 4 byte unicode characters or NUL.")
+
+
+class ImageLoader:
+    """Checks and reads images; compiled once per process from the declaration."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._checks: dict[str, Check] = {
+            field.name: compile_check(field.schema) for field in resource}
+        self._custom: Check = compile_check(
+            resource.additional if isinstance(resource.additional, dict) else {})
+        self._required = tuple(resource.required)
+        self.read_only = frozenset(field.name for field in resource if field.read_only)
+        self.base = frozenset(field.name for field in resource if field.is_base)
+        self.writable = self.base - self.read_only
+
+    def image(self, ctx, body: bytes) -> Image:
+        """The new image that a request body describes, owned by the caller by default.
+
+        :raises errors.Invalid: a value of the wrong type or out of bounds.
+        :raises errors.Forbidden: a name that no client may write.
+        """
+        document = parse_object(body)
+        self._check_document(document)
+        tags = document.pop("tags", ())
+        fields = {name: document.pop(name) for name in self.writable & document.keys()}
+        for name in _IGNORED & document.keys():
+            del document[name]
+        values = {name: self.stored(name, value) for name, value in fields.items()}
+        values.setdefault("id", str(uuid.uuid4()))
+        values.setdefault("owner", ctx.project_id)
+        return Image(
+            **values,
+            tags=self.stored("tags", tags),
+            properties={name: self.stored(name, value) for name, value in document.items()},
+        )
+
+    def _check_document(self, document: dict[str, Any]) -> None:
+        """wire: types come first, then read-only names, then reserved ones."""
+        for name, value in document.items():
+            self.check(name, value)
+        for name in self._required:
+            if name not in document:
+                raise errors.Invalid(f"The image lacks '{name}', which is required.")
+        for name in document:
+            if name in self.read_only and name not in _IGNORED:
+                raise errors.ReadOnly(name)
+        for name in document:
+            if name == "locations" or is_reserved(name):
+                raise errors.Reserved(name)
+            if len(name) > _NAME_LENGTH:
+                raise errors.Invalid(
+                    f"The name of a property cannot be longer than {_NAME_LENGTH} characters.")
+
+    def check(self, name: str, value: object) -> None:
+        """Judge one value by the schema of its field.
+
+        :raises errors.Invalid: it does not fit.
+        """
+        wrong = self._checks.get(name, self._custom)(value)
+        if wrong is not None:
+            raise errors.Invalid(f"The value of '{name}' {wrong}.")
+
+    def stored(self, name: str, value: Any) -> Any:
+        """A checked value as the domain holds it.
+
+        :raises errors.Invalid: out of the bounds of the database.
+        """
+        convert = _STORED.get(name)
+        if convert is not None:
+            return convert(name, value)
+        if name not in self.base:
+            check_storable("The name of a property", name)
+            if not isinstance(value, str | None):
+                value = orjson.dumps(value).decode()
+        if isinstance(value, str):
+            check_storable(name, value)
+        return value
+
+
+def is_reserved(name: str) -> bool:
+    """Is this a name that no client may write, in any request?"""
+    return name in RESERVED or name.startswith(RESERVED_PREFIX)
+
+
+def _bounded(name: str, value: float) -> int:
+    if not 0 <= value <= MAX_INTEGER:
+        raise errors.Invalid(f"'{name}' must lie between 0 and {MAX_INTEGER}.")
+    return int(value)
+
+
+def _distinct(name: str, value: list[str]) -> list[str]:
+    for tag in value:
+        check_storable("A tag", tag)
+    return list(dict.fromkeys(value))
+
+
+_STORED: dict[str, Callable[[str, Any], Any]] = {
+    "min_ram": _bounded,
+    "min_disk": _bounded,
+    "tags": _distinct,
+}
+
+
+def load_tag(tag: str) -> str:
+    """A tag that was given in the path of a request.
+
+    :raises errors.Invalid: too long.
+    """
+    wrong = _check_tag(tag)
+    if wrong is not None:
+        raise errors.Invalid(f"The tag {wrong}.")
+    return tag
+
+
+def load_member(body: bytes) -> str:
+    """The project id in the request that shares an image.
+
+    :raises errors.Invalid: none, empty, not a string or longer than 255 characters.
+    """
+    project = parse_object(body).get("member")
+    if not project:
+        raise errors.Invalid("The project to share the image with is not given.")
+    if not isinstance(project, str) or len(project) > _NAME_LENGTH:
+        raise errors.Invalid(
+            f"A project id must be a string of at most {_NAME_LENGTH} characters.")
+    check_storable("A project id", project)
+    return project
+
+
+def load_member_status(body: bytes) -> str:
+    """The status in the request that answers a share.
+
+    :raises errors.Invalid: none or none of the three.
+    """
+    status = parse_object(body).get("status")
+    if status not in member.STATUSES:
+        raise errors.Invalid(f"The status must be one of {', '.join(member.STATUSES)}.")
+    return str(status)

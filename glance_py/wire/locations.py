@@ -1,0 +1,129 @@
+"""Changes of an image's locations, as a PATCH may ask for them.
+
+Decides what the state of the image allows and what the client's list means.
+Whether an address can be used, how large the data is and that the image becomes
+active by it, is found out by the layer that knows the stores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location, check_formats
+
+
+class LocationDraft:
+    """The locations of an image while operations are played on them."""
+
+    def __init__(self, image: Image, locations: Iterable[Location], algorithm: str) -> None:
+        self._image = image
+        self._algorithm = algorithm
+        self._before = {location.id: location for location in locations}
+        self._now = list(locations)
+        self._digests: dict[str, str] = {}
+
+    def add(self, position: str, value: dict[str, Any]) -> None:
+        """Record another copy; ``position`` is ``-`` or a number, the last by default."""
+        if position != "-" and not position.isdecimal():
+            raise errors.Invalid("Invalid position for adding a location.")
+        self._require("active", "queued")
+        location = Location(value["url"], value["metadata"])
+        if any(_same(location, other) for other in self._now):
+            raise errors.Invalid("The image has this location already.")
+        self._verify(value.get("validation_data"))
+        if position == "-":
+            self._now.append(location)
+        else:
+            self._now.insert(int(position), location)
+
+    def remove(self, position: str) -> None:
+        """Forget one copy and its data, never the last."""
+        self._require("active")
+        if position != "-" and not position.isdecimal():
+            raise errors.Invalid("Invalid position for removing a location.")
+        if len(self._now) == 1:
+            raise errors.Forbidden("Cannot delete the last location of an image.")
+        try:
+            del self._now[-1 if position == "-" else int(position)]
+        except IndexError:
+            raise errors.Invalid("Invalid position for removing a location.") from None
+
+    def replace(self, values: list[dict[str, Any]]) -> None:
+        """The whole list: new metadata for the same addresses, or the first copies."""
+        if not values:
+            raise errors.Forbidden("Cannot set locations to empty list.")
+        self._require("active", "queued")
+        wanted = [Location(value["url"], value["metadata"]) for value in values]
+        for place, location in enumerate(wanted):
+            if any(_same(location, other) for other in wanted[:place]):
+                raise errors.Invalid("The same location is given twice.")
+        if self._now and sorted(x.url for x in self._now) != sorted(x.url for x in wanted):
+            raise errors.Invalid("Original locations is not empty; remove them first.")
+        for value in values:
+            self._verify(value.get("validation_data"))
+        unclaimed = list(self._now)
+        for location in wanted:
+            for old in unclaimed:
+                if old.url == location.url:
+                    location.id, location.status = old.id, old.status
+                    unclaimed.remove(old)
+                    break
+        self._now = wanted
+
+    def _require(self, *states: str) -> None:
+        if self._image.status not in states:
+            raise errors.Conflict(
+                f"Locations cannot be changed in status {self._image.status}.")
+        if self._image.status == "queued":
+            check_formats(self._image)
+
+    def _verify(self, data: dict[str, str] | None) -> None:
+        """Digests of data that the service will not read itself.
+
+        :raises errors.Conflict: other than the known ones, or of no use here.
+        """
+        if not data:
+            return
+        if data["os_hash_algo"] != self._algorithm:
+            raise errors.Conflict(f"os_hash_algo must be {self._algorithm}.")
+        _check_digest("os_hash_value", data["os_hash_value"], self._algorithm)
+        if "checksum" in data:
+            _check_digest("checksum", data["checksum"], "md5")
+        for name, value in data.items():
+            known = self._digests.get(name) or getattr(self._image, name)
+            if known is None:
+                if self._image.status != "queued":
+                    raise errors.Conflict(
+                        f"{name} can only be set while the image is queued.")
+                self._digests[name] = value
+            elif known != value:
+                raise errors.Conflict(f"{name} is already set with a different value.")
+
+    def write(self, change: Change) -> None:
+        """Say in ``change`` how the list differs from before."""
+        kept = {location.id for location in self._now if location.id is not None}
+        change.add_locations = tuple(x for x in self._now if x.id is None)
+        change.remove_locations = tuple(
+            location for key, location in self._before.items() if key not in kept)
+        change.update_locations = tuple(
+            location for location in self._now
+            if location.id is not None
+            and location.metadata != self._before[location.id].metadata)
+        change.fields.update(self._digests)
+
+
+def _same(one: Location, other: Location) -> bool:
+    return one.url == other.url and one.metadata == other.metadata
+
+
+def _check_digest(name: str, value: str, algorithm: str) -> None:
+    try:
+        size = len(bytes.fromhex(value))
+    except ValueError:
+        raise errors.Conflict(f"{name} is not hexadecimal.") from None
+    if size != hashlib.new(algorithm, usedforsecurity=False).digest_size:
+        raise errors.Conflict(f"{name} has the wrong length for {algorithm}.")

@@ -1,0 +1,124 @@
+"""The metadata definitions catalogue on the wire: its schema documents.
+
+Namespaces, objects, properties, tags and resource types.  The nested forms
+share JSON Schema definitions, which stand at the top of each document.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glance_py.wire.field import BOOLEAN, STRING, Field, Resource, text
+
+_TYPE = {
+    "type": "string",
+    "enum": ["array", "boolean", "integer", "number", "object", "string", None],
+}
+_COUNT = {"$ref": "#/definitions/positiveInteger"}
+_COUNT_FROM_ZERO = {"$ref": "#/definitions/positiveIntegerDefault0"}
+_PROPERTIES = {"$ref": "#/definitions/property"}
+_STRINGS = {"$ref": "#/definitions/stringArray"}
+_DATE = {"type": "string", "format": "date-time"}
+_NAME = text(80)
+
+_NUMBERS: dict[str, Any] = {
+    "positiveInteger": {"type": "integer", "minimum": 0},
+    "positiveIntegerDefault0": {
+        "allOf": [{"$ref": "#/definitions/positiveInteger"}, {"default": 0}],
+    },
+}
+_STRING_ARRAY: dict[str, Any] = {
+    "type": "array", "items": {"type": "string"}, "uniqueItems": True,
+}
+
+#: What can be said about the values of one property.
+_PROPERTY_FIELDS = (
+    Field("name", _NAME),
+    Field("title", STRING),
+    Field("type", _TYPE),
+    Field("description", STRING),
+    Field("operators", {"type": "array", "items": {"type": "string"}}),
+    Field("readonly", BOOLEAN),
+    Field("required", _STRINGS),
+    Field("default", {}),
+    Field("enum", {"type": "array"}),
+    Field("items", {"type": "object", "properties": {"type": _TYPE, "enum": {"type": "array"}}}),
+    Field("minimum", {"type": "number"}),
+    Field("maximum", {"type": "number"}),
+    Field("minLength", _COUNT_FROM_ZERO),
+    Field("maxLength", _COUNT),
+    Field("minItems", _COUNT_FROM_ZERO),
+    Field("maxItems", _COUNT),
+    Field("uniqueItems", {"type": "boolean", "default": False}),
+    Field("additionalItems", BOOLEAN),
+    Field("pattern", {"type": "string", "format": "regex"}),
+)
+
+_PROPERTY_TABLE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {field.name: field.document() for field in _PROPERTY_FIELDS},
+        "required": ["title", "type"],
+    },
+}
+
+_DEFINITIONS = {**_NUMBERS, "property": _PROPERTY_TABLE, "stringArray": _STRING_ARRAY}
+_PROPERTY_DEFINITIONS = {**_NUMBERS, "stringArray": {**_STRING_ARRAY, "minItems": 1}}
+
+_TIMES = (
+    Field("created_at", _DATE, "When it was made, UTC.", read_only=True),
+    Field("updated_at", _DATE, "When it was last changed, UTC.", read_only=True),
+)
+_ADDRESS = (
+    Field("self", STRING, "Path of this document.", read_only=True),
+    Field("schema", STRING, "Path of the schema of this document.", read_only=True),
+)
+
+
+def _list_of(**properties: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "object", "properties": properties}}
+
+
+NAMESPACE = Resource("namespace", (
+    Field("namespace", _NAME, "Name of the namespace; unique."),
+    Field("display_name", _NAME, "Name for people."),
+    Field("description", text(500), "What the namespace is for."),
+    Field("visibility", {"type": "string", "enum": ["public", "private"]},
+          "Whether other projects see the namespace."),
+    Field("protected", BOOLEAN, "A protected namespace cannot be deleted."),
+    Field("owner", text(255), "Project that owns the namespace."),
+    Field("properties", _PROPERTIES),
+    Field("objects", _list_of(name=STRING, description=STRING, properties=_PROPERTIES,
+                              required=_STRINGS)),
+    Field("tags", _list_of(name=STRING)),
+    Field("resource_type_associations",
+          _list_of(name=STRING, prefix=STRING, properties_target=STRING)),
+    *_TIMES, *_ADDRESS,
+), additional=False, required=("namespace",), definitions=_DEFINITIONS)
+
+OBJECT = Resource("object", (
+    Field("name", _NAME, "Name of the object; unique in its namespace."),
+    Field("description", STRING, "What the object describes."),
+    Field("properties", _PROPERTIES),
+    Field("required", _STRINGS),
+    *_TIMES, *_ADDRESS,
+), additional=False, required=("name",), definitions=_DEFINITIONS)
+
+PROPERTY = Resource("property", _PROPERTY_FIELDS, additional=False,
+                    required=("type", "title", "name"), definitions=_PROPERTY_DEFINITIONS)
+
+#: A property in a list stands under its name, which need not be repeated.
+PROPERTY_BY_NAME = Resource("property", _PROPERTY_FIELDS, additional=False,
+                            required=("type", "title"), definitions=_PROPERTY_DEFINITIONS)
+
+TAG = Resource("tag", (
+    Field("name", _NAME, "The tag; unique in its namespace."), *_TIMES,
+), additional=False, required=("name",))
+
+RESOURCE_TYPE = Resource("resource_type_association", (
+    Field("name", _NAME, "Kind of resource that the namespace applies to."),
+    Field("prefix", _NAME, "Put before the names of properties on such a resource."),
+    Field("properties_target", _NAME, "Where on such a resource the properties belong."),
+    *_TIMES,
+), additional=False, required=("name",))

@@ -1,0 +1,223 @@
+"""PATCH requests to a Change.
+
+Both media types of Image API v2 are read into the same operations.  The whole
+list is read and checked before the image is looked at; then the operations are
+played on it in order, and what has changed in the end is the Change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.wire import load
+from glance_py.wire.load import ImageLoader, is_reserved, parse
+from glance_py.wire.locations import LocationDraft
+
+V21 = "application/openstack-images-v2.1-json-patch"
+V20 = "application/openstack-images-v2.0-json-patch"
+
+#: Media types of a PATCH, as the Accept-Patch header (RFC 5789) names them.
+MEDIA_TYPES = (V20, V21)
+
+_OPERATIONS = ("add", "replace", "remove")
+
+#: wire: computed, yet a PATCH may write a custom property of this name; the computed value
+#: hides it once there is one.
+_SHADOWED = frozenset({"stores"})
+
+#: How many parts the path of an operation on locations has.
+_LOCATION_DEPTH = {"add": 2, "insert": 2, "replace": 1, "remove": 2}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """One step: ``do`` is add, insert (must be new), replace or remove.
+
+    ``position`` is the second part of a path into the locations.
+    """
+
+    do: str
+    name: str
+    position: str = ""
+    value: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocationRules:
+    """What the configuration says about locations in a PATCH.
+
+    allowed
+        Whether clients may touch them at all (``show_multiple_locations``).
+    algorithm
+        ``hashing_algorithm``: the only one that validation data may name.
+    in_order
+        Sorts locations as answers show them, since clients count in answers.
+    """
+
+    allowed: bool
+    algorithm: str
+    in_order: Callable[[list], list]
+
+
+class PatchLoader:
+    """Reads PATCH bodies; compiled once per process."""
+
+    def __init__(self, loader: ImageLoader) -> None:
+        self._loader = loader
+        self._read_only = (loader.read_only | {"id"}) - _SHADOWED
+
+    def operations(self, media_type: str, body: bytes) -> list[Operation]:
+        """The operations in ``body``, checked as far as that goes without the image.
+
+        :raises errors.Invalid: wrong shape, path or value.
+        :raises errors.Forbidden: a read-only or reserved name.
+        """
+        document = parse(body)
+        if not isinstance(document, list):
+            raise errors.Invalid("Request body must be a JSON array of operation objects.")
+        read = _read_v21 if media_type == V21 else _read_v20
+        return [self._operation(*read(item)) for item in document]
+
+    def _operation(self, do: str, path: object, item: dict[str, Any]) -> Operation:
+        name, *rest = _parts(path)
+        if len(rest) + 1 != (_LOCATION_DEPTH[do] if name == "locations" else 1):
+            raise errors.Invalid(f"Invalid JSON pointer for this resource: '{path}'")
+        if name in self._read_only:
+            raise errors.ReadOnly(name)
+        if is_reserved(name):
+            raise errors.Reserved(name)
+        position = rest[0] if rest else ""
+        if do == "remove":
+            return Operation(do, name, position)
+        if "value" not in item:
+            raise errors.Invalid(f"Operation \"{do}\" requires a member named \"value\".")
+        return Operation(do, name, position, self._value(name, item["value"], bool(rest)))
+
+    def _value(self, name: str, value: Any, is_item: bool) -> Any:
+        if name in _SHADOWED:
+            self._loader.check("", value)
+            load.check_storable(name, value)
+            return value
+        self._loader.check(name, [value] if is_item else value)
+        return value if name == "locations" else self._loader.stored(name, value)
+
+
+def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:
+    """``{"op": ..., "path": ..., "value": ...}``, as in RFC 6902."""
+    if not isinstance(item, dict):
+        raise errors.Invalid("Operations must be JSON objects.")
+    do = item.get("op")
+    if do not in _OPERATIONS:
+        raise errors.Invalid(f"The op of an operation must be one of {', '.join(_OPERATIONS)}.")
+    if "path" not in item:
+        raise errors.Invalid(f"Operation \"{do}\" requires a member named \"path\".")
+    return do, item["path"], item
+
+
+def _read_v20(item: object) -> tuple[str, object, dict[str, Any]]:
+    """``{"add": path, "value": ...}``, the form before RFC 6902 was finished."""
+    if not isinstance(item, dict):
+        raise errors.Invalid("Operations must be JSON objects.")
+    named = [do for do in _OPERATIONS if do in item]
+    if len(named) != 1:
+        raise errors.Invalid(
+            f"Operations must contain exactly one member of {', '.join(_OPERATIONS)}.")
+    do = named[0]
+    return ("insert" if do == "add" else do), item[do], item
+
+
+def _parts(path: object) -> list[str]:
+    """The parts of a JSON pointer (RFC 6901), blanks around them dropped.
+
+    wire: a second slash at the beginning is tolerated.
+    """
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise errors.Invalid(f"Pointer `{path}` does not start with \"/\".")
+    inner = path[1:]
+    if "//" in inner:
+        raise errors.Invalid(f"Pointer `{path}` contains adjacent \"/\".")
+    if inner.endswith("/"):
+        raise errors.Invalid(f"Pointer `{path}` ends with \"/\".")
+    return [_unescape(part.strip(), path) for part in inner.removeprefix("/").split("/")]
+
+
+def _unescape(part: str, path: str) -> str:
+    if "~" in part.replace("~0", "").replace("~1", ""):
+        raise errors.Invalid(f"Pointer `{path}` contains \"~\" not part of a recognized escape.")
+    return part.replace("~1", "/").replace("~0", "~")
+
+
+def apply(image: Image, operations: list[Operation], loader: ImageLoader,
+          rules: LocationRules) -> Change:
+    """What ``operations`` change in ``image``; empty when they change nothing.
+
+    :raises errors.Conflict: a property exists that must not, or the other way round.
+    :raises errors.Forbidden: the image's state or the configuration forbids it.
+    """
+    change = Change()
+    places: LocationDraft | None = None
+    for operation in operations:
+        if operation.name == "locations":
+            if places is None:
+                places = _draft_of(image, rules)
+            _play_location(places, operation)
+        elif operation.name in loader.writable:
+            _set_field(image, change, operation)
+        else:
+            _set_property(image, change, operation)
+    if places is not None:
+        places.write(change)
+    return change
+
+
+def _set_field(image: Image, change: Change, operation: Operation) -> None:
+    if operation.do == "remove":
+        raise errors.Forbidden(f"Property {operation.name} may not be removed.")
+    if operation.do == "insert":
+        raise errors.Conflict(f"Property {operation.name} already present.")
+    if operation.name == "tags":
+        change.tags = operation.value
+        return
+    if operation.name in ("disk_format", "container_format"):
+        if image.status != "queued":
+            raise errors.Forbidden(
+                f"Attribute {operation.name} can only be replaced for a queued image.")
+        change.expected = frozenset({"queued"})
+    change.fields[operation.name] = operation.value
+
+
+def _set_property(image: Image, change: Change, operation: Operation) -> None:
+    name = operation.name
+    exists = name in change.set_properties or (
+        name in image.properties and name not in change.remove_properties)
+    if operation.do == "insert" and exists:
+        raise errors.Conflict(f"Property {name} already present.")
+    if operation.do in ("replace", "remove") and not exists:
+        raise errors.Conflict(f"Property {name} does not exist.")
+    if operation.do == "remove":
+        change.set_properties.pop(name, None)
+        if name in image.properties:
+            change.remove_properties.add(name)
+    else:
+        change.set_properties[name] = operation.value
+        change.remove_properties.discard(name)
+
+
+def _draft_of(image: Image, rules: LocationRules) -> LocationDraft:
+    if not rules.allowed:
+        raise errors.Forbidden("It's not allowed to change the locations of an image.")
+    return LocationDraft(image, rules.in_order(image.locations), rules.algorithm)
+
+
+def _play_location(places: LocationDraft, operation: Operation) -> None:
+    if operation.do == "replace":
+        places.replace(operation.value)
+    elif operation.do == "remove":
+        places.remove(operation.position)
+    else:
+        places.add(operation.position, operation.value)

@@ -1,0 +1,292 @@
+"""The query string of ``GET /v2/images`` to an ImageQuery, and links to pages.
+
+Every filter, sort and paging rule of Image API v2 stands here; the DAL gets a
+query that it need not doubt.  A value that no image can have, such as letters
+for a number, asks for an empty list and is not an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+import urllib.parse
+from collections.abc import Callable
+
+from glance_py.domain import errors, member
+from glance_py.domain.image import VISIBILITIES
+from glance_py.domain.query import Filter, ImageQuery
+from glance_py.wire.field import Resource
+
+#: A condition that no image meets.
+NOTHING = Filter("id", "in", ())
+
+_PATH = "/v2/images"
+_DIRECTIONS = ("asc", "desc")
+_BIGGEST = 2**63 - 1
+_PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
+_INTEGER = re.compile(r"\s*[+-]?0*\d{1,40}\s*", re.ASCII)
+_RANGE = re.compile(r"(.+)_(min|max)\Z", re.DOTALL)
+_TIME_OPERATORS = ("gt", "gte", "lt", "lte", "eq", "neq")
+_YEAR_OR_MONTH = re.compile(r"\d{4}(-\d{2})?\Z", re.ASCII)
+#: One value of an ``in:`` list: quoted, with \" for a quote, or plain; then a comma or the end.
+_LISTED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^",]*))(,|\Z)', re.DOTALL)
+
+Parameters = list[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ListRequest:
+    """A list that was asked for, and the paths of its pages."""
+
+    query: ImageQuery
+    parameters: tuple[tuple[str, str], ...]
+
+    @property
+    def first(self) -> str:
+        """Path of the first page."""
+        return self._path(self.parameters)
+
+    def after(self, marker: str) -> str:
+        """Path of the page that begins behind image ``marker``."""
+        return self._path((*self.parameters, ("marker", marker)))
+
+    @staticmethod
+    def _path(parameters: tuple[tuple[str, str], ...]) -> str:
+        return f"{_PATH}?{urllib.parse.urlencode(parameters)}" if parameters else _PATH
+
+
+def parse_parameters(query_string: str) -> Parameters:
+    """Names and values in the order of the query string.
+
+    :raises errors.Invalid: it is not UTF-8.
+    """
+    try:
+        return urllib.parse.parse_qsl(
+            query_string.encode("latin-1").decode(), keep_blank_values=True, errors="strict")
+    except UnicodeError:
+        raise errors.Invalid("The query string is not UTF-8.") from None
+
+
+class ImageQueryLoader:
+    """Reads query strings; compiled once per process from the declaration."""
+
+    def __init__(self, resource: Resource, default_limit: int, max_limit: int) -> None:
+        self._default_limit = default_limit
+        self._max_limit = max_limit
+        self._sort_keys = tuple(field.name for field in resource if field.sort)
+        self._numbers = frozenset(f.name for f in resource if f.filter == "number")
+        self._readers: dict[str, Callable[[str, str], list[Filter]]] = {
+            field.name: _READERS[field.filter] for field in resource if field.filter}
+
+    def load(self, query_string: str) -> ListRequest:
+        """The page that ``query_string`` (as in WSGI) asks for.
+
+        :raises errors.Invalid: a value or name that is not understood.
+        """
+        parameters = parse_parameters(query_string)
+        last = dict(parameters)
+        filters, properties = self._conditions(parameters, last)
+        tags = tuple(value.strip() for name, value in parameters if name == "tag")
+        if any("\x00" in value for value in (*tags, *(v for pair in properties for v in pair))):
+            filters.append(NOTHING)
+        visibility = last.get("visibility")
+        if visibility == "":
+            filters.append(NOTHING)
+        query = ImageQuery(
+            filters=tuple(filters),
+            tags=tags,
+            properties=tuple(properties),
+            visibility=_one_of("visibility", visibility, (*VISIBILITIES, "all", "")) or None,
+            member_status=_one_of(
+                "member_status", last.get("member_status"), (*member.STATUSES, "all"),
+            ) or "accepted",
+            os_hidden=_boolean("os_hidden", last.get("os_hidden", "false").lower()),
+            sort=self._sort(parameters, last),
+            marker=self._marker(last),
+            limit=self._limit(last),
+        )
+        kept = tuple(pair for pair in parameters if pair[0] != "marker")
+        return ListRequest(query, kept)
+
+    def _conditions(self, parameters: Parameters,
+                    last: dict[str, str]) -> tuple[list[Filter], list[tuple[str, str]]]:
+        """Filters on columns and on custom properties.
+
+        wire: of a repeated name the last value counts, except for times, which are ranges.
+        """
+        filters: list[Filter] = []
+        properties = []
+        for name, value in last.items():
+            reader = self._readers.get(name)
+            span = _RANGE.match(name)
+            if name in _PAGING or name in _NOT_FILTERS:
+                continue
+            if name in _REFUSED:
+                raise errors.Invalid(f"Images cannot be filtered by '{name}'.")
+            if reader is _time_filters:
+                for key, each in parameters:
+                    if key == name:
+                        filters += reader(name, each)
+            elif reader is not None:
+                filters += reader(name, value)
+            elif span is not None:
+                filters += self._range(span[1], span[2], value)
+            else:
+                properties.append((name, value))
+        return filters, properties
+
+    def _range(self, field: str, end: str, value: str) -> list[Filter]:
+        if field not in self._numbers:
+            raise errors.Invalid(f"There is no numeric field '{field}' to compare.")
+        number = _integer(value)
+        if number is None:
+            raise errors.Invalid("Unable to filter on a range with a non-numeric value.")
+        if abs(number) > _BIGGEST:
+            everything = (number < 0) == (end == "min")
+            return [] if everything else [NOTHING]
+        return [Filter(field, "gte" if end == "min" else "lte", number)]
+
+    def _sort(self, parameters: Parameters, last: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        """(key, direction) pairs, made total by created_at and id."""
+        keys = [value.strip() for name, value in parameters if name == "sort_key"]
+        directions = [value.strip() for name, value in parameters if name == "sort_dir"]
+        if "sort" in last:
+            if keys or directions:
+                raise errors.Invalid("Old and new sorting syntax cannot be combined")
+            for part in last["sort"].split(","):
+                key, _, direction = part.strip().partition(":")
+                keys.append(key.strip())
+                directions.append(direction.strip() or "desc")
+        for key in keys:
+            _one_of("sort key", key, self._sort_keys)
+        for direction in directions:
+            _one_of("sort direction", direction, _DIRECTIONS)
+        default = directions[0] if len(directions) == 1 else "desc"
+        keys = keys or ["created_at"]
+        if len(directions) < 2:
+            directions = [default] * len(keys)
+        if len(directions) != len(keys):
+            raise errors.Invalid("Number of sort dirs does not match the number of sort keys")
+        order: dict[str, str] = {}
+        for key, direction in (*zip(keys, directions, strict=True),
+                               ("created_at", default), ("id", default)):
+            order.setdefault(key, direction)
+        return tuple(order.items())
+
+    def _marker(self, last: dict[str, str]) -> str | None:
+        marker = last.get("marker")
+        if marker == "" or (marker is not None and (len(marker) > 36 or "\x00" in marker)):
+            raise errors.MarkerNotFound(marker)
+        return marker
+
+    def _limit(self, last: dict[str, str]) -> int:
+        if "limit" not in last:
+            return min(self._default_limit, self._max_limit)
+        limit = _integer(last["limit"])
+        if limit is None or limit < 0:
+            raise errors.Invalid("limit must be an integer, zero or more.")
+        return min(limit, self._max_limit)
+
+
+def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is not None and value not in choices:
+        allowed = ", ".join(choice for choice in choices if choice)
+        raise errors.Invalid(f"Invalid {name}: '{value}'. It must be one of {allowed}.")
+    return value
+
+
+def _integer(value: str) -> int | None:
+    """The number that ``value`` writes out; None when it is none, or absurdly long."""
+    return int(value) if _INTEGER.fullmatch(value) else None
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise errors.Invalid(f"The value of {name} must be true or false.")
+    return value == "true"
+
+
+def _exact_filters(name: str, value: str) -> list[Filter]:
+    return [NOTHING if "\x00" in value else Filter(name, "eq", value)]
+
+
+def _flag_filters(name: str, value: str) -> list[Filter]:
+    return [Filter(name, "eq", _boolean(name, value))]
+
+
+def _number_filters(name: str, value: str) -> list[Filter]:
+    number = _integer(value)
+    if number is None or abs(number) > _BIGGEST:
+        return [NOTHING]
+    return [Filter(name, "eq", number)]
+
+
+def _text_filters(name: str, value: str) -> list[Filter]:
+    """``value``, ``eq:value`` or ``in:value,"with, comma"``."""
+    operator, colon, operand = value.partition(":")
+    if not colon:
+        return _exact_filters(name, value)
+    if operator == "eq":
+        return _exact_filters(name, operand)
+    if operator != "in":
+        raise errors.Invalid(f"Unable to filter by unknown operator '{operator}'.")
+    values = tuple(each for each in split_list(operand) if "\x00" not in each)
+    return [Filter(name, "in", values)]
+
+
+def split_list(text: str) -> list[str]:
+    """The values of a comma list in which quoted ones may hold commas.
+
+    :raises errors.Invalid: a quote is left open, or stands inside a value.
+    """
+    values = []
+    place = 0
+    while True:
+        found = _LISTED.match(text, place)
+        if found is None:
+            raise errors.Invalid(
+                f"Invalid filter value {text}. Quotes must be closed and enclose whole values.")
+        quoted, plain, comma = found.groups()
+        values.append(plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+        if not comma:
+            return values
+        place = found.end()
+
+
+def _time_filters(name: str, value: str) -> list[Filter]:
+    """``op:time``, or a time alone for equality."""
+    operator, colon, operand = value.partition(":")
+    if colon and operator in _TIME_OPERATORS:
+        return [Filter(name, operator, _time(name, operand))]
+    return [Filter(name, "eq", _time(name, value))]
+
+
+def _time(name: str, value: str) -> datetime.datetime:
+    """A naive UTC time from ISO 8601, a date alone or even a year."""
+    value = value.strip()
+    short = _YEAR_OR_MONTH.match(value)
+    if short:
+        value += "-01" if short[1] else "-01-01"
+    try:
+        time = datetime.datetime.fromisoformat(value)
+        if time.tzinfo is not None:
+            time = time.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise errors.Invalid(
+            f"Bad \"{name}\" query filter format. Use ISO 8601 DateTime notation.") from None
+    return time
+
+
+_READERS = {
+    "text": _text_filters,
+    "exact": _exact_filters,
+    "number": _number_filters,
+    "time": _time_filters,
+    "flag": _flag_filters,
+}
+
+#: Read by name in ``load``; ``deleted`` never had an effect on a list of images.
+_NOT_FILTERS = frozenset({"tag", "visibility", "member_status", "os_hidden", "deleted"})
+
+_REFUSED = frozenset({"changes-since", "locations"})

@@ -1,0 +1,124 @@
+"""The interface of a storage backend: a handful of verbs, and what it can do.
+
+A driver does I/O and nothing else.  Checks that are the same for all (abilities,
+announced sizes, short reads, names of errors) are in ``guard.py``; which store an
+address belongs to is decided in ``stores.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Protocol
+
+from glance_store_py.location import Location
+
+#: Takes new objects.
+ADD = "add"
+#: Removes objects.
+DELETE = "delete"
+#: Reads a part of an object without reading what lies before it.
+RANDOM_READ = "random_read"
+#: Gives out an open file that the operating system may send by itself.
+SENDFILE = "sendfile"
+#: Knows beforehand where the data of an image goes.
+PREDICTABLE_LOCATION = "predictable_location"
+#: Refuses a second object for an image, however close the two writers are.
+EXCLUSIVE = "exclusive"
+#: Shows an object to readers only when all of it is there.
+ATOMIC = "atomic"
+#: Finds and removes what writers left that died half way.
+SWEEP = "sweep"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that was written: its address, its size in bytes, and what the
+
+    store wants remembered about it (JSON-ready: dicts, lists and strings).
+    """
+
+    url: str
+    size: int
+    metadata: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(slots=True)
+class StoredData:
+    """Bytes on their way out of a store.
+
+    ``chunks`` yields exactly ``length`` bytes or raises.  ``close`` must be
+    called and may be called twice.  ``file``, where there is one, is an open
+    binary file positioned at the first byte: use it or ``chunks``, not both.
+    """
+
+    chunks: Iterator[bytes]
+    length: int
+    file: BinaryIO | None = None
+    close: Callable[[], None] = lambda: None
+
+
+class Driver(Protocol):
+    """One store of one kind, for the life of the process; used by many threads.
+
+    It is built with (:class:`~glance_store_py.config.Settings`, store id).
+    Building it must not need the backend: :meth:`prepare` may.
+
+    schemes
+        URL schemes it reads.
+    abilities
+        Which of the abilities above it has.
+    prefixes
+        Under which addresses its objects lie.
+    properties
+        What administrators may know of its settings; never a secret.
+    """
+
+    schemes: tuple[str, ...]
+    abilities: frozenset[str]
+    prefixes: tuple[Location, ...]
+    properties: Mapping[str, object]
+
+    def prepare(self) -> None:
+        """Get ready to write, once, at start.
+
+        :raises errors.BadStoreConfiguration: it will not be able to write.
+        """
+
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+        """Store ``data`` for ``image_id``; ``size`` bytes are announced, None is unknown.
+
+        Whatever is raised, by ``data`` too, nothing is left behind.
+
+        :raises errors.Duplicate: there is data for this image already.
+        :raises errors.StorageFull: there is no room for it.
+        """
+
+    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+        """The bytes from ``start`` up to, not including, ``stop`` (None: the end).
+
+        What lies beyond the end of the object is left out.
+
+        :raises errors.NotFound: there is no such object.
+        """
+
+    def size(self, location: Location) -> int:
+        """The size of an object in bytes.
+
+        :raises errors.NotFound: there is no such object.
+        """
+
+    def delete(self, location: Location) -> None:
+        """Remove an object.
+
+        :raises errors.NotFound: there is no such object.
+        """
+
+    def locations_of(self, image_id: str) -> Sequence[Location]:
+        """Where add would put this image (PREDICTABLE_LOCATION), most likely place first."""
+
+    def sweep(self) -> list[str]:
+        """Remove what dead writers left (SWEEP); one sentence for each thing removed."""
+
+    def check(self) -> None:
+        """Raise a GlanceStoreError when the store is not well.  Must be cheap."""

@@ -1,0 +1,209 @@
+"""What the options of a file store mean, checked.
+
+Reads settings and looks at directories at start; moves no data.  Everything that
+is wrong is said with the option to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from glance_store_py import errors
+from glance_store_py.config import Settings
+
+LOG = logging.getLogger(__name__)
+
+READ_SIZE = 1024 * 1024
+
+
+class Directory(NamedTuple):
+    """A directory for image files; the higher the priority, the sooner it is used."""
+
+    path: str
+    priority: int = 0
+
+
+def directories(settings: Settings) -> list[Directory]:
+    """The directories of a store, the one to use first in front.
+
+    :raises errors.BadStoreConfiguration: a priority is not a number, a directory
+        comes twice, or there is none.
+    """
+    option = "filesystem_store_datadirs"
+    found: dict[str, Directory] = {}
+    for text in settings[option] or ():
+        path, colon, priority = text.rpartition(":")
+        try:
+            directory = Directory(_absolute(path if colon else text), int(priority or 0)
+                                  if colon else 0)
+        except ValueError:
+            raise settings.error(option, f"the priority of '{text}' is not a number.") from None
+        known = found.setdefault(directory.path, directory)
+        if known.priority != directory.priority:
+            raise settings.error(option, f"{directory.path} has two priorities.")
+        if known is not directory:
+            LOG.warning("[%s] %s: %s is named twice.", settings.section, option, directory.path)
+    if found:
+        return sorted(found.values(), key=lambda directory: -directory.priority)
+    if not settings["filesystem_store_datadir"]:
+        raise settings.error("filesystem_store_datadir", "a file store needs a directory.")
+    return [Directory(_absolute(settings["filesystem_store_datadir"]))]
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path.strip())
+
+
+def check_directories(settings: Settings) -> None:
+    """Refuse a store that says twice where its files are.
+
+    :raises errors.BadStoreConfiguration: both options are set.
+    """
+    both = settings["filesystem_store_datadirs"] and settings["filesystem_store_datadir"]
+    if both and settings.is_set("filesystem_store_datadir"):
+        raise settings.error("filesystem_store_datadirs",
+                             "filesystem_store_datadir is set too; set one of them.")
+
+
+def permissions(settings: Settings) -> int | None:
+    """The mode of new files, None to leave it to the umask.
+
+    :raises errors.BadStoreConfiguration: the digits are not octal, or the owner
+        could not read.
+    """
+    option = "filesystem_store_file_perm"
+    if settings[option] <= 0:
+        return None
+    try:
+        mode = int(str(settings[option]), 8)
+    except ValueError:
+        raise settings.error(option, f"{settings[option]} is not octal.") from None
+    if mode > 0o777 or not mode & stat.S_IRUSR:
+        raise settings.error(option, f"{settings[option]} does not let the owner read, or is "
+                             "more than permissions.")
+    return mode
+
+
+def make_directory(settings: Settings, path: str, mode: int | None) -> None:
+    """Make a directory that is missing, and let in who may read the files.
+
+    :raises errors.BadStoreConfiguration: it cannot be made or written to.
+    """
+    option = ("filesystem_store_datadirs" if settings["filesystem_store_datadirs"]
+              else "filesystem_store_datadir")
+    try:
+        os.makedirs(path, exist_ok=True)
+        if mode is not None:
+            entry = ((stat.S_IXGRP if mode & stat.S_IRWXG else 0)
+                     | (stat.S_IXOTH if mode & stat.S_IRWXO else 0))
+            present = stat.S_IMODE(os.stat(path).st_mode)
+            if present | entry != present:
+                os.chmod(path, present | entry)
+    except OSError as error:
+        raise settings.error(option, f"{path}: {error.strerror}.") from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise settings.error(option, f"{path} is not readable and writable for this service.")
+
+
+def mounts(settings: Settings) -> list[dict]:
+    """The objects of the metadata file.
+
+    :raises errors.BadStoreConfiguration: the file cannot be read, or is not made
+        of objects with the strings id and mountpoint.
+    """
+    option = "filesystem_store_metadata_file"
+    if not settings[option]:
+        return []
+    try:
+        with open(settings[option], encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError) as error:
+        raise settings.error(option, f"{settings[option]} cannot be read: {error}.") from error
+    entries = [content] if isinstance(content, dict) else content
+    if not isinstance(entries, list) or not all(map(_is_mount, entries)):
+        raise settings.error(option, "expected an object, or a list of objects, with the strings "
+                             "id and mountpoint.")
+    return entries
+
+
+def _is_mount(entry: object) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(name), str) and entry[name] for name in ("id", "mountpoint"))
+
+
+def mount_of(mounts: list[dict], path: str) -> dict:
+    """The entry of the metadata file whose mountpoint holds a file."""
+    for entry in mounts:
+        mountpoint = os.path.normpath(entry["mountpoint"])
+        if os.path.commonpath([mountpoint, path]) == mountpoint:
+            return dict(entry)
+    if mounts:
+        LOG.error("No mountpoint of the metadata file holds %s.", path)
+    return {}
+
+
+def read_size(settings: Settings) -> int:
+    """Bytes to read at a time."""
+    option = "filesystem_store_chunk_size"
+    return settings[option] if settings.is_set(option) else max(settings[option], READ_SIZE)
+
+
+def in_time(settings: Settings) -> Callable:
+    """How to ask the file system: ``in_time(function, *arguments)``.
+
+    Directly, or with ``filesystem_store_timeout`` in a thread that is given up
+    when it does not answer in time (errors.TimeoutError).
+    """
+    seconds = settings["filesystem_store_timeout"]
+    if not seconds:
+        return _directly
+    threads = settings["filesystem_store_thread_pool_size"]
+    share = settings["filesystem_store_threadpool_threshold"]
+    return Deadline(seconds, threads, threads * share / 100)
+
+
+def _directly(function: Callable, *arguments: object) -> object:
+    return function(*arguments)
+
+
+class Deadline:
+    """Calls functions in threads and waits ``seconds`` for each.
+
+    A thread that hangs stays lost until the file system answers, so there is a
+    fixed number of them, and a warning when more than ``alarm`` are busy.
+    """
+
+    def __init__(self, seconds: int, threads: int, alarm: float) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._seconds = seconds
+        self._alarm = alarm
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, function: Callable, *arguments: object) -> object:
+        with self._lock:
+            self._busy += 1
+            busy = self._busy
+        if busy > self._alarm:
+            LOG.warning("%d calls wait for the file system; it may be hanging.", busy)
+        future = self._pool.submit(function, *arguments)
+        future.add_done_callback(self._done)
+        try:
+            return future.result(self._seconds)
+        except TimeoutError:
+            if future.done():
+                raise
+            future.cancel()
+            raise errors.TimeoutError(self._seconds) from None
+
+    def _done(self, future: object) -> None:
+        with self._lock:
+            self._busy -= 1

@@ -1,0 +1,121 @@
+"""From the configuration to the list of stores to build.
+
+Only the drivers that the configuration names are imported.  Whatever cannot work
+is refused here, at start, with the section and the option to look at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from oslo_config import cfg
+
+from glance_store_py import config, errors
+from glance_store_py.config import Settings
+from glance_store_py.driver import Driver
+
+NAMESPACE = "glance_store.drivers"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """A store to build: ``driver`` is called with the settings and the id."""
+
+    id: str
+    type: str
+    driver: Callable[[Settings, str], Driver]
+    settings: Settings
+    description: str | None = None
+    weight: int = 0
+    reserved: bool = False
+
+
+def several(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Plan]]:
+    """The default and the stores of ``enabled_backends``, then the reserved ones.
+
+    :raises errors.BadStoreConfiguration: an id or type cannot be, or the default
+        is none of them.
+    """
+    plans = []
+    for store_id, kind in conf.enabled_backends.items():
+        if store_id.startswith(config.RESERVED_PREFIX):
+            raise _refused(f"'{store_id}': names that start with {config.RESERVED_PREFIX} "
+                           "belong to the service.")
+        driver, options = _driver(kind, "DEFAULT", "enabled_backends")
+        settings = Settings(conf, store_id, [*config.STORE_OPTIONS, *options],
+                            config.DEFAULTS_SECTION)
+        plans.append(Plan(store_id, kind, driver, settings, settings["store_description"],
+                          settings["weight"]))
+    default = conf[config.SINGLE_SECTION].default_backend
+    known = [plan.id for plan in plans]
+    if default not in known:
+        said = "not set" if default is None else f"'{default}' is not one of them"
+        raise errors.BadStoreConfiguration(
+            config.SINGLE_SECTION, "default_backend",
+            f"{said}; enabled_backends has {', '.join(known)}.")
+    plans += [_reserved(conf, store_id, None) for store_id in reserved]
+    return default, plans
+
+
+def single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Plan]]:
+    """The default and the stores of ``[glance_store] stores``, named like their drivers.
+
+    Staging goes to ``node_staging_uri`` then, if the service has that option.
+
+    :raises errors.BadStoreConfiguration: a driver is unknown, or the default is
+        none of them.
+    """
+    section = conf[config.SINGLE_SECTION]
+    plans: dict[str, Plan] = {}
+    for name in section.stores:
+        kind = config.ALIASES.get(name, name)
+        driver, options = _driver(kind, config.SINGLE_SECTION, "stores")
+        plans[kind] = Plan(kind, kind, driver, Settings(conf, config.SINGLE_SECTION, options))
+    default = config.ALIASES.get(section.default_store, section.default_store)
+    if default not in plans:
+        raise errors.BadStoreConfiguration(
+            config.SINGLE_SECTION, "default_store",
+            f"'{section.default_store}' is not one of stores ({', '.join(section.stores)}).")
+    staged = []
+    if config.STAGING in reserved and "node_staging_uri" in conf:
+        uri = urlsplit(conf.node_staging_uri)
+        if uri.scheme not in ("file", "filesystem") or not uri.path:
+            raise errors.BadStoreConfiguration("DEFAULT", "node_staging_uri",
+                                               "staging needs a file:// URI.")
+        staged = [_reserved(conf, config.STAGING, uri.netloc + uri.path)]
+    return default, [*plans.values(), *staged]
+
+
+def _reserved(conf: cfg.ConfigOpts, store_id: str, datadir: str | None) -> Plan:
+    driver, _ = _driver("file", "DEFAULT", "enabled_backends")
+    settings = Settings(conf, store_id, config.reserved_options(store_id, datadir))
+    return Plan(store_id, "file", driver, settings, reserved=True)
+
+
+def _driver(kind: str, section: str, option: str
+            ) -> tuple[Callable[[Settings, str], Driver], Sequence[cfg.Opt]]:
+    """The driver class for a type, and its options."""
+    found = sorted(
+        importlib.metadata.entry_points(group=NAMESPACE, name=kind),
+        # Another package may offer a driver of the same name; ours comes first.
+        key=lambda point: not point.value.startswith(f"{__package__}."))
+    if not found:
+        raise errors.BadStoreConfiguration(
+            section, option, f"there is no driver for stores of type '{kind}'.")
+    try:
+        driver = found[0].load()
+    except ImportError as error:
+        raise errors.BadStoreConfiguration(
+            section, option, f"the driver for '{kind}' cannot be loaded: {error}.") from error
+    if not hasattr(driver, "abilities"):
+        raise errors.BadStoreConfiguration(
+            section, option, f"the driver for '{kind}' ({found[0].value}) is not made for this "
+            "library.")
+    return driver, config.DRIVERS.get(kind, getattr(driver, "options", ()))
+
+
+def _refused(reason: str) -> errors.BadStoreConfiguration:
+    return errors.BadStoreConfiguration("DEFAULT", "enabled_backends", reason)

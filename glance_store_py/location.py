@@ -1,0 +1,140 @@
+"""Addresses of objects: parse them, build them, compare them, print them safely.
+
+A URL is taken apart once, here, and judged by the rules of its scheme; drivers
+get a :class:`Location`.  Comparison goes by whole path components, so that
+``/data/store`` never swallows ``/data/store2``.  Nothing here opens anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from collections.abc import Callable
+
+from glance_store_py import errors
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Location:
+    """One URL in pieces.
+
+    ``authority`` is host and port without credentials; ``credentials`` is
+    ``user:password`` or None and stays out of ``repr``; ``path`` begins with a
+    slash unless it is empty; ``query`` comes without its question mark.
+    """
+
+    scheme: str
+    authority: str = ""
+    path: str = ""
+    query: str = ""
+    credentials: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The URL, without credentials."""
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{self.authority}{self.path}{query}"
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be shown: the query may be a signature, so it stays away."""
+        return f"{self.scheme}://{self.authority}{self.path}{'?***' if self.query else ''}"
+
+    def depth_under(self, prefix: Location) -> int:
+        """How many whole components of ``prefix`` this address begins with.
+
+        -1 when it does not lie under ``prefix``; an empty authority in the
+        prefix stands for any.
+        """
+        if self.scheme != prefix.scheme:
+            return -1
+        if prefix.authority and prefix.authority != self.authority:
+            return -1
+        wanted = _components(prefix.path)
+        if _components(self.path)[: len(wanted)] != wanted:
+            return -1
+        return len(wanted) + bool(prefix.authority)
+
+
+def _components(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _parse_file(scheme: str, rest: str) -> Location:
+    """A path of the local file system, taken literally (no quoting, no query)."""
+    if not rest.startswith("/"):
+        raise errors.BadStoreUri("A file address needs an absolute path.")
+    if "\0" in rest or ".." in rest.split("/"):
+        raise errors.BadStoreUri("A file address must name its file directly.")
+    # Both names of the scheme mean the same file; two leading slashes mean one.
+    return Location("file", path="/" + posixpath.normpath(rest).lstrip("/"))
+
+
+_HTTP = re.compile(r"(?:([^/?#]*)@)?([^/?#@]+)([^?#]*)(?:\?([^#]*))?(?:#.*)?\Z", re.DOTALL)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]+)(?::[0-9]+)?\Z")
+
+
+def _parse_http(scheme: str, rest: str) -> Location:
+    match = _HTTP.match(rest)
+    if match is None or not _HOST.match(match[2]) or _unprintable(rest):
+        raise errors.BadStoreUri(f"An {scheme} address needs a valid host and port.")
+    credentials, authority, path, query = match.groups()
+    if credentials is not None and credentials.count(":") != 1:
+        raise errors.BadStoreUri("Credentials in an address are user:password.")
+    return Location(scheme, authority, path, query or "", credentials)
+
+
+def _parse_memory(scheme: str, rest: str) -> Location:
+    authority, slash, key = rest.partition("/")
+    if not (authority and key):
+        raise errors.BadStoreUri("A memory address is memory://store/object.")
+    return Location(scheme, authority, slash + key)
+
+
+def _unprintable(text: str) -> bool:
+    return any(ord(character) < 33 or ord(character) == 127 for character in text)
+
+
+Parser = Callable[[str, str], Location]
+
+_parsers: dict[str, Parser] = {
+    "file": _parse_file,
+    "filesystem": _parse_file,
+    "http": _parse_http,
+    "https": _parse_http,
+    "memory": _parse_memory,
+}
+
+
+def register(scheme: str, parser: Parser) -> None:
+    """Teach this module a scheme.
+
+    ``parser(scheme, rest)`` gets what follows ``://`` and returns a Location or
+    raises BadStoreUri.
+    """
+    _parsers[scheme] = parser
+
+
+def parse(url: str) -> Location:
+    """Take ``url`` apart.
+
+    :raises errors.UnknownScheme: nobody reads this scheme.
+    :raises errors.BadStoreUri: the scheme does not allow such an address.
+    """
+    scheme, separator, rest = url.partition("://")
+    parser = _parsers.get(scheme.lower()) if separator else None
+    if parser is None:
+        raise errors.UnknownScheme(scheme if separator else "")
+    return parser(scheme.lower(), rest)
+
+
+def redacted(url: str) -> str:
+    """``url`` as it may be shown: without credentials, also when it is malformed."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "(not a URL)"
+    # The last @ counts: a password may hold @, and here too little is better.
+    _, at, tail = rest.rpartition("@")
+    tail, question, _ = tail.partition("?")
+    return f"{scheme}://{'***@' if at else ''}{tail}{'?***' if question else ''}"

@@ -1,0 +1,247 @@
+"""The stores of one service, by id: the way in to this package.
+
+One model for one store or many.  Which store an address belongs to is decided
+here, so that a driver never sees an address of somebody else; what a store may
+do is decided by its guard.  Nothing changes after it was built: any number of
+threads may use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from oslo_config import cfg
+
+from glance_store_py import config, errors, loading
+from glance_store_py import driver as drivers
+from glance_store_py.driver import Stored, StoredData
+from glance_store_py.guard import Guard
+from glance_store_py.location import Location, parse
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Store:
+    """A named store: a guarded driver and what its section says about it.
+
+    A ``reserved`` store belongs to the service itself: it is never listed and
+    only used by those who name it.
+    """
+
+    id: str
+    type: str
+    guard: Guard
+    description: str | None = None
+    weight: int = 0
+    reserved: bool = False
+
+    def depth(self, location: Location) -> int:
+        """How closely an address lies in this store; -1 when it does not."""
+        return max(map(location.depth_under, self.guard.driver.prefixes), default=-1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What may be told about a store; ``properties`` are for administrators."""
+
+    id: str
+    type: str
+    description: str | None
+    default: bool
+    read_only: bool
+    weight: int
+    properties: Mapping[str, object]
+
+
+class Stores:
+    """Named stores.
+
+    ``ids`` are the ids that users may know, in the order of the configuration;
+    ``default`` is one of them; ``multi`` says whether users choose among them,
+    and then an object's metadata names its store.
+    """
+
+    def __init__(self, stores: Iterable[Store], default: str, multi: bool = True) -> None:
+        self._stores = {store.id: store for store in stores}
+        self.ids = tuple(store.id for store in self._stores.values() if not store.reserved)
+        self.multi = multi
+        self.default = default
+        if default not in self.ids:
+            raise errors.UnknownScheme(default)
+
+    @classmethod
+    def from_config(cls, conf: cfg.ConfigOpts,
+                    reserved: Sequence[str] = config.RESERVED) -> Stores:
+        """Build all stores that ``conf`` names, and the ``reserved`` ones.
+
+        A store that cannot write because of its configuration is built all the
+        same: it refuses to add.
+
+        :raises errors.BadStoreConfiguration: a store cannot be built at all, or
+            the default is not one of them.
+        """
+        config.register(conf)
+        multi = bool("enabled_backends" in conf and conf.enabled_backends)
+        if multi:
+            default, plans = loading.several(conf, reserved)
+        else:
+            default, plans = loading.single(conf, reserved)
+        return cls([_built(plan) for plan in plans], default, multi)
+
+    def add(self, store_id: str | None, image_id: str, data: Iterable[bytes],
+            size: int | None = None, reserved: bool = False) -> Stored:
+        """Store ``data`` for an image, in the default store when ``store_id`` is None.
+
+        ``size`` is the announced number of bytes, None when unknown.  Only who
+        says ``reserved`` can write into a reserved store.
+
+        :raises errors.UnknownScheme: there is no such store.
+        :raises errors.StoreAddDisabled: the store takes no data.
+        :raises errors.Invalid: more or fewer bytes came than announced.
+        :raises errors.Duplicate: the store has data for this image already.
+        """
+        store = self._store(self.default if store_id is None else store_id)
+        if store.reserved and not reserved:
+            raise errors.UnknownScheme(store.id)
+        stored = store.guard.add(image_id, data, size)
+        if not self.multi:
+            return stored
+        return dataclasses.replace(stored, metadata={**stored.metadata, "store": store.id})
+
+    def get(self, url: str, store_id: str | None = None, start: int = 0,
+            stop: int | None = None) -> StoredData:
+        """The bytes of an object from ``start`` up to ``stop`` (None: its end).
+
+        :raises errors.UnknownScheme: there is no such store.
+        :raises errors.BadStoreUri: the address does not belong to the store.
+        :raises errors.NotFound: the store has no such object.
+        """
+        store, location = self._find(url, store_id)
+        return store.guard.get(location, start, stop)
+
+    def size(self, url: str, store_id: str | None = None) -> int:
+        """The size of an object in bytes.  Errors as for :meth:`get`."""
+        store, location = self._find(url, store_id)
+        return store.guard.size(location)
+
+    def delete(self, url: str, store_id: str | None = None) -> None:
+        """Remove an object.  Errors as for :meth:`get`, and those of Guard.delete."""
+        store, location = self._find(url, store_id)
+        store.guard.delete(location)
+
+    def weight(self, store_id: str | None) -> int:
+        """The weight of a store; 0 for one that is gone, so that sorting never fails."""
+        store = self._stores.get(store_id) if store_id is not None else None
+        return store.weight if store is not None else 0
+
+    def describe(self) -> list[StoreInfo]:
+        """The stores that users may know, in the order of the configuration."""
+        return [self._described(self._stores[store_id]) for store_id in self.ids]
+
+    def _described(self, store: Store) -> StoreInfo:
+        driver = store.guard.driver
+        return StoreInfo(
+            id=store.id, type=store.type, description=store.description,
+            default=store.id == self.default, read_only=drivers.ADD not in driver.abilities,
+            weight=store.weight, properties=driver.properties,
+        )
+
+    def store_of(self, url: str) -> str | None:
+        """The id of the store that an address lies in, None when there is none.
+
+        Goes by whole components of the path; reserved stores do not count.
+        """
+        try:
+            store = self._owner(parse(url))
+        except (errors.BadStoreUri, errors.UnknownScheme):
+            return None
+        return store.id if store is not None and not store.reserved else None
+
+    def location_of(self, store_id: str, image_id: str) -> str | None:
+        """The URL under which a store would keep an image, when it can be known."""
+        locations = self._store(store_id).guard.locations_of(image_id)
+        return locations[0].url if locations else None
+
+    def sweep(self) -> list[str]:
+        """Remove what dead writers left in any store; one sentence for each removal."""
+        lines = []
+        for store in self._stores.values():
+            try:
+                lines += store.guard.sweep()
+            except errors.GlanceStoreError as error:
+                LOG.warning("Store %s could not be swept: %s", store.id, error)
+        return lines
+
+    def discard(self, image_id: str, store_ids: Iterable[str] | None = None) -> list[str]:
+        """Remove what :meth:`add` made, or would have made, for an image.
+
+        In the stores named, reserved ones too, or in all; stores that do not
+        know beforehand where an image goes are left out.  Returns the URLs of
+        what was removed.
+        """
+        removed = []
+        for store_id in self._stores if store_ids is None else store_ids:
+            guard = self._store(store_id).guard
+            if drivers.DELETE not in guard.abilities:
+                continue
+            for location in guard.locations_of(image_id):
+                try:
+                    guard.delete(location)
+                except errors.NotFound:
+                    continue
+                except errors.GlanceStoreError as error:
+                    LOG.warning("Store %s could not discard %s: %s", store_id, image_id, error)
+                else:
+                    removed.append(location.url)
+        return removed
+
+    def check(self, store_id: str) -> None:
+        """Raise a GlanceStoreError when a store is not well."""
+        self._store(store_id).guard.check()
+
+    def _store(self, store_id: str) -> Store:
+        try:
+            return self._stores[store_id]
+        except KeyError:
+            raise errors.UnknownScheme(store_id) from None
+
+    def _owner(self, location: Location) -> Store | None:
+        """The store whose own part of the world is closest around an address."""
+        depth, store = -1, None
+        for candidate in self._stores.values():
+            found = candidate.depth(location)
+            if found > depth:
+                depth, store = found, candidate
+        return store
+
+    def _find(self, url: str, store_id: str | None) -> tuple[Store, Location]:
+        """Judge who may touch an address: a store only what is its own."""
+        location = parse(url)
+        owner = self._owner(location)
+        if store_id is None or not self.multi and store_id not in self._stores:
+            if owner is None or owner.reserved:
+                raise errors.BadStoreUri("The address belongs to no store.")
+            return owner, location
+        store = self._store(store_id)
+        if location.scheme not in store.guard.driver.schemes:
+            raise errors.UnknownScheme(location.scheme)
+        # Two stores may share a place; a third one's place inside it is not theirs.
+        if owner is None or store.depth(location) < owner.depth(location):
+            raise errors.BadStoreUri(f"The address does not belong to store {store_id}.")
+        return store, location
+
+
+def _built(plan: loading.Plan) -> Store:
+    driver = plan.driver(plan.settings, plan.id)
+    writable = True
+    if drivers.ADD in driver.abilities:
+        try:
+            driver.prepare()
+        except errors.BadStoreConfiguration as error:
+            LOG.error("Store %s will not accept data: %s", plan.id, error)
+            writable = False
+    return Store(plan.id, plan.type, Guard(driver, plan.id, writable), plan.description,
+                 plan.weight, plan.reserved)

@@ -1,0 +1,316 @@
+"""The contract of a storage driver, as a mixin of test cases.
+
+A driver's own test says how to build it and, if it cannot write, how an object
+gets there; the cases say what must then hold.  A case names the abilities it
+needs and is skipped for a driver that does not claim them; no case knows which
+driver it runs for.  Needs the standard library only.
+
+    class TestMine(DriverContract, unittest.TestCase):
+        def make_driver(self):
+            return mine.Driver(settings(mine_option=1), "contract")
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+
+from glance_store_py import driver, errors
+from glance_store_py.driver import Driver
+from glance_store_py.guard import Guard
+from glance_store_py.location import Location, parse
+
+MIB = 1024 * 1024
+
+
+class settings(dict):  # noqa: N801 (reads like a function, stands for config.Settings)
+    """Options of a driver under test: ``settings(option=value)``.
+
+    Options that are not given have the defaults of ``options``.
+    """
+
+    def __init__(self, options: Iterable = (), **values: object) -> None:
+        super().__init__({option.dest: option.default for option in options}, **values)
+        self.section = "contract"
+        self._set = frozenset(values)
+
+    def is_set(self, option: str) -> bool:
+        return option in self._set
+
+    def error(self, option: str, reason: str) -> errors.BadStoreConfiguration:
+        return errors.BadStoreConfiguration(self.section, option, reason)
+
+
+class SourceFailed(Exception):
+    """What the source of the data raises in these cases."""
+
+
+def requires(*abilities: str) -> Callable:
+    """Skip a case for a driver that does not have all of ``abilities``."""
+    def decorate(case: Callable) -> Callable:
+        @functools.wraps(case)
+        def run(self) -> None:
+            missing = set(abilities) - self.store.abilities
+            if missing:
+                self.skipTest(f"the driver does not claim: {', '.join(sorted(missing))}")
+            case(self)
+        return run
+    return decorate
+
+
+def failing(*chunks: bytes) -> Iterator[bytes]:
+    """A source that breaks off after ``chunks``."""
+    yield from chunks
+    raise SourceFailed
+
+
+class DriverContract:
+    """Mix this into a TestCase and define :meth:`make_driver`."""
+
+    def make_driver(self) -> Driver:
+        """A driver with an empty store of its own; clean up with addCleanup."""
+        raise NotImplementedError
+
+    def place(self, image_id: str, data: bytes) -> str:
+        """Put an object into the store and return its URL."""
+        return self.store.add(image_id, [data], len(data)).url
+
+    def leftovers(self) -> list[str]:
+        """Names of everything in the store, hidden or not, if that can be known."""
+        return []
+
+    def setUp(self) -> None:
+        super().setUp()
+        made = self.make_driver()
+        made.prepare()
+        self.store = Guard(made, "contract")
+        self.image_id = str(uuid.uuid4())
+
+    def read(self, location: Location, start: int = 0, stop: int | None = None) -> bytes:
+        """What get delivers, checked against the length that it promises."""
+        data = self.store.get(location, start, stop)
+        try:
+            whole = b"".join(data.chunks)
+        finally:
+            data.close()
+        self.assertEqual(data.length, len(whole))
+        return whole
+
+    def assert_nothing_left(self) -> None:
+        """No trace of ``self.image_id``: not to be read, and free to be written."""
+        self.assertEqual([], self.leftovers())
+        for location in self.store.locations_of(self.image_id):
+            self.assertRaises(errors.NotFound, self.store.size, location)
+        stored = self.store.add(self.image_id, [b"again"])
+        self.assertEqual(b"again", self.read(parse(stored.url)))
+
+    # ------------------------------------------------------------ reading
+
+    def test_an_object_is_read_as_it_was_stored(self) -> None:
+        location = parse(self.place(self.image_id, b"hello, store"))
+        self.assertEqual(12, self.store.size(location))
+        self.assertEqual(b"hello, store", self.read(location))
+        self.assertEqual(b"hello, store", self.read(location))
+
+    def test_an_object_may_be_empty(self) -> None:
+        location = parse(self.place(self.image_id, b""))
+        self.assertEqual(0, self.store.size(location))
+        self.assertEqual(b"", self.read(location))
+
+    def test_an_object_larger_than_any_buffer_survives(self) -> None:
+        data = os.urandom(MIB) * 8 + b"!"
+        location = parse(self.place(self.image_id, data))
+        self.assertEqual(len(data), self.store.size(location))
+        self.assertTrue(data == self.read(location), "the bytes differ")
+
+    def test_what_is_not_there_is_not_found(self) -> None:
+        url = self.place(self.image_id, b"data")
+        location = parse(url.replace(self.image_id, str(uuid.uuid4())))
+        self.assertRaises(errors.NotFound, self.store.get, location)
+        self.assertRaises(errors.NotFound, self.store.size, location)
+
+    def test_a_reader_may_stop_early_and_close_twice(self) -> None:
+        location = parse(self.place(self.image_id, b"x" * 3 * MIB))
+        data = self.store.get(location)
+        next(data.chunks)
+        data.close()
+        data.close()
+
+    @requires(driver.RANDOM_READ)
+    def test_a_part_is_read_by_its_bounds(self) -> None:
+        location = parse(self.place(self.image_id, bytes(range(256)) * 8192))
+        whole = self.read(location)
+        size = len(whole)
+        for start, stop in ((0, 1), (0, size), (1, 2), (255, 65537), (size - 1, size),
+                            (MIB - 1, MIB + 1), (7, None), (size - 1, None), (3, 3)):
+            with self.subTest(start=start, stop=stop):
+                self.assertTrue(whole[start:stop] == self.read(location, start, stop))
+
+    @requires(driver.RANDOM_READ)
+    def test_what_lies_beyond_the_end_is_left_out(self) -> None:
+        location = parse(self.place(self.image_id, b"0123456789"))
+        self.assertEqual(b"89", self.read(location, 8, 1000))
+        self.assertEqual(b"", self.read(location, 10))
+        self.assertEqual(b"", self.read(location, 1000, 1001))
+
+    def test_a_store_that_reads_no_parts_says_so(self) -> None:
+        if driver.RANDOM_READ in self.store.abilities:
+            self.skipTest("the driver reads parts")
+        location = parse(self.place(self.image_id, b"0123456789"))
+        self.assertRaises(errors.StoreRandomGetNotSupported, self.store.get, location, 1)
+
+    @requires(driver.SENDFILE)
+    def test_the_file_stands_at_the_first_byte(self) -> None:
+        location = parse(self.place(self.image_id, b"0123456789"))
+        data = self.store.get(location, 4, 6)
+        self.addCleanup(data.close)
+        self.assertEqual(2, data.length)
+        self.assertEqual(4, os.lseek(data.file.fileno(), 0, os.SEEK_CUR))
+        self.assertEqual(b"45", os.read(data.file.fileno(), data.length))
+
+    # ------------------------------------------------------------ writing
+
+    @requires(driver.ADD)
+    def test_the_address_of_an_object_survives_parsing(self) -> None:
+        stored = self.store.add(self.image_id, [b"data"], 4)
+        location = parse(stored.url)
+        self.assertEqual(location, parse(location.url))
+        self.assertIn(location.scheme, self.store.driver.schemes)
+        depths = [location.depth_under(prefix) for prefix in self.store.driver.prefixes]
+        self.assertGreaterEqual(max(depths), 0)
+
+    @requires(driver.ADD)
+    def test_the_size_need_not_be_known(self) -> None:
+        stored = self.store.add(self.image_id, iter([b"ab", b"", b"cde"]))
+        self.assertEqual(5, stored.size)
+        self.assertEqual(b"abcde", self.read(parse(stored.url)))
+
+    @requires(driver.ADD)
+    def test_no_data_at_all_is_an_object_too(self) -> None:
+        stored = self.store.add(self.image_id, [])
+        self.assertEqual(b"", self.read(parse(stored.url)))
+
+    @requires(driver.ADD)
+    def test_more_than_announced_is_refused(self) -> None:
+        self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"abc", b"d"], 3)
+        self.assert_nothing_left()
+
+    @requires(driver.ADD)
+    def test_less_than_announced_is_refused(self) -> None:
+        self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"abc"], 4)
+        self.assert_nothing_left()
+
+    @requires(driver.ADD)
+    def test_a_source_that_fails_leaves_nothing(self) -> None:
+        self.assertRaises(SourceFailed, self.store.add, self.image_id,
+                          failing(b"x" * MIB, b"y"))
+        self.assert_nothing_left()
+
+    @requires(driver.ADD)
+    def test_a_source_that_fails_at_once_leaves_nothing(self) -> None:
+        self.assertRaises(SourceFailed, self.store.add, self.image_id, failing(), 10)
+        self.assert_nothing_left()
+
+    @requires(driver.ADD, driver.EXCLUSIVE)
+    def test_a_second_object_for_an_image_is_refused(self) -> None:
+        location = parse(self.store.add(self.image_id, [b"first"]).url)
+        self.assertRaises(errors.Duplicate, self.store.add, self.image_id, [b"second"])
+        self.assertEqual(b"first", self.read(location))
+
+    @requires(driver.ADD, driver.EXCLUSIVE)
+    def test_of_two_writers_at_once_one_wins_whole(self) -> None:
+        both_writing = threading.Barrier(2, timeout=10)
+        outcome = {}
+
+        def write(letter: bytes) -> None:
+            def source() -> Iterator[bytes]:
+                yield letter * 1000
+                both_writing.wait()
+                yield letter * 1000
+            try:
+                outcome[letter] = self.store.add(self.image_id, source(), 2000)
+            except errors.Duplicate as error:
+                outcome[letter] = error
+
+        writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b")]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        won = [letter for letter, got in outcome.items() if not isinstance(got, Exception)]
+        self.assertEqual((2, 1), (len(outcome), len(won)))
+        self.assertEqual(won[0] * 2000, self.read(parse(outcome[won[0]].url)))
+
+    @requires(driver.ADD, driver.ATOMIC, driver.PREDICTABLE_LOCATION)
+    def test_nobody_reads_half_an_object(self) -> None:
+        seen = []
+
+        def source() -> Iterator[bytes]:
+            yield b"half"
+            for location in self.store.locations_of(self.image_id):
+                self.assertRaises(errors.NotFound, self.store.get, location)
+                seen.append(location)
+            yield b"half"
+
+        self.store.add(self.image_id, source(), 8)
+        self.assertTrue(seen)
+
+    @requires(driver.ADD, driver.PREDICTABLE_LOCATION)
+    def test_an_object_lies_where_it_was_foretold(self) -> None:
+        foretold = [location.url for location in self.store.locations_of(self.image_id)]
+        self.assertIn(self.store.add(self.image_id, [b"data"]).url, foretold)
+
+    @requires(driver.DELETE)
+    def test_a_deleted_object_is_gone(self) -> None:
+        location = parse(self.place(self.image_id, b"data"))
+        self.store.delete(location)
+        self.assertRaises(errors.NotFound, self.store.get, location)
+        self.assertRaises(errors.NotFound, self.store.delete, location)
+        self.assert_nothing_left()
+
+    def test_what_it_cannot_do_it_says(self) -> None:
+        location = parse(self.place(self.image_id, b"data"))
+        if driver.ADD not in self.store.abilities:
+            self.assertRaises(errors.StoreAddDisabled, self.store.add, "other", [b"data"])
+        if driver.DELETE not in self.store.abilities:
+            self.assertRaises(errors.StoreDeleteNotSupported, self.store.delete, location)
+
+    # ------------------------------------------------------------ health
+
+    def test_a_store_in_order_is_well(self) -> None:
+        self.store.check()
+
+    @requires(driver.ADD, driver.SWEEP)
+    def test_a_sweep_removes_what_a_killed_writer_left(self) -> None:
+        def source() -> Iterator[bytes]:
+            yield b"x" * MIB
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        child = os.fork()
+        if not child:
+            try:
+                self.store.add(self.image_id, source())
+            finally:
+                os._exit(1)
+        self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
+        self.assertEqual(1, len(self.store.sweep()))
+        self.assertEqual([], self.store.sweep())
+        self.assert_nothing_left()
+
+    @requires(driver.ADD, driver.SWEEP)
+    def test_a_sweep_leaves_living_writers_alone(self) -> None:
+        swept = []
+
+        def source() -> Iterator[bytes]:
+            yield b"one"
+            swept.append(self.store.sweep())
+            yield b"two"
+
+        stored = self.store.add(self.image_id, source())
+        self.assertEqual([[]], swept)
+        self.assertEqual(b"onetwo", self.read(parse(stored.url)))
+        self.assertEqual([], self.store.sweep())

@@ -163,6 +163,10 @@ class StoreUnavailable(GlanceError):
     text = "The store cannot be reached at the moment; try again later."
 
 
+class DatabaseUnavailable(GlanceError):
+    text = "The database cannot be reached at the moment; try again later."
+
+
 class RangeNotSatisfiable(GlanceError):
     """(text, size of the image): no byte of the image lies in the asked range."""
 

@@ -1,0 +1,164 @@
+"""Writing what belongs to an image: properties, tags, locations and members.
+
+Each function is a few statements inside a transaction of the caller, however
+many rows they touch.  Deleted rows stay, marked, until they are purged.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from glance_py.db.rows import metadata_text
+from glance_py.db.select import live
+from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
+from glance_py.domain.image import Location
+
+_IMAGE = sa.bindparam("this_image")
+
+
+def _deletion(table: sa.Table, *conditions) -> sa.Update:
+    return (
+        table.update().where(*conditions, live(table))
+        .values(deleted=sa.true(), deleted_at=sa.bindparam("now"), updated_at=sa.bindparam("now"))
+    )
+
+
+def _of_image(table: sa.Table) -> sa.ColumnElement[bool]:
+    return table.c.image_id == _IMAGE
+
+
+def _one_of(column: sa.Column) -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam("those", expanding=True))
+
+
+_LOCATION_STATUS = {"status": sa.bindparam("new_status")}
+
+_DELETE_ALL = (
+    _deletion(image_properties, _of_image(image_properties)),
+    _deletion(image_tags, _of_image(image_tags)),
+    _deletion(image_members, _of_image(image_members)),
+)
+_DELETE_ALL_LOCATIONS = _deletion(
+    image_locations, _of_image(image_locations)).values(_LOCATION_STATUS)
+_DELETE_PROPERTIES = _deletion(
+    image_properties, _of_image(image_properties), _one_of(image_properties.c.name))
+_DELETE_TAGS = _deletion(image_tags, _one_of(image_tags.c.id))
+_DELETE_LOCATIONS = _deletion(
+    image_locations, _of_image(image_locations), _one_of(image_locations.c.id),
+).values(_LOCATION_STATUS)
+_TAGS = (
+    sa.select(image_tags.c.value, image_tags.c.id)
+    .where(_of_image(image_tags), live(image_tags)).order_by(image_tags.c.id)
+)
+_UPDATE_LOCATION = image_locations.update().where(
+    _of_image(image_locations), image_locations.c.id == sa.bindparam("this_id"),
+    live(image_locations))
+
+
+def _property_upserts() -> dict[str, sa.Insert]:
+    """One statement per database: a property that was deleted has its row still."""
+    written = ("value", "updated_at", "deleted_at", "deleted")
+    statements: dict[str, sa.Insert] = {}
+    for dialect in (sqlite, postgresql):
+        insert = dialect.insert(image_properties)
+        statements[dialect.__name__.rpartition(".")[2]] = insert.on_conflict_do_update(
+            index_elements=["image_id", "name"],
+            set_={name: insert.excluded[name] for name in written})
+    insert = mysql.insert(image_properties)
+    statements["mysql"] = insert.on_duplicate_key_update(
+        {name: insert.inserted[name] for name in written})
+    return statements
+
+
+_WRITE_PROPERTIES = _property_upserts()
+
+
+def _fresh(image_id: str, now: datetime.datetime) -> dict[str, object]:
+    return {"image_id": image_id, "created_at": now, "updated_at": now, "deleted_at": None,
+            "deleted": False}
+
+
+def write_properties(connection: sa.Connection, image_id: str, properties: Mapping[str, str],
+                     now: datetime.datetime) -> None:
+    """Set custom properties, new ones and old ones alike."""
+    if properties:
+        fresh = _fresh(image_id, now)
+        connection.execute(
+            _WRITE_PROPERTIES[connection.dialect.name],
+            [{**fresh, "name": name, "value": value} for name, value in properties.items()])
+
+
+def delete_properties(connection: sa.Connection, image_id: str, names: Collection[str],
+                      now: datetime.datetime) -> None:
+    """Drop custom properties; those that are not there do not matter."""
+    if names:
+        connection.execute(
+            _DELETE_PROPERTIES, {"this_image": image_id, "those": list(names), "now": now})
+
+
+def tags(connection: sa.Connection, image_id: str) -> dict[str, int]:
+    """The tags of an image and the numbers of their rows."""
+    return {tag: number for tag, number in
+            connection.execute(_TAGS, {"this_image": image_id}).all()}
+
+
+def add_tags(connection: sa.Connection, image_id: str, values: Iterable[str],
+             now: datetime.datetime) -> None:
+    """Add tags that are not there yet."""
+    fresh = _fresh(image_id, now)
+    new = [{**fresh, "value": tag} for tag in values]
+    if new:
+        connection.execute(image_tags.insert(), new)
+
+
+def delete_tags(connection: sa.Connection, numbers: Collection[int],
+                now: datetime.datetime) -> None:
+    """Drop the tags in these rows."""
+    if numbers:
+        connection.execute(_DELETE_TAGS, {"those": list(numbers), "now": now})
+
+
+def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
+                  now: datetime.datetime) -> None:
+    """Record locations and fill their ``id``."""
+    for location in locations:
+        result = connection.execute(image_locations.insert(), {
+            **_fresh(image_id, now), "value": location.url,
+            "meta_data": metadata_text(location.metadata), "status": location.status})
+        location.id = result.inserted_primary_key[0]
+
+
+def update_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
+                     now: datetime.datetime) -> None:
+    """Rewrite metadata and status of locations; with a status of deletion they are deleted."""
+    for location in locations:
+        gone = location.status in ("deleted", "pending_delete")
+        connection.execute(_UPDATE_LOCATION, {
+            "this_image": image_id, "this_id": location.id, "updated_at": now,
+            "meta_data": metadata_text(location.metadata), "status": location.status,
+            "deleted": gone, "deleted_at": now if gone else None})
+
+
+def delete_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
+                     now: datetime.datetime) -> None:
+    """Forget locations; those whose data is to be removed later say so in their status."""
+    by_status: dict[str, list[int]] = {}
+    for location in locations:
+        status = "pending_delete" if location.status == "pending_delete" else "deleted"
+        by_status.setdefault(status, []).append(location.id)
+    for status, numbers in by_status.items():
+        connection.execute(_DELETE_LOCATIONS, {
+            "this_image": image_id, "those": numbers, "now": now, "new_status": status})
+
+
+def delete_all(connection: sa.Connection, image_id: str, status: str,
+               now: datetime.datetime) -> None:
+    """Mark everything that belongs to an image deleted; locations get ``status``."""
+    bound = {"this_image": image_id, "now": now}
+    for statement in _DELETE_ALL:
+        connection.execute(statement, bound)
+    connection.execute(_DELETE_ALL_LOCATIONS, {**bound, "new_status": status})

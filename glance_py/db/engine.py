@@ -1,0 +1,295 @@
+"""Connections and transactions.
+
+A read costs one round trip: connections are in autocommit, so nothing begins
+or ends around it.  A write is a function that runs between BEGIN and COMMIT
+and is run again from its start when another transaction was in the way or the
+connection went away; both are bounded in time.  What is read or written stands
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+from oslo_db import options
+from oslo_db.sqlalchemy import exc_filters
+from sqlalchemy import event, pool
+from sqlalchemy import exc as sa_exc
+
+from glance_py.db import errors
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sa.Connection], T]
+
+#: A connection that nobody used for so long is tested before it is used, in seconds.
+IDLE = 5.0
+#: How long a write keeps trying against other transactions, in seconds.
+PATIENCE = 30.0
+#: How long to wait for a server to accept a connection, and for MySQL to answer, in seconds.
+CONNECT_TIMEOUT = 10
+ANSWER_TIMEOUT = 60
+
+
+class Database:
+    """One database, and perhaps a replica of it for lists.
+
+    :param engine: where everything is written and read.
+    :param replica: where lists are read, when it is another server.
+    :param reconnects: how often to try again when the connection was lost, at least once.
+    :param pause: seconds between two such attempts after the first.
+    """
+
+    def __init__(self, engine: sa.Engine, replica: sa.Engine | None = None,
+                 reconnects: int = 1, pause: float = 0.0) -> None:
+        self.engine = engine
+        self.replica = replica or engine
+        self.dialect: str = engine.dialect.name
+        self._reconnects = reconnects
+        self._pause = pause
+        self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
+
+    def now(self) -> datetime.datetime:
+        """The present, naive UTC, as precise as the database keeps it."""
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        # DATETIME of MySQL has whole seconds and rounds to the nearest, perhaps into the future.
+        return now.replace(microsecond=0) if self.dialect == "mysql" else now
+
+    def read(self, work: Work[T], replica: bool = False) -> T:
+        """Run ``work(connection)``, which only reads; each statement stands for itself.
+
+        :raises glance_py.domain.errors.DatabaseUnavailable: the server is away.
+        """
+        engine = self.replica if replica else self.engine
+
+        def attempt() -> T:
+            with engine.connect() as connection:
+                return work(connection)
+
+        return self._persist(attempt)
+
+    def write(self, work: Work[T]) -> T:
+        """Run ``work(connection)`` as one transaction and return what it returns.
+
+        ``work`` may run several times and must have no other effects.
+
+        :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
+            other transactions were in the way for too long.
+        """
+        return self._persist(lambda: self._transact(work))
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life.
+
+        :raises glance_py.domain.errors.DatabaseUnavailable: there was none.
+        """
+        self.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+        self.replica.dispose()
+
+    def _transact(self, work: Work[T]) -> T:
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql(self._begin)
+            try:
+                result = work(connection)
+            except BaseException:
+                _roll_back(connection)
+                raise
+            try:
+                connection.exec_driver_sql("COMMIT")
+            except BaseException as error:
+                connection.invalidate()
+                if errors.is_lost(error):
+                    # Whether it was committed is unknown: running it again could do it twice.
+                    raise errors.to_domain(error) from error
+                raise
+            return result
+
+    def _persist(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt`` until it neither meets another transaction nor a dead connection."""
+        deadline = time.monotonic() + PATIENCE
+        lost, delay = 0, 0.01
+        while True:
+            try:
+                return attempt()
+            except Exception as error:
+                if errors.is_lost(error) and lost < self._reconnects:
+                    wait = self._pause if lost else 0.0
+                    lost += 1
+                elif errors.is_contended(error) and time.monotonic() < deadline:
+                    # Two that collided must not wait equally long.
+                    wait = random.uniform(0, delay)
+                    delay = min(delay * 2, 0.5)
+                else:
+                    translated = errors.to_domain(error)
+                    if translated is error:
+                        raise
+                    raise translated from error
+            time.sleep(wait)
+
+
+def _roll_back(connection: sa.Connection) -> None:
+    try:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
+    except Exception:
+        # The server forgets the transaction together with the connection.
+        connection.invalidate()
+
+
+def connect(conf) -> Database:
+    """The database that the group ``[database]`` of ``conf`` names.
+
+    Nothing is contacted before the first use.
+
+    :param conf: an oslo.config ConfigOpts.
+    :raises ValueError: ``connection`` is missing or cannot be understood.
+    """
+    conf.register_opts(options.database_opts, group="database")
+    group = conf.database
+    if not group.connection:
+        raise ValueError("The option connection in the group [database] is not set.")
+    replica = create_engine(group.slave_connection, group) if group.slave_connection else None
+    persistent = group.use_db_reconnect
+    return Database(
+        create_engine(group.connection, group), replica,
+        reconnects=max(1, group.db_max_retries) if persistent else 1,
+        pause=group.db_retry_interval if persistent else 0.0,
+    )
+
+
+def create_engine(url: str, group=None) -> sa.Engine:
+    """An engine in autocommit whose errors are those of oslo.db.
+
+    :param url: SQLAlchemy URL.
+    :param group: the options of oslo.db; None for their defaults.
+    :raises ValueError: the URL cannot be understood.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa_exc.ArgumentError:
+        # The URL itself may hold a password.
+        raise ValueError("The database connection is not a SQLAlchemy URL.") from None
+    if getattr(group, "connection_parameters", ""):
+        parsed = parsed.update_query_string(group.connection_parameters, append=True)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    engine = sa.create_engine(
+        parsed,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        connect_args=_connect_args(parsed, group),
+        **(_sqlite_pool(parsed) if sqlite else _server_pool(group)),
+    )
+    exc_filters.register_engine(engine)
+    if sqlite:
+        _prepare_sqlite(engine, synchronous=getattr(group, "sqlite_synchronous", True))
+    else:
+        _test_idle_connections(engine)
+    _forget_connections_after_fork(engine)
+    _log_statements(getattr(group, "connection_debug", 0))
+    return engine
+
+
+def _sqlite_pool(url: sa.URL) -> dict:
+    in_memory = url.database in (None, "", ":memory:")
+    if in_memory:
+        return {"poolclass": pool.StaticPool}
+    return {"poolclass": pool.QueuePool, "pool_size": 5, "max_overflow": 50}
+
+
+def _server_pool(group) -> dict:
+    return {
+        "pool_size": getattr(group, "max_pool_size", None) or 5,
+        "max_overflow": getattr(group, "max_overflow", None) or 50,
+        "pool_timeout": getattr(group, "pool_timeout", None) or 30,
+        "pool_recycle": getattr(group, "connection_recycle_time", 3600),
+        # The one used last is the one least likely to have been closed.
+        "pool_use_lifo": True,
+    }
+
+
+def _connect_args(url: sa.URL, group) -> dict:
+    """What the driver shall do when it connects, unless the URL says otherwise."""
+    driver = url.get_driver_name()
+    if url.get_backend_name() == "sqlite":
+        wanted = {"timeout": PATIENCE, "check_same_thread": False}
+    elif url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
+        wanted = {"connect_timeout": CONNECT_TIMEOUT, "client_encoding": "utf8",
+                  "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    elif driver in ("pymysql", "mysqldb"):
+        wanted = {"connect_timeout": CONNECT_TIMEOUT, "charset": "utf8mb4",
+                  "read_timeout": ANSWER_TIMEOUT, "write_timeout": ANSWER_TIMEOUT}
+        mode = getattr(group, "mysql_sql_mode", "TRADITIONAL")
+        if mode is not None:
+            wanted["sql_mode"] = mode
+        wait = getattr(group, "mysql_wsrep_sync_wait", None)
+        if wait is not None:
+            wanted["init_command"] = f"SET SESSION wsrep_sync_wait = {int(wait)}"
+    else:
+        wanted = {}
+    return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
+    """Let readers and one writer work at once, and keep foreign keys true."""
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection, record) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        with contextlib.suppress(engine.dialect.dbapi.OperationalError):
+            # Another process may be changing it to the same at this moment.
+            cursor.execute("PRAGMA journal_mode = WAL")
+        if not synchronous:
+            cursor.execute("PRAGMA synchronous = OFF")
+        cursor.close()
+
+
+def _test_idle_connections(engine: sa.Engine) -> None:
+    """Test a connection before use only when it lay idle: not once per request."""
+
+    @event.listens_for(engine, "checkin")
+    def remember(connection, record) -> None:
+        record.info["idle since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def test(connection, record, proxy) -> None:
+        since = record.info.get("idle since")
+        if since is None or time.monotonic() - since < IDLE:
+            return
+        try:
+            alive = engine.dialect.do_ping(connection)
+        except Exception:
+            alive = False
+        if not alive:
+            raise sa_exc.DisconnectionError("the connection was closed while it was idle")
+
+
+def _forget_connections_after_fork(engine: sa.Engine) -> None:
+    """A child process must not talk over the sockets of its parent."""
+    reference = weakref.ref(engine)
+
+    def forget() -> None:
+        if (inherited := reference()) is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)
+
+
+def _log_statements(connection_debug: int) -> None:
+    if connection_debug >= 50:
+        level = logging.DEBUG if connection_debug >= 100 else logging.INFO
+        logging.getLogger("sqlalchemy.engine").setLevel(level)

@@ -1,0 +1,54 @@
+"""What drivers say, in the words of the domain.
+
+oslo.db already knows the messages of every driver; this module turns its
+exceptions into :mod:`glance_py.domain.errors`.  It never lets the text of a
+driver through, because that holds SQL and values.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
+
+from glance_py.domain import errors
+
+LOG = logging.getLogger(__name__)
+
+_OUT_OF_RANGE = "A value is too long, out of range or holds characters that cannot be stored."
+
+
+def is_lost(error: BaseException) -> bool:
+    """Did the connection go away, so that another one may do?"""
+    return isinstance(error, db_exc.DBConnectionError)
+
+
+def is_contended(error: BaseException) -> bool:
+    """Did another transaction stand in the way, so that trying again may do?"""
+    if isinstance(error, db_exc.DBDeadlock):
+        return True
+    return isinstance(error, sa_exc.OperationalError) and "locked" in str(error.orig)
+
+
+def to_domain(error: Exception) -> Exception:
+    """The domain error that says the same as ``error``, or ``error`` itself."""
+    if isinstance(error, db_exc.DBDuplicateEntry):
+        return errors.Duplicate("An object with these identifiers exists already.")
+    if isinstance(error, (db_exc.DBDataError, db_exc.DBInvalidUnicodeParameter, sa_exc.DataError,
+                          OverflowError)):
+        return errors.Invalid(_OUT_OF_RANGE)
+    if isinstance(error, (db_exc.DBConnectionError, db_exc.DBNonExistentDatabase,
+                          db_exc.DBDeadlock, sa_exc.TimeoutError)) or is_contended(error):
+        LOG.error("The database did not answer: %s", _first_line(error))
+        return errors.DatabaseUnavailable()
+    inner = getattr(error, "inner_exception", None)
+    if isinstance(inner, (sa_exc.DataError, ValueError, OverflowError)):
+        return errors.Invalid(_OUT_OF_RANGE)
+    if isinstance(inner, sa_exc.TimeoutError):
+        return errors.DatabaseUnavailable()
+    return error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

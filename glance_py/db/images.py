@@ -1,0 +1,227 @@
+"""The DAL for images: the port ``ImageRecords`` in SQL.
+
+A write is one transaction that touches the image's own row first, so that two
+writers of one image follow each other.  Who may do what is decided above.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from glance_py.db import belongings, rows, select
+from glance_py.db.engine import Database
+from glance_py.db.select import live, veiled
+from glance_py.db.tables import images
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.query import ImageQuery, Page
+
+#: The largest number that an INTEGER column holds on every database.
+MAX_INTEGER = 2**31 - 1
+MAX_BIG_INTEGER = 2**63 - 1
+_BOUNDS = {"min_disk": MAX_INTEGER, "min_ram": MAX_INTEGER,
+           "size": MAX_BIG_INTEGER, "virtual_size": MAX_BIG_INTEGER}
+
+_THIS = images.c.id == sa.bindparam("this_id")
+_EXPECTED = images.c.status.in_(sa.bindparam("expected", expanding=True))
+_UPDATE = images.update().where(_THIS, live(images))
+_GUARDED_UPDATE = _UPDATE.where(_EXPECTED)
+_STATUS = sa.select(images.c.status).where(_THIS, live(images))
+_STALLED = (
+    sa.select(images.c.id)
+    .where(veiled(images.c.status) == sa.bindparam("status"), live(images),
+           images.c.updated_at < sa.bindparam("before"))
+    .order_by(images.c.updated_at).limit(sa.bindparam("limit"))
+)
+_ROW = tuple(column.name for column in select.COLUMNS)
+
+
+class SqlImages:
+    """Images in a database.  Times are naive UTC, sizes in bytes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, ctx, image_id: str) -> Image:
+        """The image, whoever may see it.
+
+        :raises errors.ImageNotFound: no such image, or it is deleted.
+        """
+        def work(connection: sa.Connection) -> Image:
+            row = connection.execute(rows.BY_ID, {"image_id": image_id}).first()
+            if row is None:
+                raise errors.ImageNotFound(image_id)
+            image = rows.image(row)
+            rows.complete(connection, ctx, (image,))
+            return image
+
+        return self._database.read(work)
+
+    def list(self, ctx, query: ImageQuery) -> Page:
+        """One page of the images that the caller may see and wants.
+
+        :raises errors.MarkerNotFound: the marker is no image that the caller may see.
+        """
+        def work(connection: sa.Connection) -> Page:
+            after = _marker(connection, ctx, query) if query.marker is not None else None
+            if query.limit == 0:
+                return Page([], full=False)
+            found = [rows.image(row) for row in select.page(connection, ctx, query, after)]
+            rows.complete(connection, ctx, found)
+            return Page(found, full=len(found) == query.limit)
+
+        return self._database.read(work, replica=True)
+
+    def create(self, ctx, image: Image) -> Image:
+        """Record a new image with all that belongs to it.
+
+        :returns: the image with the times that were recorded.
+        :raises errors.Duplicate: the id is in use, or was once.
+        :raises errors.Invalid: a value does not fit into its column.
+        """
+        now = self._database.now()
+        created = dataclasses.replace(
+            image,
+            created_at=image.created_at or now, updated_at=image.updated_at or now,
+            tags=list(dict.fromkeys(image.tags)), properties=dict(image.properties),
+            locations=[dataclasses.replace(location) for location in image.locations],
+        )
+        row = {name: getattr(created, name) for name in _ROW}
+        _check_bounds(row)
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(images.insert(), {**row, "deleted": False})
+            belongings.write_properties(connection, image.id, created.properties, now)
+            belongings.add_tags(connection, image.id, created.tags, now)
+            belongings.add_locations(connection, image.id, created.locations, now)
+
+        try:
+            self._database.write(work)
+        except errors.Duplicate:
+            raise errors.Duplicate(f"Image ID {image.id} is in use or was used before.") from None
+        return created
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        """Apply a change, whole or not at all.
+
+        Only what the change names is written.  What others changed since
+        ``image`` was read stays, but is not in the answer.
+
+        :returns: ``image`` with the change applied.
+        :raises errors.ImageNotFound: the image is gone.
+        :raises errors.StatusConflict: the image is in none of ``change.expected``.
+        :raises errors.TagNotFound: a tag of ``change.remove_tags`` is not there.
+        :raises errors.Invalid: a value does not fit into its column.
+        """
+        _check_bounds(change.fields)
+        now = self._database.now()
+
+        def work(connection: sa.Connection) -> Image:
+            self._set(connection, image.id, {"updated_at": now, **change.fields}, change.expected)
+            after = dataclasses.replace(image, updated_at=now, **change.fields)
+            after.properties = _change_properties(connection, image, change, now)
+            after.tags = _change_tags(connection, image, change, now)
+            after.locations = _change_locations(connection, image, change, now)
+            return after
+
+        return self._database.write(work)
+
+    def delete(self, ctx, image: Image, status: str = "deleted") -> None:
+        """Mark the image and what belongs to it deleted; its id is never free again.
+
+        :param status: deleted, or pending_delete when the data is removed later.
+        :raises errors.ImageNotFound: the image is gone.
+        :raises errors.StatusConflict: the image is no longer in ``image.status``.
+        """
+        now = self._database.now()
+        gone = {"status": status, "deleted": True, "deleted_at": now, "updated_at": now}
+
+        def work(connection: sa.Connection) -> None:
+            self._set(connection, image.id, gone, (image.status,))
+            belongings.delete_all(connection, image.id, status, now)
+
+        self._database.write(work)
+
+    def heartbeat(self, image_id: str, status: str) -> bool:
+        """Set updated_at to now while the image is in ``status``; False when it is not."""
+        beat = {"this_id": image_id, "expected": (status,), "updated_at": self._database.now()}
+        return self._database.write(
+            lambda connection: connection.execute(_GUARDED_UPDATE, beat).rowcount > 0)
+
+    def stalled(self, status: str, seconds: float, limit: int = 100) -> Sequence[str]:
+        """Ids of images in ``status`` whose updated_at is older than ``seconds``, oldest first."""
+        before = self._database.now() - datetime.timedelta(seconds=seconds)
+        wanted = {"status": status, "before": before, "limit": limit}
+        return self._database.read(
+            lambda connection: connection.execute(_STALLED, wanted).scalars().all())
+
+    @staticmethod
+    def _set(connection: sa.Connection, image_id: str, fields: dict[str, object],
+             expected: Iterable[str] | None) -> None:
+        """Write columns of the row, which also keeps other writers of the image away."""
+        bound = {"this_id": image_id, **fields}
+        if expected is None:
+            result = connection.execute(_UPDATE, bound)
+        else:
+            result = connection.execute(_GUARDED_UPDATE, {**bound, "expected": tuple(expected)})
+        if result.rowcount == 0:
+            if connection.execute(_STATUS, {"this_id": image_id}).first() is None:
+                raise errors.ImageNotFound(image_id)
+            raise errors.StatusConflict(image_id)
+
+
+def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
+    statement = select.marker(query.sort, bool(ctx.is_admin))
+    row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
+    if row is None:
+        raise errors.MarkerNotFound(query.marker)
+    return row
+
+
+def _check_bounds(fields: dict[str, object]) -> None:
+    for name, bound in _BOUNDS.items():
+        value = fields.get(name)
+        if value is not None and not -bound - 1 <= value <= bound:
+            raise errors.Invalid(f"{name} must not be larger than {bound}.")
+
+
+def _change_properties(connection, image: Image, change: Change, now) -> dict[str, str]:
+    if not change.set_properties and not change.remove_properties:
+        return image.properties
+    belongings.delete_properties(
+        connection, image.id, change.remove_properties - change.set_properties.keys(), now)
+    belongings.write_properties(connection, image.id, change.set_properties, now)
+    return change.properties_after(image.properties)
+
+
+def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
+    if change.tags is None and not change.add_tags and not change.remove_tags:
+        return image.tags
+    present = belongings.tags(connection, image.id)
+    for tag in change.remove_tags:
+        if tag not in present:
+            raise errors.TagNotFound(tag, image.id)
+    wanted = change.tags_after(present)
+    belongings.delete_tags(
+        connection, [number for tag, number in present.items() if tag not in wanted], now)
+    belongings.add_tags(connection, image.id, wanted - present.keys(), now)
+    return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
+
+
+def _change_locations(connection, image: Image, change: Change, now) -> list:
+    if not (change.add_locations or change.remove_locations or change.update_locations):
+        return image.locations
+    belongings.delete_locations(connection, image.id, change.remove_locations, now)
+    belongings.update_locations(connection, image.id, change.update_locations, now)
+    added = [dataclasses.replace(location) for location in change.add_locations]
+    belongings.add_locations(connection, image.id, added, now)
+    rewritten = {location.id: location for location in change.update_locations}
+    removed = {location.id for location in change.remove_locations}
+    kept = [rewritten.get(location.id, location) for location in image.locations
+            if location.id not in removed]
+    return [*kept, *added]

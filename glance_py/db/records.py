@@ -1,0 +1,23 @@
+"""The whole DAL as one value, built once per process."""
+
+from __future__ import annotations
+
+from glance_py.db.engine import Database, connect
+from glance_py.db.images import SqlImages
+from glance_py.db.members import SqlMembers
+from glance_py.db.usage import SqlUsage
+from glance_py.domain.ports import Records
+
+
+def records(source) -> Records:
+    """The records kept in a database.
+
+    :param source: the service's options (an oslo.config ConfigOpts with the
+        group ``[database]``) or a :class:`~glance_py.db.engine.Database`.
+    :raises ValueError: the option ``connection`` is missing or no URL.
+    """
+    database = source if isinstance(source, Database) else connect(source)
+    return Records(
+        images=SqlImages(database), members=SqlMembers(database), usage=SqlUsage(database),
+        ping=database.ping,
+    )

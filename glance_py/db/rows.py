@@ -1,0 +1,96 @@
+"""Rows become images.
+
+An image is one row and what belongs to it: properties, tags, locations and the
+caller's membership.  These are read for a whole page by one statement, and
+put in place by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+import sqlalchemy as sa
+
+from glance_py.db.select import COLUMNS, live, membership
+from glance_py.db.tables import (
+    image_locations,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+)
+from glance_py.domain.image import Image, Location
+
+_PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
+
+#: How many images are named in one statement: MariaDB rewrites longer lists, and badly.
+_CHUNK = 500
+
+BY_ID = sa.select(*COLUMNS).where(images.c.id == sa.bindparam("image_id"), live(images))
+
+
+def _belongings(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
+    select = sa.select(
+        table.c.image_id, sa.literal_column(str(kind)).label("kind"), *columns,
+    ).where(table.c.image_id.in_(sa.bindparam("ids", expanding=True)),
+            live(table) if where is None else where)
+    return select
+
+
+_NONE = sa.null()
+
+BELONGINGS = sa.union_all(
+    _belongings(_PROPERTY, image_properties, image_properties.c.name.label("name"),
+                image_properties.c.value.label("value"),
+                sa.cast(_NONE, sa.String(30)).label("status"),
+                sa.cast(_NONE, sa.Integer).label("number")),
+    _belongings(_TAG, image_tags, image_tags.c.value, _NONE, _NONE, image_tags.c.id),
+    _belongings(_LOCATION, image_locations, image_locations.c.meta_data,
+                image_locations.c.value, image_locations.c.status, image_locations.c.id),
+    _belongings(_MEMBER, image_members, image_members.c.member, _NONE, _NONE, _NONE,
+                where=membership()),
+)
+
+
+def image(row: Sequence) -> Image:
+    """An image from the values of COLUMNS, with nothing that belongs to it yet."""
+    return Image(*row, [], {}, [], None)
+
+
+def complete(connection: sa.Connection, ctx, found: Sequence[Image]) -> None:
+    """Give ``found`` images their properties, tags, locations and the caller's membership."""
+    project = getattr(ctx, "project_id", None)
+    for start in range(0, len(found), _CHUNK):
+        chunk = {image.id: image for image in found[start:start + _CHUNK]}
+        rows = connection.execute(BELONGINGS, {"ids": list(chunk), "me": project}).all()
+        _distribute(chunk, rows)
+
+
+def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
+    several = set()
+    for image_id, kind, name, value, status, number in rows:
+        owner = images_by_id[image_id]
+        if kind == _PROPERTY:
+            owner.properties[name] = value
+        elif kind == _TAG:
+            owner.tags.append(name)
+        elif kind == _LOCATION:
+            if owner.locations:
+                several.add(image_id)
+            owner.locations.append(Location(value, metadata(name), status, number))
+        else:
+            owner.member = name
+    for image_id in several:
+        # The first location is the one that readers try first.
+        images_by_id[image_id].locations.sort(key=lambda location: location.id)
+
+
+def metadata(text: str | None) -> dict:
+    """The metadata of a location from its JSON text."""
+    return orjson.loads(text) if text else {}
+
+
+def metadata_text(metadata: dict) -> str:
+    """The JSON text under which the metadata of a location is kept."""
+    return orjson.dumps(metadata).decode()

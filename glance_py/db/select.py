@@ -1,0 +1,381 @@
+"""Which images a caller may see, which of them are wanted, and in what order.
+
+Statements are built once per shape of a question and kept; values are bound
+when they run.  No page sorts or copies the catalogue: see :func:`page`.  The
+rules of visibility are those of ``domain/visibility.py``; the contract suite
+holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from glance_py.db.tables import image_members, image_properties, image_tags, images
+from glance_py.domain.image import Image
+from glance_py.domain.query import ImageQuery
+
+#: The columns of an image in the order of the fields of ``domain.image.Image``.
+COLUMNS = tuple(images.c[f.name] for f in dataclasses.fields(Image) if f.name in images.c)
+
+#: How many of the first images of the catalogue are looked at before indexes are asked.
+WINDOW = 500
+
+#: Sort keys that have an index to walk along.
+_INDEXED = frozenset({"created_at", "updated_at"})
+
+#: Filters so narrow that walking the catalogue for them is never right.
+_NARROW = frozenset({"id", "checksum", "os_hash_value"})
+
+_INT64 = 2**63 - 1
+
+_OPERATORS = {
+    "eq": operator.eq, "neq": operator.ne, "gt": operator.gt, "gte": operator.ge,
+    "lt": operator.lt, "lte": operator.le,
+}
+
+
+class veiled(FunctionElement):  # noqa: N801 - reads like an SQL function
+    """A column whose index a planner without statistics must not choose.
+
+    SQLite prefers any index with an equality to the order that saves a sort,
+    and MySQL is not much better: ``deleted = 0`` holds for nearly every row.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: sa.Column) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(veiled)
+def _bare(element, compiler, **kw) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(veiled, "sqlite")
+def _plus(element, compiler, **kw) -> str:
+    return f"+{compiler.process(element.clauses, **kw)}"
+
+
+@compiles(veiled, "mysql", "mariadb")
+def _coalesce(element, compiler, **kw) -> str:
+    return f"coalesce({compiler.process(element.clauses, **kw)})"
+
+
+def live(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Rows of ``table`` that are not deleted."""
+    return veiled(table.c.deleted) == sa.false()
+
+
+def membership(project: str = "me") -> sa.ColumnElement[bool]:
+    """Live membership of the bound project in the image of an outer select."""
+    return (image_members.c.member == sa.bindparam(project)) & live(image_members)
+
+
+# --- Visibility ------------------------------------------------------------------------------
+
+_ME = sa.bindparam("me", type_=sa.String)
+
+
+def _is(visibility: str, column=None) -> sa.ColumnElement[bool]:
+    return (images.c.visibility if column is None else column) == sa.literal(
+        visibility, images.c.visibility.type)
+
+
+def _shares(any_status: bool) -> sa.ColumnElement[bool]:
+    condition = membership()
+    if not any_status:
+        condition &= image_members.c.status == sa.bindparam("member_status")
+    return condition
+
+
+def _shared_with_me(any_status: bool) -> sa.ColumnElement[bool]:
+    return _is("shared", veiled(images.c.visibility)) & sa.exists().where(
+        image_members.c.image_id == images.c.id, _shares(any_status))
+
+
+def visible(is_admin: bool) -> sa.ColumnElement[bool]:
+    """Images that the caller ``me`` may see when it asks by id."""
+    if is_admin:
+        return sa.true()
+    return sa.or_(
+        images.c.owner.is_(None),
+        images.c.visibility.in_(("public", "community")),
+        images.c.owner == _ME,
+        _shared_with_me(any_status=True),
+    )
+
+
+def in_scope(shape: Shape) -> sa.ColumnElement[bool]:
+    """Images in the scope of a list, as one condition that uses no index."""
+    visibility, owner = veiled(images.c.visibility), veiled(images.c.owner)
+    if shape.is_admin:
+        return {
+            None: (visibility != sa.literal("community", images.c.visibility.type))
+            | (owner == _ME),
+            "all": sa.true(),
+        }.get(shape.visibility, _is(shape.visibility or "public", visibility))
+    mine = owner == _ME
+    shared = _shared_with_me(shape.any_member_status)
+    public, community = _is("public", visibility), _is("community", visibility)
+    return {
+        None: mine | public | shared,
+        "all": mine | public | community | shared,
+        "public": public,
+        "community": community,
+        "private": mine & _is("private", visibility),
+        "shared": shared | (mine & _is("shared", visibility)),
+    }[shape.visibility]
+
+
+def parts_of_scope(shape: Shape) -> Iterator[sa.ColumnElement[bool]]:
+    """The same scope as parts without overlap, each led by a condition with an index."""
+    visibility = veiled(images.c.visibility)
+    if shape.is_admin:
+        yield in_scope(shape) if shape.visibility in (None, "all") else _is(shape.visibility)
+        return
+    wanted = shape.visibility
+    mine = images.c.owner == _ME
+    foreign = sa.func.coalesce(veiled(images.c.owner), "") != sa.func.coalesce(_ME, "")
+    if wanted in (None, "all"):
+        yield mine
+    elif wanted in ("private", "shared"):
+        yield mine & _is(wanted, visibility)
+    for open_to_all in ("public", "community"):
+        if wanted == open_to_all:
+            yield _is(open_to_all)
+        elif wanted == "all" or (wanted is None and open_to_all == "public"):
+            yield _is(open_to_all) & foreign
+    if wanted in (None, "all", "shared"):
+        shares = sa.select(image_members.c.image_id).where(_shares(shape.any_member_status))
+        yield _is("shared", visibility) & images.c.id.in_(shares) & foreign
+
+
+# --- Shapes ----------------------------------------------------------------------------------
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """All that decides how a list's statement is written, without any value.
+
+    ``after`` tells for each sort key whether it is null in the marker; None
+    when there is no marker.
+    """
+
+    is_admin: bool
+    visibility: str | None
+    any_member_status: bool
+    filters: tuple[tuple[str, str], ...]
+    tags: int
+    properties: int
+    sort: tuple[tuple[str, str], ...]
+    after: tuple[bool, ...] | None
+
+    @property
+    def walks(self) -> bool:
+        """Is it worth to look at the beginning of the catalogue first?"""
+        return (
+            self.sort[0][0] in _INDEXED
+            and not (self.is_admin and self.visibility in (None, "all"))
+            and not any(field in _NARROW for field, _op in self.filters)
+        )
+
+
+def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
+    """The shape of ``query``; ``marker`` holds the marker's values of the sort keys."""
+    return Shape(
+        is_admin=bool(ctx.is_admin),
+        visibility=query.visibility,
+        any_member_status=query.member_status == "all",
+        filters=tuple((f.field, f.op) for f in query.filters),
+        tags=len(query.tags),
+        properties=len(query.properties),
+        sort=query.sort,
+        after=None if marker is None else tuple(value is None for value in marker),
+    )
+
+
+def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, object]:
+    """What to bind to a statement of this query's shape."""
+    values: dict[str, object] = {
+        "me": ctx.project_id, "member_status": query.member_status,
+        "hidden": query.os_hidden, "limit": query.limit, "window": max(WINDOW, 2 * query.limit),
+    }
+    for n, f in enumerate(query.filters):
+        values[f"filter_{n}"] = _bounded(f.value)
+    for n, tag in enumerate(query.tags):
+        values[f"tag_{n}"] = tag
+    for n, (name, value) in enumerate(query.properties):
+        values[f"name_{n}"], values[f"value_{n}"] = name, value
+    for n, value in enumerate(marker or ()):
+        values[f"after_{n}"] = value
+    return values
+
+
+def _bounded(value: object) -> object:
+    """Numbers that no column can hold become the largest one, which no image has."""
+    if isinstance(value, int):
+        return max(-_INT64, min(_INT64, value))
+    if isinstance(value, tuple):
+        return [_bounded(each) for each in value]
+    return value
+
+
+# --- Statements ------------------------------------------------------------------------------
+
+def _conditions(shape: Shape) -> list[sa.ColumnElement[bool]]:
+    """What an image must be like, whoever asks."""
+    conditions = [
+        live(images),
+        images.c.status != "killed",
+        veiled(images.c.os_hidden) == sa.bindparam("hidden", type_=sa.Boolean),
+    ]
+    for n, (field, op) in enumerate(shape.filters):
+        conditions.append(_comparison(images.c[field], op, f"filter_{n}"))
+    for n in range(shape.tags):
+        conditions.append(sa.exists().where(
+            image_tags.c.image_id == images.c.id,
+            image_tags.c.value == sa.bindparam(f"tag_{n}"),
+            live(image_tags),
+        ))
+    for n in range(shape.properties):
+        conditions.append(sa.exists().where(
+            image_properties.c.image_id == images.c.id,
+            image_properties.c.name == sa.bindparam(f"name_{n}"),
+            image_properties.c.value == sa.bindparam(f"value_{n}"),
+            live(image_properties),
+        ))
+    return conditions
+
+
+def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]:
+    kind = sa.BigInteger() if isinstance(column.type, sa.Integer) else column.type
+    if op == "in":
+        return column.in_(sa.bindparam(name, type_=kind, expanding=True))
+    return _OPERATORS[op](column, sa.bindparam(name, type_=kind))
+
+
+def _order(shape: Shape, source=images) -> list[sa.ColumnElement]:
+    return [clause for key, way in shape.sort for clause in _in_order(source.c[key], way)]
+
+
+class nulls_first(FunctionElement):  # noqa: N801 - reads like an SQL function
+    """An ordering in which null is less than any value, on every database."""
+
+    inherit_cache = True
+
+
+@compiles(nulls_first)
+def _native(element, compiler, **kw) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(nulls_first, "postgresql")
+def _stated(element, compiler, **kw) -> str:
+    text = compiler.process(element.clauses, **kw)
+    return f"{text} NULLS {'LAST' if text.endswith('DESC') else 'FIRST'}"
+
+
+def _in_order(column, way: str) -> Iterator[sa.ColumnElement]:
+    ordering = column.asc() if way == "asc" else column.desc()
+    # PostgreSQL's index on updated_at has the nulls at the other end; the service always sets it.
+    nullable = images.c[column.name].nullable and column.name not in _INDEXED
+    yield nulls_first(ordering) if nullable else ordering
+
+
+def _after(shape: Shape) -> list[sa.ColumnElement[bool]]:
+    """Images that come after the marker in the order of the list."""
+    if shape.after is None:
+        return []
+    condition: sa.ColumnElement[bool] = sa.false()
+    for n, ((key, way), is_null) in reversed(
+            list(enumerate(zip(shape.sort, shape.after, strict=True)))):
+        column = images.c[key]
+        value = sa.bindparam(f"after_{n}", type_=column.type)
+        beyond, same = _beyond(column, way, value, is_null)
+        condition = beyond | (same & condition)
+    key, way = shape.sort[0]
+    if key not in _INDEXED or shape.after[0]:
+        return [condition]
+    # Said twice so that a planner finds the range of the index.
+    column, value = images.c[key], sa.bindparam("after_0", type_=sa.DateTime)
+    return [column >= value if way == "asc" else column <= value, condition]
+
+
+def _beyond(column, way: str, value, is_null: bool) -> tuple:
+    """(comes after the value, equals it), where null is less than any value."""
+    if is_null:
+        return (column.is_not(None) if way == "asc" else sa.false()), column.is_(None)
+    if way == "asc":
+        return column > value, column == value
+    beyond = column < value
+    return (beyond | column.is_(None) if column.nullable and column.name not in _INDEXED
+            else beyond), column == value
+
+
+@functools.lru_cache(maxsize=256)
+def beginning(shape: Shape) -> sa.Select:
+    """The first images of the catalogue, a bounded number of them, that are wanted.
+
+    If they fill the page, the page is right; otherwise ask :func:`everywhere`.
+    """
+    window = (
+        sa.select(*COLUMNS, images.c.deleted)
+        .where(*_after(shape)).order_by(*_order(shape)).limit(sa.bindparam("window"))
+        .subquery("images")
+    )
+    wanted = sa.and_(*_conditions(shape), in_scope(shape))
+    wanted = sa.sql.visitors.replacement_traverse(
+        wanted, {}, lambda element, **kw: window.corresponding_column(element)
+        if isinstance(element, sa.Column) and element.table is images else None)
+    return (
+        sa.select(*(window.c[column.name] for column in COLUMNS)).where(wanted)
+        .order_by(*_order(shape, window)).limit(sa.bindparam("limit"))
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
+    """The page, found through an index for each part of the scope."""
+    conditions = [*_conditions(shape), *_after(shape)]
+    parts = [
+        sa.select(*COLUMNS).where(part, *conditions)
+        .order_by(*_order(shape)).limit(sa.bindparam("limit"))
+        for part in parts_of_scope(shape)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    found = sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery("found")
+    return sa.select(found).order_by(*_order(shape, found)).limit(sa.bindparam("limit"))
+
+
+@functools.lru_cache(maxsize=64)
+def marker(sort: tuple[tuple[str, str], ...], is_admin: bool) -> sa.Select:
+    """The values of the sort keys of image ``marker``, if the caller may see it."""
+    return sa.select(*(images.c[key] for key, _way in sort)).where(
+        images.c.id == sa.bindparam("marker"), live(images), visible(is_admin))
+
+
+def page(connection: sa.Connection, ctx, query: ImageQuery,
+         after: Sequence | None) -> Sequence[sa.Row]:
+    """The rows of one page, in order: COLUMNS of at most ``query.limit`` images.
+
+    Who sees many images finds a page among the first few of the catalogue, in
+    the order of an index.  Who sees few of them does not; then each part of
+    what it sees is found through an index and there are few rows to sort.
+
+    :param after: the marker's values of the sort keys, None for the first page.
+    """
+    shape, values = shape_of(ctx, query, after), values_of(ctx, query, after)
+    if shape.walks:
+        rows = connection.execute(beginning(shape), values).all()
+        if len(rows) == query.limit:
+            return rows
+    return connection.execute(everywhere(shape), values).all()

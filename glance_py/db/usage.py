@@ -1,0 +1,71 @@
+"""What a project occupies: the port ``UsageRecords`` in SQL.
+
+Each number is one statement over the owner's images; nothing is kept.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from glance_py.db.engine import Database
+from glance_py.db.select import live, veiled
+from glance_py.db.tables import image_locations, image_properties, images
+
+#: The property that names the stores to which an image is being copied.
+COPYING = "os_glance_importing_to_stores"
+
+_OWNED = images.c.owner == sa.bindparam("owner")
+_COUNTS = veiled(images.c.status).not_in(("killed", "deleted", "pending_delete"))
+_IS_COPIED = sa.exists().where(
+    image_properties.c.image_id == images.c.id,
+    image_properties.c.name == COPYING,
+    sa.func.coalesce(image_properties.c.value, "") != "",
+    live(image_properties),
+)
+
+
+def _arriving(*statuses: str) -> sa.ColumnElement[bool]:
+    """Images whose data is on its way: in one of the states, or being copied."""
+    return images.c.status.in_(statuses) | (_COUNTS & _IS_COPIED)
+
+
+_STORAGE = (
+    sa.select(sa.func.sum(images.c.size))
+    .join_from(images, image_locations, image_locations.c.image_id == images.c.id)
+    .where(_OWNED, _COUNTS, live(images), live(image_locations))
+)
+_STORAGE_WITHOUT = _STORAGE.where(images.c.id != sa.bindparam("without"))
+_STAGING = sa.select(sa.func.sum(images.c.size)).where(
+    _OWNED, live(images), _arriving("uploading", "importing"))
+_IMAGES = sa.select(sa.func.count()).select_from(images).where(_OWNED, _COUNTS, live(images))
+_UPLOADING = sa.select(sa.func.count()).select_from(images).where(
+    _OWNED, live(images), _arriving("saving", "uploading", "importing"))
+
+
+class SqlUsage:
+    """Usage counted in a database; sizes in bytes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def storage(self, owner: str | None, without: str | None = None) -> int:
+        """Bytes of all copies of the owner's images, leaving out image ``without``."""
+        if without is None:
+            return self._number(_STORAGE, owner=owner)
+        return self._number(_STORAGE_WITHOUT, owner=owner, without=without)
+
+    def staging(self, owner: str | None) -> int:
+        """Bytes of images that are uploading, importing or being copied."""
+        return self._number(_STAGING, owner=owner)
+
+    def images(self, owner: str | None) -> int:
+        """How many images the owner has."""
+        return self._number(_IMAGES, owner=owner)
+
+    def uploading(self, owner: str | None) -> int:
+        """How many images are saving, uploading, importing or being copied."""
+        return self._number(_UPLOADING, owner=owner)
+
+    def _number(self, statement: sa.Select, **bound: str | None) -> int:
+        value = self._database.read(lambda connection: connection.scalar(statement, bound))
+        return int(value or 0)

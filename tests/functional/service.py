@@ -37,10 +37,10 @@ flavor = fakeauth
 
 
 @contextlib.contextmanager
-def running(options: str = "") -> Iterator[tuple[Callable, str]]:
-    """A service of one's own: its WSGI application and its directory.
+def configured(options: str = "") -> Iterator[tuple[cfg.ConfigOpts, str]]:
+    """The configuration of a service with an empty database, and its directory.
 
-    :param options: lines for the section DEFAULT.
+    :param options: lines for the section DEFAULT; the last of a name wins.
     """
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
         for name in ("fast", "slow", "staging", "tasks"):
@@ -50,6 +50,13 @@ def running(options: str = "") -> Iterator[tuple[Callable, str]]:
             file.write(CONFIGURATION.format(options=options, directory=directory))
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         db.sync(conf)
+        yield conf, directory
+
+
+@contextlib.contextmanager
+def running(options: str = "") -> Iterator[tuple[Callable, str]]:
+    """A service of one's own: its WSGI application and its directory."""
+    with configured(options) as (conf, directory):
         yield app.build(conf), directory
 
 

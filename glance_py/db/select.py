@@ -144,7 +144,7 @@ def parts_of_scope(shape: Shape) -> Iterator[sa.ColumnElement[bool]]:
         return
     wanted = shape.visibility
     mine = images.c.owner == _ME
-    foreign = sa.func.coalesce(veiled(images.c.owner), "") != sa.func.coalesce(_ME, "")
+    foreign = sa.not_(sa.func.coalesce(veiled(images.c.owner) == _ME, sa.false()))
     if wanted in (None, "all"):
         yield mine
     elif wanted in ("private", "shared"):

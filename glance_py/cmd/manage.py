@@ -1,0 +1,243 @@
+"""glance-manage: the operator's tool for the database.
+
+It reads the configuration of the service, does one thing and says in its exit
+code how that went.  It never touches the data of images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from oslo_config import cfg
+
+from glance_py import config
+from glance_py.db import engine
+from glance_py.db.errors import to_domain
+from glance_py.domain import errors
+
+UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
+
+_UP_TO_DATE = "Database is up to date. No migrations needed."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    :param argv: the words after the name of the program.
+    :returns: the exit code of the process; ``db check`` has several.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    conf = cfg.ConfigOpts()
+    conf.register_cli_opt(cfg.SubCommandOpt(
+        "command", title="Commands", handler=_add_commands,
+        help="What to do; each has a --help of its own."))
+    try:
+        config.load(argv, _default_files(), conf)
+        config.setup_logging(conf)
+        return conf.command.run(conf, conf.command) or 0
+    except (config.ConfigurationError, errors.GlanceError, ValueError) as error:
+        return _fail(error)
+    except Exception as error:
+        from glance_py.db.migrations import MigrationError
+        translated = to_domain(error)
+        if isinstance(translated, (MigrationError, errors.GlanceError)):
+            return _fail(translated)
+        raise
+
+
+def _fail(error: Exception) -> int:
+    print(f"glance-manage: {error}", file=sys.stderr)
+    return 1
+
+
+def _default_files() -> list[str]:
+    """The service's files, and one that only this tool reads."""
+    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or config.CONFIG_DIR
+    own = os.path.join(directory, "glance-manage.conf")
+    return [*config.default_config_files(), *([own] if os.path.exists(own) else [])]
+
+
+# --- Commands --------------------------------------------------------------------------------
+
+def _version(database: engine.Database, options) -> None:
+    """Print the revisions at which the database is."""
+    from glance_py.db import migrations
+    heads = migrations.current(database)
+    print("\n".join(heads) if heads else
+          "The database is not under migration control yet; run 'glance-manage db sync'.")
+
+
+def _check(database: engine.Database, options) -> int:
+    """Tell by the exit code whether an upgrade is needed.
+
+    0: up to date; 3: run 'db expand' next; 4: run 'db migrate' next; 5: run
+    'db contract' next.  Changes nothing.
+    """
+    from glance_py.db import migrations
+    phase = migrations.pending(database)
+    if phase is None:
+        print("Database is up to date. No upgrades needed.")
+        return UP_TO_DATE
+    print(f"Your database is not up to date. Your next step is to run "
+          f"`glance-manage db {phase}`.")
+    return NEEDS_EXPAND if phase == "expand" else NEEDS_CONTRACT
+
+
+def _sync(database: engine.Database, options) -> None:
+    """Bring the database to the newest schema in one go.
+
+    Makes all tables in an empty database.  On one with data stop the service
+    first, or use 'db expand', 'db migrate' and 'db contract' around a rolling
+    upgrade instead.
+    """
+    from glance_py.db import migrations
+    if migrations.pending(database) is None:
+        print(_UP_TO_DATE)
+        return
+    migrations.upgrade(database)
+    print("Database is synced successfully.")
+
+
+def _upgrade(database: engine.Database, options) -> None:
+    """Bring the database to a revision, by default the newest one."""
+    from glance_py.db import migrations
+    migrations.upgrade(database, options.revision or "heads")
+    _print_position(database)
+
+
+def _expand(database: engine.Database, options) -> None:
+    """First phase of a rolling upgrade: add what the new release needs.
+
+    The old release keeps working meanwhile.
+    """
+    from glance_py.db import migrations
+    if migrations.pending(database) != "expand":
+        print(_UP_TO_DATE)
+        return
+    migrations.upgrade(database, migrations.EXPANDED)
+    _print_position(database)
+
+
+def _migrate(database: engine.Database, options) -> None:
+    """Second phase of a rolling upgrade: move data to its new place."""
+    from glance_py.db import migrations
+    if migrations.pending(database) == "expand":
+        raise errors.Conflict("Run 'glance-manage db expand' first.")
+    print("Database migration is up to date. No migration needed.")
+
+
+def _contract(database: engine.Database, options) -> None:
+    """Last phase of a rolling upgrade: remove what only the old release needed.
+
+    Stop the last process of the old release before.
+    """
+    from glance_py.db import migrations
+    phase = migrations.pending(database)
+    if phase == "expand":
+        raise errors.Conflict("Run 'glance-manage db expand' first.")
+    if phase is None:
+        print(_UP_TO_DATE)
+        return
+    migrations.upgrade(database, migrations.CONTRACTED)
+    _print_position(database)
+
+
+def _version_control(database: engine.Database, options) -> None:
+    """Note a revision in a database that is not under migration control.
+
+    Changes no table: only for a database of which you know the schema.
+    """
+    from glance_py.db import migrations
+    revision = options.revision or migrations.CONTRACTED
+    migrations.stamp(database, revision)
+    print(f"Placed database under migration control at revision: {revision}")
+
+
+def _purge(database: engine.Database, options) -> None:
+    """Remove for good what was deleted long ago, except the rows of images themselves."""
+    from glance_py.db import purge
+    removed = purge.purge(database, options.age_in_days, options.max_rows)
+    print(f"Removed {removed} rows.")
+
+
+def _purge_images(database: engine.Database, options) -> None:
+    """Remove the rows of images that were deleted long ago.
+
+    Afterwards anyone can make an image with such an id again, which users who
+    remember the id may take for the old one (OSSN-0075).  Run 'db purge' first.
+    """
+    from glance_py.db import purge
+    removed = purge.purge_images(database, options.age_in_days, options.max_rows)
+    print(f"Removed {removed} rows.")
+
+
+def _print_position(database: engine.Database) -> None:
+    from glance_py.db import migrations
+    print(f"Current revision(s): {', '.join(migrations.current(database))}")
+
+
+def _layers(conf: cfg.ConfigOpts, options) -> None:
+    """Print which layers a request passes, outermost first, and what each has a say in."""
+    from glance_py import gateway
+    for noun, layers in (("Images", gateway.IMAGE_LAYERS), ("Members", gateway.MEMBER_LAYERS)):
+        print(f"{noun}:")
+        for layer in layers:
+            print(f"  {layer.__name__:<26} {' '.join(layer.overrides())}")
+
+
+# --- Command line ----------------------------------------------------------------------------
+
+_COMMANDS: dict[str, Callable] = {
+    "version": _version, "check": _check, "sync": _sync, "upgrade": _upgrade,
+    "expand": _expand, "migrate": _migrate, "contract": _contract,
+    "version_control": _version_control, "purge": _purge, "purge_images_table": _purge_images,
+}
+_DAYS = {"purge": 30, "purge_images_table": 180}
+_WITHOUT_OLD_SPELLING = frozenset(_DAYS)
+
+
+def _add_commands(subparsers) -> None:
+    """The words that follow the options; called by oslo.config."""
+    database = subparsers.add_parser(
+        "db", help="look after the database", description="Look after the database.")
+    actions = database.add_subparsers(metavar="ACTION", required=True, title="Actions")
+    for name, command in _COMMANDS.items():
+        _add_action(actions, name, name, command)
+        if name not in _WITHOUT_OLD_SPELLING:
+            _add_action(subparsers, f"db_{name}", name, command, old=True)
+    layers = subparsers.add_parser(
+        "layers", help=_first_line(_layers), description=_layers.__doc__)
+    layers.set_defaults(run=_layers)
+
+
+def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool = False) -> None:
+    summary = f"old spelling of 'db {name}'" if old else _first_line(command)
+    parser = parsers.add_parser(
+        spelling, help=summary, description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    if name in ("upgrade", "version_control"):
+        parser.add_argument("--version", dest="revision", metavar="REVISION",
+                            help="a revision as 'db version' prints it")
+        parser.add_argument("revision", nargs="?", default=None, metavar="REVISION",
+                            help="the same without --version")
+    elif name == "sync":
+        parser.add_argument("revision", nargs="?", help=argparse.SUPPRESS)
+        parser.add_argument("--version", dest="revision", help=argparse.SUPPRESS)
+    elif name in _DAYS:
+        parser.add_argument("--age_in_days", type=int, default=_DAYS[name], metavar="DAYS",
+                            help="only what was deleted longer ago; default %(default)s")
+        parser.add_argument("--max_rows", type=int, default=100, metavar="ROWS",
+                            help="at most so many rows of each table; default %(default)s, "
+                                 "-1 for no limit")
+    parser.set_defaults(run=lambda conf, options: command(engine.connect(conf), options))
+
+
+def _first_line(function: Callable) -> str:
+    return (function.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

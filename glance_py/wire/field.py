@@ -128,7 +128,7 @@ class Resource:
             "name": name,
             "properties": {name: items, **{rel: dict(STRING) for rel in rels},
                            "schema": dict(STRING)},
-            "links": [{"rel": rel, "href": "{%s}" % rel} for rel in rels]
+            "links": [{"rel": rel, "href": f"{{{rel}}}"} for rel in rels]
             + [{"rel": "describedby", "href": "{schema}"}],
         }
         if definitions:

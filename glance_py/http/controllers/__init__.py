@@ -1,0 +1,32 @@
+"""Thin translators between HTTP and the verbs of the gateway, one per noun.
+
+A controller reads the request with ``wire``, calls the gateway and writes the
+answer with ``wire``.  It catches no domain error and decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glance_py.http.controllers.actions import Actions
+from glance_py.http.controllers.image_data import ImageData
+from glance_py.http.controllers.images import Images
+from glance_py.http.controllers.info import Info
+from glance_py.http.controllers.members import Members
+from glance_py.http.controllers.schemas import Schemas
+from glance_py.http.controllers.tags import Tags
+from glance_py.wire.field import Resource
+
+
+def controllers(gateway, conf, stores, enforcer, image_schema: Resource,
+                limits) -> dict[str, Any]:
+    """All controllers, by the name that the route table uses."""
+    return {
+        "images": Images(gateway.images, conf, stores, image_schema),
+        "image_data": ImageData(gateway.images, conf),
+        "actions": Actions(gateway.images),
+        "tags": Tags(gateway.images),
+        "members": Members(gateway.images, gateway.members),
+        "info": Info(conf, stores, enforcer, limits),
+        "schemas": Schemas(image_schema),
+    }

@@ -1,0 +1,75 @@
+"""Images: list, create, show, change, delete."""
+
+from __future__ import annotations
+
+import webob
+from webob import exc
+
+from glance_py.domain.ports import ImageVerbs
+from glance_py.http.request import Request, json_response, no_content
+from glance_py.wire import patch
+from glance_py.wire.dump import ImageDump
+from glance_py.wire.field import Resource
+from glance_py.wire.load import ImageLoader
+from glance_py.wire.query import ImageQueryLoader
+
+
+class Images:
+    def __init__(self, images: ImageVerbs, conf, stores, schema: Resource) -> None:
+        self._images = images
+        self._load = ImageLoader(schema)
+        self._load_patch = patch.PatchLoader(self._load)
+        self._load_query = ImageQueryLoader(schema, conf.limit_param_default, conf.api_limit_max)
+        self._dump = ImageDump(schema, conf, stores)
+        self._location_rules = patch.LocationRules(
+            allowed=conf.show_multiple_locations,
+            algorithm=conf.hashing_algorithm,
+            in_order=self._dump.in_order,
+        )
+        self._offers = _offers(conf, stores)
+
+    def index(self, request: Request) -> webob.Response:
+        wanted = self._load_query.load(request.environ.get("QUERY_STRING", ""))
+        page = self._images.list(request.context, wanted.query)
+        following = wanted.after(page.images[-1].id) if page.full and page.images else None
+        return json_response(
+            self._dump.page(request.context, page.images, wanted.first, following))
+
+    def create(self, request: Request) -> webob.Response:
+        image = self._load.image(request.context, request.document())
+        image = self._images.create(request.context, image)
+        return json_response(self._dump.one(request.context, image), 201, (
+            ("Location", f"/v2/images/{image.id}"), *self._offers))
+
+    def show(self, request: Request, image_id: str) -> webob.Response:
+        image = self._images.get(request.context, image_id)
+        return json_response(self._dump.one(request.context, image))
+
+    def update(self, request: Request, image_id: str) -> webob.Response:
+        media_type = request.content_type
+        if media_type not in patch.MEDIA_TYPES:
+            raise exc.HTTPUnsupportedMediaType(
+                explanation=f"A PATCH of an image has a Content-Type of "
+                            f"{' or '.join(patch.MEDIA_TYPES)}.",
+                headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)})
+        operations = self._load_patch.operations(media_type, request.document())
+        image = self._images.get(request.context, image_id)
+        change = patch.apply(image, operations, self._load, self._location_rules)
+        if change:
+            image = self._images.update(request.context, image, change)
+        return json_response(self._dump.one(request.context, image))
+
+    def delete(self, request: Request, image_id: str) -> webob.Response:
+        image = self._images.get(request.context, image_id)
+        self._images.delete(request.context, image)
+        return no_content()
+
+
+def _offers(conf, stores) -> tuple[tuple[str, str], ...]:
+    """Headers that tell the creator of an image how its data may come."""
+    headers = []
+    if conf.enabled_import_methods:
+        headers.append(("OpenStack-image-import-methods", ",".join(conf.enabled_import_methods)))
+    if stores.multi:
+        headers.append(("OpenStack-image-store-ids", ",".join(stores.ids)))
+    return tuple(headers)

@@ -1,0 +1,42 @@
+"""Projects that an image is shared with."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.domain.ports import ImageVerbs, MemberVerbs
+from glance_py.http.request import Request, json_response, no_content
+from glance_py.wire.dump import dump_member, dump_members
+from glance_py.wire.load import load_member, load_member_status
+
+
+class Members:
+    def __init__(self, images: ImageVerbs, members: MemberVerbs) -> None:
+        self._images = images
+        self._members = members
+
+    def index(self, request: Request, image_id: str) -> webob.Response:
+        image = self._images.get(request.context, image_id)
+        return json_response(dump_members(self._members.list(request.context, image)))
+
+    def create(self, request: Request, image_id: str) -> webob.Response:
+        project = load_member(request.document())
+        image = self._images.get(request.context, image_id)
+        return json_response(dump_member(self._members.create(request.context, image, project)))
+
+    def show(self, request: Request, image_id: str, member_id: str) -> webob.Response:
+        image = self._images.get(request.context, image_id)
+        return json_response(dump_member(self._members.get(request.context, image, member_id)))
+
+    def update(self, request: Request, image_id: str, member_id: str) -> webob.Response:
+        status = load_member_status(request.document())
+        image = self._images.get(request.context, image_id)
+        member = self._members.get(request.context, image, member_id)
+        return json_response(dump_member(
+            self._members.update(request.context, image, member, status)))
+
+    def delete(self, request: Request, image_id: str, member_id: str) -> webob.Response:
+        image = self._images.get(request.context, image_id)
+        member = self._members.get(request.context, image, member_id)
+        self._members.delete(request.context, image, member)
+        return no_content()

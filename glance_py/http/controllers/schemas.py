@@ -1,0 +1,18 @@
+"""The schema documents."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.http.request import Request, json_response
+from glance_py.wire.field import Resource
+from glance_py.wire.schema import schema_documents
+
+
+class Schemas:
+    def __init__(self, image: Resource) -> None:
+        self._documents = schema_documents(image)
+
+    def show(self, request: Request) -> webob.Response:
+        name = request.environ["PATH_INFO"].partition("/schemas/")[2]
+        return json_response(self._documents[name])

@@ -1,0 +1,29 @@
+"""Single tags of an image."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.ports import ImageVerbs
+from glance_py.http.request import Request, no_content
+from glance_py.wire.load import load_tag
+
+
+class Tags:
+    def __init__(self, images: ImageVerbs) -> None:
+        self._images = images
+
+    def update(self, request: Request, image_id: str, tag: str) -> webob.Response:
+        tag = load_tag(tag)
+        image = self._images.get(request.context, image_id)
+        self._images.update(request.context, image, Change(add_tags=(tag,)))
+        return no_content()
+
+    def delete(self, request: Request, image_id: str, tag: str) -> webob.Response:
+        image = self._images.get(request.context, image_id)
+        if tag not in image.tags:
+            raise errors.TagNotFound(tag, image_id)
+        self._images.update(request.context, image, Change(remove_tags=(tag,)))
+        return no_content()

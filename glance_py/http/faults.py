@@ -1,0 +1,77 @@
+"""Errors to responses: the only place that knows which error has which status.
+
+An error is looked up by its class, then by the classes it is made from.  What
+is in no table was not foreseen: it is logged with its traceback and answered
+with 500 and the request id, nothing more.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+
+from webob import exc
+
+from glance_py.domain import errors
+
+LOG = logging.getLogger(__name__)
+
+STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
+    errors.Invalid: exc.HTTPBadRequest,
+    errors.NotAuthenticated: exc.HTTPUnauthorized,
+    errors.Forbidden: exc.HTTPForbidden,
+    errors.NotFound: exc.HTTPNotFound,
+    errors.Conflict: exc.HTTPConflict,
+    errors.LimitExceeded: exc.HTTPRequestEntityTooLarge,
+    errors.UnsupportedMediaType: exc.HTTPUnsupportedMediaType,
+    errors.UploadTargetGone: exc.HTTPGone,
+    errors.StoreReadOnly: exc.HTTPGone,
+    errors.StoreUnavailable: exc.HTTPServiceUnavailable,
+    errors.RangeNotSatisfiable: exc.HTTPRequestRangeNotSatisfiable,
+}
+
+
+@functools.cache
+def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | None:
+    """The response for a class of errors; None when it was not foreseen."""
+    for each in error.__mro__:
+        if each in STATUS:
+            return STATUS[each]
+    return None
+
+
+def response(error: Exception, request) -> exc.WSGIHTTPException:
+    """The response for ``error``; text, HTML or JSON as the client accepts."""
+    answer = _answer(error, request)
+    answer.json_formatter = functools.partial(_json, answer)
+    return answer
+
+
+def _json(answer: exc.WSGIHTTPException, body: str, status: str, title: str,
+          environ: dict) -> dict[str, str]:
+    """The JSON form of an error: the sentence itself, without the markup of the page."""
+    return {"message": answer.explanation, "code": status, "title": title}
+
+
+def _answer(error: Exception, request) -> exc.WSGIHTTPException:
+    if isinstance(error, exc.WSGIHTTPException):
+        return error
+    fault = status_class(type(error))
+    if fault is None:
+        return _unforeseen(error, request)
+    answer = fault(explanation=str(error))
+    if answer.code >= 500:
+        LOG.error("%s %s: %s", request.method, request.environ.get("PATH_INFO"), error)
+    if isinstance(error, errors.RangeNotSatisfiable) and len(error.args) > 1:
+        answer.headers["Content-Range"] = f"bytes */{error.args[1]}"
+    return answer
+
+
+def _unforeseen(error: Exception, request) -> exc.WSGIHTTPException:
+    LOG.error("%s %s failed", request.method, request.environ.get("PATH_INFO"),
+              exc_info=(type(error), error, error.__traceback__))
+    context = request.environ.get("glance.context")
+    known_as = f" The request is {context.request_id}." if context is not None else ""
+    return exc.HTTPInternalServerError(
+        explanation=f"The service could not do this because of an error of its own.{known_as}")

@@ -1,0 +1,60 @@
+"""What a controller sees of a request, and the answers it gives."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.http.body import CHUNK_SIZE, body_chunks, is_chunked
+
+#: Bytes of JSON that one request may hold: 128 properties of 64 KiB, and twice that.
+MAX_DOCUMENT = 16 * 1024 * 1024
+
+
+class Request(webob.BaseRequest):
+    """A WSGI request whose caller is known."""
+
+    @property
+    def context(self) -> RequestContext:
+        """The caller, as the context filter in front of the application found it.
+
+        :raises errors.NotAuthenticated: there is no such filter in the pipeline.
+        """
+        try:
+            return self.environ["glance.context"]
+        except KeyError:
+            raise errors.NotAuthenticated() from None
+
+    @property
+    def has_body(self) -> bool:
+        """Does a body come with this request?"""
+        length = self.environ.get("CONTENT_LENGTH") or "0"
+        return length != "0" or is_chunked(self.environ)
+
+    def document(self) -> bytes:
+        """The body of a request that carries JSON, read whole.
+
+        wire: a document has a Content-Length; without one it counts as missing.
+
+        :raises errors.Invalid: none, or shorter than announced.
+        :raises errors.LimitExceeded: larger than any document of this API.
+        """
+        length = self.environ.get("CONTENT_LENGTH") or "0"
+        if is_chunked(self.environ) or not length.isascii() or not length.isdigit():
+            raise errors.Invalid("Body expected in request, with its Content-Length.")
+        if len(length) > 9 or int(length) > MAX_DOCUMENT:
+            raise errors.LimitExceeded(f"A request cannot be larger than {MAX_DOCUMENT} bytes.")
+        return b"".join(body_chunks(self.environ, CHUNK_SIZE))
+
+
+def json_response(body: bytes, status: int = 200,
+                  headers: tuple[tuple[str, str], ...] = ()) -> webob.Response:
+    """A response with ready-made JSON."""
+    return webob.Response(status=status, app_iter=[body], headerlist=[
+        ("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
+
+
+def no_content() -> webob.Response:
+    """Done, and nothing to say."""
+    return webob.Response(status=204, headerlist=[], app_iter=[])

@@ -1,0 +1,97 @@
+"""The application at the end of the pipeline: from a WSGI request to a controller.
+
+Built once per process.  Decides whether path, method and body belong together
+and turns what goes wrong into a response; everything else is the controllers'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import webob
+from webob import exc
+
+from glance_py.domain import errors
+from glance_py.http import faults
+from glance_py.http.controllers import controllers
+from glance_py.http.request import Request
+from glance_py.http.routes import METHODS, NO_BODY, ROWS, Row, Table
+from glance_py.wire.field import Resource
+from glance_py.wire.image import image_resource
+
+_SLASHES = re.compile("//+")
+
+
+class API:
+    """The Image API v2 as a WSGI application.
+
+    :param gateway: has ``images`` and ``members``, the verbs of
+        :mod:`glance_py.domain.ports`.
+    :param conf: ConfigOpts.
+    :param stores: the stores by id (``glance_store_py.stores.Stores``).
+    :param enforcer: answers ``check(ctx, rule, target)``.
+    :param image_schema: the image as declared; by default as ``conf`` and the
+        operator's ``schema-image.json`` have it.
+    :param limits: answers ``usage(ctx)`` with what the project uses of its
+        limits; None when the operator sets none.
+    """
+
+    def __init__(self, gateway, conf, stores, enforcer,
+                 image_schema: Resource | None = None, limits=None) -> None:
+        self._table = Table()
+        image_schema = image_schema or image_resource(conf)
+        made = controllers(gateway, conf, stores, enforcer, image_schema, limits)
+        self._actions: dict[Row, Callable[..., webob.Response]] = {}
+        for row in ROWS:
+            controller, _, method = row.action.partition(".")
+            self._actions[row] = getattr(made[controller], method)
+
+    def __call__(self, environ: dict[str, Any], start_response) -> Iterable[bytes]:
+        request = Request(environ)
+        try:
+            response = self._answer(request)
+        except Exception as error:
+            response = faults.response(error, request)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> webob.Response:
+        row, variables = self._find(request)
+        context = request.context
+        if context.read_only and row.method != "GET":
+            raise errors.Forbidden("Read-only access: this needs authentication.")
+        if row.body == NO_BODY and request.has_body:
+            raise errors.Invalid("A body is not expected with this request.")
+        return self._actions[row](request, **variables)
+
+    def _find(self, request: Request) -> tuple[Row, Mapping[str, str]]:
+        path = _path(request.environ)
+        method = request.environ["REQUEST_METHOD"]
+        found = self._table.match(path)
+        if found is None:
+            if method not in METHODS:
+                raise exc.HTTPNotImplemented(
+                    explanation=f"The method {method} is not known here.")
+            raise errors.NotFound("The resource could not be found.")
+        variables, rows = found
+        row = rows.get(method)
+        if row is None:
+            raise exc.HTTPMethodNotAllowed(
+                explanation=f"The method {method} is not allowed for this resource.",
+                headers={"Allow": ", ".join(sorted(rows))})
+        return row, variables
+
+
+def _path(environ: dict[str, Any]) -> str:
+    """The path below the application, repeated slashes taken as one.
+
+    :raises errors.Invalid: it is not UTF-8 (RFC 3987).
+    """
+    path = environ.get("PATH_INFO") or "/"
+    try:
+        if not path.isascii():
+            path = path.encode("latin-1").decode()
+    except UnicodeError:
+        raise errors.Invalid("The path of the request is not UTF-8.") from None
+    return _SLASHES.sub("/", path) if "//" in path else path

@@ -1,0 +1,87 @@
+"""Every route of the Image API in one table.
+
+A row says method, path, who answers and what body may come.  404, 405 with
+Allow, and 501 fall out of the table; the OpenAPI document is made from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import routes
+
+from glance_py.wire import schema
+
+#: What body a request has: none (one is refused), JSON, bytes, or ignored.
+NO_BODY, JSON, BYTES, IGNORED = "none", "json", "bytes", "ignored"
+
+#: Methods that are known; another one is only looked at where a path is known.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """``action`` is controller.method; names in braces in ``path`` are its arguments."""
+
+    method: str
+    path: str
+    action: str
+    body: str = NO_BODY
+
+
+ROWS: tuple[Row, ...] = (
+    Row("GET", "/images", "images.index", IGNORED),
+    Row("POST", "/images", "images.create", JSON),
+    Row("GET", "/images/{image_id}", "images.show"),
+    Row("PATCH", "/images/{image_id}", "images.update", JSON),
+    Row("DELETE", "/images/{image_id}", "images.delete"),
+
+    Row("GET", "/images/{image_id}/file", "image_data.download"),
+    Row("PUT", "/images/{image_id}/file", "image_data.upload", BYTES),
+    Row("PUT", "/images/{image_id}/stage", "image_data.stage", BYTES),
+
+    Row("POST", "/images/{image_id}/actions/deactivate", "actions.deactivate"),
+    Row("POST", "/images/{image_id}/actions/reactivate", "actions.reactivate"),
+
+    Row("PUT", "/images/{image_id}/tags/{tag}", "tags.update"),
+    Row("DELETE", "/images/{image_id}/tags/{tag}", "tags.delete"),
+
+    Row("GET", "/images/{image_id}/members", "members.index"),
+    Row("POST", "/images/{image_id}/members", "members.create", JSON),
+    Row("GET", "/images/{image_id}/members/{member_id}", "members.show"),
+    Row("PUT", "/images/{image_id}/members/{member_id}", "members.update", JSON),
+    Row("DELETE", "/images/{image_id}/members/{member_id}", "members.delete"),
+
+    Row("GET", "/info/import", "info.import_methods"),
+    Row("GET", "/info/stores", "info.stores"),
+    Row("GET", "/info/stores/detail", "info.stores_detail"),
+    Row("GET", "/info/usage", "info.usage"),
+
+    *(Row("GET", f"/schemas/{name}", "schemas.show") for name in schema.NAMES),
+)
+
+
+class Table:
+    """The rows, ready to be matched; built once per process and read by all threads.
+
+    Routes finds the path, one pattern per path whatever its methods, so that
+    a wrong method is told from a wrong path by the same look-up.
+    """
+
+    def __init__(self, rows: Sequence[Row] = ROWS) -> None:
+        self._methods: dict[str, dict[str, Row]] = {}
+        for row in rows:
+            self._methods.setdefault(row.path, {})[row.method] = row
+        self._mapper = routes.Mapper()
+        for path in self._methods:
+            self._mapper.connect(path)
+        self._mapper.create_regs()
+
+    def match(self, path: str) -> tuple[Mapping[str, str], Mapping[str, Row]] | None:
+        """Variables of ``path`` and its row for each method; None for an unknown path."""
+        found = self._mapper.routematch(path)
+        if not found:
+            return None
+        variables, route = found
+        return variables, self._methods[route.routepath]

@@ -1,0 +1,188 @@
+"""Rooms behind the router, small enough to be trusted."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import types
+
+import orjson
+
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.domain.member import Member
+from glance_py.domain.ports import Data
+from glance_py.domain.query import Page
+from glance_py.http.router import API
+
+NOW = datetime.datetime(2030, 1, 2, 3, 4, 5, 678)
+
+
+class Stores:
+    multi = True
+    default = "fast"
+    ids = ("fast", "slow")
+
+    def weight(self, store):
+        return {"slow": 5}.get(store, 0)
+
+    def describe(self):
+        info = types.SimpleNamespace
+        return [
+            info(id="fast", type="file", description="quick", default=True, read_only=False,
+                 weight=0, properties={"data_dir": "/x"}),
+            info(id="slow", type="http", description=None, default=False, read_only=True,
+                 weight=5, properties={}),
+        ]
+
+
+class Images:
+    """Keeps images in a dict and applies changes to them."""
+
+    def __init__(self):
+        self.images = {}
+        self.data = {}
+        self.queries = []
+
+    def get(self, ctx, image_id):
+        if image_id not in self.images:
+            raise errors.ImageNotFound(image_id)
+        return self.images[image_id]
+
+    def list(self, ctx, query):
+        self.queries.append(query)
+        images = list(self.images.values())[:query.limit]
+        return Page(images, full=len(images) == query.limit)
+
+    def create(self, ctx, image):
+        image.created_at = image.updated_at = NOW
+        self.images[image.id] = image
+        return image
+
+    def update(self, ctx, image, change):
+        self.change = change
+        for name, value in change.fields.items():
+            setattr(image, name, value)
+        image.properties = change.properties_after(image.properties)
+        image.tags = sorted(change.tags_after(image.tags))
+        return image
+
+    def delete(self, ctx, image):
+        del self.images[image.id]
+
+    def upload(self, ctx, image, upload):
+        self.uploaded = upload
+        self.data[image.id] = b"".join(upload.source)
+
+    stage = upload
+
+    def download(self, ctx, image, wanted):
+        self.wanted = wanted
+        data = self.data.get(image.id)
+        if data is None:
+            return None
+        part = data[wanted.start:wanted.stop]
+        length = (wanted.stop or image.size) - wanted.start
+        return Data(iter([part]), length, close=lambda: setattr(self, "closed", True))
+
+    def transition(self, ctx, image, to):
+        image.status = to
+        return image
+
+
+class Members:
+    def __init__(self):
+        self.members = {}
+
+    def list(self, ctx, image):
+        return list(self.members.values())
+
+    def get(self, ctx, image, member_id):
+        if member_id not in self.members:
+            raise errors.MemberNotFound(member_id, image.id)
+        return self.members[member_id]
+
+    def create(self, ctx, image, member_id):
+        self.members[member_id] = Member(image.id, member_id, "pending", NOW, NOW)
+        return self.members[member_id]
+
+    def update(self, ctx, image, member, status):
+        member.status = status
+        return member
+
+    def delete(self, ctx, image, member):
+        del self.members[member.member_id]
+
+
+class Enforcer:
+    def check(self, ctx, rule, target):
+        if not ctx.is_admin:
+            raise errors.PolicyForbids(rule)
+
+
+def conf(**changes):
+    """The options that the API reads, with their defaults."""
+    values = {
+        "enabled_import_methods": ["glance-direct", "web-download"],
+        "show_multiple_locations": False, "show_image_direct_url": False,
+        "hashing_algorithm": "sha512", "limit_param_default": 25, "api_limit_max": 1000,
+        "find_file": lambda name: None,
+        "image_format": types.SimpleNamespace(
+            container_formats=["bare", "ovf"], disk_formats=["raw", "qcow2"]),
+    }
+    return types.SimpleNamespace(**{**values, **changes})
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status = int(status.split()[0])
+        self.headers = {name.lower(): value for name, value in headers}
+        self.body = body
+
+    @property
+    def json(self):
+        return orjson.loads(self.body)
+
+
+class Service:
+    """An API over fakes, and a client that speaks WSGI with it."""
+
+    def __init__(self, limits=None, **options):
+        self.images, self.members = Images(), Members()
+        gateway = types.SimpleNamespace(images=self.images, members=self.members)
+        self.stores = Stores()
+        self.api = API(gateway, conf(**options), self.stores, Enforcer(), limits=limits)
+
+    def call(self, method, path, body=b"", *, admin=False, read_only=False, content_type=None,
+             extra=None, **headers):
+        """Send one request; ``headers`` are names with underscores."""
+        path, _, query = path.partition("?")
+        if isinstance(body, dict | list):
+            body, content_type = orjson.dumps(body), content_type or "application/json"
+        environ = {
+            "REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "/v2",
+            "QUERY_STRING": query, "SERVER_NAME": "host", "SERVER_PORT": "80",
+            "HTTP_HOST": "host", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type or "",
+            "glance.context": RequestContext(
+                project_id="p1", is_admin=admin, read_only=read_only, request_id="req-1"),
+            **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+            **(extra or {}),
+        }
+        seen = []
+        result = self.api(environ, lambda status, headers, exc_info=None: seen.append(
+            (status, headers)))
+        try:
+            body = b"".join(result)
+        finally:
+            if hasattr(result, "close"):
+                result.close()
+        return Answer(*seen[-1], body)
+
+    def patch(self, image_id, *operations, **how):
+        return self.call("PATCH", f"/images/{image_id}", list(operations),
+                         content_type="application/openstack-images-v2.1-json-patch", **how)
+
+    def image(self, **body):
+        """Create an image over HTTP and return its id."""
+        return self.call("POST", "/images", body).json["id"]

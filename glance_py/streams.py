@@ -11,7 +11,7 @@ import hashlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from glance_py.domain import errors
 from glance_py.domain.image import Image
@@ -26,6 +26,10 @@ _INLINE = 256 * 1024
 
 #: Chunks that may wait for a hashing thread.
 _WAITING = 8
+
+#: An image with all of these announces a signature over its data.
+SIGNATURE_PROPERTIES = ("img_signature", "img_signature_hash_method", "img_signature_key_type",
+                        "img_signature_certificate_uuid")
 
 #: Format inspectors get pieces of at least this many bytes, however small the
 #: chunks are: some decide on the first piece that they see.
@@ -177,32 +181,9 @@ class Hash(_Parallel):
 class VerifySignature(_Parallel):
     """Verifies the signature over the data that the image's properties announce."""
 
-    PROPERTIES = ("img_signature", "img_signature_hash_method", "img_signature_key_type",
-                  "img_signature_certificate_uuid")
-
     def __init__(self, verifier) -> None:
         self._verifier = verifier
         super().__init__(verifier.update)
-
-    @classmethod
-    def for_image(cls, ctx, properties: Mapping[str, str]) -> VerifySignature | None:
-        """The filter for an image with these properties, None when it is not signed.
-
-        Fetches the certificate from the key manager as the caller.
-
-        :raises errors.Invalid: the announced signature makes no sense.
-        """
-        if not all(properties.get(name) for name in cls.PROPERTIES):
-            return None
-        from cursive import exception, signature_utils
-        try:
-            verifier = signature_utils.get_verifier(
-                ctx, *(properties[f"img_signature{part}"]
-                       for part in ("_certificate_uuid", "_hash_method", "", "_key_type"))
-            )
-        except exception.SignatureVerificationError as error:
-            raise errors.Invalid(f"The signature of the image cannot be verified: {error}")
-        return cls(verifier)
 
     def finish(self) -> None:
         super().finish()
@@ -210,7 +191,28 @@ class VerifySignature(_Parallel):
         try:
             self._verifier.verify()
         except InvalidSignature:
-            raise errors.Invalid("The data does not match the signature of the image.")
+            raise errors.Invalid("The data does not match the signature of the image.") from None
+
+
+def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
+    """The filter that verifies the signature of an image; none when it is not signed.
+
+    Fetches the certificate from the key manager as the caller.
+
+    :raises errors.Invalid: the announced signature makes no sense.
+    """
+    if not all(image.properties.get(name) for name in SIGNATURE_PROPERTIES):
+        return ()
+    from cursive import exception, signature_utils
+    try:
+        verifier = signature_utils.get_verifier(
+            ctx, **{name: image.properties[name] for name in SIGNATURE_PROPERTIES}
+        )
+    except exception.SignatureVerificationError as error:
+        raise errors.Invalid(
+            f"The signature of the image cannot be verified: {error}"
+        ) from error
+    return (VerifySignature(verifier),)
 
 
 class InspectFormat(Filter):
@@ -224,40 +226,35 @@ class InspectFormat(Filter):
     #: Formats that cannot be told from their data.
     OPAQUE = frozenset({"ami", "ari", "aki", "ploop"})
 
-    def __init__(self, disk_format: str, require_match: bool = True,
-                 vmdk_types: Iterable[str] = (), nonfatal_gpt: Iterable[str] = ()) -> None:
+    def __init__(self, image: Image, conf) -> None:
+        """Inspect the data of ``image`` under the options ``[image_format]``.
+
+        Only a disk that is stored as it is (container_format ``bare``) is looked
+        into; the data of other images passes.
+        """
         from oslo_utils.imageutils import format_inspector
+        options = conf.image_format
+        declared = image.disk_format
         self._library = format_inspector
-        self._declared = disk_format
-        self._require_match = require_match
-        self._vmdk_types = frozenset(name.lower() for name in vmdk_types)
-        self._nonfatal_gpt = frozenset(nonfatal_gpt)
-        if disk_format in ("ari", "aki"):
+        self._declared = declared
+        self._require_match = options.require_image_format_match
+        self._vmdk_types = frozenset(name.lower() for name in options.vmdk_allowed_types)
+        self._nonfatal_gpt = frozenset(options.gpt_safety_checks_nonfatal)
+        if declared in ("ari", "aki"):
             # A kernel may look like a boot sector without being one.
             self._nonfatal_gpt |= {"mbr"}
-        known = require_match and disk_format in format_inspector.ALL_FORMATS
+        known = (self._require_match and declared != "raw"
+                 and declared in format_inspector.ALL_FORMATS)
         self._source = _OneChunk()
         self._inspector = format_inspector.InspectWrapper(
-            self._source, disk_format if known and disk_format != "raw" else None
+            self._source, declared if known else None
         )
         self._gathered = bytearray()
-        self._done = False
+        self._done = image.container_format != "bare"
         self._matches = False
         self._header_size: int | None = None
         self._size = 0
         self.format: str | None = None
-
-    @classmethod
-    def for_image(cls, image: Image, conf) -> InspectFormat | None:
-        """The filter for an image under the options ``[image_format]``.
-
-        None unless the data itself is the disk: containers are not looked into.
-        """
-        if image.container_format != "bare" or image.disk_format is None:
-            return None
-        options = conf.image_format
-        return cls(image.disk_format, options.require_image_format_match,
-                   options.vmdk_allowed_types, options.gpt_safety_checks_nonfatal)
 
     @property
     def virtual_size(self) -> int | None:
@@ -290,11 +287,11 @@ class InspectFormat(Filter):
         self._source.chunk = piece
         try:
             self._inspector.read(len(piece))
-        except Exception:
+        except Exception as error:
             # Only the inspector of the declared format lets its errors through.
             raise errors.FormatRefused(
                 f"The data is not a sound image of disk_format {self._declared}."
-            )
+            ) from error
 
     def _judge(self) -> None:
         self._done = True
@@ -336,9 +333,9 @@ class InspectFormat(Filter):
             if failures:
                 raise errors.FormatRefused(
                     f"The data ({name}) is unsafe: {', '.join(sorted(failures))}."
-                )
+                ) from error
         except self._library.ImageFormatError:
-            raise errors.FormatRefused(f"The data ({name}) is incomplete or damaged.")
+            raise errors.FormatRefused(f"The data ({name}) is incomplete or damaged.") from None
         if name == "vmdk" and found.vmdktype not in self._vmdk_types:
             raise errors.FormatRefused("VMDK data of this type is not allowed here.")
 

@@ -74,7 +74,7 @@ class LocationProxy(Proxy):
         """Write the bytes, then say in one statement that the image is active."""
         inspection = streams.InspectFormat(image, self._conf)
         digests = streams.Hash(image.os_hash_algo or self._algorithm)
-        filters = (*upload.filters, inspection, *streams.signature_filters(ctx, image, self._conf),
+        filters = (*upload.filters, inspection, *streams.signature_filters(ctx, image),
                    digests)
         with naming_store_errors():
             stored = self._stores.add(

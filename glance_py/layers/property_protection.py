@@ -83,7 +83,9 @@ class PropertyProtections:
             with open(path, encoding="utf-8") as file:
                 rules.read_file(file)
         except (OSError, UnicodeError, configparser.Error) as error:
-            raise BadRules(f"The property protection file {path} cannot be read: {error}")
+            raise BadRules(
+                f"The property protection file {path} cannot be read: {error}"
+            ) from error
         self._sections.append(
             (re.compile(rf"{RESERVED_PREFIX}.*"), dict.fromkeys(OPERATIONS, _everyone))
         )
@@ -98,7 +100,7 @@ class PropertyProtections:
         try:
             pattern = re.compile(section)
         except re.error as error:
-            raise BadRules(f"[{section}] is not a regular expression: {error}")
+            raise BadRules(f"[{section}] is not a regular expression: {error}") from error
         missing = [operation for operation in OPERATIONS if operation not in values]
         if missing:
             raise BadRules(f"[{section}] does not say who may {', '.join(missing)}.")

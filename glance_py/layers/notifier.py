@@ -1,0 +1,162 @@
+"""Who wants to hear about it?  Announces what the layers below have really done.
+
+An upload is announced step by step: the layer hangs callbacks on the upload
+and the room that makes a step calls them after it.  Nothing here waits for a
+message to arrive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download, Upload
+from glance_py.layers.base import Proxy
+from glance_py.notifications import data_payload, image_payload, member_payload, send_payload
+
+#: Step of an upload -> event.
+STEPS = {
+    "saving": "image.update",
+    "uploading": "image.update",
+    "prepare": "image.prepare",
+    "upload": "image.upload",
+    "activate": "image.activate",
+    "active": "image.update",
+    "queued": "image.update",
+}
+
+
+class NotifierProxy(Proxy):
+    """Announces changes of images and transfers of their data."""
+
+    verbs = IMAGE_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._notifier = services.notifier
+        conf = services.conf
+        self._default_store = conf.glance_store.default_backend if conf.enabled_backends else None
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer, or ``below`` itself when nobody listens."""
+        if not services.notifier.enabled:
+            return below
+        return cls(below, services)
+
+    def create(self, ctx, image: Image) -> Image:
+        created = self.below.create(ctx, image)
+        self._notifier.info("image.create", image_payload(created))
+        return created
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        updated = self.below.update(ctx, image, change)
+        self._notifier.info("image.update", image_payload(updated))
+        return updated
+
+    def delete(self, ctx, image: Image) -> None:
+        self.below.delete(ctx, image)
+        self._notifier.info("image.delete", image_payload(image, deleted=True))
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        after = self.below.transition(ctx, image, to)
+        if after.status != image.status:
+            self._notifier.info("image.update", image_payload(after))
+        return after
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+        return self.below.upload(ctx, image, self._announced(image, upload))
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+        staged = self.below.stage(ctx, image, self._announced(image, upload))
+        self._notifier.info("image.update", image_payload(staged))
+        return staged
+
+    def _announced(self, image: Image, upload: Upload) -> Upload:
+        """The same upload, which tells its steps."""
+
+        def progress(step: str, now: Image) -> None:
+            upload.progress(step, now)
+            event = STEPS[step]
+            payload = data_payload(now) if step in ("prepare", "upload") else image_payload(now)
+            if step == "prepare" and self._default_store:
+                payload["backend"] = upload.store or self._default_store
+            self._notifier.info(event, payload)
+
+        def failed(reason: str) -> None:
+            upload.failed(reason)
+            # wire: a sentence, where every other message carries a dictionary.
+            self._notifier.error(
+                "image.upload", f"Failed to upload image data for image {image.id}: {reason}"
+            )
+
+        return dataclasses.replace(upload, progress=progress, failed=failed)
+
+    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+        data = self.below.download(ctx, image, wanted)
+        if data is None or not self._notifier.wants("image.send"):
+            return data
+
+        def report(sent: int) -> None:
+            send = self._notifier.info if sent == data.length else self._notifier.error
+            send("image.send", send_payload(ctx, image, sent))
+
+        counted = _Counted(data, report)
+        # Without the file: somebody needs to look at the bytes.
+        return Data(chunks=counted.chunks(), length=data.length, close=counted.close)
+
+
+class _Counted:
+    """Counts the bytes of a download and reports their number once."""
+
+    def __init__(self, data: Data, report) -> None:
+        self._data = data
+        self._report = report
+        self._sent = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        for chunk in self._data.chunks:
+            yield chunk
+            self._sent += len(chunk)
+
+    def close(self) -> None:
+        """The transfer is over, complete or not."""
+        report, self._report = self._report, lambda sent: None
+        try:
+            self._data.close()
+        finally:
+            report(self._sent)
+
+
+class MemberNotifierProxy(Proxy):
+    """Announces with whom images are shared."""
+
+    verbs = MEMBER_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._notifier = services.notifier
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer, or ``below`` itself when nobody listens."""
+        if not services.notifier.enabled:
+            return below
+        return cls(below, services)
+
+    def create(self, ctx, image: Image, member_id: str) -> Member:
+        member = self.below.create(ctx, image, member_id)
+        self._notifier.info("image.member.create", member_payload(member))
+        return member
+
+    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+        updated = self.below.update(ctx, image, member, status)
+        self._notifier.info("image.member.update", member_payload(updated))
+        return updated
+
+    def delete(self, ctx, image: Image, member: Member) -> None:
+        self.below.delete(ctx, image, member)
+        self._notifier.info("image.member.delete", member_payload(member, deleted=True))

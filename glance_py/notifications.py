@@ -1,0 +1,224 @@
+"""Tells other services what happened, over oslo.messaging.
+
+A message is put into a bounded queue and sent by one thread of the process, so
+that a slow, failing or absent broker neither slows nor fails a request; what
+cannot be sent is counted and logged.  Which events happen, and when, is decided
+by the layers.  The library is only imported when a driver is configured.
+"""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+
+from oslo_config import cfg
+
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+
+LOG = logging.getLogger(__name__)
+
+#: Messages that may wait; more are lost.
+_WAITING = 2000
+
+#: Seconds that a stopping process waits for its messages to leave.
+_FLUSH = 5.0
+
+#: Seconds between two complaints in the log.
+_COMPLAIN_EVERY = 60.0
+
+_GROUP = "oslo_messaging_notifications"
+
+
+def drivers(conf: cfg.ConfigOpts) -> list[str]:
+    """The values of ``[oslo_messaging_notifications] driver``.
+
+    The option belongs to oslo.messaging, which is not imported to learn that it
+    is not needed: a second, tiny reader looks into the same files.
+    """
+    try:
+        return [name for name in conf[_GROUP].driver if name]
+    except (cfg.NoSuchOptError, cfg.NoSuchGroupError):
+        reader = cfg.ConfigOpts()
+        reader.register_opt(cfg.MultiStrOpt("driver", default=[]), group=_GROUP)
+        reader([], default_config_files=conf.config_file, default_config_dirs=conf.config_dir)
+        return [name for name in reader[_GROUP].driver if name]
+
+
+class Notifier:
+    """The way out for messages.  Safe in threads and across a fork.
+
+    ``enabled`` is False when the operator configured no driver; then nobody
+    needs to call.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._disabled = frozenset(conf.disabled_notifications)
+        self.enabled = bool(drivers(conf))
+        self._lock = threading.Lock()
+        self._process: int | None = None
+        self._losses = _Losses()
+        if self.enabled:
+            # Before workers are forked, so that they share its memory.
+            import oslo_messaging
+            oslo_messaging.set_transport_defaults(control_exchange="glance")
+            atexit.register(self.close)
+
+    def wants(self, event: str) -> bool:
+        """Is this event sent at all?  ``disabled_notifications`` names events, or their
+
+        part before the first dot.
+        """
+        return (self.enabled and event not in self._disabled
+                and event.partition(".")[0] not in self._disabled)
+
+    def info(self, event: str, payload: object) -> None:
+        """Send a message of priority INFO, some time soon."""
+        self._put("info", event, payload)
+
+    def error(self, event: str, payload: object) -> None:
+        """Send a message of priority ERROR, some time soon."""
+        self._put("error", event, payload)
+
+    def _put(self, priority: str, event: str, payload: object) -> None:
+        if not self.wants(event):
+            return
+        if self._process != os.getpid():
+            self._start()
+        try:
+            self._messages.put_nowait((priority, event, payload))
+        except queue.Full:
+            self._losses.add("too many messages are waiting; is the broker there?")
+
+    def _start(self) -> None:
+        """Begin to send from this process; threads do not survive a fork."""
+        with self._lock:
+            if self._process != os.getpid():
+                self._messages: queue.Queue = queue.Queue(_WAITING)
+                self._thread = threading.Thread(target=self._run, name="notifications",
+                                                daemon=True)
+                self._thread.start()
+                self._process = os.getpid()
+
+    def _run(self) -> None:
+        sender = None
+        while (message := self._messages.get()) is not None:
+            priority, event, payload = message
+            try:
+                sender = sender or self._sender()
+                getattr(sender, priority)({}, event, payload)
+            except Exception as error:
+                self._losses.add(f"{type(error).__name__}: {error}")
+
+    def _sender(self):
+        import oslo_messaging
+        return oslo_messaging.Notifier(
+            oslo_messaging.get_notification_transport(self._conf),
+            publisher_id=self._conf.default_publisher_id,
+        )
+
+    def close(self, seconds: float = _FLUSH) -> None:
+        """Wait until all messages have left, but not longer than ``seconds``."""
+        if self._process != os.getpid():
+            return
+        deadline = time.monotonic() + seconds
+        try:
+            self._messages.put(None, timeout=seconds)
+        except queue.Full:
+            pass
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            LOG.error("%d notifications were not sent before the process ended.",
+                      self._messages.qsize())
+        self._process = None
+
+
+class _Losses:
+    """Counts lost messages and complains now and then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._next = 0.0
+
+    def add(self, reason: str) -> None:
+        with self._lock:
+            self._count += 1
+            if time.monotonic() < self._next:
+                return
+            count, self._count = self._count, 0
+            self._next = time.monotonic() + _COMPLAIN_EVERY
+        LOG.error("Lost %d notifications; the latest because %s", count, reason)
+
+
+def _time(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _fate(deleted: bool) -> dict[str, object]:
+    now = datetime.datetime.now(datetime.UTC) if deleted else None
+    return {"deleted": deleted, "deleted_at": _time(now)}
+
+
+def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
+    """An image as consumers of notifications know it.  Without its locations."""
+    return {
+        "id": image.id,
+        "name": image.name,
+        "status": "deleted" if deleted else image.status,
+        "created_at": _time(image.created_at),
+        "updated_at": _time(image.updated_at),
+        "min_disk": image.min_disk,
+        "min_ram": image.min_ram,
+        "protected": image.protected,
+        "checksum": image.checksum,
+        "owner": image.owner,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "size": image.size,
+        "virtual_size": image.virtual_size,
+        "is_public": image.visibility == "public",
+        "visibility": image.visibility,
+        "properties": dict(image.properties),
+        "tags": list(image.tags),
+        **_fate(deleted),
+    }
+
+
+def data_payload(image: Image) -> dict[str, object]:
+    """An image whose data is being stored: with the stores of its import."""
+    lists = {
+        name: [store for store in image.properties.get(name, "").split(",") if store]
+        for name in ("os_glance_importing_to_stores", "os_glance_failed_import")
+    }
+    return {**image_payload(image), **lists}
+
+
+def send_payload(ctx, image: Image, sent: int) -> dict[str, object]:
+    """``sent`` bytes of an image went to the caller."""
+    return {
+        "bytes_sent": sent,
+        "image_id": image.id,
+        "owner_id": image.owner,
+        "receiver_tenant_id": ctx.project_id,
+        "receiver_user_id": ctx.user_id,
+    }
+
+
+def member_payload(member: Member, deleted: bool = False) -> Mapping[str, object]:
+    """A member of an image as consumers of notifications know it."""
+    return {
+        "image_id": member.image_id,
+        "member_id": member.member_id,
+        "status": member.status,
+        "created_at": _time(member.created_at),
+        "updated_at": _time(member.updated_at),
+        **_fate(deleted),
+    }

@@ -179,7 +179,8 @@ def driver_options() -> list[cfg.Opt]:
 
 def reserved_options(store_id: str, datadir: str | None = None) -> list[cfg.Opt]:
     """The options of a reserved store: those of a file store, as far as they count."""
-    options = [copy.copy(option) for option in FILE_OPTIONS if option.name in RESERVED_OPTIONS]
+    options: list[cfg.Opt] = [
+        copy.copy(option) for option in FILE_OPTIONS if option.name in RESERVED_OPTIONS]
     for option in options:
         if option.name == "filesystem_store_datadir":
             option.default = datadir or f"/var/lib/glance/{store_id}"

@@ -100,11 +100,15 @@ class Guard:
 
     def _finish(self, source: Source, stored: Stored) -> None:
         """Refuse an object for which the driver did not take the source to its end."""
-        with contextlib.suppress(StopIteration):
-            next(source)
-            source.failure = errors.Invalid("More bytes came than the store took.")
-        if source.failure is None and stored.size != source.count:
-            source.failure = errors.IncompleteData(stored.size, source.count)
+        if source.failure is None:
+            try:
+                next(source)
+                source.failure = errors.Invalid("More bytes came than the store took.")
+            except StopIteration:
+                if stored.size != source.count:
+                    source.failure = errors.IncompleteData(stored.size, source.count)
+            except BaseException:
+                LOG.debug("Store %s: the source failed after %d bytes", self.id, source.count)
         if source.failure is not None:
             self.driver.delete(parse(stored.url))
 

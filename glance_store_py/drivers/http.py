@@ -163,7 +163,7 @@ class Driver:
         try:
             return self._pool(location.scheme).request(
                 method, location.url, headers=headers, preload_content=False,
-                redirect=False, retries=False)
+                redirect=False)
         except urllib3.exceptions.LocationParseError:
             raise errors.BadStoreUri(f"{location.shown} is not an address.") from None
         except urllib3.exceptions.HTTPError as error:
@@ -186,6 +186,9 @@ class Driver:
             LOG.warning("Store %s does not check the certificates of https servers; "
                         "https_insecure = False makes it.", self._store)
         options = {
+            # One more try when a connection turns out dead that was kept open.
+            "retries": urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0,
+                                     respect_retry_after_header=False),
             "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
             "ca_certs": self._authorities, "maxsize": 16,

@@ -7,6 +7,7 @@ code how that went.  It never touches the data of images.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config.load(argv, _default_files(), conf)
         config.setup_logging(conf)
+        # alembic announces each of its parts at the level at which it tells of upgrades.
+        logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
         return conf.command.run(conf, conf.command) or 0
     except (config.ConfigurationError, errors.GlanceError, ValueError) as error:
         return _fail(error)
@@ -221,11 +224,12 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
     if name in ("upgrade", "version_control"):
         parser.add_argument("--version", dest="revision", metavar="REVISION",
                             help="a revision as 'db version' prints it")
-        parser.add_argument("revision", nargs="?", default=None, metavar="REVISION",
+        parser.add_argument("revision", nargs="?", default=argparse.SUPPRESS, metavar="REVISION",
                             help="the same without --version")
     elif name == "sync":
-        parser.add_argument("revision", nargs="?", help=argparse.SUPPRESS)
-        parser.add_argument("--version", dest="revision", help=argparse.SUPPRESS)
+        # Old scripts name a version here; the newest one is the only sensible one.
+        parser.add_argument("version", nargs="?", help=argparse.SUPPRESS)
+        parser.add_argument("--version", dest="version", help=argparse.SUPPRESS)
     elif name in _DAYS:
         parser.add_argument("--age_in_days", type=int, default=_DAYS[name], metavar="DAYS",
                             help="only what was deleted longer ago; default %(default)s")

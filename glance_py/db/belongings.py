@@ -102,8 +102,7 @@ def delete_properties(connection: sa.Connection, image_id: str, names: Collectio
 
 def tags(connection: sa.Connection, image_id: str) -> dict[str, int]:
     """The tags of an image and the numbers of their rows."""
-    return {tag: number for tag, number in
-            connection.execute(_TAGS, {"this_image": image_id}).all()}
+    return dict(tuple(row) for row in connection.execute(_TAGS, {"this_image": image_id}))
 
 
 def add_tags(connection: sa.Connection, image_id: str, values: Iterable[str],

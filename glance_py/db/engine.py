@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 from oslo_db import options
 from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
@@ -73,7 +74,7 @@ class Database:
         engine = self.replica if replica else self.engine
 
         def attempt() -> T:
-            with engine.connect() as connection:
+            with _connected(engine) as connection:
                 return work(connection)
 
         return self._persist(attempt)
@@ -101,7 +102,7 @@ class Database:
         self.replica.dispose()
 
     def _transact(self, work: Work[T]) -> T:
-        with self.engine.connect() as connection:
+        with _connected(self.engine) as connection:
             connection.exec_driver_sql(self._begin)
             try:
                 result = work(connection)
@@ -139,6 +140,14 @@ class Database:
                         raise
                     raise translated from error
             time.sleep(wait)
+
+
+def _connected(engine: sa.Engine) -> sa.Connection:
+    try:
+        return engine.connect()
+    except sa_exc.OperationalError as error:
+        # Whatever the server said, there is no connection.
+        raise db_exc.DBConnectionError(error) from error
 
 
 def _roll_back(connection: sa.Connection) -> None:

@@ -31,11 +31,10 @@ BY_ID = sa.select(*COLUMNS).where(images.c.id == sa.bindparam("image_id"), live(
 
 
 def _belongings(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
-    select = sa.select(
+    return sa.select(
         table.c.image_id, sa.literal_column(str(kind)).label("kind"), *columns,
     ).where(table.c.image_id.in_(sa.bindparam("ids", expanding=True)),
             live(table) if where is None else where)
-    return select
 
 
 _NONE = sa.null()

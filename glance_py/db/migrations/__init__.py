@@ -8,6 +8,7 @@ is the state of release 2024.1 and later.  alembic is imported only here.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 
 import sqlalchemy as sa
@@ -67,7 +68,8 @@ def stamp(database: Database, revision: str) -> None:
 
     :raises MigrationError: there is no such revision.
     """
-    _run(database, command.stamp, revision)
+    # The old mark goes unread: it may be a revision unknown here.
+    _run(database, functools.partial(command.stamp, purge=True), revision)
 
 
 def _config() -> Config:

@@ -9,7 +9,7 @@ in module globals but the declarations.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 
 from oslo_config import cfg
 
@@ -178,11 +178,10 @@ def driver_options() -> list[cfg.Opt]:
 
 
 def reserved_options(store_id: str, datadir: str | None = None) -> list[cfg.Opt]:
-    """The options of a reserved store: those of a file store, as far as they count."""
-    options: list[cfg.Opt] = [
-        copy.copy(option) for option in FILE_OPTIONS if option.name in RESERVED_OPTIONS]
+    """The options of a reserved store: those of a file store, with a directory of its own."""
+    options: list[cfg.Opt] = [copy.copy(option) for option in FILE_OPTIONS]
     for option in options:
-        if option.name == "filesystem_store_datadir":
+        if option.dest == "filesystem_store_datadir":
             option.default = datadir or f"/var/lib/glance/{store_id}"
     return options
 
@@ -202,7 +201,8 @@ def list_multi_store_opts() -> list[tuple[str, list[cfg.Opt]]]:
     return [
         (SINGLE_SECTION, list(MULTI_OPTIONS)),
         (DEFAULTS_SECTION, [*STORE_OPTIONS, *driver_options()]),
-        *((store_id, reserved_options(store_id)) for store_id in RESERVED),
+        *((store_id, [option for option in reserved_options(store_id)
+                      if option.dest in RESERVED_OPTIONS]) for store_id in RESERVED),
     ]
 
 
@@ -210,23 +210,24 @@ class Settings:
     """The options of one store, by name.
 
     An option that the store's own section does not set is taken from the
-    section ``fallback``, then from its default.  An option that the section
-    does not have (see RESERVED_OPTIONS) has its default too.
+    section ``fallback``, then from its default.  When only some options are
+    ``settable``, the others always have their defaults.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, section: str, options: Iterable[cfg.Opt],
-                 fallback: str | None = None) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, section: str, options: Sequence[cfg.Opt],
+                 fallback: str | None = None, settable: Container[str] | None = None) -> None:
         self.section = section
         self._conf = conf
         self._fallback = fallback
-        self._options = {option.dest: option for option in options}
-        conf.register_opts(self._options.values(), group=section)
-        if fallback is not None:
-            conf.register_opts(self._options.values(), group=fallback)
+        self._fixed = {option.dest: option.default for option in options
+                       if settable is not None and option.dest not in settable}
+        for place in self._sections():
+            conf.register_opts([option for option in options if option.dest not in self._fixed],
+                               group=place)
 
     def __getitem__(self, option: str):
-        if option not in self._options:
-            return next(o.default for o in FILE_OPTIONS if o.dest == option)
+        if option in self._fixed:
+            return self._fixed[option]
         return self._conf[self.section_of(option)][option]
 
     def is_set(self, option: str) -> bool:
@@ -248,7 +249,7 @@ class Settings:
         return (self.section,) if self._fallback is None else (self.section, self._fallback)
 
     def _set_in(self, section: str, option: str) -> bool:
-        if option not in self._options:
+        if option in self._fixed:
             return False
         where = self._conf.get_location(option, section)
         return where is not None and where.location is not cfg.Locations.opt_default

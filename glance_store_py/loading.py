@@ -91,7 +91,8 @@ def single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Pla
 
 def _reserved(conf: cfg.ConfigOpts, store_id: str, datadir: str | None) -> Plan:
     driver, _ = _driver("file", "DEFAULT", "enabled_backends")
-    settings = Settings(conf, store_id, config.reserved_options(store_id, datadir))
+    settings = Settings(conf, store_id, config.reserved_options(store_id, datadir),
+                        settable=config.RESERVED_OPTIONS)
     return Plan(store_id, "file", driver, settings, reserved=True)
 
 

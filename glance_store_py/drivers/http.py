@@ -167,7 +167,8 @@ class Driver:
         except urllib3.exceptions.LocationParseError:
             raise errors.BadStoreUri(f"{location.shown} is not an address.") from None
         except urllib3.exceptions.HTTPError as error:
-            LOG.warning("%s: %s", location.shown, type(error).__name__)
+            cause = getattr(error, "reason", error)  # of a MaxRetryError
+            LOG.warning("%s: %s", location.shown, type(cause).__name__)
             raise errors.RemoteServiceUnavailable(
                 f"{location.scheme}://{location.authority} cannot be reached.") from error
 

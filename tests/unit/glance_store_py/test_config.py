@@ -51,7 +51,8 @@ class TestSettings(unittest.TestCase):
     def test_a_reserved_store_has_its_own_directory_and_few_options(self):
         conf = configuration("[os_glance_tasks_store]\nfilesystem_store_file_perm = 640\n"
                              "[backend_defaults]\nfilesystem_store_datadir = /all\n")
-        settings = Settings(conf, config.TASKS, config.reserved_options(config.TASKS))
+        settings = Settings(conf, config.TASKS, config.reserved_options(config.TASKS),
+                            settable=config.RESERVED_OPTIONS)
         self.assertEqual("/var/lib/glance/os_glance_tasks_store",
                          settings["filesystem_store_datadir"])
         self.assertEqual(0, settings["filesystem_store_file_perm"])

@@ -1,8 +1,18 @@
 """The http driver beyond the contract: redirects, errors, secrets, proxies."""
 
+import datetime
 import http.server
+import ipaddress
+import os
+import ssl
+import tempfile
 import threading
 import unittest
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from glance_store_py import errors
 from glance_store_py.config import HTTP_OPTIONS
@@ -154,3 +164,55 @@ class TestProxy(HTTPCase):
         store = self.make(http_proxy_information={"http": f"127.0.0.1:{self.server.server_port}"})
         self.answer("http://images.example/x", body=b"by proxy")
         self.assertEqual(b"by proxy", self.get("http://images.example/x", store=store))
+
+class TestTLS(HTTPCase):
+
+    def serve(self):
+        server = super().serve()
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.certificate = certificate(scratch.name)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.url = server.url.replace("http:", "https:")
+        server.answers["/x"] = (200, {}, b"secret")
+        return server
+
+    def test_a_certificate_of_nobody_is_refused(self):
+        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
+                          store=self.make(https_insecure=False))
+
+    def test_a_certificate_that_the_operator_trusts_is_accepted(self):
+        store = self.make(https_ca_certificates_file=self.certificate)
+        self.assertEqual(b"secret", self.get("/x", store=store))
+
+    def test_a_trusted_authority_outweighs_insecure(self):
+        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
+                          store=self.make(https_ca_certificates_file=certifi.where()))
+
+    def test_without_any_check_a_warning_says_so_once(self):
+        with self.assertLogs("glance_store_py.drivers.http", "WARNING") as logged:
+            self.assertEqual([b"secret"] * 2, [self.get("/x"), self.get("/x")])
+        self.assertEqual(1, len(logged.output))
+
+
+def certificate(directory: str) -> str:
+    """A file with a key and a self-signed certificate for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
+            .public_key(key.public_key()).serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+            .sign(key, hashes.SHA256()))
+    path = os.path.join(directory, "server.pem")
+    with open(path, "wb") as file:
+        file.write(key.private_bytes(serialization.Encoding.PEM,
+                                     serialization.PrivateFormat.PKCS8,
+                                     serialization.NoEncryption()))
+        file.write(made.public_bytes(serialization.Encoding.PEM))
+    return path

@@ -175,16 +175,16 @@ class Stores:
                 LOG.warning("Store %s could not be swept: %s", store.id, error)
         return lines
 
-    def discard(self, image_id: str, store_ids: Iterable[str] | None = None) -> list[str]:
+    def discard(self, image_id: str, store_id: str | None = None) -> list[str]:
         """Remove what :meth:`add` made, or would have made, for an image.
 
-        In the stores named, reserved ones too, or in all; stores that do not
-        know beforehand where an image goes are left out.  Returns the URLs of
+        In one store, or (None) in all, reserved ones too; a store that does not
+        know beforehand where an image goes is left out.  Returns the URLs of
         what was removed.
         """
         removed = []
-        for store_id in self._stores if store_ids is None else store_ids:
-            guard = self._store(store_id).guard
+        for store in self._stores.values() if store_id is None else (self._store(store_id),):
+            guard = store.guard
             if drivers.DELETE not in guard.abilities:
                 continue
             for location in guard.locations_of(image_id):
@@ -193,7 +193,7 @@ class Stores:
                 except errors.NotFound:
                     continue
                 except errors.GlanceStoreError as error:
-                    LOG.warning("Store %s could not discard %s: %s", store_id, image_id, error)
+                    LOG.warning("Store %s could not discard %s: %s", store.id, image_id, error)
                 else:
                     removed.append(location.url)
         return removed

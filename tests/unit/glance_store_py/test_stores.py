@@ -122,7 +122,7 @@ class TestSeveral(StoresCase):
         urls = [stores.add(store_id, "id", [b"x"], reserved=True).url
                 for store_id in ("fast2", "ram", config.STAGING)]
         other = stores.add("fast2", "other", [b"x"]).url
-        self.assertEqual(urls[:1], stores.discard("id", ["fast", "fast2"]))
+        self.assertEqual(urls[:1], stores.discard("id", "fast2"))
         self.assertEqual(urls[1:], stores.discard("id"))
         self.assertEqual([], stores.discard("id"))
         self.assertEqual(1, stores.size(other))

@@ -1,0 +1,187 @@
+"""From configuration files to a ready ConfigOpts that is passed around.
+
+Registers the options of the service and of the libraries it uses, reads the
+files and refuses wrong values at the start, naming section and option.  No
+other module knows where files lie, and none but the entry points touches the
+process-wide ``cfg.CONF``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging as stdlib_logging
+import os
+import urllib.parse
+from collections.abc import Iterable, Sequence
+from importlib import metadata, resources
+
+from oslo_config import cfg
+from oslo_db import options as db_options
+from oslo_log import log as logging
+from oslo_middleware import cors, http_proxy_to_wsgi
+from oslo_policy import opts as policy_options
+
+from glance_py import options
+
+CONFIG_DIR = "/etc/glance"
+
+#: Read in this order, the later wins, when no --config-file names others.
+DEFAULT_FILES = ("glance-image-import.conf", "glance-api.conf")
+
+CORS_DEFAULTS = {
+    "allow_headers": [
+        "Content-MD5", "X-Image-Meta-Checksum", "X-Storage-Token", "Accept-Encoding",
+        "X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id",
+        "X-Tenant-Id", "X-OpenStack-Request-ID"],
+    "expose_headers": [
+        "X-Image-Meta-Checksum", "X-Auth-Token", "X-Subject-Token", "X-Service-Token",
+        "X-OpenStack-Request-ID"],
+    "allow_methods": ["GET", "PUT", "POST", "DELETE", "PATCH"],
+}
+
+
+class ConfigurationError(Exception):
+    """A wrong configuration; the text names file, section or option and says what to do."""
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the service's options and those of its libraries on ``conf``.
+
+    Harmless when called again.  Store sections are registered by the storage
+    library, which knows the drivers.
+    """
+    for group, opts in options.GROUPS.items():
+        conf.register_opts(opts, group=None if group == "DEFAULT" else group)
+    logging.register_options(conf)
+    db_options.set_defaults(conf)
+    policy_options.set_defaults(conf)
+    cors.set_defaults(**CORS_DEFAULTS)
+    conf.register_opts(cors.OPTS, group="cors")
+    conf.register_opts(http_proxy_to_wsgi.OPTS, group="oslo_middleware")
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """(group, options) pairs for oslo-config-generator and oslo-config-validator."""
+    return [(None if group == "DEFAULT" else group, list(opts))
+            for group, opts in options.GROUPS.items()]
+
+
+def set_library_defaults() -> None:
+    """Defaults of libraries that differ here, for oslo-config-generator."""
+    cors.set_defaults(**CORS_DEFAULTS)
+
+
+def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None = None,
+         conf: cfg.ConfigOpts | None = None) -> cfg.ConfigOpts:
+    """Read the configuration and return it, checked.
+
+    :param argv: command line (``--config-file``, ``--config-dir`` and those of
+        oslo.log); None or empty for a WSGI server's process.
+    :param default_files: files used when ``argv`` names none; None: those of
+        :func:`default_config_files`.  When there are none at all, the built-in
+        stand-alone configuration is used.
+    :param conf: the object to fill; entry points pass ``cfg.CONF``.
+    :raises ConfigurationError: a file cannot be read or a value is wrong.
+    """
+    conf = cfg.ConfigOpts() if conf is None else conf
+    register(conf)
+    files = default_config_files() if default_files is None else list(default_files)
+    named = any(word.startswith("--config-") for word in argv or ())
+    if not files and not named:
+        files = [_stand_alone(conf)]
+    try:
+        conf(list(argv or ()), project="glance", prog="glance-api", version=version(),
+             default_config_files=files, validate_default_values=True)
+    except cfg.ConfigFilesNotFoundError as error:
+        raise ConfigurationError(f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR.") \
+            from None
+    except cfg.ConfigFilesPermissionDeniedError as error:
+        raise ConfigurationError(f"{error}. The service's user must be able to read it.") from None
+    except (cfg.ConfigFileValueError, cfg.ConfigFileParseError) as error:
+        raise ConfigurationError(_with_hint(str(error))) from None
+    check(conf)
+    return conf
+
+
+def version() -> str:
+    """Version of the installed package, "0" in a bare source tree."""
+    try:
+        return metadata.version("glance_py")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def default_config_files(environ: os._Environ | dict = os.environ) -> list[str]:
+    """Files that are read when the command line names none; only existing ones.
+
+    ``OS_GLANCE_CONFIG_DIR`` replaces /etc/glance.  ``OS_GLANCE_CONFIG_FILES``
+    names other files, divided by semicolons, relative to that directory; one
+    that does not exist is an error then.
+    """
+    directory = environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
+    named = [name.strip() for name in environ.get("OS_GLANCE_CONFIG_FILES", "").split(";")]
+    named = [os.path.join(directory, name) for name in named if name]
+    if named:
+        return named
+    found = [os.path.join(directory, name) for name in DEFAULT_FILES]
+    return [path for path in found if os.path.exists(path)]
+
+
+def setup_logging(conf: cfg.ConfigOpts) -> None:
+    """Route log records as the options of oslo.log say; once per process."""
+    logging.setup(conf, "glance", version=version())
+    # Plain loggers of this service and of the storage library write through it, too.
+    for name in ("glance_py", "glance_store_py"):
+        stdlib_logging.getLogger(name).setLevel(
+            stdlib_logging.DEBUG if conf.debug else stdlib_logging.NOTSET)
+
+
+def check(conf: cfg.ConfigOpts) -> None:
+    """Look at every value once, so that a wrong one stops the start and not a request.
+
+    :raises ConfigurationError: naming section and option.
+    """
+    for group, opts in options.GROUPS.items():
+        _check_values(conf, group, opts)
+    if conf.hashing_algorithm not in hashlib.algorithms_available:
+        raise ConfigurationError(
+            f"[DEFAULT] hashing_algorithm: this Python has no algorithm "
+            f"{conf.hashing_algorithm!r}; known are {', '.join(sorted(hashlib.algorithms_available))}.")
+    scheme = urllib.parse.urlsplit(conf.node_staging_uri).scheme
+    if not conf.enabled_backends and scheme != "file":
+        raise ConfigurationError(
+            "[DEFAULT] node_staging_uri: only file:// is supported, for example "
+            "file:///var/lib/glance/staging.")
+
+
+def _check_values(conf: cfg.ConfigOpts, group: str, opts: Iterable[cfg.Opt]) -> None:
+    values = conf if group == "DEFAULT" else conf[group]
+    for opt in opts:
+        try:
+            getattr(values, opt.dest)
+        except (cfg.ConfigFileValueError, ValueError) as error:
+            raise ConfigurationError(_with_hint(f"[{group}] {opt.name}: {error}")) from None
+
+
+def _with_hint(text: str) -> str:
+    """The library's sentence, and what to do where that is not obvious."""
+    if 'Value should start with "["' in text or 'Value should end with "]"' in text:
+        text += ". The list of this option is written in square brackets: [first,second]"
+    return text
+
+
+def _stand_alone(conf: cfg.ConfigOpts) -> str:
+    """Path of the configuration used when there is no file.
+
+    Its paths start with ``$state_dir``: ``GLANCE_STATE_DIR`` or ./var.
+    """
+    state_dir = os.path.abspath(os.environ.get("GLANCE_STATE_DIR") or "var")
+    conf.register_opt(cfg.StrOpt("state_dir", default=state_dir,
+                                 help="Where the stand-alone configuration keeps everything."))
+    os.makedirs(state_dir, exist_ok=True)
+    return str(resources.files("glance_py") / "etc" / "stand-alone.conf")
+
+
+def is_stand_alone(conf: cfg.ConfigOpts) -> bool:
+    """Was the built-in stand-alone configuration used?"""
+    return "state_dir" in conf

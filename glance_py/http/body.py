@@ -1,0 +1,70 @@
+"""The body of a request as pieces, the same under every WSGI server.
+
+Servers differ in how they pass on a chunked body; this is the only place that
+knows.  Nothing is kept: a piece is gone when the next one is asked for, and
+whatever a client does, no more than one piece is in memory here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from glance_py.domain import errors
+
+try:
+    # Exists only inside a uWSGI process.
+    import uwsgi
+except ImportError:
+    uwsgi = None
+
+#: A piece large enough that the work per piece does not count, small enough for many at a time.
+CHUNK_SIZE = 1024 * 1024
+
+
+def is_chunked(environ: dict) -> bool:
+    """Does the body come in chunks of HTTP/1.1 (RFC 9112, 7.1), so without a known length?"""
+    return "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+
+
+def body_chunks(environ: dict, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+    """Yield the body in pieces of at most ``chunk_size`` bytes.
+
+    Under uWSGI the pieces of a chunked body are the chunks the client made,
+    whatever their size, up to uWSGI's own limit (``chunked-input-limit``).
+
+    :raises errors.Invalid: the length is no number, the body ended before its
+        announced length, or the client fell silent or sent malformed chunks.
+    """
+    if is_chunked(environ):
+        if uwsgi is not None:
+            return _until_empty(uwsgi.chunked_read)
+        read = environ["wsgi.input"].read
+        return _until_empty(lambda: read(chunk_size))
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise errors.Invalid(f"Content-Length must be a number of bytes, not {length[:40]!r}.")
+    return _exactly(int(length), environ["wsgi.input"].read, chunk_size)
+
+
+def _until_empty(read: Callable[[], bytes]) -> Iterator[bytes]:
+    while piece := _received(read):
+        yield piece
+
+
+def _exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iterator[bytes]:
+    left = length
+    while left:
+        piece = _received(lambda: read(min(left, chunk_size)))  # noqa: B023 - called at once
+        if not piece:
+            raise errors.Invalid(
+                f"The body ended after {length - left} of the announced {length} bytes.")
+        left -= len(piece)
+        yield piece
+
+
+def _received(read: Callable[[], bytes]) -> bytes:
+    """What ``read`` gives; the servers' own words for a broken body become one of ours."""
+    try:
+        return read()
+    except OSError as error:
+        raise errors.Invalid("The body of the request broke off before its end.") from error

@@ -1,0 +1,50 @@
+"""What the factories of a paste file need, handed over while a pipeline is built.
+
+Paste calls factories with nothing but strings.  The composition root leaves
+what it has built here for the moment of loading; no factory reads it later and
+no request ever does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Composition:
+    """``conf`` a ready ConfigOpts, ``enforcer`` the policy enforcer, ``api`` the v2 WSGI app."""
+
+    conf: Any
+    enforcer: Any
+    api: Any
+
+
+_current: contextvars.ContextVar[Composition] = contextvars.ContextVar("composition")
+
+
+@contextlib.contextmanager
+def composing(composition: Composition) -> Iterator[None]:
+    """Let factories that are called inside see ``composition``."""
+    token = _current.set(composition)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Composition:
+    """The composition whose pipeline is being built.
+
+    :raises RuntimeError: a factory was called from somewhere else.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise RuntimeError(
+            "The factories of this pipeline work only while glance_py.app builds the service; "
+            "run glance_py.wsgi.api:application instead of loading the paste file directly."
+        ) from None

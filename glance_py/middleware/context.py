@@ -1,0 +1,156 @@
+"""Who is asking: from the identity headers to a RequestContext.
+
+keystonemiddleware has verified the token and left what it knows in headers;
+this room believes only those it leaves and refuses callers without identity.
+It gives every request its id and judges nothing but "who".
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import webob.exc
+from oslo_context.context import generate_request_id
+
+from glance_py.context import RequestContext
+from glance_py.middleware import composition
+
+LOG = logging.getLogger(__name__)
+
+#: Where the context stands in the WSGI environment.
+CONTEXT = "glance.context"
+
+_REQUEST_ID = "x-openstack-request-id"
+
+#: Context arguments that are taken over as they are, and their header.
+_PLAIN = (
+    ("auth_token", "HTTP_X_AUTH_TOKEN"),
+    ("user_id", "HTTP_X_USER_ID"),
+    ("user_name", "HTTP_X_USER_NAME"),
+    ("user_domain_id", "HTTP_X_USER_DOMAIN_ID"),
+    ("user_domain_name", "HTTP_X_USER_DOMAIN_NAME"),
+    ("project_name", "HTTP_X_PROJECT_NAME"),
+    ("project_domain_id", "HTTP_X_PROJECT_DOMAIN_ID"),
+    ("project_domain_name", "HTTP_X_PROJECT_DOMAIN_NAME"),
+    ("domain_id", "HTTP_X_DOMAIN_ID"),
+    ("domain_name", "HTTP_X_DOMAIN_NAME"),
+    ("system_scope", "HTTP_OPENSTACK_SYSTEM_SCOPE"),
+)
+
+#: The same of a service that acts for the caller.
+_SERVICE = (
+    ("service_token", "HTTP_X_SERVICE_TOKEN"),
+    ("service_user_id", "HTTP_X_SERVICE_USER_ID"),
+    ("service_user_name", "HTTP_X_SERVICE_USER_NAME"),
+    ("service_user_domain_id", "HTTP_X_SERVICE_USER_DOMAIN_ID"),
+    ("service_user_domain_name", "HTTP_X_SERVICE_USER_DOMAIN_NAME"),
+    ("service_project_id", "HTTP_X_SERVICE_PROJECT_ID"),
+    ("service_project_name", "HTTP_X_SERVICE_PROJECT_NAME"),
+    ("service_project_domain_id", "HTTP_X_SERVICE_PROJECT_DOMAIN_ID"),
+    ("service_project_domain_name", "HTTP_X_SERVICE_PROJECT_DOMAIN_NAME"),
+)
+
+
+class ContextMiddleware:
+    """Makes the context from keystonemiddleware's headers.
+
+    401 for a caller whose identity is not confirmed (``delay_auth_decision``
+    leaves the refusal to us), unless ``allow_anonymous_access`` lets it look
+    around without changing anything.  431 for an overlong request id.
+    """
+
+    def __init__(self, app: Callable, conf: Any, enforcer: Any) -> None:
+        self.app = app
+        self.anonymous = conf.allow_anonymous_access
+        self.longest_id = conf.max_request_id_length
+        self.is_admin = enforcer.is_admin
+
+    @classmethod
+    def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
+        """Paste filter factory."""
+        now = composition.current()
+        return lambda app: cls(app, now.conf, now.enforcer)
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        request_id = environ.get("HTTP_X_OPENSTACK_REQUEST_ID")
+        if request_id:
+            if len(request_id) > self.longest_id:
+                return webob.exc.HTTPRequestHeaderFieldsTooLarge(
+                    f"The request id has more than {self.longest_id} characters."
+                )(environ, start_response)
+            if not request_id.startswith("req-"):
+                request_id = "req-" + request_id
+        else:
+            request_id = generate_request_id()
+
+        ctx = self.context(environ, request_id)
+        if ctx is None:
+            return webob.exc.HTTPUnauthorized()(environ, start_response)
+        # oslo.log finds the request id for its lines in the thread.
+        ctx.update_store()
+        environ[CONTEXT] = ctx
+
+        def with_request_id(status, headers, exc_info=None):
+            headers.append((_REQUEST_ID, request_id))
+            return start_response(status, headers, exc_info)
+
+        return self.app(environ, with_request_id)
+
+    def context(self, environ: dict, request_id: str) -> RequestContext | None:
+        """The caller, or None when it may not even ask."""
+        if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+            if not self.anonymous:
+                return None
+            return RequestContext(read_only=True, request_id=request_id, is_admin=False)
+        ctx = self.confirmed(environ, request_id)
+        ctx.is_admin = self.is_admin(ctx)
+        return ctx
+
+    @staticmethod
+    def confirmed(environ: dict, request_id: str) -> RequestContext:
+        """The caller that keystonemiddleware has confirmed."""
+        get = environ.get
+        known = {name: environ[header] for name, header in _PLAIN if header in environ}
+        if "HTTP_X_SERVICE_TOKEN" in environ or "HTTP_X_SERVICE_ROLES" in environ:
+            known.update((name, environ[header]) for name, header in _SERVICE if header in environ)
+            known["service_roles"] = _roles(get("HTTP_X_SERVICE_ROLES", ""))
+        return RequestContext(
+            request_id=request_id,
+            project_id=get("HTTP_X_PROJECT_ID") or get("HTTP_X_TENANT_ID"),
+            roles=_roles(get("HTTP_X_ROLES", "")),
+            is_admin_project=get("HTTP_X_IS_ADMIN_PROJECT", "true").lower() == "true",
+            service_catalog=_catalogue(get("HTTP_X_SERVICE_CATALOG")),
+            **known,
+        )
+
+
+class UnauthenticatedContextMiddleware(ContextMiddleware):
+    """Believes everybody to be an administrator without a project."""
+
+    def context(self, environ: dict, request_id: str) -> RequestContext:
+        return RequestContext(request_id=request_id, is_admin=True, roles=["admin"])
+
+
+@functools.lru_cache(maxsize=256)
+def _split_roles(text: str) -> tuple[str, ...]:
+    return tuple(role.strip().lower() for role in text.split(",") if role.strip())
+
+
+def _roles(text: str) -> list[str]:
+    return list(_split_roles(text))
+
+
+@functools.lru_cache(maxsize=64)
+def _catalogue(text: str | None) -> list | None:
+    """The service catalogue; parsed once for all requests that carry the same one."""
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        LOG.warning("The service catalogue of a request is not valid JSON; it is ignored.")
+        return None

@@ -79,7 +79,8 @@ class Driver:
             _publish(part, final, image_id)
         finally:
             # Unlocked last: whoever gets the lock may take the file for abandoned.
-            with contextlib.suppress(FileNotFoundError):
+            # What cannot be removed now is for the next sweep.
+            with contextlib.suppress(OSError):
                 os.unlink(part)
             os.close(fd)
         url = Location("file", path=final).url

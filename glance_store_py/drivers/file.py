@@ -66,10 +66,10 @@ class Driver:
             file_settings.make_directory(self._settings, directory.path, self._permissions)
 
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
-        directory = self._choose(size)
-        final = os.path.join(directory, _file_name(image_id))
-        if self._exists(final):
+        if any(self._exists(location.path) for location in self.locations_of(image_id)):
             raise errors.Duplicate(image_id)
+        directory = self._choose(size)
+        final = os.path.join(directory, image_id)
         fd, part = _open_part(directory, image_id)
         try:
             written = self._write(fd, data)

@@ -153,6 +153,7 @@ class TestDirectories(FileCase):
         for image_id, size, directory in (("1", 5, "c"), ("2", 15, "c"), ("3", 30, "a")):
             store.add(image_id, [b"x" * size], size)
             self.assertIn(image_id, os.listdir(f"{self.scratch}/{directory}"))
+        self.assertRaises(errors.Duplicate, store.add, "3", [b"x"], 1)
         self.assertRaises(errors.StorageFull, store.add, "4", [b"x"], 60)
 
     def test_an_object_is_known_in_any_of_them(self):

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from gabbi import fixture
 from oslo_config import cfg
 
-from glance_py import app, config, db
+from glance_py import app, config
+from glance_py.db import engine, migrations
 
 CONFIGURATION = """\
 [DEFAULT]
@@ -49,7 +50,7 @@ def configured(options: str = "") -> Iterator[tuple[cfg.ConfigOpts, str]]:
         with open(path, "w") as file:
             file.write(CONFIGURATION.format(options=options, directory=directory))
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
-        db.sync(conf)
+        migrations.upgrade(engine.connect(conf))
         yield conf, directory
 
 

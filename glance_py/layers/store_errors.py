@@ -25,6 +25,7 @@ MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.InUseByStore: errors.StoreInUse,
     store.HasSnapshot: errors.StoreInUse,
     store.Forbidden: errors.Forbidden,
+    store.IncompleteData: errors.DataDamaged,
 }
 
 
@@ -33,7 +34,7 @@ def naming_store_errors() -> Iterator[None]:
     """Turn an error of the store library into one of the service."""
     try:
         yield
-    except store.GlanceStoreException as exc:
+    except store.GlanceStoreError as exc:
         for cls in type(exc).__mro__:
             if cls in MEANING:
                 raise MEANING[cls](str(exc)) from exc

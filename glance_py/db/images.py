@@ -120,10 +120,11 @@ class SqlImages:
         """
         _check_bounds(change.fields)
         now = self._database.now()
+        fields = {"updated_at": now, **change.fields}
 
         def work(connection: sa.Connection) -> Image:
-            self._set(connection, image.id, {"updated_at": now, **change.fields}, change.expected)
-            after = dataclasses.replace(image, updated_at=now, **change.fields)
+            self._set(connection, image.id, fields, change.expected)
+            after = dataclasses.replace(image, **fields)
             after.properties = _change_properties(connection, image, change, now)
             after.tags = _change_tags(connection, image, change, now)
             after.locations = _change_locations(connection, image, change, now)

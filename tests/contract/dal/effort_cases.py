@@ -1,0 +1,118 @@
+"""A page must cost what a page costs, however large the catalogue is.
+
+The effort is how many rows the database looked at, as each product counts it.
+"""
+
+import datetime
+import uuid
+
+from glance_py.db import select
+from glance_py.db.tables import image_members, images
+from glance_py.domain.query import Filter, ImageQuery
+
+from tests.contract.dal.backends import caller
+
+COUNT = 100_000
+START = datetime.datetime(2020, 1, 1)
+NAMESPACE = uuid.UUID("6f1c7c1e-8d0f-4a58-9a55-3b1f3f0b2d11")
+#: Rows for a page of 20: the beginning of the catalogue is looked at more than once at most.
+CHEAP = 6000
+
+
+def image_id(number):
+    return str(uuid.uuid5(NAMESPACE, str(number)))
+
+
+def owner(number):
+    """Nearly all images belong to many small projects; three to one that has no other."""
+    if number in (5, 50_000, 90_000):
+        return "three"
+    return "big" if number % 2 else f"small-{number % 5000}"
+
+
+def visibility(number):
+    if number % 1000 == 0:
+        return "public"
+    return "shared" if number % 2 else "private"
+
+
+def image(number):
+    when = START + datetime.timedelta(seconds=number)
+    return {
+        "id": image_id(number), "name": f"n{number % 977}", "status": "active", "size": number,
+        "owner": owner(number), "visibility": visibility(number), "created_at": when,
+        "updated_at": when, "deleted": False, "min_disk": 0, "min_ram": 0, "protected": False,
+        "os_hidden": False,
+    }
+
+
+class EffortCases:
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with cls.database.engine.connect() as connection:
+            for start in range(0, COUNT, 5000):
+                connection.execute(images.insert(), [image(n) for n in range(start, start + 5000)])
+            connection.execute(image_members.insert(), [
+                {"image_id": image_id(n), "member": "guest" if n == 501 else f"m{n}",
+                 "can_share": False, "status": "accepted", "deleted": False,
+                 "created_at": START, "updated_at": START}
+                for n in range(1, COUNT, 100)])
+            if connection.dialect.name != "sqlite":
+                # SQLite has no statistics unless somebody asks for them; servers make their own.
+                analyze = "ANALYZE" if connection.dialect.name == "postgresql" else "ANALYZE TABLE"
+                for table in ("images", "image_members"):
+                    connection.exec_driver_sql(f"{analyze} {table}")
+
+    def setUp(self):
+        # The catalogue is made once and nobody changes it.
+        super(type(self).__mro__[1], self).setUp()
+
+    def effort_of(self, ctx, query, after=None):
+        with self.database.engine.connect() as connection:
+            found = []
+            effort = self.effort(connection, lambda: found.extend(
+                select.page(connection, ctx, query, after)))
+            return effort, [row.id for row in found]
+
+    def check(self, ctx, expected, most=CHEAP, after=None, **wanted):
+        effort, found = self.effort_of(ctx, ImageQuery(**{"limit": 20, **wanted}), after)
+        self.assertEqual(expected, len(found))
+        self.assertLess(effort, most)
+
+    def test_who_sees_many(self):
+        self.check(caller("big"), 20)
+        self.check(caller("admin", True), 20)
+        self.check(caller("big"), 20, sort=(("updated_at", "asc"), ("created_at", "asc"),
+                                            ("id", "asc")))
+
+    def test_who_sees_many_deep_in_the_catalogue(self):
+        marker = (START + datetime.timedelta(seconds=50_001), image_id(50_001))
+        self.check(caller("big"), 20, after=marker)
+        self.check(caller("admin", True), 20, after=marker)
+
+    def test_who_sees_three(self):
+        self.check(caller("three"), 3, visibility="private")
+        self.check(caller("three"), 20)
+        self.check(caller("three"), 20, sort=(("name", "asc"), ("created_at", "asc"),
+                                              ("id", "asc")))
+
+    def test_who_sees_little_but_public_images(self):
+        self.check(caller("stranger"), 20)
+        self.check(caller("stranger"), 20, after=(START + datetime.timedelta(seconds=50_000),
+                                                  image_id(50_000)))
+        self.check(caller("stranger"), 20, visibility="public")
+        self.check(caller("admin", True), 20, visibility="public")
+
+    def test_who_sees_one_share(self):
+        self.check(caller("guest"), 1, visibility="shared")
+
+    def test_filters_that_many_images_pass(self):
+        self.check(caller("big"), 20, filters=(Filter("status", "eq", "active"),
+                                               Filter("size", "gte", 7)))
+
+    def test_filters_that_name_images(self):
+        ids = tuple(image_id(n) for n in (1, 3, 5, 7))
+        self.check(caller("big"), 3, filters=(Filter("id", "in", ids),))
+        self.check(caller("admin", True), 4, filters=(Filter("id", "in", ids),))

@@ -1,0 +1,121 @@
+"""What a DAL must do when others are in the way or the database goes away."""
+
+import threading
+import uuid
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.query import ImageQuery
+
+from tests.contract.dal.backends import caller
+
+CTX = caller("p1")
+
+
+def at_once(*functions):
+    """Run functions in threads that start together; their results or exceptions in order."""
+    results = [None] * len(functions)
+    barrier = threading.Barrier(len(functions))
+
+    def run(n, function):
+        barrier.wait()
+        try:
+            results[n] = function()
+        except Exception as error:
+            results[n] = error
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(functions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+class FailureCases:
+
+    def create(self, **fields):
+        return self.records.images.create(CTX, Image(
+            fields.pop("id", None) or str(uuid.uuid4()), owner="p1", **fields))
+
+    def test_sixteen_writers_all_succeed(self):
+        def write(number):
+            image = self.create(name=str(number), tags=["t"], properties={"k": "v"})
+            self.records.images.update(CTX, image, Change(set_properties={"k": "w"}))
+            return image
+
+        written = at_once(*(lambda n=n: write(n) for n in range(16)))
+        self.assertEqual([str(n) for n in range(16)], [i.name for i in written])
+        self.assertEqual(16, len(self.records.images.list(CTX, ImageQuery(limit=50)).images))
+
+    def test_writers_of_one_image_lose_nothing(self):
+        image = self.create(tags=["start"])
+        at_once(*(lambda n=n: self.records.images.update(CTX, image, Change(
+            set_properties={f"k{n}": "v", "same": str(n)}, add_tags=(f"t{n}", "same")))
+            for n in range(8)))
+        now = self.records.images.get(CTX, image.id)
+        self.assertEqual({f"k{n}" for n in range(8)} | {"same"}, set(now.properties))
+        self.assertEqual({f"t{n}" for n in range(8)} | {"start", "same"}, set(now.tags))
+        self.assertEqual(len(now.tags), len(set(now.tags)))
+
+    def test_only_one_wins_a_guarded_transition(self):
+        for _ in range(5):
+            image = self.create()
+            change = Change.status("saving", expected="queued")
+            results = at_once(*[lambda: self.records.images.update(CTX, image, change)] * 4)
+            winners = [r for r in results if isinstance(r, Image)]
+            losers = [r for r in results if isinstance(r, errors.StatusConflict)]
+            self.assertEqual((1, 3), (len(winners), len(losers)), results)
+
+    def test_only_one_adds_a_member_and_only_one_takes_an_id(self):
+        image = self.create()
+        added = at_once(*[lambda: self.records.members.create(CTX, image.id, "p2")] * 4)
+        self.assertEqual(3, sum(isinstance(r, errors.Duplicate) for r in added), added)
+        self.assertEqual(1, len(self.records.members.find(CTX, image.id)))
+        taken = str(uuid.uuid4())
+        made = at_once(*[lambda: self.create(id=taken, tags=["a"])] * 4)
+        self.assertEqual(3, sum(isinstance(r, errors.Duplicate) for r in made), made)
+        self.assertEqual(["a"], self.records.images.get(CTX, taken).tags)
+
+    def test_two_that_wait_for_each_other_both_succeed(self):
+        first, second = self.create(), self.create()
+        meet = threading.Barrier(2)
+
+        def crosswise(a, b):
+            def work(connection):
+                self.records.images._set(connection, a.id, {"name": a.id}, None)
+                try:
+                    # Meet while each holds one row; where one writer waits for the other
+                    # from the start, nobody comes.
+                    meet.wait(timeout=1)
+                except threading.BrokenBarrierError:
+                    pass
+                self.records.images._set(connection, b.id, {"min_disk": 1}, None)
+                return "done"
+            return lambda: self.database.write(work)
+
+        self.assertEqual(["done", "done"],
+                         at_once(crosswise(first, second), crosswise(second, first)))
+
+    def test_a_lost_connection_is_replaced(self):
+        if not self.kills_connections:
+            self.skipTest("needs a server that can end connections")
+        image = self.create()
+        for _ in range(3):
+            self.kill_connections()
+            self.assertEqual(image.id, self.records.images.get(CTX, image.id).id)
+            self.kill_connections()
+            self.records.images.update(CTX, image, Change(set_properties={"a": "b"}))
+        self.kill_connections()
+        self.records.ping()
+
+    def test_a_failing_write_leaves_the_connection_usable(self):
+        def fail(connection):
+            self.records.images._set(connection, image.id, {"name": "lost"}, None)
+            raise ZeroDivisionError
+
+        image = self.create(name="kept")
+        for _ in range(60):
+            self.assertRaises(ZeroDivisionError, self.database.write, fail)
+        self.assertEqual("kept", self.records.images.get(CTX, image.id).name)

@@ -1,0 +1,41 @@
+"""The schema that migrations make is the one that the code expects."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from glance_py.db import migrations
+from glance_py.db.tables import metadata
+
+
+class SchemaCases:
+
+    def test_migrations_and_tables_say_the_same(self):
+        with self.database.engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": False})
+            self.assertEqual([], compare_metadata(context, metadata))
+
+    def test_the_head_has_the_name_that_operators_know(self):
+        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
+        self.assertIsNone(migrations.pending(self.database))
+
+    def test_upgrading_again_is_harmless(self):
+        migrations.upgrade(self.database)
+        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
+
+    def test_phases_follow_each_other(self):
+        migrations.stamp(self.database, migrations.EXPANDED)
+        self.assertEqual("contract", migrations.pending(self.database))
+        migrations.upgrade(self.database, migrations.CONTRACTED)
+        self.assertIsNone(migrations.pending(self.database))
+
+    def test_a_revision_from_elsewhere_is_a_clear_error(self):
+        with self.database.engine.connect() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'zed_contract01'")
+        self.addCleanup(migrations.stamp, self.database, migrations.CONTRACTED)
+        error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.database)
+        self.assertIn("zed_contract01", str(error))
+        self.assertRaises(migrations.MigrationError, migrations.pending, self.database)
+
+    def test_an_unknown_revision_is_a_clear_error(self):
+        self.assertRaises(migrations.MigrationError, migrations.stamp, self.database, "nonsense")

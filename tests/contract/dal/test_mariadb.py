@@ -1,0 +1,42 @@
+"""The suite on MariaDB."""
+
+from tests.contract.dal.backends import MariaDB
+from tests.contract.dal.effort_cases import EffortCases
+from tests.contract.dal.failure_cases import FailureCases
+from tests.contract.dal.image_cases import ImageCases
+from tests.contract.dal.list_cases import ListCases
+from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.schema_cases import SchemaCases
+
+
+class TestImages(ImageCases, MariaDB):
+    pass
+
+
+class TestLists(ListCases, MariaDB):
+    pass
+
+
+class TestMembers(MemberCases, MariaDB):
+    pass
+
+
+class TestUsage(UsageCases, MariaDB):
+    pass
+
+
+class TestFailures(FailureCases, MariaDB):
+    pass
+
+
+class TestEffort(EffortCases, MariaDB):
+    pass
+
+
+class TestPurge(PurgeCases, MariaDB):
+    pass
+
+
+class TestSchema(SchemaCases, MariaDB):
+    pass

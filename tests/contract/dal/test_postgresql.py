@@ -1,0 +1,42 @@
+"""The suite on PostgreSQL."""
+
+from tests.contract.dal.backends import PostgreSQL
+from tests.contract.dal.effort_cases import EffortCases
+from tests.contract.dal.failure_cases import FailureCases
+from tests.contract.dal.image_cases import ImageCases
+from tests.contract.dal.list_cases import ListCases
+from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.schema_cases import SchemaCases
+
+
+class TestImages(ImageCases, PostgreSQL):
+    pass
+
+
+class TestLists(ListCases, PostgreSQL):
+    pass
+
+
+class TestMembers(MemberCases, PostgreSQL):
+    pass
+
+
+class TestUsage(UsageCases, PostgreSQL):
+    pass
+
+
+class TestFailures(FailureCases, PostgreSQL):
+    pass
+
+
+class TestEffort(EffortCases, PostgreSQL):
+    pass
+
+
+class TestPurge(PurgeCases, PostgreSQL):
+    pass
+
+
+class TestSchema(SchemaCases, PostgreSQL):
+    pass

@@ -1,0 +1,42 @@
+"""The suite on SQLite."""
+
+from tests.contract.dal.backends import SQLite
+from tests.contract.dal.effort_cases import EffortCases
+from tests.contract.dal.failure_cases import FailureCases
+from tests.contract.dal.image_cases import ImageCases
+from tests.contract.dal.list_cases import ListCases
+from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.schema_cases import SchemaCases
+
+
+class TestImages(ImageCases, SQLite):
+    pass
+
+
+class TestLists(ListCases, SQLite):
+    pass
+
+
+class TestMembers(MemberCases, SQLite):
+    pass
+
+
+class TestUsage(UsageCases, SQLite):
+    pass
+
+
+class TestFailures(FailureCases, SQLite):
+    pass
+
+
+class TestEffort(EffortCases, SQLite):
+    pass
+
+
+class TestPurge(PurgeCases, SQLite):
+    pass
+
+
+class TestSchema(SchemaCases, SQLite):
+    pass

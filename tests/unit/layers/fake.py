@@ -1,0 +1,127 @@
+"""Ten-line rooms for the tests of one layer: what lies below, and what it asks."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.ports import Data
+from glance_py.domain.query import Page
+
+
+class Images:
+    """Images by id; remembers the calls that arrived."""
+
+    def __init__(self, *images: Image) -> None:
+        self.images = {image.id: image for image in images}
+        self.calls: list[tuple] = []
+
+    def get(self, ctx, image_id):
+        return dataclasses.replace(self.images[image_id])
+
+    def list(self, ctx, query):
+        self.calls.append(("list",))
+        return Page([dataclasses.replace(image) for image in self.images.values()], full=True)
+
+    def create(self, ctx, image):
+        self.calls.append(("create", image))
+        return image
+
+    def update(self, ctx, image, change):
+        self.calls.append(("update", image, change))
+        return dataclasses.replace(
+            image, **change.fields, properties=change.properties_after(image.properties))
+
+    def delete(self, ctx, image):
+        self.calls.append(("delete", image))
+
+    def upload(self, ctx, image, upload):
+        self.calls.append(("upload", image, upload))
+        return image
+
+    def stage(self, ctx, image, upload):
+        self.calls.append(("stage", image, upload))
+        return image
+
+    def download(self, ctx, image, wanted):
+        self.calls.append(("download", image, wanted))
+        return Data(chunks=iter([b"ab", b"c"]), length=3)
+
+    def transition(self, ctx, image, to):
+        self.calls.append(("transition", image, to))
+        return dataclasses.replace(image, status=to)
+
+
+class Members:
+    def __init__(self, *members: Member) -> None:
+        self.members = list(members)
+
+    def list(self, ctx, image):
+        return list(self.members)
+
+    def get(self, ctx, image, member_id):
+        for member in self.members:
+            if member.member_id == member_id:
+                return member
+        raise errors.MemberNotFound(member_id, image.id)
+
+    def create(self, ctx, image, member_id):
+        self.members.append(Member(image.id, member_id))
+        return self.members[-1]
+
+    def update(self, ctx, image, member, status):
+        return dataclasses.replace(member, status=status)
+
+    def delete(self, ctx, image, member):
+        self.members.remove(member)
+
+
+class Usage:
+    """So many bytes and images everywhere; whoever asks may change it."""
+
+    def __init__(self, **used: int) -> None:
+        self.used = used
+
+    def storage(self, owner, without=None):
+        return self.used.get("storage", 0)
+
+    def staging(self, owner):
+        return self.used.get("staging", 0)
+
+    def images(self, owner):
+        return self.used.get("images", 0)
+
+    def uploading(self, owner):
+        return self.used.get("uploading", 0)
+
+
+class Notifier:
+    """Keeps what was announced."""
+
+    enabled = True
+
+    def __init__(self, silent: tuple[str, ...] = ()) -> None:
+        self.sent: list[tuple[str, str, object]] = []
+        self.silent = silent
+
+    def wants(self, event):
+        return event not in self.silent
+
+    def info(self, event, payload):
+        self.sent.append(("INFO", event, payload))
+
+    def error(self, event, payload):
+        self.sent.append(("ERROR", event, payload))
+
+    @property
+    def events(self):
+        return [(priority, event) for priority, event, _ in self.sent]
+
+
+def services(**known) -> types.SimpleNamespace:
+    """What a layer finds beside it; what a test does not name is None."""
+    names = ("conf", "records", "stores", "enforcer", "notifier", "lease", "protections", "limits")
+    return types.SimpleNamespace(**(dict.fromkeys(names) | known))

@@ -1,0 +1,167 @@
+"""The policy layers: which rule is asked for which verb, and what a refusal looks like."""
+
+import unittest
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location
+from glance_py.domain.member import Member
+from glance_py.domain.ports import Download, Upload
+from glance_py.domain.query import ImageQuery
+from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy, rules_of
+from glance_py.policies.enforcer import Enforcer
+from tests.unit.layers.fake import Images, Members, services
+from tests.unit.setting import caller, conf, member
+
+
+class RulesOfAChangeTest(unittest.TestCase):
+
+    def assert_rules(self, expected, **change):
+        self.assertEqual(expected, rules_of(Change(**change)))
+
+    def test_plain_changes(self):
+        self.assert_rules([])
+        self.assert_rules(["modify_image"], fields={"name": "x"})
+        self.assert_rules(["modify_image"], set_properties={"a": "b"})
+        self.assert_rules(["modify_image"], remove_properties={"a"})
+        self.assert_rules(["modify_image"], tags=[])
+        self.assert_rules(["modify_image"], add_tags=("t",))
+
+    def test_visibility_is_asked_first(self):
+        self.assert_rules(["publicize_image", "modify_image"], fields={"visibility": "public"})
+        self.assert_rules(["communitize_image", "modify_image"],
+                          fields={"visibility": "community"})
+        self.assert_rules(["modify_image"], fields={"visibility": "private"})
+
+    def test_locations_have_rules_of_their_own(self):
+        location = Location("file:///x")
+        self.assert_rules(["set_image_location"], add_locations=(location,))
+        self.assert_rules(["set_image_location"], add_locations=(location,),
+                          fields={"checksum": "c", "os_hash_algo": "sha512"})
+        self.assert_rules(["set_image_location"], update_locations=(location,))
+        self.assert_rules(["delete_image_location"], remove_locations=(location,))
+        self.assert_rules(["set_image_location", "modify_image"], add_locations=(location,),
+                          fields={"name": "x"})
+
+
+class PolicyProxyTest(unittest.TestCase):
+
+    def setUp(self):
+        self.private = Image(id="private", owner="p1", visibility="private")
+        self.community = Image(id="community", owner="p1", visibility="community")
+        self.below = Images(self.private, self.community)
+        enforcer = Enforcer(conf())
+        self.layer = PolicyProxy.build(self.below, services(enforcer=enforcer))
+
+    def test_show(self):
+        self.assertEqual("private", self.layer.get(member(), "private").id)
+        with self.assertRaises(errors.ImageNotFound):
+            self.layer.get(member("p2"), "private")
+
+    def test_a_list_holds_what_may_be_seen_and_still_knows_that_it_was_full(self):
+        page = self.layer.list(member("p2"), ImageQuery())
+        self.assertEqual(["community"], [image.id for image in page.images])
+        self.assertTrue(page.full)
+
+    def test_who_may_not_list_reaches_nothing(self):
+        with self.assertRaises(errors.PolicyForbids):
+            self.layer.list(caller(), ImageQuery())
+        self.assertEqual([], self.below.calls)
+
+    def test_a_system_token_is_refused(self):
+        system = caller("admin", "reader", project=None, system_scope="all")
+        with self.assertRaises(errors.PolicyForbids):
+            self.layer.list(system, ImageQuery())
+        with self.assertRaises(errors.ImageNotFound):
+            self.layer.get(system, "community")
+
+    def test_create(self):
+        self.layer.create(member(), Image(id="n", owner="p1"))
+        self.layer.create(member(), Image(id="n", owner="p1", visibility="community"))
+        self.layer.create(caller("admin"), Image(id="n", owner="p9", visibility="public"))
+        for ctx, image in ((caller("reader"), Image(id="n", owner="p1")),
+                           (member(), Image(id="n", owner="p2")),
+                           (member(), Image(id="n", owner="p1", visibility="public"))):
+            with self.assertRaises(errors.PolicyForbids):
+                self.layer.create(ctx, image)
+
+    def test_who_sees_is_forbidden_and_who_does_not_finds_nothing(self):
+        upload, wanted = Upload(source=[]), Download()
+        change = Change(fields={"name": "x"})
+        for verb, arguments in (("update", (change,)), ("delete", ()), ("upload", (upload,)),
+                                ("stage", (upload,)), ("transition", ("deactivated",))):
+            with self.subTest(verb):
+                act = getattr(self.layer, verb)
+                with self.assertRaises(errors.PolicyForbids):
+                    act(member("p2"), self.community, *arguments)
+                with self.assertRaises(errors.ImageNotFound):
+                    act(caller(), self.community, *arguments)
+                act(member(), self.community, *arguments)
+        self.assertIsNotNone(self.layer.download(member("p2"), self.community, wanted))
+        with self.assertRaises(errors.PolicyForbids):
+            self.layer.download(caller("reader"), self.community, wanted)
+
+    def test_publicize(self):
+        public = Change(fields={"visibility": "public"})
+        with self.assertRaises(errors.PolicyForbids) as raised:
+            self.layer.update(member(), self.private, public)
+        self.assertEqual(("publicize_image",), raised.exception.args)
+        self.layer.update(caller("admin"), self.private, public)
+
+    def test_every_verb_has_an_opinion(self):
+        self.assertEqual(PolicyProxy.verbs, PolicyProxy.overrides())
+
+
+class PreferTest(unittest.TestCase):
+
+    def test_to_choose_a_store_is_a_rule_of_its_own(self):
+        class Rules:
+            asked = []
+
+            def check_image(self, ctx, rule, image):
+                self.asked.append(rule)
+
+        layer = PolicyProxy.build(Images(), services(enforcer=Rules()))
+        layer.download(member(), Image(id="i"), Download())
+        layer.download(member(), Image(id="i"), Download(prefer=("fast",)))
+        self.assertEqual(["download_image", "download_image", "download_from_store"],
+                         Rules.asked)
+
+
+class MemberPolicyTest(unittest.TestCase):
+
+    def setUp(self):
+        self.image = Image(id="i", owner="p1", visibility="shared")
+        self.as_member = Image(id="i", owner="p1", visibility="shared", member="p2")
+        self.share = Member("i", "p2")
+        self.layer = MemberPolicyProxy.build(
+            Members(self.share), services(enforcer=Enforcer(conf())))
+
+    def test_list_and_show(self):
+        self.assertEqual([self.share], self.layer.list(member(), self.image))
+        self.assertEqual([self.share], self.layer.list(member("p2"), self.as_member))
+        self.assertEqual(self.share, self.layer.get(caller("reader"), self.image, "p2"))
+        with self.assertRaises(errors.MemberNotFound):
+            self.layer.get(member("p3"), self.image, "p2")
+        with self.assertRaises(errors.Forbidden):
+            self.layer.list(member("p3"), self.image)
+
+    def test_only_the_member_decides(self):
+        self.assertEqual("accepted", self.layer.update(
+            member("p2"), self.as_member, self.share, "accepted").status)
+        for ctx, image in ((member("p1"), self.image),
+                           (caller("reader", project="p2"), self.as_member)):
+            with self.assertRaises(errors.PolicyForbids):
+                self.layer.update(ctx, image, self.share, "accepted")
+
+    def test_only_the_owner_shares(self):
+        self.layer.create(member(), self.image, "p3")
+        with self.assertRaises(errors.PolicyForbids):
+            self.layer.create(caller("reader"), self.image, "p4")
+        with self.assertRaises(errors.PolicyForbids):
+            self.layer.delete(member("p2"), self.as_member, self.share)
+        self.layer.delete(member(), self.image, self.share)
+
+    def test_a_member_that_is_not_there_is_missed_before_it_is_forbidden(self):
+        with self.assertRaises(errors.MemberNotFound):
+            self.layer.delete(caller("reader"), self.image, Member("i", "p9"))

@@ -1,0 +1,156 @@
+"""Property protections: rules files, what is hidden, what is refused."""
+
+import tempfile
+import unittest
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.ports import Upload
+from glance_py.domain.query import ImageQuery
+from glance_py.layers.property_protection import (
+    BadRules,
+    PropertyProtectionProxy,
+    PropertyProtections,
+)
+from glance_py.policies.enforcer import Enforcer
+from tests.unit.layers.fake import Images, services
+from tests.unit.setting import caller, conf, member
+
+
+def section(name: str, create: str, read: str, update: str, delete: str) -> str:
+    return (f"[{name}]\ncreate = {create}\nread = {read}\nupdate = {update}\n"
+            f"delete = {delete}\n")
+
+
+ROLES = (section("^own_.*", "admin,Member", "admin,member,reader", "admin,member", "!")
+         + section("secret", "admin,member", "admin", "admin", "admin")
+         + section("^free_.*", *"@@@@")
+         + section("^never_.*", *"!!!!")
+         + section(".*", "admin", "admin", "admin", "admin"))
+
+
+class ProtectionsCase(unittest.TestCase):
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+
+    def protections(self, rules: str, form: str = "roles", policies: str = "{}"):
+        options = conf(self.directory, {
+            "glance-api.conf": "", "policy.yaml": policies, "rules.conf": rules,
+        }, property_protection_file="rules.conf", property_protection_rule_format=form)
+        return PropertyProtections(options, Enforcer(options))
+
+
+class RulesFileTest(ProtectionsCase):
+
+    def test_no_file_no_protection(self):
+        self.assertFalse(PropertyProtections(conf(), None).enabled)
+
+    def test_first_match_decides_anywhere_in_the_name(self):
+        rules = self.protections(
+            section("strict", "admin", "admin", "admin", "admin") + section("str", *"@@@@"))
+        self.assertFalse(rules.allows(member(), "a_strict_one", "read"))
+        self.assertTrue(rules.allows(member(), "a_string", "read"))
+
+    def test_what_no_section_matches_nobody_may(self):
+        rules = self.protections(section("^a$", *"@@@@"))
+        for operation in ("create", "read", "update", "delete"):
+            self.assertFalse(rules.allows(caller("admin"), "b", operation))
+
+    def test_roles_ignore_case_and_include_those_of_the_service(self):
+        rules = self.protections(ROLES)
+        self.assertTrue(rules.allows(caller("MEMBER"), "own_x", "create"))
+        self.assertTrue(rules.allows(caller(service_roles=["admin"]), "secret", "read"))
+        self.assertFalse(rules.allows(caller("other"), "own_x", "create"))
+
+    def test_an_administrator_is_not_above_the_rules(self):
+        self.assertFalse(self.protections(ROLES).allows(caller("admin"), "never_x", "read"))
+
+    def test_names_of_the_service_are_never_protected(self):
+        rules = self.protections(section("os_glance_.*", *"!!!!") + section(".*", *"!!!!"))
+        self.assertTrue(rules.allows(member(), "os_glance_import_task", "read"))
+
+    def test_policies(self):
+        rules = self.protections(
+            section("^lab_", "writers", "lab", "!", "@"), "policies",
+            '"writers": "role:writer"\n"lab": "rule:writers or role:member"')
+        self.assertTrue(rules.allows(caller("writer"), "lab_x", "create"))
+        self.assertFalse(rules.allows(member(), "lab_x", "create"))
+        self.assertTrue(rules.allows(member(), "lab_x", "read"))
+        self.assertFalse(rules.allows(caller("writer"), "lab_x", "update"))
+        self.assertTrue(rules.allows(caller(), "lab_x", "delete"))
+
+    def test_what_makes_no_sense_stops_the_start(self):
+        for text, form in (
+            ("[a]\ncreate = x\nread = x\nupdate = x\n", "roles"),
+            (section("a(", *"@@@@"), "roles"),
+            (section("a", "@,!", "@", "@", "@"), "roles"),
+            (section("a", "x,y", "@", "@", "@"), "policies"),
+            ("create = x", "roles"),
+        ):
+            with self.subTest(text), self.assertRaises(BadRules):
+                self.protections(text, form)
+
+    def test_a_missing_file_stops_the_start(self):
+        options = conf(self.directory, property_protection_file="nowhere.conf")
+        with self.assertRaises(BadRules):
+            PropertyProtections(options, None)
+
+
+class ProxyTest(ProtectionsCase):
+
+    def setUp(self):
+        super().setUp()
+        self.image = Image(id="i", properties={"own_a": "1", "secret": "2", "free_b": "3"})
+        self.below = Images(self.image)
+        self.layer = PropertyProtectionProxy.build(
+            self.below, services(protections=self.protections(ROLES)))
+
+    def test_left_out_when_there_are_no_rules(self):
+        self.assertIs(self.below, PropertyProtectionProxy.build(self.below, services()))
+
+    def test_what_may_not_be_read_is_not_there(self):
+        visible = {"own_a": "1", "free_b": "3"}
+        self.assertEqual(visible, self.layer.get(member(), "i").properties)
+        page = self.layer.list(member(), ImageQuery())
+        self.assertEqual(visible, page.images[0].properties)
+        self.assertTrue(page.full)
+        self.assertEqual(self.image.properties, self.layer.get(caller("admin"), "i").properties)
+
+    def test_create(self):
+        made = self.layer.create(member(), Image(id="n", properties={"own_a": "1", "secret": "2"}))
+        self.assertEqual({"own_a": "1"}, made.properties)
+        with self.assertRaises(errors.Reserved) as raised:
+            self.layer.create(member(), Image(id="n", properties={"never_x": "1"}))
+        self.assertEqual("Attribute 'never_x' is reserved.", str(raised.exception))
+
+    def test_update_does_not_lose_what_is_hidden(self):
+        image = self.layer.get(member(), "i")
+        updated = self.layer.update(member(), image, Change(set_properties={"own_a": "9"}))
+        self.assertEqual({"own_a": "9", "free_b": "3"}, updated.properties)
+        _, seen_below, _ = self.below.calls[-1]
+        self.assertEqual({"own_a": "1", "secret": "2", "free_b": "3"}, seen_below.properties)
+
+    def test_update_is_judged_by_what_the_caller_sees(self):
+        image = self.layer.get(member(), "i")
+        # To write an unseen property is to create it, which a member may.
+        self.layer.update(member(), image, Change(set_properties={"secret": "9"}))
+        for change in (Change(set_properties={"never_x": "1"}),
+                       Change(set_properties={"other": "1"}),
+                       Change(remove_properties={"own_a"})):
+            with self.assertRaises(errors.Reserved):
+                self.layer.update(member(), image, change)
+        self.layer.update(member(), image, Change(remove_properties={"free_b"}))
+
+    def test_the_layers_below_see_the_whole_image(self):
+        image = self.layer.get(member(), "i")
+        self.layer.upload(member(), image, Upload(source=[]))
+        self.layer.stage(member(), image, Upload(source=[]))
+        self.layer.delete(member(), image)
+        self.layer.download(member(), image, None)
+        self.layer.transition(member(), image, "deactivated")
+        for call in self.below.calls:
+            self.assertEqual(self.image.properties, call[1].properties, call[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +30,18 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """One process's service: the WSGI application and what commands want to reach."""
+    """The WSGI application and what it is made of.
+
+    Built before or after a server forks its workers; :meth:`begin` is for each
+    worker.
+    """
 
     app: Callable
     services: gateway.Services
-    recovery: recovery.Recovery
+
+    def begin(self) -> None:
+        """Start what runs beside requests in a process that serves."""
+        recovery.Recovery(self.services.records, self.services.stores).start()
 
 
 def build(conf: cfg.ConfigOpts) -> Callable:
@@ -46,13 +54,17 @@ def build(conf: cfg.ConfigOpts) -> Callable:
 
 
 def build_service(conf: cfg.ConfigOpts) -> Service:
-    """Everything of one process; background threads are not started yet."""
+    """Everything of one process, at rest.
+
+    :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
+        for the operator.
+    """
     services = build_services(conf)
     api = API(gateway.build(services), conf, services.stores, services.enforcer,
               limits=services.limits)
     with composition.composing(composition.Composition(conf, services.enforcer, api)):
         app = pipeline.load(conf)
-    return Service(app, services, recovery.Recovery(services.records, services.stores))
+    return Service(app, services)
 
 
 def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
@@ -85,11 +97,25 @@ def wsgi_application() -> Callable:
     """
     conf = config.load(conf=cfg.CONF)
     config.setup_logging(conf)
-    return serve(conf)
-
-
-def serve(conf: cfg.ConfigOpts) -> Callable:
-    """Build the application and start what runs beside it in a serving process."""
+    prepare_stand_alone(conf)
     service = build_service(conf)
-    service.recovery.start()
+    service.begin()
     return service.app
+
+
+def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
+    """Make database and directories when there is no configuration, else nothing.
+
+    An operator's database is never touched: that is what glance-manage is for.
+    """
+    if not config.is_stand_alone(conf):
+        return
+    from glance_py.db import engine, migrations
+
+    for name in ("images", "staging", "tasks"):
+        os.makedirs(os.path.join(conf.state_dir, name), exist_ok=True)
+    database = engine.connect(conf)
+    if migrations.pending(database) is not None:
+        migrations.upgrade(database)
+    LOG.warning("There is no configuration file: everybody is an administrator, and everything "
+                "is kept in %s.", conf.state_dir)

@@ -63,8 +63,11 @@ def _exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iter
 
 
 def _received(read: Callable[[], bytes]) -> bytes:
-    """What ``read`` gives; the servers' own words for a broken body become one of ours."""
+    """What ``read`` gives; the servers' own words for a broken body become one of ours.
+
+    They have no class in common: OSError, ValueError and some of their own.
+    """
     try:
         return read()
-    except OSError as error:
+    except Exception as error:
         raise errors.Invalid("The body of the request broke off before its end.") from error

@@ -28,11 +28,11 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
     errors.UploadTargetGone: exc.HTTPGone,
     errors.StoreReadOnly: exc.HTTPGone,
     errors.StoreUnavailable: exc.HTTPServiceUnavailable,
+    errors.DatabaseUnavailable: exc.HTTPServiceUnavailable,
     errors.RangeNotSatisfiable: exc.HTTPRequestRangeNotSatisfiable,
 }
 
 
-@functools.cache
 def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | None:
     """The response for a class of errors; None when it was not foreseen."""
     for each in error.__mro__:

@@ -152,16 +152,17 @@ def _bounded(name: str, value: float) -> int:
     return int(value)
 
 
-def _distinct(name: str, value: list[str]) -> list[str]:
+def _tags(name: str, value: list[str]) -> list[str]:
+    """wire: repeated tags count towards the quota, so they are left for the DAL to drop."""
     for tag in value:
         check_storable("A tag", tag)
-    return list(dict.fromkeys(value))
+    return list(value)
 
 
 _STORED: dict[str, Callable[[str, Any], Any]] = {
     "min_ram": _bounded,
     "min_disk": _bounded,
-    "tags": _distinct,
+    "tags": _tags,
 }
 
 

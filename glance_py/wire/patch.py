@@ -8,12 +8,12 @@ played on it in order, and what has changed in the end is the Change.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, Location
 from glance_py.wire import load
 from glance_py.wire.load import ImageLoader, is_reserved, parse
 from glance_py.wire.locations import LocationDraft
@@ -61,7 +61,7 @@ class LocationRules:
 
     allowed: bool
     algorithm: str
-    in_order: Callable[[list], list]
+    in_order: Callable[[Sequence[Location]], Sequence[Location]]
 
 
 class PatchLoader:

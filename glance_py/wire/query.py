@@ -21,10 +21,17 @@ from glance_py.wire.field import Resource
 #: A condition that no image meets.
 NOTHING = Filter("id", "in", ())
 
+#: Parameters of a list that are not fields of the image.
+FIXED_PARAMETERS = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "tag",
+                              "visibility", "member_status", "os_hidden"})
+
+#: Not filters on their own; ``deleted`` never had an effect on a list of images.
+_NOT_FILTERS = FIXED_PARAMETERS | {"deleted"}
+_REFUSED = frozenset({"changes-since", "locations"})
+
 _PATH = "/v2/images"
 _DIRECTIONS = ("asc", "desc")
 _BIGGEST = 2**63 - 1
-_PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir"})
 _INTEGER = re.compile(r"\s*[+-]?0*\d{1,40}\s*", re.ASCII)
 _RANGE = re.compile(r"(.+)_(min|max)\Z", re.DOTALL)
 _TIME_OPERATORS = ("gt", "gte", "lt", "lte", "eq", "neq")
@@ -120,7 +127,7 @@ class ImageQueryLoader:
         for name, value in last.items():
             reader = self._readers.get(name)
             span = _RANGE.match(name)
-            if name in _PAGING or name in _NOT_FILTERS:
+            if name in _NOT_FILTERS:
                 continue
             if name in _REFUSED:
                 raise errors.Invalid(f"Images cannot be filtered by '{name}'.")
@@ -285,8 +292,3 @@ _READERS = {
     "time": _time_filters,
     "flag": _flag_filters,
 }
-
-#: Read by name in ``load``; ``deleted`` never had an effect on a list of images.
-_NOT_FILTERS = frozenset({"tag", "visibility", "member_status", "os_hidden", "deleted"})
-
-_REFUSED = frozenset({"changes-since", "locations"})

@@ -45,8 +45,9 @@ class ImageData:
         span = None
         if image.size is not None and _range_applies(environ, image):
             span = wanted_range(environ, image.size)
+        start, stop = span or (0, None)
         data = self._images.download(
-            request.context, image, Download(*(span or (0, None)), prefer=_preferred(request)))
+            request.context, image, Download(start, stop, _preferred(request)))
         if data is None:
             return no_content()
         if _is_current(environ, image):

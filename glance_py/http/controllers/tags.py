@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import webob
 
-from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.ports import ImageVerbs
 from glance_py.http.request import Request, no_content
@@ -23,7 +22,5 @@ class Tags:
 
     def delete(self, request: Request, image_id: str, tag: str) -> webob.Response:
         image = self._images.get(request.context, image_id)
-        if tag not in image.tags:
-            raise errors.TagNotFound(tag, image_id)
         self._images.update(request.context, image, Change(remove_tags=(tag,)))
         return no_content()

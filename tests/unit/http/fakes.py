@@ -56,11 +56,14 @@ class Images:
 
     def create(self, ctx, image):
         image.created_at = image.updated_at = NOW
+        image.tags = sorted(set(image.tags))
         self.images[image.id] = image
         return image
 
     def update(self, ctx, image, change):
         self.change = change
+        for tag in set(change.remove_tags).difference(image.tags):
+            raise errors.TagNotFound(tag, image.id)
         for name, value in change.fields.items():
             setattr(image, name, value)
         image.properties = change.properties_after(image.properties)

@@ -1,0 +1,97 @@
+"""An OpenAPI 3.1 document of the API, made from the declared resources and routes.
+
+OpenAPI 3.1 schemas are JSON Schema, so the documents under /v2/schemas are used
+as they are; nothing is described twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from glance_py.domain.image import VISIBILITIES
+from glance_py.wire import metadef, patch
+from glance_py.wire.field import Resource
+from glance_py.wire.member import MEMBER
+from glance_py.wire.query import FIXED_PARAMETERS
+from glance_py.wire.task import TASK
+
+_VARIABLE = re.compile(r"{(\w+)}")
+
+#: What a PATCH carries; other requests with JSON carry their resource.
+_PATCH = {media_type: {"schema": {"type": "array", "items": {"type": "object"}}}
+          for media_type in patch.MEDIA_TYPES}
+
+
+class Row(Protocol):
+    """A row of the route table."""
+
+    method: str
+    path: str
+    action: str
+    body: str
+
+
+def openapi(version: str, image: Resource, rows: Iterable[Row]) -> dict[str, Any]:
+    """The document.
+
+    :param version: of the Image API, such as ``2.18``.
+    :param rows: the route table; ``body`` is none, json, bytes or ignored.
+    """
+    resources = (image, MEMBER, TASK, metadef.NAMESPACE, metadef.OBJECT, metadef.PROPERTY,
+                 metadef.TAG, metadef.RESOURCE_TYPE)
+    paths: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, image)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Image service", "version": version},
+        "servers": [{"url": "/v2"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {each.name: each.document() for each in resources},
+            "securitySchemes": {
+                "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+            },
+        },
+    }
+
+
+def _operation(row: Row, image: Resource) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _VARIABLE.findall(row.path)
+    ]
+    if row.action == "images.index":
+        parameters += _list_parameters(image)
+    operation: dict[str, Any] = {
+        "operationId": row.action if row.action != "schemas.show" else f"schemas:{row.path}",
+        "parameters": parameters,
+        "responses": {"default": {"description": "Success, or an error that explains itself."}},
+    }
+    content = _content(row)
+    if content:
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _content(row: Row) -> dict[str, Any]:
+    if row.body == "bytes":
+        return {"application/octet-stream": {}}
+    if row.body != "json":
+        return {}
+    if row.method == "PATCH":
+        return _PATCH
+    noun = row.action.partition(".")[0].removesuffix("s")
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{noun}"}}}
+
+
+def _list_parameters(image: Resource) -> list[dict[str, Any]]:
+    schemas: dict[str, dict[str, Any]] = {
+        name: {"type": "string"} for name in sorted(FIXED_PARAMETERS)}
+    schemas["limit"] = {"type": "integer", "minimum": 0}
+    schemas["visibility"] = {"type": "string", "enum": [*VISIBILITIES, "all"]}
+    schemas.update((field.name, {"type": "string"}) for field in image if field.filter)
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]

@@ -1,0 +1,163 @@
+"""What a client may say of a new image, and what is refused."""
+
+import os
+import tempfile
+import types
+import unittest
+
+import orjson
+
+from glance_py.domain import errors
+from glance_py.wire.check import compile_check
+from glance_py.wire.image import SchemaClash, image_resource
+from glance_py.wire.load import ImageLoader, load_member, load_member_status, load_tag
+from tests.unit.http.fakes import conf
+
+CTX = types.SimpleNamespace(project_id="p1", is_admin=False)
+
+
+class ImageBodies(unittest.TestCase):
+    def setUp(self):
+        self.loader = ImageLoader(image_resource(conf()))
+
+    def load(self, /, **body):
+        return self.loader.image(CTX, orjson.dumps(body))
+
+    def test_defaults_are_those_of_the_api(self):
+        image = self.load()
+        self.assertEqual(
+            ("queued", "shared", "p1", None, None, False, False, 0, 0),
+            (image.status, image.visibility, image.owner, image.name, image.disk_format,
+             image.protected, image.os_hidden, image.min_disk, image.min_ram))
+        self.assertEqual(36, len(image.id))
+
+    def test_values_are_taken_over(self):
+        image = self.load(name="n", min_ram=5.0, owner=None, kernel="k", tags=["b", "a", "b"])
+        self.assertEqual(("n", 5, None, {"kernel": "k"}, ["b", "a", "b"]),
+                         (image.name, image.min_ram, image.owner, image.properties, image.tags))
+
+    def test_wrong_values_are_invalid(self):
+        for body in (
+                {"name": 1}, {"name": "x" * 256}, {"id": ""}, {"id": "short"}, {"id": None},
+                {"id": "11111111-1111-4111-8111-111111111111\n"},
+                {"visibility": "all"}, {"visibility": None}, {"disk_format": "RAW"},
+                {"container_format": []}, {"min_ram": -1}, {"min_disk": 2**31},
+                {"min_ram": True}, {"min_ram": "5"}, {"min_ram": 1.5}, {"min_ram": None},
+                {"protected": "true"}, {"protected": 1}, {"os_hidden": None}, {"owner": 5},
+                {"tags": None}, {"tags": "x"}, {"tags": [1]}, {"tags": ["t" * 256]},
+                {"prop": None}, {"prop": 1}, {"prop": []}, {"p" * 256: "v"},
+                {"prop": "\U0001f600"}, {"\U0001f600": "v"}, {"name": "\U0001f600"},
+                {"tags": ["\U0001f600"]}, {"name": "a\x00"}, {"locations": "x"},
+                {"status": "bogus"}, {"size": "x"}, {"location": 5}, {"os_hash_algo": 5}):
+            with self.subTest(body=body), self.assertRaises(errors.Invalid):
+                self.load(**body)
+
+    def test_names_of_the_service_are_forbidden(self):
+        for name, value in (
+                ("status", "active"), ("size", 1), ("checksum", "a"), ("created_at", "x"),
+                ("direct_url", "x"), ("self", "x"), ("file", "x"), ("schema", "x"),
+                ("stores", "x"), ("locations", []), ("location", "x"), ("deleted", "x"),
+                ("deleted_at", "x"), ("os_glance_import_task", "x"), ("os_glancex", "x")):
+            with self.subTest(name=name), self.assertRaises(errors.Forbidden):
+                self.load(**{name: value})
+
+    def test_type_is_judged_before_names(self):
+        with self.assertRaises(errors.Invalid):
+            self.load(prop=5, status="active")
+        with self.assertRaises(errors.ReadOnly):
+            self.load(min_ram=-1, status="active")
+
+    def test_digests_of_a_new_image_are_ignored(self):
+        image = self.load(os_hash_algo="sha512", os_hash_value="ab")
+        self.assertIsNone(image.os_hash_algo)
+        self.assertEqual({}, image.properties)
+
+    def test_bodies_that_are_no_object_are_invalid(self):
+        for body in (b"", b"{", b"[]", b'"x"', b"null", b'{"name": "\xff"}'):
+            with self.subTest(body=body), self.assertRaises(errors.Invalid):
+                self.loader.image(CTX, body)
+
+    def test_messages_name_the_field_and_the_reason(self):
+        with self.assertRaisesRegex(errors.Invalid, "'disk_format' is not one of null, raw"):
+            self.load(disk_format="x")
+
+
+class OperatorProperties(unittest.TestCase):
+    """schema-image.json, in both forms."""
+
+    def resource(self, document):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = os.path.join(directory.name, "schema-image.json")
+        with open(path, "wb") as file:
+            file.write(document if isinstance(document, bytes) else orjson.dumps(document))
+        return image_resource(conf(find_file=lambda name: path))
+
+    KERNEL = {"type": ["null", "string"], "pattern": "^[a-f]+$", "description": "d"}
+
+    def test_flat_form_is_checked_and_marked(self):
+        resource = self.resource({"kernel_id": self.KERNEL})
+        self.assertEqual({**self.KERNEL, "is_base": False},
+                         resource.document()["properties"]["kernel_id"])
+        loader = ImageLoader(resource)
+        self.assertEqual({"kernel_id": None},
+                         loader.image(CTX, b'{"kernel_id": null}').properties)
+        with self.assertRaises(errors.Invalid):
+            loader.image(CTX, b'{"kernel_id": "xyz"}')
+
+    def test_extended_form_may_require(self):
+        resource = self.resource({"properties": {"k": {"type": "string"}}, "required": ["k"]})
+        self.assertEqual(["k"], resource.document()["required"])
+        with self.assertRaises(errors.Invalid):
+            ImageLoader(resource).image(CTX, b"{}")
+
+    def test_other_types_are_stored_as_json_text(self):
+        loader = ImageLoader(self.resource({"n": {"type": "integer"}}))
+        self.assertEqual({"n": "5"}, loader.image(CTX, b'{"n": 5}').properties)
+
+    def test_same_definition_of_a_base_field_is_harmless(self):
+        resource = self.resource({"protected": {"type": "boolean"}})
+        self.assertNotIn("is_base", resource.document()["properties"]["protected"])
+
+    def test_unusable_files_stop_the_start(self):
+        for document in (b"{", b"[]", {"a": 5}, {"name": {"type": "integer"}}):
+            with self.subTest(document=document), self.assertRaises(SchemaClash):
+                self.resource(document)
+
+
+class Checks(unittest.TestCase):
+    def test_the_library_judges_what_is_not_written_here(self):
+        check = compile_check({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+        self.assertIsNone(check("x"))
+        self.assertIn("is not right", check([]))
+
+    def test_nested_objects(self):
+        check = compile_check({
+            "type": "object", "required": ["a"], "additionalProperties": False,
+            "properties": {"a": {"type": "integer", "minimum": 1, "maximum": 2},
+                           "b": {"type": "string", "minLength": 2}}})
+        self.assertIsNone(check({"a": 1}))
+        for value in ({}, {"a": 0}, {"a": 3}, {"a": 1, "b": "x"}, {"a": 1, "c": 1}, []):
+            with self.subTest(value=value):
+                self.assertIsNotNone(check(value))
+
+
+class SmallBodies(unittest.TestCase):
+    def test_members(self):
+        self.assertEqual("p2", load_member(b'{"member": "p2", "status": "accepted"}'))
+        for body in (b"{}", b'{"member": ""}', b'{"member": null}', b'{"member": 5}',
+                     b'{"member": ["p2"]}', b"[]", b'"p2"',
+                     orjson.dumps({"member": "m" * 256})):
+            with self.subTest(body=body), self.assertRaises(errors.Invalid):
+                load_member(body)
+
+    def test_member_status(self):
+        self.assertEqual("accepted", load_member_status(b'{"status": "accepted", "x": 1}'))
+        for body in (b"{}", b'{"status": "nope"}', b'{"status": null}', b'{"status": []}'):
+            with self.subTest(body=body), self.assertRaises(errors.Invalid):
+                load_member_status(body)
+
+    def test_tags(self):
+        self.assertEqual("t" * 255, load_tag("t" * 255))
+        with self.assertRaises(errors.Invalid):
+            load_tag("t" * 256)

@@ -1,0 +1,189 @@
+"""From PATCH bodies to changes: paths, names, order of checks, both media types."""
+
+import unittest
+
+import orjson
+
+from glance_py.domain import errors
+from glance_py.domain.image import Image, Location
+from glance_py.wire import patch
+from glance_py.wire.image import image_resource
+from glance_py.wire.load import ImageLoader
+from tests.unit.http.fakes import conf
+
+LOADER = ImageLoader(image_resource(conf()))
+SHA = "ab" * 64
+
+
+def op(do, path, *value):
+    return {"op": do, "path": path, **({"value": value[0]} if value else {})}
+
+
+class Patches(unittest.TestCase):
+    def setUp(self):
+        self.reader = patch.PatchLoader(LOADER)
+        self.image = Image("i", name="n", disk_format="raw", container_format="bare",
+                           properties={"p": "v", "a/b": "slash"})
+        self.allowed = True
+
+    def read(self, body, media_type=patch.V21):
+        body = body if isinstance(body, bytes) else orjson.dumps(body)
+        return self.reader.operations(media_type, body)
+
+    def apply(self, *operations, media_type=patch.V21):
+        rules = patch.LocationRules(self.allowed, "sha512", list)
+        return patch.apply(self.image, self.read(list(operations), media_type), LOADER, rules)
+
+    def refused(self, error, *operations, **how):
+        with self.subTest(operations=operations), self.assertRaises(error):
+            self.apply(*operations, **how)
+
+
+class Reading(Patches):
+    def test_wrong_shapes_are_invalid(self):
+        for item in (op("move", "/q", "x"), {"path": "/name", "value": "x"}, op("add", "name", 1),
+                     op("replace", "/name"), op("replace", 5, "x"), op([], "/name", "x"),
+                     {"op": "add", "value": "x"}, "text", None, op("replace", "", "x")):
+            with self.subTest(item=item), self.assertRaises(errors.Invalid):
+                self.read([item])
+        for body in (b"", b"[{", b"{}", b"null", b'"x"'):
+            with self.subTest(body=body), self.assertRaises(errors.Invalid):
+                self.read(body)
+
+    def test_wrong_paths_are_invalid(self):
+        for path in ("/name/", "/a//b", "///name", "//", "/x/y", "/tags/-", "/name/x", "/a~b",
+                     "/a~2b", "/a~", "/locations/0/url"):
+            with self.subTest(path=path), self.assertRaises(errors.Invalid):
+                self.read([op("add", path, "x")])
+
+    def test_names_of_paths(self):
+        for path, name in (("/name", "name"), ("//name", "name"), ("/ name ", "name"),
+                           ("/", ""), ("/ ", ""), ("/a~1b~0c", "a/b~c"), ("/~01", "~1")):
+            with self.subTest(path=path):
+                self.assertEqual(name, self.read([op("add", path, "x")])[0].name)
+
+    def test_read_only_and_reserved_names_are_forbidden_whatever_the_value(self):
+        for name in ("status", "checksum", "size", "virtual_size", "created_at", "updated_at",
+                     "direct_url", "self", "file", "schema", "os_hash_algo", "os_hash_value",
+                     "id", "location", "deleted", "deleted_at", "os_glance_x"):
+            for operation in (op("add", f"/{name}", []), op("replace", f"/{name}", "x"),
+                              op("remove", f"/{name}")):
+                with self.subTest(operation=operation), self.assertRaises(errors.Forbidden):
+                    self.read([operation])
+
+    def test_values_are_checked(self):
+        for name, value in (("name", 1), ("tags", ["t" * 256]), ("tags", None), ("min_ram", -1),
+                            ("min_disk", 2**31), ("num", 1), ("nul", None), ("emoji", "\U0001f600"),
+                            ("disk_format", "bare"), ("stores", 5)):
+            with self.subTest(name=name), self.assertRaises(errors.Invalid):
+                self.read([op("add", f"/{name}", value)])
+
+    def test_older_media_type(self):
+        self.assertEqual(
+            [patch.Operation("insert", "a", value="x"),
+             patch.Operation("replace", "name", value="y"),
+             patch.Operation("remove", "p")],
+            self.read([{"add": "/a", "value": "x"}, {"replace": "/name", "value": "y"},
+                       {"remove": "/p"}], patch.V20))
+        for item in ({"add": "/a", "remove": "/b", "value": "x"}, {"value": "x"},
+                     op("replace", "/name", "x"), {"replace": "/name"}):
+            with self.subTest(item=item), self.assertRaises(errors.Invalid):
+                self.read([item], patch.V20)
+
+
+class Applying(Patches):
+    def test_fields_properties_and_tags(self):
+        change = self.apply(
+            op("replace", "/name", "m"), op("add", "/new", "x"), op("replace", "/p", "w"),
+            op("remove", "/a~1b"), op("add", "/tags", ["b", "a", "b"]))
+        self.assertEqual({"name": "m"}, change.fields)
+        self.assertEqual({"new": "x", "p": "w"}, change.set_properties)
+        self.assertEqual({"a/b"}, change.remove_properties)
+        self.assertEqual(["b", "a", "b"], change.tags)
+
+    def test_operations_see_those_before_them(self):
+        change = self.apply(op("add", "/q", "1"), op("replace", "/q", "2"), op("remove", "/q"),
+                            op("remove", "/p"), op("add", "/p", "back"))
+        self.assertEqual(({"p": "back"}, set()), (change.set_properties, change.remove_properties))
+        self.refused(errors.Conflict, op("replace", "/q", "1"), op("add", "/q", "1"))
+
+    def test_nothing_is_an_empty_change(self):
+        self.assertFalse(self.apply())
+        self.assertFalse(self.apply(op("add", "/q", "1"), op("remove", "/q")))
+
+    def test_what_must_exist_or_must_not(self):
+        self.refused(errors.Conflict, op("replace", "/q", "x"))
+        self.refused(errors.Conflict, op("remove", "/q"))
+        self.refused(errors.Forbidden, op("remove", "/name"))
+        self.refused(errors.Conflict, {"add": "/name", "value": "x"}, media_type=patch.V20)
+        self.refused(errors.Conflict, {"add": "/p", "value": "x"}, media_type=patch.V20)
+
+    def test_formats_change_only_while_queued(self):
+        self.assertEqual(frozenset({"queued"}),
+                         self.apply(op("replace", "/disk_format", "qcow2")).expected)
+        self.image.status = "active"
+        self.refused(errors.Forbidden, op("replace", "/disk_format", None))
+
+    def test_a_property_may_be_called_stores(self):
+        self.assertEqual({"stores": "x"}, self.apply(op("add", "/stores", "x")).set_properties)
+        self.refused(errors.Conflict, op("replace", "/stores", "x"))
+
+
+class Locations(Patches):
+    def setUp(self):
+        super().setUp()
+        self.image.status = "active"
+        self.image.locations = [Location("a://1", {}, id=1), Location("b://2", {}, id=2)]
+
+    def place(self, url, **more):
+        return {"url": url, "metadata": {}, **more}
+
+    def test_only_where_they_are_shown(self):
+        self.allowed = False
+        self.refused(errors.Forbidden, op("remove", "/locations/0"))
+
+    def test_add(self):
+        change = self.apply(op("add", "/locations/-", self.place("c://3")))
+        self.assertEqual((Location("c://3", {}),), change.add_locations)
+        self.refused(errors.Invalid, op("add", "/locations/-", self.place("a://1")))
+        self.refused(errors.Invalid, op("add", "/locations/x", self.place("c://3")))
+        self.refused(errors.Invalid, op("add", "/locations/-", {"url": "c://3"}))
+        self.image.status = "deactivated"
+        self.refused(errors.Conflict, op("add", "/locations/-", self.place("c://3")))
+
+    def test_remove(self):
+        change = self.apply(op("remove", "/locations/0"))
+        self.assertEqual(["a://1"], [x.url for x in change.remove_locations])
+        self.refused(errors.Invalid, op("remove", "/locations/2"))
+        self.refused(errors.Forbidden, op("remove", "/locations/0"), op("remove", "/locations/0"))
+
+    def test_replace_of_the_same_addresses_is_new_metadata(self):
+        change = self.apply(op("replace", "/locations", [
+            {"url": "b://2", "metadata": {"k": "v"}}, self.place("a://1")]))
+        self.assertEqual((Location("b://2", {"k": "v"}, id=2),), change.update_locations)
+        self.assertEqual(((), ()), (change.add_locations, change.remove_locations))
+        self.refused(errors.Forbidden, op("replace", "/locations", []))
+        self.refused(errors.Invalid, op("replace", "/locations", [self.place("c://3")]))
+        self.refused(errors.Invalid, op("replace", "/locations/0", self.place("c://3")))
+
+    def test_digests_come_with_the_first_location(self):
+        self.image.status, self.image.locations = "queued", []
+        data = {"os_hash_algo": "sha512", "os_hash_value": SHA}
+        change = self.apply(op("add", "/locations/-", self.place("c://3", validation_data=data)))
+        self.assertEqual(data, change.fields)
+        for wrong in ({"os_hash_algo": "md5", "os_hash_value": SHA},
+                      {"os_hash_algo": "sha512", "os_hash_value": "zz"},
+                      {"os_hash_algo": "sha512", "os_hash_value": "abab"}):
+            self.refused(errors.Conflict,
+                         op("add", "/locations/-", self.place("c://3", validation_data=wrong)))
+        self.image.disk_format = None
+        self.refused(errors.Invalid, op("add", "/locations/-", self.place("c://3")))
+
+    def test_known_digests_are_not_changed(self):
+        self.image.os_hash_algo, self.image.os_hash_value = "sha512", SHA
+        same = {"os_hash_algo": "sha512", "os_hash_value": SHA}
+        change = self.apply(op("add", "/locations/-", self.place("c://3", validation_data=same)))
+        self.assertEqual({}, change.fields)
+        other = {"os_hash_algo": "sha512", "os_hash_value": "cd" * 64}
+        self.refused(errors.Conflict,
+                     op("add", "/locations/-", self.place("c://3", validation_data=other)))

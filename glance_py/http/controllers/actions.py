@@ -9,13 +9,17 @@ from glance_py.http.request import Request, no_content
 
 
 class Actions:
+    """Changes of state that a client asks for by name."""
+
     def __init__(self, images: ImageVerbs) -> None:
         self._images = images
 
     def deactivate(self, request: Request, image_id: str) -> webob.Response:
+        """POST /v2/images/{image_id}/actions/deactivate"""
         return self._transition(request, image_id, "deactivated")
 
     def reactivate(self, request: Request, image_id: str) -> webob.Response:
+        """POST /v2/images/{image_id}/actions/reactivate"""
         return self._transition(request, image_id, "active")
 
     def _transition(self, request: Request, image_id: str, to: str) -> webob.Response:

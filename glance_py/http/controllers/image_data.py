@@ -21,17 +21,21 @@ OCTETS = "application/octet-stream"
 
 
 class ImageData:
+    """The data of images."""
+
     def __init__(self, images: ImageVerbs, conf) -> None:
         self._images = images
         self._may_stage = "glance-direct" in conf.enabled_import_methods
 
     def upload(self, request: Request, image_id: str) -> webob.Response:
+        """PUT /v2/images/{image_id}/file"""
         upload = _upload(request)
         image = self._images.get(request.context, image_id)
         self._images.upload(request.context, image, upload)
         return no_content()
 
     def stage(self, request: Request, image_id: str) -> webob.Response:
+        """PUT /v2/images/{image_id}/stage"""
         upload = _upload(request)
         if not self._may_stage:
             raise errors.NotFound("Image staging is not offered by this service.")
@@ -40,6 +44,7 @@ class ImageData:
         return no_content()
 
     def download(self, request: Request, image_id: str) -> webob.Response:
+        """GET /v2/images/{image_id}/file"""
         environ = request.environ
         image = self._images.get(request.context, image_id)
         span = None

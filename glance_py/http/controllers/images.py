@@ -15,6 +15,8 @@ from glance_py.wire.query import ImageQueryLoader
 
 
 class Images:
+    """Images as a whole."""
+
     def __init__(self, images: ImageVerbs, conf, stores, schema: Resource) -> None:
         self._images = images
         self._load = ImageLoader(schema)
@@ -29,6 +31,7 @@ class Images:
         self._offers = _offers(conf, stores)
 
     def index(self, request: Request) -> webob.Response:
+        """GET /v2/images"""
         wanted = self._load_query.load(request.environ.get("QUERY_STRING", ""))
         page = self._images.list(request.context, wanted.query)
         following = wanted.after(page.images[-1].id) if page.full and page.images else None
@@ -36,16 +39,19 @@ class Images:
             self._dump.page(request.context, page.images, wanted.first, following))
 
     def create(self, request: Request) -> webob.Response:
+        """POST /v2/images"""
         image = self._load.image(request.context, request.document())
         image = self._images.create(request.context, image)
         return json_response(self._dump.one(request.context, image), 201, (
             ("Location", f"/v2/images/{image.id}"), *self._offers))
 
     def show(self, request: Request, image_id: str) -> webob.Response:
+        """GET /v2/images/{image_id}"""
         image = self._images.get(request.context, image_id)
         return json_response(self._dump.one(request.context, image))
 
     def update(self, request: Request, image_id: str) -> webob.Response:
+        """PATCH /v2/images/{image_id}"""
         media_type = request.content_type
         if media_type not in patch.MEDIA_TYPES:
             raise exc.HTTPUnsupportedMediaType(
@@ -60,6 +66,7 @@ class Images:
         return json_response(self._dump.one(request.context, image))
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
+        """DELETE /v2/images/{image_id}"""
         image = self._images.get(request.context, image_id)
         self._images.delete(request.context, image)
         return no_content()

@@ -13,6 +13,8 @@ from glance_py.wire.dump import dumps
 
 
 class Info:
+    """Answers about the service itself."""
+
     def __init__(self, conf, stores, enforcer, limits) -> None:
         self._stores = stores
         self._enforcer = enforcer
@@ -24,12 +26,15 @@ class Info:
         }})
 
     def import_methods(self, request: Request) -> webob.Response:
+        """GET /v2/info/import"""
         return json_response(self._methods)
 
     def stores(self, request: Request) -> webob.Response:
+        """GET /v2/info/stores"""
         return json_response(dumps({"stores": list(self._described(detail=False))}))
 
     def stores_detail(self, request: Request) -> webob.Response:
+        """GET /v2/info/stores/detail"""
         self._enforcer.check(request.context, "stores_info_detail", {})
         return json_response(dumps({"stores": list(self._described(detail=True))}))
 
@@ -50,5 +55,6 @@ class Info:
             yield shown
 
     def usage(self, request: Request) -> webob.Response:
+        """GET /v2/info/usage"""
         usage = self._limits.usage(request.context) if self._limits is not None else {}
         return json_response(dumps({"usage": usage}))

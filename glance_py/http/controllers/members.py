@@ -11,24 +11,30 @@ from glance_py.wire.load import load_member, load_member_status
 
 
 class Members:
+    """Members of one image."""
+
     def __init__(self, images: ImageVerbs, members: MemberVerbs) -> None:
         self._images = images
         self._members = members
 
     def index(self, request: Request, image_id: str) -> webob.Response:
+        """GET /v2/images/{image_id}/members"""
         image = self._images.get(request.context, image_id)
         return json_response(dump_members(self._members.list(request.context, image)))
 
     def create(self, request: Request, image_id: str) -> webob.Response:
+        """POST /v2/images/{image_id}/members"""
         project = load_member(request.document())
         image = self._images.get(request.context, image_id)
         return json_response(dump_member(self._members.create(request.context, image, project)))
 
     def show(self, request: Request, image_id: str, member_id: str) -> webob.Response:
+        """GET /v2/images/{image_id}/members/{member_id}"""
         image = self._images.get(request.context, image_id)
         return json_response(dump_member(self._members.get(request.context, image, member_id)))
 
     def update(self, request: Request, image_id: str, member_id: str) -> webob.Response:
+        """PUT /v2/images/{image_id}/members/{member_id}"""
         status = load_member_status(request.document())
         image = self._images.get(request.context, image_id)
         member = self._members.get(request.context, image, member_id)
@@ -36,6 +42,7 @@ class Members:
             self._members.update(request.context, image, member, status)))
 
     def delete(self, request: Request, image_id: str, member_id: str) -> webob.Response:
+        """DELETE /v2/images/{image_id}/members/{member_id}"""
         image = self._images.get(request.context, image_id)
         member = self._members.get(request.context, image, member_id)
         self._members.delete(request.context, image, member)

@@ -10,9 +10,12 @@ from glance_py.wire.schema import schema_documents
 
 
 class Schemas:
+    """Answers with documents written out beforehand."""
+
     def __init__(self, image: Resource) -> None:
         self._documents = schema_documents(image)
 
     def show(self, request: Request) -> webob.Response:
+        """GET /v2/schemas/..."""
         name = request.environ["PATH_INFO"].partition("/schemas/")[2]
         return json_response(self._documents[name])

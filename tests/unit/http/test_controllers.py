@@ -157,15 +157,15 @@ class Uploads(unittest.TestCase):
 class Downloads(unittest.TestCase):
     def setUp(self):
         self.service = Service()
-        self.id = self.service.image()
-        self.image = self.service.images.get(None, self.id)
+        self.image_id = self.service.image()
+        self.image = self.service.images.get(None, self.image_id)
         self.data = bytes(range(100))
         self.image.size, self.image.checksum = 100, "c" * 32
         self.image.os_hash_value = "d" * 128
-        self.service.images.data[self.id] = self.data
+        self.service.images.data[self.image_id] = self.data
 
     def get(self, query="", **how):
-        return self.service.call("GET", f"/images/{self.id}/file{query}", **how)
+        return self.service.call("GET", f"/images/{self.image_id}/file{query}", **how)
 
     def test_whole_image(self):
         answer = self.get()
@@ -176,7 +176,7 @@ class Downloads(unittest.TestCase):
         self.assertTrue(self.service.images.closed)
 
     def test_no_data(self):
-        del self.service.images.data[self.id]
+        del self.service.images.data[self.image_id]
         self.image.size = None
         self.assertEqual(204, self.get(range="bytes=0-1").status)
 
@@ -226,7 +226,7 @@ class Downloads(unittest.TestCase):
         self.assertEqual((), self.service.images.wanted.prefer)
 
     def test_a_body_that_falls_short_breaks_the_connection(self):
-        self.service.images.data[self.id] = self.data[:50]
+        self.service.images.data[self.image_id] = self.data[:50]
         with self.assertRaisesRegex(Exception, "50 bytes too early"):
             self.get()
         self.assertTrue(self.service.images.closed)

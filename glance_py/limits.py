@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.ports import Records, UsageRecords
@@ -51,7 +52,7 @@ class Limits:
     def __init__(self, conf, records: Records) -> None:
         self._usage = records.usage
         self._lock = threading.Lock()
-        self._made = None
+        self._made: Any = None
 
     def check(self, ctx, deltas: Mapping[str, int]) -> None:
         """Is there room for ``deltas``: resource -> how much more of it?

@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.image import Image
@@ -246,8 +247,8 @@ class InspectFormat(Filter):
         known = (self._require_match and declared != "raw"
                  and declared in format_inspector.ALL_FORMATS)
         self._source = _OneChunk()
-        self._inspector = format_inspector.InspectWrapper(
-            self._source, declared if known else None
+        self._inspector: Any = format_inspector.InspectWrapper(
+            self._source, declared if known else None  # type: ignore[arg-type]
         )
         self._gathered = bytearray()
         self._done = image.container_format != "bare"

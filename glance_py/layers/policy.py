@@ -29,13 +29,13 @@ _OF_LOCATION = frozenset({"checksum", "os_hash_algo", "os_hash_value", "size", "
 def rules_of(change: Change) -> list[str]:
     """The rules that a change needs, in the order in which they are asked."""
     rules = []
-    visibility_rule = VISIBILITY_RULES.get(change.fields.get("visibility"))
+    visibility_rule = VISIBILITY_RULES.get(str(change.fields.get("visibility")))
     if visibility_rule:
         rules.append(visibility_rule)
-    fields = change.fields.keys()
+    fields = set(change.fields)
     if change.add_locations or change.update_locations:
         rules.append("set_image_location")
-        fields = fields - _OF_LOCATION
+        fields -= _OF_LOCATION
     if change.remove_locations:
         rules.append("delete_image_location")
     tags = change.tags is not None or change.add_tags or change.remove_tags

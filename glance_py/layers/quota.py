@@ -7,6 +7,8 @@ the bytes pass, and the sum is judged again when they all have.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
@@ -75,7 +77,7 @@ class QuotaProxy(Proxy):
     def _check_locations(self, image: Image, change: Change) -> None:
         count = len(image.locations) + len(change.add_locations) - len(change.remove_locations)
         _check("locations", count, self._locations)
-        size = change.fields.get("size", image.size)
+        size: Any = change.fields.get("size", image.size)
         if self._storage and size and size * count > self._left(image):
             raise self._over_storage()
 
@@ -85,7 +87,7 @@ class QuotaProxy(Proxy):
         if self._limits:
             self._limits.check(ctx, {"image_size_total": (upload.size or 0) // MIB,
                                      "image_count_uploading": 0})
-        filters = [self._cap(upload)]
+        filters: list[Filter] = [self._cap(upload)]
         if self._storage:
             left = self._left(image)
             if left <= 0 if upload.size is None else upload.size > left:
@@ -116,7 +118,7 @@ class QuotaProxy(Proxy):
         return errors.QuotaExceeded(f"A project may store {self._storage} bytes of image data.")
 
 
-def _filtered(upload: Upload, filters: list[Filter]) -> Upload:
+def _filtered(upload: Upload, filters: Sequence[Filter]) -> Upload:
     return dataclasses.replace(upload, filters=(*upload.filters, *filters))
 
 

@@ -6,7 +6,14 @@ their own policy files: they are kept letter by letter.
 
 from __future__ import annotations
 
+from typing import Any
+
 from oslo_policy import policy
+
+from glance_py.policies import extension
+
+# Before the first rule is made, and with it parsed.
+extension.load_lazily()
 
 ADMIN = "rule:context_is_admin"
 DEFAULT = "rule:default"
@@ -49,11 +56,14 @@ def rule(name: str, check: str, description: str, *operations: str,
             name=name, check_str=old, deprecated_since=since,
             deprecated_reason="The default now names the roles reader and member of a project.",
         )
-    facts = {"name": name, "check_str": check, "scope_types": ["project"],
-             "description": description, "deprecated_rule": deprecated}
+    facts: dict[str, Any] = {"name": name, "check_str": check, "scope_types": ["project"],
+                             "description": description, "deprecated_rule": deprecated}
     if not operations:
         return policy.RuleDefault(**facts)
-    requests = [dict(zip(("method", "path"), text.split(), strict=True)) for text in operations]
+    requests: list[Any] = []
+    for text in operations:
+        method, path = text.split()
+        requests.append({"method": method, "path": path})
     return policy.DocumentedRuleDefault(operations=requests, **facts)
 
 

@@ -66,6 +66,8 @@ class API:
         return self._actions[row](request, **variables)
 
     def _find(self, request: Request) -> tuple[Row, Mapping[str, str]]:
+        if not request.environ.get("PATH_INFO"):
+            raise exc.HTTPFound(location=request.path_url + "/")
         path = _path(request.environ)
         method = request.environ["REQUEST_METHOD"]
         found = self._table.match(path)

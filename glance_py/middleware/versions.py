@@ -83,6 +83,8 @@ class VersionNegotiationFilter:
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if "/." in path:
+            path = environ["PATH_INFO"] = without_dots(path)
         accept = environ.get("HTTP_ACCEPT", "")
         named = accept.startswith(_MEDIA_TYPE)
         if not named and path.startswith("/v2/") and path[4:5] != "/":
@@ -101,6 +103,23 @@ class VersionNegotiationFilter:
         rest = rest.lstrip("/")
         environ["PATH_INFO"] = f"/v2/{rest}" if rest or path.endswith("/") else "/v2"
         return self.app(environ, start_response)
+
+
+def without_dots(path: str) -> str:
+    """``path`` with its segments ``.`` and ``..`` resolved (RFC 3986, 5.2.4).
+
+    Some servers do it before they call, others do not.
+    """
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def _first_segment(path: str) -> str:

@@ -252,16 +252,16 @@ class InspectFormat(Filter):
         )
         self._gathered = bytearray()
         self._done = image.container_format != "bare"
-        self._matches = False
-        self._header_size: int | None = None
+        self._raw = False
+        self._header_size = 0
         self._size = 0
         self.format: str | None = None
 
     @property
     def virtual_size(self) -> int | None:
-        if not self._matches or not self._size:
-            return None
-        return self._size if self._header_size is None else self._header_size
+        size = self._size if self._raw else self._header_size
+        # A header that says nothing about the size says 0.
+        return size or None
 
     def update(self, chunk: Chunk) -> None:
         self._size += len(chunk)
@@ -301,9 +301,8 @@ class InspectFormat(Filter):
         self.format = str(found)
         if self._declared == "raw":
             # To the user of a raw image the bytes are the disk, whatever they look like.
-            self._matches = True
+            self._raw = True
         elif self.format == self._declared:
-            self._matches = True
             self._header_size = found.virtual_size
         elif self.format != "raw" or self._declared not in self.OPAQUE:
             text = (

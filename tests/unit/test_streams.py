@@ -197,6 +197,11 @@ class InspectFormatTest(unittest.TestCase):
         self.assert_size(20 * 2048, iso(boot_sector()), "iso")
         self.assert_size(64 * KIB, ZEROS, "raw")
 
+    def test_a_header_without_a_size(self):
+        without = bytearray(iso())
+        without[32 * KIB] = 0
+        self.assert_size(None, bytes(without), "iso")
+
     def test_anything_safe_is_raw_bytes(self):
         for data in (qcow2(), vmdk(), VHD, VDI, iso(), boot_sector()):
             self.assert_size(len(data), data, "raw")

@@ -77,7 +77,14 @@ class Data:
 class ImageVerbs(Protocol):
     """What can be asked of images.  Every verb may raise errors.ImageNotFound."""
 
-    def get(self, ctx, image_id: str) -> Image: ...
+    def get(self, ctx, image_id: str) -> Image:
+        """The image, for one who wants to look at it."""
+
+    def find(self, ctx, image_id: str) -> Image:
+        """The image, for one who will ask another verb of it.
+
+        Only visibility is judged: what the policy says follows from the verb.
+        """
 
     def list(self, ctx, query: ImageQuery) -> Page: ...
 
@@ -98,7 +105,7 @@ class ImageVerbs(Protocol):
         """Deactivate or reactivate: ``to`` is deactivated or active."""
 
 
-IMAGE_VERBS = ("get", "list", "create", "update", "delete", "upload", "stage", "download",
+IMAGE_VERBS = ("get", "find", "list", "create", "update", "delete", "upload", "stage", "download",
                "transition")
 
 

@@ -63,8 +63,6 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
     answer = fault(explanation=str(error))
     if answer.code >= 500:
         LOG.error("%s %s: %s", request.method, request.environ.get("PATH_INFO"), error)
-    if isinstance(error, errors.RangeNotSatisfiable) and len(error.args) > 1:
-        answer.headers["Content-Range"] = f"bytes */{error.args[1]}"
     return answer
 
 

@@ -34,9 +34,15 @@ class AuthorizationProxy(Proxy):
         return cls(below)
 
     def get(self, ctx, image_id: str) -> Image:
-        image = self.below.get(ctx, image_id)
+        return self._visible(ctx, self.below.get(ctx, image_id))
+
+    def find(self, ctx, image_id: str) -> Image:
+        return self._visible(ctx, self.below.find(ctx, image_id))
+
+    @staticmethod
+    def _visible(ctx, image: Image) -> Image:
         if not is_visible(ctx, image):
-            raise errors.ImageNotFound(image_id)
+            raise errors.ImageNotFound(image.id)
         return image
 
     def create(self, ctx, image: Image) -> Image:

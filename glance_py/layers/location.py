@@ -40,6 +40,9 @@ class LocationProxy(Proxy):
     def build(cls, below, services):
         return cls(below, services)
 
+    def find(self, ctx, image_id: str) -> Image:
+        return self.below.get(ctx, image_id)
+
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, saving, active; back to queued when anything fails."""
         store = self._target(upload)

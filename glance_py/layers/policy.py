@@ -29,9 +29,6 @@ _OF_LOCATION = frozenset({"checksum", "os_hash_algo", "os_hash_value", "size", "
 def rules_of(change: Change) -> list[str]:
     """The rules that a change needs, in the order in which they are asked."""
     rules = []
-    visibility_rule = VISIBILITY_RULES.get(str(change.fields.get("visibility")))
-    if visibility_rule:
-        rules.append(visibility_rule)
     fields = set(change.fields)
     if change.add_locations or change.update_locations:
         rules.append("set_image_location")
@@ -79,6 +76,10 @@ class PolicyProxy(Proxy):
         return self.below.create(ctx, image)
 
     def update(self, ctx, image: Image, change: Change) -> Image:
+        visibility_rule = VISIBILITY_RULES.get(str(change.fields.get("visibility")))
+        if visibility_rule:
+            # wire: this refusal is 403 even for one who may not see the image.
+            self._enforcer.check(ctx, visibility_rule, ImageTarget(image))
         for rule in rules_of(change):
             self._enforcer.check_image(ctx, rule, image)
         return self.below.update(ctx, image, change)
@@ -139,17 +140,9 @@ class MemberPolicyProxy(Proxy):
         return self.below.create(ctx, image, member_id)
 
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:
-        self._check(ctx, "modify_member", image, member)
+        self._enforcer.check_image(ctx, "modify_member", image)
         return self.below.update(ctx, image, member, status)
 
     def delete(self, ctx, image: Image, member: Member) -> None:
-        self._check(ctx, "delete_member", image, member)
+        self._enforcer.check_image(ctx, "delete_member", image)
         self.below.delete(ctx, image, member)
-
-    def _check(self, ctx, rule: str, image: Image, member: Member) -> None:
-        try:
-            self._enforcer.check_image(ctx, rule, image)
-        except errors.PolicyForbids:
-            # wire: that there is no such member is said before that one may not.
-            self.below.get(ctx, image, member.member_id)
-            raise

@@ -195,6 +195,9 @@ class PropertyProtectionProxy(Proxy):
     def get(self, ctx, image_id: str) -> Image:
         return self._hide(ctx, self.below.get(ctx, image_id), {})
 
+    def find(self, ctx, image_id: str) -> Image:
+        return self._hide(ctx, self.below.find(ctx, image_id), {})
+
     def list(self, ctx, query: ImageQuery) -> Page:
         page = self.below.list(ctx, query)
         memo: dict[str, bool] = {}

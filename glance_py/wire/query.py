@@ -51,8 +51,12 @@ class ListRequest:
 
     @property
     def first(self) -> str:
-        """Path of the first page."""
-        return self._path(self.parameters)
+        """Path of the first page.
+
+        wire: of a repeated name only the last value is kept here.  The path of
+        the next page keeps them all, or walking the pages would leave the list.
+        """
+        return self._path(tuple(dict(self.parameters).items()))
 
     def after(self, marker: str) -> str:
         """Path of the page that begins behind image ``marker``."""

@@ -23,6 +23,6 @@ class Actions:
         return self._transition(request, image_id, "active")
 
     def _transition(self, request: Request, image_id: str, to: str) -> webob.Response:
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         self._images.transition(request.context, image, to)
         return no_content()

@@ -30,7 +30,7 @@ class ImageData:
     def upload(self, request: Request, image_id: str) -> webob.Response:
         """PUT /v2/images/{image_id}/file"""
         upload = _upload(request)
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         self._images.upload(request.context, image, upload)
         return no_content()
 
@@ -39,14 +39,14 @@ class ImageData:
         upload = _upload(request)
         if not self._may_stage:
             raise errors.NotFound("Image staging is not offered by this service.")
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         self._images.stage(request.context, image, upload)
         return no_content()
 
     def download(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/file"""
         environ = request.environ
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         span = None
         if image.size is not None and _range_applies(environ, image):
             span = wanted_range(environ, image.size)

@@ -59,7 +59,7 @@ class Images:
                             f"{' or '.join(patch.MEDIA_TYPES)}.",
                 headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)})
         operations = self._load_patch.operations(media_type, request.document())
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         change = patch.apply(image, operations, self._load, self._location_rules)
         if change:
             image = self._images.update(request.context, image, change)
@@ -67,7 +67,7 @@ class Images:
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
         """DELETE /v2/images/{image_id}"""
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         self._images.delete(request.context, image)
         return no_content()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import webob
 
+from glance_py.domain import errors
 from glance_py.domain.ports import ImageVerbs, MemberVerbs
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire.dump import dump_member, dump_members
@@ -31,7 +32,12 @@ class Members:
     def show(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/members/{member_id}"""
         image = self._images.get(request.context, image_id)
-        return json_response(dump_member(self._members.get(request.context, image, member_id)))
+        try:
+            member = self._members.get(request.context, image, member_id)
+        except errors.Forbidden:
+            # wire: only here, whoever may not see a member is told that there is none.
+            raise errors.MemberNotFound(member_id, image_id) from None
+        return json_response(dump_member(member))
 
     def update(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """PUT /v2/images/{image_id}/members/{member_id}"""

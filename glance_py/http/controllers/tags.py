@@ -19,12 +19,12 @@ class Tags:
     def update(self, request: Request, image_id: str, tag: str) -> webob.Response:
         """PUT /v2/images/{image_id}/tags/{tag}"""
         tag = load_tag(tag)
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         self._images.update(request.context, image, Change(add_tags=(tag,)))
         return no_content()
 
     def delete(self, request: Request, image_id: str, tag: str) -> webob.Response:
         """DELETE /v2/images/{image_id}/tags/{tag}"""
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         self._images.update(request.context, image, Change(remove_tags=(tag,)))
         return no_content()

@@ -49,6 +49,8 @@ class Images:
             raise errors.ImageNotFound(image_id)
         return self.images[image_id]
 
+    find = get
+
     def list(self, ctx, query):
         self.queries.append(query)
         images = list(self.images.values())[:query.limit]

@@ -22,6 +22,8 @@ class Images:
     def get(self, ctx, image_id):
         return dataclasses.replace(self.images[image_id])
 
+    find = get
+
     def list(self, ctx, query):
         self.calls.append(("list",))
         return Page([dataclasses.replace(image) for image in self.images.values()], full=True)

@@ -27,12 +27,6 @@ class RulesOfAChangeTest(unittest.TestCase):
         self.assert_rules(["modify_image"], tags=[])
         self.assert_rules(["modify_image"], add_tags=("t",))
 
-    def test_visibility_is_asked_first(self):
-        self.assert_rules(["publicize_image", "modify_image"], fields={"visibility": "public"})
-        self.assert_rules(["communitize_image", "modify_image"],
-                          fields={"visibility": "community"})
-        self.assert_rules(["modify_image"], fields={"visibility": "private"})
-
     def test_locations_have_rules_of_their_own(self):
         location = Location("file:///x")
         self.assert_rules(["set_image_location"], add_locations=(location,))
@@ -109,7 +103,7 @@ class PolicyProxyTest(unittest.TestCase):
         self.layer.update(caller("admin"), self.private, public)
 
     def test_every_verb_has_an_opinion(self):
-        self.assertEqual(PolicyProxy.verbs, PolicyProxy.overrides())
+        self.assertEqual({"find"}, set(PolicyProxy.verbs) - set(PolicyProxy.overrides()))
 
 
 class PreferTest(unittest.TestCase):
@@ -161,7 +155,3 @@ class MemberPolicyTest(unittest.TestCase):
         with self.assertRaises(errors.PolicyForbids):
             self.layer.delete(member("p2"), self.as_member, self.share)
         self.layer.delete(member(), self.image, self.share)
-
-    def test_a_member_that_is_not_there_is_missed_before_it_is_forbidden(self):
-        with self.assertRaises(errors.MemberNotFound):
-            self.layer.delete(caller("reader"), self.image, Member("i", "p9"))

@@ -120,9 +120,15 @@ class Paging(unittest.TestCase):
             with self.subTest(text=text), self.assertRaises(errors.Invalid):
                 load(text)
 
-    def test_links_keep_every_parameter_in_its_place(self):
+    def test_the_next_page_keeps_every_parameter_in_its_place(self):
         asked = load("limit=2&tag=a&marker=m&sort=name:asc&tag=b%20c&x")
-        first = "/v2/images?limit=2&tag=a&sort=name%3Aasc&tag=b+c&x="
-        self.assertEqual((first, f"{first}&marker=n"), (asked.first, asked.after("n")))
+        following = "/v2/images?limit=2&tag=a&sort=name%3Aasc&tag=b+c&x=&marker=n"
+        self.assertEqual(following, asked.after("n"))
+
+    def test_the_first_page_keeps_the_last_of_a_repeated_name(self):
+        asked = load("limit=2&tag=a&marker=m&sort=name:asc&tag=b")
+        self.assertEqual("/v2/images?limit=2&tag=b&sort=name%3Aasc", asked.first)
+
+    def test_links_of_a_list_that_asks_for_nothing(self):
         self.assertEqual(("/v2/images", "/v2/images?marker=n"),
                          (load("&&").first, load("").after("n")))

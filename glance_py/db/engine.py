@@ -29,6 +29,8 @@ from sqlalchemy import exc as sa_exc
 from glance_py.db import errors
 
 LOG = logging.getLogger(__name__)
+# It logs a traceback for what a caller can cause with a wrong value; errors.py decides here.
+logging.getLogger("oslo_db.sqlalchemy.exc_filters").setLevel(logging.ERROR)
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -37,6 +39,9 @@ Work = Callable[[sa.Connection], T]
 IDLE = 5.0
 #: How long a write keeps trying against other transactions, in seconds.
 PATIENCE = 30.0
+#: The bound of a list's window comes from a subquery.  MariaDB plans with its value only when it
+#: believes it cheap, and its belief ignores the subquery's LIMIT.  Other servers see a comment.
+_MARIADB = " /*M!100000 , SESSION expensive_subquery_limit = 1000000000 */"
 #: How long to wait for a server to accept a connection, and for MySQL to answer, in seconds.
 CONNECT_TIMEOUT = 10
 ANSWER_TIMEOUT = 60
@@ -245,8 +250,9 @@ def _connect_args(url: sa.URL, group) -> dict:
         if mode is not None:
             wanted["sql_mode"] = mode
         wait = getattr(group, "mysql_wsrep_sync_wait", None)
-        if wait is not None:
-            wanted["init_command"] = f"SET SESSION wsrep_sync_wait = {int(wait)}"
+        wanted["init_command"] = "SET " + ", ".join([
+            "SESSION autocommit = 1", *([f"SESSION wsrep_sync_wait = {int(wait)}"] if wait else []),
+        ]) + _MARIADB
     else:
         wanted = {}
     return {name: value for name, value in wanted.items() if name not in url.query}

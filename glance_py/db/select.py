@@ -179,13 +179,15 @@ class Shape:
     after: tuple[bool, ...] | None
 
     @property
+    def is_narrow(self) -> bool:
+        """Does a filter name a handful of images?"""
+        return any(field in _NARROW and op in ("eq", "in") for field, op in self.filters)
+
+    @property
     def walks(self) -> bool:
         """Is it worth to look at the beginning of the catalogue first?"""
-        return (
-            self.sort[0][0] in _INDEXED
-            and not (self.is_admin and self.visibility in (None, "all"))
-            and not any(field in _NARROW for field, _op in self.filters)
-        )
+        sees_all = self.is_admin and self.visibility in (None, "all")
+        return self.sort[0][0] in _INDEXED and not sees_all and not self.is_narrow
 
 
 def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
@@ -322,22 +324,24 @@ def _beyond(column, way: str, value, is_null: bool) -> tuple:
 
 @functools.lru_cache(maxsize=256)
 def beginning(shape: Shape) -> sa.Select:
-    """The first images of the catalogue, a bounded number of them, that are wanted.
+    """Those of the first images of the catalogue that are wanted.
 
-    If they fill the page, the page is right; otherwise ask :func:`everywhere`.
+    Looks no further than ``window`` images, and at those of the same time as
+    the last of them.  If this fills a page, the page is right; otherwise ask
+    :func:`everywhere`.
     """
-    window = (
-        sa.select(*COLUMNS, images.c.deleted)
-        .where(*_after(shape)).order_by(*_order(shape)).limit(sa.bindparam("window"))
-        .subquery("images")
+    key, way = shape.sort[0]
+    column = images.c[key]
+    last = (
+        sa.select(column).where(*_after(shape)[:1])
+        .order_by(column.asc() if way == "asc" else column.desc())
+        .limit(1).offset(sa.bindparam("window")).scalar_subquery()
     )
-    wanted = sa.and_(*_conditions(shape), in_scope(shape))
-    wanted = sa.sql.visitors.replacement_traverse(
-        wanted, {}, lambda element, **kw: window.corresponding_column(element)
-        if isinstance(element, sa.Column) and element.table is images else None)
     return (
-        sa.select(*(window.c[column.name] for column in COLUMNS)).where(wanted)
-        .order_by(*_order(shape, window)).limit(sa.bindparam("limit"))
+        sa.select(*COLUMNS)
+        .where(column <= last if way == "asc" else column >= last,
+               *_after(shape), *_conditions(shape), in_scope(shape))
+        .order_by(*_order(shape)).limit(sa.bindparam("limit"))
     )
 
 
@@ -345,10 +349,11 @@ def beginning(shape: Shape) -> sa.Select:
 def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
     """The page, found through an index for each part of the scope."""
     conditions = [*_conditions(shape), *_after(shape)]
+    scope = [in_scope(shape)] if shape.is_narrow else parts_of_scope(shape)
     parts = [
         sa.select(*COLUMNS).where(part, *conditions)
         .order_by(*_order(shape)).limit(sa.bindparam("limit"))
-        for part in parts_of_scope(shape)
+        for part in scope
     ]
     if len(parts) == 1:
         return parts[0]

@@ -39,6 +39,8 @@ class DatabaseCase(testtools.TestCase):
 
     #: Can the server end the connections of others?
     kills_connections = False
+    #: Does each test begin with empty tables?
+    begins_empty = True
 
     @classmethod
     def setUpClass(cls):
@@ -56,9 +58,9 @@ class DatabaseCase(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        with self.database.engine.connect() as connection:
-            for table in _TABLES:
-                connection.execute(table.delete())
+        if self.begins_empty:
+            self.database.write(lambda connection: [
+                connection.execute(table.delete()) for table in _TABLES])
 
     def execute(self, statement, values=None):
         """Run one statement behind the DAL's back."""

@@ -7,6 +7,7 @@ checked when is decided by the quota layer and the import.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 import threading
@@ -31,14 +32,18 @@ RESOURCES: Mapping[str, Callable[[UsageRecords, str | None], int]] = {
 _SIZE = re.compile(r"(\d+)(?:([KMGT]?)B)?\Z")
 
 
-def parse_size(text: str) -> int:
-    """Bytes from a number with an optional unit: B, KB, MB, GB or TB, in steps of 1024.
+def storage_quota(conf) -> int:
+    """Bytes that a project may store by ``user_storage_quota``; 0 is no quota.
 
-    :raises ValueError: the text is something else.
+    A number with an optional unit, B, KB, MB, GB or TB, in steps of 1024.
+
+    :raises ValueError: the option says something else.
     """
+    text = conf.user_storage_quota
     match = _SIZE.match(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a size: give a number and B, KB, MB, GB or TB.")
+        raise ValueError(f"[DEFAULT] user_storage_quota: {text!r} is not a size; give a number "
+                         "and B, KB, MB, GB or TB.")
     number, unit = match.groups()
     return int(number) * 1024 ** (" KMGT".index(unit) if unit else 0)
 
@@ -47,9 +52,14 @@ class Limits:
     """Unified limits for the caller's project; exists when ``use_keystone_limits`` is set.
 
     oslo.limit reads ``[oslo_limit]`` from the process-wide ``cfg.CONF``.
+
+    :raises ValueError: the library is not installed.
     """
 
     def __init__(self, conf, records: Records) -> None:
+        if importlib.util.find_spec("oslo_limit") is None:
+            raise ValueError("[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
+                             "installed; it comes with glance-py[limits].")
         self._usage = records.usage
         self._lock = threading.Lock()
         self._made: Any = None

@@ -56,6 +56,8 @@ class Notifier:
 
     ``enabled`` is False when the operator configured no driver; then nobody
     needs to call.
+
+    :raises ValueError: a driver is configured and the library is not installed.
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
@@ -67,14 +69,20 @@ class Notifier:
         self._losses = _Losses()
         if self.enabled:
             # Before workers are forked, so that they share its memory.
-            import oslo_messaging
+            try:
+                import oslo_messaging
+            except ImportError:
+                raise ValueError(
+                    f"[{_GROUP}] driver is set, but oslo.messaging is not installed; "
+                    "it comes with glance-py[notifications]."
+                ) from None
             oslo_messaging.set_transport_defaults(control_exchange="glance")
             atexit.register(self.close)
 
     def wants(self, event: str) -> bool:
-        """Is this event sent at all?  ``disabled_notifications`` names events, or their
+        """Is this event sent at all?
 
-        part before the first dot.
+        ``disabled_notifications`` names events, or their part before the first dot.
         """
         return (self.enabled and event not in self._disabled
                 and event.partition(".")[0] not in self._disabled)

@@ -201,10 +201,17 @@ def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
     Fetches the certificate from the key manager as the caller.
 
     :raises errors.Invalid: the announced signature makes no sense.
+    :raises errors.GlanceError: signatures cannot be verified here; nothing is
+        stored unverified.
     """
     if not all(image.properties.get(name) for name in SIGNATURE_PROPERTIES):
         return ()
-    from cursive import exception, signature_utils
+    try:
+        from cursive import exception, signature_utils
+    except ImportError:
+        LOG.error("Image %s is signed, but cursive and castellan are not installed; they come "
+                  "with glance-py[signatures].", image.id)
+        raise errors.GlanceError("Signatures of images cannot be verified here.") from None
     try:
         verifier = signature_utils.get_verifier(
             ctx, **{name: image.properties[name] for name in SIGNATURE_PROPERTIES}

@@ -32,7 +32,7 @@ OPERATIONS = ("create", "read", "update", "delete")
 Permission = Callable[[object], bool]
 
 
-class BadRules(Exception):
+class BadRules(ValueError):
     """The rules file cannot be used; the service does not start."""
 
 

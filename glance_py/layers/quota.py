@@ -16,7 +16,7 @@ from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Upload
 from glance_py.layers.base import Proxy
-from glance_py.limits import MIB, parse_size
+from glance_py.limits import MIB, storage_quota
 from glance_py.streams import Chunk, Filter, Limit
 
 
@@ -45,7 +45,7 @@ class QuotaProxy(Proxy):
         self._size_cap = conf.image_size_cap
         self._limits = services.limits
         # Unified limits take the place of the option.
-        self._storage = 0 if services.limits else parse_size(conf.user_storage_quota)
+        self._storage = 0 if services.limits else storage_quota(conf)
         self._usage = services.records.usage
 
     @classmethod

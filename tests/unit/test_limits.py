@@ -10,20 +10,23 @@ from oslo_limit import limit as library
 from glance_py import limits
 from glance_py.domain import errors
 from tests.unit.layers.fake import Usage
-from tests.unit.setting import member
+from tests.unit.setting import conf, member
 
 
 class SizeTest(unittest.TestCase):
 
+    def parse(self, text):
+        return limits.storage_quota(conf(user_storage_quota=text))
+
     def test_units(self):
         for text, size in (("0", 0), ("17", 17), ("3000B", 3000), ("2KB", 2048),
                            ("1MB", 1024 ** 2), ("3GB", 3 * 1024 ** 3), ("1TB", 1024 ** 4)):
-            self.assertEqual(size, limits.parse_size(text))
+            self.assertEqual(size, self.parse(text))
 
     def test_everything_else_is_an_error(self):
         for text in ("", "KB", "1K", "1.5GB", "-1", "1 GB", "1gb", "1PB"):
             with self.subTest(text), self.assertRaises(ValueError):
-                limits.parse_size(text)
+                self.parse(text)
 
 
 class Library:

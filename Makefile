@@ -20,7 +20,7 @@ pip     := $(bin)/python -m pip --disable-pip-version-check install --quiet
 package := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint unit docs clean
+.PHONY: help run venv test lint style types imports unit docs clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -101,13 +101,19 @@ run: $(VENV)/.run
 
 # ----------------------------------------------------------------------- test
 
-# With -k both halves are tried even when the first one fails.
+# With -k each part is tried even when another one fails.
 test: lint unit
 
-lint: $(VENV)/.test
-	$(bin)/ruff check .
+lint: style types imports
+
+style: $(VENV)/.test
+	$(bin)/ruff check --output-format concise .
+
+types: $(VENV)/.test
 	$(bin)/mypy
-	$(bin)/lint-imports
+
+imports: $(VENV)/.test
+	$(bin)/lint-imports --no-cache
 
 unit: $(VENV)/.test
 	@$(bin)/stestr run --concurrency 2 $(TESTS); status=$$?; \

@@ -56,7 +56,7 @@ class Limits:
     :raises ValueError: the library is not installed.
     """
 
-    def __init__(self, conf, records: Records) -> None:
+    def __init__(self, records: Records) -> None:
         if importlib.util.find_spec("oslo_limit") is None:
             raise ValueError("[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
                              "installed; it comes with glance-py[limits].")

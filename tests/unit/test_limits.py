@@ -61,7 +61,7 @@ class LimitsTest(unittest.TestCase):
         self.addCleanup(patch.stop)
         self.addCleanup(setattr, Library, "failure", None)
         usage = Usage(storage=5 * 1024 ** 2, staging=3 * 1024 ** 2, images=7, uploading=1)
-        self.limits = limits.Limits(None, types.SimpleNamespace(usage=usage))
+        self.limits = limits.Limits(types.SimpleNamespace(usage=usage))
         Library.limits = {"image_size_total": 10, "image_count_total": 7}
 
     def test_check(self):

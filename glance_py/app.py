@@ -19,13 +19,19 @@ from oslo_log import log as logging
 from glance_py import config, gateway, limits, notifications, pipeline, recovery
 from glance_py.db.records import records as open_records
 from glance_py.domain.ports import Records
+from glance_py.domain.errors import GlanceError
 from glance_py.http.router import API
-from glance_py.layers.property_protection import PropertyProtections
+from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.middleware import composition
 from glance_py.policies.enforcer import Enforcer
+from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)
+
+#: What keeps the service from starting; each with a sentence for the operator.
+START_ERRORS = (config.ConfigurationError, pipeline.PipelineError, BadRules, GlanceError,
+                GlanceStoreError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         notifier=notifications.Notifier(conf),
         lease=recovery.Lease(records),
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
-        limits=limits.Limits(conf, records) if conf.use_keystone_limits else None,
+        limits=limits.Limits(records) if conf.use_keystone_limits else None,
     )
 
 

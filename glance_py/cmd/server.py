@@ -1,0 +1,189 @@
+"""The server inside of glance-api: gunicorn, and what image traffic asks of it.
+
+Gunicorn parses HTTP, forks and watches workers (see decision 0002).  Here the
+service's options become its settings, and clients that stall are kept from
+occupying what others need.  Nothing here knows about images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import struct
+import time
+from datetime import timedelta
+from typing import Any
+
+from gunicorn import glogging
+from gunicorn.app import base
+from gunicorn.workers.gthread import ThreadWorker
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from glance_py import app, config
+from glance_py.middleware.context import CONTEXT
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds for which an idle connection is kept.
+KEEPALIVE = 65
+#: Seconds after which a worker is replaced whose main loop does not turn any more.  How long a
+#: request takes does not matter.
+STUCK = 300
+#: Seconds that a client may fall silent inside of the headers.
+HEADERS = 20
+#: Seconds and bytes that a closing connection is listened to.
+LINGER = 2.0
+LINGER_BYTES = 1 << 16
+
+
+class Worker(ThreadWorker):
+    """Gunicorn's threaded worker, safe from clients that stall.
+
+    A client that neither sends nor takes a byte for ``client_timeout`` seconds
+    inside of a request loses its connection; 0 waits for ever.
+    """
+
+    client_timeout = 900
+    tcp_keepidle = 600
+
+    def init_process(self) -> None:
+        """Set what accepted connections inherit from their listening socket."""
+        for listener in self.sockets:
+            if listener.family in (socket.AF_INET, socket.AF_INET6):
+                # Connections that say nothing stay in the kernel and occupy no thread.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HEADERS)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.tcp_keepidle)
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        """One turn of a connection, in a thread of the pool."""
+        _be_patient(conn.sock, HEADERS)
+        keep = super().handle(conn)
+        if not keep:
+            # Gunicorn would wait for the client's goodbye in the main loop, where it stops all
+            # others of this worker.
+            _say_goodbye(conn.sock)
+        return keep
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """The headers are complete: the body may take longer."""
+        _be_patient(conn.sock, self.client_timeout)
+        return super().handle_request(req, conn)
+
+
+def _be_patient(sock: socket.socket, seconds: int) -> None:
+    """Limit how long a read or write waits for the other side; 0 is for ever."""
+    interval = struct.pack("ll", seconds, 0)
+    with contextlib.suppress(OSError):  # gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+        if sock.family != socket.AF_UNIX:
+            # sendfile(2) waits by other means; this ends the connection under it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+
+
+def _say_goodbye(sock: socket.socket) -> None:
+    """Let the client read the last answer before the connection closes (RFC 9112, 9.6)."""
+    until, left = time.monotonic() + LINGER, LINGER_BYTES
+    with contextlib.suppress(OSError):  # also: it said nothing in time
+        sock.shutdown(socket.SHUT_WR)
+        while left > 0 and (remaining := until - time.monotonic()) > 0:
+            sock.settimeout(remaining)
+            received = len(sock.recv(4096))
+            if not received:
+                break
+            left -= received
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)
+
+
+class Server(base.BaseApplication):
+    """Gunicorn with the service's options.
+
+    The service is built before the workers are forked: a mistake stops the
+    start with one sentence, and the workers share its memory.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.conf = conf
+        self.service = app.build_service(conf)
+        super().__init__(prog="glance-api")
+
+    def load_config(self) -> None:
+        """Called by gunicorn, at the start and for each reload."""
+        for name, value in settings(self.conf).items():
+            self.cfg.set(name, value)
+        self.cfg.set("post_worker_init", lambda worker: self.service.begin())
+
+    def load(self) -> Any:
+        """The WSGI application, for gunicorn."""
+        # What was made until now lives as long as the process: the collector
+        # would only unshare its pages.
+        gc.freeze()
+        return self.service.app
+
+    def reload(self) -> None:
+        """Read the configuration again; a wrong one is reported and the old one stays."""
+        try:
+            if not self.conf.reload_config_files():
+                raise config.ConfigurationError("the files cannot be read")
+            config.check(self.conf)
+            self.service = app.build_service(self.conf)
+        except Exception as error:
+            LOG.error("The new configuration is wrong, the old one stays in use: %s", error)
+            return
+        self.callable = None
+        super().reload()
+
+
+def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
+    """Gunicorn's settings for the options of the service."""
+    host = f"[{conf.bind_host}]" if ":" in conf.bind_host else conf.bind_host
+    return {
+        "bind": [f"{host}:{conf.bind_port}"],
+        "backlog": conf.backlog,
+        "workers": conf.workers or min(os.cpu_count() or 1, 8),
+        "worker_class": type("Worker", (Worker,), {
+            "client_timeout": conf.client_socket_timeout, "tcp_keepidle": conf.tcp_keepidle}),
+        "threads": conf.threads,
+        "preload_app": True,
+        "keepalive": KEEPALIVE,
+        "timeout": STUCK,
+        "graceful_timeout": conf.graceful_shutdown_timeout,
+        "limit_request_line": 8190,
+        "limit_request_field_size": conf.max_header_line,
+        # Which methods exist is the router's to say: it answers 405, not 400.
+        "permit_unconventional_http_method": True,
+        "control_socket_disable": True,
+        "logger_class": Logger,
+        "proc_name": "glance-api",
+    }
+
+
+class Logger(glogging.Logger):
+    """Gunicorn's messages and one line per request, through oslo.log."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn instead of opening files of its own."""
+        self.error_log = logging.getLogger("glance_py.server").logger
+        self.access_log = logging.getLogger("glance_py.request").logger
+
+    def reopen_files(self) -> None:
+        """oslo.log's handlers notice a rotated file themselves (``watch_log_file``)."""
+
+    def close_on_exec(self) -> None:
+        """oslo.log opens its files so."""
+
+    def access(self, resp: Any, req: Any, environ: dict, request_time: timedelta) -> None:
+        """Who asked for what, the status, the bytes sent and the seconds it took."""
+        if not self.access_log.isEnabledFor(logging.INFO):
+            return
+        self.access_log.info(
+            "%s \"%s %s\" status: %s len: %s time: %.4f",
+            environ.get("REMOTE_ADDR", "-"), environ["REQUEST_METHOD"], environ.get("RAW_URI"),
+            resp.status_code, resp.sent, request_time.total_seconds(),
+            extra={"context": environ.get(CONTEXT)})

@@ -9,7 +9,6 @@ import uuid
 from glance_py.db import select
 from glance_py.db.tables import image_members, images
 from glance_py.domain.query import Filter, ImageQuery
-
 from tests.contract.dal.backends import caller
 
 COUNT = 100_000

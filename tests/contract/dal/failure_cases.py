@@ -1,5 +1,6 @@
 """What a DAL must do when others are in the way or the database goes away."""
 
+import functools
 import threading
 import uuid
 
@@ -7,7 +8,6 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery
-
 from tests.contract.dal.backends import caller
 
 CTX = caller("p1")
@@ -60,10 +60,10 @@ class FailureCases:
         self.assertEqual(len(now.tags), len(set(now.tags)))
 
     def test_only_one_wins_a_guarded_transition(self):
+        change = Change.status("saving", expected="queued")
         for _ in range(5):
-            image = self.create()
-            change = Change.status("saving", expected="queued")
-            results = at_once(*[lambda: self.records.images.update(CTX, image, change)] * 4)
+            update = functools.partial(self.records.images.update, CTX, self.create(), change)
+            results = at_once(*[update] * 4)
             winners = [r for r in results if isinstance(r, Image)]
             losers = [r for r in results if isinstance(r, errors.StatusConflict)]
             self.assertEqual((1, 3), (len(winners), len(losers)), results)

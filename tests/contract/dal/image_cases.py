@@ -8,7 +8,6 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import ImageQuery
-
 from tests.contract.dal.backends import caller
 
 RICH = Image(

@@ -14,7 +14,6 @@ from glance_py.domain import errors
 from glance_py.domain.image import VISIBILITIES, Image
 from glance_py.domain.query import Filter, ImageQuery
 from glance_py.domain.visibility import is_visible
-
 from tests.contract.dal.backends import caller
 
 PROJECTS = ("p1", "p2", "p3")

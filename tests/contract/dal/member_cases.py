@@ -5,7 +5,6 @@ import uuid
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
-
 from tests.contract.dal.backends import caller
 
 

@@ -9,7 +9,6 @@ from glance_py.db import purge
 from glance_py.db.tables import image_properties, image_tags, images, task_info, tasks
 from glance_py.domain import errors
 from glance_py.domain.image import Image
-
 from tests.contract.dal.backends import caller
 
 

@@ -1,0 +1,182 @@
+"""Connections and transactions: what is retried, what is bounded, what is said."""
+
+import os
+import tempfile
+import time
+
+import sqlalchemy as sa
+import testtools
+from oslo_config import cfg
+from oslo_db import exception as db_exc
+
+from glance_py.db import engine
+from glance_py.domain import errors
+
+
+def options(**values):
+    """A configuration with these options in [database]."""
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[])
+    conf.register_opts(engine.options.database_opts, group="database")
+    for name, value in values.items():
+        conf.set_override(name, value, group="database")
+    return conf
+
+
+class EngineCase(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.url = f"sqlite:///{directory.name}/test.sqlite"
+        self.database = engine.Database(engine.create_engine(self.url))
+        self.addCleanup(self.database.dispose)
+        self.database.write(lambda c: c.exec_driver_sql("CREATE TABLE t (x INTEGER)"))
+
+    def insert(self, connection):
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+
+    def count(self):
+        return self.database.read(
+            lambda c: c.exec_driver_sql("SELECT count(*) FROM t").scalar())
+
+
+class TestWrite(EngineCase):
+
+    def test_a_contended_write_runs_again_from_its_start(self):
+        attempts = []
+
+        def work(connection):
+            attempts.append(1)
+            self.insert(connection)
+            if len(attempts) < 4:
+                raise db_exc.DBDeadlock()
+            return "done"
+
+        self.assertEqual("done", self.database.write(work))
+        self.assertEqual((4, 1), (len(attempts), self.count()))
+
+    def test_contention_without_end_is_given_up(self):
+        self.patch(engine, "PATIENCE", 0.2)
+
+        def work(connection):
+            raise db_exc.DBDeadlock()
+
+        started = time.monotonic()
+        self.assertRaises(errors.DatabaseUnavailable, self.database.write, work)
+        self.assertLess(time.monotonic() - started, 3)
+
+    def test_a_commit_that_may_have_happened_is_not_repeated(self):
+        attempts = []
+
+        @sa.event.listens_for(self.database.engine, "before_cursor_execute")
+        def lose(connection, cursor, statement, parameters, context, many):
+            if statement == "COMMIT":
+                raise db_exc.DBConnectionError()
+
+        self.assertRaises(errors.DatabaseUnavailable, self.database.write,
+                          lambda connection: attempts.append(1))
+        self.assertEqual([1], attempts)
+
+    def test_a_connection_lost_before_is_replaced_once(self):
+        attempts = []
+
+        def work(connection):
+            attempts.append(1)
+            raise db_exc.DBConnectionError()
+
+        self.assertRaises(errors.DatabaseUnavailable, self.database.write, work)
+        self.assertEqual(2, len(attempts))
+
+    def test_an_error_of_the_domain_passes_and_nothing_is_written(self):
+        def work(connection):
+            self.insert(connection)
+            raise errors.ImageNotFound("x")
+
+        self.assertRaises(errors.ImageNotFound, self.database.write, work)
+        self.assertEqual(0, self.count())
+
+    def test_a_reader_does_not_wait_for_a_writer(self):
+        def work(connection):
+            self.insert(connection)
+            return self.count()
+
+        self.assertEqual(0, self.database.write(work))
+        self.assertEqual(1, self.count())
+
+
+class TestRead(EngineCase):
+
+    def test_a_read_is_one_statement(self):
+        statements = []
+        sa.event.listen(self.database.engine, "before_cursor_execute",
+                        lambda *args: statements.append(args[2]))
+        self.count()
+        self.assertEqual(["SELECT count(*) FROM t"], statements)
+
+    def test_lists_are_read_from_the_replica_and_nothing_else(self):
+        other = engine.create_engine("sqlite://")
+        database = engine.Database(self.database.engine, other)
+
+        def where(connection):
+            return connection.engine
+
+        self.assertIs(other, database.read(where, replica=True))
+        self.assertIs(self.database.engine, database.read(where))
+        self.assertIs(self.database.engine, database.write(where))
+
+    def test_a_child_process_makes_its_own_connections(self):
+        self.count()
+        child = os.fork()
+        if child == 0:
+            os._exit(self.database.engine.pool.checkedin())
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        self.assertEqual(1, self.database.engine.pool.checkedin())
+
+
+class TestConnect(testtools.TestCase):
+
+    def test_the_connection_must_be_named(self):
+        error = self.assertRaises(ValueError, engine.connect, options())
+        self.assertIn("connection", str(error))
+
+    def test_a_wrong_url_is_refused_without_showing_it(self):
+        error = self.assertRaises(
+            ValueError, engine.connect, options(connection="mysql//root:secret@host"))
+        self.assertNotIn("secret", str(error))
+
+    def test_an_unreachable_server_is_a_clear_error(self):
+        database = engine.connect(options(
+            connection="postgresql+psycopg2://root:secret@127.0.0.1:1/none"))
+        for verb in (database.ping, lambda: database.write(lambda c: None)):
+            error = self.assertRaises(errors.DatabaseUnavailable, verb)
+            self.assertNotIn("secret", str(error))
+
+    def test_options_reach_the_pool(self):
+        database = engine.connect(options(
+            connection="mysql+pymysql://root@localhost/x", max_pool_size=7, max_overflow=3,
+            pool_timeout=2, use_db_reconnect=True, db_max_retries=4, db_retry_interval=3))
+        pool = database.engine.pool
+        self.assertEqual((7, 3, 2), (pool.size(), pool._max_overflow, pool._timeout))
+        self.assertEqual((4, 3), (database._reconnects, database._pause))
+
+    def test_the_url_may_decide_for_itself(self):
+        url = sa.make_url("mysql+pymysql://root@localhost/x?charset=utf8&read_timeout=3")
+        arguments = engine._connect_args(url, options().database)
+        self.assertNotIn("charset", arguments)
+        self.assertNotIn("read_timeout", arguments)
+        self.assertEqual("TRADITIONAL", arguments["sql_mode"])
+
+    def test_connection_parameters_are_added(self):
+        database = engine.connect(options(
+            connection="mysql+pymysql://root@localhost/x", connection_parameters="a=b"))
+        self.assertEqual({"a": "b"}, dict(database.engine.url.query))
+
+    def test_sqlite_keeps_foreign_keys_true_and_readers_free(self):
+        with tempfile.TemporaryDirectory() as directory:
+            database = engine.connect(options(connection=f"sqlite:///{directory}/x"))
+            read = [database.read(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())
+                    for name in ("foreign_keys", "journal_mode", "busy_timeout")]
+            database.dispose()
+        self.assertEqual([1, "wal", 30000], read)

@@ -44,6 +44,8 @@ def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | No
 def response(error: Exception, request) -> exc.WSGIHTTPException:
     """The response for ``error``; text, HTML or JSON as the client accepts."""
     answer = _answer(error, request)
+    # The pages of some statuses (415 among them) leave out what was wrong.
+    answer.body_template_obj = exc.WSGIHTTPException.body_template_obj
     answer.json_formatter = functools.partial(_json, answer)
     return answer
 

@@ -55,11 +55,9 @@ class LocationProxy(Proxy):
                 upload.progress("prepare", saving)
                 active = self._store_data(ctx, saving, upload, store)
         except BaseException as exc:
-            self._put_back(ctx, saving, "saving")
-            if isinstance(exc, errors.GlanceError):
-                upload.failed(str(exc))
-            else:
-                upload.failed("The data could not be stored.")
+            upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
+                          else "The data could not be stored.")
+            self._put_back(ctx, saving, upload)
             raise
         for step in ("upload", "activate", "active"):
             upload.progress(step, active)
@@ -101,21 +99,23 @@ class LocationProxy(Proxy):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
 
-    def _put_back(self, ctx, image: Image, status: str) -> None:
+    def _put_back(self, ctx, image: Image, upload: Upload) -> None:
         """Give the image back to the client; whatever went wrong stays the error."""
         try:
-            self.below.update(ctx, image, Change.status(
-                "queued", expected=status, size=None, virtual_size=None))
+            upload.progress("queued", self.below.update(ctx, image, Change.status(
+                "queued", expected=image.status, size=None, virtual_size=None)))
         except (errors.ImageNotFound, errors.StatusConflict):
             LOG.info("Image %s was deleted while its data arrived", image.id)
         except Exception:
-            LOG.exception("Image %s stays in %s until its lease runs out", image.id, status)
+            LOG.exception("Image %s stays in %s until its lease runs out",
+                          image.id, image.status)
 
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, uploading; the bytes wait in the staging store for an import."""
         check_transition(image, "uploading")
         uploading = self.below.update(ctx, image, Change.status("uploading", expected="queued"))
         try:
+            upload.progress("uploading", uploading)
             with naming_store_errors():
                 stored = self._stores.add(
                     STAGING_STORE, image.id, streams.stream(upload.source, upload.filters),
@@ -124,7 +124,7 @@ class LocationProxy(Proxy):
             return self.below.update(ctx, uploading, Change(
                 fields={"size": stored.size}, expected=frozenset({"uploading"})))
         except BaseException as exc:
-            self._put_back(ctx, uploading, "uploading")
+            self._put_back(ctx, uploading, upload)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
                 self._unstage(image.id)
                 raise errors.UploadTargetGone(image.id) from exc

@@ -212,6 +212,8 @@ def create_engine(url: str, group=None) -> sa.Engine:
         _prepare_sqlite(engine, synchronous=getattr(group, "sqlite_synchronous", True))
     else:
         _test_idle_connections(engine)
+    if engine.dialect.name == "postgresql":
+        _bound_waits_for_locks(engine)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine
@@ -250,9 +252,10 @@ def _connect_args(url: sa.URL, group) -> dict:
         if mode is not None:
             wanted["sql_mode"] = mode
         wait = getattr(group, "mysql_wsrep_sync_wait", None)
-        wanted["init_command"] = "SET " + ", ".join([
-            "SESSION autocommit = 1", *([f"SESSION wsrep_sync_wait = {int(wait)}"] if wait else []),
-        ]) + _MARIADB
+        session = [f"SESSION innodb_lock_wait_timeout = {max(1, int(PATIENCE))}"]
+        if wait is not None:
+            session.append(f"SESSION wsrep_sync_wait = {int(wait)}")
+        wanted["init_command"] = f"SET {', '.join(session)}{_MARIADB}"
     else:
         wanted = {}
     return {name: value for name, value in wanted.items() if name not in url.query}
@@ -270,6 +273,17 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
             cursor.execute("PRAGMA journal_mode = WAL")
         if not synchronous:
             cursor.execute("PRAGMA synchronous = OFF")
+        cursor.close()
+
+
+def _bound_waits_for_locks(engine: sa.Engine) -> None:
+    """PostgreSQL waits for a lock without end unless told otherwise."""
+
+    @event.listens_for(engine, "connect")
+    def bound(connection, record) -> None:
+        cursor = connection.cursor()
+        # Not as an option of the connection: connection poolers refuse those.
+        cursor.execute(f"SET lock_timeout = {int(PATIENCE * 1000)}")
         cursor.close()
 
 

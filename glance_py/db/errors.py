@@ -28,7 +28,8 @@ def is_contended(error: BaseException) -> bool:
     """Did another transaction stand in the way, so that trying again may do?"""
     if isinstance(error, db_exc.DBDeadlock):
         return True
-    return isinstance(error, sa_exc.OperationalError) and "locked" in str(error.orig)
+    return isinstance(error, sa_exc.OperationalError) and any(
+        sign in str(error.orig) for sign in ("is locked", "lock timeout"))
 
 
 def to_domain(error: Exception) -> Exception:

@@ -59,7 +59,7 @@ class SqlMembers:
                "deleted": False, "deleted_at": None}
 
         def work(connection: sa.Connection) -> None:
-            if connection.execute(_LOCK_IMAGE, {"this_image": image_id}).first() is None:
+            if connection.execute(_LOCK_IMAGE, bound).first() is None:
                 raise errors.ImageNotFound(image_id)
             present = connection.execute(_NEWEST_ROW, bound).first()
             if present is None:

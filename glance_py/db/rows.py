@@ -69,20 +69,29 @@ def complete(connection: sa.Connection, ctx, found: Sequence[Image]) -> None:
 def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
     several = set()
     for image_id, kind, name, value, status, number in rows:
-        owner = images_by_id[image_id]
+        try:
+            owner = images_by_id[image_id]
+        except KeyError:
+            owner = _same_id(images_by_id, image_id)
         if kind == _PROPERTY:
             owner.properties[name] = value
         elif kind == _TAG:
             owner.tags.append(name)
         elif kind == _LOCATION:
             if owner.locations:
-                several.add(image_id)
+                several.add(owner.id)
             owner.locations.append(Location(value, metadata(name), status, number))
         else:
             owner.member = name
     for image_id in several:
         # The first location is the one that readers try first.
         images_by_id[image_id].locations.sort(key=lambda location: location.id)
+
+
+def _same_id(images_by_id: dict[str, Image], image_id: str) -> Image:
+    """The image that MySQL takes for the same, since its comparisons ignore the case."""
+    return next(found for known, found in images_by_id.items()
+                if known.lower() == image_id.lower())
 
 
 def metadata(text: str | None) -> dict:

@@ -4,6 +4,8 @@ import functools
 import threading
 import uuid
 
+from glance_py.db import engine
+from glance_py.db.records import records
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
@@ -97,6 +99,21 @@ class FailureCases:
 
         self.assertEqual(["done", "done"],
                          at_once(crosswise(first, second), crosswise(second, first)))
+
+    def test_a_lock_that_nobody_releases_ends_in_a_clear_error(self):
+        self.patch(engine, "PATIENCE", 1)
+        impatient = engine.Database(engine.create_engine(self.url))
+        self.addCleanup(impatient.dispose)
+        image = self.create()
+        change = Change(fields={"name": "n"})
+
+        def hold(connection):
+            self.records.images._set(connection, image.id, {"min_disk": 1}, None)
+            self.assertRaises(errors.DatabaseUnavailable,
+                              records(impatient).images.update, CTX, image, change)
+
+        self.database.write(hold)
+        self.assertEqual("n", records(impatient).images.update(CTX, image, change).name)
 
     def test_a_lost_connection_is_replaced(self):
         if not self.kills_connections:

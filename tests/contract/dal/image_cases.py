@@ -207,5 +207,13 @@ class ImageCases:
         self.records.members.delete(caller("p1"), member)
         self.assertIsNone(self.get(image.id, "p2").member)
 
+    def test_another_spelling_of_the_id_does_no_harm(self):
+        image = self.create(id=f"abcdef00-{str(uuid.uuid4())[9:]}")
+        try:
+            self.records.members.create(caller("p1"), image.id.upper(), "p2")
+        except errors.ImageNotFound:
+            return
+        self.assertEqual("p2", self.get(image.id, "p2").member)
+
     def test_the_database_answers(self):
         self.assertIsNone(self.records.ping())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from glance_py.domain.image import Location
 
@@ -32,7 +33,7 @@ class Change:
         DAL compares and sets in one statement and raises Conflict otherwise.
     """
 
-    fields: dict[str, object] = dataclasses.field(default_factory=dict)
+    fields: dict[str, Any] = dataclasses.field(default_factory=dict)
     set_properties: dict[str, str] = dataclasses.field(default_factory=dict)
     remove_properties: set[str] = dataclasses.field(default_factory=set)
     tags: list[str] | None = None

@@ -43,6 +43,16 @@ class LocationProxy(Proxy):
     def find(self, ctx, image_id: str) -> Image:
         return self.below.get(ctx, image_id)
 
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        """Only this layer says where bytes lie, and it says so to the room below.
+
+        An address that a client names could lead to other data (OSSN-0090), or
+        to a file of this host (OSSA-2014-041).
+        """
+        if change.add_locations or change.update_locations or change.remove_locations:
+            raise errors.Forbidden("Locations of an image are written by the service only.")
+        return self.below.update(ctx, image, change)
+
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, saving, active; back to queued when anything fails."""
         store = self._target(upload)
@@ -134,6 +144,7 @@ class LocationProxy(Proxy):
         """The bytes from the first store that has them; None when there are none."""
         if image.status == "deactivated" and not ctx.is_admin:
             raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
+        self._check_preferred(wanted.prefer)
         missing = None
         for location in self._in_order(image, wanted.prefer):
             try:
@@ -150,11 +161,20 @@ class LocationProxy(Proxy):
             raise missing
         return None
 
+    def _check_preferred(self, prefer: tuple[str, ...]) -> None:
+        """Only stores that exist are preferred, and only where there are several."""
+        if prefer and not self._stores.multi:
+            raise errors.Invalid("There is one store only; none can be preferred.")
+        for store in prefer:
+            if store not in self._stores.ids:
+                raise errors.Invalid(f"There is no store '{store}' to download from.")
+
     def _in_order(self, image: Image, prefer: tuple[str, ...]) -> list[Location]:
         """Copies in the order in which they should be tried."""
         if len(image.locations) < 2:
             return image.locations
-        rank = {store: -len(prefer) + place for place, store in enumerate(prefer)}
+        rank: dict[str | None, int] = {
+            store: -len(prefer) + place for place, store in enumerate(prefer)}
         return sorted(
             image.locations,
             key=lambda location: (rank.get(location.store, 0),

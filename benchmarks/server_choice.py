@@ -41,7 +41,11 @@ def application(environ, start_response):
     """GET /small, GET /file, PUT anything: what the service does, without the service."""
     if environ["REQUEST_METHOD"] == "PUT":
         pause = 0.01 if environ["PATH_INFO"] == "/slow" else 0
-        body = b"%d" % sum(len(piece) for piece in pieces(environ) if pause == 0 or not time.sleep(pause))
+        total = 0
+        for piece in pieces(environ):
+            total += len(piece)
+            time.sleep(pause)
+        body = b"%d" % total
     elif environ["PATH_INFO"] == "/file":
         size = os.path.getsize(os.environ["CHOICE_FILE"])
         start_response("200 OK", [("Content-Length", str(size))])
@@ -83,8 +87,8 @@ CHEROOT = ("import server_choice, cheroot.wsgi as w, signal\n"
 
 SERVERS = {
     "gunicorn": ["-m", "gunicorn", "-k", "gthread", "--threads", str(THREADS), "-w", "1",
-                 "--keep-alive", "30", "-b", f"127.0.0.1:{PORT}", "--graceful-timeout", "60", "--no-control-socket",
-                 "server_choice:application"],
+                 "--keep-alive", "30", "-b", f"127.0.0.1:{PORT}", "--graceful-timeout", "60",
+                 "--no-control-socket", "server_choice:application"],
     "cheroot": ["-c", CHEROOT],
     "waitress": ["-m", "waitress", "--threads", str(THREADS),
                  "--max-request-body-size", str(1 << 40),

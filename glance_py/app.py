@@ -18,8 +18,8 @@ from oslo_log import log as logging
 
 from glance_py import config, gateway, limits, notifications, pipeline, recovery
 from glance_py.db.records import records as open_records
-from glance_py.domain.ports import Records
 from glance_py.domain.errors import GlanceError
+from glance_py.domain.ports import Records
 from glance_py.http.router import API
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.middleware import composition

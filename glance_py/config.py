@@ -143,10 +143,11 @@ def check(conf: cfg.ConfigOpts) -> None:
     """
     for group, opts in options.GROUPS.items():
         _check_values(conf, group, opts)
-    if conf.hashing_algorithm not in hashlib.algorithms_available:
+    known = sorted(hashlib.algorithms_available)
+    if conf.hashing_algorithm not in known:
         raise ConfigurationError(
             f"[DEFAULT] hashing_algorithm: this Python has no algorithm "
-            f"{conf.hashing_algorithm!r}; known are {', '.join(sorted(hashlib.algorithms_available))}.")
+            f"{conf.hashing_algorithm!r}; known are {', '.join(known)}.")
     scheme = urllib.parse.urlsplit(conf.node_staging_uri).scheme
     if not conf.enabled_backends and scheme != "file":
         raise ConfigurationError(

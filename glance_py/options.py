@@ -153,7 +153,7 @@ IMAGE_FORMAT = [
               "the image."),
 ]
 
-PASTE_DEPLOY = [
+PASTE_DEPLOY: list[cfg.Opt] = [
     Str("flavor",
         help="Which pipeline of the paste file is served: the composite ``glance-api-<flavor>``. "
              "The file that ships with the service has keystone, caching, cachemanagement, "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from glance_py import app, config, pipeline
+from glance_py import app, config
 from glance_py.cmd.server import Server
 
 

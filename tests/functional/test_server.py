@@ -124,6 +124,13 @@ class Process:
             time.sleep(0.05)
         return now
 
+    def wait_for_log(self, words: str) -> str:
+        """The log, as soon as ``words`` stand in it or eight seconds have passed."""
+        deadline = time.monotonic() + 8
+        while words not in (log := self.log()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return log
+
     def end(self) -> int:
         """Stop it and return its exit code."""
         if self.process.poll() is None:
@@ -136,7 +143,8 @@ class Process:
 
 
 GLANCE_API = ["-m", "glance_py.cmd.api"]
-GUNICORN = ["-m", "gunicorn", "-c", "{root}/etc/gunicorn.conf.py", "-b", "127.0.0.1:{port}", "-w", "1"]
+GUNICORN = ["-m", "gunicorn", "-c", "{root}/etc/gunicorn.conf.py", "-b", "127.0.0.1:{port}",
+            "-w", "1"]
 UWSGI = ["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--ini", "{uwsgi_ini}"]
 
 
@@ -261,10 +269,7 @@ class GlanceApiTest(Bodies, ServerCase):
         before = versions()
         self.server.write("image_size_cap = none")
         self.server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 8
-        while "the old one stays" not in self.server.log() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self.assertIn("image_size_cap", self.server.log())
+        self.assertIn("image_size_cap", self.server.wait_for_log("the old one stays"))
         self.assertEqual(before, versions())
         self.server.write(f"image_cache_dir = {self.server.directory}/cache")
         self.server.process.send_signal(signal.SIGHUP)
@@ -273,8 +278,10 @@ class GlanceApiTest(Bodies, ServerCase):
     def test_request_line(self) -> None:
         """Each request leaves a line with its id."""
         self.server.ask("GET", "/v2/images", X_Openstack_Request_Id="req-known")
-        self.assertIn("req-known", self.server.log())
-        self.assertIn('"GET /v2/images" status: 200', self.server.log())
+        line = '"GET /v2/images" status: 200'
+        log = self.server.wait_for_log(line)
+        self.assertIn(line, log)
+        self.assertIn("req-known", log)
 
 
 class GunicornTest(Bodies, ServerCase):

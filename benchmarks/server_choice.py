@@ -2,8 +2,9 @@
 
 Starts each server with the same small application and measures what image
 traffic needs: processor time for kept-alive GETs, for uploads with a length and
-in chunks, for a file sent with wsgi.file_wrapper; memory; whether an upload in
-progress survives SIGTERM; whether idle connections occupy threads.
+in chunks, for a file sent with wsgi.file_wrapper; memory; whether a chunked
+upload that breaks off is noticed; whether an upload in progress survives
+SIGTERM; whether idle connections occupy threads.
 
     python benchmarks/server_choice.py [--python VENV/bin/python] [server ...]
 
@@ -37,9 +38,22 @@ TICK = os.sysconf("SC_CLK_TCK")
 # ------------------------------------------------------------------- the application
 
 
+seen = b""
+
+
 def application(environ, start_response):
     """GET /small, GET /file, PUT anything: what the service does, without the service."""
-    if environ["REQUEST_METHOD"] == "PUT":
+    global seen
+    if environ["PATH_INFO"] == "/cut":
+        seen = b""
+        try:
+            seen = b"taken for whole" if list(pieces(environ)) else b"taken for none"
+        except Exception:
+            seen = b"noticed"
+        body = b""
+    elif environ["PATH_INFO"] == "/seen":
+        body = seen
+    elif environ["REQUEST_METHOD"] == "PUT":
         pause = 0.01 if environ["PATH_INFO"] == "/slow" else 0
         total = 0
         for piece in pieces(environ):
@@ -218,6 +232,18 @@ def attempt(what):
         return f"{type(error).__name__}"
 
 
+def cut_off():
+    """What the application saw of a chunked upload whose client went away."""
+    with connect() as sock:
+        sock.sendall(b"PUT /cut HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     b"5\r\nhello\r\n")
+        time.sleep(0.3)
+    time.sleep(0.3)
+    with connect() as sock:
+        sock.sendall(b"GET /seen HTTP/1.1\r\nHost: x\r\n\r\n")
+        return answer(sock)[1].decode()
+
+
 def measure(python, name, file):
     """One row of the table."""
     row = {"server": name}
@@ -266,6 +292,7 @@ def measure(python, name, file):
         attempt(lambda: upload(512, True, path=b"/slow"))
         row["slow reader MiB"] = f"+{peak(process) - before:.0f}"
         row["peak MiB"] = f"{peak(process):.0f}"
+        row["cut off"] = attempt(cut_off)
         row["GET beside idle"] = attempt(idle)
     with running(python, name, file) as process:
         def stop():

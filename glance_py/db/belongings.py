@@ -17,7 +17,7 @@ from glance_py.db.select import live
 from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
 from glance_py.domain.image import Location
 
-_IMAGE = sa.bindparam("this_image")
+_IMAGE: sa.BindParameter[str] = sa.bindparam("this_image")
 
 
 def _deletion(table: sa.Table, *conditions) -> sa.Update:
@@ -35,7 +35,7 @@ def _one_of(column: sa.Column) -> sa.ColumnElement[bool]:
     return column.in_(sa.bindparam("those", expanding=True))
 
 
-_LOCATION_STATUS = {"status": sa.bindparam("new_status")}
+_LOCATION_STATUS: dict[str, sa.BindParameter[str]] = {"status": sa.bindparam("new_status")}
 
 _DELETE_ALL = (
     _deletion(image_properties, _of_image(image_properties)),
@@ -128,7 +128,7 @@ def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[
         result = connection.execute(image_locations.insert(), {
             **_fresh(image_id, now), "value": location.url,
             "meta_data": metadata_text(location.metadata), "status": location.status})
-        location.id = result.inserted_primary_key[0]
+        location.id = result.inserted_primary_key[0]  # type: ignore[index]
 
 
 def update_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
@@ -145,7 +145,7 @@ def update_locations(connection: sa.Connection, image_id: str, locations: Iterab
 def delete_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
                      now: datetime.datetime) -> None:
     """Forget locations; those whose data is to be removed later say so in their status."""
-    by_status: dict[str, list[int]] = {}
+    by_status: dict[str, list[int | None]] = {}
     for location in locations:
         status = "pending_delete" if location.status == "pending_delete" else "deleted"
         by_status.setdefault(status, []).append(location.id)

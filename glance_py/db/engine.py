@@ -14,6 +14,7 @@ import datetime
 import logging
 import os
 import random
+import sqlite3
 import time
 import weakref
 from collections.abc import Callable
@@ -240,6 +241,7 @@ def _server_pool(group) -> dict:
 def _connect_args(url: sa.URL, group) -> dict:
     """What the driver shall do when it connects, unless the URL says otherwise."""
     driver = url.get_driver_name()
+    wanted: dict[str, object]
     if url.get_backend_name() == "sqlite":
         wanted = {"timeout": PATIENCE, "check_same_thread": False}
     elif url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
@@ -268,7 +270,7 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
     def prepare(connection, record) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
-        with contextlib.suppress(engine.dialect.dbapi.OperationalError):
+        with contextlib.suppress(sqlite3.OperationalError):
             # Another process may be changing it to the same at this moment.
             cursor.execute("PRAGMA journal_mode = WAL")
         if not synchronous:

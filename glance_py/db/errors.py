@@ -32,7 +32,7 @@ def is_contended(error: BaseException) -> bool:
         sign in str(error.orig) for sign in ("is locked", "lock timeout"))
 
 
-def to_domain(error: Exception) -> Exception:
+def to_domain(error: BaseException) -> BaseException:
     """The domain error that says the same as ``error``, or ``error`` itself."""
     if isinstance(error, db_exc.DBDuplicateEntry):
         return errors.Duplicate("An object with these identifiers exists already.")
@@ -51,5 +51,5 @@ def to_domain(error: Exception) -> Exception:
     return error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -184,7 +185,7 @@ def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
     return row
 
 
-def _check_bounds(fields: dict[str, object]) -> None:
+def _check_bounds(fields: dict[str, Any]) -> None:
     for name, bound in _BOUNDS.items():
         value = fields.get(name)
         if value is not None and not -bound - 1 <= value <= bound:

@@ -8,6 +8,7 @@ purged id can be taken again by anyone (OSSN-0075).
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 from collections.abc import Iterator
 
@@ -79,7 +80,7 @@ def _purge_table(database: Database, table: sa.Table, before: datetime.datetime,
     LOG.info("Purging rows of %s that were deleted more than %d days ago",
              table.name, age_in_days)
     removed = sum(
-        database.write(lambda connection, size=size: _remove(connection, table, before, size))
+        database.write(functools.partial(_remove, table=table, before=before, size=size))
         for size in _sizes(database, table, before, max_rows))
     LOG.info("Removed %d rows of %s", removed, table.name)
     return removed

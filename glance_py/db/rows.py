@@ -54,7 +54,7 @@ BELONGINGS = sa.union_all(
 
 def image(row: Sequence) -> Image:
     """An image from the values of COLUMNS, with nothing that belongs to it yet."""
-    return Image(*row, [], {}, [], None)
+    return Image(*row, [], {}, [], None)  # type: ignore[call-arg]
 
 
 def complete(connection: sa.Connection, ctx, found: Sequence[Image]) -> None:
@@ -85,7 +85,7 @@ def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
             owner.member = name
     for image_id in several:
         # The first location is the one that readers try first.
-        images_by_id[image_id].locations.sort(key=lambda location: location.id)
+        images_by_id[image_id].locations.sort(key=lambda location: location.id or 0)
 
 
 def _same_id(images_by_id: dict[str, Image], image_id: str) -> Image:

@@ -35,7 +35,7 @@ class ContextTest(unittest.TestCase):
         self.assertTrue(self.ctx.is_admin)
 
     def test_service(self) -> None:
-        """A service that acts for the caller is known, too; without a token of its own it is not."""
+        """A service that acts for the caller is known; without a token of its own it is not."""
         self.ask({**MEMBER, "HTTP_X_SERVICE_TOKEN": "t", "HTTP_X_SERVICE_ROLES": "Service",
                   "HTTP_X_SERVICE_USER_ID": "nova"})
         self.assertEqual((["service"], "nova"),
@@ -58,7 +58,8 @@ class ContextTest(unittest.TestCase):
 
     def test_request_id(self) -> None:
         """An id that comes along is adopted; one that is too long is refused."""
-        for given, adopted in (("abc", "req-abc"), ("req-x", "req-x"), ("a" * 64, "req-" + "a" * 64)):
+        for given, adopted in (
+                ("abc", "req-abc"), ("req-x", "req-x"), ("a" * 64, "req-" + "a" * 64)):
             _, headers, _ = self.ask({**MEMBER, "HTTP_X_OPENSTACK_REQUEST_ID": given})
             self.assertEqual(adopted, headers["x-openstack-request-id"])
             self.assertEqual(adopted, self.ctx.request_id)

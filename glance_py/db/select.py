@@ -326,8 +326,9 @@ def _beyond(column, way: str, value, is_null: bool) -> tuple:
 def beginning(shape: Shape) -> sa.Select:
     """Those of the first images of the catalogue that are wanted.
 
-    Looks no further than ``window`` images, and at those of the same time as
-    the last of them.  If this fills a page, the page is right; otherwise ask
+    Looks at no more than ``window`` images: those that come before the time of
+    the one behind them, so that images of one time are looked at together or
+    not at all.  If this fills a page, the page is right; otherwise ask
     :func:`everywhere`.
     """
     key, way = shape.sort[0]
@@ -339,7 +340,7 @@ def beginning(shape: Shape) -> sa.Select:
     )
     return (
         sa.select(*COLUMNS)
-        .where(column <= last if way == "asc" else column >= last,
+        .where(column < last if way == "asc" else column > last,
                *_after(shape), *_conditions(shape), in_scope(shape))
         .order_by(*_order(shape)).limit(sa.bindparam("limit"))
     )

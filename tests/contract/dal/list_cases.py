@@ -10,6 +10,7 @@ import operator
 import random
 import uuid
 
+from glance_py.db import select
 from glance_py.domain import errors
 from glance_py.domain.image import VISIBILITIES, Image
 from glance_py.domain.query import Filter, ImageQuery
@@ -176,6 +177,12 @@ class ListCases:
                 self.check(ctx, sort=self.order(key), limit=limit)
         self.check(caller("p1"), sort=self.order("name", "size"), limit=5)
         self.check(caller("admin", True), sort=self.order("disk_format", "status", "size"), limit=5)
+
+    def test_pages_that_are_found_at_the_beginning_of_the_catalogue(self):
+        self.patch(select, "WINDOW", 12)
+        for ctx, key, limit, visibility in itertools.product(
+                CALLERS, ("created_at", "updated_at"), (1, 3, 6), (None, "shared")):
+            self.check(ctx, sort=self.order(key), limit=limit, visibility=visibility)
 
     def test_filters(self):
         middle = START + datetime.timedelta(seconds=10)

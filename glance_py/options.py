@@ -123,6 +123,33 @@ STORE = [
              "versions of the API that have cache calls."),
 ]
 
+#: Which addresses that a client names the service asks (web-download, http locations).
+IMPORT_FILTERING: list[cfg.Opt] = [
+    List("allowed_schemes", bounds=True, item_type=types.String(), default=["http", "https"],
+         help="Schemes of URLs that may be imported from, in square brackets: [http,https]. "
+              "While this list names any, disallowed_schemes is not looked at; the same holds "
+              "for the lists of hosts and ports."),
+    List("disallowed_schemes", bounds=True, item_type=types.String(), default=[],
+         help="Schemes that may not be imported from. Used when allowed_schemes is []."),
+    List("allowed_hosts", bounds=True, item_type=types.HostAddress(), default=[],
+         help="The only hosts that may be imported from, in square brackets: "
+              "[mirror.example.org]. A host that is named here is trusted wherever its name "
+              "leads. []: all hosts but disallowed_hosts and those whose address is loopback, "
+              "link-local, unspecified, multicast or reserved."),
+    List("disallowed_hosts", bounds=True, item_type=types.HostAddress(), default=[],
+         help="Hosts that may not be imported from, by name or address, in square brackets. An "
+              "address is refused whatever name leads to it. Used when allowed_hosts is []."),
+    List("allowed_ports", bounds=True, item_type=types.Integer(min=1, max=65535),
+         default=[80, 443],
+         help="Ports that a URL may name, in square brackets: [80,443]."),
+    List("disallowed_ports", bounds=True, item_type=types.Integer(min=1, max=65535), default=[],
+         help="Ports that a URL may not name. Used when allowed_ports is []."),
+    Bool("deny_private_addresses", default=False,
+         help="Refuse hosts with private addresses (RFC 1918, RFC 4193 and others that are not "
+              "reachable from the Internet), too, unless allowed_hosts names them. Leave it off "
+              "when images are imported from mirrors inside the network."),
+]
+
 NOTIFICATION = [
     Str("default_publisher_id", default="image.localhost",
         help="Who notifications come from. Usual is ``image.`` and the name of the host."),
@@ -167,6 +194,7 @@ PASTE_DEPLOY: list[cfg.Opt] = [
 #: Group name to its options; DEFAULT first.
 GROUPS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": SERVER + API + IMAGE + STORE + NOTIFICATION,
+    "import_filtering_opts": IMPORT_FILTERING,
     "image_format": IMAGE_FORMAT,
     "paste_deploy": PASTE_DEPLOY,
 }

@@ -1,0 +1,259 @@
+"""GET over HTTP, from an address that was judged and from no other.
+
+The socket is connected here to the judged address, and TLS is spoken on it with
+the name of the URL; redirects are judged like the first address.  A server that
+answers slowly, endlessly or in an encoding cannot hold a thread or fill memory.
+Proxies of the environment are not used: they would resolve the name themselves.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import functools
+import http.client
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from email.message import Message
+
+from oslo_config import cfg
+
+from glance_py.domain import errors
+from glance_py.outgoing.filter import Target, UriFilter
+
+CHUNK = 1024 * 1024
+MAX_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+#: Seconds to reach an address, to wait for any byte, and for all headers to come.
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+HEADER_TIMEOUT = 60.0
+
+#: At least so many bytes must come in so many seconds of waiting for them.
+PACE_BYTES = 64 * 1024
+PACE_SECONDS = 60.0
+
+#: How many addresses of one name are tried.
+_ADDRESSES = 4
+
+
+@dataclasses.dataclass(slots=True)
+class Response:
+    """An answer: its body unread.
+
+    ``length`` is how many bytes ``chunks`` will yield, None when the server
+    does not say.  ``headers`` are found whatever their case.  ``chunks`` raises
+    when the body ends early.  ``close`` must be called and may be called twice.
+    """
+
+    status: int
+    headers: Message
+    length: int | None
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+
+
+class Fetcher:
+    """Asks web servers; built once per process, used by all threads.
+
+    :param conf: ConfigOpts with [import_filtering_opts].
+    :param uri_filter: judges each address; by default one made from ``conf``.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, uri_filter: UriFilter | None = None) -> None:
+        self._filter = uri_filter or UriFilter(conf)
+
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    def open(self, url: str, start: int = 0, if_range: str | None = None,
+             headers: Mapping[str, str] | None = None) -> Response:
+        """Ask for ``url`` from byte ``start`` on (RFC 9110, 14.2).
+
+        :param if_range: an entity tag or date: the part is only wanted of the
+            same object, otherwise all of it comes (status 200).
+        :param headers: sent to the origin of ``url`` only, not to where it redirects.
+        :returns: any answer that is no redirect; look at its status.
+        :raises errors.Invalid: an address on the way may not be asked, or the
+            answer comes in an encoding.
+        :raises errors.StoreUnavailable: a server cannot be reached or is too slow.
+        """
+        target = first = self._filter.check(url)
+        here = url
+        for _ in range(MAX_REDIRECTS + 1):
+            asked = {"Accept-Encoding": "identity", "User-Agent": "glance_py",
+                     **_range(start, if_range)}
+            if target.origin == first.origin:
+                asked.update(headers or {}, **_credentials(target.credentials))
+            response = self._ask(target, asked)
+            there = response.headers.get("Location")
+            if response.status not in REDIRECTS or there is None:
+                return _usable(response)
+            response.close()
+            here = urllib.parse.urljoin(here, there)
+            try:
+                target = self._filter.check(here)
+            except errors.Invalid as reason:
+                raise errors.Invalid(f"{first.authority} redirects elsewhere: {reason}") from None
+        raise errors.Invalid(f"{first.authority} redirects more than {MAX_REDIRECTS} times.")
+
+    def _ask(self, target: Target, headers: dict[str, str]) -> Response:
+        with _naming_failures(target):
+            sock = self._connect(target)
+        watch = _Watch(sock)
+        connection = http.client.HTTPConnection(target.host, target.port)
+        connection.sock = sock
+        answer: http.client.HTTPResponse | None = None
+
+        def close() -> None:
+            watch.stop()
+            if answer is not None:
+                answer.close()
+            connection.close()
+            sock.close()
+
+        try:
+            with _naming_failures(target), watch.within(HEADER_TIMEOUT):
+                connection.request("GET", target.path,
+                                   headers={"Host": target.authority, **headers})
+                answer = connection.getresponse()
+            length = _length(answer)
+        except BaseException:
+            close()
+            raise
+        return Response(answer.status, answer.headers, length,
+                        _chunks(target, answer, length, watch), close)
+
+    def _connect(self, target: Target) -> socket.socket:
+        """A connection to the first judged address that takes it."""
+        failure: OSError | None = None
+        for address in target.addresses[:_ADDRESSES]:
+            try:
+                sock = socket.create_connection((address, target.port), CONNECT_TIMEOUT)
+            except OSError as error:
+                failure = error
+                continue
+            try:
+                if target.scheme == "https":
+                    sock = self._tls.wrap_socket(sock, server_hostname=target.host)
+                sock.settimeout(READ_TIMEOUT)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        raise failure or OSError("no address")
+
+
+class _Watch:
+    """Cuts a connection when its time is over, whatever the reader waits for."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._stopped = threading.Event()
+        self.deadline: float | None = None
+        self.cut = False
+        threading.Thread(target=self._run, name="outgoing-watch", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(1.0):
+            deadline = self.deadline
+            if deadline is not None and time.monotonic() > deadline:
+                self.cut = True
+                with contextlib.suppress(OSError):
+                    # The plain socket's: a reader may be inside TLS at this moment.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                return
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """The block must end in time."""
+        self.deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self.deadline = None
+        if self.cut:
+            raise TimeoutError()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
+
+
+@contextlib.contextmanager
+def _naming_failures(target: Target) -> Iterator[None]:
+    """Errors of the network in words for the client, without addresses or secrets."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise errors.StoreUnavailable(
+            f"The certificate of {target.authority} is not trusted.") from error
+    except TimeoutError as error:
+        raise errors.StoreUnavailable(f"{target.authority} is too slow.") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise errors.StoreUnavailable(f"{target.authority} cannot be reached.") from error
+
+
+def _chunks(target: Target, answer: http.client.HTTPResponse, length: int | None,
+            watch: _Watch) -> Iterator[bytes]:
+    """The body; time that the reader of the chunks takes for itself does not count."""
+    left = length
+    due, wait = PACE_BYTES, PACE_SECONDS
+    while left is None or left:
+        began = time.monotonic()
+        with _naming_failures(target), watch.within(wait):
+            chunk = answer.read1(CHUNK if left is None else min(CHUNK, left))
+        if not chunk:
+            if left:
+                raise errors.StoreUnavailable(
+                    f"{target.authority} stopped sending {left} bytes too early.")
+            return
+        due -= len(chunk)
+        wait -= time.monotonic() - began
+        if due <= 0:
+            due, wait = PACE_BYTES, PACE_SECONDS
+        if left is not None:
+            left -= len(chunk)
+        yield chunk
+
+
+def _usable(response: Response) -> Response:
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("identity", ""):
+        response.close()
+        raise errors.Invalid("The source sends the data in an encoding that was not asked for.")
+    return response
+
+
+def _length(answer: http.client.HTTPResponse) -> int | None:
+    """How long the body is, when the answer says so in one voice."""
+    said = set(answer.headers.get_all("Content-Length", []))
+    if answer.chunked or not said:
+        return None
+    text = said.pop().strip()
+    if said or not (text.isascii() and text.isdigit()):
+        raise errors.Invalid("The source does not say clearly how long the data is.")
+    return int(text)
+
+
+def _range(start: int, if_range: str | None) -> dict[str, str]:
+    if not start:
+        return {}
+    wanted = {"Range": f"bytes={start}-"}
+    if if_range is not None:
+        wanted["If-Range"] = if_range
+    return wanted
+
+
+def _credentials(credentials: str | None) -> dict[str, str]:
+    if not credentials:
+        return {}
+    plain = urllib.parse.unquote(credentials).encode()
+    return {"Authorization": "Basic " + base64.b64encode(plain).decode("ascii")}

@@ -1,0 +1,241 @@
+"""May the service send a request to this address?
+
+The lists of [import_filtering_opts] are asked for scheme, host and port, in
+this order; then the name is resolved and every address behind it is judged.
+Nothing is sent from here except questions to the resolver.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+import socket
+import urllib.parse
+from collections.abc import Callable, Collection, Sequence
+
+from oslo_config import cfg
+
+from glance_py.domain import errors
+from glance_py.outgoing import address as addresses
+from glance_py.outgoing.address import Address, IPv4, IPv6, canonical
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+#: Ports of databases whose URL names none.
+_DATABASE_PORTS = {"mysql": 3306, "postgresql": 5432}
+
+#: Nothing that two parsers could read differently: no blanks, controls or backslashes.
+_URL = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@\\]*)@)?"
+    r"(\[[0-9A-Fa-f:.]+\]|[^/?#@\\:\[\]]+)(?::([0-9]*))?"
+    r"(/[^?#\\]*)?(?:\?([^#\\]*))?(?:#.*)?\Z")
+
+#: (name, port) -> addresses as text, in the order in which they should be tried.
+Resolver = Callable[[str, int], Sequence[str]]
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """The addresses of a name, as the operating system knows them.
+
+    :raises OSError: there are none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """An address that may be asked: its parts, and where to connect to.
+
+    ``addresses`` are the judged ones; ``path`` has the query with it and is
+    ready to be sent; ``credentials`` is ``user:password``, still quoted.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    addresses: tuple[str, ...]
+    credentials: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port (RFC 6454): whom a request's secrets are for."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """Host and, where it is not the usual one, port, as the Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Parts:
+    scheme: str
+    host: str
+    literal: Address | None
+    port: int | None
+    path: str
+    credentials: str | None
+
+
+class UriFilter:
+    """Judges URLs; built once per process, used by all threads.
+
+    :param conf: ConfigOpts with [import_filtering_opts].
+    :param resolver: asked for the addresses of names.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, resolver: Resolver = resolve) -> None:
+        options = conf.import_filtering_opts
+        self._schemes = _Rule({each.lower() for each in options.allowed_schemes},
+                              {each.lower() for each in options.disallowed_schemes})
+        self._ports = _Rule(set(options.allowed_ports), set(options.disallowed_ports))
+        self._hosts = _Rule(set(map(_name, options.allowed_hosts)),
+                            set(map(_name, options.disallowed_hosts)))
+        self._deny_private = options.deny_private_addresses
+        self._resolve = resolver
+        self._own = _own_endpoints(conf)
+
+    def check(self, url: str) -> Target:
+        """Judge a URL.
+
+        :returns: where a request for it may go.  Connect to the addresses in
+            it: a name that is resolved again may lead elsewhere.
+        :raises errors.Invalid: it may not be asked, with the reason.
+        """
+        parts = _parse(url)
+        if not self._schemes.allows(parts.scheme) or parts.scheme not in DEFAULT_PORTS:
+            raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
+        named = parts.host if parts.literal is None else canonical(parts.literal)
+        if not self._hosts.allows(named):
+            raise errors.Invalid(f"The host {parts.host} is not allowed here.")
+        # wire: the lists of ports speak of ports that the URL names.
+        if parts.port is not None and not self._ports.allows(parts.port):
+            raise errors.Invalid(f"The port {parts.port} is not allowed here.")
+        port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+        found = self._addresses(parts, port)
+        if named not in self._hosts.allowed:
+            self._judge(parts, port, found)
+        return Target(parts.scheme, parts.host, port, parts.path,
+                      tuple(map(str, found)), parts.credentials)
+
+    def _addresses(self, parts: _Parts, port: int) -> list[Address]:
+        if parts.literal is not None:
+            return [parts.literal]
+        try:
+            found = self._resolve(parts.host, port)
+            # A zone only says through which interface this host reaches it.
+            judged = [_address(text.partition("%")[0]) for text in found]
+        except (OSError, ValueError):
+            judged = []
+        if not judged:
+            raise errors.Invalid(f"The host {parts.host} has no address.")
+        return judged
+
+    def _judge(self, parts: _Parts, port: int, found: list[Address]) -> None:
+        for each in found:
+            kind = addresses.objection(each, self._deny_private)
+            if kind is not None:
+                raise errors.Invalid(f"The host {parts.host} has a {kind} address.")
+            refused = self._hosts.disallowed if not self._hosts.allowed else ()
+            if any(place in refused for place in (canonical(each), *addresses.carried(each))):
+                raise errors.Invalid(f"The host {parts.host} is not allowed here.")
+        for own in self._own:
+            if own.port == port and own.covers(parts.path) and self._same_place(own.host, found):
+                raise errors.Invalid("This address belongs to the service itself.")
+
+    def _same_place(self, host: str, found: list[Address]) -> bool:
+        try:
+            mine = {canonical(_address(text)) for text in self._resolve(host, 0)}
+        except (OSError, ValueError):
+            return False
+        return any(canonical(each) in mine for each in found)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Rule:
+    """An operator's two lists: the first, when it says anything, decides alone."""
+
+    allowed: Collection
+    disallowed: Collection
+
+    def allows(self, value: object) -> bool:
+        return value in self.allowed if self.allowed else value not in self.disallowed
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """Something that only the service itself should talk to."""
+
+    host: str
+    port: int
+    path: str
+
+    def covers(self, path: str) -> bool:
+        """Does ``path`` lie in this part of the host?  Dots and quoting do not hide it."""
+        plain = urllib.parse.unquote(path.partition("?")[0])
+        plain = "/" + posixpath.normpath(plain).lstrip("/")
+        return not self.path or plain == self.path or plain.startswith(self.path + "/")
+
+
+def _own_endpoints(conf: cfg.ConfigOpts) -> list[_Endpoint]:
+    """The database, Keystone and this very worker, as far as the configuration names them.
+
+    Where services share a host and a port their paths tell them apart, so the
+    image service of the same cloud stays a source that can be imported from.
+    """
+    urls = [conf.worker_self_reference_url]
+    if "database" in conf:
+        urls += [conf.database.connection, conf.database.slave_connection]
+    if "keystone_authtoken" in conf and "auth_url" in conf.keystone_authtoken:
+        urls.append(conf.keystone_authtoken.auth_url)
+    found = []
+    for url in filter(None, urls):
+        try:
+            parts = urllib.parse.urlsplit(url)
+            scheme = parts.scheme.partition("+")[0]
+            usual = DEFAULT_PORTS.get(scheme) or _DATABASE_PORTS.get(scheme)
+            port = parts.port or usual
+        except ValueError:
+            continue
+        if parts.hostname and port:
+            path = parts.path.rstrip("/") if scheme in DEFAULT_PORTS else ""
+            found.append(_Endpoint(parts.hostname, port, path))
+    return found
+
+
+def _parse(url: str) -> _Parts:
+    match = _URL.match(url)
+    if match is None or any(character <= " " or character == "\x7f" for character in url):
+        raise errors.Invalid("This is not a URL with a scheme and a host.")
+    scheme, credentials, host, port, path, query = match.groups()
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        if not host.isascii():
+            host = host.encode("idna").decode("ascii").lower()
+        literal = addresses.literal(host)
+    except ValueError:
+        raise errors.Invalid("The host of the URL must be a name, or an IP address in its "
+                             "usual form.") from None
+    if port and not 0 < int(port[:6]) < 65536:
+        raise errors.Invalid("The port of the URL must be a number from 1 to 65535.")
+    path = urllib.parse.quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
+    if query is not None:
+        path += "?" + urllib.parse.quote(query, safe="/%?:@!$&'()*+,;=~-._[]|")
+    return _Parts(scheme.lower(), host, literal, int(port) if port else None, path, credentials)
+
+
+def _name(host: str) -> str | Address:
+    """A host of an operator's list, written as hosts of URLs are."""
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        return canonical(_address(host))
+    except ValueError:
+        return host
+
+
+def _address(text: str) -> Address:
+    return IPv6(text) if ":" in text else IPv4(text)

@@ -116,7 +116,7 @@ imports: $(VENV)/.test
 	$(bin)/lint-imports --no-cache
 
 unit: $(VENV)/.test
-	@$(bin)/stestr run --concurrency 2 $(TESTS); status=$$?; \
+	@$(bin)/stestr run --concurrency 2 $(if $(TESTS),'$(TESTS)'); status=$$?; \
 	$(bin)/stestr last --subunit | $(bin)/python tests/summary.py; exit $$status
 
 docs: $(VENV)/.docs

@@ -28,7 +28,7 @@ _DATABASE_PORTS = {"mysql": 3306, "postgresql": 5432}
 #: Nothing that two parsers could read differently: no blanks, controls or backslashes.
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@\\]*)@)?"
-    r"(\[[0-9A-Fa-f:.]+\]|[^/?#@\\:\[\]]+)(?::([0-9]*))?"
+    r"(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[^/?#@\\:\[\]]+)(?::([0-9]*))?"
     r"(/[^?#\\]*)?(?:\?([^#\\]*))?(?:#.*)?\Z")
 
 #: (name, port) -> addresses as text, in the order in which they should be tried.

@@ -17,10 +17,15 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config, gateway, limits, notifications, pipeline, recovery
+from glance_py.cache import build as image_cache
+from glance_py.cache.image_cache import ImageCache
+from glance_py.cache.prefetch import Prefetcher
+from glance_py.context import RequestContext
 from glance_py.db.records import records as open_records
 from glance_py.domain.errors import GlanceError
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Download, Records
 from glance_py.http.router import API
+from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.middleware import composition
 from glance_py.policies.enforcer import Enforcer
@@ -44,10 +49,13 @@ class Service:
 
     app: Callable
     services: gateway.Services
+    prefetcher: Prefetcher | None = None
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
         recovery.Recovery(self.services.records, self.services.stores).start()
+        if self.prefetcher is not None:
+            self.prefetcher.resume()
 
 
 def build(conf: cfg.ConfigOpts) -> Callable:
@@ -66,11 +74,14 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
         for the operator.
     """
     services = build_services(conf)
-    api = API(gateway.build(services), conf, services.stores, services.enforcer,
-              limits=services.limits)
-    with composition.composing(composition.Composition(conf, services.enforcer, api)):
+    verbs = gateway.build(services)
+    cache, prefetcher = build_image_cache(services)
+    api = API(verbs, conf, services.stores, services.enforcer,
+              limits=services.limits, cache=cache)
+    with composition.composing(composition.Composition(
+            conf, services.enforcer, api, verbs.images, cache, services.notifier)):
         app = pipeline.load(conf)
-    return Service(app, services)
+    return Service(app, services, prefetcher)
 
 
 def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
@@ -87,6 +98,34 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=limits.Limits(records) if conf.use_keystone_limits else None,
     )
+
+
+def build_image_cache(
+    services: gateway.Services,
+) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
+    """The image cache of this node and what fetches into it; Nones when it has none.
+
+    It reads the stores on its own account: who may read what it holds is
+    decided by those who ask it.
+
+    :raises config.ConfigurationError: the directory cannot be used.
+    """
+    conf, images = services.conf, services.records.images
+    if not conf.image_cache_dir:
+        return None, None
+    myself = RequestContext(is_admin=True)
+    data = LocationProxy.build(images, services)
+    try:
+        return image_cache.build(
+            conf, services.records.cached_images,
+            open_data=lambda image, start: data.download(myself, image, Download(start)),
+            find=lambda image_id: images.get(myself, image_id))
+    except image_cache.Unusable as error:
+        LOG.error("There is no image cache: %s", error)
+        return None, None
+    except OSError as error:
+        raise config.ConfigurationError(
+            f"[DEFAULT] image_cache_dir: {error.strerror}: {error.filename}") from None
 
 
 def api_factory(global_conf: dict, **local_conf: str) -> Any:

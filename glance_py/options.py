@@ -121,6 +121,20 @@ STORE = [
     Str("image_cache_dir",
         help="Directory of the image cache. Setting it also makes the service announce the "
              "versions of the API that have cache calls."),
+    Str("image_cache_driver", default="centralized_db",
+        choices=["centralized_db", "sqlite", "xattr"],
+        help="Where the cache keeps its books: in the database of the service (centralized_db, "
+             "which needs worker_self_reference_url), in a file inside image_cache_dir (sqlite) "
+             "or in extended attributes of the cached files (xattr)."),
+    Int("image_cache_max_size", min=0, default=10 * 1024 ** 3,
+        help="Bytes that the image cache never exceeds. What was read longest ago makes room for "
+             "the next image; a larger image is not cached."),
+    Int("image_cache_stall_time", min=0, default=86400,
+        help="Seconds after which cleaning the cache removes a half-written image even though "
+             "its writer seems to live."),
+    Str("image_cache_sqlite_db", default="cache.db", deprecated_for_removal=True,
+        deprecated_since="Caracal", deprecated_reason="centralized_db replaces the sqlite driver.",
+        help="Name of the file of the sqlite driver inside image_cache_dir."),
 ]
 
 #: Which addresses that a client names the service asks (web-download, http locations).

@@ -31,9 +31,10 @@ FACTORIES = {
         "glance_py.middleware.context:UnauthenticatedContextMiddleware.factory",
     "glance.api.middleware.gzip:GzipMiddleware.factory":
         "glance_py.middleware.gzip:GzipMiddleware.factory",
-    "glance.api.middleware.cache:CacheFilter.factory": "glance_py.middleware.cache:unavailable",
+    "glance.api.middleware.cache:CacheFilter.factory":
+        "glance_py.middleware.cache:CacheFilter.factory",
     "glance.api.middleware.cache_manage:CacheManageFilter.factory":
-        "glance_py.middleware.cache:unavailable",
+        "glance_py.middleware.cache_manage:CacheManageFilter.factory",
     # The libraries' own filters, asked only when they have something to do.
     "oslo_middleware.cors:filter_factory": "glance_py.middleware.oslo:Cors.factory",
     "oslo_middleware:CORS.factory": "glance_py.middleware.oslo:Cors.factory",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glance_py.db.cache import SqlCachedImages
 from glance_py.db.engine import Database, connect
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
@@ -19,5 +20,5 @@ def records(source) -> Records:
     database = source if isinstance(source, Database) else connect(source)
     return Records(
         images=SqlImages(database), members=SqlMembers(database), usage=SqlUsage(database),
-        ping=database.ping,
+        cached_images=SqlCachedImages(database), ping=database.ping,
     )

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
+from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
@@ -188,6 +189,31 @@ class UsageRecords(Protocol):
         """How many images are saving, uploading, importing or being copied."""
 
 
+class CachedImageRecords(Protocol):
+    """Which node has which images in its cache.  Sizes in bytes, nodes by number."""
+
+    def node(self, url: str) -> int:
+        """The number of the node with this URL; a new one is recorded."""
+
+    def add(self, node: int, image_id: str, size: int) -> None:
+        """A node has an image; what was known of it is forgotten."""
+
+    def hit(self, node: int, image_id: str, size: int) -> None:
+        """An image was read on a node; one that is not known there is entered."""
+
+    def remove(self, node: int, image_id: str) -> None:
+        """A node does not have an image, or not any more."""
+
+    def entries(self, node: int) -> Sequence[CachedImage]:
+        """What a node has, in the order in which it came."""
+
+    def nodes(self, image_id: str) -> list[str]:
+        """The URLs of the nodes that have an image."""
+
+    def adopt(self, node: int, images: Iterable[CachedImage]) -> None:
+        """Enter what a node knew of its images before; images that are known stay."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Records:
     """The whole DAL, as one thing to pass around."""
@@ -195,5 +221,6 @@ class Records:
     images: ImageRecords
     members: MemberRecords
     usage: UsageRecords
+    cached_images: CachedImageRecords
     #: Answers the database's health: raises errors.GlanceError when it is away.
     ping: Callable[[], None]

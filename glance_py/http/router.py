@@ -36,13 +36,15 @@ class API:
         operator's ``schema-image.json`` have it.
     :param limits: answers ``usage(ctx)`` with what the project uses of its
         limits; None when the operator sets none.
+    :param cache: the image cache (``glance_py.cache.image_cache.ImageCache``);
+        None when this node has none.
     """
 
     def __init__(self, gateway, conf, stores, enforcer,
-                 image_schema: Resource | None = None, limits=None) -> None:
+                 image_schema: Resource | None = None, limits=None, cache=None) -> None:
         self._table = Table()
         image_schema = image_schema or image_resource(conf)
-        made = controllers(gateway, conf, stores, enforcer, image_schema, limits)
+        made = controllers(gateway, conf, stores, enforcer, image_schema, limits, cache)
         self._actions: dict[Row, Callable[..., webob.Response]] = {}
         for row in ROWS:
             controller, _, method = row.action.partition(".")

@@ -58,6 +58,14 @@ ROWS: tuple[Row, ...] = (
     Row("GET", "/info/stores/detail", "info.stores_detail"),
     Row("GET", "/info/usage", "info.usage"),
 
+    Row("GET", "/cache", "cache.index"),
+    Row("DELETE", "/cache", "cache.clear"),
+    Row("POST", "/cache/clean", "cache.clean"),
+    Row("POST", "/cache/prune", "cache.prune"),
+    Row("GET", "/cache/nodes/{image_id}", "cache.nodes"),
+    Row("PUT", "/cache/{image_id}", "cache.queue"),
+    Row("DELETE", "/cache/{image_id}", "cache.delete"),
+
     *(Row("GET", f"/schemas/{name}", "schemas.show") for name in schema.NAMES),
 )
 

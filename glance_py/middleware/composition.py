@@ -16,11 +16,18 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Composition:
-    """``conf`` a ready ConfigOpts, ``enforcer`` the policy enforcer, ``api`` the v2 WSGI app."""
+    """``conf`` a ready ConfigOpts, ``enforcer`` the policy enforcer, ``api`` the v2 WSGI app.
+
+    ``images`` are the verbs as the controllers call them, ``cache`` is the image
+    cache, None when this node has none, and ``notifier`` the way out for messages.
+    """
 
     conf: Any
     enforcer: Any
     api: Any
+    images: Any
+    cache: Any
+    notifier: Any
 
 
 _current: contextvars.ContextVar[Composition] = contextvars.ContextVar("composition")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from glance_py.http.controllers.actions import Actions
+from glance_py.http.controllers.cache import Cache
 from glance_py.http.controllers.image_data import ImageData
 from glance_py.http.controllers.images import Images
 from glance_py.http.controllers.info import Info
@@ -19,7 +20,7 @@ from glance_py.wire.field import Resource
 
 
 def controllers(gateway, conf, stores, enforcer, image_schema: Resource,
-                limits) -> dict[str, Any]:
+                limits, cache) -> dict[str, Any]:
     """All controllers, by the name that the route table uses."""
     return {
         "images": Images(gateway.images, conf, stores, image_schema),
@@ -28,5 +29,6 @@ def controllers(gateway, conf, stores, enforcer, image_schema: Resource,
         "tags": Tags(gateway.images),
         "members": Members(gateway.images, gateway.members),
         "info": Info(conf, stores, enforcer, limits),
+        "cache": Cache(gateway.images, cache, enforcer),
         "schemas": Schemas(image_schema),
     }

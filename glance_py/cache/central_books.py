@@ -1,0 +1,75 @@
+"""Books in the service's database, where all nodes see each other's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Sequence
+
+from glance_py.cache.directory import Busy, Directory
+from glance_py.domain import errors
+from glance_py.domain.cached_image import CachedImage
+
+LOG = logging.getLogger(__name__)
+
+
+class CentralBooks:
+    """The rows of the node ``url`` in the database behind ``records``."""
+
+    def __init__(self, records, url: str) -> None:
+        self._records = records
+        self._url = url
+        self._known: int | None = None
+
+    @property
+    def _node(self) -> int:
+        """The number of this node; known once the database has answered."""
+        if self._known is None:
+            self._known = self._records.node(self._url)
+        return self._known
+
+    def take_over(self, directory: Directory, name: str) -> None:
+        """Move what the books of the sqlite driver know into these, once."""
+        path = os.path.join(directory.path, name)
+        if not os.path.isfile(path):
+            return
+        try:
+            with directory.locked():
+                if not os.path.isfile(path):
+                    return
+                rows = _rows(path)
+                self._records.adopt(self._node, rows)
+                os.unlink(path)
+                LOG.info("%d entries of the image cache moved from %s into the database",
+                         len(rows), path)
+        except (Busy, errors.GlanceError, sqlite3.Error) as error:
+            LOG.warning("The entries in %s stay there until the next start: %s", path, error)
+
+    def add(self, image_id: str, size: int) -> None:
+        self._records.add(self._node, image_id, size)
+
+    def hit(self, image_id: str, size: int) -> None:
+        self._records.hit(self._node, image_id, size)
+
+    def remove(self, image_id: str) -> None:
+        self._records.remove(self._node, image_id)
+
+    def entries(self) -> Sequence[CachedImage]:
+        return self._records.entries(self._node)
+
+    def nodes(self, image_id: str) -> list[str]:
+        return self._records.nodes(image_id)
+
+
+def _rows(path: str) -> list[CachedImage]:
+    connection = sqlite3.connect(path)
+    try:
+        rows = connection.execute("SELECT image_id, hits, last_accessed, last_modified, size "
+                                  "FROM cached_images").fetchall()
+    except sqlite3.OperationalError:
+        # A file without the table: it was made and never used.
+        return []
+    finally:
+        connection.close()
+    return [CachedImage(*row) for row in rows]

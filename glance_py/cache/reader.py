@@ -1,0 +1,78 @@
+"""One download of an image that is being filled.
+
+Reads the file up to where it has grown.  When that ends early, because the disk
+is full or the fill was given up, the rest comes from the store: a cache never
+makes a download fail that works without it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from glance_py.cache.progress import Damaged, Interrupted, Progress
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.domain.ports import Data
+
+#: How much of the file is read at once, in bytes.
+CHUNK_SIZE = 256 * 1024
+
+
+class Reader:
+    """A reader that has joined ``progress``.
+
+    :param open_data: the data of an image from a byte on, for when the file ends early.
+    """
+
+    def __init__(self, progress: Progress, image: Image,
+                 open_data: Callable[[Image, int], Data | None]) -> None:
+        self._progress = progress
+        self._image = image
+        self._open_data = open_data
+        self._rest: Data | None = None
+        self._closed = False
+
+    def data(self) -> Data:
+        """The whole image; must be closed."""
+        return Data(self._chunks(), self._progress.size, close=self.close)
+
+    def close(self) -> None:
+        """End the download, wherever it is.  May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._progress.leave()
+        if self._rest is not None:
+            self._rest.close()
+
+    def _chunks(self) -> Iterator[bytes]:
+        position, progress = 0, self._progress
+        try:
+            while position < progress.size:
+                there = progress.wait_beyond(position)
+                while position < there:
+                    chunk = os.pread(progress.fd, min(CHUNK_SIZE, there - position), position)
+                    if not chunk:
+                        raise Interrupted()
+                    position += len(chunk)
+                    yield chunk
+            progress.wait_verdict()
+        except Damaged:
+            raise errors.DataDamaged("The data in the store is not that of the image.") from None
+        except (Interrupted, OSError):
+            yield from self._from_store(position)
+
+    def _from_store(self, position: int) -> Iterator[bytes]:
+        left = self._progress.size - position
+        if not left:
+            return
+        self._rest = self._open_data(self._image, position)
+        if self._rest is None:
+            raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+        for chunk in self._rest.chunks:
+            chunk = chunk[:left]
+            left -= len(chunk)
+            yield chunk
+        if left:
+            raise errors.DataDamaged(f"The data ended {left} bytes too early.")

@@ -1,0 +1,118 @@
+"""Management of this node's image cache.
+
+Policies are asked before it is said that there is no cache, and an image that
+does not exist is named before them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import webob
+
+from glance_py.domain import errors
+from glance_py.domain.cached_image import CachedImage
+from glance_py.domain.ports import ImageVerbs
+from glance_py.http.request import Request, json_response, no_content
+from glance_py.wire.dump import dumps
+
+_TARGET = "HTTP_X_IMAGE_CACHE_CLEAR_TARGET"
+
+
+class Cache:
+    """The cache and its queue."""
+
+    def __init__(self, images: ImageVerbs, cache, enforcer) -> None:
+        self._images = images
+        self._cache = cache
+        self._enforcer = enforcer
+
+    def _checked(self, request: Request, rule: str) -> Any:
+        """The cache, for who may do what ``rule`` guards.
+
+        :raises errors.NotFound: there is no cache here.
+        """
+        self._enforcer.check(request.context, rule, {})
+        if self._cache is None:
+            raise errors.NotFound("Caching is not supported at this site.")
+        return self._cache
+
+    def index(self, request: Request) -> webob.Response:
+        """GET /v2/cache"""
+        cache = self._checked(request, "cache_list")
+        return json_response(dumps({
+            "cached_images": [entry(each) for each in cache.entries()],
+            "queued_images": cache.queued(),
+        }))
+
+    def clear(self, request: Request) -> webob.Response:
+        """DELETE /v2/cache"""
+        cache = self._checked(request, "cache_delete")
+        target = request.environ.get(_TARGET, "").lower()
+        if target not in ("", "cache", "queue"):
+            raise errors.Invalid("x-image-cache-clear-target must be cache or queue, or empty "
+                                 "for both.")
+        if target != "cache":
+            cache.dequeue_all()
+        if target != "queue":
+            cache.drop_all()
+        return no_content()
+
+    def queue(self, request: Request, image_id: str) -> webob.Response:
+        """PUT /v2/cache/{image_id}"""
+        image = self._images.find(request.context, image_id)
+        cache = self._checked(request, "cache_image")
+        if image.status != "active":
+            raise errors.Invalid("Only images with status active can be cached.")
+        cache.queue(image.id)
+        return _done(202)
+
+    def delete(self, request: Request, image_id: str) -> webob.Response:
+        """DELETE /v2/cache/{image_id}"""
+        unknown = None
+        try:
+            self._images.find(request.context, image_id)
+        except errors.NotFound as error:
+            # What was deleted through another node may still be here.
+            if self._cache is None or not self._cache.is_cached(image_id):
+                raise
+            unknown = error
+        if unknown is not None and not request.context.is_admin:
+            raise unknown
+        cache = self._checked(request, "cache_delete")
+        cache.drop(image_id)
+        cache.dequeue(image_id)
+        return no_content()
+
+    def nodes(self, request: Request, image_id: str) -> webob.Response:
+        """GET /v2/cache/nodes/{image_id}"""
+        self._images.find(request.context, image_id)
+        cache = self._checked(request, "list_cached_nodes")
+        return json_response(dumps(cache.nodes(image_id)))
+
+    def clean(self, request: Request) -> webob.Response:
+        """POST /v2/cache/clean"""
+        self._checked(request, "cache_clean").clean()
+        return _done(200)
+
+    def prune(self, request: Request) -> webob.Response:
+        """POST /v2/cache/prune"""
+        files, size = self._checked(request, "cache_prune").prune()
+        return json_response(dumps({"total_files_pruned": files, "total_bytes_pruned": size}))
+
+
+def entry(image: CachedImage) -> dict[str, Any]:
+    """A cached image as the API shows it; times are seconds since the epoch."""
+    shown: dict[str, Any] = {
+        "image_id": image.image_id, "hits": image.hits, "last_accessed": image.last_accessed,
+        "last_modified": image.last_modified, "size": image.size,
+    }
+    if image.id is not None:
+        shown.update(id=image.id, checksum=image.checksum)
+    return shown
+
+
+def _done(status: int) -> webob.Response:
+    # wire: a media type although there is nothing of it.
+    return webob.Response(status=status, app_iter=[], headerlist=[
+        ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])

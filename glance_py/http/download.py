@@ -1,0 +1,88 @@
+"""The answer to a download: its headers, its conditions (RFC 9110) and its body.
+
+Whoever delivers the data of an image, a store or a cache, answers with these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.domain.ports import Data
+from glance_py.http.body import CHUNK_SIZE
+
+OCTETS = "application/octet-stream"
+
+
+def _tag(image: Image) -> str | None:
+    """The entity tag (RFC 9110, 8.8.3): the data of an image never changes."""
+    digest = image.os_hash_value or image.checksum
+    return f'"{digest}"' if digest else None
+
+
+def headers(image: Image) -> list[tuple[str, str]]:
+    """What every answer with data of the image says of it."""
+    headers = [("Accept-Ranges", "bytes")]
+    tag = _tag(image)
+    if tag:
+        headers.append(("ETag", tag))
+    if image.checksum:
+        # wire: the digest of the whole image, hexadecimal, whatever part is sent.
+        headers.append(("Content-MD5", image.checksum))
+    return headers
+
+
+def range_applies(environ: dict, image: Image) -> bool:
+    """If-Range (RFC 9110, 13.1.5): a range of other data than these is not wanted."""
+    condition = environ.get("HTTP_IF_RANGE")
+    return condition is None or condition.strip() == _tag(image)
+
+
+def is_current(environ: dict, image: Image) -> bool:
+    """If-None-Match (RFC 9110, 13.1.2): does the client have these data already?"""
+    condition = environ.get("HTTP_IF_NONE_MATCH")
+    tag = _tag(image)
+    if not condition or tag is None:
+        return False
+    return condition.strip() == "*" or tag in {
+        each.strip().removeprefix("W/") for each in condition.split(",")}
+
+
+def body(environ: dict, data: Data, *, whole: bool) -> Iterable[bytes]:
+    """The data for the server to send, itself if it can.
+
+    Only whole files are handed over: not every server minds where in the file
+    to begin and to stop.
+    """
+    wrapper = environ.get("wsgi.file_wrapper")
+    if whole and data.file is not None and wrapper is not None:
+        return wrapper(_OpenFile(data), CHUNK_SIZE)
+    return _Body(data)
+
+
+class _OpenFile:
+    """A file that gives back what belongs to the download when the server closes it."""
+
+    def __init__(self, data: Data) -> None:
+        self._file = data.file
+        self.close = data.close
+
+    def __getattr__(self, name: str):
+        return getattr(self._file, name)
+
+
+class _Body:
+    """Chunks that break the connection when they fall short of what was announced."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self.close = data.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._data.length
+        for chunk in self._data.chunks:
+            left -= len(chunk)
+            yield chunk
+        if left > 0:
+            raise errors.DataDamaged(f"The data ended {left} bytes too early.")

@@ -17,8 +17,8 @@ try:
 except ImportError:
     uwsgi = None
 
-#: A piece large enough that the work per piece does not count, small enough for many at a time.
-CHUNK_SIZE = 1024 * 1024
+#: A piece that is still in the processor's cache when it is hashed and written
+CHUNK_SIZE = 512 * 1024
 
 
 def is_chunked(environ: dict) -> bool:

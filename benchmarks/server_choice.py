@@ -244,6 +244,13 @@ def cut_off():
         return answer(sock)[1].decode()
 
 
+def stopped(python, name, file):
+    """What becomes of an upload during which the server is told to stop."""
+    with running(python, name, file) as process:
+        threading.Timer(0.5, os.kill, (process.pid, signal.SIGTERM)).start()
+        return "finishes" if upload(80, True, pause=0.1) == 80 * MIB else "wrong"
+
+
 def measure(python, name, file):
     """One row of the table."""
     row = {"server": name}
@@ -294,13 +301,7 @@ def measure(python, name, file):
         row["peak MiB"] = f"{peak(process):.0f}"
         row["cut off"] = attempt(cut_off)
         row["GET beside idle"] = attempt(idle)
-    with running(python, name, file) as process:
-        def stop():
-            timer = threading.Timer(0.5, os.kill, (process.pid, signal.SIGTERM))
-            timer.start()
-            return "finishes" if upload(80, True, pause=0.1) == 80 * MIB else "wrong"
-
-        row["SIGTERM"] = attempt(stop)
+    row["SIGTERM"] = attempt(lambda: stopped(python, name, file))
     return row
 
 

@@ -40,6 +40,7 @@ class XattrBooks(LocalBooks):
     def add(self, image_id: str, size: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.setxattr(self._directory.complete(image_id), _HITS, b"0")
+            os.utime(self._directory.complete(image_id))
 
     def hit(self, image_id: str, size: int) -> None:
         path = self._directory.complete(image_id)

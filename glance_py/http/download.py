@@ -5,14 +5,19 @@ Whoever delivers the data of an image, a store or a cache, answers with these.
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Iterable, Iterator
 
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Data
-from glance_py.http.body import CHUNK_SIZE
+from glance_py.http.body import CHUNK_SIZE, uwsgi
 
 OCTETS = "application/octet-stream"
+
+#: The option SO_LINGER that makes close(2) reset the connection.
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def _tag(image: Image) -> str | None:
@@ -58,7 +63,7 @@ def body(environ: dict, data: Data, *, whole: bool) -> Iterable[bytes]:
     wrapper = environ.get("wsgi.file_wrapper")
     if whole and data.file is not None and wrapper is not None:
         return wrapper(_OpenFile(data), CHUNK_SIZE)
-    return _Body(data)
+    return _Body(environ, data)
 
 
 class _OpenFile:
@@ -75,14 +80,38 @@ class _OpenFile:
 class _Body:
     """Chunks that break the connection when they fall short of what was announced."""
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, environ: dict, data: Data) -> None:
+        self._environ = environ
         self._data = data
         self.close = data.close
 
     def __iter__(self) -> Iterator[bytes]:
         left = self._data.length
-        for chunk in self._data.chunks:
-            left -= len(chunk)
-            yield chunk
-        if left > 0:
-            raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+        try:
+            for chunk in self._data.chunks:
+                left -= len(chunk)
+                yield chunk
+            if left > 0:
+                raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+        except Exception:
+            _end_with_reset(self._environ)
+            raise
+
+
+def _end_with_reset(environ: dict) -> None:
+    """Let the server close the connection with a reset (RFC 9293, 3.6: abort).
+
+    A body that has neither a length nor chunks ends where the connection ends;
+    an ordinary end would make half an image look whole.
+    """
+    try:
+        if uwsgi is not None:
+            connection = socket.socket(fileno=uwsgi.connection_fd())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            connection.detach()
+        elif "gunicorn.socket" in environ:
+            environ["gunicorn.socket"].setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    except OSError:
+        # It is gone already.
+        pass

@@ -1,0 +1,242 @@
+"""glance-cache-manage: look at and change the image cache of a node from outside.
+
+Speaks the cache calls of the Image API (v2.14 and later) to one node, named by
+host and port: each node has a cache of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import ssl
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any
+
+#: Seconds to wait for an answer.
+TIMEOUT = 60
+
+
+class Failure(Exception):
+    """What went wrong, in one sentence for the operator."""
+
+
+class Client:
+    """The cache calls of one node."""
+
+    def __init__(self, url: str, token: str | None, insecure: bool) -> None:
+        self._url = url
+        self._token = token
+        self._tls = ssl.create_default_context()
+        if insecure:
+            self._tls.check_hostname = False
+            self._tls.verify_mode = ssl.CERT_NONE
+
+    def call(self, method: str, path: str, **headers: str) -> Any:
+        """The JSON of the answer, None when there is none.
+
+        :raises Failure: the node refused or does not answer.
+        """
+        request = urllib.request.Request(f"{self._url}/v2/cache{path}", method=method)
+        request.add_header("Accept", "application/json")
+        if self._token:
+            request.add_header("X-Auth-Token", self._token)
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT, context=self._tls) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            raise Failure(_reason(error)) from None
+        except OSError as error:
+            raise Failure(f"{self._url} does not answer: "
+                          f"{getattr(error, 'reason', error)}") from None
+        return json.loads(body) if body else None
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    try:
+        return f"{error.code}: {json.loads(error.read())['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{error.code} {error.reason}"
+
+
+def list_cached(client: Client, options: argparse.Namespace) -> None:
+    """List the images in the cache."""
+    images = client.call("GET", "")["cached_images"]
+    if options.json:
+        print(json.dumps(images, indent=2))
+        return
+    rows = [(image["image_id"], _time(image["last_accessed"]), _time(image["last_modified"]),
+             image["size"], image["hits"]) for image in images]
+    _print(("ID", "Last Accessed (UTC)", "Last Modified (UTC)", "Size", "Hits"), rows)
+
+
+def list_queued(client: Client, options: argparse.Namespace) -> None:
+    """List the images that wait to be fetched."""
+    queued = client.call("GET", "")["queued_images"]
+    if options.json:
+        print(json.dumps(queued, indent=2))
+    else:
+        _print(("ID",), [(image_id,) for image_id in queued])
+
+
+def queue_image(client: Client, options: argparse.Namespace) -> None:
+    """Have an image fetched into the cache."""
+    client.call("PUT", "/" + _quoted(options.image_id))
+    _say(options, f"Queued image {options.image_id} for caching")
+
+
+def delete_cached_image(client: Client, options: argparse.Namespace) -> None:
+    """Remove an image from the cache."""
+    _confirm(options, f"Delete cached image {options.image_id}?")
+    client.call("DELETE", "/" + _quoted(options.image_id))
+    _say(options, f"Deleted cached image {options.image_id}")
+
+
+def delete_all_cached_images(client: Client, options: argparse.Namespace) -> None:
+    """Empty the cache."""
+    _confirm(options, "Delete all cached images?")
+    client.call("DELETE", "", x_image_cache_clear_target="cache")
+    _say(options, "Deleted all cached images")
+
+
+def delete_queued_image(client: Client, options: argparse.Namespace) -> None:
+    """Do not fetch an image after all."""
+    _confirm(options, f"Delete queued image {options.image_id}?")
+    if options.image_id not in client.call("GET", "")["queued_images"]:
+        raise Failure(f"Image {options.image_id} is not queued.")
+    client.call("DELETE", "/" + _quoted(options.image_id))
+    _say(options, f"Deleted queued image {options.image_id}")
+
+
+def delete_all_queued_images(client: Client, options: argparse.Namespace) -> None:
+    """Empty the queue."""
+    _confirm(options, "Delete all queued images?")
+    client.call("DELETE", "", x_image_cache_clear_target="queue")
+    _say(options, "Deleted all queued images")
+
+
+#: Command to function, and whether it takes the id of an image.
+COMMANDS: dict[str, tuple[Callable[[Client, argparse.Namespace], None], bool]] = {
+    "list-cached": (list_cached, False),
+    "list-queued": (list_queued, False),
+    "queue-image": (queue_image, True),
+    "delete-cached-image": (delete_cached_image, True),
+    "delete-all-cached-images": (delete_all_cached_images, False),
+    "delete-queued-image": (delete_queued_image, True),
+    "delete-all-queued-images": (delete_all_queued_images, False),
+}
+
+
+def _quoted(image_id: str) -> str:
+    return urllib.parse.quote(image_id, safe="")
+
+
+def _time(seconds: float) -> str:
+    if not seconds:
+        return "N/A"
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _print(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from prettytable import PrettyTable
+    table = PrettyTable(list(names))
+    table.align = "l"
+    table.add_rows([list(row) for row in rows])
+    print(table)
+
+
+def _confirm(options: argparse.Namespace, question: str) -> None:
+    if options.force:
+        return
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Failure("Nothing was deleted; --force asks no questions.")
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    if options.verbose:
+        print(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    env = os.environ.get
+    parser = argparse.ArgumentParser(prog="glance-cache-manage", description=__doc__)
+    add = parser.add_argument
+    add("-v", "--verbose", action="store_true", help="say what was done")
+    add("-d", "--debug", action="store_true", help="show the traceback of an error")
+    add("-H", "--host", default="0.0.0.0",  # noqa: S104 - to connect to: this machine
+        help="address of the node, or its URL (default: this machine)")
+    add("-p", "--port", type=int, default=9292, help="its port (default: 9292)")
+    add("-k", "--insecure", action="store_true", help="do not check the node's certificate")
+    add("-f", "--force", action="store_true", help="ask no questions")
+    add("--json", action="store_true", help="print lists as JSON")
+    add("-S", "--os-auth-strategy", default=env("OS_AUTH_STRATEGY"),
+        help="keystone or noauth (default: keystone when there is an --os-auth-url)")
+    add("--os-auth-token", default=env("OS_AUTH_TOKEN"), help="a token that is there already")
+    for name in ("auth-url", "username", "password", "project-name", "project-id",
+                 "user-domain-name", "user-domain-id", "project-domain-name",
+                 "project-domain-id", "cacert"):
+        variable = f"OS_{name.upper().replace('-', '_')}"
+        add(f"--os-{name}", default=env(variable), help=f"default: {variable}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (function, takes_id) in COMMANDS.items():
+        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        if takes_id:
+            command.add_argument("image_id")
+    return parser
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    """The token to send, if any.
+
+    :raises Failure: Keystone gives none.
+    """
+    if options.os_auth_strategy == "noauth":
+        return None
+    if options.os_auth_token or not options.os_auth_url:
+        return options.os_auth_token
+    from keystoneauth1 import exceptions, session
+    from keystoneauth1.identity import generic
+    names = ("auth_url", "username", "password", "project_name", "project_id",
+             "user_domain_name", "user_domain_id", "project_domain_name", "project_domain_id")
+    password = generic.Password(
+        **{name: getattr(options, f"os_{name}") for name in names},
+        default_domain_id="default")
+    verify = False if options.insecure else options.os_cacert or True
+    try:
+        return session.Session(auth=password, verify=verify).get_token()
+    except exceptions.ClientException as error:
+        raise Failure(f"Keystone gives no token: {error}") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    :param argv: the words after the name of the program.
+    :returns: the exit code.
+    """
+    options = _parser().parse_args(argv)
+    url = options.host if "://" in options.host else f"http://{options.host}:{options.port}"
+    function, _ = COMMANDS[options.command]
+    try:
+        function(Client(url.rstrip("/"), _token(options), options.insecure), options)
+    except Failure as error:
+        if options.debug:
+            raise
+        print(f"glance-cache-manage: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -98,6 +98,22 @@ IMAGE = [
     Str("property_protection_rule_format", choices=["roles", "policies"], default="roles",
         help="What the values in property_protection_file are: lists of roles, or names of "
              "policy rules."),
+    Bool("do_secure_hash", default=True,
+         help="Read data that is registered by its location, to compute its hash or to compare "
+              "it with the one that was given. Off: a hash that is given is believed, and "
+              "without one the image has none."),
+    Int("http_retries", min=0, default=3,
+        help="How often reading the data for such a hash is tried again after it failed."),
+    Str("metadata_encryption_key", secret=True, deprecated_for_removal=True,
+        deprecated_since="Dalmatian",
+        deprecated_reason="Locations need no credentials where stores have their own sections.",
+        help="Key with which the addresses of data are encrypted in the database: 16, 24 or 32 "
+             "bytes, for AES-128, -192 or -256. Once it is set it must not change."),
+    Int("scrub_time", min=0, default=0,
+        help="Seconds that deleted data is kept under delayed_delete before the scrubber removes "
+             "it."),
+    Int("scrub_pool_size", min=1, default=1,
+        help="Images whose data the scrubber removes at the same time."),
     Bool("delayed_delete", default=False,
          help="Mark deleted images ``pending_delete`` and keep their data until the scrubber "
               "removes it, so that a deletion made by mistake can be undone."),

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from glance_py.db.cipher import UrlCipher
 from glance_py.db.rows import metadata_text
 from glance_py.db.select import live
 from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
@@ -53,6 +54,10 @@ _DELETE_LOCATIONS = _deletion(
 _TAGS = (
     sa.select(image_tags.c.value, image_tags.c.id)
     .where(_of_image(image_tags), live(image_tags)).order_by(image_tags.c.id)
+)
+_ANY_LOCATION = (
+    sa.select(image_locations.c.id).where(_of_image(image_locations), live(image_locations))
+    .limit(1)
 )
 _UPDATE_LOCATION = image_locations.update().where(
     _of_image(image_locations), image_locations.c.id == sa.bindparam("this_id"),
@@ -122,11 +127,15 @@ def delete_tags(connection: sa.Connection, numbers: Collection[int],
 
 
 def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
-                  now: datetime.datetime) -> None:
-    """Record locations and fill their ``id``."""
+                  now: datetime.datetime, cipher: UrlCipher | None = None) -> None:
+    """Record locations and fill their ``id``.
+
+    :param cipher: seals addresses that are kept sealed.
+    """
     for location in locations:
+        value = location.url if cipher is None else cipher.seal(location.url)
         result = connection.execute(image_locations.insert(), {
-            **_fresh(image_id, now), "value": location.url,
+            **_fresh(image_id, now), "value": value,
             "meta_data": metadata_text(location.metadata), "status": location.status})
         location.id = result.inserted_primary_key[0]  # type: ignore[index]
 
@@ -154,10 +163,14 @@ def delete_locations(connection: sa.Connection, image_id: str, locations: Iterab
             "this_image": image_id, "those": numbers, "now": now, "new_status": status})
 
 
-def delete_all(connection: sa.Connection, image_id: str, status: str,
-               now: datetime.datetime) -> None:
-    """Mark everything that belongs to an image deleted; locations get ``status``."""
+def delete_all(connection: sa.Connection, image_id: str, now: datetime.datetime) -> None:
+    """Mark everything that belongs to an image deleted; the data at its locations is pending."""
     bound = {"this_image": image_id, "now": now}
     for statement in _DELETE_ALL:
         connection.execute(statement, bound)
-    connection.execute(_DELETE_ALL_LOCATIONS, {**bound, "new_status": status})
+    connection.execute(_DELETE_ALL_LOCATIONS, {**bound, "new_status": "pending_delete"})
+
+
+def has_locations(connection: sa.Connection, image_id: str) -> bool:
+    """Is there a location left?"""
+    return connection.execute(_ANY_LOCATION, {"this_image": image_id}).first() is not None

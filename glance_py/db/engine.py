@@ -28,6 +28,7 @@ from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
 from glance_py.db import errors
+from glance_py.db.cipher import UrlCipher
 
 LOG = logging.getLogger(__name__)
 # It logs a traceback for what a caller can cause with a wrong value; errors.py decides here.
@@ -55,13 +56,16 @@ class Database:
     :param replica: where lists are read, when it is another server.
     :param reconnects: how often to try again when the connection was lost, at least once.
     :param pause: seconds between two such attempts after the first.
+    :param cipher: seals the addresses of data, when they are kept sealed.
     """
 
     def __init__(self, engine: sa.Engine, replica: sa.Engine | None = None,
-                 reconnects: int = 1, pause: float = 0.0) -> None:
+                 reconnects: int = 1, pause: float = 0.0,
+                 cipher: UrlCipher | None = None) -> None:
         self.engine = engine
         self.replica = replica or engine
         self.dialect: str = engine.dialect.name
+        self.cipher = cipher
         self._reconnects = reconnects
         self._pause = pause
         self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
@@ -171,7 +175,8 @@ def connect(conf) -> Database:
     Nothing is contacted before the first use.
 
     :param conf: an oslo.config ConfigOpts.
-    :raises ValueError: ``connection`` is missing or cannot be understood.
+    :raises ValueError: ``connection`` is missing or cannot be understood, or
+        ``metadata_encryption_key`` is no key.
     """
     conf.register_opts(options.database_opts, group="database")
     group = conf.database
@@ -179,10 +184,12 @@ def connect(conf) -> Database:
         raise ValueError("The option connection in the group [database] is not set.")
     replica = create_engine(group.slave_connection, group) if group.slave_connection else None
     persistent = group.use_db_reconnect
+    key = conf.metadata_encryption_key if "metadata_encryption_key" in conf else None
     return Database(
         create_engine(group.connection, group), replica,
         reconnects=max(1, group.db_max_retries) if persistent else 1,
         pause=group.db_retry_interval if persistent else 0.0,
+        cipher=UrlCipher(key) if key else None,
     )
 
 

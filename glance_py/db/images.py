@@ -58,7 +58,7 @@ class SqlImages:
             if row is None:
                 raise errors.ImageNotFound(image_id)
             image = rows.image(row)
-            rows.complete(connection, ctx, (image,))
+            rows.complete(connection, ctx, (image,), self._database.cipher)
             return image
 
         return self._database.read(work)
@@ -73,7 +73,7 @@ class SqlImages:
             if query.limit == 0:
                 return Page([], full=False)
             found = [rows.image(row) for row in select.page(connection, ctx, query, after)]
-            rows.complete(connection, ctx, found)
+            rows.complete(connection, ctx, found, self._database.cipher)
             return Page(found, full=len(found) == query.limit)
 
         return self._database.read(work, replica=True)
@@ -99,7 +99,8 @@ class SqlImages:
             connection.execute(images.insert(), {**row, "deleted": False})
             belongings.write_properties(connection, image.id, created.properties, now)
             belongings.add_tags(connection, image.id, created.tags, now)
-            belongings.add_locations(connection, image.id, created.locations, now)
+            belongings.add_locations(
+                connection, image.id, created.locations, now, self._database.cipher)
 
         try:
             self._database.write(work)
@@ -117,6 +118,7 @@ class SqlImages:
         :raises errors.ImageNotFound: the image is gone.
         :raises errors.StatusConflict: the image is in none of ``change.expected``.
         :raises errors.TagNotFound: a tag of ``change.remove_tags`` is not there.
+        :raises errors.LastLocation: without a change of status, the image would have no data.
         :raises errors.Invalid: a value does not fit into its column.
         """
         _check_bounds(change.fields)
@@ -128,7 +130,8 @@ class SqlImages:
             after = dataclasses.replace(image, **fields)
             after.properties = _change_properties(connection, image, change, now)
             after.tags = _change_tags(connection, image, change, now)
-            after.locations = _change_locations(connection, image, change, now)
+            after.locations = _change_locations(
+                connection, image, change, now, self._database.cipher)
             return after
 
         return self._database.write(work)
@@ -136,7 +139,10 @@ class SqlImages:
     def delete(self, ctx, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.
 
-        :param status: deleted, or pending_delete when the data is removed later.
+        The data at its locations is pending until ``PendingRecords.forget`` hears
+        that it is gone.
+
+        :param status: deleted, or pending_delete when the scrubber removes the data.
         :raises errors.ImageNotFound: the image is gone.
         :raises errors.StatusConflict: the image is no longer in ``image.status``.
         """
@@ -145,7 +151,7 @@ class SqlImages:
 
         def work(connection: sa.Connection) -> None:
             self._set(connection, image.id, gone, (image.status,))
-            belongings.delete_all(connection, image.id, status, now)
+            belongings.delete_all(connection, image.id, now)
 
         self._database.write(work)
 
@@ -215,15 +221,23 @@ def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
     return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
 
 
-def _change_locations(connection, image: Image, change: Change, now) -> list:
+def _change_locations(connection, image: Image, change: Change, now, cipher) -> list:
     if not (change.add_locations or change.remove_locations or change.update_locations):
         return image.locations
     belongings.delete_locations(connection, image.id, change.remove_locations, now)
+    if (change.remove_locations and not change.add_locations and "status" not in change.fields
+            and not belongings.has_locations(connection, image.id)):
+        # Two who each remove one of two copies at the same time must not remove both.
+        raise errors.LastLocation(image.id)
     belongings.update_locations(connection, image.id, change.update_locations, now)
     added = [dataclasses.replace(location) for location in change.add_locations]
-    belongings.add_locations(connection, image.id, added, now)
+    belongings.add_locations(connection, image.id, added, now, cipher)
     rewritten = {location.id: location for location in change.update_locations}
     removed = {location.id for location in change.remove_locations}
     kept = [rewritten.get(location.id, location) for location in image.locations
             if location.id not in removed]
-    return [*kept, *added]
+    if not change.positions:
+        return [*kept, *added]
+    for position, location in zip(change.positions, added, strict=True):
+        kept.insert(position, location)
+    return kept

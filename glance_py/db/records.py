@@ -6,6 +6,7 @@ from glance_py.db.cache import SqlCachedImages
 from glance_py.db.engine import Database, connect
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
+from glance_py.db.pending import SqlPending
 from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Records
 
@@ -20,5 +21,6 @@ def records(source) -> Records:
     database = source if isinstance(source, Database) else connect(source)
     return Records(
         images=SqlImages(database), members=SqlMembers(database), usage=SqlUsage(database),
+        pending=SqlPending(database),
         cached_images=SqlCachedImages(database), ping=database.ping,
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import orjson
 import sqlalchemy as sa
 
+from glance_py.db.cipher import UrlCipher
 from glance_py.db.select import COLUMNS, live, membership
 from glance_py.db.tables import (
     image_locations,
@@ -57,13 +58,19 @@ def image(row: Sequence) -> Image:
     return Image(*row, [], {}, [], None)  # type: ignore[call-arg]
 
 
-def complete(connection: sa.Connection, ctx, found: Sequence[Image]) -> None:
-    """Give ``found`` images their properties, tags, locations and the caller's membership."""
+def complete(connection: sa.Connection, ctx, found: Sequence[Image],
+             cipher: UrlCipher | None = None) -> None:
+    """Give ``found`` images their properties, tags, locations and the caller's membership.
+
+    :param cipher: opens addresses that are kept sealed.
+    """
     project = getattr(ctx, "project_id", None)
     for start in range(0, len(found), _CHUNK):
         chunk = {image.id: image for image in found[start:start + _CHUNK]}
         rows = connection.execute(BELONGINGS, {"ids": list(chunk), "me": project}).all()
         _distribute(chunk, rows)
+    if cipher is not None:
+        cipher.open_all(found)
 
 
 def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:

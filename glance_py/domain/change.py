@@ -28,6 +28,9 @@ class Change:
     add_locations, remove_locations, update_locations
         Copies of the data to record, forget (by ``Location.id``) or rewrite
         (metadata and status, found by ``Location.id``).
+    positions
+        Where each of ``add_locations`` is put into the list of the answer, in
+        this order; empty: at the end.  Readers later find them at the end.
     expected
         The states in which the image must be for the change to happen; the
         DAL compares and sets in one statement and raises Conflict otherwise.
@@ -42,6 +45,7 @@ class Change:
     add_locations: tuple[Location, ...] = ()
     remove_locations: tuple[Location, ...] = ()
     update_locations: tuple[Location, ...] = ()
+    positions: tuple[int, ...] = ()
     expected: frozenset[str] | None = None
 
     @classmethod

@@ -113,6 +113,12 @@ class StatusConflict(Conflict):
     text = "The status of image %s changed in the meantime; look at it again."
 
 
+class LastLocation(Conflict):
+    """(image id): an active image needs its data."""
+
+    text = "The last location of image %s cannot be removed."
+
+
 class StoreInUse(Conflict):
     text = "The data of the image is in use and cannot be removed."
 

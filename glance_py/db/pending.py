@@ -1,0 +1,155 @@
+"""The DAL for data that is to be removed: port ``PendingRecords`` in SQL.
+
+A location keeps its row until its data is gone for good: ``pending_delete``
+says that the bytes are still there, ``deleted`` that they are not.  So a
+process may die at any moment and nothing is lost sight of.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+
+from glance_py.db.engine import Database
+from glance_py.db.rows import metadata
+from glance_py.db.select import live
+from glance_py.db.tables import (
+    image_locations,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+)
+from glance_py.domain import errors
+from glance_py.domain.image import Location
+from glance_py.domain.ports import PendingData
+
+_PENDING = sa.and_(image_locations.c.status == "pending_delete",
+                   image_locations.c.deleted == sa.true())
+_FOUND = (
+    sa.select(image_locations.c.image_id, images.c.status, image_locations.c.value,
+              image_locations.c.meta_data, image_locations.c.status, image_locations.c.id)
+    .join_from(image_locations, images, image_locations.c.image_id == images.c.id)
+    .where(_PENDING, image_locations.c.id > sa.bindparam("after"),
+           image_locations.c.deleted_at <= sa.bindparam("before"))
+    .order_by(image_locations.c.id).limit(sa.bindparam("limit"))
+)
+#: Data of images that are kept for the scrubber is not stray.
+_STRAY = _FOUND.where(images.c.status != "pending_delete")
+_THOSE = image_locations.c.id.in_(sa.bindparam("those", expanding=True))
+_FORGET = image_locations.update().where(_THOSE, _PENDING).values(status="deleted")
+_TAKE_BACK = image_locations.update().where(_THOSE, _PENDING).values(
+    status="active", deleted=sa.false(), deleted_at=None)
+_IMAGE = images.c.id == sa.bindparam("this_image")
+_FINISH = (
+    images.update()
+    .where(_IMAGE, images.c.status == "pending_delete",
+           ~sa.exists().where(image_locations.c.image_id == images.c.id, _PENDING))
+    .values(status="deleted")
+)
+_DELETED_AT = sa.select(images.c.deleted_at).where(
+    _IMAGE, images.c.status == sa.bindparam("old_status"), images.c.deleted == sa.true())
+_REVIVE = images.update().where(_IMAGE).values(
+    status=sa.bindparam("new_status"), deleted=sa.false(), deleted_at=None)
+#: What was deleted together with the image; what was deleted before stays deleted.
+_REVIVE_BELONGINGS = tuple(
+    table.update().where(table.c.image_id == sa.bindparam("this_image"),
+                         table.c.deleted_at == sa.bindparam("then"))
+    .values(deleted=sa.false(), deleted_at=None)
+    for table in (image_properties, image_tags, image_members))
+_REVIVE_LOCATIONS = image_locations.update().where(
+    image_locations.c.image_id == sa.bindparam("this_image"), _PENDING,
+    image_locations.c.deleted_at == sa.bindparam("then"),
+).values(status="active", deleted=sa.false(), deleted_at=None)
+_IN_USE = live(image_locations) | _PENDING
+_OTHERS = (
+    sa.select(image_locations.c.value)
+    .where(_IN_USE, image_locations.c.image_id != sa.bindparam("this_image"))
+)
+_OTHERS_WITH = _OTHERS.where(image_locations.c.value == sa.bindparam("url")).limit(1)
+_KNOWN = sa.select(sa.literal(1)).where(
+    images.c.id.in_(sa.bindparam("those", expanding=True)),
+    images.c.status != "deleted").limit(1)
+
+
+class SqlPending:
+    """Data that is to be removed, and whose it is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, seconds: float, after: int = 0, limit: int = 100,
+             stray: bool = False) -> Sequence[PendingData]:
+        """Data that has been waiting for at least ``seconds``, by row number.
+
+        :param after: the row number of the last one found before.
+        :param stray: only what no scrubber waits for.
+        """
+        before = self._database.now() - datetime.timedelta(seconds=seconds)
+        rows = self._database.read(lambda connection: connection.execute(
+            _STRAY if stray else _FOUND,
+            {"after": after, "before": before, "limit": limit}).all())
+        return [
+            PendingData(image_id, status,
+                        Location(self._open(value), metadata(text), state, number))
+            for image_id, status, value, text, state, number in rows]
+
+    def forget(self, locations: Collection[Location]) -> None:
+        """The data at these locations is gone."""
+        self._set(_FORGET, locations)
+
+    def take_back(self, locations: Collection[Location]) -> None:
+        """The data at these locations stays after all."""
+        self._set(_TAKE_BACK, locations)
+
+    def _set(self, statement: sa.Update, locations: Collection[Location]) -> None:
+        numbers = [location.id for location in locations if location.id is not None]
+        if numbers:
+            self._database.write(
+                lambda connection: connection.execute(statement, {"those": numbers}))
+
+    def finish(self, image_id: str) -> bool:
+        """Call an image deleted when no data of it is left; False when there is some."""
+        return self._database.write(
+            lambda connection: connection.execute(_FINISH, {"this_image": image_id}).rowcount > 0)
+
+    def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
+        """Undo the deletion of an image whose data is still there.
+
+        Locations whose data is gone stay deleted.
+
+        :param status: the state in which it comes back.
+        :param was: the state in which the deletion left it.
+        :raises errors.ImageNotFound: there is no such deleted image.
+        """
+        def work(connection: sa.Connection) -> None:
+            this = {"this_image": image_id}
+            row = connection.execute(_DELETED_AT, {**this, "old_status": was}).first()
+            if row is None:
+                raise errors.ImageNotFound(image_id)
+            connection.execute(_REVIVE, {**this, "new_status": status})
+            for statement in (*_REVIVE_BELONGINGS, _REVIVE_LOCATIONS):
+                connection.execute(statement, {**this, "then": row[0]})
+
+        self._database.write(work)
+
+    def is_shared(self, image_id: str, url: str) -> bool:
+        """Does another image have its data at this address?"""
+        cipher = self._database.cipher
+        if cipher is None:
+            return self._database.read(lambda connection: connection.execute(
+                _OTHERS_WITH, {"this_image": image_id, "url": url}).first()) is not None
+        return self._database.read(lambda connection: any(
+            cipher.open(value) == url for value in
+            connection.execute(_OTHERS, {"this_image": image_id}).scalars()))
+
+    def are_images(self, ids: Collection[str]) -> bool:
+        """Is one of these the id of an image whose data may be there?"""
+        return bool(ids) and self._database.read(lambda connection: connection.execute(
+            _KNOWN, {"those": list(ids)}).first()) is not None
+
+    def _open(self, value: str) -> str:
+        cipher = self._database.cipher
+        return value if cipher is None else cipher.open(value)

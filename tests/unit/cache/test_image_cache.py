@@ -1,0 +1,459 @@
+"""One fill for many readers, whatever happens to readers, store and disk."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import errno
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+from glance_py.cache import fill as fill_module
+from glance_py.cache.directory import Directory
+from glance_py.cache.image_cache import ImageCache
+from glance_py.cache.prefetch import Prefetcher
+from glance_py.cache.sqlite_books import SqliteBooks
+from glance_py.domain import errors
+from tests.unit.cache.store import CHUNK, Store
+
+MIB = 1024 * 1024
+
+
+class CacheCase(unittest.TestCase):
+
+    max_size = 8 * MIB
+
+    def setUp(self) -> None:
+        self.root = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-cache-"))
+        self.store = Store()
+        self.cache = self.another(self.store)
+
+    def another(self, store: Store) -> ImageCache:
+        """The cache as one more process of the node has it."""
+        directory = Directory(self.root)
+        return ImageCache(directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400,
+                          store.open)
+
+    def read(self, image, cache: ImageCache | None = None) -> tuple[bool, bytes]:
+        """Was it a hit, and what came."""
+        copy = (cache or self.cache).read(image)
+        try:
+            return copy.hit, b"".join(copy.data.chunks)
+        finally:
+            copy.data.close()
+
+    def names(self, part: str) -> list[str]:
+        return os.listdir(os.path.join(self.root, part))
+
+    def until(self, condition) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "it did not happen")
+            time.sleep(0.005)
+
+
+class TestReading(CacheCase):
+
+    def test_the_first_reader_fills_and_the_second_hits(self) -> None:
+        for size in (0, 1, CHUNK, CHUNK + 1, 3 * MIB):
+            image = self.store.image(size)
+            data = self.store.data[image.id]
+            self.assertEqual((False, data), self.read(image))
+            self.assertEqual((True, data), self.read(image))
+        self.assertEqual([0] * 5, self.store.reads)
+        self.assertEqual([], self.names("incomplete"))
+
+    def test_only_active_images(self) -> None:
+        image = self.store.image(10)
+        self.read(image)
+        image.status = "deactivated"
+        self.assertIsNone(self.cache.read(image))
+
+    def test_who_may_not_fill_gets_hits_only(self) -> None:
+        image = self.store.image(10)
+        self.assertIsNone(self.cache.read(image, may_fill=False))
+        self.read(image)
+        copy = self.cache.read(image, may_fill=False)
+        copy.data.close()
+        self.assertTrue(copy.hit)
+
+    def test_an_image_without_data_is_left_to_the_application(self) -> None:
+        image = self.store.image(10)
+        del self.store.data[image.id]
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            self.assertIsNone(self.cache.read(image))
+        self.until(lambda: not self.names("incomplete"))
+
+    def test_a_file_of_the_wrong_size_is_not_served(self) -> None:
+        image = self.store.image(10)
+        self.read(image)
+        os.truncate(os.path.join(self.root, image.id), 5)
+        with self.assertLogs("glance_py.cache", "ERROR"):
+            self.assertEqual((False, self.store.data[image.id]), self.read(image))
+        self.assertEqual((True, self.store.data[image.id]), self.read(image))
+
+
+class TestOneFill(CacheCase):
+
+    max_size = 64 * MIB
+
+    def test_twenty_readers_of_a_cold_image_read_the_store_once(self) -> None:
+        image = self.store.image(20 * MIB)
+        self.store.pause = 0.0005
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            bodies = [each.result()[1] for each in
+                      [pool.submit(self.read, image) for _ in range(20)]]
+        self.assertTrue(all(body == self.store.data[image.id] for body in bodies))
+        self.assertEqual([0], self.store.reads)
+        self.assertTrue(self.cache.is_cached(image.id))
+
+    def test_readers_in_two_processes_read_the_store_once(self) -> None:
+        image = self.store.image(2 * MIB)
+        self.store.pause = 0.005
+        elsewhere = Store()
+        elsewhere.data = self.store.data
+        other = self.another(elsewhere)
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            first = pool.submit(self.read, image)
+            self.until(lambda: self.names("incomplete"))
+            rest = [pool.submit(self.read, image, other) for _ in range(5)]
+            bodies = [each.result()[1] for each in [first, *rest]]
+        self.assertEqual({self.store.data[image.id]}, set(bodies))
+        self.assertEqual(([0], []), (self.store.reads, elsewhere.reads))
+
+    def test_a_reader_that_does_not_take_its_data_slows_nobody(self) -> None:
+        image = self.store.image(4 * MIB)
+        stuck = self.cache.read(image)
+        next(stuck.data.chunks)
+        self.assertEqual(self.store.data[image.id], self.read(image)[1])
+        self.assertEqual([0], self.store.reads)
+        stuck.data.close()
+
+    def test_a_first_reader_that_leaves_does_not_end_the_fill_for_the_others(self) -> None:
+        image = self.store.image(2 * MIB)
+        self.store.gate.clear()
+        first, second = self.cache.read(image), self.cache.read(image)
+        first.data.close()
+        self.store.gate.set()
+        self.assertEqual(self.store.data[image.id], b"".join(second.data.chunks))
+        second.data.close()
+        self.assertEqual([0], self.store.reads)
+        self.assertEqual((True, self.store.data[image.id]), self.read(image))
+
+    def test_without_readers_the_fill_ends(self) -> None:
+        image = self.store.image(2 * MIB)
+        self.store.pause = 0.01
+        copy = self.cache.read(image)
+        next(copy.data.chunks)
+        copy.data.close()
+        self.until(lambda: self.names("invalid") == [image.id])
+        self.assertEqual([], self.names("incomplete"))
+        self.assertFalse(self.cache.is_cached(image.id))
+        self.until(lambda: self.store.closed == 1)
+        self.store.pause = 0
+        self.assertEqual((False, self.store.data[image.id]), self.read(image))
+
+
+class TestTrouble(CacheCase):
+
+    def test_damaged_data_is_not_admitted_and_breaks_the_download(self) -> None:
+        image = self.store.image(3 * CHUNK, checksum="0" * 32)
+        with self.assertLogs("glance_py.cache", "ERROR"):
+            copy = self.cache.read(image)
+            self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
+        copy.data.close()
+        self.until(lambda: self.names("invalid") == [image.id])
+        self.assertFalse(self.cache.is_cached(image.id))
+
+    def test_the_other_hash_is_checked_where_there_is_no_checksum(self) -> None:
+        image = self.store.image(10, checksum=None, os_hash_algo="sha512",
+                                 os_hash_value="0" * 128)
+        with self.assertLogs("glance_py.cache", "ERROR"):
+            copy = self.cache.read(image)
+            self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
+        copy.data.close()
+
+    def test_a_store_that_delivers_too_little_breaks_the_download(self) -> None:
+        image = self.store.image(4 * CHUNK)
+        self.store.stop_after = 2 * CHUNK
+        for self.store.trouble in (None, errors.StoreUnavailable()):
+            with self.assertLogs("glance_py.cache", "WARNING"):
+                copy = self.cache.read(image)
+                self.assertRaises(errors.GlanceError, list, copy.data.chunks)
+            copy.data.close()
+            self.until(lambda: not self.names("incomplete"))
+        self.assertFalse(self.cache.is_cached(image.id))
+
+    def test_a_full_disk_does_not_fail_the_download(self) -> None:
+        image = self.store.image(4 * CHUNK)
+        written = []
+        write = fill_module._write
+
+        def fill_up(fd, chunk):
+            if len(written) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written.append(chunk)
+            write(fd, chunk)
+
+        self.addCleanup(setattr, fill_module, "_write", write)
+        fill_module._write = fill_up
+        self.store.gate.clear()
+        copies = [self.cache.read(image) for _ in range(3)]
+        self.store.gate.set()
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            bodies = [b"".join(copy.data.chunks) for copy in copies]
+        for copy in copies:
+            copy.data.close()
+        self.assertEqual({self.store.data[image.id]}, set(bodies))
+        self.assertEqual([0] + [2 * CHUNK] * 3, self.store.reads)
+        self.assertFalse(self.cache.is_cached(image.id))
+        self.until(lambda: self.store.closed == 4)
+
+    def test_a_disk_that_has_no_room_is_not_written_to(self) -> None:
+        image = self.store.image(10)
+        self.cache._directory.free = lambda: 5
+        self.assertIsNone(self.cache.read(image))
+        self.assertEqual([], self.store.reads)
+
+    def test_followers_of_a_killed_process_go_on_with_the_store(self) -> None:
+        image = self.store.image(4 * CHUNK)
+        part = self.store.data[image.id][:CHUNK]
+        killed = subprocess.Popen(
+            [sys.executable, "-c",
+             "import os, sys, time\n"
+             "from glance_py.cache.directory import Directory\n"
+             "directory = Directory(sys.argv[1])\n"
+             "with directory.locked():\n"
+             "    fd = directory.begin(sys.argv[2], int(sys.argv[3]))\n"
+             "os.write(fd, sys.stdin.buffer.read(int(sys.argv[4])))\n"
+             "print('written', flush=True)\n"
+             "time.sleep(60)\n", self.root, image.id, str(image.size), str(CHUNK)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(killed.wait)
+        self.addCleanup(killed.stdout.close)
+        self.addCleanup(killed.stdin.close)
+        killed.stdin.write(part)
+        killed.stdin.flush()
+        killed.stdout.readline()
+        copy = self.cache.read(image)
+        chunks = copy.data.chunks
+        body = next(chunks)
+        self.assertEqual([], self.store.reads)
+        killed.kill()
+        self.assertEqual(self.store.data[image.id], body + b"".join(chunks))
+        copy.data.close()
+        self.assertEqual([CHUNK], self.store.reads)
+        # And the next reader fills anew.
+        self.until(lambda: not self.cache._fills)
+        self.assertEqual((False, self.store.data[image.id]), self.read(image))
+        self.assertEqual((True, self.store.data[image.id]), self.read(image))
+
+    def test_books_that_fail_fail_nothing_else(self) -> None:
+        def fail(*args):
+            raise errors.DatabaseUnavailable()
+
+        image = self.store.image(10)
+        for verb in ("add", "hit", "remove", "entries"):
+            setattr(self.cache._books, verb, fail)
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            self.assertEqual((False, self.store.data[image.id]), self.read(image))
+            self.assertEqual((True, self.store.data[image.id]), self.read(image))
+            self.cache.tidy()
+            self.assertTrue(self.cache.drop(image.id))
+
+
+class TestSize(CacheCase):
+
+    max_size = MIB
+
+    def occupied(self) -> int:
+        return sum(os.stat(os.path.join(self.root, part, name)).st_size
+                   for part in (".", "incomplete", "invalid") for name in self.names(part)
+                   if len(name) == 36)
+
+    def test_what_was_read_longest_ago_makes_room(self) -> None:
+        old, used, new = (self.store.image(400 * 1024) for _ in range(3))
+        for image in (old, used):
+            self.read(image)
+            time.sleep(0.01)
+        self.read(old)
+        self.read(new)
+        self.assertEqual({old.id, new.id}, {entry.image_id for entry in self.cache.entries()})
+
+    def test_a_larger_image_is_not_cached_and_removes_nothing(self) -> None:
+        small, large = self.store.image(10), self.store.image(MIB + 1)
+        self.read(small)
+        self.assertIsNone(self.cache.read(large))
+        self.assertTrue(self.cache.is_cached(small.id))
+        whole = self.store.image(MIB)
+        self.read(whole)
+        self.assertEqual([whole.id], [entry.image_id for entry in self.cache.entries()])
+
+    def test_images_being_filled_keep_their_room(self) -> None:
+        self.store.gate.clear()
+        first = self.cache.read(self.store.image(600 * 1024))
+        self.assertIsNone(self.cache.read(self.store.image(600 * 1024)))
+        self.store.gate.set()
+        first.data.close()
+
+    def test_what_was_given_up_makes_room_first(self) -> None:
+        kept = self.store.image(300 * 1024)
+        self.read(kept)
+        with open(os.path.join(self.root, "invalid", kept.id), "wb") as file:
+            file.write(b"x" * 600 * 1024)
+        self.read(self.store.image(700 * 1024))
+        self.assertTrue(self.cache.is_cached(kept.id))
+        self.assertEqual([], self.names("invalid"))
+
+    def test_it_is_never_exceeded_whatever_happens_at_once(self) -> None:
+        images = [self.store.image(random.Random(n).randrange(1, 500 * 1024)) for n in range(12)]
+        caches = [self.cache, self.another(self.store)]
+        self.store.pause = 0.001
+        peaks, done = [], threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                try:
+                    peaks.append(self.occupied())
+                except FileNotFoundError:
+                    continue
+                time.sleep(0.001)
+
+        def use(seed: int) -> None:
+            chance = random.Random(seed)
+            for _ in range(15):
+                image = chance.choice(images)
+                copy = chance.choice(caches).read(image)
+                if copy is None:
+                    continue
+                if chance.random() < 0.8:
+                    body = b"".join(copy.data.chunks)
+                    self.assertEqual(self.store.data[image.id], body)
+                copy.data.close()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for each in [pool.submit(use, seed) for seed in range(8)]:
+                each.result()
+        done.set()
+        watcher.join()
+        self.assertLessEqual(max(peaks), self.max_size)
+        self.assertGreater(max(peaks), 0)
+
+    def test_prune_obeys_a_lower_maximum(self) -> None:
+        images = [self.store.image(300 * 1024) for _ in range(3)]
+        for image in images:
+            self.read(image)
+            time.sleep(0.01)
+        self.assertEqual((0, 0), self.cache.prune())
+        self.cache._max_size = 350 * 1024
+        self.assertEqual((2, 600 * 1024), self.cache.prune())
+        self.assertEqual([images[2].id], [entry.image_id for entry in self.cache.entries()])
+
+
+class TestManagement(CacheCase):
+
+    def test_a_dropped_image_is_read_to_its_end_by_who_has_begun(self) -> None:
+        image = self.store.image(2 * MIB)
+        self.read(image)
+        copy = self.cache.read(image)
+        first = next(copy.data.chunks)
+        self.assertTrue(self.cache.drop(image.id))
+        self.assertFalse(self.cache.drop(image.id))
+        self.assertEqual(self.store.data[image.id], first + b"".join(copy.data.chunks))
+        self.assertEqual([], self.cache.entries())
+
+    def test_an_image_dropped_while_it_is_filled_does_not_come(self) -> None:
+        image = self.store.image(4 * CHUNK)
+        self.store.gate.clear()
+        copy = self.cache.read(image)
+        self.cache.drop(image.id)
+        self.store.gate.set()
+        self.assertEqual(self.store.data[image.id], b"".join(copy.data.chunks))
+        copy.data.close()
+        self.until(lambda: not self.cache._fills)
+        self.assertFalse(self.cache.is_cached(image.id))
+        self.assertEqual([], self.cache.entries())
+
+    def test_nothing_but_images_is_dropped(self) -> None:
+        for name in ("cache.db", "queue", "..", "", "../x"):
+            self.assertFalse(self.cache.drop(name))
+        self.assertIn("cache.db", self.names("."))
+
+    def test_drop_all(self) -> None:
+        for _ in range(3):
+            self.read(self.store.image(10))
+        self.assertEqual(3, self.cache.drop_all())
+        self.assertEqual([], self.cache.entries())
+
+    def test_files_and_books_come_together_at_the_start(self) -> None:
+        lost, found = self.store.image(10), self.store.image(20)
+        self.read(lost)
+        os.unlink(os.path.join(self.root, lost.id))
+        with open(os.path.join(self.root, found.id), "wb") as file:
+            file.write(self.store.data[found.id])
+        again = self.another(self.store)
+        again.tidy()
+        self.assertEqual([(found.id, 20)],
+                         [(entry.image_id, entry.size) for entry in again._books.entries()])
+
+    def test_clean_removes_what_was_given_up(self) -> None:
+        with open(os.path.join(self.root, "invalid", "x"), "w"):
+            pass
+        with open(os.path.join(self.root, "incomplete", self.store.image(1).id), "w"):
+            pass
+        self.cache.clean()
+        self.assertEqual(([], []), (self.names("invalid"), self.names("incomplete")))
+
+
+class TestQueue(CacheCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.prefetcher = Prefetcher(self.cache, self.store.find)
+
+    def test_what_is_queued_comes_soon(self) -> None:
+        images = [self.store.image(3 * CHUNK) for _ in range(3)]
+        for image in images:
+            self.cache.queue(image.id)
+        self.until(lambda: len(self.cache.entries()) == 3 and not self.cache.queued())
+        self.assertEqual((True, self.store.data[images[0].id]), self.read(images[0]))
+        self.assertEqual([0, 0, 0], self.store.reads)
+
+    def test_what_is_here_is_not_queued(self) -> None:
+        image = self.store.image(10)
+        self.read(image)
+        self.cache.queue(image.id)
+        self.assertEqual([], self.cache.queued())
+
+    def test_the_queue_survives_a_restart(self) -> None:
+        image = self.store.image(10)
+        self.cache.when_queued(lambda: None)
+        self.cache.queue(image.id)
+        again = self.another(self.store)
+        Prefetcher(again, self.store.find).resume()
+        self.until(lambda: again.is_cached(image.id) and not again.queued())
+
+    def test_what_fails_stays_and_what_is_gone_leaves(self) -> None:
+        self.cache.when_queued(lambda: None)
+        broken, gone = self.store.image(10), self.store.image(10)
+        del self.store.data[gone.id]
+        self.store.stop_after = 0
+        for image in (broken, gone):
+            self.cache.queue(image.id)
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            self.assertEqual((0, 2), self.prefetcher.run())
+        self.assertEqual([broken.id], self.cache.queued())
+        self.store.stop_after = None
+        self.assertEqual((1, 0), self.prefetcher.run())
+        self.assertEqual([], self.cache.queued())
+
+
+if __name__ == "__main__":
+    unittest.main()

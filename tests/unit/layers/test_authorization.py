@@ -1,0 +1,139 @@
+"""Ownership: who sees, who changes, who shares."""
+
+from __future__ import annotations
+
+import unittest
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.ports import Upload
+from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
+from tests.unit.layers.fake import Images, Members, services
+from tests.unit.setting import caller, member
+
+OWNER, STRANGER, ADMIN = member("p1"), member("p2"), caller("admin", project="p9", is_admin=True)
+
+
+def image(visibility: str = "private", **more) -> Image:
+    return Image(**{"id": visibility, "owner": "p1", "visibility": visibility, **more})
+
+
+class SeeingTest(unittest.TestCase):
+
+    def sees(self, ctx, seen: Image) -> bool:
+        layer = AuthorizationProxy.build(Images(seen), services())
+        answers = []
+        for verb in (layer.get, layer.find):
+            try:
+                answers.append(verb(ctx, seen.id).id == seen.id)
+            except errors.ImageNotFound:
+                answers.append(False)
+        self.assertEqual(answers[0], answers[1])
+        return answers[0]
+
+    def test_who_sees_what(self):
+        for visibility, stranger in (("private", False), ("shared", False),
+                                     ("community", True), ("public", True)):
+            with self.subTest(visibility):
+                seen = image(visibility)
+                self.assertEqual((True, stranger, True),
+                                 tuple(self.sees(ctx, seen) for ctx in (OWNER, STRANGER, ADMIN)))
+
+    def test_a_membership_counts_only_while_the_image_is_shared(self):
+        self.assertTrue(self.sees(STRANGER, image("shared", member="p2")))
+        self.assertFalse(self.sees(STRANGER, image("private", member="p2")))
+
+    def test_an_image_without_owner_is_seen_by_all_and_changed_by_administrators(self):
+        orphan = image(owner=None)
+        self.assertTrue(self.sees(STRANGER, orphan))
+        layer = AuthorizationProxy.build(Images(orphan), services())
+        nobody = caller("member", project=None)
+        with self.assertRaises(errors.Forbidden):
+            layer.delete(nobody, orphan)
+        layer.delete(ADMIN, orphan)
+
+
+class ChangingTest(unittest.TestCase):
+
+    def setUp(self):
+        self.below = Images()
+        self.layer = AuthorizationProxy.build(self.below, services())
+
+    def test_only_owner_and_administrator_reach_the_room_below(self):
+        public = image("public")
+        for verb, arguments in (("update", (Change(fields={"name": "n"}),)), ("delete", ()),
+                                ("upload", (Upload([]),)), ("stage", (Upload([]),)),
+                                ("transition", ("deactivated",))):
+            with self.subTest(verb):
+                with self.assertRaises(errors.Forbidden):
+                    getattr(self.layer, verb)(STRANGER, public, *arguments)
+                self.assertEqual([], self.below.calls)
+                getattr(self.layer, verb)(OWNER, public, *arguments)
+                getattr(self.layer, verb)(ADMIN, public, *arguments)
+                self.below.calls.clear()
+
+    def test_an_image_is_created_for_ones_own_project(self):
+        self.layer.create(OWNER, image())
+        self.layer.create(ADMIN, image())
+        for owner in ("p1", None, ""):
+            with self.assertRaises(errors.Forbidden):
+                self.layer.create(STRANGER, image(owner=owner))
+
+    def test_a_member_cannot_give_an_image_away(self):
+        for owner in ("p2", None):
+            with self.assertRaises(errors.Forbidden):
+                self.layer.update(OWNER, image(), Change(fields={"owner": owner}))
+        self.assertEqual([], self.below.calls)
+        self.layer.update(OWNER, image(), Change(fields={"owner": "p1"}))
+        self.layer.update(ADMIN, image(), Change(fields={"owner": "p2"}))
+
+    def test_a_protected_image_outlives_administrators(self):
+        for ctx in (OWNER, ADMIN):
+            with self.assertRaises(errors.Protected):
+                self.layer.delete(ctx, image(protected=True))
+        self.assertEqual([], self.below.calls)
+
+
+class SharingTest(unittest.TestCase):
+
+    def setUp(self):
+        self.share, self.other = Member("shared", "p2"), Member("shared", "p3")
+        self.layer = MemberAuthorizationProxy.build(
+            Members(self.share, self.other), services())
+        self.shared = image("shared")
+
+    def test_only_shared_images_have_members(self):
+        for visibility in ("private", "public", "community"):
+            alone = image(visibility)
+            for act in (lambda of: self.layer.list(ADMIN, of),
+                        lambda of: self.layer.get(ADMIN, of, "p2"),
+                        lambda of: self.layer.create(ADMIN, of, "p4"),
+                        lambda of: self.layer.update(ADMIN, of, self.share, "accepted"),
+                        lambda of: self.layer.delete(ADMIN, of, self.share)):
+                with self.assertRaises(errors.Forbidden):
+                    act(alone)
+
+    def test_a_member_sees_itself_and_the_owner_sees_all(self):
+        self.assertEqual([self.share, self.other], self.layer.list(OWNER, self.shared))
+        self.assertEqual([self.share], self.layer.list(STRANGER, self.shared))
+        self.assertEqual(self.share, self.layer.get(STRANGER, self.shared, "p2"))
+        with self.assertRaises(errors.MemberNotFound):
+            self.layer.get(STRANGER, self.shared, "p3")
+
+    def test_the_member_decides_whether_it_accepts(self):
+        accepted = self.layer.update(STRANGER, self.shared, self.share, "accepted")
+        self.assertEqual("accepted", accepted.status)
+        self.layer.update(ADMIN, self.shared, self.share, "rejected")
+        for ctx in (OWNER, member("p3")):
+            with self.assertRaises(errors.Forbidden):
+                self.layer.update(ctx, self.shared, self.share, "accepted")
+
+    def test_the_owner_decides_who_is_a_member(self):
+        with self.assertRaises(errors.Forbidden):
+            self.layer.create(STRANGER, self.shared, "p4")
+        with self.assertRaises(errors.Forbidden):
+            self.layer.delete(STRANGER, self.shared, self.share)
+        self.layer.delete(OWNER, self.shared, self.share)
+        self.assertEqual("p4", self.layer.create(OWNER, self.shared, "p4").member_id)

@@ -74,7 +74,7 @@ class GzipTest(unittest.TestCase):
 
 class LibraryFiltersTest(unittest.TestCase):
     def factory(self, factory, conf, **local):
-        with composition.composing(composition.Composition(conf, None, None)):
+        with composition.composing(composition.Composition(conf, *[None] * 5)):
             return factory({}, **local)
 
     def test_cors(self) -> None:

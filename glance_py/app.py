@@ -28,6 +28,7 @@ from glance_py.http.router import API
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.middleware import composition
+from glance_py.outgoing import UriFilter
 from glance_py.policies.enforcer import Enforcer
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
@@ -95,6 +96,7 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         enforcer=enforcer,
         notifier=notifications.Notifier(conf),
         lease=recovery.Lease(records),
+        uri_filter=UriFilter(conf),
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=limits.Limits(records) if conf.use_keystone_limits else None,
     )

@@ -12,6 +12,7 @@ import dataclasses
 from typing import Any
 
 from glance_py.domain.ports import ImageVerbs, MemberVerbs, Records
+from glance_py.layers.address import AddressProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.members import MemberRepository
@@ -24,6 +25,7 @@ IMAGE_LAYERS: tuple[Any, ...] = (
     AuthorizationProxy,       # may this project see or own it?
     PolicyProxy,              # what did the operator allow?
     PropertyProtectionProxy,  # which properties may be read or changed?
+    AddressProxy,             # may the client name this address?
     NotifierProxy,            # who wants to hear about it?
     QuotaProxy,               # is there room?
     LocationProxy,            # bytes go to a store, the rest goes below
@@ -51,6 +53,7 @@ class Services:
     enforcer: Any
     notifier: Any
     lease: Any
+    uri_filter: Any
     protections: Any = None
     limits: Any = None
 

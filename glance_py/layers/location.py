@@ -7,6 +7,8 @@ that at no moment there is an active image without its bytes.
 
 from __future__ import annotations
 
+import dataclasses
+
 from oslo_log import log as logging
 
 from glance_py import streams
@@ -15,6 +17,7 @@ from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location, check_formats, check_transition
 from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
 from glance_py.layers.base import Proxy
+from glance_py.layers.removal import Removal
 from glance_py.layers.store_errors import naming_store_errors
 from glance_store_py import errors as store_errors
 from glance_store_py.location import redacted
@@ -35,6 +38,9 @@ class LocationProxy(Proxy):
         self._lease = services.lease
         self._conf = services.conf
         self._algorithm = services.conf.hashing_algorithm
+        self._delayed = services.conf.delayed_delete
+        self._pending = services.records.pending
+        self._removal = Removal(services.stores, services.records.pending)
 
     @classmethod
     def build(cls, below, services):
@@ -44,14 +50,20 @@ class LocationProxy(Proxy):
         return self.below.get(ctx, image_id)
 
     def update(self, ctx, image: Image, change: Change) -> Image:
-        """Only this layer says where bytes lie, and it says so to the room below.
-
-        An address that a client names could lead to other data (OSSN-0090), or
-        to a file of this host (OSSA-2014-041).
-        """
-        if change.add_locations or change.update_locations or change.remove_locations:
-            raise errors.Forbidden("Locations of an image are written by the service only.")
-        return self.below.update(ctx, image, change)
+        """Data at removed locations goes after the record, or later with delayed_delete."""
+        if not change.remove_locations:
+            return self.below.update(ctx, image, change)
+        pending = tuple(dataclasses.replace(location, status="pending_delete")
+                        for location in change.remove_locations)
+        after = self.below.update(ctx, image, dataclasses.replace(
+            change, remove_locations=pending))
+        if not self._delayed:
+            try:
+                self._removal.remove(image.id, pending)
+            except errors.StoreInUse:
+                self._pending.take_back(pending)
+                raise
+        return after
 
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, saving, active; back to queued when anything fails."""
@@ -104,7 +116,7 @@ class LocationProxy(Proxy):
                 expected=frozenset({"saving"}),
             ))
         except BaseException as exc:
-            self._remove(image.id, location)
+            self._removal.discard(image.id, location)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
@@ -182,29 +194,25 @@ class LocationProxy(Proxy):
         )
 
     def delete(self, ctx, image: Image) -> None:
-        """First the record, then the bytes: no image is ever left without its bytes."""
+        """First the record, then the bytes: no image is ever left without its bytes.
+
+        With delayed_delete the bytes are the scrubber's.
+        """
         check_transition(image, "deleted")
-        self.below.delete(ctx, image)
+        delayed = self._delayed and bool(image.locations)
+        self.below.delete(ctx, image, "pending_delete" if delayed else "deleted")
         if image.status in ("uploading", "importing"):
             self._unstage(image.id)
-        for location in image.locations:
-            self._remove(image.id, location)
+        if not delayed:
+            try:
+                self._removal.remove(image.id, image.locations)
+            except errors.StoreInUse:
+                self._pending.restore(image.id, image.status, was="deleted")
+                raise
 
     def _unstage(self, image_id: str) -> None:
         for url in self._stores.discard(image_id, STAGING_STORE):
             LOG.debug("Removed staged data %s", url)
-
-    def _remove(self, image_id: str, location: Location) -> None:
-        """Remove one copy; a failure must not bring the image back."""
-        try:
-            self._stores.delete(location.url, location.store)
-        except store_errors.NotFound:
-            LOG.debug("The data of image %s was gone already", image_id)
-        except store_errors.StoreDeleteNotSupported:
-            LOG.info("The store of image %s does not delete data", image_id)
-        except Exception as exc:
-            LOG.error("The data of image %s at %s could not be removed and is left behind: %s",
-                      image_id, redacted(location.url), exc)
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         """Deactivate or reactivate; asking for the present state is no error."""

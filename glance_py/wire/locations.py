@@ -107,6 +107,8 @@ class LocationDraft:
         """Say in ``change`` how the list differs from before."""
         kept = {location.id for location in self._now if location.id is not None}
         change.add_locations = tuple(x for x in self._now if x.id is None)
+        change.positions = tuple(
+            place for place, location in enumerate(self._now) if location.id is None)
         change.remove_locations = tuple(
             location for key, location in self._before.items() if key not in kept)
         change.update_locations = tuple(

@@ -1,0 +1,97 @@
+"""Removing the data of images: only what an image owns, and never half.
+
+A client may have registered an address at which another image has its data
+(OSSN-0065).  Such data stays when the client's image goes.  What cannot be
+removed now keeps its row in state pending_delete, and whoever looks for it
+later calls here again.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Sequence
+
+from oslo_log import log as logging
+
+from glance_py.domain import errors
+from glance_py.domain.image import Location
+from glance_store_py import errors as store_errors
+from glance_store_py.location import redacted
+
+LOG = logging.getLogger(__name__)
+
+_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])",
+                   re.IGNORECASE)
+
+
+class Removal:
+    """Removes bytes from stores and says so in the records."""
+
+    def __init__(self, stores, pending) -> None:
+        self._stores = stores
+        self._pending = pending
+
+    def remove(self, image_id: str, locations: Sequence[Location]) -> None:
+        """Remove data whose locations are pending_delete, as much of it as goes.
+
+        :raises errors.StoreInUse: a store needs some of it; the others are gone.
+        """
+        gone, objection = [], None
+        for location in locations:
+            try:
+                if self._one(image_id, location):
+                    gone.append(location)
+            except store_errors.InUseByStore as exc:
+                objection = exc
+        self._pending.forget(gone)
+        if objection is not None:
+            raise errors.StoreInUse(str(objection)) from objection
+
+    def discard(self, image_id: str, location: Location) -> None:
+        """Remove data that was never recorded, such as that of an upload that failed."""
+        try:
+            self._one(image_id, location)
+        except store_errors.InUseByStore as exc:
+            LOG.error("The data of image %s at %s is left behind: %s",
+                      image_id, redacted(location.url), exc)
+
+    def _one(self, image_id: str, location: Location) -> bool:
+        """Remove one copy.  Is there nothing left to do about it?"""
+        try:
+            if self._is_foreign(image_id, location.url):
+                LOG.info("Image %s was deleted; the data at %s stays, it is another image's",
+                         image_id, redacted(location.url))
+            else:
+                self._stores.delete(location.url, location.store)
+        except store_errors.NotFound:
+            LOG.debug("The data of image %s was gone already", image_id)
+        except store_errors.StoreDeleteNotSupported:
+            LOG.info("The store of image %s does not delete data", image_id)
+        except store_errors.InUseByStore:
+            raise
+        except Exception as exc:
+            LOG.error("The data of image %s at %s could not be removed; it will be tried again: "
+                      "%s", image_id, redacted(location.url), exc)
+            return False
+        return True
+
+    def _is_foreign(self, image_id: str, url: str) -> bool:
+        """Is this another image's data?"""
+        named = ids_in(url)
+        if self._pending.are_images(named - {image_id}):
+            return True
+        return image_id not in named and self._pending.is_shared(image_id, url)
+
+    def require_free(self, image_id: str, url: str) -> None:
+        """Refuse an address that a client names when the data there is another image's.
+
+        :raises errors.Invalid: it is.
+        """
+        if self._is_foreign(image_id, url):
+            raise errors.Invalid("The data at this location belongs to another image.")
+
+
+def ids_in(url: str) -> set[str]:
+    """The ids that an address names, quoted or not.  Stores name data after its image."""
+    return set(_UUID.findall(urllib.parse.unquote(url))) | set(_UUID.findall(url))

@@ -11,17 +11,34 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from glance_py.domain.ports import ImageVerbs, MemberVerbs, Records
+from glance_py.domain.ports import (
+    DefinitionVerbs,
+    ImageVerbs,
+    MemberVerbs,
+    NamespaceVerbs,
+    Records,
+)
 from glance_py.layers.address import AddressProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.members import MemberRepository
+from glance_py.layers.metadefs_authorization import (
+    DefinitionAuthorizationProxy,
+    NamespaceAuthorizationProxy,
+)
+from glance_py.layers.metadefs_notifier import (
+    DefinitionNotifierProxy,
+    NamespaceNotifierProxy,
+)
+from glance_py.layers.metadefs_policy import DefinitionPolicyProxy, NamespacePolicyProxy
 from glance_py.layers.notifier import MemberNotifierProxy, NotifierProxy
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
 from glance_py.layers.property_protection import PropertyProtectionProxy
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
+from glance_py.layers.tasks import TaskNotifierProxy, TaskPolicyProxy, TaskRepository
 
-IMAGE_LAYERS: tuple[Any, ...] = (
+#: What judges callers.
+CALLER_LAYERS: tuple[Any, ...] = (
     AuthorizationProxy,       # may this project see or own it?
     PolicyProxy,              # what did the operator allow?
     PropertyProtectionProxy,  # which properties may be read or changed?
@@ -31,6 +48,8 @@ IMAGE_LAYERS: tuple[Any, ...] = (
     LocationProxy,            # bytes go to a store, the rest goes below
 )
 
+IMAGE_LAYERS = CALLER_LAYERS + WORK_LAYERS
+
 MEMBER_LAYERS: tuple[Any, ...] = (
     MemberAuthorizationProxy,
     MemberPolicyProxy,
@@ -39,12 +58,34 @@ MEMBER_LAYERS: tuple[Any, ...] = (
     MemberRepository,         # from verbs on an image to records by id
 )
 
+TASK_LAYERS: tuple[Any, ...] = (
+    TaskPolicyProxy,
+    TaskStartProxy,           # a new task is worked on
+    TaskNotifierProxy,
+    TaskRepository,
+)
+
+#: Metadata definitions: here the policy comes first, since a rule that hides a namespace also
+#: hides that somebody else owns it.
+NAMESPACE_LAYERS: tuple[Any, ...] = (
+    NamespacePolicyProxy,
+    NamespaceAuthorizationProxy,
+    NamespaceNotifierProxy,
+)
+
+DEFINITION_LAYERS: tuple[Any, ...] = (
+    DefinitionPolicyProxy,
+    DefinitionAuthorizationProxy,
+    DefinitionNotifierProxy,
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Services:
     """What the layers work with; made once per process by ``app.py``.
 
-    protections and limits are None where the operator uses neither.
+    protections and limits are None where the operator uses neither; importer
+    is made by :func:`build`, from the layers that do the work.
     """
 
     conf: Any
@@ -56,6 +97,8 @@ class Services:
     uri_filter: Any
     protections: Any = None
     limits: Any = None
+    background: Any = None
+    importer: Any = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +107,8 @@ class Gateway:
 
     images: ImageVerbs
     members: MemberVerbs
+    namespaces: NamespaceVerbs
+    definitions: DefinitionVerbs
 
 
 def fold(layers: tuple[Any, ...], below: Any, services: Services) -> Any:
@@ -75,7 +120,13 @@ def fold(layers: tuple[Any, ...], below: Any, services: Services) -> Any:
 
 def build(services: Services) -> Gateway:
     """The onions of this process."""
+    work = fold(WORK_LAYERS, services.records.images, services)
+    services = dataclasses.replace(services, importer=Importer(work, services))
     return Gateway(
-        images=fold(IMAGE_LAYERS, services.records.images, services),
+        images=fold(CALLER_LAYERS, work, services),
         members=fold(MEMBER_LAYERS, services.records.members, services),
+        tasks=fold(TASK_LAYERS, services.records.tasks, services),
+        importer=services.importer,
+        namespaces=fold(NAMESPACE_LAYERS, services.records.namespaces, services),
+        definitions=fold(DEFINITION_LAYERS, services.records.definitions, services),
     )

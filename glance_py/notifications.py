@@ -166,13 +166,15 @@ class _Losses:
         LOG.error("Lost %d notifications; the latest because %s", count, reason)
 
 
-def _time(moment: datetime.datetime | None) -> str | None:
+def time_text(moment: datetime.datetime | None) -> str | None:
+    """A naive UTC time as messages write it (ISO 8601)."""
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _fate(deleted: bool) -> dict[str, object]:
+def fate(deleted: bool) -> dict[str, object]:
+    """What every message about a thing says of its end, which is now."""
     now = datetime.datetime.now(datetime.UTC) if deleted else None
-    return {"deleted": deleted, "deleted_at": _time(now)}
+    return {"deleted": deleted, "deleted_at": time_text(now)}
 
 
 def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
@@ -181,8 +183,8 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
         "id": image.id,
         "name": image.name,
         "status": "deleted" if deleted else image.status,
-        "created_at": _time(image.created_at),
-        "updated_at": _time(image.updated_at),
+        "created_at": time_text(image.created_at),
+        "updated_at": time_text(image.updated_at),
         "min_disk": image.min_disk,
         "min_ram": image.min_ram,
         "protected": image.protected,
@@ -196,7 +198,7 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
         "visibility": image.visibility,
         "properties": dict(image.properties),
         "tags": list(image.tags),
-        **_fate(deleted),
+        **fate(deleted),
     }
 
 
@@ -226,7 +228,7 @@ def member_payload(member: Member, deleted: bool = False) -> Mapping[str, object
         "image_id": member.image_id,
         "member_id": member.member_id,
         "status": member.status,
-        "created_at": _time(member.created_at),
-        "updated_at": _time(member.updated_at),
-        **_fate(deleted),
+        "created_at": time_text(member.created_at),
+        "updated_at": time_text(member.updated_at),
+        **fate(deleted),
     }

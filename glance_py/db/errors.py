@@ -7,7 +7,9 @@ driver through, because that holds SQL and values.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
@@ -49,6 +51,18 @@ def to_domain(error: BaseException) -> BaseException:
     if isinstance(inner, sa_exc.TimeoutError):
         return errors.DatabaseUnavailable()
     return error
+
+
+@contextlib.contextmanager
+def naming_duplicates(sentence: str) -> Iterator[None]:
+    """Give a clash of unique names a sentence of its own.
+
+    :raises errors.Duplicate: there was one.
+    """
+    try:
+        yield
+    except db_exc.DBDuplicateEntry:
+        raise errors.Duplicate(sentence) from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from glance_py.db.cache import SqlCachedImages
+from glance_py.db.definitions import SqlDefinitions
 from glance_py.db.engine import Database, connect
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
+from glance_py.db.metadefs import SqlNamespaces
 from glance_py.db.pending import SqlPending
 from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Records
@@ -22,5 +24,6 @@ def records(source) -> Records:
     return Records(
         images=SqlImages(database), members=SqlMembers(database), usage=SqlUsage(database),
         pending=SqlPending(database),
-        cached_images=SqlCachedImages(database), ping=database.ping,
+        cached_images=SqlCachedImages(database), namespaces=SqlNamespaces(database),
+        definitions=SqlDefinitions(database), ping=database.ping,
     )

@@ -91,6 +91,18 @@ class TagNotFound(NotFound):
     text = "Tag %s not found on image %s."
 
 
+class NamespaceNotFound(NotFound):
+    """(namespace)"""
+
+    text = "There is no metadata namespace %s that you can see."
+
+
+class DefinitionNotFound(NotFound):
+    """(noun, name, namespace)"""
+
+    text = "There is no %s %s in the metadata namespace %s."
+
+
 class Conflict(GlanceError):
     """The present state does not allow it; another time it might."""
 

@@ -16,6 +16,15 @@ from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
+from glance_py.domain.metadef import (
+    Definition,
+    Kind,
+    Listing,
+    Namespace,
+    NamespacePage,
+    NamespaceQuery,
+    ResourceType,
+)
 from glance_py.domain.query import ImageQuery, Page
 
 
@@ -125,6 +134,65 @@ class MemberVerbs(Protocol):
 
 
 MEMBER_VERBS = ("list", "get", "create", "update", "delete")
+
+
+class NamespaceVerbs(Protocol):
+    """What can be asked of metadata namespaces; the DAL for them has the same verbs.
+
+    ``get``, ``find``, ``update`` and ``delete`` may raise errors.NamespaceNotFound, and
+    ``create`` and ``update`` errors.Duplicate.
+    """
+
+    def get(self, ctx, name: str) -> Namespace:
+        """The namespace and everything in it, for one who wants to look at it."""
+
+    def find(self, ctx, name: str) -> Namespace:
+        """The namespace alone, for one who will ask something else about it."""
+
+    def list(self, ctx, query: NamespaceQuery) -> NamespacePage: ...
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        """Record a namespace and its contents, whole or not at all."""
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        """Replace what ``namespace`` says of itself, its name included; not its contents."""
+
+    def delete(self, ctx, namespace: Namespace) -> None: ...
+
+    def resource_types(self, ctx) -> Sequence[ResourceType]: ...
+
+
+NAMESPACE_VERBS = ("get", "find", "list", "create", "update", "delete", "resource_types")
+
+
+class DefinitionVerbs(Protocol):
+    """What can be asked of one kind of things in a namespace; the DAL has the same verbs.
+
+    All of them may raise errors.NamespaceNotFound; ``get``, ``update`` and
+    ``delete`` errors.DefinitionNotFound; those that write errors.Duplicate.
+    """
+
+    def list(self, ctx, namespace: Namespace, kind: Kind,
+             listing: Listing | None = None) -> Sequence[Definition]: ...
+
+    def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition: ...
+
+    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition: ...
+
+    def create_all(self, ctx, namespace: Namespace, kind: Kind,
+                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+        """Record several at once, beside those that are there or instead of them."""
+
+    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition: ...
+
+    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+        """Remove one and return what it was."""
+
+    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+        """Remove all of this kind."""
+
+
+DEFINITION_VERBS = ("list", "get", "create", "create_all", "update", "delete", "clear")
 
 
 class ImageRecords(Protocol):
@@ -262,6 +330,8 @@ class Records:
     images: ImageRecords
     members: MemberRecords
     usage: UsageRecords
+    namespaces: NamespaceVerbs
+    definitions: DefinitionVerbs
     cached_images: CachedImageRecords
     pending: PendingRecords
     #: Answers the database's health: raises errors.GlanceError when it is away.

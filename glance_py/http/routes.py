@@ -30,6 +30,19 @@ class Row:
     body: str = NO_BODY
 
 
+def _contents(noun: str, create: str = "create") -> tuple[Row, ...]:
+    """What can be asked of the objects, properties or tags of a metadata namespace."""
+    everything, one = f"/metadefs/namespaces/{{namespace}}/{noun}", "/{name}"
+    return (
+        Row("GET", everything, f"metadef_{noun}.index"),
+        Row("POST", everything, f"metadef_{noun}.{create}", JSON),
+        Row("DELETE", everything, f"metadef_{noun}.clear"),
+        Row("GET", everything + one, f"metadef_{noun}.show"),
+        Row("PUT", everything + one, f"metadef_{noun}.update", JSON),
+        Row("DELETE", everything + one, f"metadef_{noun}.delete"),
+    )
+
+
 ROWS: tuple[Row, ...] = (
     Row("GET", "/images", "images.index", IGNORED),
     Row("POST", "/images", "images.create", JSON),
@@ -65,6 +78,22 @@ ROWS: tuple[Row, ...] = (
     Row("GET", "/cache/nodes/{image_id}", "cache.nodes"),
     Row("PUT", "/cache/{image_id}", "cache.queue"),
     Row("DELETE", "/cache/{image_id}", "cache.delete"),
+
+    Row("GET", "/metadefs/resource_types", "metadef_resource_types.known"),
+    Row("GET", "/metadefs/namespaces", "metadef_namespaces.index"),
+    Row("POST", "/metadefs/namespaces", "metadef_namespaces.create", JSON),
+    Row("GET", "/metadefs/namespaces/{namespace}", "metadef_namespaces.show"),
+    Row("PUT", "/metadefs/namespaces/{namespace}", "metadef_namespaces.update", JSON),
+    Row("DELETE", "/metadefs/namespaces/{namespace}", "metadef_namespaces.delete"),
+    *_contents("objects"),
+    *_contents("properties"),
+    *_contents("tags", create="create_all"),
+    Row("POST", "/metadefs/namespaces/{namespace}/tags/{name}", "metadef_tags.create"),
+    Row("GET", "/metadefs/namespaces/{namespace}/resource_types", "metadef_resource_types.index"),
+    Row("POST", "/metadefs/namespaces/{namespace}/resource_types",
+        "metadef_resource_types.create", JSON),
+    Row("DELETE", "/metadefs/namespaces/{namespace}/resource_types/{name}",
+        "metadef_resource_types.delete"),
 
     *(Row("GET", f"/schemas/{name}", "schemas.show") for name in schema.NAMES),
 )

@@ -1,4 +1,4 @@
-"""The metadata definitions catalogue on the wire: its schema documents.
+"""The metadata definitions catalogue on the wire, declared once.
 
 Namespaces, objects, properties, tags and resource types.  The nested forms
 share JSON Schema definitions, which stand at the top of each document.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from glance_py.domain.metadef import VISIBILITIES
 from glance_py.wire.field import BOOLEAN, STRING, Field, Resource, text
 
 _TYPE = {
@@ -67,8 +68,10 @@ _DEFINITIONS = {**_NUMBERS, "property": _PROPERTY_TABLE, "stringArray": _STRING_
 _PROPERTY_DEFINITIONS = {**_NUMBERS, "stringArray": {**_STRING_ARRAY, "minItems": 1}}
 
 _TIMES = (
-    Field("created_at", _DATE, "When it was made, UTC.", read_only=True),
-    Field("updated_at", _DATE, "When it was last changed, UTC.", read_only=True),
+    Field("created_at", _DATE, "When it was made, UTC.", read_only=True,
+          source="created_at", sort=True),
+    Field("updated_at", _DATE, "When it was last changed, UTC.", read_only=True,
+          source="updated_at", sort=True),
 )
 _ADDRESS = (
     Field("self", STRING, "Path of this document.", read_only=True),
@@ -81,13 +84,15 @@ def _list_of(**properties: Any) -> dict[str, Any]:
 
 
 NAMESPACE = Resource("namespace", (
-    Field("namespace", _NAME, "Name of the namespace; unique."),
-    Field("display_name", _NAME, "Name for people."),
-    Field("description", text(500), "What the namespace is for."),
-    Field("visibility", {"type": "string", "enum": ["public", "private"]},
-          "Whether other projects see the namespace."),
-    Field("protected", BOOLEAN, "A protected namespace cannot be deleted."),
-    Field("owner", text(255), "Project that owns the namespace."),
+    Field("namespace", _NAME, "Name of the namespace; unique.", source="name", sort=True),
+    Field("display_name", _NAME, "Name for people.", source="display_name", sort=True),
+    Field("description", text(500), "What the namespace is for.",
+          source="description", sort=True),
+    Field("visibility", {"type": "string", "enum": list(VISIBILITIES)},
+          "Whether other projects see the namespace.", source="visibility", sort=True),
+    Field("protected", BOOLEAN, "A protected namespace cannot be deleted.",
+          source="protected", sort=True),
+    Field("owner", text(255), "Project that owns the namespace.", source="owner", sort=True),
     Field("properties", _PROPERTIES),
     Field("objects", _list_of(name=STRING, description=STRING, properties=_PROPERTIES,
                               required=_STRINGS)),
@@ -98,10 +103,10 @@ NAMESPACE = Resource("namespace", (
 ), additional=False, required=("namespace",), definitions=_DEFINITIONS)
 
 OBJECT = Resource("object", (
-    Field("name", _NAME, "Name of the object; unique in its namespace."),
-    Field("description", STRING, "What the object describes."),
+    Field("name", _NAME, "Name of the object; unique in its namespace.", source="name"),
+    Field("description", STRING, "What the object describes.", source="description"),
     Field("properties", _PROPERTIES),
-    Field("required", _STRINGS),
+    Field("required", _STRINGS, source="required"),
     *_TIMES, *_ADDRESS,
 ), additional=False, required=("name",), definitions=_DEFINITIONS)
 
@@ -113,12 +118,26 @@ PROPERTY_BY_NAME = Resource("property", _PROPERTY_FIELDS, additional=False,
                             required=("type", "title"), definitions=_PROPERTY_DEFINITIONS)
 
 TAG = Resource("tag", (
-    Field("name", _NAME, "The tag; unique in its namespace."), *_TIMES,
+    Field("name", _NAME, "The tag; unique in its namespace.", source="name", sort=True),
+    *_TIMES,
 ), additional=False, required=("name",))
 
 RESOURCE_TYPE = Resource("resource_type_association", (
-    Field("name", _NAME, "Kind of resource that the namespace applies to."),
-    Field("prefix", _NAME, "Put before the names of properties on such a resource."),
-    Field("properties_target", _NAME, "Where on such a resource the properties belong."),
+    Field("name", _NAME, "Kind of resource that the namespace applies to.", source="name"),
+    Field("prefix", _NAME, "Put before the names of properties on such a resource.",
+          source="prefix"),
+    Field("properties_target", _NAME, "Where on such a resource the properties belong.",
+          source="properties_target"),
     *_TIMES,
 ), additional=False, required=("name",))
+
+#: Several tags at once, as a client sends them.
+TAGS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["tags"],
+    "properties": {"tags": {"type": "array", "items": {
+        "type": "object", "additionalProperties": False, "required": ["name"],
+        "properties": {"name": _NAME},
+    }}},
+}

@@ -23,6 +23,16 @@ _VARIABLE = re.compile(r"{(\w+)}")
 _PATCH = {media_type: {"schema": {"type": "array", "items": {"type": "object"}}}
           for media_type in patch.MEDIA_TYPES}
 
+#: What a request carries where the name of the controller does not say it.
+_NOUNS = {
+    f"metadef_{nouns}.{verb}": resource.name
+    for nouns, resource in (
+        ("namespaces", metadef.NAMESPACE), ("objects", metadef.OBJECT),
+        ("properties", metadef.PROPERTY), ("tags", metadef.TAG),
+        ("resource_types", metadef.RESOURCE_TYPE))
+    for verb in ("create", "update")
+}
+
 
 class Row(Protocol):
     """A row of the route table."""
@@ -84,7 +94,9 @@ def _content(row: Row) -> dict[str, Any]:
         return {}
     if row.method == "PATCH":
         return _PATCH
-    noun = row.action.partition(".")[0].removesuffix("s")
+    if row.action == "metadef_tags.create_all":
+        return {"application/json": {"schema": metadef.TAGS}}
+    noun = _NOUNS.get(row.action) or row.action.partition(".")[0].removesuffix("s")
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{noun}"}}}
 
 

@@ -14,6 +14,7 @@ from glance_py.http.controllers.image_data import ImageData
 from glance_py.http.controllers.images import Images
 from glance_py.http.controllers.info import Info
 from glance_py.http.controllers.members import Members
+from glance_py.http.controllers.metadefs import controllers as metadef_controllers
 from glance_py.http.controllers.schemas import Schemas
 from glance_py.http.controllers.tags import Tags
 from glance_py.wire.field import Resource
@@ -31,4 +32,5 @@ def controllers(gateway, conf, stores, enforcer, image_schema: Resource,
         "info": Info(conf, stores, enforcer, limits),
         "cache": Cache(gateway.images, cache, enforcer),
         "schemas": Schemas(image_schema),
+        **metadef_controllers(gateway, conf),
     }

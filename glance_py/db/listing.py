@@ -1,0 +1,46 @@
+"""Pages of small tables: any order, by keyset on (sort key, created_at, id).
+
+For tables whose rows a database sorts in no time; the catalogue of images has
+ways of its own (``select.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from glance_py.domain.metadef import Listing
+
+
+def order(table: sa.Table, sort_key: str) -> tuple[sa.ColumnElement, ...]:
+    """The total order of a table by one of its columns; nothing in it is null."""
+    column = table.c[sort_key]
+    if not column.nullable:
+        return column, table.c.created_at, table.c.id
+    if isinstance(column.type, sa.DateTime):
+        least: sa.ColumnElement = table.c.created_at
+    elif isinstance(column.type, sa.Boolean):
+        least = sa.false()
+    else:
+        least = sa.literal("")
+    return sa.func.coalesce(column, least, type_=column.type), table.c.created_at, table.c.id
+
+
+def marker(connection: sa.Connection, keys: Sequence[sa.ColumnElement], one: sa.Select,
+           bound: Mapping[str, object]) -> Sequence | None:
+    """Values of the sort keys of the row that ``one`` finds; None when there is no such row."""
+    return connection.execute(one.with_only_columns(*keys), bound).first()
+
+
+def page(rows: sa.Select, keys: Sequence[sa.ColumnElement], listing: Listing,
+         after: Sequence | None) -> sa.Select:
+    """The part of ``rows`` that ``listing`` wants, behind the row whose keys are ``after``."""
+    downwards = listing.sort_dir == "desc"
+    statement = rows.order_by(*(key.desc() if downwards else key.asc() for key in keys))
+    if after is not None:
+        here = sa.tuple_(*keys)
+        there = sa.tuple_(*(sa.literal(value, key.type)
+                            for key, value in zip(keys, after, strict=True)))
+        statement = statement.where(here < there if downwards else here > there)
+    return statement if listing.limit is None else statement.limit(listing.limit)

@@ -1,0 +1,230 @@
+"""The DAL for metadata namespaces: the port ``NamespaceVerbs`` in SQL.
+
+Namespaces and what lies in them are removed for good, unlike images.  Lists
+judge visibility in the query; everything else is decided above.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from glance_py.db import definitions
+from glance_py.db import listing as pages
+from glance_py.db.engine import Database
+from glance_py.db.errors import naming_duplicates
+from glance_py.db.tables import (
+    metadef_namespace_resource_types,
+    metadef_namespaces,
+    metadef_resource_types,
+)
+from glance_py.domain import errors
+from glance_py.domain.metadef import (
+    Association,
+    Namespace,
+    NamespacePage,
+    NamespaceQuery,
+    ResourceType,
+)
+
+_T = metadef_namespaces.c
+#: In the order of the fields of Namespace.
+_ALL = sa.select(
+    _T.namespace, _T.owner, _T.display_name, _T.description,
+    # Rows that a tool wrote may lack the last two.
+    sa.func.coalesce(_T.visibility, "private"),
+    sa.func.coalesce(_T.protected, sa.false(), type_=sa.Boolean),
+    _T.created_at, _T.updated_at, _T.id,
+)
+IN_ORDER = _ALL.order_by(_T.namespace)
+_ONE = _ALL.where(_T.namespace == sa.bindparam("this_name"))
+_THIS = _T.id == sa.bindparam("this_id")
+_UPDATE = metadef_namespaces.update().where(_THIS)
+_DELETE = metadef_namespaces.delete().where(_THIS)
+_VISIBLE = (_T.visibility == "public") | (_T.owner == sa.bindparam("me"))
+
+_TYPES = sa.select(*(metadef_resource_types.c[name] for name in
+                     ("name", "created_at", "updated_at"))).order_by(metadef_resource_types.c.id)
+_A = metadef_namespace_resource_types.c
+_ASSOCIATIONS = (
+    sa.select(_A.namespace_id, metadef_resource_types.c.name, _A.created_at, _A.updated_at,
+              _A.prefix, _A.properties_target)
+    .join_from(metadef_namespace_resource_types, metadef_resource_types)
+    .where(_A.namespace_id.in_(sa.bindparam("those", expanding=True)))
+    .order_by(_A.resource_type_id)
+)
+#: How many namespaces are named in one statement: MariaDB rewrites longer lists, and badly.
+_CHUNK = 500
+
+
+class SqlNamespaces:
+    """Namespaces in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, ctx, name: str) -> Namespace:
+        """The namespace with its contents, whoever may see it.
+
+        :raises errors.NamespaceNotFound: there is none of this name.
+        """
+        def work(connection: sa.Connection) -> Namespace:
+            found = by_name(connection, name)
+            found.contents = definitions.contents(connection, found.id)
+            return found
+
+        return self._database.read(work)
+
+    def find(self, ctx, name: str) -> Namespace:
+        """The namespace alone.
+
+        :raises errors.NamespaceNotFound: there is none of this name.
+        """
+        return self._database.read(lambda connection: by_name(connection, name))
+
+    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+        """One page of the namespaces that the caller may see and wants, with associations.
+
+        :raises errors.NamespaceNotFound: the marker is none that the caller may see.
+        """
+        listing = query.listing
+        conditions, bound = _conditions(ctx, query)
+        keys = pages.order(metadef_namespaces, listing.sort_key)
+
+        def work(connection: sa.Connection) -> NamespacePage:
+            after = None
+            if listing.marker is not None:
+                visible = _ONE if ctx.is_admin else _ONE.where(_VISIBLE)
+                after = pages.marker(connection, keys, visible,
+                                     {"this_name": listing.marker, "me": ctx.project_id})
+                if after is None:
+                    raise errors.NamespaceNotFound(listing.marker)
+            statement = pages.page(_ALL.where(*conditions), keys, listing, after)
+            found = [Namespace(*row) for row in connection.execute(statement, bound)]
+            _associate(connection, found)
+            return NamespacePage(found, full=bool(found) and len(found) == listing.limit)
+
+        return self._database.read(work, replica=True)
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        """Record a namespace with its contents, whole or not at all.
+
+        :returns: the namespace as recorded; its contents as they were given.
+        :raises errors.Duplicate: a name is in use.
+        """
+        now = self._database.now()
+        return self._database.write(
+            lambda connection: insert(connection, namespace, now, now))
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        """Replace what the namespace says of itself, its name included.
+
+        :raises errors.NamespaceNotFound: it is gone.
+        :raises errors.Duplicate: another one has the new name.
+        """
+        now = self._database.now()
+
+        def work(connection: sa.Connection) -> Namespace:
+            overwrite(connection, namespace, after, now)
+            return dataclasses.replace(after, id=namespace.id, created_at=namespace.created_at,
+                                       updated_at=now, contents={})
+
+        return self._database.write(work)
+
+    def delete(self, ctx, namespace: Namespace) -> None:
+        """Remove a namespace and everything in it; resource types stay.
+
+        :raises errors.NamespaceNotFound: it is gone.
+        """
+        self._database.write(lambda connection: remove(connection, namespace))
+
+    def resource_types(self, ctx) -> Sequence[ResourceType]:
+        """All resource types in the order in which they came."""
+        return self._database.read(
+            lambda connection: [ResourceType(*row) for row in connection.execute(_TYPES)])
+
+
+def by_name(connection: sa.Connection, name: str) -> Namespace:
+    """:raises errors.NamespaceNotFound: there is none of this name."""
+    row = connection.execute(_ONE, {"this_name": name}).first()
+    if row is None:
+        raise errors.NamespaceNotFound(name)
+    return Namespace(*row)
+
+
+def insert(connection: sa.Connection, namespace: Namespace, now: datetime.datetime,
+           updated_at: datetime.datetime | None, types_protected: bool = False) -> Namespace:
+    """Record a namespace and its contents inside a transaction of the caller.
+
+    :raises errors.Duplicate: a name is in use.
+    """
+    with naming_duplicates(f"There is a namespace {namespace.name} already."):
+        result = connection.execute(metadef_namespaces.insert(), {
+            **_row(namespace), "created_at": now, "updated_at": updated_at})
+    created = dataclasses.replace(namespace, id=result.inserted_primary_key[0],
+                                  created_at=now, updated_at=updated_at)
+    for kind, those in namespace.contents.items():
+        definitions.add(connection, created, kind, those, now, updated_at, types_protected)
+    return created
+
+
+def overwrite(connection: sa.Connection, namespace: Namespace, after: Namespace,
+              now: datetime.datetime) -> None:
+    """Write what ``after`` says into the row of ``namespace``.
+
+    :raises errors.NamespaceNotFound: it is gone.
+    :raises errors.Duplicate: another one has the new name.
+    """
+    with naming_duplicates(f"There is a namespace {after.name} already."):
+        result = connection.execute(
+            _UPDATE, {"this_id": namespace.id, **_row(after), "updated_at": now})
+    if result.rowcount == 0:
+        raise errors.NamespaceNotFound(namespace.name)
+
+
+def remove(connection: sa.Connection, namespace: Namespace) -> None:
+    """Remove a namespace and everything in it inside a transaction of the caller.
+
+    :raises errors.NamespaceNotFound: it is gone.
+    """
+    definitions.lock(connection, namespace)
+    for shelf in definitions.SHELVES.values():
+        connection.execute(shelf.clear, {"this_namespace": namespace.id})
+    connection.execute(_DELETE, {"this_id": namespace.id})
+
+
+def _row(namespace: Namespace) -> dict[str, object]:
+    return {
+        "namespace": namespace.name, "owner": namespace.owner,
+        "display_name": namespace.display_name, "description": namespace.description,
+        "visibility": namespace.visibility, "protected": namespace.protected,
+    }
+
+
+def _conditions(ctx, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    bound: dict[str, object] = {}
+    if not ctx.is_admin:
+        conditions.append(_VISIBLE)
+        bound["me"] = ctx.project_id
+    if query.visibility is not None:
+        conditions.append(sa.func.coalesce(_T.visibility, "private") == query.visibility)
+    if query.resource_types is not None:
+        conditions.append(sa.exists().where(
+            _A.namespace_id == _T.id,
+            _A.resource_type_id == metadef_resource_types.c.id,
+            metadef_resource_types.c.name.in_(sa.bindparam("types", expanding=True))))
+        bound["types"] = query.resource_types
+    return conditions, bound
+
+
+def _associate(connection: sa.Connection, found: Sequence[Namespace]) -> None:
+    by_id = {namespace.id: namespace for namespace in found}
+    numbers = list(by_id)
+    for start in range(0, len(numbers), _CHUNK):
+        those = {"those": numbers[start:start + _CHUNK]}
+        for number, *row in connection.execute(_ASSOCIATIONS, those):
+            by_id[number].contents.setdefault(Association, []).append(Association(*row))

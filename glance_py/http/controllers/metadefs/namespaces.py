@@ -1,0 +1,58 @@
+"""Namespaces: list, create, show, replace, delete."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+import webob
+
+from glance_py.domain.ports import NamespaceVerbs
+from glance_py.http.request import Request, json_response, no_content
+from glance_py.wire.metadef_dump import PATH, dump_namespace, dump_namespaces
+from glance_py.wire.metadef_load import load_namespace
+from glance_py.wire.metadef_query import load_namespace_query, load_resource_type
+
+#: wire: a Location shows the name as it is, but for what a header cannot hold.
+_IN_A_HEADER = "".join(chr(code) for code in range(0x20, 0x7f) if chr(code) != "%")
+
+
+class Namespaces:
+    """Namespaces as a whole."""
+
+    def __init__(self, namespaces: NamespaceVerbs, conf) -> None:
+        self._namespaces = namespaces
+        self._limits = conf.limit_param_default, conf.api_limit_max
+
+    def index(self, request: Request) -> webob.Response:
+        """GET /v2/metadefs/namespaces"""
+        wanted = load_namespace_query(request.environ.get("QUERY_STRING", ""), *self._limits)
+        page = self._namespaces.list(request.context, wanted.query)
+        found = page.namespaces
+        following = wanted.after(found[-1].name) if page.full and found else None
+        return json_response(dump_namespaces(found, wanted.first, following))
+
+    def create(self, request: Request) -> webob.Response:
+        """POST /v2/metadefs/namespaces"""
+        namespace = load_namespace(request.context, request.document())
+        created = self._namespaces.create(request.context, namespace)
+        location = f"{PATH}/{urllib.parse.quote(created.name, safe=_IN_A_HEADER)}"
+        return json_response(dump_namespace(created), 201, (("Location", location),))
+
+    def show(self, request: Request, namespace: str) -> webob.Response:
+        """GET /v2/metadefs/namespaces/{namespace}"""
+        resource_type = load_resource_type(request.environ.get("QUERY_STRING", ""))
+        found = self._namespaces.get(request.context, namespace)
+        return json_response(dump_namespace(found, resource_type))
+
+    def update(self, request: Request, namespace: str) -> webob.Response:
+        """PUT /v2/metadefs/namespaces/{namespace}"""
+        after = load_namespace(request.context, request.document())
+        found = self._namespaces.find(request.context, namespace)
+        return json_response(dump_namespace(
+            self._namespaces.update(request.context, found, after)))
+
+    def delete(self, request: Request, namespace: str) -> webob.Response:
+        """DELETE /v2/metadefs/namespaces/{namespace}"""
+        found = self._namespaces.find(request.context, namespace)
+        self._namespaces.delete(request.context, found)
+        return no_content()

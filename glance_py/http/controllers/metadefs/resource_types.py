@@ -1,0 +1,35 @@
+"""Types of resources, and to which of them a namespace applies."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.domain.metadef import Association
+from glance_py.http.controllers.metadefs.definitions import Definitions
+from glance_py.http.request import Request, json_response
+from glance_py.wire.metadef_dump import (
+    dump_associations,
+    dump_definition,
+    dump_resource_types,
+)
+from glance_py.wire.metadef_load import load_association
+
+
+class ResourceTypes(Definitions):
+    """Associations of a namespace, and the types that are known."""
+
+    kind = Association
+
+    def known(self, request: Request) -> webob.Response:
+        """GET /v2/metadefs/resource_types"""
+        return json_response(dump_resource_types(
+            self._namespaces.resource_types(request.context)))
+
+    def index(self, request: Request, namespace: str) -> webob.Response:
+        """GET /v2/metadefs/namespaces/{namespace}/resource_types"""
+        return json_response(dump_associations(self._all(request, namespace)[1]))
+
+    def create(self, request: Request, namespace: str) -> webob.Response:
+        """POST /v2/metadefs/namespaces/{namespace}/resource_types"""
+        new = load_association(request.document())
+        return json_response(dump_definition(self._create(request, namespace, new)[1]), 201)

@@ -1,0 +1,113 @@
+"""Ownership of metadata definitions: who sees a namespace, and who may change it.
+
+Everything in a namespace is the namespace's: seen and changed with it.  This
+layer stands behind the policy, so that whoever may not see a public namespace
+is told that there is none, before ownership is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glance_py.domain import errors
+from glance_py.domain.metadef import (
+    Definition,
+    Kind,
+    Namespace,
+    is_mutable,
+    is_visible,
+)
+from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
+from glance_py.layers.base import Proxy
+
+
+def require_mutable(ctx, namespace: Namespace) -> None:
+    """:raises errors.Forbidden: the namespace is another project's."""
+    if not is_mutable(ctx, namespace):
+        raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
+
+
+def require_unprotected(namespace: Namespace) -> None:
+    """:raises errors.Forbidden: nothing of the namespace may be deleted, by nobody."""
+    if namespace.protected:
+        raise errors.Forbidden(
+            f"The metadata namespace {namespace.name} is protected: nothing of it can be deleted.")
+
+
+class NamespaceAuthorizationProxy(Proxy):
+    """Namespaces of other projects are seen when public and never changed."""
+
+    verbs = NAMESPACE_VERBS
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below)
+
+    def get(self, ctx, name: str) -> Namespace:
+        return self._visible(ctx, self.below.get(ctx, name))
+
+    def find(self, ctx, name: str) -> Namespace:
+        return self._visible(ctx, self.below.find(ctx, name))
+
+    @staticmethod
+    def _visible(ctx, namespace: Namespace) -> Namespace:
+        if not is_visible(ctx, namespace):
+            raise errors.NamespaceNotFound(namespace.name)
+        return namespace
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        if not is_mutable(ctx, namespace):
+            raise errors.Forbidden(
+                f"You are not permitted to create namespaces owned by '{namespace.owner}'.")
+        return self.below.create(ctx, namespace)
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        require_mutable(ctx, namespace)
+        if not is_mutable(ctx, after):
+            raise errors.Forbidden("Only an administrator may give a namespace another owner.")
+        return self.below.update(ctx, namespace, after)
+
+    def delete(self, ctx, namespace: Namespace) -> None:
+        require_mutable(ctx, namespace)
+        require_unprotected(namespace)
+        self.below.delete(ctx, namespace)
+
+
+class DefinitionAuthorizationProxy(Proxy):
+    """Who owns a namespace owns what lies in it; from a protected one nothing is taken.
+
+    Whoever holds a namespace was allowed to see it.
+    """
+
+    verbs = DEFINITION_VERBS
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below)
+
+    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+        require_mutable(ctx, namespace)
+        return self.below.create(ctx, namespace, definition)
+
+    def create_all(self, ctx, namespace: Namespace, kind: Kind,
+                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+        # wire: even in a protected namespace others may be put in their place.
+        require_mutable(ctx, namespace)
+        return self.below.create_all(ctx, namespace, kind, definitions, append)
+
+    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+        require_mutable(ctx, namespace)
+        return self.below.update(ctx, namespace, name, after)
+
+    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+        require_mutable(ctx, namespace)
+        # Before it is known whether there is such a thing: the answer must not depend on it.
+        require_unprotected(namespace)
+        return self.below.delete(ctx, namespace, kind, name)
+
+    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+        require_mutable(ctx, namespace)
+        require_unprotected(namespace)
+        self.below.clear(ctx, namespace, kind)

@@ -1,0 +1,108 @@
+"""Who wants to hear about metadata definitions?  Announces what was really changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glance_py.domain.metadef import (
+    Association,
+    Definition,
+    Kind,
+    Namespace,
+    Object,
+    Property,
+    Tag,
+)
+from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
+from glance_py.layers.base import Proxy
+from glance_py.metadef_payloads import definition_payload, namespace_payload
+
+#: First part of the events about a kind, and what its removal as a whole is called.
+EVENTS: dict[Kind, str] = {
+    Association: "metadef_resource_type",
+    Property: "metadef_property",
+    Object: "metadef_object",
+    Tag: "metadef_tag",
+}
+_CLEARED: dict[Kind, str] = {
+    Property: "metadef_namespace.delete_properties",
+    Object: "metadef_namespace.delete_objects",
+    Tag: "metadef_namespace.delete_tags",
+}
+
+
+class _NotifierProxy(Proxy):
+    """What both layers of this module share: the way out, and when it is shut."""
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._notifier = services.notifier
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer, or ``below`` itself when nobody listens."""
+        if not services.notifier.enabled:
+            return below
+        return cls(below, services)
+
+    def _created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
+        for definition in definitions:
+            self._notifier.info(f"{EVENTS[type(definition)]}.create",
+                                definition_payload(namespace, definition))
+
+
+class NamespaceNotifierProxy(_NotifierProxy):
+    """Announces changes of namespaces, and what came with a new one."""
+
+    verbs = NAMESPACE_VERBS
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        created = self.below.create(ctx, namespace)
+        self._notifier.info("metadef_namespace.create", namespace_payload(created))
+        for definitions in created.contents.values():
+            self._created(created, definitions)
+        return created
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        updated = self.below.update(ctx, namespace, after)
+        self._notifier.info("metadef_namespace.update",
+                            namespace_payload(updated, old=namespace.name))
+        return updated
+
+    def delete(self, ctx, namespace: Namespace) -> None:
+        self.below.delete(ctx, namespace)
+        self._notifier.info("metadef_namespace.delete",
+                            namespace_payload(namespace, deleted=True))
+
+
+class DefinitionNotifierProxy(_NotifierProxy):
+    """Announces changes of what lies in a namespace."""
+
+    verbs = DEFINITION_VERBS
+
+    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+        created = self.below.create(ctx, namespace, definition)
+        self._created(namespace, [created])
+        return created
+
+    def create_all(self, ctx, namespace: Namespace, kind: Kind,
+                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+        created = self.below.create_all(ctx, namespace, kind, definitions, append)
+        self._created(namespace, created)
+        return created
+
+    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+        updated = self.below.update(ctx, namespace, name, after)
+        self._notifier.info(f"{EVENTS[type(after)]}.update",
+                            definition_payload(namespace, updated, old=name))
+        return updated
+
+    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+        removed = self.below.delete(ctx, namespace, kind, name)
+        self._notifier.info(f"{EVENTS[kind]}.delete",
+                            definition_payload(namespace, removed, deleted=True))
+        return removed
+
+    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+        self.below.clear(ctx, namespace, kind)
+        self._notifier.info(_CLEARED[kind], namespace_payload(namespace))

@@ -1,0 +1,183 @@
+"""What did the operator allow?  The rules about metadata definitions.
+
+What the rules judge is always the namespace.  A refused caller learns 403 when
+it may see the namespace and 404 when it may not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from glance_py.domain import errors
+from glance_py.domain.metadef import (
+    Association,
+    Definition,
+    Kind,
+    Listing,
+    Namespace,
+    NamespacePage,
+    NamespaceQuery,
+    Object,
+    Property,
+    ResourceType,
+    Tag,
+)
+from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
+from glance_py.layers.base import Proxy
+
+_SEE = "get_metadef_namespace"
+
+#: The rules of each verb, by kind.
+RULES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
+    Object: {
+        "list": ("get_metadef_objects",),
+        "get": ("get_metadef_object",),
+        "create": ("add_metadef_object",),
+        "update": ("modify_metadef_object",),
+        "delete": ("delete_metadef_object",),
+        "clear": ("delete_metadef_namespace",),
+    },
+    Property: {
+        "list": ("get_metadef_properties",),
+        "get": ("get_metadef_property",),
+        "create": ("add_metadef_property",),
+        "update": ("modify_metadef_property",),
+        "delete": ("remove_metadef_property",),
+        "clear": ("delete_metadef_namespace",),
+    },
+    Tag: {
+        "list": ("get_metadef_tags",),
+        "get": ("get_metadef_tag",),
+        "create": ("add_metadef_tag",),
+        "create_all": ("add_metadef_tags",),
+        "update": ("modify_metadef_tag",),
+        "delete": ("delete_metadef_tag",),
+        "clear": ("delete_metadef_namespace", "delete_metadef_tags"),
+    },
+    Association: {
+        "list": ("get_metadef_resource_type",),
+        "get": ("get_metadef_resource_type",),
+        "create": ("add_metadef_resource_type_association",),
+        "delete": ("remove_metadef_resource_type_association",),
+    },
+}
+
+#: What one who looks at a whole namespace must be allowed.
+_SEE_WHOLE = (_SEE, "list_metadef_resource_types", "get_metadef_objects",
+              "get_metadef_properties", "get_metadef_tags")
+
+
+def target(namespace: Namespace) -> dict[str, object]:
+    """A namespace as the target of a rule."""
+    return {"project_id": namespace.owner, "owner": namespace.owner,
+            "visibility": namespace.visibility, "namespace": namespace.name}
+
+
+class _PolicyProxy(Proxy):
+    """What both layers of this module share: how they ask."""
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._enforcer = services.enforcer
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below, services)
+
+    def _check(self, ctx, namespace: Namespace, *rules: str) -> None:
+        """May the caller do this to the namespace?
+
+        :raises errors.PolicyForbids: no, though it may see the namespace.
+        :raises errors.NamespaceNotFound: it may not even see it.
+        """
+        if not self._allowed(ctx, target(namespace), rules):
+            raise errors.NamespaceNotFound(namespace.name)
+
+    def _check_own(self, ctx, *rules: str) -> None:
+        """The same where there is no namespace, judged as if it were one of the caller's.
+
+        :raises errors.NotFound: it may not see any.
+        """
+        if not self._allowed(ctx, {"project_id": ctx.project_id}, rules):
+            raise errors.NotFound("The resource could not be found.")
+
+    def _allowed(self, ctx, about: Mapping[str, object], rules: Sequence[str]) -> bool:
+        for rule in rules:
+            if not self._enforcer.allows(ctx, rule, about):
+                if rule != _SEE and self._enforcer.allows(ctx, _SEE, about):
+                    raise errors.PolicyForbids(rule)
+                return False
+        return True
+
+
+class NamespacePolicyProxy(_PolicyProxy):
+    """The rules about namespaces."""
+
+    verbs = NAMESPACE_VERBS
+
+    def get(self, ctx, name: str) -> Namespace:
+        namespace = self.below.get(ctx, name)
+        self._check(ctx, namespace, *_SEE_WHOLE)
+        return namespace
+
+    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+        self._check_own(ctx, "get_metadef_namespaces", "list_metadef_resource_types")
+        page = self.below.list(ctx, query)
+        visible = self._enforcer.for_page(ctx, _SEE)
+        return dataclasses.replace(
+            page, namespaces=[each for each in page.namespaces if visible(target(each))])
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        self._check_own(ctx, "add_metadef_namespace", *(
+            rule for kind in namespace.contents for rule in RULES[kind]["create"]))
+        return self.below.create(ctx, namespace)
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        self._check(ctx, namespace, "modify_metadef_namespace")
+        return self.below.update(ctx, namespace, after)
+
+    def delete(self, ctx, namespace: Namespace) -> None:
+        self._check(ctx, namespace, "delete_metadef_namespace")
+        self.below.delete(ctx, namespace)
+
+    def resource_types(self, ctx) -> Sequence[ResourceType]:
+        self._check_own(ctx, "list_metadef_resource_types")
+        return self.below.resource_types(ctx)
+
+
+class DefinitionPolicyProxy(_PolicyProxy):
+    """The rules about what lies in a namespace."""
+
+    verbs = DEFINITION_VERBS
+
+    def list(self, ctx, namespace: Namespace, kind: Kind,
+             listing: Listing | None = None) -> Sequence[Definition]:
+        self._check(ctx, namespace, *RULES[kind]["list"])
+        return self.below.list(ctx, namespace, kind, listing)
+
+    def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+        self._check(ctx, namespace, *RULES[kind]["get"])
+        return self.below.get(ctx, namespace, kind, name)
+
+    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+        self._check(ctx, namespace, *RULES[type(definition)]["create"])
+        return self.below.create(ctx, namespace, definition)
+
+    def create_all(self, ctx, namespace: Namespace, kind: Kind,
+                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+        self._check(ctx, namespace, *RULES[kind]["create_all"])
+        return self.below.create_all(ctx, namespace, kind, definitions, append)
+
+    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+        self._check(ctx, namespace, *RULES[type(after)]["update"])
+        return self.below.update(ctx, namespace, name, after)
+
+    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+        self._check(ctx, namespace, *RULES[kind]["delete"])
+        return self.below.delete(ctx, namespace, kind, name)
+
+    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+        self._check(ctx, namespace, *RULES[kind]["clear"])
+        self.below.clear(ctx, namespace, kind)

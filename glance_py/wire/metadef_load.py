@@ -1,0 +1,240 @@
+"""Requests about metadata definitions to domain objects.
+
+Judges form only.  The checks are made at their first use, since most processes
+never write a definition and the library for JSON schemas is large.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.metadef import (
+    Association,
+    Definition,
+    Kind,
+    Namespace,
+    Object,
+    Property,
+    Tag,
+)
+from glance_py.wire import metadef
+from glance_py.wire.check import Check, compile_check
+from glance_py.wire.field import Resource
+from glance_py.wire.load import check_storable, parse_object
+
+_NAME_LENGTH = 80
+
+#: Names that nobody may write, declared or not.
+_TIMES = frozenset({"created_at", "updated_at"})
+
+_RESOURCES = {each.name: each for each in (
+    metadef.NAMESPACE, metadef.OBJECT, metadef.PROPERTY, metadef.TAG, metadef.RESOURCE_TYPE)}
+
+_check_tags = compile_check(metadef.TAGS)
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+
+
+def _schema(resource: Resource, required: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """JSON schema of what a client may write of a resource."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {f.name: f.document() for f in resource if not f.read_only},
+        "required": list(resource.required if required is None else required),
+        "additionalProperties": False,
+    }
+    if resource.definitions:
+        schema["definitions"] = dict(resource.definitions)
+    return schema
+
+
+@functools.cache
+def _check(name: str) -> Check:
+    return compile_check(_schema(_RESOURCES[name]))
+
+
+@functools.cache
+def _check_schema() -> Check:
+    """Of a property that stands under its name."""
+    return compile_check(_schema(metadef.PROPERTY_BY_NAME))
+
+
+def _read_only(resource: Resource) -> frozenset[str]:
+    return _TIMES | {field.name for field in resource if field.read_only}
+
+
+def _checked(body: bytes, resource: Resource) -> dict[str, Any]:
+    """A request body that fits ``resource``.
+
+    wire: names that only the service writes are refused before anything else.
+    """
+    document = parse_object(body)
+    for name in sorted(_read_only(resource) & document.keys()):
+        raise errors.ReadOnly(name)
+    _require(_check(resource.name)(document), f"The {resource.name}")
+    return document
+
+
+def _require(wrong: str | None, what: str) -> None:
+    if wrong is not None:
+        raise errors.Invalid(f"{what} {wrong}.")
+
+
+# --- What lies in a namespace ----------------------------------------------------------------
+
+def load_object(body: bytes) -> Object:
+    """:raises errors.Invalid, errors.ReadOnly: it is not an object as Image API v2 has it."""
+    return _object(_checked(body, metadef.OBJECT))
+
+
+def load_property(body: bytes) -> Property:
+    """:raises errors.Invalid, errors.ReadOnly: it is not a property as Image API v2 has it."""
+    document = _checked(body, metadef.PROPERTY)
+    return _property(document["name"], document)
+
+
+def load_tag(body: bytes) -> Tag:
+    """:raises errors.Invalid, errors.ReadOnly: it is not a tag as Image API v2 has it."""
+    return _tag(_checked(body, metadef.TAG))
+
+
+def load_tag_name(name: str) -> Tag:
+    """A tag that was given in the path of a request.
+
+    :raises errors.Invalid: too long.
+    """
+    return _tag({"name": _name("tag", name)})
+
+
+def load_tags(body: bytes) -> list[Tag]:
+    """:raises errors.Invalid: it is not ``{"tags": [{"name": ...}]}``."""
+    document = parse_object(body)
+    _require(_check_tags(document), "The document")
+    return [_tag(each) for each in document["tags"]]
+
+
+def load_append(header: str | None) -> bool:
+    """Does the header X-Openstack-Append ask to keep what is there?"""
+    return header is not None and header.strip().lower() in _TRUE
+
+
+def load_association(body: bytes) -> Association:
+    """:raises errors.Invalid, errors.ReadOnly: it is not an association as Image API v2 has it."""
+    return _association(_checked(body, metadef.RESOURCE_TYPE))
+
+
+def _name(noun: str, name: str) -> str:
+    if len(name) > _NAME_LENGTH:
+        raise errors.Invalid(f"The name of a {noun} cannot be longer than {_NAME_LENGTH} "
+                             "characters.")
+    check_storable(f"The name of a {noun}", name)
+    return name
+
+
+def _text(document: Mapping[str, Any], key: str) -> Any:
+    value = document.get(key)
+    if value is not None:
+        check_storable(key, value)
+    return value
+
+
+def _object(document: Mapping[str, Any]) -> Object:
+    properties = document.get("properties")
+    for name, schema in (properties or {}).items():
+        _require_schema(name, schema)
+    required = document.get("required")
+    for name in required or ():
+        check_storable("required", name)
+        if not name or "," in name:
+            raise errors.Invalid(f"The required property {name!r} must have a name without commas.")
+    return Object(_name("object", document["name"]), None, None,
+                  _text(document, "description"), required, properties)
+
+
+def _property(name: str, schema: dict[str, Any]) -> Property:
+    _require_schema(name, schema)
+    return Property(_name("property", name), schema=schema)
+
+
+def _require_schema(name: str, schema: Mapping[str, Any]) -> None:
+    _require(_check_schema()(schema), f"The property {name}")
+    for key in ("minimum", "maximum"):
+        if abs(schema.get(key, 0)) >= 2**63:
+            raise errors.Invalid(f"The {key} of the property {name} does not fit into 64 bits.")
+
+
+def _tag(document: Mapping[str, Any]) -> Tag:
+    return Tag(_name("tag", document["name"]))
+
+
+def _association(document: Mapping[str, Any]) -> Association:
+    return Association(_name("resource type", document["name"]), None, None,
+                       _text(document, "prefix"), _text(document, "properties_target"))
+
+
+# --- Namespaces ------------------------------------------------------------------------------
+
+def load_namespace(ctx, body: bytes) -> Namespace:
+    """The namespace that a request describes, with its contents, the caller's by default.
+
+    :raises errors.Invalid, errors.ReadOnly: it is not one as Image API v2 has it.
+    """
+    document = _checked(body, metadef.NAMESPACE)
+    return _namespace(document, document.get("owner") or ctx.project_id)
+
+
+def load_namespace_document(document: Any, owner: str) -> Namespace:
+    """The namespace that a file describes, with its contents.
+
+    :param owner: the owner when the file names none.
+    :raises errors.Invalid: naming the key that is wrong.
+    """
+    _require(_check(metadef.NAMESPACE.name)(document), "The namespace")
+    return _namespace(document, document.get("owner") or owner)
+
+
+def _namespace(document: Mapping[str, Any], owner: str) -> Namespace:
+    check_storable("owner", owner)
+    return Namespace(
+        _name("namespace", document["namespace"]), owner,
+        _text(document, "display_name"), _text(document, "description"),
+        document.get("visibility", "private"), document.get("protected", False),
+        contents={kind: load(document[key])
+                  for kind, (key, load) in _NESTED.items() if key in document},
+    )
+
+
+def _several(resource: Resource, load: Callable[[Mapping[str, Any]], Definition]):
+    """A function that reads a list of nested things.
+
+    What only the service writes is ignored here, so that an answer of the
+    service can be sent as a request.
+    """
+    ignored = _read_only(resource)
+
+    def read(documents: list[dict[str, Any]]) -> list[Definition]:
+        found = []
+        for number, document in enumerate(documents):
+            plain = {key: value for key, value in document.items() if key not in ignored}
+            name = plain.get("name", f"number {number}")
+            _require(_check(resource.name)(plain), f"The {resource.name} {name}")
+            found.append(load(plain))
+        return found
+
+    return read
+
+
+def _properties(table: Mapping[str, dict[str, Any]]) -> list[Definition]:
+    return [_property(name, schema) for name, schema in table.items()]
+
+
+#: Under which key the contents of a namespace stand, and how they are read.
+_NESTED: dict[Kind, tuple[str, Callable[[Any], list[Definition]]]] = {
+    Association: ("resource_type_associations", _several(metadef.RESOURCE_TYPE, _association)),
+    Object: ("objects", _several(metadef.OBJECT, _object)),
+    Tag: ("tags", _several(metadef.TAG, _tag)),
+    Property: ("properties", _properties),
+}

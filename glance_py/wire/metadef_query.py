@@ -1,0 +1,119 @@
+"""Query strings of lists of metadata definitions, and the paths of their pages.
+
+wire: of a repeated name the last value counts, and names that are not
+understood are carried along in links but otherwise ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import urllib.parse
+
+from glance_py.domain import errors
+from glance_py.domain.metadef import VISIBILITIES, Listing, NamespaceQuery
+from glance_py.wire.field import Resource
+from glance_py.wire.metadef import NAMESPACE, TAG
+from glance_py.wire.metadef_dump import PATH
+from glance_py.wire.query import parse_parameters
+
+_NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamespaceRequest:
+    """A list of namespaces that was asked for, and the paths of its pages."""
+
+    query: NamespaceQuery
+    parameters: dict[str, str]
+
+    @property
+    def first(self) -> str:
+        """Path of the first page."""
+        return f"{PATH}?{urllib.parse.urlencode(self.parameters)}" if self.parameters else PATH
+
+    def after(self, marker: str) -> str:
+        """Path of the page that begins behind the namespace ``marker``."""
+        return f"{PATH}?{urllib.parse.urlencode({**self.parameters, 'marker': marker})}"
+
+
+def load_namespace_query(query_string: str, default_limit: int,
+                         max_limit: int) -> NamespaceRequest:
+    """The page of namespaces that a query string (as in WSGI) asks for.
+
+    :raises errors.Invalid: a value that is not understood.
+    """
+    parameters = dict(parse_parameters(query_string))
+    limit = _limit(parameters)
+    types = parameters.get("resource_types")
+    query = NamespaceQuery(
+        _listing(parameters, NAMESPACE, min(default_limit if limit is None else limit, max_limit)),
+        _visibility(parameters),
+        None if types is None else tuple(types.split(",")),
+    )
+    return NamespaceRequest(
+        query, {name: value for name, value in parameters.items() if name != "marker"})
+
+
+def load_tag_query(query_string: str) -> Listing:
+    """The part of the tags that a query string asks for; all of them unless it has a limit.
+
+    :raises errors.Invalid: a value that is not understood.
+    """
+    parameters = dict(parse_parameters(query_string))
+    return _listing(parameters, TAG, _limit(parameters))
+
+
+def check_object_query(query_string: str) -> None:
+    """Judge the query string of a list of objects.
+
+    wire: that list is always whole and in order of names, whatever is asked for.
+
+    :raises errors.Invalid: a value that makes no sense.
+    """
+    parameters = dict(parse_parameters(query_string))
+    if _limit(parameters) == 0:
+        raise errors.Invalid("limit must be positive.")
+    _direction(parameters)
+    _visibility(parameters)
+
+
+def load_resource_type(query_string: str) -> str:
+    """For which type of resources names are wanted with their prefix; empty for none.
+
+    :raises errors.Invalid: the query string is not UTF-8.
+    """
+    return dict(parse_parameters(query_string)).get("resource_type", "")
+
+
+def _listing(parameters: dict[str, str], resource: Resource, limit: int | None) -> Listing:
+    known = ("id", *(field.name for field in resource if field.sort))
+    key = parameters.get("sort_key", "created_at")
+    if key not in known:
+        raise errors.Invalid(f"Invalid sort_key: '{key}'. It must be one of {', '.join(known)}.")
+    return Listing(key, _direction(parameters), parameters.get("marker"), limit)
+
+
+def _direction(parameters: dict[str, str]) -> str:
+    direction = parameters.get("sort_dir", "desc")
+    if direction not in ("asc", "desc"):
+        raise errors.Invalid(f"Invalid sort_dir: '{direction}'. It must be asc or desc.")
+    return direction
+
+
+def _visibility(parameters: dict[str, str]) -> str | None:
+    """wire: an empty one is that of no namespace."""
+    visibility = parameters.get("visibility")
+    if visibility and visibility not in VISIBILITIES:
+        raise errors.Invalid(
+            f"Invalid visibility: '{visibility}'. It must be one of {', '.join(VISIBILITIES)}.")
+    return visibility
+
+
+def _limit(parameters: dict[str, str]) -> int | None:
+    text = parameters.get("limit", "")
+    if not text:
+        return None
+    if not _NUMBER.fullmatch(text) or int(text) < 0:
+        raise errors.Invalid("limit must be an integer, zero or more.")
+    return int(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from oslo_config import cfg
 
@@ -197,6 +197,12 @@ class Stores:
                 else:
                     removed.append(location.url)
         return removed
+
+    def set_judge(self, judge: Callable[[str, bool], Sequence[str]]) -> None:
+        """Have ``judge`` say where stores on the web may be asked; see ``drivers/http.py``."""
+        for store in self._stores.values():
+            if hasattr(store.guard.driver, "judge"):
+                store.guard.driver.judge = judge
 
     def check(self, store_id: str) -> None:
         """Raise a GlanceStoreError when a store is not well."""

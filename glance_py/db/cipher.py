@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterable
 
 from glance_py.domain import errors
 from glance_py.domain.image import Image
@@ -66,7 +67,7 @@ class UrlCipher:
         raise errors.GlanceError(
             "The address of the data of an image cannot be read with metadata_encryption_key.")
 
-    def open_all(self, images: list[Image]) -> None:
+    def open_all(self, images: Iterable[Image]) -> None:
         """Open the addresses of images that were just read."""
         for image in images:
             for location in image.locations:

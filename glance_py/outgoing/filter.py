@@ -99,28 +99,37 @@ class UriFilter:
         self._resolve = resolver
         self._own = _own_endpoints(conf)
 
-    def check(self, url: str) -> Target:
+    def check(self, url: str, known: bool = False) -> Target:
         """Judge a URL.
 
+        :param known: it was let in before.  Then the lists of schemes, hosts
+            and ports, which may have changed since, are not asked again; where
+            it leads is.
         :returns: where a request for it may go.  Connect to the addresses in
             it: a name that is resolved again may lead elsewhere.
         :raises errors.Invalid: it may not be asked, with the reason.
         """
         parts = _parse(url)
-        if not self._schemes.allows(parts.scheme) or parts.scheme not in DEFAULT_PORTS:
+        if parts.scheme not in DEFAULT_PORTS:
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
         named = parts.host if parts.literal is None else canonical(parts.literal)
-        if not self._hosts.allows(named):
-            raise errors.Invalid(f"The host {parts.host} is not allowed here.")
-        # wire: the lists of ports speak of ports that the URL names.
-        if parts.port is not None and not self._ports.allows(parts.port):
-            raise errors.Invalid(f"The port {parts.port} is not allowed here.")
+        if not known:
+            self._ask_lists(parts, named)
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
         found = self._addresses(parts, port)
         if named not in self._hosts.allowed:
             self._judge(parts, port, found)
         return Target(parts.scheme, parts.host, port, parts.path,
                       tuple(map(str, found)), parts.credentials)
+
+    def _ask_lists(self, parts: _Parts, named: str | Address) -> None:
+        if not self._schemes.allows(parts.scheme):
+            raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
+        if not self._hosts.allows(named):
+            raise errors.Invalid(f"The host {parts.host} is not allowed here.")
+        # wire: the lists of ports speak of ports that the URL names.
+        if parts.port is not None and not self._ports.allows(parts.port):
+            raise errors.Invalid(f"The port {parts.port} is not allowed here.")
 
     def _addresses(self, parts: _Parts, port: int) -> list[Address]:
         if parts.literal is not None:

@@ -2,7 +2,8 @@
 
 Redirects are followed by hand, so that each address is judged like the first one
 and credentials stay with the host they are for.  Which hosts may be asked at all
-is not decided here: the service does that before it records an address.
+is not decided here but by the :data:`Judge` that the service puts in: connections
+go to the network addresses that it gives.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
 
@@ -32,6 +33,13 @@ MAX_REDIRECTS = 4
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 
+#: (url, whether a server redirected to it) -> network addresses that may be asked for it.
+#: Raises BadStoreUri when there are none.
+Judge = Callable[[str, bool], Sequence[str]]
+
+#: How many network addresses of one name are tried.
+_ADDRESSES = 4
+
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)\Z")
 
 
@@ -49,6 +57,8 @@ class Driver:
         self._insecure = settings["https_insecure"] and not self._authorities
         self._proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}"
                          for scheme, proxy in settings["http_proxy_information"].items()}
+        #: Set once, before the first request; None: names are resolved as usual.
+        self.judge: Judge | None = None
         self._pools: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -131,8 +141,8 @@ class Driver:
         :raises errors.MaxRedirectsExceeded: it was sent on too often.
         :raises errors.RemoteServiceUnavailable: a server cannot be reached.
         """
-        for _ in range(MAX_REDIRECTS + 1):
-            answer = self._send(method, location, headers)
+        for hop in range(MAX_REDIRECTS + 1):
+            answer = self._send(method, location, headers, hop > 0)
             target = answer.headers.get("Location")
             if answer.status not in REDIRECTS or target is None:
                 return answer
@@ -153,7 +163,8 @@ class Driver:
                             there.credentials or location.credentials)
         return there
 
-    def _send(self, method: str, location: Location, headers: dict[str, str]) -> BaseHTTPResponse:
+    def _send(self, method: str, location: Location, headers: dict[str, str],
+              redirected: bool) -> BaseHTTPResponse:
         import urllib3
 
         # identity: the bytes of the object, and a Content-Length that counts them.
@@ -161,9 +172,13 @@ class Driver:
         if location.credentials is not None:
             headers |= urllib3.make_headers(basic_auth=unquote(location.credentials))
         try:
-            return self._pool(location.scheme).request(
-                method, location.url, headers=headers, preload_content=False,
-                redirect=False)
+            if self.judge is None or location.scheme in self._proxies:
+                if self.judge is not None:
+                    self.judge(location.url, redirected)  # A proxy resolves the name itself.
+                return self._pool(location.scheme).request(
+                    method, location.url, headers=headers, preload_content=False,
+                    redirect=False)
+            return self._send_to(self.judge(location.url, redirected), method, location, headers)
         except urllib3.exceptions.LocationParseError:
             raise errors.BadStoreUri(f"{location.shown} is not an address.") from None
         except urllib3.exceptions.HTTPError as error:
@@ -171,6 +186,28 @@ class Driver:
             LOG.warning("%s: %s", location.shown, type(cause).__name__)
             raise errors.RemoteServiceUnavailable(
                 f"{location.scheme}://{location.authority} cannot be reached.") from error
+
+    def _send_to(self, addresses: Sequence[str], method: str, location: Location,
+                 headers: dict[str, str]) -> BaseHTTPResponse:
+        """Ask the first of the judged addresses that answers, in the name of the URL's host."""
+        from urllib3.exceptions import HTTPError, LocationParseError
+        from urllib3.util import parse_url
+
+        url = parse_url(location.url)
+        host = (url.host or "").strip("[]")
+        names = {"server_hostname": host, "assert_hostname": host} \
+            if url.scheme == "https" else {}
+        failure: HTTPError | None = None
+        for address in addresses[:_ADDRESSES]:
+            pool = self._pool(location.scheme).connection_from_host(
+                address, url.port, location.scheme, pool_kwargs=names)
+            try:
+                return pool.urlopen(
+                    method, url.request_uri, headers={"Host": location.authority, **headers},
+                    preload_content=False, redirect=False, assert_same_host=False)
+            except HTTPError as error:
+                failure = error
+        raise failure or LocationParseError(location.shown)
 
     def _pool(self, scheme: str) -> PoolManager:
         with self._lock:

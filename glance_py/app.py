@@ -24,9 +24,13 @@ from glance_py.context import RequestContext
 from glance_py.db.records import records as open_records
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Records
+from glance_py.domain.task import API_IMAGE_IMPORT, IMPORT
 from glance_py.http.router import API
+from glance_py.importing.background import Background
+from glance_py.importing.importer import Importer
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
+from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
 from glance_py.outgoing import UriFilter
 from glance_py.policies.enforcer import Enforcer
@@ -50,11 +54,14 @@ class Service:
 
     app: Callable
     services: gateway.Services
+    importer: Importer
     prefetcher: Prefetcher | None = None
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
-        recovery.Recovery(self.services.records, self.services.stores).start()
+        importer = self.importer
+        recovery.Recovery(self.services.records, self.services.stores, importer, tasks={
+            IMPORT: importer.recover_task, API_IMAGE_IMPORT: importer.recover_task}).start()
         if self.prefetcher is not None:
             self.prefetcher.resume()
 
@@ -82,14 +89,14 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     with composition.composing(composition.Composition(
             conf, services.enforcer, api, verbs.images, cache, services.notifier)):
         app = pipeline.load(conf)
-    return Service(app, services, prefetcher)
+    return Service(app, services, verbs.importer, prefetcher)
 
 
 def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
     """What the layers work with."""
     records: Records = open_records(conf)
     enforcer = Enforcer(conf)
-    return gateway.Services(
+    services = gateway.Services(
         conf=conf,
         records=records,
         stores=Stores.from_config(conf),
@@ -100,6 +107,8 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=limits.Limits(records) if conf.use_keystone_limits else None,
     )
+    return dataclasses.replace(services, background=Background(
+        work_tasks(services), conf.wsgi.task_pool_threads))
 
 
 def build_image_cache(

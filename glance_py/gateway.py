@@ -17,7 +17,11 @@ from glance_py.domain.ports import (
     MemberVerbs,
     NamespaceVerbs,
     Records,
+    TaskVerbs,
 )
+from glance_py.importing.importer import Importer
+from glance_py.importing.legacy import TaskStartProxy
+from glance_py.importing.proxy import ImportProxy
 from glance_py.layers.address import AddressProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
@@ -43,6 +47,11 @@ CALLER_LAYERS: tuple[Any, ...] = (
     PolicyProxy,              # what did the operator allow?
     PropertyProtectionProxy,  # which properties may be read or changed?
     AddressProxy,             # may the client name this address?
+    ImportProxy,              # data that comes later, or lies with another worker
+)
+
+#: What does the work.  Imports begin here: their callers were judged before.
+WORK_LAYERS: tuple[Any, ...] = (
     NotifierProxy,            # who wants to hear about it?
     QuotaProxy,               # is there room?
     LocationProxy,            # bytes go to a store, the rest goes below
@@ -107,6 +116,8 @@ class Gateway:
 
     images: ImageVerbs
     members: MemberVerbs
+    tasks: TaskVerbs
+    importer: Importer
     namespaces: NamespaceVerbs
     definitions: DefinitionVerbs
 

@@ -21,6 +21,7 @@ from oslo_config import cfg
 
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
+from glance_py.domain.task import Task
 
 LOG = logging.getLogger(__name__)
 
@@ -231,4 +232,24 @@ def member_payload(member: Member, deleted: bool = False) -> Mapping[str, object
         "created_at": time_text(member.created_at),
         "updated_at": time_text(member.updated_at),
         **fate(deleted),
+    }
+
+
+def task_payload(task: Task) -> Mapping[str, object]:
+    """A task as consumers of notifications know it.
+
+    wire: without what was asked, what came out and why it failed; a task that
+    does not expire yet shows the present.
+    """
+    return {
+        "id": task.id,
+        "type": task.type,
+        "status": task.status,
+        "result": None,
+        "owner": task.owner,
+        "message": None,
+        "expires_at": time_text(task.expires_at or datetime.datetime.now(datetime.UTC)),
+        "created_at": time_text(task.created_at),
+        "updated_at": time_text(task.updated_at),
+        **fate(deleted=False),
     }

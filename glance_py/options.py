@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from oslo_config import cfg, types
 
+from glance_py.importing import options as importing
+
 Bool, Dict, Int, List, Port, Str = (
     cfg.BoolOpt, cfg.DictOpt, cfg.IntOpt, cfg.ListOpt, cfg.PortOpt, cfg.StrOpt)
 
@@ -221,10 +223,18 @@ PASTE_DEPLOY: list[cfg.Opt] = [
              "``.conf``, if there is one, else the file that ships with the service."),
 ]
 
+METADEF = [
+    Str("metadata_source_path", default="/etc/glance/metadefs/",
+        help="Directory whose files ``glance-manage db load_metadefs`` loads and ``db "
+             "export_metadefs`` writes. When it does not exist, the definitions that ship with "
+             "the service are loaded."),
+]
+
 #: Group name to its options; DEFAULT first.
 GROUPS: dict[str, list[cfg.Opt]] = {
-    "DEFAULT": SERVER + API + IMAGE + STORE + NOTIFICATION,
+    "DEFAULT": SERVER + API + IMAGE + STORE + NOTIFICATION + METADEF,
     "import_filtering_opts": IMPORT_FILTERING,
     "image_format": IMAGE_FORMAT,
     "paste_deploy": PASTE_DEPLOY,
+    **importing.GROUPS,
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from oslo_log import log as logging
 
@@ -20,14 +20,15 @@ from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
+from glance_py.domain.task import Task
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two refreshes of a lease, and after which it has run out.
-HEARTBEAT = 20.0
-LEASE = 120.0
+HEARTBEAT = 10.0
+LEASE = 40.0
 #: Seconds between two looks for lost work.
-PERIOD = 60.0
+PERIOD = 15.0
 
 #: States in which a worker is at work on an image, and where they fall back to.
 HELD = {"saving": "queued"}
@@ -69,11 +70,19 @@ class Lease:
 
 
 class Recovery:
-    """One background thread per process that looks for lost work."""
+    """One background thread per process that looks for lost work.
 
-    def __init__(self, records, stores) -> None:
+    :param imports: takes back what an import left (``recover_task``,
+        ``recover_image``).
+    :param tasks: who takes back the tasks of a type.
+    """
+
+    def __init__(self, records, stores, imports,
+                 tasks: Mapping[str, Callable[[Task], Iterable[str]]]) -> None:
         self._records = records
         self._stores = stores
+        self._imports = imports
+        self._tasks = tasks
         self._stop = threading.Event()
         os.register_at_fork(after_in_child=self.start)
 
@@ -99,12 +108,23 @@ class Recovery:
     def recover(self) -> list[str]:
         """Bring back what was lost.  Returns a line for each thing that was done."""
         done = list(self._stores.sweep())
+        images = self._records.images
         for status, back in HELD.items():
-            for image_id in self._records.images.stalled(status, LEASE):
+            for image_id in images.stalled(status, LEASE):
                 done += self._bring_back(image_id, status, back)
+        for image_id in images.stalled("uploading", LEASE, unfinished=True):
+            done += self._bring_back(image_id, "uploading", "queued")
+        for task_id in self._records.tasks.stalled(LEASE):
+            done += self._end(self._records.tasks.get(task_id))
+        for image_id in images.stalled("importing", LEASE):
+            done += self._imports.recover_image(image_id)
         for line in done:
             LOG.warning(line)
         return done
+
+    def _end(self, task: Task) -> Iterable[str]:
+        recover = self._tasks.get(task.type)
+        return () if recover is None else recover(task)
 
     def _bring_back(self, image_id: str, status: str, back: str) -> list[str]:
         """Bytes first: once the image is queued, its name belongs to the next upload."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from oslo_config import cfg
 
 from glance_py import config
+from glance_py.cmd import metadefs
 from glance_py.db import engine
 from glance_py.db.errors import to_domain
 from glance_py.domain import errors
@@ -186,6 +187,7 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
     """Print which layers a request passes, outermost first, and what each has a say in."""
     from glance_py import gateway
     for noun, layers in (("Images", gateway.IMAGE_LAYERS), ("Members", gateway.MEMBER_LAYERS),
+                         ("Tasks", gateway.TASK_LAYERS),
                          ("Metadata namespaces", gateway.NAMESPACE_LAYERS),
                          ("Metadata definitions", gateway.DEFINITION_LAYERS)):
         print(f"{noun}:")
@@ -213,6 +215,9 @@ def _add_commands(subparsers) -> None:
         _add_action(actions, name, name, command)
         if name not in _WITHOUT_OLD_SPELLING:
             _add_action(subparsers, f"db_{name}", name, command, old=True)
+    for name, command in metadefs.COMMANDS.items():
+        _add_metadef_action(actions, name, name, command)
+        _add_metadef_action(subparsers, f"db_{name}", name, command, old=True)
     layers = subparsers.add_parser(
         "layers", help=_first_line(_layers), description=_layers.__doc__)
     layers.set_defaults(run=_layers)
@@ -239,6 +244,16 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
                             help="at most so many rows of each table; default %(default)s, "
                                  "-1 for no limit")
     parser.set_defaults(run=lambda conf, options: command(engine.connect(conf), options))
+
+
+def _add_metadef_action(parsers, spelling: str, name: str, command: Callable,
+                        old: bool = False) -> None:
+    summary = f"old spelling of 'db {name}'" if old else _first_line(command)
+    parser = parsers.add_parser(
+        spelling, help=summary, description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    metadefs.add_arguments(parser, name, old)
+    parser.set_defaults(run=lambda conf, options: command(conf, engine.connect(conf), options))
 
 
 def _first_line(function: Callable) -> str:

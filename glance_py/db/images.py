@@ -39,6 +39,7 @@ _STALLED = (
            images.c.updated_at < sa.bindparam("before"))
     .order_by(images.c.updated_at).limit(sa.bindparam("limit"))
 )
+_STALLED_UNFINISHED = _STALLED.where(images.c.size.is_(None))
 _ROW = tuple(column.name for column in select.COLUMNS)
 
 
@@ -161,12 +162,17 @@ class SqlImages:
         return self._database.write(
             lambda connection: connection.execute(_GUARDED_UPDATE, beat).rowcount > 0)
 
-    def stalled(self, status: str, seconds: float, limit: int = 100) -> Sequence[str]:
-        """Ids of images in ``status`` whose updated_at is older than ``seconds``, oldest first."""
+    def stalled(self, status: str, seconds: float, limit: int = 100,
+                unfinished: bool = False) -> Sequence[str]:
+        """Ids of images in ``status`` whose updated_at is older than ``seconds``, oldest first.
+
+        ``unfinished`` leaves out those whose size is known.
+        """
+        statement = _STALLED_UNFINISHED if unfinished else _STALLED
         before = self._database.now() - datetime.timedelta(seconds=seconds)
         wanted = {"status": status, "before": before, "limit": limit}
         return self._database.read(
-            lambda connection: connection.execute(_STALLED, wanted).scalars().all())
+            lambda connection: connection.execute(statement, wanted).scalars().all())
 
     @staticmethod
     def _set(connection: sa.Connection, image_id: str, fields: dict[str, object],

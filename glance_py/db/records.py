@@ -9,6 +9,7 @@ from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
 from glance_py.db.metadefs import SqlNamespaces
 from glance_py.db.pending import SqlPending
+from glance_py.db.tasks import SqlLocks, SqlTasks
 from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Records
 
@@ -22,7 +23,8 @@ def records(source) -> Records:
     """
     database = source if isinstance(source, Database) else connect(source)
     return Records(
-        images=SqlImages(database), members=SqlMembers(database), usage=SqlUsage(database),
+        images=SqlImages(database), members=SqlMembers(database),
+        tasks=SqlTasks(database), locks=SqlLocks(database), usage=SqlUsage(database),
         pending=SqlPending(database),
         cached_images=SqlCachedImages(database), namespaces=SqlNamespaces(database),
         definitions=SqlDefinitions(database), ping=database.ping,

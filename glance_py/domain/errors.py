@@ -103,6 +103,12 @@ class DefinitionNotFound(NotFound):
     text = "There is no %s %s in the metadata namespace %s."
 
 
+class TaskNotFound(NotFound):
+    """(task id)"""
+
+    text = "No task found with ID %s"
+
+
 class Conflict(GlanceError):
     """The present state does not allow it; another time it might."""
 
@@ -123,6 +129,18 @@ class StatusConflict(Conflict):
     """(image id): a guarded transition found the image in another state."""
 
     text = "The status of image %s changed in the meantime; look at it again."
+
+
+class ImportActive(Conflict):
+    """(image id): data of the image is being imported already."""
+
+    text = "Image has active task: data is already being imported into image %s."
+
+
+class TaskFinished(Conflict):
+    """(task id): whoever works on the task has lost it."""
+
+    text = "Task %s was ended by somebody else."
 
 
 class LastLocation(Conflict):
@@ -195,3 +213,33 @@ class DataDamaged(GlanceError):
     """The store holds fewer bytes of the image than it should."""
 
     text = "The stored data of the image is incomplete."
+
+
+class TaskAbandoned(GlanceError):
+    """(reason): whoever works on a task has no reason to go on."""
+
+    text = "The task was given up."
+
+
+class SourceFailed(GlanceError):
+    """Data could not be fetched from where the client said."""
+
+    text = "The source of the data failed."
+
+
+class PeerUnreachable(GlanceError):
+    """Another worker of this service, which holds what is needed, does not answer."""
+
+    text = "The worker that holds the staged data of the image cannot be reached."
+
+
+class PeerFailed(GlanceError):
+    """Another worker of this service could not be spoken with."""
+
+    text = "The worker that holds the staged data of the image could not be spoken with."
+
+
+class PeerRefused(GlanceError):
+    """(status, reason): what another worker of this service answered."""
+
+    text = "The worker that holds the staged data of the image answered %s %s"

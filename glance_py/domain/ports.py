@@ -9,12 +9,14 @@ whether that is SQL or the registry.  ``ctx`` is always the caller
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
 from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
+from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
     Definition,
@@ -26,6 +28,7 @@ from glance_py.domain.metadef import (
     ResourceType,
 )
 from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.task import Task, TaskQuery
 
 
 @dataclasses.dataclass(slots=True)
@@ -84,6 +87,10 @@ class Data:
     close: Callable[[], None] = lambda: None
 
 
+#: The image as it is at this moment and what shall change in it; held until that is recorded.
+Settle = Callable[[], AbstractContextManager[tuple[Image, Change]]]
+
+
 class ImageVerbs(Protocol):
     """What can be asked of images.  Every verb may raise errors.ImageNotFound."""
 
@@ -114,9 +121,26 @@ class ImageVerbs(Protocol):
     def transition(self, ctx, image: Image, to: str) -> Image:
         """Deactivate or reactivate: ``to`` is deactivated or active."""
 
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        """Have data brought into stores, in the background; returns when that is certain."""
 
+    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+        """One more copy of the data of an image that is being imported, in one store.
+
+        ``settle`` is entered when the bytes are in the store and says which
+        image they are of by then, and what changes together with its
+        locations.  Only the import asks for this verb: what a caller may is
+        decided before.
+        """
+
+    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+        """Take back what :meth:`add_copy` did; ``change`` is applied at the same time."""
+
+
+#: The verbs on which callers are judged, and those of what does the work.
 IMAGE_VERBS = ("get", "find", "list", "create", "update", "delete", "upload", "stage", "download",
-               "transition")
+               "transition", "import_")
+WORK_VERBS = (*IMAGE_VERBS[:-1], "add_copy", "remove_copy")
 
 
 class MemberVerbs(Protocol):
@@ -221,8 +245,12 @@ class ImageRecords(Protocol):
     def heartbeat(self, image_id: str, status: str) -> bool:
         """Set updated_at to now while the image is in ``status``; False when it is not."""
 
-    def stalled(self, status: str, seconds: float, limit: int = 100) -> Sequence[str]:
-        """Ids of images in ``status`` whose updated_at is older than ``seconds``."""
+    def stalled(self, status: str, seconds: float, limit: int = 100,
+                unfinished: bool = False) -> Sequence[str]:
+        """Ids of images in ``status`` whose updated_at is older than ``seconds``.
+
+        ``unfinished`` leaves out those whose size is known.
+        """
 
 
 class MemberRecords(Protocol):
@@ -282,6 +310,73 @@ class CachedImageRecords(Protocol):
         """Enter what a node knew of its images before; images that are known stay."""
 
 
+class TaskVerbs(Protocol):
+    """What can be asked of tasks."""
+
+    def list(self, ctx, query: TaskQuery) -> Sequence[Task]: ...
+
+    def get(self, ctx, task_id: str) -> Task: ...
+
+    def create(self, ctx, task: Task) -> Task: ...
+
+    def of_image(self, ctx, image: Image) -> Sequence[Task]:
+        """The tasks about an image that the caller may see."""
+
+    def start(self, task: Task) -> Task:
+        """Work begins.  This and what follows raise TaskFinished for a task that was lost."""
+
+    def tell(self, task: Task, message: str) -> Task:
+        """Work goes on, and this is how far it is."""
+
+    def succeed(self, task: Task, result: Mapping, message: str) -> Task: ...
+
+    def fail(self, task: Task, message: str) -> Task: ...
+
+    def ran(self, task: Task) -> None:
+        """Nobody works on the task any more, as it was when it was handed over."""
+
+
+#: The verbs on which callers are judged, and those of who works.
+TASK_VERBS = ("list", "get", "create", "of_image")
+TASK_WORK_VERBS = (*TASK_VERBS, "start", "tell", "succeed", "fail", "ran")
+
+
+class TaskRecords(Protocol):
+    """The DAL for tasks.
+
+    ``get`` raises TaskNotFound.  ``update`` changes an unfinished task, sets
+    its updated_at and raises TaskFinished when there is no such task any more.
+    ``expire`` forgets tasks whose expires_at has passed.  ``stalled`` finds
+    unfinished tasks whose updated_at is older than ``seconds``.
+    """
+
+    def create(self, task: Task) -> Task: ...
+
+    def get(self, task_id: str) -> Task: ...
+
+    def list(self, query: TaskQuery, owner: str | None = None) -> Sequence[Task]: ...
+
+    def of_image(self, image_id: str) -> Sequence[Task]: ...
+
+    def update(self, task: Task, **fields: object) -> Task: ...
+
+    def expire(self) -> int: ...
+
+    def stalled(self, seconds: float, limit: int = 100) -> Sequence[str]: ...
+
+
+class LockRecords(Protocol):
+    """Which task imports into an image: at most one, whatever workers do at the same time."""
+
+    def acquire(self, image_id: str, task_id: str) -> bool:
+        """False when another task holds the image."""
+
+    def release(self, image_id: str, task_id: str) -> bool:
+        """False when this task does not hold it."""
+
+    def holder(self, image_id: str) -> str | None: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PendingData:
     """Bytes that are to be removed: of which image, in which state that is, and where."""
@@ -329,6 +424,8 @@ class Records:
 
     images: ImageRecords
     members: MemberRecords
+    tasks: TaskRecords
+    locks: LockRecords
     usage: UsageRecords
     namespaces: NamespaceVerbs
     definitions: DefinitionVerbs

@@ -28,6 +28,8 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
     errors.UploadTargetGone: exc.HTTPGone,
     errors.StoreReadOnly: exc.HTTPGone,
     errors.StoreUnavailable: exc.HTTPServiceUnavailable,
+    errors.PeerUnreachable: exc.HTTPGatewayTimeout,
+    errors.PeerFailed: exc.HTTPBadGateway,
     errors.DatabaseUnavailable: exc.HTTPServiceUnavailable,
     errors.RangeNotSatisfiable: exc.HTTPRequestRangeNotSatisfiable,
 }
@@ -60,6 +62,9 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
     if isinstance(error, exc.WSGIHTTPException):
         return error
     fault = status_class(type(error))
+    if isinstance(error, errors.PeerRefused):
+        # What the other worker answered is the answer.
+        fault = exc.status_map.get(error.args[0], exc.HTTPBadGateway)
     if fault is None:
         return _unforeseen(error, request)
     answer = fault(explanation=str(error))

@@ -54,6 +54,9 @@ ROWS: tuple[Row, ...] = (
     Row("PUT", "/images/{image_id}/file", "image_data.upload", BYTES),
     Row("PUT", "/images/{image_id}/stage", "image_data.stage", BYTES),
 
+    Row("POST", "/images/{image_id}/import", "imports.create", JSON),
+    Row("GET", "/images/{image_id}/tasks", "imports.tasks"),
+
     Row("POST", "/images/{image_id}/actions/deactivate", "actions.deactivate"),
     Row("POST", "/images/{image_id}/actions/reactivate", "actions.reactivate"),
 
@@ -67,9 +70,15 @@ ROWS: tuple[Row, ...] = (
     Row("DELETE", "/images/{image_id}/members/{member_id}", "members.delete"),
 
     Row("GET", "/info/import", "info.import_methods"),
+    Row("GET", "/ext/info/import", "imports.abilities"),
     Row("GET", "/info/stores", "info.stores"),
     Row("GET", "/info/stores/detail", "info.stores_detail"),
     Row("GET", "/info/usage", "info.usage"),
+
+    Row("GET", "/tasks", "tasks.index"),
+    Row("POST", "/tasks", "tasks.create", JSON),
+    Row("GET", "/tasks/{task_id}", "tasks.show"),
+    Row("DELETE", "/tasks/{task_id}", "tasks.delete"),
 
     Row("GET", "/cache", "cache.index"),
     Row("DELETE", "/cache", "cache.clear"),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
+from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Upload
 from glance_py.domain.visibility import is_mutable, is_visible
@@ -71,6 +72,11 @@ class AuthorizationProxy(Proxy):
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
         require_mutable(ctx, image)
         return self.below.stage(ctx, image, upload)
+
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        if not request.copies:  # who may copy is for the operator to say
+            require_mutable(ctx, image)
+        self.below.import_(ctx, image, request)
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         require_mutable(ctx, image)

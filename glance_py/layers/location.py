@@ -7,6 +7,7 @@ that at no moment there is an active image without its bytes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from oslo_log import log as logging
@@ -15,11 +16,11 @@ from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location, check_formats, check_transition
-from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
+from glance_py.domain.importing import STAGE_HOST
+from glance_py.domain.ports import WORK_VERBS, Data, Download, Settle, Upload
 from glance_py.layers.base import Proxy
 from glance_py.layers.removal import Removal
 from glance_py.layers.store_errors import naming_store_errors
-from glance_store_py import errors as store_errors
 from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ STAGING_STORE = "os_glance_staging_store"
 class LocationProxy(Proxy):
     """Uploads, downloads and deletes the data of images."""
 
-    verbs = IMAGE_VERBS
+    verbs = WORK_VERBS
 
     def __init__(self, below, services) -> None:
         super().__init__(below)
@@ -41,6 +42,7 @@ class LocationProxy(Proxy):
         self._delayed = services.conf.delayed_delete
         self._pending = services.records.pending
         self._removal = Removal(services.stores, services.records.pending)
+        self._host = self._conf.worker_self_reference_url or self._conf.public_endpoint
 
     @classmethod
     def build(cls, below, services):
@@ -75,7 +77,9 @@ class LocationProxy(Proxy):
             with self._lease.hold(saving, "saving"):
                 upload.progress("saving", saving)
                 upload.progress("prepare", saving)
-                active = self._store_data(ctx, saving, upload, store)
+                _, active = self._store_data(
+                    ctx, saving, upload, store, lambda: contextlib.nullcontext(
+                        (saving, Change.status("active", expected="saving"))))
         except BaseException as exc:
             upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
                           else "The data could not be stored.")
@@ -93,8 +97,12 @@ class LocationProxy(Proxy):
             raise errors.Invalid(f"There is no store '{upload.store}' to upload to.")
         return upload.store
 
-    def _store_data(self, ctx, image: Image, upload: Upload, store: str | None) -> Image:
-        """Write the bytes, then say in one statement that the image is active."""
+    def _store_data(self, ctx, image: Image, upload: Upload, store: str | None,
+                    settle: Settle) -> tuple[Image, Image]:
+        """Write the bytes, then record them and what ``settle`` says in one statement.
+
+        :returns: the image before and after that statement.
+        """
         inspection = streams.InspectFormat(image, self._conf)
         digests = streams.Hash(image.os_hash_algo or self._algorithm)
         filters = (*upload.filters, inspection, *streams.signature_filters(ctx, image),
@@ -104,22 +112,43 @@ class LocationProxy(Proxy):
                 store, image.id, streams.stream(upload.source, filters), upload.size
             )
         location = Location(stored.url, stored.metadata)
+        found = {
+            "size": stored.size, "virtual_size": inspection.virtual_size,
+            "checksum": digests.checksum,
+            "os_hash_algo": digests.algorithm, "os_hash_value": digests.value,
+        }
         try:
-            return self.below.update(ctx, image, Change(
-                fields={
-                    "status": "active", "size": stored.size,
-                    "virtual_size": inspection.virtual_size,
-                    "checksum": digests.checksum,
-                    "os_hash_algo": digests.algorithm, "os_hash_value": digests.value,
-                },
-                add_locations=(location,),
-                expected=frozenset({"saving"}),
-            ))
+            with settle() as (before, change):
+                _check_same(before, found)
+                return before, self.below.update(ctx, before, dataclasses.replace(
+                    change, fields={**found, **change.fields}, add_locations=(location,)))
         except BaseException as exc:
             self._removal.discard(image.id, location)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
+
+    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+        """The bytes into one more store, then the location and the change in one statement."""
+        upload.progress("prepare", image)
+        try:
+            before, after = self._store_data(ctx, image, upload, self._target(upload), settle)
+        except BaseException as exc:
+            upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
+                          else "The data could not be stored.")
+            raise
+        upload.progress("upload", after)
+        if after.status != before.status:
+            upload.progress("activate", after)
+        upload.progress("active", after)
+        return after
+
+    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+        """Forget one copy and apply ``change``, then remove the bytes."""
+        after = self.below.update(
+            ctx, image, dataclasses.replace(change, remove_locations=(location,)))
+        self._removal.discard(image.id, location)
+        return after
 
     def _put_back(self, ctx, image: Image, upload: Upload) -> None:
         """Give the image back to the client; whatever went wrong stays the error."""
@@ -135,20 +164,32 @@ class LocationProxy(Proxy):
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, uploading; the bytes wait in the staging store for an import."""
         check_transition(image, "uploading")
-        uploading = self.below.update(ctx, image, Change.status("uploading", expected="queued"))
+        change = Change.status("uploading", expected="queued")
+        if self._host:
+            # Another worker finds the bytes only by asking this one.
+            change.set_properties = {STAGE_HOST: self._host}
+        uploading = self.below.update(ctx, image, change)
         try:
-            upload.progress("uploading", uploading)
-            with naming_store_errors():
-                stored = self._stores.add(
-                    STAGING_STORE, image.id, streams.stream(upload.source, upload.filters),
-                    upload.size, reserved=True,
-                )
-            return self.below.update(ctx, uploading, Change(
+            with self._lease.hold(uploading, "uploading"):
+                upload.progress("uploading", uploading)
+                return self._stage_data(ctx, uploading, upload)
+        except BaseException:
+            self._put_back(ctx, uploading, upload)
+            raise
+
+    def _stage_data(self, ctx, image: Image, upload: Upload) -> Image:
+        """Write the bytes to staging; a size on the record says that they are all there."""
+        with naming_store_errors():
+            stored = self._stores.add(
+                STAGING_STORE, image.id, streams.stream(upload.source, upload.filters),
+                upload.size, reserved=True,
+            )
+        try:
+            return self.below.update(ctx, image, Change(
                 fields={"size": stored.size}, expected=frozenset({"uploading"})))
         except BaseException as exc:
-            self._put_back(ctx, uploading, upload)
+            self._unstage(image.id)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
-                self._unstage(image.id)
                 raise errors.UploadTargetGone(image.id) from exc
             raise
 
@@ -222,3 +263,14 @@ class LocationProxy(Proxy):
             raise errors.Forbidden(
                 f"An image in status {image.status} cannot become {to}.")
         return self.below.update(ctx, image, Change.status(to, expected=image.status))
+
+
+def _check_same(image: Image, found: dict[str, object]) -> None:
+    """All copies of an image are of the same bytes.
+
+    :raises errors.Invalid: these are others.
+    """
+    for name in ("checksum", "os_hash_value"):
+        known = getattr(image, name)
+        if known is not None and known != found[name]:
+            raise errors.Invalid("The data differs from the data that the image has already.")

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Iterator
 
 from glance_py.domain.change import Change
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download, Upload
+from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Data, Download, Settle, Upload
 from glance_py.layers.base import Proxy
 from glance_py.notifications import data_payload, image_payload, member_payload, send_payload
 
@@ -32,7 +32,7 @@ STEPS = {
 class NotifierProxy(Proxy):
     """Announces changes of images and transfers of their data."""
 
-    verbs = IMAGE_VERBS
+    verbs = WORK_VERBS
 
     def __init__(self, below, services) -> None:
         super().__init__(below)
@@ -74,6 +74,14 @@ class NotifierProxy(Proxy):
         staged = self.below.stage(ctx, image, self._announced(image, upload))
         self._notifier.info("image.update", image_payload(staged))
         return staged
+
+    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+        return self.below.add_copy(ctx, image, self._announced(image, upload), settle)
+
+    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+        after = self.below.remove_copy(ctx, image, location, change)
+        self._notifier.info("image.update", image_payload(after))
+        return after
 
     def _announced(self, image: Image, upload: Upload) -> Upload:
         """The same upload, which tells its steps."""

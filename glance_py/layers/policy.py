@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
+from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download, Upload
 from glance_py.domain.query import ImageQuery, Page
@@ -95,6 +96,11 @@ class PolicyProxy(Proxy):
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
         self._enforcer.check_image(ctx, "modify_image", image)
         return self.below.stage(ctx, image, upload)
+
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        rule = "copy_image" if request.copies else "modify_image"
+        self._enforcer.check_image(ctx, rule, image)
+        self.below.import_(ctx, image, request)
 
     def download(self, ctx, image: Image, wanted: Download) -> Data:
         self._enforcer.check_image(ctx, "download_image", image)

@@ -20,6 +20,7 @@ from oslo_config import cfg
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX, Image
+from glance_py.domain.importing import ImportRequest
 from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.layers.base import Proxy
@@ -232,6 +233,9 @@ class PropertyProtectionProxy(Proxy):
 
     def download(self, ctx, image: Image, wanted: Download) -> Data:
         return self.below.download(ctx, _whole(image), wanted)
+
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        self.below.import_(ctx, _whole(image), request)
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         return self._hide(ctx, self.below.transition(ctx, _whole(image), to), {})

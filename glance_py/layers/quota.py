@@ -14,7 +14,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Upload
+from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Settle, Upload
 from glance_py.layers.base import Proxy
 from glance_py.limits import MIB, storage_quota
 from glance_py.streams import Chunk, Filter, Limit
@@ -34,7 +34,7 @@ def _counted(properties) -> int:
 class QuotaProxy(Proxy):
     """Quotas of images: properties, tags, locations, sizes and unified limits."""
 
-    verbs = IMAGE_VERBS
+    verbs = WORK_VERBS
 
     def __init__(self, below, services) -> None:
         super().__init__(below)
@@ -102,6 +102,16 @@ class QuotaProxy(Proxy):
             self._limits.check(ctx, {"image_stage_total": (upload.size or 0) // MIB,
                                      "image_count_uploading": 0})
         return self.below.stage(ctx, image, _filtered(upload, [self._cap(upload)]))
+
+    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+        filters: list[Filter] = [self._cap(upload)]
+        if self._storage:
+            copies = len(image.locations)
+            left = self._left(image) - (image.size or 0) * copies
+            if left < (upload.size or 0):
+                raise self._over_storage()
+            filters.append(_Room(self, image, left))
+        return self.below.add_copy(ctx, image, _filtered(upload, filters), settle)
 
     def _cap(self, upload: Upload) -> Limit:
         """The limit on one image; a size is announced by the client and not believed."""

@@ -122,6 +122,18 @@ class UriFilter:
         return Target(parts.scheme, parts.host, port, parts.path,
                       tuple(map(str, found)), parts.credentials)
 
+    def trusted(self, url: str) -> Target:
+        """Where a request may go for a URL that the operator named: any place it is.
+
+        :raises errors.Invalid: it is no URL of HTTP, or its host has no address.
+        """
+        parts = _parse(url)
+        if parts.scheme not in DEFAULT_PORTS:
+            raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
+        port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+        return Target(parts.scheme, parts.host, port, parts.path,
+                      tuple(map(str, self._addresses(parts, port))), parts.credentials)
+
     def _ask_lists(self, parts: _Parts, named: str | Address) -> None:
         if not self._schemes.allows(parts.scheme):
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")

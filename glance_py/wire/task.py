@@ -1,30 +1,42 @@
-"""The task on the wire."""
+"""The task on the wire: what it looks like, how it is asked for and how lists of it are."""
 
 from __future__ import annotations
 
-from glance_py.wire.field import STRING, UUID, Field, Resource, or_null
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-TYPES = ("import", "api_image_import", "location_import")
-STATUSES = ("pending", "processing", "success", "failure")
+from glance_py.domain import errors
+from glance_py.domain.task import IMPORT, STATUSES, TYPES, Task, TaskQuery
+from glance_py.wire.dump import compile_attributes, dumps
+from glance_py.wire.field import STRING, UUID, UUID_PATTERN, Field, Resource, or_null
+from glance_py.wire.load import parse_object
+from glance_py.wire.query import parse_parameters
 
 _HEAD = (
-    Field("id", UUID, "Identifier of the task."),
-    Field("type", {"type": "string", "enum": list(TYPES)}, "What the task does."),
-    Field("status", {"type": "string", "enum": list(STATUSES)}, "How far it has come."),
+    Field("id", UUID, "Identifier of the task.", source="id"),
+    Field("type", {"type": "string", "enum": list(TYPES)}, "What the task does.", source="type"),
+    Field("status", {"type": "string", "enum": list(STATUSES)}, "How far it has come.",
+          source="status"),
 )
 _DETAIL = (
-    Field("input", or_null({"type": "object"}), "What the task was asked to do."),
-    Field("result", or_null({"type": "object"}), "What came out of it."),
-    Field("message", STRING, "Progress or the reason of a failure, for people."),
+    Field("input", or_null({"type": "object"}), "What the task was asked to do.",
+          source="input"),
+    Field("result", or_null({"type": "object"}), "What came out of it.", source="result"),
+    Field("message", STRING, "Progress or the reason of a failure, for people.",
+          source="message"),
 )
+_OWNER = Field("owner", STRING, "Project that the task belongs to.", source="owner")
+_ORIGIN = ("image_id", "request_id", "user_id")
 _TAIL = (
-    Field("owner", STRING, "Project that the task belongs to."),
+    _OWNER,
     Field("image_id", STRING, "Image that the task works on."),
     Field("request_id", STRING, "Request that started the task."),
     Field("user_id", STRING, "User who started the task."),
     Field("expires_at", or_null(STRING), "When the task will be forgotten, UTC."),
-    Field("created_at", STRING, "When the task was made, UTC."),
-    Field("updated_at", STRING, "When the task was last changed, UTC."),
+    Field("created_at", STRING, "When the task was made, UTC.", source="created_at"),
+    Field("updated_at", STRING, "When the task was last changed, UTC.", source="updated_at"),
     Field("self", STRING, "Path of this task.", read_only=True),
     Field("schema", STRING, "Path of the schema of this document.", read_only=True),
 )
@@ -33,3 +45,118 @@ TASK = Resource("task", (*_HEAD, *_DETAIL, *_TAIL))
 
 #: A task in a list: without what was asked and what came out.
 TASK_SUMMARY = Resource("task", (*_HEAD, *_TAIL))
+
+_attributes = compile_attributes(TASK)
+_summary_attributes = compile_attributes(TASK_SUMMARY)
+
+_PATH = "/v2/tasks"
+_SORT_KEYS = ("created_at", "expires_at", "id", "image_id", "owner", "request_id", "status",
+              "type", "updated_at", "user_id")
+_UUID = re.compile(UUID_PATTERN)
+
+
+def dump_task(task: Task) -> bytes:
+    """The body that shows one task.
+
+    wire: what is not known of its origin is left out.
+    """
+    document = _with_links(dict(_attributes(task)), task)
+    for name in _ORIGIN:
+        if getattr(task, name) is not None:
+            document[name] = getattr(task, name)
+    return dumps(document)
+
+
+def _with_links(document: dict[str, Any], task: Task) -> dict[str, Any]:
+    if task.expires_at is not None:
+        document["expires_at"] = task.expires_at
+    document["self"] = f"{_PATH}/{task.id}"
+    document["schema"] = "/v2/schemas/task"
+    return document
+
+
+def dump_tasks(tasks: Sequence[Task], query: TaskQuery, query_string: str) -> bytes:
+    """The body that lists tasks, with the paths of the first page and of the next one."""
+    kept = [pair for pair in parse_parameters(query_string) if pair[0] != "marker"]
+    body: dict[str, Any] = {
+        "tasks": [_with_links(dict(_summary_attributes(task)), task) for task in tasks],
+        "first": _page(kept),
+        "schema": "/v2/schemas/tasks",
+    }
+    if tasks and len(tasks) == query.limit:
+        body["next"] = _page([*kept, ("marker", tasks[-1].id)])
+    return dumps(body)
+
+
+def _page(parameters: Sequence[tuple[str, str]]) -> str:
+    return f"{_PATH}?{urllib.parse.urlencode(parameters)}" if parameters else _PATH
+
+
+def dump_tasks_of_image(tasks: Sequence[Task]) -> bytes:
+    """The body that lists the tasks about an image.
+
+    wire: times are as the database has them, with fractions and without a zone.
+    """
+    def time(moment) -> str | None:
+        return None if moment is None else moment.isoformat()
+
+    return dumps({"tasks": [{
+        "id": task.id, "type": task.type, "status": task.status, "owner": task.owner,
+        "expires_at": time(task.expires_at), "created_at": time(task.created_at),
+        "updated_at": time(task.updated_at), "deleted_at": None, "deleted": False,
+        "image_id": task.image_id, "request_id": task.request_id, "user_id": task.user_id,
+        "input": task.input, "result": task.result, "message": task.message,
+    } for task in tasks]})
+
+
+def load_task(ctx, task_id: str, body: bytes) -> Task:
+    """The new task that a request describes, owned by the caller.
+
+    :raises errors.Invalid: its type or its input make no sense.
+    """
+    document = parse_object(body)
+    kind, wanted = document.get("type"), document.get("input")
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise errors.Invalid(f"The type of a task is one of {', '.join(TYPES)}.")
+    if not isinstance(wanted, Mapping):
+        raise errors.Invalid("The input of a task must be a JSON object.")
+    if kind == IMPORT:
+        _check_import(wanted)
+    return Task(task_id, kind, owner=ctx.project_id or "", input=wanted,
+                request_id=ctx.request_id, user_id=ctx.user_id)
+
+
+def _check_import(wanted: Mapping[str, object]) -> None:
+    source = wanted.get("import_from")
+    if not isinstance(source, str) or not source.lower().startswith(("http://", "https://")):
+        raise errors.Invalid("import_from must be a URL of HTTP or HTTPS; files of the service "
+                             "are never read.")
+    if not isinstance(wanted.get("image_properties", {}), Mapping):
+        raise errors.Invalid("image_properties must be a JSON object.")
+    if not isinstance(wanted.get("import_from_format", ""), str):
+        raise errors.Invalid("import_from_format must be a string.")
+
+
+def load_task_query(query_string: str, default_limit: int, max_limit: int) -> TaskQuery:
+    """The page of tasks that a query string asks for.
+
+    :raises errors.Invalid: a value that is not understood.
+    """
+    given = dict(parse_parameters(query_string))
+    limit = given.get("limit", str(default_limit))
+    if not (limit.isascii() and limit.isdigit()):
+        raise errors.Invalid("limit must be an integer, zero or more.")
+    direction, key = given.get("sort_dir", "desc"), given.get("sort_key", "created_at")
+    if direction not in ("asc", "desc"):
+        raise errors.Invalid(f"Invalid sort direction: {direction}.")
+    if key not in _SORT_KEYS:
+        raise errors.Invalid(f"Tasks cannot be sorted by '{key}'.")
+    status, kind, marker = given.get("status"), given.get("type"), given.get("marker")
+    if status is not None and status not in STATUSES:
+        raise errors.Invalid(f"Invalid status value: {status}.")
+    if kind is not None and kind != IMPORT:
+        # wire: no other type can be asked for.
+        raise errors.Invalid(f"Invalid type value: {kind}.")
+    if marker is not None and not _UUID.fullmatch(marker):
+        raise errors.Invalid("The marker must be the id of a task.")
+    return TaskQuery(kind, status, (key, direction), marker, min(int(limit[:12]), max_limit))

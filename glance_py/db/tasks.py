@@ -1,0 +1,249 @@
+"""The DAL for tasks and for the lock of an import: ports ``TaskRecords`` and ``LockRecords``.
+
+A task is a row that is looked at by many and a second one with its texts.
+Every change of state compares before it sets, so that of several workers who
+want to end a task exactly one does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+
+import orjson
+import sqlalchemy as sa
+
+from glance_py.db.engine import Database
+from glance_py.db.select import live
+from glance_py.db.tables import image_properties, task_info, tasks
+from glance_py.domain import errors
+from glance_py.domain.importing import TASK
+from glance_py.domain.task import UNFINISHED, Task, TaskQuery
+
+_HEAD = tuple(tasks.c[f.name] for f in dataclasses.fields(Task) if f.name in tasks.c)
+_INFO = (task_info.c.input, task_info.c.result, task_info.c.message)
+_INFO_NAMES = tuple(column.name for column in _INFO)
+
+_WHOLE = sa.select(*_HEAD, *_INFO).join_from(
+    tasks, task_info, tasks.c.id == task_info.c.task_id, isouter=True).where(live(tasks))
+_BY_ID = _WHOLE.where(tasks.c.id == sa.bindparam("this_id"))
+_OF_IMAGE = (
+    _WHOLE.where(tasks.c.image_id == sa.bindparam("image_id"),
+                 tasks.c.expires_at.is_(None) | (tasks.c.expires_at > sa.bindparam("now")))
+    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+)
+_EXPIRED = (
+    tasks.update()
+    .where(live(tasks), tasks.c.expires_at <= sa.bindparam("now"))
+    .values(deleted=sa.true(), deleted_at=sa.bindparam("now"), updated_at=sa.bindparam("now"))
+)
+_UNFINISHED = tasks.c.status.in_(sorted(UNFINISHED))
+_CHANGE = tasks.update().where(tasks.c.id == sa.bindparam("this_id"), live(tasks), _UNFINISHED)
+_CHANGE_INFO = task_info.update().where(task_info.c.task_id == sa.bindparam("this_id"))
+_STALLED = (
+    sa.select(tasks.c.id)
+    .where(live(tasks), _UNFINISHED, tasks.c.updated_at < sa.bindparam("before"))
+    .order_by(tasks.c.updated_at).limit(sa.bindparam("limit"))
+)
+
+
+class SqlTasks:
+    """Tasks in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, task: Task) -> Task:
+        """Record a new task.  Returns it with its times."""
+        now = self._database.now()
+        created = dataclasses.replace(task, created_at=now, updated_at=now)
+
+        def work(connection: sa.Connection) -> None:
+            row = {column.name: getattr(created, column.name) for column in _HEAD}
+            connection.execute(tasks.insert(), {**row, "deleted": False})
+            connection.execute(task_info.insert(), {
+                "task_id": task.id, "input": _json(task.input), "result": _json(task.result),
+                "message": task.message})
+
+        self._database.write(work)
+        return created
+
+    def get(self, task_id: str) -> Task:
+        """The task with its texts, whoever owns it.
+
+        :raises errors.TaskNotFound: there is none.
+        """
+        row = self._database.read(
+            lambda connection: connection.execute(_BY_ID, {"this_id": task_id}).first())
+        if row is None:
+            raise errors.TaskNotFound(task_id)
+        return _task(row)
+
+    def list(self, query: TaskQuery, owner: str | None = None) -> Sequence[Task]:
+        """One page of tasks without their texts; of one ``owner``, or (None) of all.
+
+        :raises errors.Invalid: the marker is no such task.
+        """
+        statement = _page(query, owner)
+
+        def work(connection: sa.Connection) -> Sequence[Task]:
+            bound = {"owner": owner, "type": query.type, "status": query.status,
+                     "limit": query.limit}
+            if query.marker is not None:
+                bound.update(_marker(connection, query, owner))
+            used = {name: value for name, value in bound.items() if value is not None}
+            return [Task(**row) for row in connection.execute(statement, used).mappings()]
+
+        return self._database.read(work)
+
+    def of_image(self, image_id: str) -> Sequence[Task]:
+        """The tasks about an image that have not expired, newest first."""
+        wanted = {"image_id": image_id, "now": self._database.now()}
+        return self._database.read(lambda connection: [
+            _task(row) for row in connection.execute(_OF_IMAGE, wanted)])
+
+    def expire(self) -> int:
+        """Forget finished tasks whose time has come; how many there were."""
+        now = {"now": self._database.now()}
+        return self._database.write(
+            lambda connection: connection.execute(_EXPIRED, now).rowcount)
+
+    def update(self, task: Task, **fields: object) -> Task:
+        """Change an unfinished task.  Returns it as it is then.
+
+        :raises errors.TaskFinished: somebody else has ended it.
+        """
+        now = self._database.now()
+        after = dataclasses.replace(task, updated_at=now, **fields)
+        columns = {name: value for name, value in fields.items() if name in tasks.c}
+        texts = {name: value for name, value in fields.items() if name in _INFO_NAMES}
+
+        def work(connection: sa.Connection) -> None:
+            changed = connection.execute(
+                _CHANGE, {"this_id": task.id, **columns, "updated_at": now})
+            if changed.rowcount == 0:
+                raise errors.TaskFinished(task.id)
+            if texts:
+                connection.execute(_CHANGE_INFO, {"this_id": task.id, **{
+                    name: value if name == "message" else _json(value)
+                    for name, value in texts.items()}})
+
+        self._database.write(work)
+        return after
+
+    def stalled(self, seconds: float, limit: int = 100) -> Sequence[str]:
+        """Ids of unfinished tasks whose updated_at is older than ``seconds``."""
+        before = self._database.now() - datetime.timedelta(seconds=seconds)
+        return self._database.read(lambda connection: connection.execute(
+            _STALLED, {"before": before, "limit": limit}).scalars().all())
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _task(row: sa.Row) -> Task:
+    values = dict(row._mapping)
+    for name in ("input", "result"):
+        values[name] = orjson.loads(values[name]) if values[name] else None
+    values["message"] = values["message"] or ""
+    return Task(**values)
+
+
+def _key(column: sa.Column) -> sa.ColumnElement:
+    """A column as it sorts: what is not known comes first."""
+    if isinstance(column.type, sa.DateTime):
+        return sa.func.coalesce(column, datetime.datetime(1970, 1, 1))
+    return sa.func.coalesce(column, "") if column.nullable else column
+
+
+def _page(query: TaskQuery, owner: str | None) -> sa.Select:
+    """Keyset paging on the wanted column, then created_at and id."""
+    keys, direction = _sort(query)
+    statement = sa.select(*_HEAD).where(live(tasks))
+    for name, value in (("owner", owner), ("type", query.type), ("status", query.status)):
+        if value is not None:
+            statement = statement.where(tasks.c[name] == sa.bindparam(name))
+    if query.marker is not None:
+        statement = statement.where(_after(keys, direction))
+    order = [key.desc() if direction == "desc" else key.asc() for key in keys.values()]
+    return statement.order_by(*order).limit(sa.bindparam("limit"))
+
+
+def _sort(query: TaskQuery) -> tuple[Mapping[str, sa.ColumnElement], str]:
+    column, direction = query.sort
+    names = dict.fromkeys((column, "created_at", "id"))
+    return {name: _key(tasks.c[name]) for name in names}, direction
+
+
+def _after(keys: Mapping[str, sa.ColumnElement], direction: str) -> sa.ColumnElement[bool]:
+    """Rows behind the bound ``after_<column>`` values."""
+    alternatives = []
+    equal: list[sa.ColumnElement[bool]] = []
+    for name, key in keys.items():
+        value = sa.bindparam(f"after_{name}", type_=tasks.c[name].type)
+        beyond = key < value if direction == "desc" else key > value
+        alternatives.append(sa.and_(*equal, beyond))
+        equal.append(key == value)
+    return sa.or_(*alternatives)
+
+
+def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> dict[str, object]:
+    keys, _ = _sort(query)
+    statement = sa.select(*keys.values()).where(
+        tasks.c.id == sa.bindparam("marker"), live(tasks))
+    bound: dict[str, object] = {"marker": query.marker}
+    if owner is not None:
+        statement, bound["me"] = statement.where(tasks.c.owner == sa.bindparam("me")), owner
+    row = connection.execute(statement, bound).first()
+    if row is None:
+        raise errors.Invalid(f"Marker {query.marker} names no task that you can see.")
+    return {f"after_{name}": value for name, value in zip(keys, row, strict=True)}
+
+
+_TAKE_DELETED = image_properties.update().where(
+    image_properties.c.image_id == sa.bindparam("this_image"),
+    image_properties.c.name == TASK, image_properties.c.deleted == sa.true())
+_GIVE_BACK = image_properties.delete().where(
+    image_properties.c.image_id == sa.bindparam("this_image"),
+    image_properties.c.name == TASK, image_properties.c.value == sa.bindparam("task_id"))
+_HOLDER = sa.select(image_properties.c.value).where(
+    image_properties.c.image_id == sa.bindparam("this_image"),
+    image_properties.c.name == TASK, live(image_properties))
+
+
+class SqlLocks:
+    """Who imports into an image: one property, unique per image, that no other write touches."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def acquire(self, image_id: str, task_id: str) -> bool:
+        """Make ``task_id`` the one that imports; False when another one does."""
+        now = self._database.now()
+        row = {"value": task_id, "created_at": now, "updated_at": now, "deleted_at": None,
+               "deleted": False}
+
+        def work(connection: sa.Connection) -> None:
+            taken = connection.execute(_TAKE_DELETED, {"this_image": image_id, **row})
+            if taken.rowcount == 0:
+                connection.execute(image_properties.insert(),
+                                   {"image_id": image_id, "name": TASK, **row})
+
+        try:
+            self._database.write(work)
+        except errors.Duplicate:
+            return False
+        return True
+
+    def release(self, image_id: str, task_id: str) -> bool:
+        """Give the lock back; False when ``task_id`` does not hold it."""
+        held = {"this_image": image_id, "task_id": task_id}
+        return self._database.write(
+            lambda connection: connection.execute(_GIVE_BACK, held).rowcount > 0)
+
+    def holder(self, image_id: str) -> str | None:
+        """The id of the task that imports into an image; None when none does."""
+        return self._database.read(
+            lambda connection: connection.scalar(_HOLDER, {"this_image": image_id}))

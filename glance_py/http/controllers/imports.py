@@ -1,0 +1,42 @@
+"""Importing the data of an image, and the tasks that tell how it goes."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.domain.importing import check_importable
+from glance_py.domain.ports import ImageVerbs, TaskVerbs
+from glance_py.http.request import Request, json_response
+from glance_py.wire.importing import dump_abilities, load_details, load_import
+from glance_py.wire.task import dump_tasks_of_image
+
+
+class Imports:
+    """Imports of images."""
+
+    def __init__(self, images: ImageVerbs, tasks: TaskVerbs, conf) -> None:
+        self._images = images
+        self._tasks = tasks
+        self._enabled = tuple(conf.enabled_import_methods)
+        self._abilities = dump_abilities(
+            self._enabled, conf.image_import_opts.image_import_plugins)
+
+    def create(self, request: Request, image_id: str) -> webob.Response:
+        """POST /v2/images/{image_id}/import"""
+        wanted = load_import(request.document(), self._enabled)
+        image = self._images.find(request.context, image_id)
+        check_importable(image, wanted)
+        wanted = load_details(wanted, request.environ.get("HTTP_X_IMAGE_META_STORE"))
+        self._images.import_(request.context, image, wanted)
+        # wire: there is nothing to read, and it is called HTML.
+        return webob.Response(status=202, headerlist=[
+            ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])
+
+    def tasks(self, request: Request, image_id: str) -> webob.Response:
+        """GET /v2/images/{image_id}/tasks"""
+        image = self._images.get(request.context, image_id)
+        return json_response(dump_tasks_of_image(self._tasks.of_image(request.context, image)))
+
+    def abilities(self, request: Request) -> webob.Response:
+        """GET /v2/ext/info/import"""
+        return json_response(self._abilities)

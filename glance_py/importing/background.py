@@ -1,0 +1,177 @@
+"""The threads of a process that work on tasks, and the sign of life of each task.
+
+A task that is being worked on has its row touched every few seconds, with what
+there is to tell.  When its worker dies the touching stops, and another worker
+brings back what was begun (``recovery``).  A worker that lost its task, because
+somebody else ended it, is told so at its next step.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.ports import TaskVerbs
+from glance_py.domain.task import Task
+from glance_py.recovery import HEARTBEAT
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that a stopping process gives its tasks to take back what they began.
+GOODBYE = 10.0
+
+UNFORESEEN = "An error of this service, which its log describes, ended the task."
+
+
+class Work:
+    """One task in the hands of this process.
+
+    ``alive`` is asked at each sign of life for a reason to give up, None when
+    there is none.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.message = task.message
+        self.alive: Callable[[], str | None] = lambda: None
+        self.over: str | None = None
+
+    def say(self, message: str) -> None:
+        """Tell how far it is; whoever looks at the task reads it soon."""
+        self.message = message
+
+    def check(self) -> None:
+        """Is it still worth going on?
+
+        :raises errors.TaskAbandoned: no, with the reason.
+        """
+        if self.over is not None:
+            raise errors.TaskAbandoned(self.over)
+
+
+#: What is done for a task: gives the task's result, or raises after taking everything back.
+Deed = Callable[[Work], Mapping[str, Any]]
+
+
+class Background:
+    """Runs deeds, a bounded number at the same time.  Safe in threads and across a fork."""
+
+    def __init__(self, tasks: TaskVerbs, threads: int, heartbeat: float = HEARTBEAT) -> None:
+        self.tasks = tasks
+        self._threads = threads
+        self._heartbeat = heartbeat
+        self._lock = threading.Lock()
+        self._process: int | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._waiting: queue.SimpleQueue = queue.SimpleQueue()
+        self._at_work: dict[str, Work] = {}
+        self._running = 0
+        self._idle = 0
+
+    def submit(self, task: Task, deed: Deed,
+               after: Callable[[], object] = lambda: None) -> None:
+        """Have ``deed`` done soon; ``task`` is one that has been started.
+
+        ``after`` is called when the task has ended, whatever its end was.
+        """
+        work = Work(task)
+        with self._lock:
+            if self._process != os.getpid():
+                self._begin()
+            self._at_work[task.id] = work
+            self._waiting.put((work, deed, after))
+            if self._idle < self._waiting.qsize() and self._running < self._threads:
+                self._running += 1
+                threading.Thread(target=self._run, name="task", daemon=True).start()
+
+    def _begin(self) -> None:
+        """Threads do not survive a fork, and neither do the tasks of the parent."""
+        self._reset()
+        self._process = os.getpid()
+        threading.Thread(target=self._beat, name="tasks", daemon=True).start()
+        atexit.register(self.stop)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            work, deed, after = self._waiting.get()
+            with self._lock:
+                self._idle -= 1
+            try:
+                self._do(work, deed)
+                after()
+            except Exception:
+                LOG.exception("Task %s could not be ended; it is left to recovery", work.task.id)
+            finally:
+                with self._lock:
+                    self._at_work.pop(work.task.id, None)
+
+    def _do(self, work: Work, deed: Deed) -> None:
+        try:
+            work.check()
+            result = deed(work)
+            self.tasks.succeed(work.task, result, work.message)
+        except errors.TaskFinished:
+            LOG.warning("Task %s was ended by another worker", work.task.id)
+        except BaseException as error:
+            self._fail(work, error)
+        self.tasks.ran(work.task)
+
+    def _fail(self, work: Work, error: BaseException) -> None:
+        try:
+            self.tasks.fail(work.task, sentence(error))
+        except errors.TaskFinished:
+            LOG.warning("Task %s was ended by another worker", work.task.id)
+
+    def _beat(self) -> None:
+        process = self._process
+        while self._process == process:
+            time.sleep(self._heartbeat)
+            with self._lock:
+                works = list(self._at_work.values())
+            for work in works:
+                try:
+                    self._sign(work)
+                except Exception as error:
+                    LOG.warning("Task %s could give no sign of life: %s", work.task.id, error)
+
+    def _sign(self, work: Work) -> None:
+        try:
+            self.tasks.tell(work.task, work.message)
+            work.over = work.over or work.alive()
+        except errors.TaskFinished as error:
+            if work.task.id in self._at_work:
+                work.over = str(error)
+
+    def stop(self, seconds: float = GOODBYE) -> None:
+        """Have all deeds taken back, and wait for that, but not for ever."""
+        if self._process != os.getpid():
+            return
+        with self._lock:
+            works = list(self._at_work.values())
+        for work in works:
+            work.over = "The worker that did this was stopped; start it again."
+        deadline = time.monotonic() + seconds
+        while self._at_work and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def sentence(error: BaseException) -> str:
+    """What may be told of an error: one true sentence without secrets."""
+    if isinstance(error, errors.GlanceError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        LOG.error("A task failed", exc_info=error)
+        return f"The service could not read or write data: {error.strerror}."
+    LOG.error("A task failed", exc_info=error)
+    return UNFORESEEN

@@ -1,0 +1,200 @@
+"""One import while it is being done: the image, the stores, and how far it is.
+
+Several threads may write to stores for one job; what they share changes under
+its lock.  The order of steps is not known here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location
+from glance_py.domain.importing import (
+    FAILED_STORES,
+    PENDING_STORES,
+    ImportRequest,
+    joined,
+    listed,
+)
+from glance_py.domain.ports import Upload
+from glance_py.importing.background import Work
+from glance_py.importing.staging import Staging
+from glance_py.layers.store_errors import naming_store_errors
+from glance_py.streams import Chunk, Filter
+
+MIB = 1024 ** 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """What every import of a process works with.
+
+    ``images`` are the verbs behind the policy: what the caller may was decided
+    before the import began.
+    """
+
+    conf: Any
+    images: Any
+    records: Any
+    stores: Any
+    staging: Staging
+    fetcher: Any
+
+
+class Job:
+    """The import of one image into ``stores`` (ids; [None] is the only store there is).
+
+    ``done`` are the locations that it made, ``failed`` why it made none.
+    """
+
+    def __init__(self, room: Room, ctx, image: Image, request: ImportRequest,
+                 stores: Sequence[str | None], work: Work) -> None:
+        self.room = room
+        self.ctx = ctx
+        self.image = image
+        self.request = request
+        self.stores = tuple(stores)
+        self.work = work
+        self.done: dict[str | None, Location] = {}
+        self.failed: dict[str | None, BaseException] = {}
+        self._lock = threading.Lock()
+        work.alive = self._objection
+
+    def _objection(self) -> str | None:
+        """Why there is no point in going on, if there is none."""
+        if not self.request.copies and self.room.records.images.heartbeat(
+                self.image.id, "importing"):
+            return None
+        try:
+            status = self.room.records.images.get(self.ctx, self.image.id).status
+        except errors.ImageNotFound:
+            return "The image was deleted while its data was being imported."
+        if status in ("importing", "active", "deactivated"):
+            return None
+        return f"The image became {status} while its data was being imported."
+
+    def change(self, change: Change) -> None:
+        """Change the image in a way that the import itself wants."""
+        with self._lock:
+            self.image = self.room.images.update(self.ctx, self.image, change)
+
+    def add_copy(self, store: str | None) -> None:
+        """Bring the data into one store; the last one makes the image active.
+
+        Or the first one, when not all need to succeed.
+        """
+        self.work.check()
+        with self._source() as (chunks, size):
+            upload = Upload(source=chunks, size=size, store=store,
+                            filters=(Told(self.work, f"Copied {{}}{_to(store)}", size),))
+            after = self.room.images.add_copy(
+                self.ctx, self.image, upload, lambda: self._settle(store))
+        made = after.locations[-1]
+        with self._lock:
+            self.done[store] = made
+            self.image = dataclasses.replace(
+                after, locations=[*(x for x in self.image.locations if x.id != made.id), made])
+
+    @contextlib.contextmanager
+    def _settle(self, store: str | None) -> Iterator[tuple[Image, Change]]:
+        """Several stores may be ready at the same time; one of them is the last."""
+        with self._lock:
+            ready = len(self.done) + 1 == len(self.stores) or not self.request.all_must_succeed
+            status = {"status": "active"} if self.image.status == "importing" and ready else {}
+            yield self.image, Change(
+                fields=dict(status), set_properties=self.lists(without=store),
+                expected=frozenset({"importing", "active", "deactivated"}))
+            self.done[store] = Location("")
+            if status:
+                self.image = dataclasses.replace(self.image, status="active")
+
+    def note_failure(self, store: str | None, error: BaseException) -> None:
+        """A store got no copy; whether that matters is decided by others."""
+        with self._lock:
+            self.failed[store] = error
+        if self.room.stores.multi:
+            self.change(Change(set_properties=self.lists()))
+
+    def remove_copy(self, store: str | None) -> None:
+        """Take back what :meth:`add_copy` did."""
+        location = self.done.pop(store, None)
+        if location is not None:
+            with self._lock:
+                self.image = self.room.images.remove_copy(
+                    self.ctx, self.image, location, Change(set_properties=self.lists()))
+
+    def lists(self, without: str | None = None) -> dict[str, str]:
+        """The properties that say which stores are waited for, and which failed."""
+        if not self.room.stores.multi:
+            return {}
+        mine = {store for store in self.stores if store is not None}
+        over = {*self.done, *self.failed, without}
+        waiting = mine - over
+        failed = mine & set(self.failed)
+        return {
+            PENDING_STORES: joined(waiting | (set(listed(self.image, PENDING_STORES)) - mine)),
+            FAILED_STORES: joined(failed | (set(listed(self.image, FAILED_STORES)) - mine)),
+        }
+
+    @contextlib.contextmanager
+    def _source(self) -> Iterator[tuple[Iterator[bytes], int]]:
+        """The data: staged, or for a copy of what a store has."""
+        if not self.request.copies:
+            with self.room.staging.read(self.image.id) as data:
+                yield data
+            return
+        data = self._stored()
+        try:
+            yield data.chunks, data.length
+        finally:
+            data.close()
+
+    def _stored(self):
+        """The data from the default store, or else from any that has it.
+
+        :raises errors.SourceFailed: none has it.
+        """
+        stores = self.room.stores
+        reason: object = "it has none"
+        for location in sorted(self.image.locations, key=lambda x: x.store != stores.default):
+            try:
+                with naming_store_errors():
+                    return stores.get(location.url, location.store)
+            except errors.GlanceError as error:
+                reason = error
+        raise errors.SourceFailed(f"The data of the image cannot be read: {reason}")
+
+
+class Told(Filter):
+    """Lets a task tell how many bytes have passed, and stops them when it is over."""
+
+    def __init__(self, work: Work, text: str, size: int | None) -> None:
+        """``text`` has a place for the amount; ``size`` in bytes, None if unknown."""
+        self._work = work
+        self._text = text
+        self._of = "" if size is None else f" of {size // MIB}"
+        self._bytes = 0
+        self._told = -1
+
+    def update(self, chunk: Chunk) -> None:
+        self._work.check()
+        self._bytes += len(chunk)
+        if self._bytes // MIB > self._told:
+            self._tell()
+
+    def finish(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        self._told = self._bytes // MIB
+        self._work.say(self._text.format(f"{self._told}{self._of} MiB"))
+
+
+def _to(store: str | None) -> str:
+    return "" if store is None else f" to {store}"

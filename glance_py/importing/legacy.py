@@ -1,0 +1,77 @@
+"""Tasks that are started through the deprecated tasks API.
+
+The type ``import`` makes an image and imports its data from a URL.  The other
+types belong to requests about images; started here, they fail and say so.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.image import COLUMNS, RESERVED_PREFIX, Image
+from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
+from glance_py.domain.ports import TASK_VERBS
+from glance_py.domain.task import IMPORT, Task
+from glance_py.importing.background import Work
+from glance_py.importing.importer import Importer
+from glance_py.layers.base import Proxy
+
+#: What ``image_properties`` may set on the image itself.
+_FIELDS = frozenset({"name", "visibility", "protected", "os_hidden", "disk_format",
+                     "container_format", "min_disk", "min_ram"})
+
+
+class TaskStartProxy(Proxy):
+    """Has the work of a new task done."""
+
+    verbs = TASK_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._importer: Importer = services.importer
+        self._conf = services.conf
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below, services)
+
+    def create(self, ctx, task: Task) -> Task:
+        """:raises errors.Invalid: the address to import from is not allowed."""
+        if task.type == IMPORT:
+            self._importer.filter.check(str((task.input or {})["import_from"]))
+        created = self.below.create(ctx, task)
+        self._importer.background.submit(
+            created, lambda work: self._do(ctx, work))
+        return created
+
+    def _do(self, ctx, work: Work) -> Mapping[str, Any]:
+        self._importer.background.tasks.start(work.task)
+        wanted = work.task.input or {}
+        if work.task.type != IMPORT:
+            raise errors.Invalid(f"Input to {work.task.type} task is empty." if not wanted else
+                                 f"A task of type {work.task.type} is started by a request "
+                                 "about an image.")
+        image = self._importer.images.create(ctx, self._image(ctx, wanted))
+        request = ImportRequest(WEB_DOWNLOAD, {"uri": wanted["import_from"]}, {})
+        try:
+            return self._importer.run(ctx, image, request, work)
+        except BaseException:
+            self._importer.images.delete(ctx, self._importer.images.find(ctx, image.id))
+            raise
+
+    def _image(self, ctx, wanted: Mapping[str, Any]) -> Image:
+        properties = dict(wanted.get("image_properties") or {})
+        fields = {name: properties.pop(name) for name in _FIELDS & properties.keys()}
+        for name in list(properties):
+            if name in COLUMNS or name.startswith(RESERVED_PREFIX) or not isinstance(
+                    properties[name], str):
+                raise errors.Invalid(f"image_properties cannot set {name!r} to this.")
+        fields.setdefault("disk_format", wanted.get("import_from_format") or None)
+        fields.setdefault("container_format", "bare")
+        if fields["disk_format"] not in self._conf.image_format.disk_formats:
+            raise errors.Invalid("import_from_format is no disk_format of this service.")
+        return Image(id=str(uuid.uuid4()), owner=ctx.project_id, properties=properties, **fields)

@@ -1,0 +1,153 @@
+"""Brings images to one disk_format with qemu-img, which is told the format and never guesses.
+
+The data comes from strangers: before qemu-img sees it, its format is inspected
+here; formats that name further files are refused; and qemu-img itself runs with
+limits on processor time and memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+from oslo_concurrency import processutils
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.importing.plugins.base import Staged
+from glance_py.streams import InspectFormat
+
+LOG = logging.getLogger(__name__)
+
+_CHUNK = 1024 * 1024
+_GIB = 1024 ** 3
+
+#: Memory of qemu-img in bytes, and seconds of processor time: to look, and to convert.
+MEMORY = 2 * _GIB
+LOOK_SECONDS = 30
+CONVERT_SECONDS = 600
+#: One more second for so many bytes of disk.
+BYTES_A_SECOND = 8 * 1024 ** 2
+
+#: disk_format -> the name that qemu-img has for it.
+DRIVERS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc",
+           "vhdx": "vhdx", "ploop": "parallels"}
+
+
+class ImageConversion:
+    """Converts to ``[image_conversion] output_format``."""
+
+    def __init__(self, conf) -> None:
+        self._conf = conf
+        self._to = conf.image_conversion.output_format
+        self._cap = conf.image_size_cap
+        self._python = conf.wsgi.python_interpreter or _python()
+
+    def process(self, staged: Staged) -> None:
+        """:raises errors.FormatRefused: the data is not what is declared, or unsafe.
+
+        :raises errors.GlanceError: qemu-img cannot convert it.
+        """
+        image = staged.image
+        found = self._inspect(staged, image.disk_format)
+        if found == "iso":
+            if image.disk_format != "iso":
+                raise errors.FormatRefused(
+                    f"The disk_format of the image is {image.disk_format}, but the data is iso.")
+            return
+        driver = DRIVERS.get(image.disk_format or "")
+        if driver is None:
+            raise errors.Invalid(f"Images of disk_format {image.disk_format} cannot be "
+                                 "converted here.")
+        virtual_size = self._look(staged.path, driver)
+        if image.disk_format == self._to:
+            staged.change(Change(fields={"virtual_size": virtual_size}))
+            return
+        self._convert(staged, driver, virtual_size)
+
+    def _inspect(self, staged: Staged, declared: str | None) -> str | None:
+        """The format of the data, which must be the declared one; for raw whatever it is."""
+        image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
+        inspection = InspectFormat(image, self._conf)
+        with open(staged.path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                inspection.update(chunk)
+        inspection.finish()
+        return inspection.format
+
+    def _look(self, path: str, driver: str) -> int:
+        """The size of the disk in bytes.
+
+        :raises errors.FormatRefused: the image is made of several files.
+        """
+        text = self._qemu_img(LOOK_SECONDS, "info", "-f", driver, "--output=json", path)
+        info: dict[str, Any] = json.loads(text)
+        specific = (info.get("format-specific") or {}).get("data") or {}
+        if any(info.get(key) for key in ("backing-filename", "full-backing-filename")):
+            raise errors.FormatRefused("The image has a backing file.")
+        if specific.get("data-file"):
+            raise errors.FormatRefused("The image has its data in another file.")
+        if info.get("encrypted"):
+            raise errors.FormatRefused("The image is encrypted and cannot be converted.")
+        created = specific.get("create-type")
+        allowed = {kind.lower() for kind in self._conf.image_format.vmdk_allowed_types}
+        if created is not None and created.lower() not in allowed:
+            raise errors.FormatRefused("VMDK data of this type is not allowed here.")
+        size = int(info["virtual-size"])
+        if size > self._cap:
+            raise errors.ImageTooLarge(
+                f"The disk is of {size} bytes, more than image_size_cap allows.")
+        return size
+
+    def _convert(self, staged: Staged, driver: str, virtual_size: int) -> None:
+        staged.check()
+        staged.say(f"Converting {virtual_size // 1024 ** 2} MiB from {driver} to {self._to}")
+        path = f"{staged.path}.converted"
+        seconds = CONVERT_SECONDS + virtual_size // BYTES_A_SECOND
+        self._qemu_img(seconds, "convert", "-f", driver, "-O", self._to, staged.path, path)
+        size = os.path.getsize(path)
+        if size > self._cap:
+            os.unlink(path)
+            raise errors.ImageTooLarge(
+                f"The converted image has {size} bytes, more than image_size_cap allows.")
+        staged.replace(path)
+        staged.change(Change(fields={
+            "disk_format": self._to, "container_format": "bare", "size": size,
+            "virtual_size": virtual_size}))
+        self._inspect(staged, self._to)
+
+    def _qemu_img(self, seconds: int, *arguments: str) -> str:
+        """Run qemu-img; what it says.
+
+        :raises errors.Invalid: it failed, or needed more than it may have.
+        """
+        limits = processutils.ProcessLimits(cpu_time=seconds, address_space=MEMORY)
+        try:
+            out, _ = processutils.execute(
+                "env", "LC_ALL=C", "qemu-img", *arguments, prlimit=limits,
+                python_exec=self._python)
+        except processutils.ProcessExecutionError as error:
+            LOG.error("qemu-img %s failed with %s: %s", arguments[0], error.exit_code,
+                      (error.stderr or "").strip())
+            raise errors.Invalid(
+                f"qemu-img could not {_TOLD[arguments[0]]} the image, or not within the time and "
+                "memory that it is given.") from error
+        except OSError as error:
+            LOG.error("qemu-img cannot be run: %s", error)
+            raise errors.GlanceError("Images cannot be converted here: there is no "
+                                     "qemu-img.") from error
+        return out
+
+
+def _python() -> str:
+    """This Python, also inside of servers that say they are sys.executable."""
+    if os.path.basename(sys.executable or "").startswith("python"):
+        return sys.executable
+    return os.path.join(sys.prefix, "bin", "python3")
+
+
+_TOLD = {"info": "read", "convert": "convert"}

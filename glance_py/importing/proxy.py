@@ -1,0 +1,65 @@
+"""The layer between those that judge callers and those that do what they ask for.
+
+Starts imports, and passes on to another worker what only that one can do.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
+from glance_py.domain.ports import IMAGE_VERBS
+from glance_py.importing import peer
+from glance_py.importing.importer import Importer
+from glance_py.layers.base import Proxy
+
+LOG = logging.getLogger(__name__)
+
+
+class ImportProxy(Proxy):
+    """Imports, and data that was staged on the disk of another worker."""
+
+    verbs = IMAGE_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._conf = services.conf
+        self._importer: Importer = services.importer
+        self._host = services.conf.worker_self_reference_url or services.conf.public_endpoint
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; deleting needs it even when nothing is imported."""
+        return cls(below, services)
+
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        host = self._elsewhere(image) if request.name == GLANCE_DIRECT else None
+        if host:
+            peer.forward(self._conf, ctx, host, "POST", f"/v2/images/{image.id}/import",
+                         request.document)
+        else:
+            self._importer.start(ctx, image, request)
+
+    def delete(self, ctx, image: Image) -> None:
+        """Data that is staged elsewhere is removed there, when somebody is there."""
+        host = self._elsewhere(image) if image.status == "uploading" else None
+        if host:
+            try:
+                peer.forward(self._conf, ctx, host, "DELETE", f"/v2/images/{image.id}")
+                return
+            except (errors.PeerUnreachable, errors.PeerFailed) as error:
+                LOG.warning("Image %s is deleted, but what %s staged for it may be left: %s",
+                            image.id, host, error)
+            except errors.PeerRefused as refusal:
+                if refusal.args[0] < 500:
+                    raise
+        self.below.delete(ctx, image)
+
+    def _elsewhere(self, image: Image) -> str | None:
+        """The worker that has to be asked for staged data; None when it is within reach."""
+        host = image.properties.get(STAGE_HOST)
+        if not host or host == self._host or self._importer.staging.size(image.id) is not None:
+            return None
+        return host

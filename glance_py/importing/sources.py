@@ -1,0 +1,282 @@
+"""Where imported data comes from: a web server, or the image service of another region.
+
+A connection that is cut is taken up where it ended, as long as the server
+proves that it still has the same object (RFC 9110, 13.1.5); what cannot be
+taken up begins again.  Addresses are judged by ``outgoing``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import RESERVED_PREFIX
+from glance_py.importing.job import Job, Told
+from glance_py.outgoing import Fetcher, Response, UriFilter
+from glance_py.streams import Chunk, Filter, Limit, stream
+
+LOG = logging.getLogger(__name__)
+
+#: How often a source is asked again after it failed, and how long between, in seconds.
+RETRIES = 4
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+#: Digests that a client may have its data compared with; all are known to hashlib.
+ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")
+
+#: Bytes of metadata that another region may answer.
+MAX_DOCUMENT = 1024 * 1024
+
+
+class Source(Protocol):
+    """Brings the data of a job to its staging store."""
+
+    def fetch(self, job: Job) -> None: ...
+
+
+class _Interrupted(Exception):
+    """The data has to be fetched from its start once more."""
+
+
+class WebDownload:
+    """The body of a URL.
+
+    :param checksum: (algorithm, hexadecimal digest) that the body must have.
+    """
+
+    def __init__(self, uri: str, checksum: tuple[str, str] | None = None) -> None:
+        self._uri = uri
+        self._checksum = checksum
+
+    def fetch(self, job: Job) -> None:
+        filters = (Digest(*self._checksum),) if self._checksum else ()
+        stage(job, Body(job.room.fetcher, self._uri, job.room.conf.image_size_cap), filters)
+
+
+def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
+          expected: int | None = None) -> None:
+    """Write ``body`` to the staging store.
+
+    :param expected: how many bytes it must have, when that is known.
+    :raises errors.GlanceError: it could not be fetched, or is not what was said.
+    """
+    for attempt in range(RETRIES + 1):
+        job.work.check()
+        cap = job.room.conf.image_size_cap
+        passed = (Limit(cap, too_large(cap)), *filters, Told(job.work, "Fetched {}", None))
+        try:
+            size = job.room.staging.write(job.image.id, stream(body.chunks(), passed), None)
+        except _Interrupted as interruption:
+            if attempt == RETRIES:
+                raise errors.SourceFailed(str(interruption)) from None
+            filters = tuple(each.fresh() if isinstance(each, Digest) else each
+                            for each in filters)
+            time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+        else:
+            break
+    if expected is not None and size != expected:
+        raise errors.SourceFailed(f"The source sent {size} bytes instead of {expected}.")
+    job.change(Change(fields={"size": size}))
+
+
+def too_large(cap: int) -> errors.ImageTooLarge:
+    """What is said of data over ``image_size_cap``."""
+    shown = f"{cap // 1024 ** 3} GiB" if cap >= 1024 ** 3 else f"{cap} bytes"
+    return errors.ImageTooLarge(f"The data is larger than image_size_cap ({shown}).")
+
+
+class Body:
+    """The bytes of a URL, over as many connections as it takes."""
+
+    def __init__(self, fetcher: Fetcher, uri: str, cap: int,
+                 headers: Mapping[str, str] | None = None) -> None:
+        self._fetcher = fetcher
+        self._uri = uri
+        self._cap = cap
+        self._headers = headers
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, once.
+
+        :raises errors.SourceFailed: the source has no such bytes.
+        :raises errors.ImageTooLarge: it announces too many.
+        """
+        received, validator, retries = 0, None, 0
+        while True:
+            try:
+                answer = self._fetcher.open(self._uri, received, validator, self._headers)
+            except errors.StoreUnavailable as error:
+                retries = self._again(retries, str(error))
+                continue
+            try:
+                if answer.status >= 500 or answer.status == 429:
+                    retries = self._again(retries, _refusal(answer))
+                    continue
+                self._judge(answer, received)
+                validator = validator or _validator(answer)
+                for chunk in answer.chunks:
+                    received += len(chunk)
+                    yield chunk
+                return
+            except errors.StoreUnavailable as error:
+                if received and validator is None:
+                    raise _Interrupted(str(error)) from None
+                retries = self._again(retries, str(error))
+            finally:
+                answer.close()
+
+    def _again(self, retries: int, reason: str) -> int:
+        """Wait a little before the next attempt; give up when there were enough."""
+        if retries == RETRIES:
+            raise errors.SourceFailed(reason)
+        LOG.info("A source failed and is asked again: %s", reason)
+        time.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
+        return retries + 1
+
+    def _judge(self, answer: Response, received: int) -> None:
+        if received and answer.status == 200:
+            raise _Interrupted("The source has other data now than when the import began.")
+        if answer.status != (206 if received else 200):
+            raise errors.SourceFailed(_refusal(answer))
+        if received and not (answer.headers.get("Content-Range") or "").startswith(
+                f"bytes {received}-"):
+            raise _Interrupted("The source sent another part than it was asked for.")
+        if answer.length is not None and received + answer.length > self._cap:
+            raise too_large(self._cap)
+
+
+def _refusal(answer: Response) -> str:
+    return f"The source answered {answer.status}."
+
+
+def _validator(answer: Response) -> str | None:
+    """What proves that a later answer is about the same object (RFC 9110, 8.8)."""
+    tag = answer.headers.get("ETag")
+    if tag and not tag.startswith("W/"):
+        return tag
+    return answer.headers.get("Last-Modified")
+
+
+class Digest(Filter):
+    """Refuses data that does not have the digest that its user knows."""
+
+    def __init__(self, algorithm: str, wanted: str) -> None:
+        self._algorithm = algorithm
+        self._wanted = wanted.lower()
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+
+    def fresh(self) -> Digest:
+        """The same filter for data that begins again."""
+        return Digest(self._algorithm, self._wanted)
+
+    def update(self, chunk: Chunk) -> None:
+        self._hash.update(chunk)
+
+    def finish(self) -> None:
+        found = self._hash.hexdigest()
+        if found != self._wanted:
+            raise errors.SourceFailed(
+                f"The checksum differs: the {self._algorithm} of the data is {found}, "
+                f"not {self._wanted}.")
+
+
+class GlanceDownload:
+    """An image of the image service in another region, read as the caller."""
+
+    def __init__(self, endpoint: str, image_id: str) -> None:
+        self._endpoint = endpoint
+        self._url = f"{endpoint.rstrip('/')}/v2/images/{image_id}"
+
+    def fetch(self, job: Job) -> None:
+        conf = job.room.conf
+        fetcher = Fetcher(conf, CatalogueFilter(UriFilter(conf), self._endpoint))
+        headers = {"X-Auth-Token": job.ctx.auth_token or ""}
+        remote = self._metadata(fetcher, headers)
+        if remote.get("status") != "active":
+            raise errors.SourceFailed("The image in the other region is not active.")
+        wanted = tuple(conf.glance_download_properties.extra_properties)
+        job.change(Change(
+            fields={name: remote[name] for name in ("disk_format", "container_format")
+                    if isinstance(remote.get(name), str)},
+            set_properties={
+                name: value for name, value in remote.items()
+                if isinstance(value, str) and name.startswith(wanted)
+                and not name.startswith(RESERVED_PREFIX)}))
+        size = remote.get("size")
+        checksum = _known_digest(remote)
+        stage(job, Body(fetcher, f"{self._url}/file", conf.image_size_cap, headers),
+              (Digest(*checksum),) if checksum else (),
+              expected=size if isinstance(size, int) else None)
+
+    def _metadata(self, fetcher: Fetcher, headers: Mapping[str, str]) -> dict[str, Any]:
+        answer = fetcher.open(self._url, headers=headers)
+        try:
+            if answer.status != 200:
+                raise errors.SourceFailed(
+                    f"The image service of the other region answered {answer.status}.")
+            document = bytearray()
+            for chunk in answer.chunks:
+                document += chunk
+                if len(document) > MAX_DOCUMENT:
+                    raise errors.SourceFailed("The description of the image is too long.")
+        finally:
+            answer.close()
+        try:
+            remote = json.loads(document)
+        except ValueError:
+            remote = None
+        if not isinstance(remote, dict):
+            raise errors.SourceFailed("The other region does not describe the image in JSON.")
+        return remote
+
+
+def _known_digest(remote: Mapping[str, Any]) -> tuple[str, str] | None:
+    algorithm, value = remote.get("os_hash_algo"), remote.get("os_hash_value")
+    if algorithm in ALGORITHMS and isinstance(value, str):
+        return algorithm, value
+    return None
+
+
+class CatalogueFilter:
+    """Lets requests go to an endpoint of the identity service's catalogue.
+
+    The operator named it, so the lists for addresses that users name do not
+    apply; where it redirects to is judged by them.
+    """
+
+    def __init__(self, judge: UriFilter, endpoint: str) -> None:
+        self._judge = judge
+        self._endpoint = urllib.parse.urlsplit(endpoint)
+
+    def check(self, url: str):
+        """See :meth:`glance_py.outgoing.UriFilter.check`."""
+        parts = urllib.parse.urlsplit(url)
+        if (parts.scheme, parts.netloc) == (self._endpoint.scheme, self._endpoint.netloc):
+            return self._judge.trusted(url)
+        return self._judge.check(url)
+
+
+def endpoint_of(ctx, region: str, interface: str) -> str:
+    """The URL of the image service of a region, from the caller's catalogue.
+
+    :raises errors.Invalid: the catalogue names none.
+    """
+    for service in ctx.service_catalog or ():
+        if service.get("type") != "image":
+            continue
+        for endpoint in service.get("endpoints", ()):
+            if endpoint.get("region") != region:
+                continue
+            url = endpoint.get(f"{interface}URL") or (
+                endpoint.get("url") if endpoint.get("interface") == interface else None)
+            if url:
+                return str(url).rstrip("/").removesuffix("/v2")
+    raise errors.Invalid(
+        f"The catalogue names no {interface} endpoint of an image service in region {region}.")

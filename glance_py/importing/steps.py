@@ -1,0 +1,114 @@
+"""The steps of an import, each with how it is taken back.
+
+Steps of the taskflow library: when one fails, those before it are reverted,
+last one first.  What a step needs is in its job; where bytes come from is in
+``sources``.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from taskflow import task
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.importing.giveback import GiveBack
+from glance_py.importing.job import Job
+from glance_py.importing.plugins.base import Staged
+from glance_py.importing.sources import Source
+
+LOG = logging.getLogger(__name__)
+
+
+class Step(task.Task):
+    """A step of one job."""
+
+    def __init__(self, name: str, job: Job) -> None:
+        super().__init__(name)
+        self.job = job
+
+
+class Begin(Step):
+    """Does nothing; taken back last, it gives the image back to its user."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__("begin", job)
+
+    def execute(self) -> None:
+        self.job.work.check()
+
+    def revert(self, **kwargs) -> None:
+        job = self.job
+        # Where nothing was tried, the data never came, and then it came to no store.
+        failed = job.failed or job.stores
+        GiveBack(job.room.images, job.room.records, job.room.stores).image(
+            job.ctx, job.image.id, job.stores, failed, job.work.task.id)
+
+
+class Fetch(Step):
+    """Brings the data to the staging store."""
+
+    def __init__(self, job: Job, source: Source) -> None:
+        super().__init__("fetch", job)
+        self._source = source
+
+    def execute(self) -> None:
+        self._source.fetch(self.job)
+
+
+class Alter(Step):
+    """Has a plugin look at the staged data, and perhaps change it."""
+
+    def __init__(self, job: Job, name: str, plugin) -> None:
+        super().__init__(f"plugin {name}", job)
+        self._plugin = plugin
+
+    def execute(self) -> None:
+        self.job.work.check()
+        self._plugin.process(Staged(self.job))
+
+
+class Copy(Step):
+    """Brings the data into one store."""
+
+    def __init__(self, job: Job, store: str | None) -> None:
+        super().__init__(f"copy to {store or 'the store'}", job)
+        self._store = store
+
+    def execute(self) -> None:
+        try:
+            self.job.add_copy(self._store)
+        except (errors.TaskAbandoned, errors.UploadTargetGone):
+            raise
+        except Exception as error:
+            self.job.note_failure(self._store, error)
+            if self.job.request.all_must_succeed:
+                raise
+            LOG.warning("Image %s: no copy in store %s: %s", self.job.image.id, self._store,
+                        error)
+
+    def revert(self, **kwargs) -> None:
+        try:
+            self.job.remove_copy(self._store)
+        except errors.ImageNotFound:
+            LOG.debug("Image %s is gone, and its copies with it", self.job.image.id)
+
+
+class Finish(Step):
+    """Makes sure that there is an image now, and cleans up."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__("finish", job)
+
+    def execute(self) -> None:
+        job = self.job
+        if not job.done:
+            raise next(iter(job.failed.values()), errors.SourceFailed(
+                "There was no store to bring the data to."))
+        job.room.staging.remove(job.image.id)
+        job.change(Change(set_properties=job.lists()))
+        if job.failed:
+            reasons = "; ".join(f"{store}: {error}" for store, error in job.failed.items()
+                                if isinstance(error, errors.GlanceError))
+            job.work.say(f"{job.work.message}. Some stores failed. {reasons}")

@@ -58,10 +58,12 @@ class Reader:
                     position += len(chunk)
                     yield chunk
             progress.wait_verdict()
+            return
         except Damaged:
             raise errors.DataDamaged("The data in the store is not that of the image.") from None
         except (Interrupted, OSError):
-            yield from self._from_store(position)
+            pass
+        yield from self._from_store(position)
 
     def _from_store(self, position: int) -> Iterator[bytes]:
         left = self._progress.size - position

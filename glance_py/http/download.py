@@ -63,7 +63,7 @@ def body(environ: dict, data: Data, *, whole: bool) -> Iterable[bytes]:
     wrapper = environ.get("wsgi.file_wrapper")
     if whole and data.file is not None and wrapper is not None:
         return wrapper(_OpenFile(data), CHUNK_SIZE)
-    return _Body(environ, data)
+    return _Body(data)
 
 
 class _OpenFile:
@@ -80,8 +80,7 @@ class _OpenFile:
 class _Body:
     """Chunks that break the connection when they fall short of what was announced."""
 
-    def __init__(self, environ: dict, data: Data) -> None:
-        self._environ = environ
+    def __init__(self, data: Data) -> None:
         self._data = data
         self.close = data.close
 
@@ -94,24 +93,22 @@ class _Body:
             if left > 0:
                 raise errors.DataDamaged(f"The data ended {left} bytes too early.")
         except Exception:
-            _end_with_reset(self._environ)
+            if uwsgi is not None:
+                _end_with_reset(uwsgi.connection_fd())
             raise
 
 
-def _end_with_reset(environ: dict) -> None:
-    """Let the server close the connection with a reset (RFC 9293, 3.6: abort).
+def _end_with_reset(fd: int) -> None:
+    """Have the connection behind ``fd`` closed with a reset (RFC 9293, 3.6: abort).
 
-    A body that has neither a length nor chunks ends where the connection ends;
-    an ordinary end would make half an image look whole.
+    uWSGI does not send bodies of unknown length in chunks: they end where the
+    connection ends, and an ordinary end would make half an image look whole.
     """
+    connection = socket.socket(fileno=fd)
     try:
-        if uwsgi is not None:
-            connection = socket.socket(fileno=uwsgi.connection_fd())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            connection.detach()
-        elif "gunicorn.socket" in environ:
-            environ["gunicorn.socket"].setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     except OSError:
         # It is gone already.
         pass
+    finally:
+        connection.detach()

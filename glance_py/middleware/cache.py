@@ -68,10 +68,12 @@ class CacheFilter:
             # The application says it again, to the client.
             found = None
         if found is None:
-            return self.app(environ, _without_length(start_response))
+            if not _needs_length(environ):
+                start_response = _without_length(start_response)
+            return self.app(environ, start_response)
         image, copy = found
         headers = [("Content-Type", download.OCTETS), *download.headers(image)]
-        if copy.hit:
+        if copy.hit or _needs_length(environ):
             headers.append(("Content-Length", str(copy.data.length)))
         data = self._announced(environ, image, copy)
         body = download.body(environ, data, whole=True)
@@ -136,6 +138,11 @@ def require_cache(parts: composition.Composition) -> None:
     raise LookupError(
         "the image cache with image_cache_driver = centralized_db needs the option "
         "worker_self_reference_url, the URL of this node")
+
+
+def _needs_length(environ: dict) -> bool:
+    """HTTP/1.0 has no other way to tell whether all of a body has come."""
+    return environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
 
 
 def _without_length(start_response: Callable) -> Callable:

@@ -81,7 +81,7 @@ class CacheTestCase(unittest.TestCase):
     def raw(self, path: str, token: str = "ann:p1:member", **environ) -> tuple[str, dict, list]:
         """Status and headers as the server gets them, and the body's iterable."""
         request = webob.Request.blank(path, headers={"X-Auth-Token": token})
-        request.environ.update(environ)
+        request.environ.update({"SERVER_PROTOCOL": "HTTP/1.1", **environ})
         said = []
         body = self.service.app(request.environ,
                                 lambda status, headers, exc_info=None: said.append(
@@ -107,6 +107,15 @@ class TestDownload(CacheTestCase):
             ("Content-Length", "Content-MD5", "Accept-Ranges", "Content-Type")))
         self.assertEqual({image_id: 1}, self.cached())
 
+    def test_a_client_of_http_1_0_always_gets_the_length(self) -> None:
+        image_id = self.active()
+        for query in ("?prefer=fast", "", ""):
+            _, headers, body = self.raw(f"/v2/images/{image_id}/file{query}",
+                                        SERVER_PROTOCOL="HTTP/1.0")
+            self.assertEqual(b"0123456789", b"".join(body))
+            body.close()
+            self.assertEqual("10", headers["content-length"])
+
     def test_a_hit_is_a_file_that_the_server_may_send(self) -> None:
         image_id = self.active()
         self.read(image_id)
@@ -126,7 +135,9 @@ class TestDownload(CacheTestCase):
         part = self.ann.download(image_id, range="bytes=2-4")
         self.assertEqual((206, b"234"), (part.status_int, part.body))
         self.assertEqual({}, self.cached())
-        tag = self.ann.download(image_id).headers["ETag"]
+        whole = self.ann.download(image_id)
+        self.assertEqual(b"0123456789", whole.body)
+        tag = whole.headers["ETag"]
         self.assertEqual(304, self.ann.download(image_id, if_none_match=tag).status_int)
         part = self.ann.download(image_id, content_range="bytes 2-4/10")
         self.assertEqual((206, b"234"), (part.status_int, part.body))

@@ -192,7 +192,7 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
                          ("Metadata definitions", gateway.DEFINITION_LAYERS)):
         print(f"{noun}:")
         for layer in layers:
-            print(f"  {layer.__name__:<26} {' '.join(layer.overrides())}")
+            print(f"  {layer.__name__:<28} {' '.join(layer.overrides())}")
 
 
 # --- Command line ----------------------------------------------------------------------------

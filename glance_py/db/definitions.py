@@ -212,6 +212,26 @@ def add(connection: sa.Connection, namespace: Namespace, kind: Kind,
         connection.execute(shelf.insert, rows)
 
 
+def merge(connection: sa.Connection, namespace: Namespace, kind: Kind,
+          those: Collection[Definition], now: datetime.datetime, replace: bool) -> None:
+    """Record what is not there yet, and with ``replace`` write over what is.
+
+    :raises errors.NamespaceNotFound: the namespace is gone.
+    :raises errors.Duplicate: a name is twice among them.
+    """
+    lock(connection, namespace)
+    shelf = SHELVES[kind]
+    here = {"this_namespace": namespace.id}
+    present = {row[0] for row in connection.execute(shelf.all, here)}
+    add(connection, namespace, kind, [each for each in those if each.name not in present],
+        now, None, types_protected=True)
+    if replace:
+        for each in those:
+            if each.name in present:
+                connection.execute(shelf.update, {
+                    **here, "this_name": each.name, **shelf.row(each), "updated_at": now})
+
+
 def _distinct(namespace: Namespace, kind: Kind, definitions: Iterable[Definition]) -> None:
     seen: set[str] = set()
     for definition in definitions:

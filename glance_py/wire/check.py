@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+#: Characters of a message of the library that are passed on: it quotes the value, however long.
+_SHOWN = 200
+
 #: Says what is wrong with a value, or None when nothing is.
 Check = Callable[[object], str | None]
 
@@ -155,7 +158,8 @@ def _by_library(schema: Mapping[str, Any]) -> Check:
 
     def check(value: object) -> str | None:
         for error in validator.iter_errors(value):
-            return f"is not right: {error.message}"
+            where = "/".join(str(step) for step in error.absolute_path)
+            return f"is not right{' at ' + where if where else ''}: {error.message[:_SHOWN]}"
         return None
 
     return check

@@ -131,6 +131,7 @@ def conf(**changes):
         "enabled_import_methods": ["glance-direct", "web-download"],
         "show_multiple_locations": False, "show_image_direct_url": False,
         "hashing_algorithm": "sha512", "limit_param_default": 25, "api_limit_max": 1000,
+        "image_import_opts": types.SimpleNamespace(image_import_plugins=[]),
         "find_file": lambda name: None,
         "image_format": types.SimpleNamespace(
             container_formats=["bare", "ovf"], disk_formats=["raw", "qcow2"]),
@@ -154,7 +155,8 @@ class Service:
 
     def __init__(self, limits=None, **options):
         self.images, self.members = Images(), Members()
-        gateway = types.SimpleNamespace(images=self.images, members=self.members)
+        gateway = types.SimpleNamespace(images=self.images, members=self.members, tasks=None,
+                                        namespaces=None, definitions=None)
         self.stores = Stores()
         self.api = API(gateway, conf(**options), self.stores, Enforcer(), limits=limits)
 

@@ -29,6 +29,7 @@ from glance_py.http.router import API
 from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
 from glance_py.layers.location import LocationProxy
+from glance_py.layers.address import store_judge
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
@@ -96,14 +97,16 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
     """What the layers work with."""
     records: Records = open_records(conf)
     enforcer = Enforcer(conf)
+    stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
+    stores.set_judge(store_judge(uri_filter))
     services = gateway.Services(
         conf=conf,
         records=records,
-        stores=Stores.from_config(conf),
+        stores=stores,
         enforcer=enforcer,
         notifier=notifications.Notifier(conf),
         lease=recovery.Lease(records),
-        uri_filter=UriFilter(conf),
+        uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=limits.Limits(records) if conf.use_keystone_limits else None,
     )

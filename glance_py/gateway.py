@@ -22,6 +22,7 @@ from glance_py.domain.ports import (
 from glance_py.importing.importer import Importer
 from glance_py.importing.legacy import TaskStartProxy
 from glance_py.importing.proxy import ImportProxy
+from glance_py.importing.registration import RegistrationProxy
 from glance_py.layers.address import AddressProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
@@ -48,6 +49,7 @@ CALLER_LAYERS: tuple[Any, ...] = (
     PropertyProtectionProxy,  # which properties may be read or changed?
     AddressProxy,             # may the client name this address?
     ImportProxy,              # data that comes later, or lies with another worker
+    RegistrationProxy,        # data that lies in a store already
 )
 
 #: What does the work.  Imports begin here: their callers were judged before.

@@ -69,6 +69,12 @@ class Protected(Forbidden):
     text = "Image %s is protected and cannot be deleted."
 
 
+class LastCopy(Forbidden):
+    """(image id): the data is nowhere else."""
+
+    text = "The data of image %s is in no other store; delete the image instead."
+
+
 class NotFound(GlanceError):
     text = "No such resource."
 

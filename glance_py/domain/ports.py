@@ -28,6 +28,7 @@ from glance_py.domain.metadef import (
     ResourceType,
 )
 from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.registration import Registration
 from glance_py.domain.task import Task, TaskQuery
 
 
@@ -124,6 +125,15 @@ class ImageVerbs(Protocol):
     def import_(self, ctx, image: Image, request: ImportRequest) -> None:
         """Have data brought into stores, in the background; returns when that is certain."""
 
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        """Have data that lies in a store become the image's; returns when that is certain."""
+
+    def locate(self, ctx, image: Image) -> Sequence[Location]:
+        """Where the data of the image lies."""
+
+    def withdraw(self, ctx, image: Image, store: str) -> Image:
+        """Remove the copy of the data in one store."""
+
     def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
         """One more copy of the data of an image that is being imported, in one store.
 
@@ -139,8 +149,8 @@ class ImageVerbs(Protocol):
 
 #: The verbs on which callers are judged, and those of what does the work.
 IMAGE_VERBS = ("get", "find", "list", "create", "update", "delete", "upload", "stage", "download",
-               "transition", "import_")
-WORK_VERBS = (*IMAGE_VERBS[:-1], "add_copy", "remove_copy")
+               "transition", "import_", "register", "locate", "withdraw")
+WORK_VERBS = (*IMAGE_VERBS[:-4], "add_copy", "remove_copy")
 
 
 class MemberVerbs(Protocol):

@@ -60,6 +60,10 @@ ROWS: tuple[Row, ...] = (
     Row("POST", "/images/{image_id}/actions/deactivate", "actions.deactivate"),
     Row("POST", "/images/{image_id}/actions/reactivate", "actions.reactivate"),
 
+    Row("GET", "/images/{image_id}/locations", "locations.index"),
+    Row("POST", "/images/{image_id}/locations", "locations.create", JSON),
+    Row("DELETE", "/stores/{store_id}/{image_id}", "stores.delete"),
+
     Row("PUT", "/images/{image_id}/tags/{tag}", "tags.update"),
     Row("DELETE", "/images/{image_id}/tags/{tag}", "tags.delete"),
 

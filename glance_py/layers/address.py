@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from oslo_log import log as logging
@@ -18,6 +20,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import IMAGE_VERBS
+from glance_py.domain.registration import Registration
 from glance_py.layers.base import Proxy
 from glance_py.layers.removal import Removal
 from glance_store_py import errors as store_errors
@@ -37,6 +40,18 @@ INVALID = "Invalid location"
 def is_service(ctx) -> bool:
     """Does the caller act for another service?"""
     return "service" in ctx.roles or "service" in (ctx.service_roles or ())
+
+
+def store_judge(uri_filter) -> Callable[[str, bool], Sequence[str]]:
+    """Where a store on the web may connect to: the filter in the words of the store library."""
+
+    def judge(url: str, redirected: bool) -> Sequence[str]:
+        try:
+            return uri_filter.check(url, known=not redirected).addresses
+        except errors.Invalid as exc:
+            raise store_errors.BadStoreUri(str(exc)) from exc
+
+    return judge
 
 
 class Addresses:
@@ -123,6 +138,7 @@ class AddressProxy(Proxy):
         super().__init__(below)
         self._addresses = Addresses(services)
         self._secure = services.conf.do_secure_hash
+        self._has_web = any(store.type == "http" for store in services.stores.describe())
 
     @classmethod
     def build(cls, below, services):
@@ -133,6 +149,18 @@ class AddressProxy(Proxy):
         if change.add_locations or change.update_locations or change.remove_locations:
             change = self._judged(ctx, image, change)
         return self.below.update(ctx, image, change)
+
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        """Users may register data on the web, services data in any store."""
+        on_the_web = registration.url.partition("://")[0].lower() in ("http", "https")
+        if not is_service(ctx) and not (on_the_web and self._has_web):
+            raise errors.Forbidden("Only services may register data that is not on the web.")
+        if image.status != "queued":
+            raise errors.Conflict(f"The image is {image.status}, not queued.")
+        _check_digest(registration)
+        self._addresses.check_scheme(ctx, registration.url)
+        self._addresses.check_filter(registration.url)
+        self.below.register(ctx, image, registration)
 
     def _judged(self, ctx, image: Image, change: Change) -> Change:
         """The same change with what was found out about its addresses."""
@@ -170,6 +198,15 @@ class AddressProxy(Proxy):
             found = self._addresses.digest(location, str(image.os_hash_algo))
             if found != image.os_hash_value:
                 raise errors.Invalid(f"{INVALID}: the data there is not the data of the image.")
+
+
+def _check_digest(registration: Registration) -> None:
+    if registration.algorithm is None or registration.value is None:
+        return
+    digest = hashlib.new(registration.algorithm, usedforsecurity=False)
+    if not re.fullmatch(f"[0-9a-f]{{{digest.digest_size * 2}}}", registration.value):
+        raise errors.Invalid(
+            f"os_hash_value must be the {registration.algorithm} of the data in hexadecimal.")
 
 
 def _check_metadata(value: object, depth: int = 8) -> None:

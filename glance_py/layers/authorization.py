@@ -15,7 +15,9 @@ from glance_py.domain.image import Image
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Upload
+from glance_py.domain.registration import Registration
 from glance_py.domain.visibility import is_mutable, is_visible
+from glance_py.layers.address import is_service
 from glance_py.layers.base import Proxy
 
 
@@ -77,6 +79,15 @@ class AuthorizationProxy(Proxy):
         if not request.copies:  # who may copy is for the operator to say
             require_mutable(ctx, image)
         self.below.import_(ctx, image, request)
+
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        if not is_service(ctx):
+            require_mutable(ctx, image)
+        self.below.register(ctx, image, registration)
+
+    def withdraw(self, ctx, image: Image, store: str) -> Image:
+        require_mutable(ctx, image)
+        return self.below.withdraw(ctx, image, store)
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         require_mutable(ctx, image)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download, Upload
 from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.registration import Registration
 from glance_py.layers.base import Proxy
 from glance_py.policies.target import ImageTarget, new_image_target
 
@@ -107,6 +108,19 @@ class PolicyProxy(Proxy):
         if wanted.prefer:
             self._enforcer.check_image(ctx, "download_from_store", image)
         return self.below.download(ctx, image, wanted)
+
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        self._enforcer.check_image(ctx, "add_image_location", image)
+        self.below.register(ctx, image, registration)
+
+    def locate(self, ctx, image: Image) -> Sequence[Location]:
+        self._enforcer.check_image(ctx, "fetch_image_location", image)
+        return self.below.locate(ctx, image)
+
+    def withdraw(self, ctx, image: Image, store: str) -> Image:
+        for rule in ("get_image_location", "delete_image_location"):
+            self._enforcer.check_image(ctx, rule, image)
+        return self.below.withdraw(ctx, image, store)
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         rule = "deactivate" if to == "deactivated" else "reactivate"

@@ -14,6 +14,44 @@ from typing import Any
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location, check_formats
+from glance_py.domain.registration import Registration
+from glance_py.wire import load
+from glance_py.wire.check import compile_check
+
+#: The body of a request to register data; other keys are ignored.
+REGISTRATION = {
+    "type": "object",
+    "required": ["url"],
+    "properties": {
+        "url": {"type": "string"},
+        "validation_data": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "os_hash_algo": {"type": "string", "enum": ["sha1", "sha256", "sha512", "md5"]},
+                "os_hash_value": {"type": "string", "maxLength": 128},
+            },
+        },
+    },
+}
+
+_check_registration = compile_check(REGISTRATION)
+
+
+def load_registration(body: bytes) -> Registration:
+    """The body of POST /v2/images/{image_id}/locations.
+
+    :raises errors.Invalid: it has another form.
+    """
+    document = load.parse_object(body)
+    wrong = _check_registration(document)
+    if wrong is not None:
+        raise errors.Invalid(f"The request body {wrong}.")
+    load.check_storable("url", document["url"])
+    data = document.get("validation_data") or {}
+    if len(data) == 1:
+        raise errors.Invalid("os_hash_algo and os_hash_value come together.")
+    return Registration(document["url"], data.get("os_hash_algo"), data.get("os_hash_value"))
 
 
 class LocationDraft:

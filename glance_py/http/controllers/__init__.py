@@ -14,6 +14,7 @@ from glance_py.http.controllers.image_data import ImageData
 from glance_py.http.controllers.images import Images
 from glance_py.http.controllers.imports import Imports
 from glance_py.http.controllers.info import Info
+from glance_py.http.controllers.locations import Locations, Stores
 from glance_py.http.controllers.members import Members
 from glance_py.http.controllers.metadefs import controllers as metadef_controllers
 from glance_py.http.controllers.schemas import Schemas
@@ -35,6 +36,8 @@ def controllers(gateway, conf, stores, enforcer, image_schema: Resource,
         "members": Members(gateway.images, gateway.members),
         "info": Info(conf, stores, enforcer, limits),
         "cache": Cache(gateway.images, cache, enforcer),
+        "locations": Locations(gateway.images),
+        "stores": Stores(gateway.images, stores),
         "schemas": Schemas(image_schema),
         **metadef_controllers(gateway, conf),
     }

@@ -1,0 +1,52 @@
+"""Where the data of images lies: the locations of an image, and its copy in one store."""
+
+from __future__ import annotations
+
+import webob
+
+from glance_py.domain import errors
+from glance_py.domain.ports import ImageVerbs
+from glance_py.http.request import Request, json_response, no_content
+from glance_py.wire.dump import dumps
+from glance_py.wire.locations import load_registration
+
+
+class Locations:
+    """Locations for services that put data into stores themselves (Image API v2.17)."""
+
+    def __init__(self, images: ImageVerbs) -> None:
+        self._images = images
+
+    def index(self, request: Request, image_id: str) -> webob.Response:
+        """GET /v2/images/{image_id}/locations"""
+        image = self._images.find(request.context, image_id)
+        locations = self._images.locate(request.context, image)
+        return json_response(dumps(
+            [{"url": location.url, "metadata": location.metadata} for location in locations]))
+
+    def create(self, request: Request, image_id: str) -> webob.Response:
+        """POST /v2/images/{image_id}/locations"""
+        registration = load_registration(request.document())
+        image = self._images.find(request.context, image_id)
+        self._images.register(request.context, image, registration)
+        return webob.Response(status=202, app_iter=[], headerlist=[
+            ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])
+
+
+class Stores:
+    """The copy of an image in one store (Image API v2.10)."""
+
+    def __init__(self, images: ImageVerbs, stores) -> None:
+        self._images = images
+        self._stores = stores
+
+    def delete(self, request: Request, store_id: str, image_id: str) -> webob.Response:
+        """DELETE /v2/stores/{store_id}/{image_id}"""
+        if not self._stores.multi:
+            raise errors.NotFound("This service has a single store.")
+        if store_id not in self._stores.ids:
+            # wire: an unknown store is a conflict with the configuration here.
+            raise errors.Conflict(f"There is no store {store_id!r}.")
+        image = self._images.find(request.context, image_id)
+        self._images.withdraw(request.context, image, store_id)
+        return no_content()

@@ -1,0 +1,178 @@
+"""Data that lies in a store already becomes an image's (Image API v2.17).
+
+The request is answered at once; what is at the address is looked at, and its
+hash computed or compared, in the background.  Data of which a hash was given is
+recorded only after it proved right, so an image never shows data that is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+
+from glance_py import streams
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location, check_formats
+from glance_py.domain.ports import IMAGE_VERBS
+from glance_py.domain.registration import Registration
+from glance_py.domain.task import LOCATION_IMPORT, Task
+from glance_py.importing.background import Work, sentence
+from glance_py.layers.address import Addresses
+from glance_py.layers.base import Proxy
+from glance_py.layers.store_errors import naming_store_errors
+
+LOG = logging.getLogger(__name__)
+
+
+class RegistrationProxy(Proxy):
+    """Registers data of images, and says where data is registered."""
+
+    verbs = IMAGE_VERBS
+
+    def __init__(self, below, services) -> None:
+        super().__init__(below)
+        self._conf = services.conf
+        self._records = services.records
+        self._stores = services.stores
+        self._background = services.background
+        self._addresses = Addresses(services)
+
+    @classmethod
+    def build(cls, below, services):
+        """This layer in front of ``below``; it cannot be switched off."""
+        return cls(below, services)
+
+    def locate(self, ctx, image: Image) -> Sequence[Location]:
+        """The locations of an image, for one who may know them."""
+        return image.locations
+
+    def withdraw(self, ctx, image: Image, store: str) -> Image:
+        """Remove the copies of an image in one store, never the last."""
+        if image.status != "active":
+            raise errors.Conflict(f"The image is {image.status}, not active.")
+        if len(image.locations) == 1:
+            raise errors.LastCopy(image.id)
+        there = tuple(x for x in image.locations if x.store == store)
+        if not there:
+            raise errors.NotFound(f"Image {image.id} has no data in store {store}.")
+        if len(there) == len(image.locations):
+            raise errors.LastCopy(image.id)
+        return self.below.update(ctx, image, Change(
+            remove_locations=there, expected=frozenset({"active"})))
+
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        """Have data registered; the task tells how that went.
+
+        :raises errors.ImportActive: other data is on its way into the image.
+        """
+        task_id = str(uuid.uuid4())
+        locks, tasks = self._records.locks, self._background.tasks
+        if not locks.acquire(image.id, task_id):
+            raise errors.ImportActive(image.id)
+        try:
+            task = tasks.start(tasks.create(ctx, Task(
+                task_id, LOCATION_IMPORT, owner=ctx.project_id or "",
+                input={"image_id": image.id, "loc_url": registration.url,
+                       "validation_data": _given(registration)},
+                image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
+        except BaseException:
+            locks.release(image.id, task_id)
+            raise
+        self._background.submit(
+            task, lambda work: self._do(ctx, image, registration, work),
+            after=lambda: locks.release(image.id, task_id))
+
+    def _do(self, ctx, image: Image, registration: Registration,
+            work: Work) -> Mapping[str, object]:
+        """The deed of the task."""
+        check_formats(image)
+        location, size = self._addresses.examine(ctx, image.id, Location(registration.url))
+        fields: dict[str, object] = {"size": size}
+        if registration.value and self._conf.do_secure_hash:
+            self._verify(ctx, image, location, registration, fields, work)
+            return {"image_id": image.id}
+        if registration.value:
+            fields.update(os_hash_algo=registration.algorithm, os_hash_value=registration.value)
+        active = self._activate(ctx, image, location, fields, "queued")
+        if self._conf.do_secure_hash:
+            self._describe(ctx, active, location, work)
+        return {"image_id": image.id}
+
+    def _activate(self, ctx, image: Image, location: Location, fields: Mapping[str, object],
+                  expected: str) -> Image:
+        change = Change.status("active", expected=expected, **fields)
+        change.add_locations = (location,)
+        return self.below.update(ctx, image, change)
+
+    def _verify(self, ctx, image: Image, location: Location, registration: Registration,
+                fields: dict[str, object], work: Work) -> None:
+        """Compare the data with the hash that was given, then record it."""
+        image = self.below.update(ctx, image, Change.status("importing", expected="queued"))
+        work.alive = lambda: self._objection(ctx, image, "importing")
+        try:
+            digests = self._read(location, str(registration.algorithm), work)
+            if digests.value != registration.value:
+                raise errors.Invalid(
+                    f"The {registration.algorithm} of the data is not the one that was given.")
+            fields.update(checksum=digests.checksum, os_hash_algo=digests.algorithm,
+                          os_hash_value=digests.value)
+            self._activate(ctx, image, location, fields, "importing")
+        except BaseException:
+            self._put_back(ctx, image)
+            raise
+
+    def _put_back(self, ctx, image: Image) -> None:
+        try:
+            self.below.update(ctx, image, Change.status("queued", expected="importing"))
+        except (errors.ImageNotFound, errors.StatusConflict):
+            LOG.info("Image %s was deleted while its data was looked at", image.id)
+
+    def _describe(self, ctx, image: Image, location: Location, work: Work) -> None:
+        """Compute the hashes of an image that is active already; a failure changes nothing."""
+        work.alive = lambda: self._objection(ctx, image, "active")
+        for attempt in range(self._conf.http_retries + 1):
+            try:
+                digests = self._read(location, self._conf.hashing_algorithm, work)
+                self.below.update(ctx, image, Change(
+                    fields={"checksum": digests.checksum, "os_hash_algo": digests.algorithm,
+                            "os_hash_value": digests.value},
+                    expected=frozenset({"active", "deactivated"})))
+                return
+            except (errors.TaskAbandoned, errors.ImageNotFound, errors.StatusConflict) as error:
+                LOG.info("Image %s gets no hash: %s", image.id, error)
+                return
+            except Exception as error:
+                LOG.warning("The hash of image %s could not be computed (attempt %d): %s",
+                            image.id, attempt + 1, sentence(error))
+
+    def _read(self, location: Location, algorithm: str, work: Work) -> streams.Hash:
+        """Read all data at a location for its hashes, while somebody wants them."""
+        digests = streams.Hash(algorithm)
+        with naming_store_errors():
+            data = self._stores.get(location.url, location.store)
+            try:
+                for _ in streams.stream(data.chunks, (digests,)):
+                    work.check()
+            finally:
+                data.close()
+        return digests
+
+    def _objection(self, ctx, image: Image, status: str) -> str | None:
+        """Why nobody wants the hash any more; asked now and then while it is computed."""
+        if status == "importing" and self._records.images.heartbeat(image.id, status):
+            return None
+        try:
+            found = self._records.images.get(ctx, image.id).status
+        except errors.ImageNotFound:
+            return "The image was deleted while its data was looked at."
+        if status == "active" or found in ("active", "deactivated"):
+            return None
+        return f"The image became {found} while its data was looked at."
+
+
+def _given(registration: Registration) -> dict[str, str]:
+    if registration.algorithm is None or registration.value is None:
+        return {}
+    return {"os_hash_algo": registration.algorithm, "os_hash_value": registration.value}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -88,7 +89,7 @@ class SqlTasks:
         statement = _page(query, owner)
 
         def work(connection: sa.Connection) -> Sequence[Task]:
-            bound = {"owner": owner, "type": query.type, "status": query.status,
+            bound: dict[str, object] = {"owner": owner, "type": query.type, "status": query.status,
                      "limit": query.limit}
             if query.marker is not None:
                 bound.update(_marker(connection, query, owner))
@@ -109,7 +110,7 @@ class SqlTasks:
         return self._database.write(
             lambda connection: connection.execute(_EXPIRED, now).rowcount)
 
-    def update(self, task: Task, **fields: object) -> Task:
+    def update(self, task: Task, **fields: Any) -> Task:
         """Change an unfinished task.  Returns it as it is then.
 
         :raises errors.TaskFinished: somebody else has ended it.

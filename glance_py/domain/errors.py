@@ -221,7 +221,7 @@ class DataDamaged(GlanceError):
     text = "The stored data of the image is incomplete."
 
 
-class TaskAbandoned(GlanceError):
+class TaskAbandoned(Conflict):
     """(reason): whoever works on a task has no reason to go on."""
 
     text = "The task was given up."

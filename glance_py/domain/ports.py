@@ -11,10 +11,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
@@ -50,6 +51,8 @@ class Upload:
         been made: "saving", "prepare", "upload", "activate", "active".
     failed
         Called with one sentence when the data could not be stored.
+    claim
+        The room that the project must have when the data begins to come.
     """
 
     source: Iterable[bytes]
@@ -58,6 +61,7 @@ class Upload:
     filters: tuple = ()
     progress: Callable[[str, Image], None] = lambda step, image: None
     failed: Callable[[str], None] = lambda reason: None
+    claim: Claim | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -237,7 +241,8 @@ class ImageRecords(Protocol):
     query.  ``create`` raises Duplicate for an id that was ever used.
     ``update`` applies a change atomically and returns the image as it is then;
     it raises ImageNotFound when the image is gone and StatusConflict when
-    ``change.expected`` does not hold.  ``delete`` marks the image and what
+    ``change.expected`` does not hold.  Both raise QuotaExceeded when there is
+    less room than the claim asks for.  ``delete`` marks the image and what
     belongs to it deleted (status "deleted", or "pending_delete") and raises
     StatusConflict when the image is no longer in one of the ``expected`` states.
     """
@@ -246,7 +251,7 @@ class ImageRecords(Protocol):
 
     def list(self, ctx, query: ImageQuery) -> Page: ...
 
-    def create(self, ctx, image: Image) -> Image: ...
+    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image: ...
 
     def update(self, ctx, image: Image, change: Change) -> Image: ...
 
@@ -280,10 +285,17 @@ class MemberRecords(Protocol):
 
 
 class UsageRecords(Protocol):
-    """What a project occupies, for quotas.  Sizes in bytes."""
+    """What a project occupies, for quotas.  Sizes in bytes.
+
+    Whatever is decided by these numbers alone may be wrong a moment later; a
+    :class:`~glance_py.domain.claim.Claim` is not.
+    """
 
     def storage(self, owner: str | None, without: str | None = None) -> int:
-        """Bytes of all copies of the owner's images, leaving out image ``without``."""
+        """Bytes of all copies of the owner's images, those that are coming included.
+
+        :param without: an image to leave out.
+        """
 
     def staging(self, owner: str | None) -> int:
         """Bytes of images that are uploading, importing or being copied."""
@@ -368,7 +380,7 @@ class TaskRecords(Protocol):
 
     def of_image(self, image_id: str) -> Sequence[Task]: ...
 
-    def update(self, task: Task, **fields: object) -> Task: ...
+    def update(self, task: Task, **fields: Any) -> Task: ...
 
     def expire(self) -> int: ...
 

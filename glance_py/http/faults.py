@@ -30,6 +30,8 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
     errors.StoreUnavailable: exc.HTTPServiceUnavailable,
     errors.PeerUnreachable: exc.HTTPGatewayTimeout,
     errors.PeerFailed: exc.HTTPBadGateway,
+    errors.PeerRefused: exc.HTTPBadGateway,
+    errors.SourceFailed: exc.HTTPBadGateway,
     errors.DatabaseUnavailable: exc.HTTPServiceUnavailable,
     errors.RangeNotSatisfiable: exc.HTTPRequestRangeNotSatisfiable,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg, types
 
-IMPORT = [
+IMPORT: list[cfg.Opt] = [
     cfg.ListOpt(
         "image_import_plugins", item_type=types.String(), bounds=True, default=[],
         help="What is done to data between its arrival and the stores, in this order, in square "
@@ -15,19 +15,19 @@ IMPORT = [
                help="How many stores an import writes to at the same time."),
 ]
 
-DECOMPRESSION = [
+DECOMPRESSION: list[cfg.Opt] = [
     cfg.IntOpt("max_ratio", min=1, default=250,
                help="How many times larger than the compressed data an image may become. The "
                     "first GiB is allowed in any case; image_size_cap holds as well."),
 ]
 
-CONVERSION = [
+CONVERSION: list[cfg.Opt] = [
     cfg.StrOpt("output_format", choices=["qcow2", "raw", "vmdk"], default="raw",
                help="The disk_format that image_conversion brings images to. ISO images stay "
                     "what they are."),
 ]
 
-INJECT = [
+INJECT: list[cfg.Opt] = [
     cfg.ListOpt("ignore_user_roles", item_type=types.String(), default=["admin"],
                 help="Callers with one of these roles get no properties injected."),
     cfg.DictOpt("inject", default={},
@@ -35,22 +35,22 @@ INJECT = [
                      "belong to the service are left out."),
 ]
 
-GLANCE_DOWNLOAD = [
+GLANCE_DOWNLOAD: list[cfg.Opt] = [
     cfg.ListOpt("extra_properties", item_type=types.String(), bounds=True,
                 default=["hw_", "trait:", "os_distro", "os_secure_boot", "os_type"],
                 help="Properties that glance-download copies from the image of the other "
                      "region: all whose names start like this, in square brackets."),
 ]
 
-TASK = [
+TASK: list[cfg.Opt] = [
     cfg.IntOpt("task_time_to_live", default=48,
                deprecated_opts=[cfg.DeprecatedOpt("task_time_to_live", group="DEFAULT")],
                help="Hours for which a finished task can be looked at."),
     cfg.StrOpt("task_executor", choices=["taskflow"], default="taskflow",
-               help="What runs tasks."),
+               help="The library that runs tasks; there is one."),
 ]
 
-TASKFLOW_EXECUTOR = [
+TASKFLOW_EXECUTOR: list[cfg.Opt] = [
     cfg.StrOpt("engine_mode", choices=["serial", "parallel"], default="parallel",
                help="serial: an import writes to one store after the other, whatever "
                     "max_parallel_stores says."),
@@ -58,7 +58,7 @@ TASKFLOW_EXECUTOR = [
                help="Most threads of one import; max_parallel_stores may ask for fewer."),
 ]
 
-WSGI = [
+WSGI: list[cfg.Opt] = [
     cfg.IntOpt("task_pool_threads", min=1, default=16,
                help="How many tasks a worker process runs at the same time; others wait. The "
                     "threads start when there is work."),

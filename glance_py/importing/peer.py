@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from glance_py.domain import errors
 
@@ -56,7 +57,7 @@ def _headers(ctx) -> dict[str, str]:
     return headers
 
 
-def _tls(conf) -> dict[str, object]:
+def _tls(conf) -> dict[str, Any]:
     """How the middleware of Keystone checks certificates is good for our own workers, too."""
     group = "keystone_authtoken"
     if group not in conf:

@@ -19,7 +19,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX
 from glance_py.importing.job import Job, Told
-from glance_py.outgoing import Fetcher, Response, UriFilter
+from glance_py.outgoing import Fetcher, Response, Target, UriFilter
 from glance_py.streams import Chunk, Filter, Limit, stream
 
 LOG = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ class CatalogueFilter:
         self._judge = judge
         self._endpoint = urllib.parse.urlsplit(endpoint)
 
-    def check(self, url: str):
+    def check(self, url: str) -> Target:
         """See :meth:`glance_py.outgoing.UriFilter.check`."""
         parts = urllib.parse.urlsplit(url)
         if (parts.scheme, parts.netloc) == (self._endpoint.scheme, self._endpoint.netloc):

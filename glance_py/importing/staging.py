@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from glance_py.domain import errors
 from glance_py.layers.location import STAGING_STORE
 from glance_py.layers.store_errors import naming_store_errors
+from glance_py.streams import Chunk
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import parse
 
@@ -40,7 +41,7 @@ class Staging:
         except GlanceStoreError:
             return None
 
-    def write(self, image_id: str, data: Iterable[bytes], size: int | None) -> int:
+    def write(self, image_id: str, data: Iterable[Chunk], size: int | None) -> int:
         """Stage data; whatever was there before is dropped.  Returns how many bytes it was."""
         self.remove(image_id)
         with naming_store_errors():

@@ -20,6 +20,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
+from typing import Protocol
 
 from oslo_config import cfg
 
@@ -59,6 +60,12 @@ class Response:
     close: Callable[[], None]
 
 
+class Judge(Protocol):
+    """Says where a request for a URL may go, or raises errors.Invalid."""
+
+    def check(self, url: str) -> Target: ...
+
+
 class Fetcher:
     """Asks web servers; built once per process, used by all threads.
 
@@ -66,8 +73,8 @@ class Fetcher:
     :param uri_filter: judges each address; by default one made from ``conf``.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, uri_filter: UriFilter | None = None) -> None:
-        self._filter = uri_filter or UriFilter(conf)
+    def __init__(self, conf: cfg.ConfigOpts, uri_filter: Judge | None = None) -> None:
+        self._filter: Judge = uri_filter or UriFilter(conf)
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from glance_py.importing.plugins.base import Plugin
 
@@ -25,7 +26,7 @@ def load(conf) -> Sequence[tuple[str, Plugin]]:
     return [(name, _load(name, conf)) for name in names]
 
 
-def _load(name: str, conf) -> Plugin:
+def _load(name: str, conf) -> Any:
     from stevedore import driver, exception
 
     try:

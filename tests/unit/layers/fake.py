@@ -48,6 +48,17 @@ class Images:
         self.calls.append(("stage", image, upload))
         return image
 
+    def import_(self, ctx, image, request):
+        self.calls.append(("import", image, request))
+
+    def add_copy(self, ctx, image, upload, settle):
+        self.calls.append(("add_copy", image, upload))
+        return image
+
+    def remove_copy(self, ctx, image, location, change):
+        self.calls.append(("remove_copy", image, location))
+        return image
+
     def download(self, ctx, image, wanted):
         self.calls.append(("download", image, wanted))
         return Data(chunks=iter([b"ab", b"c"]), length=3)

@@ -14,6 +14,7 @@ from collections.abc import Container, Sequence
 from oslo_config import cfg
 
 from glance_store_py import errors
+from glance_store_py.drivers import cinder_options, rbd_options
 
 SINGLE_SECTION = "glance_store"
 DEFAULTS_SECTION = "backend_defaults"
@@ -113,6 +114,9 @@ DRIVERS: dict[str, Sequence[cfg.Opt]] = {
     "file": FILE_OPTIONS,
     "http": HTTP_OPTIONS,
     "memory": (),
+    "rbd": rbd_options.OPTIONS,
+    "cinder": cinder_options.OPTIONS,
+    "vmware": (),
 }
 
 #: Other names of drivers in ``[glance_store] stores`` and ``default_store``.
@@ -121,6 +125,10 @@ ALIASES = {
     "https": "http",
     "glance.store.filesystem.Store": "file",
     "glance.store.http.Store": "http",
+    "glance.store.rbd.Store": "rbd",
+    "glance.store.cinder.Store": "cinder",
+    "vsphere": "vmware",
+    "glance.store.vmware_datastore.Store": "vmware",
 }
 
 SINGLE_OPTIONS = (

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import re
+import uuid
 from collections.abc import Callable
+from urllib.parse import quote, unquote
 
 from glance_store_py import errors
 
@@ -92,6 +94,31 @@ def _parse_memory(scheme: str, rest: str) -> Location:
     return Location(scheme, authority, slash + key)
 
 
+def _parse_rbd(scheme: str, rest: str) -> Location:
+    """``<fsid>/<pool>/<image>/<snapshot>``, percent-encoded, or ``<image>`` alone."""
+    parts = [quote(unquote(part), safe="") for part in rest.split("/")]
+    if len(parts) not in (1, 4) or not all(parts) or _unprintable(rest):
+        raise errors.BadStoreUri("An rbd address is rbd://fsid/pool/image/snapshot.")
+    return Location(scheme, parts[0], "".join(f"/{part}" for part in parts[1:]))
+
+
+def _parse_cinder(scheme: str, rest: str) -> Location:
+    """``<store>/<volume id>``, or ``<volume id>`` alone, which names no store."""
+    store, _, volume = rest.rpartition("/")
+    try:
+        volume = str(uuid.UUID(volume))
+    except ValueError:
+        store = "/"
+    if "/" in store or _unprintable(store):
+        raise errors.BadStoreUri("A cinder address is cinder://store/volume.")
+    return Location(scheme, store, f"/{volume}") if store else Location(scheme, volume)
+
+
+def _parse_vsphere(scheme: str, rest: str) -> Location:
+    raise errors.BadStoreUri(
+        "There is no driver for VMware datastores (vsphere://) any more.")
+
+
 def _unprintable(text: str) -> bool:
     return any(ord(character) < 33 or ord(character) == 127 for character in text)
 
@@ -104,6 +131,9 @@ _parsers: dict[str, Parser] = {
     "http": _parse_http,
     "https": _parse_http,
     "memory": _parse_memory,
+    "rbd": _parse_rbd,
+    "cinder": _parse_cinder,
+    "vsphere": _parse_vsphere,
 }
 
 

@@ -1,0 +1,212 @@
+"""Objects as RBD images in one pool of a Ceph cluster.
+
+An image is complete when it has its snapshot, and only the snapshot is read: so
+nobody sees half an object, and Nova and Cinder clone from it without a copy.
+Because of such clones a delete can be refused.  Images of other pools are never
+touched.  Needs the modules rados and rbd of the distribution's Ceph packages.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from glance_store_py import driver, errors
+from glance_store_py.config import Settings
+from glance_store_py.driver import Stored, StoredData
+from glance_store_py.drivers import rbd_transfer
+from glance_store_py.drivers.rbd_cluster import Cluster
+from glance_store_py.location import Location
+
+LOG = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+SNAPSHOT = "snap"
+
+
+class Driver:
+    """Images named by image id; addresses are ``rbd://<fsid>/<pool>/<image id>/snap``."""
+
+    schemes = ("rbd",)
+    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
+                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.REFUSES_DELETE})
+
+    def __init__(self, settings: Settings, store_id: str) -> None:
+        self._pool = settings["rbd_store_pool"]
+        if not self._pool:
+            raise settings.error("rbd_store_pool", "an RBD store needs a pool.")
+        self._chunk = settings["rbd_store_chunk_size"] * MIB
+        self._thin = settings["rbd_thin_provisioning"]
+        self._cluster = Cluster(settings)
+        self._fsid: str | None = None
+        self._describe()
+
+    def _describe(self) -> None:
+        """What is known of the store, with the id of its cluster as soon as that is known."""
+        self.prefixes = (
+            Location("rbd", quote(self._fsid or "", safe=""), f"/{quote(self._pool, safe='')}"),
+            # Addresses that are only a name, as the first releases made them.
+            Location("rbd"),
+        )
+        self.properties = {"chunk_size": self._chunk, "pool": self._pool,
+                           "thin_provisioning": self._thin, "fsid": self._fsid}
+
+    def prepare(self) -> None:
+        # Does not connect: a server may fork after this.
+        self._fsid = self._cluster.configured_fsid()
+        self._describe()
+
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+        location = self._location(image_id)
+        self._create(image_id, size or 0)
+        try:
+            with self._cluster.pool() as pool, _open(pool, image_id) as image:
+                written = rbd_transfer.write(image, data, size, self._chunk, self._thin)
+                _seal(image, SNAPSHOT)
+        except BaseException:
+            self._abandon(image_id)
+            raise
+        return Stored(location.url, written)
+
+    def _create(self, name: str, size: int) -> None:
+        import rbd
+
+        with self._cluster.pool() as pool:
+            try:
+                rbd.RBD().create(pool, name, size, self._chunk.bit_length() - 1,
+                                 old_format=False)
+            except rbd.ImageExists:
+                raise errors.Duplicate(name) from None
+
+    def _abandon(self, name: str) -> None:
+        try:
+            with self._cluster.pool() as pool:
+                _remove(pool, name, SNAPSHOT)
+        except (OSError, errors.GlanceStoreError) as error:
+            LOG.error("RBD image %s/%s is incomplete and could not be removed: %s",
+                      self._pool, name, error)
+
+    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+        name, snapshot = self._named(location)
+        image = self._cluster.call(lambda pool: _open(pool, name, snapshot, read_only=True))
+        try:
+            end = image.size() if stop is None else min(stop, image.size())
+            start = min(start, end)
+            chunks = rbd_transfer.read(image, start, end)
+        except BaseException:
+            image.close()
+            raise
+
+        def close() -> None:
+            chunks.close()  # First what is in flight, then the image.
+            image.close()
+
+        return StoredData(chunks, end - start, close=close)
+
+    def size(self, location: Location) -> int:
+        name, snapshot = self._named(location)
+
+        def ask(pool: Any) -> int:
+            with _open(pool, name, snapshot, read_only=True) as image:
+                return image.size()
+
+        return self._cluster.call(ask)
+
+    def delete(self, location: Location) -> None:
+        name, snapshot = self._named(location)
+        with self._cluster.pool() as pool:
+            _remove(pool, name, snapshot)
+
+    def locations_of(self, image_id: str) -> tuple[Location, ...]:
+        return (self._location(image_id),)
+
+    def sweep(self) -> list[str]:
+        """What is incomplete lies at the address of its image, where it is looked for."""
+        return []
+
+    def check(self) -> None:
+        import rados
+
+        with self._cluster.pool() as pool:
+            try:
+                pool.stat("rbd_directory")
+            except rados.ObjectNotFound:
+                LOG.debug("Pool %s holds no image yet", self._pool)
+
+    def _location(self, image_id: str) -> Location:
+        if not image_id or "/" in image_id or "@" in image_id:
+            raise errors.Invalid("An image id that is to name an RBD image has no slash and no @.")
+        if self._fsid is None:
+            self._fsid = self._cluster.fsid()
+            self._describe()
+        parts = (self._pool, image_id, SNAPSHOT)
+        return Location("rbd", quote(self._fsid, safe=""),
+                        "".join(f"/{quote(part, safe='')}" for part in parts))
+
+    def _named(self, location: Location) -> tuple[str, str | None]:
+        """The image and the snapshot that an address means.
+
+        The id of the cluster is not compared: a copy of a cluster has another one.
+
+        :raises errors.BadStoreUri: it is in another pool.
+        """
+        if not location.path:
+            return unquote(location.authority), None
+        pool, name, snapshot = (unquote(part) for part in location.path[1:].split("/"))
+        if pool != self._pool:
+            raise errors.BadStoreUri("The address does not belong to the pool of this store.")
+        return name, snapshot
+
+
+def _open(pool: Any, name: str, snapshot: str | None = None, read_only: bool = False) -> Any:
+    import rbd
+
+    return rbd.Image(pool, name, snapshot=snapshot, read_only=read_only)
+
+
+def _seal(image: Any, snapshot: str) -> None:
+    """Declare an image complete; protected, because clones may depend on it."""
+    image.create_snap(snapshot)
+    image.protect_snap(snapshot)
+
+
+def _remove(pool: Any, name: str, snapshot: str | None) -> None:
+    """Remove an image with the snapshot that makes it complete.
+
+    One that has other snapshots goes to the trash, which keeps them.
+
+    :raises errors.InUseByStore: it has clones, or somebody has it open; it stays
+        as it was.
+    """
+    import rbd
+
+    with _open(pool, name) as image:
+        if len(list(image.watchers_list())) > 1:
+            raise errors.InUseByStore("The image is open elsewhere and cannot be removed.")
+        sealed = snapshot is not None and _unseal(image, snapshot)
+    try:
+        rbd.RBD().remove(pool, name)
+    except rbd.ImageHasSnapshots:
+        rbd.RBD().trash_move(pool, name, 0)
+    except rbd.ImageBusy:
+        if sealed:
+            with _open(pool, name) as image:
+                _seal(image, snapshot or SNAPSHOT)
+        raise errors.InUseByStore("The image is open elsewhere and cannot be removed.") from None
+
+
+def _unseal(image: Any, snapshot: str) -> bool:
+    """Take a snapshot away; False if there is none, as in an image that is incomplete."""
+    import rbd
+
+    if not any(found["name"] == snapshot for found in image.list_snaps()):
+        return False
+    try:
+        if image.is_protected_snap(snapshot):
+            image.unprotect_snap(snapshot)
+    except rbd.ImageBusy:
+        raise errors.InUseByStore("The image has clones and cannot be removed.") from None
+    image.remove_snap(snapshot)
+    return True

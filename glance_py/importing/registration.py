@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 class RegistrationProxy(Proxy):
     """Registers data of images, and says where data is registered."""
 
-    verbs = IMAGE_VERBS
+    verbs = tuple(verb for verb in IMAGE_VERBS if verb != "import_")  # begun above
 
     def __init__(self, below, services) -> None:
         super().__init__(below)

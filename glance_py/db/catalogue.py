@@ -6,6 +6,7 @@ it, no time of its last change until it is changed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,11 +55,10 @@ def store(database: Database, namespace: Namespace, existing: str) -> str:
 
 def read(database: Database) -> Iterator[Namespace]:
     """All namespaces with their contents, in order of their names."""
-    rows = database.read(lambda connection: connection.execute(metadefs.IN_ORDER).all())
-    for row in rows:
+    for row in database.read(lambda connection: connection.execute(metadefs.IN_ORDER).all()):
         namespace = Namespace(*row)
         namespace.contents = database.read(
-            lambda connection, number=row[-1]: definitions.contents(connection, number))
+            functools.partial(definitions.contents, namespace_id=namespace.id))
         yield namespace
 
 

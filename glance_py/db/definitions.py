@@ -31,6 +31,7 @@ from glance_py.db.tables import (
 from glance_py.domain import errors
 from glance_py.domain.metadef import (
     Association,
+    D,
     Definition,
     Kind,
     Listing,
@@ -85,7 +86,7 @@ class Shelf:
         """What is written into the columns of the kind, its name included."""
         return {"name": definition.name}
 
-    def definition(self, row: Sequence) -> Definition:
+    def definition(self, row: Sequence) -> Any:
         """From the values that ``all`` and ``one`` read."""
         return self.kind(*row)
 
@@ -98,7 +99,8 @@ class _Properties(Shelf):
         return {"name": definition.name, "json_schema": _text(definition.schema)}
 
     def definition(self, row: Sequence) -> Property:
-        return Property(*row[:3], orjson.loads(row[3]))
+        name, created_at, updated_at, schema = row
+        return Property(name, created_at, updated_at, orjson.loads(schema))
 
 
 class _Objects(Shelf):
@@ -113,8 +115,9 @@ class _Objects(Shelf):
         }
 
     def definition(self, row: Sequence) -> Object:
-        *head, description, required, properties = row
-        return Object(*head, description, required.split(",") if required else [],
+        name, created_at, updated_at, description, required, properties = row
+        return Object(name, created_at, updated_at, description,
+                      required.split(",") if required else [],
                       orjson.loads(properties) if properties else {})
 
 
@@ -179,7 +182,7 @@ def lock(connection: sa.Connection, namespace: Namespace) -> None:
         raise errors.NamespaceNotFound(namespace.name)
 
 
-def contents(connection: sa.Connection, namespace_id: int) -> dict[Kind, list[Any]]:
+def contents(connection: sa.Connection, namespace_id: int | None) -> dict[Kind, list[Any]]:
     """Everything in a namespace, by kind; kinds of which there is nothing are left out."""
     found: dict[Kind, list[Any]] = {}
     for kind, shelf in SHELVES.items():
@@ -266,8 +269,8 @@ class SqlDefinitions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self, ctx, namespace: Namespace, kind: Kind,
-             listing: Listing | None = None) -> Sequence[Definition]:
+    def list(self, ctx, namespace: Namespace, kind: type[D],
+             listing: Listing | None = None) -> Sequence[D]:
         """Those of one kind, all in their usual order or as ``listing`` wants them.
 
         :raises errors.DefinitionNotFound: there is nothing of the marker's name.
@@ -275,7 +278,7 @@ class SqlDefinitions:
         shelf = SHELVES[kind]
         bound = {"this_namespace": namespace.id}
 
-        def work(connection: sa.Connection) -> Sequence[Definition]:
+        def work(connection: sa.Connection) -> Sequence[D]:
             if listing is None:
                 rows = connection.execute(shelf.in_order, bound).all()
             else:
@@ -284,11 +287,11 @@ class SqlDefinitions:
 
         return self._database.read(work)
 
-    def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
         """:raises errors.DefinitionNotFound: there is none of this name."""
         return self._database.read(lambda connection: _get(connection, namespace, kind, name))
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx, namespace: Namespace, definition: D) -> D:
         """Record one.
 
         :raises errors.Duplicate: there is one of this name.
@@ -297,8 +300,8 @@ class SqlDefinitions:
         [created] = self.create_all(ctx, namespace, type(definition), [definition], append=True)
         return created
 
-    def create_all(self, ctx, namespace: Namespace, kind: Kind,
-                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+    def create_all(self, ctx, namespace: Namespace, kind: type[D],
+                   definitions: Sequence[D], append: bool) -> Sequence[D]:
         """Record several, beside those that are there or instead of them.
 
         :raises errors.Duplicate: a name is there already, or twice among them;
@@ -317,7 +320,7 @@ class SqlDefinitions:
         return [dataclasses.replace(definition, created_at=now, updated_at=now)
                 for definition in definitions]
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D:
         """Replace one, its name included.
 
         :raises errors.DefinitionNotFound: there is none of this name.
@@ -327,7 +330,7 @@ class SqlDefinitions:
         shelf = SHELVES[kind]
         now = self._database.now()
 
-        def work(connection: sa.Connection) -> Definition:
+        def work(connection: sa.Connection) -> D:
             lock(connection, namespace)
             before = _get(connection, namespace, kind, name)
             with naming_duplicates(_taken(namespace, kind, after.name)):
@@ -338,12 +341,12 @@ class SqlDefinitions:
 
         return self._database.write(work)
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
         """Remove one and return what it was.
 
         :raises errors.DefinitionNotFound: there is none of this name.
         """
-        def work(connection: sa.Connection) -> Definition:
+        def work(connection: sa.Connection) -> D:
             lock(connection, namespace)
             found = _get(connection, namespace, kind, name)
             connection.execute(SHELVES[kind].delete,
@@ -358,7 +361,7 @@ class SqlDefinitions:
             SHELVES[kind].clear, {"this_namespace": namespace.id}) and None)
 
 
-def _get(connection: sa.Connection, namespace: Namespace, kind: Kind, name: str) -> Definition:
+def _get(connection: sa.Connection, namespace: Namespace, kind: type[D], name: str) -> D:
     shelf = SHELVES[kind]
     row = connection.execute(
         shelf.one, {"this_namespace": namespace.id, "this_name": name}).first()

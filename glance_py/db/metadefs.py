@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -164,8 +165,8 @@ def insert(connection: sa.Connection, namespace: Namespace, now: datetime.dateti
     with naming_duplicates(f"There is a namespace {namespace.name} already."):
         result = connection.execute(metadef_namespaces.insert(), {
             **_row(namespace), "created_at": now, "updated_at": updated_at})
-    created = dataclasses.replace(namespace, id=result.inserted_primary_key[0],
-                                  created_at=now, updated_at=updated_at)
+    key: Any = result.inserted_primary_key
+    created = dataclasses.replace(namespace, id=key[0], created_at=now, updated_at=updated_at)
     for kind, those in namespace.contents.items():
         definitions.add(connection, created, kind, those, now, updated_at, types_protected)
     return created

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 VISIBILITIES = ("public", "private")
 
@@ -79,6 +79,7 @@ class Association(Definition):
 
 
 Kind = type[Definition]
+D = TypeVar("D", bound=Definition)
 
 #: Everything that a namespace holds, in the order in which it is made.
 KINDS: tuple[Kind, ...] = (Association, Object, Tag, Property)

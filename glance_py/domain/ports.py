@@ -20,7 +20,7 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
-    Definition,
+    D,
     Kind,
     Listing,
     Namespace,
@@ -210,20 +210,20 @@ class DefinitionVerbs(Protocol):
     ``delete`` errors.DefinitionNotFound; those that write errors.Duplicate.
     """
 
-    def list(self, ctx, namespace: Namespace, kind: Kind,
-             listing: Listing | None = None) -> Sequence[Definition]: ...
+    def list(self, ctx, namespace: Namespace, kind: type[D],
+             listing: Listing | None = None) -> Sequence[D]: ...
 
-    def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition: ...
+    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D: ...
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition: ...
+    def create(self, ctx, namespace: Namespace, definition: D) -> D: ...
 
-    def create_all(self, ctx, namespace: Namespace, kind: Kind,
-                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+    def create_all(self, ctx, namespace: Namespace, kind: type[D],
+                   definitions: Sequence[D], append: bool) -> Sequence[D]:
         """Record several at once, beside those that are there or instead of them."""
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition: ...
+    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D: ...
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
         """Remove one and return what it was."""
 
     def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:

@@ -24,10 +24,11 @@ from glance_py.context import RequestContext
 from glance_py.db.records import records as open_records
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Records
-from glance_py.domain.task import API_IMAGE_IMPORT, IMPORT
+from glance_py.domain.task import API_IMAGE_IMPORT, IMPORT, LOCATION_IMPORT
 from glance_py.http.router import API
 from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
+from glance_py.importing.registration import take_back
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.address import store_judge
 from glance_py.layers.property_protection import BadRules, PropertyProtections
@@ -62,7 +63,10 @@ class Service:
         """Start what runs beside requests in a process that serves."""
         importer = self.importer
         recovery.Recovery(self.services.records, self.services.stores, importer, tasks={
-            IMPORT: importer.recover_task, API_IMAGE_IMPORT: importer.recover_task}).start()
+            IMPORT: importer.recover_task, API_IMAGE_IMPORT: importer.recover_task,
+            LOCATION_IMPORT: functools.partial(
+                take_back, self.services.records, importer.images,
+                importer.background.tasks)}).start()
         if self.prefetcher is not None:
             self.prefetcher.resume()
 

@@ -21,6 +21,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.task import Task
+from glance_py.scrubber import Scrubber
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ HEARTBEAT = 10.0
 LEASE = 40.0
 #: Seconds between two looks for lost work.
 PERIOD = 15.0
+
+#: Turns between two looks for data that could not be removed with its image.
+STRAY_TURNS = 15
 
 #: States in which a worker is at work on an image, and where they fall back to.
 HELD = {"saving": "queued"}
@@ -83,6 +87,8 @@ class Recovery:
         self._stores = stores
         self._imports = imports
         self._tasks = tasks
+        self._scrubber = Scrubber(stores, records.pending)
+        self._turn = 0
         self._stop = threading.Event()
         os.register_at_fork(after_in_child=self.start)
 
@@ -118,9 +124,17 @@ class Recovery:
             done += self._end(self._records.tasks.get(task_id))
         for image_id in images.stalled("importing", LEASE):
             done += self._imports.recover_image(image_id)
+        if self._turn % STRAY_TURNS == 0:
+            done += self._remove_stray()
+        self._turn += 1
         for line in done:
             LOG.warning(line)
         return done
+
+    def _remove_stray(self) -> Iterable[str]:
+        """Finish deletions that a store or a dying worker left unfinished."""
+        return [f"Removed data of image {done.image_id} that was left behind"
+                for done in self._scrubber.scrub(LEASE, stray=True) if done.removed]
 
     def _end(self, task: Task) -> Iterable[str]:
         recover = self._tasks.get(task.type)

@@ -7,15 +7,17 @@ recorded only after it proved right, so an image never shows data that is wrong.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
 
 from glance_py import streams
+from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location, check_formats
-from glance_py.domain.ports import IMAGE_VERBS
+from glance_py.domain.ports import IMAGE_VERBS, TaskVerbs
 from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, Task
 from glance_py.importing.background import Work, sentence
@@ -170,6 +172,28 @@ class RegistrationProxy(Proxy):
         if status == "active" or found in ("active", "deactivated"):
             return None
         return f"The image became {found} while its data was looked at."
+
+
+def take_back(records, images, tasks: TaskVerbs, task: Task) -> list[str]:
+    """End a registration whose worker died; a line for each thing that was done.
+
+    :param images: the verbs behind the policy.
+    """
+    if task.image_id is None:
+        return []
+    myself = RequestContext(is_admin=True, overwrite=False)
+    state = "gone"
+    with contextlib.suppress(errors.ImageNotFound, errors.StatusConflict):
+        image = records.images.get(myself, task.image_id)
+        if image.status == "importing":
+            image = images.update(myself, image, Change.status("queued", expected="importing"))
+        state = image.status
+    records.locks.release(task.image_id, task.id)
+    try:
+        tasks.fail(task, "The worker that looked at the data died.")
+    except errors.TaskFinished:
+        return []  # another worker did it
+    return [f"Task {task.id} was left by a dead worker: image {task.image_id} is {state}"]
 
 
 def _given(registration: Registration) -> dict[str, str]:

@@ -32,9 +32,10 @@ class Removal:
         self._stores = stores
         self._pending = pending
 
-    def remove(self, image_id: str, locations: Sequence[Location]) -> None:
+    def remove(self, image_id: str, locations: Sequence[Location]) -> int:
         """Remove data whose locations are pending_delete, as much of it as goes.
 
+        :returns: how many of them are done with.
         :raises errors.StoreInUse: a store needs some of it; the others are gone.
         """
         gone, objection = [], None
@@ -47,6 +48,7 @@ class Removal:
         self._pending.forget(gone)
         if objection is not None:
             raise errors.StoreInUse(str(objection)) from objection
+        return len(gone)
 
     def discard(self, image_id: str, location: Location) -> None:
         """Remove data that was never recorded, such as that of an upload that failed."""

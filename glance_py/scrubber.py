@@ -1,0 +1,83 @@
+"""Removing the data of images that were deleted, when its time has come.
+
+Works on what the records call pending: data kept by ``delayed_delete``, and
+data that could not be removed when its image was.  May be stopped at any moment
+and run in several places; it decides nothing about images that are not deleted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from oslo_log import log as logging
+
+from glance_py.domain import errors
+from glance_py.domain.ports import PendingData, PendingRecords
+from glance_py.layers.removal import Removal
+
+LOG = logging.getLogger(__name__)
+
+#: Locations that are looked at together.
+PAGE = 1000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What was done about one image: copies removed and left, and what speaks against those."""
+
+    image_id: str
+    removed: int
+    left: int
+    reason: str = ""
+
+
+class Scrubber:
+    """Removes pending data.
+
+    :param stores: where the data is.
+    :param threads: images that are worked on at the same time.
+    """
+
+    def __init__(self, stores, pending: PendingRecords, threads: int = 1) -> None:
+        self._pending = pending
+        self._removal = Removal(stores, pending)
+        self._threads = threads
+
+    def scrub(self, seconds: float, stray: bool = False) -> Iterator[Scrubbed]:
+        """Remove data that has been pending for ``seconds``; tells of each image.
+
+        :param stray: only data that is not kept by delayed_delete.
+        """
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber") as pool:
+            after = 0
+            while found := self._pending.find(seconds, after, PAGE, stray):
+                after = found[-1].location.id or 0
+                yield from pool.map(self._image, _by_image(found))
+
+    def _image(self, found: Sequence[PendingData]) -> Scrubbed:
+        image_id, reason = found[0].image_id, ""
+        try:
+            removed = self._removal.remove(image_id, [each.location for each in found])
+            if removed < len(found):
+                reason = "The store failed; its error is in the log."
+        except errors.StoreInUse as error:
+            removed, reason = 0, str(error)
+        if found[0].image_status == "pending_delete":
+            self._pending.finish(image_id)
+        return Scrubbed(image_id, removed, len(found) - removed, reason)
+
+    def restore(self, image_id: str) -> None:
+        """Bring an image back whose data was kept by delayed_delete.
+
+        :raises errors.ImageNotFound: there is no such image, or its data is gone.
+        """
+        self._pending.restore(image_id, "active")
+
+
+def _by_image(found: Sequence[PendingData]) -> Iterator[list[PendingData]]:
+    by_id = sorted(found, key=lambda each: each.image_id)
+    for _, group in itertools.groupby(by_id, key=lambda each: each.image_id):
+        yield list(group)

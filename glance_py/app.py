@@ -29,8 +29,8 @@ from glance_py.http.router import API
 from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
 from glance_py.importing.registration import take_back
-from glance_py.layers.location import LocationProxy
 from glance_py.layers.address import store_judge
+from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition

@@ -74,6 +74,10 @@ class Directory:
         """Where a complete image lies."""
         return os.path.join(self.path, image_id)
 
+    def has(self, image_id: str) -> bool:
+        """Is an image here, complete?"""
+        return is_image_id(image_id) and os.path.exists(self.complete(image_id))
+
     def files(self) -> dict[str, os.stat_result]:
         """The complete images and what the file system knows of them."""
         return {name: stat for name, stat in _listed(self.path) if is_image_id(name)}

@@ -90,7 +90,7 @@ class Fill:
         """A file of our own, or (False) somebody else's; None when there is no room."""
         image_id = self.image.id
         with self._directory.locked():
-            if os.path.exists(self._directory.complete(image_id)):
+            if self._directory.has(image_id):
                 # Another process was quicker by a moment.
                 return False, os.open(self._directory.complete(image_id),
                                       os.O_RDONLY | os.O_CLOEXEC)

@@ -30,6 +30,9 @@ LOG = logging.getLogger(__name__)
 #: How much of a file is read at once, in bytes.
 CHUNK_SIZE = 256 * 1024
 
+#: States of an image in which it has data that does not change any more.
+_WITH_DATA = ("active", "deactivated")
+
 #: The data of an image from the byte of this number on; None when there is none.
 OpenData = Callable[[Image, int], Data | None]
 
@@ -79,13 +82,14 @@ class ImageCache:
     # --- reading -------------------------------------------------------------------------------
 
     def read(self, image: Image, may_fill: bool = True) -> Copy | None:
-        """The data of an active image, whole; None when the cache cannot deliver it.
+        """The data of an image, whole; None when the cache cannot deliver it.
 
         An image that is not here is brought in while it is read, if ``may_fill``.
+        A deactivated image, which only administrators read, is never a hit.
         """
-        if image.status != "active" or image.size is None or not is_image_id(image.id):
+        if image.status not in _WITH_DATA or image.size is None or not is_image_id(image.id):
             return None
-        copy = self._hit(image)
+        copy = self._hit(image) if image.status == "active" else None
         if copy is not None or not may_fill or image.size > self._max_size:
             return copy
         fill = self._join(image)
@@ -210,7 +214,7 @@ class ImageCache:
 
     def is_cached(self, image_id: str) -> bool:
         """Is it here, complete?"""
-        return image_id in self._directory.files()
+        return self._directory.has(image_id)
 
     def drop(self, image_id: str) -> bool:
         """Remove an image, also one that is being filled; False when it was not here."""

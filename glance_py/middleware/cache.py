@@ -87,6 +87,8 @@ class CacheFilter:
             return None
         image = self._images.find(context, image_id)
         self._enforcer.check_image(context, "download_image", image)
+        if image.status != "active" and not context.is_admin:
+            return None
         if download.is_current(environ, image):
             return None
         # Which store to prefer has rules of its own, and matters only when one is read.

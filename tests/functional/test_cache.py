@@ -33,7 +33,6 @@ FLAVOR = "fakeauth+cachemanagement"
 class CacheTestCase(unittest.TestCase):
     """A service with a cache of its own, and people."""
 
-    options = ""
     policy = ""
 
     def setUp(self) -> None:
@@ -42,7 +41,7 @@ class CacheTestCase(unittest.TestCase):
         path = conf.config_file[0]
         with open(path) as file:
             text = file.read()
-        options = OPTIONS.format(cache=self.cache_directory) + self.options
+        options = OPTIONS.format(cache=self.cache_directory)
         with open(path, "w") as file:
             file.write(text.replace("[DEFAULT]\n", "[DEFAULT]\n" + options)
                        .replace("flavor = fakeauth", f"flavor = {FLAVOR}"))
@@ -236,8 +235,6 @@ class TestWhoMayRead(CacheTestCase):
 
 class TestNotification(CacheTestCase):
     """image.send tells how much went out, and for hits to which address."""
-
-    options = "transport_url = fake:\n"
 
     def setUp(self) -> None:
         super().setUp()

@@ -36,8 +36,9 @@ class Store:
         """A new active image of ``size`` bytes."""
         data = uuid.uuid4().bytes * (size // 16 + 1)
         data = data[:size]
-        image = Image(str(uuid.uuid4()), "active", size=size,
-                      **{"checksum": hashlib.md5(data).hexdigest(), **fields})
+        checksum = hashlib.md5(data).hexdigest()
+        image = Image(str(uuid.uuid4()), size=size,
+                      **{"status": "active", "checksum": checksum, **fields})
         self.data[image.id] = data
         return image
 

@@ -68,11 +68,18 @@ class TestReading(CacheCase):
         self.assertEqual([0] * 5, self.store.reads)
         self.assertEqual([], self.names("incomplete"))
 
-    def test_only_active_images(self) -> None:
-        image = self.store.image(10)
-        self.read(image)
-        image.status = "deactivated"
-        self.assertIsNone(self.cache.read(image))
+    def test_a_deactivated_image_comes_into_the_cache_and_is_no_hit(self) -> None:
+        image = self.store.image(10, status="deactivated")
+        self.assertEqual((False, self.store.data[image.id]), self.read(image))
+        self.assertEqual((False, self.store.data[image.id]), self.read(image))
+        image.status = "active"
+        self.assertEqual((True, self.store.data[image.id]), self.read(image))
+        self.assertEqual([1], [entry.hits for entry in self.cache.entries()])
+
+    def test_an_image_whose_data_is_still_coming_is_not_cached(self) -> None:
+        for status in ("queued", "saving", "importing", "pending_delete"):
+            self.assertIsNone(self.cache.read(self.store.image(10, status=status)))
+        self.assertEqual([], self.store.reads)
 
     def test_who_may_not_fill_gets_hits_only(self) -> None:
         image = self.store.image(10)

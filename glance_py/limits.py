@@ -1,8 +1,9 @@
-"""How much a project may use: Keystone's unified limits, and sizes in options.
+"""How much a project may have: Keystone's unified limits, and sizes in options.
 
-Limits are kept by Keystone and asked for through oslo.limit at each check, so
-that a changed limit counts at once; usage is what the database says.  What is
-checked when is decided by the quota layer and the import.
+Limits are kept by Keystone and asked for through oslo.limit; usage is what the
+database says.  A limit is remembered for a moment, but nobody is refused by one
+that was not just asked for: a raised limit counts at once.  What is checked when
+is decided by the quota layer and the import.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import importlib.util
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from glance_py.domain import errors
@@ -21,12 +23,23 @@ LOG = logging.getLogger(__name__)
 
 MIB = 1024 ** 2
 
-#: Resource -> what a project uses of it, in the unit of its limit (MiB, or a number).
-RESOURCES: Mapping[str, Callable[[UsageRecords, str | None], int]] = {
-    "image_size_total": lambda usage, owner: usage.storage(owner) // MIB,
-    "image_stage_total": lambda usage, owner: usage.staging(owner) // MIB,
-    "image_count_total": lambda usage, owner: usage.images(owner),
-    "image_count_uploading": lambda usage, owner: usage.uploading(owner),
+#: Seconds for which the limits of a project are remembered, and those of all projects.
+REMEMBER = 1.0
+REMEMBER_DEFAULTS = 30.0
+
+#: Resource of Keystone -> resource of a claim, and its unit in bytes or images.
+RESOURCES: Mapping[str, tuple[str, int]] = {
+    "image_size_total": ("storage", MIB),
+    "image_stage_total": ("staging", MIB),
+    "image_count_total": ("images", 1),
+    "image_count_uploading": ("uploading", 1),
+}
+
+_USED: Mapping[str, Callable[[UsageRecords, str | None], int]] = {
+    "storage": lambda usage, owner: usage.storage(owner),
+    "staging": lambda usage, owner: usage.staging(owner),
+    "images": lambda usage, owner: usage.images(owner),
+    "uploading": lambda usage, owner: usage.uploading(owner),
 }
 
 _SIZE = re.compile(r"(\d+)(?:([KMGT]?)B)?\Z")
@@ -49,7 +62,7 @@ def storage_quota(conf) -> int:
 
 
 class Limits:
-    """Unified limits for the caller's project; exists when ``use_keystone_limits`` is set.
+    """Unified limits; exists when ``use_keystone_limits`` is set.  Safe in threads.
 
     oslo.limit reads ``[oslo_limit]`` from the process-wide ``cfg.CONF``.
 
@@ -61,53 +74,105 @@ class Limits:
             raise ValueError("[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
                              "installed; it comes with glance-py[limits].")
         self._usage = records.usage
-        self._lock = threading.Lock()
-        self._made: Any = None
+        self._book = _Book()
 
-    def check(self, ctx, deltas: Mapping[str, int]) -> None:
-        """Is there room for ``deltas``: resource -> how much more of it?
+    def room(self, project: str | None, deltas: Mapping[str, int]) -> dict[str, int]:
+        """Is there room for ``deltas``, and what are the limits?
 
+        :param project: who is charged.
+        :param deltas: resource -> how much more of it, in bytes or images; 0 asks
+            whether there is too much already.
+        :returns: what a claim calls ``most``: by its own names, in bytes or images;
+            without what is unlimited.
         :raises errors.QuotaExceeded: a limit would be exceeded.
         :raises errors.GlanceError: the limits cannot be asked for.
         """
-        from oslo_limit import exception
-        enforcer = self._enforcer()
-        try:
-            enforcer.enforce(ctx.project_id or None, dict(deltas))
-        except exception.ProjectOverLimit as error:
-            raise errors.QuotaExceeded("; ".join(
-                f"The limit of {one.resource_name} is {one.limit}, {one.current_usage} are used "
-                f"and {one.delta} more were asked for" for one in error.over_limit_info_list
-            )) from None
-        except Exception as error:
-            raise self._unusable(error) from error
+        limits = self._book.limits(project)
+        over = self._over(project, deltas, limits)
+        if over:
+            limits = self._book.limits(project, anew=True)
+            over = self._over(project, deltas, limits)
+        if over:
+            raise errors.QuotaExceeded("; ".join(over))
+        return {
+            RESOURCES[name][0]: limits[name] * RESOURCES[name][1]
+            for name in deltas if limits[name] >= 0
+        }
+
+    def _over(self, project: str | None, deltas: Mapping[str, int],
+              limits: Mapping[str, int]) -> list[str]:
+        """A sentence for each limit that there is no room below."""
+        over = []
+        for name, delta in deltas.items():
+            resource, unit = RESOURCES[name]
+            if limits[name] < 0:
+                continue
+            used = _USED[resource](self._usage, project)
+            if used + delta > limits[name] * unit:
+                over.append(f"The limit of {name} is {limits[name]}, {used // unit} are used and "
+                            f"{-(-delta // unit)} more were asked for")
+        return over
 
     def usage(self, ctx) -> dict[str, dict[str, int]]:
-        """Usage and limit of every resource, for ``GET /v2/info/usage``.
+        """Usage and limit of every resource, for ``GET /v2/info/usage``, in its units.
 
         :raises errors.GlanceError: the limits cannot be asked for.
         """
-        enforcer = self._enforcer()
-        try:
-            found = enforcer.calculate_usage(ctx.project_id or None, list(RESOURCES))
-        except Exception as error:
-            raise self._unusable(error) from error
-        return {name: {"usage": one.usage, "limit": one.limit} for name, one in found.items()}
+        limits = self._book.limits(ctx.project_id or None)
+        return {
+            name: {"usage": _USED[resource](self._usage, ctx.project_id) // unit,
+                   "limit": limits[name]}
+            for name, (resource, unit) in RESOURCES.items()
+        }
 
-    def _count(self, project_id: str | None, names: Collection[str]) -> dict[str, int]:
-        return {name: RESOURCES[name](self._usage, project_id) for name in names}
+
+class _Book:
+    """What Keystone said, for a moment.  Limits by resource of Keystone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: Any = None
+        self._known: dict[str | None, tuple[float, dict[str, int]]] = {}
+        # Those who miss the same limits at the same time ask once.
+        self._asking = [threading.Lock() for _ in range(16)]
+
+    def limits(self, project: str | None, anew: bool = False) -> Mapping[str, int]:
+        """The limits of a project; 0 for a resource that Keystone does not know."""
+        now = time.monotonic()
+        with self._asking[hash(project) % len(self._asking)]:
+            known = self._known.get(project)
+            if known is not None and now < known[0] and not anew:
+                return known[1]
+            try:
+                limits = self._ask(project, anew)
+            except Exception as error:
+                LOG.error("Unified limits cannot be used: %s: %s", type(error).__name__, error)
+                raise errors.GlanceError(
+                    "The limits of the project are not known at the moment.") from error
+            self._remember(project, limits, REMEMBER)
+            return limits
+
+    def _ask(self, project: str | None, anew: bool) -> dict[str, int]:
+        enforcer = self._enforcer()
+        known = self._known.get(None)
+        if project is None or known is None or anew or time.monotonic() >= known[0]:
+            defaults = dict.fromkeys(RESOURCES, 0) | dict(enforcer.get_registered_limits(None))
+            self._remember(None, defaults, REMEMBER_DEFAULTS)
+        else:
+            defaults = known[1]
+        if project is None:
+            return defaults
+        return defaults | dict(enforcer.get_project_limits(project, None))
+
+    def _remember(self, project: str | None, limits: dict[str, int], seconds: float) -> None:
+        if len(self._known) > 1000:
+            self._known = {None: self._known[None]}
+        self._known[project] = (time.monotonic() + seconds, limits)
 
     def _enforcer(self):
         with self._lock:
             if self._made is None:
                 from oslo_limit import limit
-                try:
-                    self._made = limit.Enforcer(self._count, cache=False)
-                except Exception as error:
-                    raise self._unusable(error) from error
+                # It is asked for limits only; who counts what is not its business.
+                self._made = limit.Enforcer(lambda project, names: {}, cache=False)
             return self._made
-
-    @staticmethod
-    def _unusable(error: Exception) -> errors.GlanceError:
-        LOG.error("Unified limits cannot be used: %s: %s", type(error).__name__, error)
-        return errors.GlanceError("The limits of the project are not known at the moment.")

@@ -86,6 +86,9 @@ IMAGE = [
     Bool("use_keystone_limits", default=False,
          help="Take limits per project from Keystone (unified limits; section [oslo_limit]) "
               "instead of from options of this service."),
+    Int("image_count_quota", default=-1,
+        help="Most images of a project, whether they have data or not; negative: no limit. It "
+             "needs no Keystone; with use_keystone_limits the smaller of the two counts."),
     Int("image_member_quota", default=128,
         help="Most members of an image; negative: no limit."),
     Int("image_property_quota", default=128,

@@ -27,7 +27,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import errors
+from glance_py.db import errors, locks
 from glance_py.db.cipher import UrlCipher
 
 LOG = logging.getLogger(__name__)
@@ -89,15 +89,19 @@ class Database:
 
         return self._persist(attempt)
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], alone: str | None = None) -> T:
         """Run ``work(connection)`` as one transaction and return what it returns.
 
         ``work`` may run several times and must have no other effects.
 
+        :param alone: writes with the same text here follow each other, and each sees
+            what those before it did.
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
             other transactions were in the way for too long.
         """
-        return self._persist(lambda: self._transact(work))
+        if alone is None:
+            return self._persist(lambda: self._transact(work))
+        return self._persist(lambda: self._transact_alone(work, alone))
 
     def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -113,21 +117,35 @@ class Database:
 
     def _transact(self, work: Work[T]) -> T:
         with _connected(self.engine) as connection:
-            connection.exec_driver_sql(self._begin)
-            try:
-                result = work(connection)
-            except BaseException:
-                _roll_back(connection)
-                raise
-            try:
-                connection.exec_driver_sql("COMMIT")
-            except BaseException as error:
-                connection.invalidate()
-                if errors.is_lost(error):
-                    # Whether it was committed is unknown: running it again could do it twice.
-                    raise errors.to_domain(error) from error
-                raise
-            return result
+            return self._transact_on(connection, work)
+
+    def _transact_alone(self, work: Work[T], name: str) -> T:
+        """A lock of the server keeps others away; SQLite has one writer anyway."""
+        with _connected(self.engine) as connection:
+            if self.dialect == "postgresql":
+                return self._transact_on(connection, locks.until_commit(name, work))
+            if self.dialect == "mysql":
+                # Before the transaction, which sees what was there when it first looked.
+                with locks.held(connection, name, PATIENCE):
+                    return self._transact_on(connection, work)
+            return self._transact_on(connection, work)
+
+    def _transact_on(self, connection: sa.Connection, work: Work[T]) -> T:
+        connection.exec_driver_sql(self._begin)
+        try:
+            result = work(connection)
+        except BaseException:
+            _roll_back(connection)
+            raise
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except BaseException as error:
+            connection.invalidate()
+            if errors.is_lost(error):
+                # Whether it was committed is unknown: running it again could do it twice.
+                raise errors.to_domain(error) from error
+            raise
+        return result
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another transaction nor a dead connection."""

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from glance_py.db import belongings, rows, select
+from glance_py.db import belongings, rows, select, usage
 from glance_py.db.engine import Database
 from glance_py.db.select import live, veiled
 from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery, Page
+
+T = TypeVar("T")
 
 #: The largest number that an INTEGER column holds on every database.
 MAX_INTEGER = 2**31 - 1
@@ -79,11 +82,13 @@ class SqlImages:
 
         return self._database.read(work, replica=True)
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image:
         """Record a new image with all that belongs to it.
 
+        :param claim: the room that the project must have for it.
         :returns: the image with the times that were recorded.
         :raises errors.Duplicate: the id is in use, or was once.
+        :raises errors.QuotaExceeded: there is no such room.
         :raises errors.Invalid: a value does not fit into its column.
         """
         now = self._database.now()
@@ -104,7 +109,7 @@ class SqlImages:
                 connection, image.id, created.locations, now, self._database.cipher)
 
         try:
-            self._database.write(work)
+            self._write(work, claim)
         except errors.Duplicate:
             raise errors.Duplicate(f"Image ID {image.id} is in use or was used before.") from None
         return created
@@ -120,14 +125,17 @@ class SqlImages:
         :raises errors.StatusConflict: the image is in none of ``change.expected``.
         :raises errors.TagNotFound: a tag of ``change.remove_tags`` is not there.
         :raises errors.LastLocation: without a change of status, the image would have no data.
+        :raises errors.QuotaExceeded: there is less room than ``change.claim`` asks for.
         :raises errors.Invalid: a value does not fit into its column.
         """
         _check_bounds(change.fields)
         now = self._database.now()
         fields = {"updated_at": now, **change.fields}
 
+        held = _held(change.claim)
+
         def work(connection: sa.Connection) -> Image:
-            self._set(connection, image.id, fields, change.expected)
+            self._set(connection, image.id, {**fields, **held}, change.expected)
             after = dataclasses.replace(image, **fields)
             after.properties = _change_properties(connection, image, change, now)
             after.tags = _change_tags(connection, image, change, now)
@@ -135,7 +143,19 @@ class SqlImages:
                 connection, image, change, now, self._database.cipher)
             return after
 
-        return self._database.write(work)
+        return self._write(work, change.claim)
+
+    def _write(self, work: Callable[[sa.Connection], T], claim: Claim | None) -> T:
+        """Do ``work``, but not when it makes the project have more than ``claim`` allows."""
+        if claim is None:
+            return self._database.write(work)
+
+        def claimed(connection: sa.Connection) -> T:
+            result = work(connection)
+            claim.check(lambda resource, owner: usage.used(connection, resource, owner))
+            return result
+
+        return self._database.write(claimed, alone=f"claims of {claim.owner}")
 
     def delete(self, ctx, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.
@@ -195,6 +215,11 @@ def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
     if row is None:
         raise errors.MarkerNotFound(query.marker)
     return row
+
+
+def _held(claim: Claim | None) -> dict[str, int]:
+    """The column that keeps what a claim holds; ``rows`` hides it from readers."""
+    return {} if claim is None or claim.hold is None else {"size": claim.hold}
 
 
 def _check_bounds(fields: dict[str, Any]) -> None:

@@ -55,7 +55,11 @@ BELONGINGS = sa.union_all(
 
 def image(row: Sequence) -> Image:
     """An image from the values of COLUMNS, with nothing that belongs to it yet."""
-    return Image(*row, [], {}, [], None)  # type: ignore[call-arg]
+    made = Image(*row, [], {}, [], None)  # type: ignore[call-arg]
+    if made.status == "saving":
+        # What the record holds for data on its way, and no size yet.
+        made.size = None
+    return made
 
 
 def complete(connection: sa.Connection, ctx, found: Sequence[Image],

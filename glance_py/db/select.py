@@ -241,6 +241,9 @@ def _conditions(shape: Shape) -> list[sa.ColumnElement[bool]]:
     ]
     for n, (field, op) in enumerate(shape.filters):
         conditions.append(_comparison(images.c[field], op, f"filter_{n}"))
+        if field == "size":
+            # While data comes, the column says how much it may be.
+            conditions.append(images.c.status != "saving")
     for n in range(shape.tags):
         conditions.append(sa.exists().where(
             image_tags.c.image_id == images.c.id,

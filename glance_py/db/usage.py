@@ -16,12 +16,10 @@ COPYING = "os_glance_importing_to_stores"
 
 _OWNED = images.c.owner == sa.bindparam("owner")
 _COUNTS = veiled(images.c.status).not_in(("killed", "deleted", "pending_delete"))
-_IS_COPIED = sa.exists().where(
-    image_properties.c.image_id == images.c.id,
-    image_properties.c.name == COPYING,
-    sa.func.coalesce(image_properties.c.value, "") != "",
-    live(image_properties),
-)
+_NAMES = sa.func.coalesce(image_properties.c.value, "")
+_STORES = ((image_properties.c.image_id == images.c.id)
+           & (image_properties.c.name == COPYING) & live(image_properties))
+_IS_COPIED = sa.exists().where(_STORES, _NAMES != "")
 
 
 def _arriving(*statuses: str) -> sa.ColumnElement[bool]:
@@ -29,17 +27,46 @@ def _arriving(*statuses: str) -> sa.ColumnElement[bool]:
     return images.c.status.in_(statuses) | (_COUNTS & _IS_COPIED)
 
 
-_STORAGE = (
-    sa.select(sa.func.sum(images.c.size))
-    .join_from(images, image_locations, image_locations.c.image_id == images.c.id)
-    .where(_OWNED, _COUNTS, live(images), live(image_locations))
-)
-_STORAGE_WITHOUT = _STORAGE.where(images.c.id != sa.bindparam("without"))
+#: As many copies as stores are named, with commas between them; one when none is.
+_COMING = 1 + sa.func.length(_NAMES) - sa.func.length(sa.func.replace(_NAMES, ",", ""))
+
+
+def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
+    """One size for each copy that is there, and one for each that is coming."""
+    mine = (_OWNED, live(images), *conditions)
+    copies = (
+        sa.select(sa.func.sum(images.c.size))
+        .join_from(images, image_locations, image_locations.c.image_id == images.c.id)
+        .where(*mine, _COUNTS, live(image_locations))
+    )
+    coming = (
+        sa.select(sa.func.sum(images.c.size * _COMING))
+        .join_from(images, image_properties, _STORES, isouter=True)
+        .where(*mine, images.c.status.in_(("saving", "importing"))
+               | (_COUNTS & (_NAMES != "")))
+    )
+    return sa.select(sa.func.coalesce(copies.scalar_subquery(), 0)
+                     + sa.func.coalesce(coming.scalar_subquery(), 0))
+
+
+_STORAGE = _storage()
+_STORAGE_WITHOUT = _storage(images.c.id != sa.bindparam("without"))
 _STAGING = sa.select(sa.func.sum(images.c.size)).where(
     _OWNED, live(images), _arriving("uploading", "importing"))
 _IMAGES = sa.select(sa.func.count()).select_from(images).where(_OWNED, _COUNTS, live(images))
 _UPLOADING = sa.select(sa.func.count()).select_from(images).where(
     _OWNED, live(images), _arriving("saving", "uploading", "importing"))
+
+_BY_RESOURCE = {
+    "storage": _STORAGE, "staging": _STAGING, "images": _IMAGES, "uploading": _UPLOADING}
+
+
+def used(connection: sa.Connection, resource: str, owner: str | None) -> int:
+    """What ``owner`` has, as a transaction sees it.
+
+    :param resource: a key of ``domain.claim.SENTENCES``.
+    """
+    return int(connection.scalar(_BY_RESOURCE[resource], {"owner": owner}) or 0)
 
 
 class SqlUsage:
@@ -49,7 +76,7 @@ class SqlUsage:
         self._database = database
 
     def storage(self, owner: str | None, without: str | None = None) -> int:
-        """Bytes of all copies of the owner's images, leaving out image ``without``."""
+        """Bytes of all copies of the owner's images, those that are coming included."""
         if without is None:
             return self._number(_STORAGE, owner=owner)
         return self._number(_STORAGE_WITHOUT, owner=owner, without=without)

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from glance_py.domain.claim import Claim
 from glance_py.domain.image import Location
 
 
@@ -34,6 +35,8 @@ class Change:
     expected
         The states in which the image must be for the change to happen; the
         DAL compares and sets in one statement and raises Conflict otherwise.
+    claim
+        The room that the project must have for it.
     """
 
     fields: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -47,6 +50,7 @@ class Change:
     update_locations: tuple[Location, ...] = ()
     positions: tuple[int, ...] = ()
     expected: frozenset[str] | None = None
+    claim: Claim | None = None
 
     @classmethod
     def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> Change:

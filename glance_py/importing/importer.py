@@ -37,7 +37,6 @@ from glance_py.importing.job import Job, Room
 from glance_py.importing.plugins import load as load_plugins
 from glance_py.importing.sources import GlanceDownload, Source, WebDownload, endpoint_of
 from glance_py.importing.staging import Staging
-from glance_py.limits import MIB
 from glance_py.outgoing import Fetcher
 
 LOG = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ class Importer:
         :raises errors.Invalid, errors.Conflict: stores or the source make no sense.
         :raises errors.QuotaExceeded: a unified limit is reached.
         """
-        self._check_limits(ctx, image, request)
+        self._check_limits(image, request)
         if not self._is_free(image):
             raise errors.ImportActive(image.id)
         stores = self._targets(image, request)
@@ -128,15 +127,17 @@ class Importer:
             self._records.locks.release(image.id, task_id)
             raise
 
-    def _check_limits(self, ctx, image: Image, request: ImportRequest) -> None:
+    def _check_limits(self, image: Image, request: ImportRequest) -> None:
+        """Is there room now?  The copies themselves claim theirs when they come."""
         if self._limits is None:
             return
+        size = image.size or 0
         if request.name == GLANCE_DIRECT:
-            self._limits.check(ctx, {"image_size_total": (image.size or 0) // MIB})
+            self._limits.room(image.owner, {"image_size_total": size})
         else:
-            size = (image.size or 0) // MIB if request.copies else 0
-            self._limits.check(ctx, {"image_size_total": size, "image_stage_total": size,
-                                     "image_count_uploading": 0})
+            size = size if request.copies else 0
+            self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size,
+                                            "image_count_uploading": 0})
 
     def _is_free(self, image: Image) -> bool:
         """Is no import going on?  A lock that no unfinished task holds is taken away."""

@@ -72,7 +72,8 @@ class LocationProxy(Proxy):
         store = self._target(upload)
         check_formats(image)
         check_transition(image, "saving")
-        saving = self.below.update(ctx, image, Change.status("saving", expected="queued"))
+        saving = self.below.update(ctx, image, dataclasses.replace(
+            Change.status("saving", expected="queued"), claim=upload.claim))
         try:
             with self._lease.hold(saving, "saving"):
                 upload.progress("saving", saving)
@@ -168,6 +169,7 @@ class LocationProxy(Proxy):
         if self._host:
             # Another worker finds the bytes only by asking this one.
             change.set_properties = {STAGE_HOST: self._host}
+        change.claim = upload.claim
         uploading = self.below.update(ctx, image, change)
         try:
             with self._lease.hold(uploading, "uploading"):
@@ -186,7 +188,8 @@ class LocationProxy(Proxy):
             )
         try:
             return self.below.update(ctx, image, Change(
-                fields={"size": stored.size}, expected=frozenset({"uploading"})))
+                fields={"size": stored.size}, expected=frozenset({"uploading"}),
+                claim=upload.claim))
         except BaseException as exc:
             self._unstage(image.id)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):

@@ -1,17 +1,19 @@
 """Is there room?  Counts what an image may have and what a project may store.
 
-A size that is announced is judged at once; one that is not is limited while
-the bytes pass, and the sum is judged again when they all have.
+A project's room is claimed in the transaction that needs it (``domain/claim``),
+so that those who come at the same time never get more than there is: for an
+upload when its data begins to come, and, when its size was not announced, again
+and again while it comes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Settle, Upload
@@ -42,11 +44,11 @@ class QuotaProxy(Proxy):
         self._properties = conf.image_property_quota
         self._tags = conf.image_tag_quota
         self._locations = conf.image_location_quota
+        self._images = conf.image_count_quota
         self._size_cap = conf.image_size_cap
         self._limits = services.limits
         # Unified limits take the place of the option.
         self._storage = 0 if services.limits else storage_quota(conf)
-        self._usage = services.records.usage
 
     @classmethod
     def build(cls, below, services):
@@ -54,12 +56,15 @@ class QuotaProxy(Proxy):
         return cls(below, services)
 
     def create(self, ctx, image: Image) -> Image:
-        if self._limits:
-            self._limits.check(ctx, {"image_count_total": 1})
+        most = self._limits.room(image.owner, {"image_count_total": 1}) if self._limits else {}
         _check("properties", _counted(image.properties), self._properties)
         # wire: a tag given twice counts twice.
         _check("tags", len(image.tags), self._tags)
-        return self.below.create(ctx, image)
+        if self._images >= 0:
+            most["images"] = min(self._images, most.get("images", self._images))
+        if not most:
+            return self.below.create(ctx, image)
+        return self.below.create(ctx, image, Claim(image.owner, most))
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         if change.set_properties.keys() - image.properties.keys():
@@ -71,47 +76,66 @@ class QuotaProxy(Proxy):
         if set(change.add_tags).difference(image.tags):
             _check("tags", len(change.tags_after(image.tags)), self._tags)
         if change.add_locations:
-            self._check_locations(image, change)
+            change = self._with_locations(image, change)
         return self.below.update(ctx, image, change)
 
-    def _check_locations(self, image: Image, change: Change) -> None:
+    def _with_locations(self, image: Image, change: Change) -> Change:
+        """One more copy of the data counts as much as the first."""
         count = len(image.locations) + len(change.add_locations) - len(change.remove_locations)
         _check("locations", count, self._locations)
-        size: Any = change.fields.get("size", image.size)
-        if self._storage and size and size * count > self._left(image):
-            raise self._over_storage()
+        if not self._storage:
+            return change
+        return dataclasses.replace(change, claim=Claim(image.owner, {"storage": self._storage}))
 
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
             return self.below.upload(ctx, image, upload)  # which refuses it for its status
+        cap = self._cap(upload)
+        most = self._most_of_upload(image, upload)
+        if not most:
+            return self.below.upload(ctx, image, _filtered(upload, [cap]))
+        claim = Claim(image.owner, most, hold=upload.size)
+        if "storage" not in most:
+            claim = dataclasses.replace(claim, hold=None)
+            return self.below.upload(ctx, image, dataclasses.replace(
+                _filtered(upload, [cap]), claim=claim))
+        if upload.size is None:
+            # One byte tells whether there is any room; oslo.limit lets in what is not announced.
+            claim = dataclasses.replace(claim, hold=0 if self._limits else 1)
+        room = Room(self.below.update, ctx, image, claim, one_over=bool(self._limits))
+        return self.below.upload(ctx, image, dataclasses.replace(
+            _filtered(upload, [cap, room]), claim=claim))
+
+    def _most_of_upload(self, image: Image, upload: Upload) -> dict[str, int]:
         if self._limits:
-            self._limits.check(ctx, {"image_size_total": (upload.size or 0) // MIB,
-                                     "image_count_uploading": 0})
-        filters: list[Filter] = [self._cap(upload)]
-        if self._storage:
-            left = self._left(image)
-            if left <= 0 if upload.size is None else upload.size > left:
-                raise self._over_storage()
-            filters.append(_Room(self, image, left))
-        return self.below.upload(ctx, image, _filtered(upload, filters))
+            return self._limits.room(image.owner, {
+                "image_size_total": upload.size or 0, "image_count_uploading": 1})
+        return {"storage": self._storage} if self._storage else {}
 
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
             return self.below.stage(ctx, image, upload)
+        upload = _filtered(upload, [self._cap(upload)])
         if self._limits:
-            self._limits.check(ctx, {"image_stage_total": (upload.size or 0) // MIB,
-                                     "image_count_uploading": 0})
-        return self.below.stage(ctx, image, _filtered(upload, [self._cap(upload)]))
+            most = self._limits.room(image.owner, {
+                "image_stage_total": upload.size or 0, "image_count_uploading": 1})
+            if upload.size is None:
+                # wire: data that was not announced may exceed the limit, once.
+                most.pop("staging", None)
+            upload = dataclasses.replace(upload, claim=Claim(image.owner, most))
+        return self.below.stage(ctx, image, upload)
 
     def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
-        filters: list[Filter] = [self._cap(upload)]
-        if self._storage:
-            copies = len(image.locations)
-            left = self._left(image) - (image.size or 0) * copies
-            if left < (upload.size or 0):
-                raise self._over_storage()
-            filters.append(_Room(self, image, left))
-        return self.below.add_copy(ctx, image, _filtered(upload, filters), settle)
+        cap = self._cap(upload)
+        most = {"storage": self._storage} if self._storage else {}
+        if self._limits:
+            # The copy that is coming counts already, since the import began.
+            most = self._limits.room(image.owner, {"image_size_total": 0})
+        if "storage" in most and upload.size is not None:
+            claim = Claim(image.owner, most, hold=upload.size)
+            self.below.update(ctx, image, Change(
+                claim=claim, expected=frozenset({"importing", "active", "deactivated"})))
+        return self.below.add_copy(ctx, image, _filtered(upload, [cap]), settle)
 
     def _cap(self, upload: Upload) -> Limit:
         """The limit on one image; a size is announced by the client and not believed."""
@@ -120,38 +144,74 @@ class QuotaProxy(Proxy):
             raise error
         return Limit(self._size_cap, error)
 
-    def _left(self, image: Image) -> int:
-        """Bytes that the owner may still store, not counting this image."""
-        return self._storage - self._usage.storage(image.owner, without=image.id)
-
-    def _over_storage(self) -> errors.QuotaExceeded:
-        return errors.QuotaExceeded(f"A project may store {self._storage} bytes of image data.")
-
 
 def _filtered(upload: Upload, filters: Sequence[Filter]) -> Upload:
     return dataclasses.replace(upload, filters=(*upload.filters, *filters))
 
 
-class _Room(Filter):
-    """Keeps an upload within what its owner may store.
+class Room(Filter):
+    """Claims room for an upload as its bytes come, always before they are stored.
 
-    Asks once more at the end: others may have stored something meanwhile.
+    What was announced is held from the beginning.  What was not is held in
+    steps that grow with the image, and that shrink where room gets scarce, so
+    that little is held in vain.
+
+    :param record: the verb ``update`` of the room below.
+    :param claim: what the upload began with.
+    :param one_over: may this upload exceed the limit when nobody else has?  So
+        do unified limits understand data that was not announced.
     """
 
-    def __init__(self, quota: QuotaProxy, image: Image, left: int) -> None:
-        self._quota = quota
+    _LEAST, _MOST = MIB, 64 * MIB
+
+    def __init__(self, record, ctx, image: Image, claim: Claim, one_over: bool) -> None:
+        self._record = record
+        self._ctx = ctx
         self._image = image
-        self._left = left
+        self._claim = Claim(claim.owner, {"storage": claim.most["storage"]})
+        self._held = claim.hold or 0
+        self._one_over = one_over
+        self._over = False
+        self._step: int | None = None
         self._size = 0
 
     def update(self, chunk: Chunk) -> None:
         self._size += len(chunk)
-        if self._size > self._left:
-            raise self._quota._over_storage()
+        if self._size > self._held and not self._over:
+            self._claim_more()
 
-    def finish(self) -> None:
-        if self._size > self._quota._left(self._image):
-            raise self._quota._over_storage()
+    def _claim_more(self) -> None:
+        """At least for the bytes that are here.
+
+        :raises errors.QuotaExceeded: there is no room for them.
+        """
+        need = self._size - self._held
+        step = min(max(self._LEAST, self._held // 8), self._MOST)
+        if self._step is not None:
+            step = min(step, self._step)
+        while step > need:
+            try:
+                return self._hold(self._held + step)
+            except errors.QuotaExceeded:
+                step = self._step = step // 2
+        try:
+            self._hold(self._size)
+        except errors.QuotaExceeded:
+            if not self._one_over:
+                raise
+            # As much more as this step takes: there was no room for it, but nobody was over.
+            self._hold(self._size, beyond=need)
+            self._over = True
+
+    def _hold(self, size: int, beyond: int = 0) -> None:
+        most = {name: value + beyond for name, value in self._claim.most.items()}
+        try:
+            self._record(self._ctx, self._image, Change(
+                claim=Claim(self._claim.owner, most, hold=size),
+                expected=frozenset({"saving"})))
+        except (errors.ImageNotFound, errors.StatusConflict) as error:
+            raise errors.UploadTargetGone(self._image.id) from error
+        self._held = size
 
 
 class MemberQuotaProxy(Proxy):

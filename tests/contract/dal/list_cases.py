@@ -63,6 +63,8 @@ class Model:
     def _matches(query, image):
         def compares(f):
             value = getattr(image, f.field)
+            if f.field == "size" and image.status == "saving":
+                value = None  # nobody knows it yet
             if f.op == "in":
                 return value in f.value
             return value is not None and getattr(

@@ -1,6 +1,7 @@
 """The suite on PostgreSQL."""
 
 from tests.contract.dal.backends import PostgreSQL
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
@@ -23,6 +24,10 @@ class TestMembers(MemberCases, PostgreSQL):
 
 
 class TestUsage(UsageCases, PostgreSQL):
+    pass
+
+
+class TestClaims(ClaimCases, PostgreSQL):
     pass
 
 

@@ -1,6 +1,7 @@
 """The suite on SQLite."""
 
 from tests.contract.dal.backends import SQLite
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
@@ -23,6 +24,10 @@ class TestMembers(MemberCases, SQLite):
 
 
 class TestUsage(UsageCases, SQLite):
+    pass
+
+
+class TestClaims(ClaimCases, SQLite):
     pass
 
 

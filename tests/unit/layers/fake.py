@@ -28,8 +28,8 @@ class Images:
         self.calls.append(("list",))
         return Page([dataclasses.replace(image) for image in self.images.values()], full=True)
 
-    def create(self, ctx, image):
-        self.calls.append(("create", image))
+    def create(self, ctx, image, claim=None):
+        self.calls.append(("create", image, claim))
         return image
 
     def update(self, ctx, image, change):
@@ -47,6 +47,10 @@ class Images:
     def stage(self, ctx, image, upload):
         self.calls.append(("stage", image, upload))
         return image
+
+    @property
+    def verbs(self):
+        return [call[0] for call in self.calls]
 
     def import_(self, ctx, image, request):
         self.calls.append(("import", image, request))

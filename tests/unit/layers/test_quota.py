@@ -1,16 +1,17 @@
 """The quota layers: what counts, and when a size is refused."""
 
-import types
 import unittest
 
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Upload
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
-from tests.unit.layers.fake import Images, Members, Usage, services
+from glance_py.limits import MIB
+from tests.unit.layers.fake import Images, Members, services
 from tests.unit.setting import conf, member
 
 
@@ -18,11 +19,10 @@ class QuotaCase(unittest.TestCase):
 
     def setUp(self):
         self.below = Images()
-        self.usage = Usage()
 
     def layer(self, limits=None, **values):
         return QuotaProxy.build(self.below, services(
-            conf=conf(**values), records=types.SimpleNamespace(usage=self.usage), limits=limits))
+            conf=conf(**values), limits=limits))
 
     def refused(self, act, *arguments, error=errors.QuotaExceeded):
         before = len(self.below.calls)
@@ -32,7 +32,8 @@ class QuotaCase(unittest.TestCase):
 
     def pump(self):
         """Let the upload that arrived below run dry."""
-        _, _, upload = self.below.calls[-1]
+        upload = next(call[2] for call in reversed(self.below.calls)
+                      if call[0] in ("upload", "stage"))
         return sum(len(chunk) for chunk in streams.stream(upload.source, upload.filters))
 
 
@@ -102,35 +103,76 @@ class SizesTest(QuotaCase):
                 with self.assertRaises(errors.ImageTooLarge):
                     self.pump()
 
-    def test_storage_of_a_project(self):
+    def test_storage_is_claimed_before_the_first_byte(self):
         layer = self.layer(user_storage_quota="1KB")
-        self.usage.used["storage"] = 1000
         image = Image(id="i", owner="p1")
-        self.refused(layer.upload, image, Upload([], size=25))
         layer.upload(member(), image, Upload([b"x" * 24], size=24))
+        self.assertEqual(Claim("p1", {"storage": 1024}, hold=24), self.below.calls[-1][2].claim)
         self.assertEqual(24, self.pump())
-        layer.upload(member(), image, Upload([b"x" * 20, b"x" * 5]))
+        self.assertEqual(["upload"], self.below.verbs)
+        layer.stage(member(), image, Upload([], size=2000))
+        self.assertIsNone(self.below.calls[-1][2].claim)
+
+    def test_what_was_not_announced_is_claimed_while_it_comes(self):
+        self.below = Project(room=10 * MIB)
+        layer = self.layer(user_storage_quota="1TB")
+        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10))
+        self.assertEqual(1, self.below.calls[-1][2].claim.hold)
+        self.assertEqual(10 * MIB, self.pump())
+        self.assertEqual(10 * MIB, self.below.held)
+        self.below.held = 0
+        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10 + [b"x"]))
         with self.assertRaises(errors.QuotaExceeded):
             self.pump()
-        self.usage.used["storage"] = 1024
-        self.refused(layer.upload, image, Upload([]))
-        layer.upload(member(), image, Upload([], size=0))
-        layer.stage(member(), image, Upload([], size=2000))
+        self.assertEqual(10 * MIB, self.below.held)
 
-    def test_storage_that_others_filled_meanwhile(self):
-        layer = self.layer(user_storage_quota="1KB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * 100], size=100))
-        self.usage.used["storage"] = 1000
+    def test_a_large_upload_does_not_claim_for_every_chunk(self):
+        self.below = Project(room=MIB ** 2)
+        layer = self.layer(user_storage_quota="2TB")
+        layer.upload(member(), Image(id="i", owner="p1"), Upload([bytes(MIB // 4)] * 4000))
+        self.pump()
+        self.assertLess(self.below.verbs.count("update"), 60)
+        self.assertLess(self.below.held, 1.2 * 1000 * MIB)
+
+    def test_more_than_was_announced_is_claimed_too(self):
+        self.below = Project(room=25)
+        layer = self.layer(user_storage_quota="1TB")
+        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * 20, b"x" * 6], size=10))
         with self.assertRaises(errors.QuotaExceeded):
+            self.pump()
+
+    def test_an_image_that_went_away_gets_no_room(self):
+        class Gone(Images):
+            def update(self, ctx, image, change):
+                raise errors.ImageNotFound(image.id)
+
+        self.below = Gone()
+        layer = self.layer(user_storage_quota="1TB")
+        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"xx"]))
+        with self.assertRaises(errors.UploadTargetGone):
             self.pump()
 
     def test_another_copy_counts_again(self):
         layer = self.layer(user_storage_quota="100")
-        image = Image(id="i", size=60, locations=[Location("file:///a", id=1)])
-        self.refused(layer.update, image, Change(add_locations=(Location("file:///b"),)))
+        image = Image(id="i", owner="p1", size=60, locations=[Location("file:///a", id=1)])
+        layer.update(member(), image, Change(add_locations=(Location("file:///b"),)))
+        self.assertEqual(Claim("p1", {"storage": 100}), self.below.calls[-1][2].claim)
+
+    def test_a_copy_that_an_import_makes_is_claimed_first(self):
+        layer = self.layer(user_storage_quota="100")
+        image = Image(id="i", owner="p1", status="importing")
+        layer.add_copy(member(), image, Upload([b"x" * 60], size=60), None)
+        self.assertEqual(["update", "add_copy"], self.below.verbs)
+        self.assertEqual(Claim("p1", {"storage": 100}, hold=60), self.below.calls[0][2].claim)
+
+    def test_number_of_images(self):
+        layer = self.layer(image_count_quota=3)
+        layer.create(member(), Image(id="i", owner="p1"))
+        self.assertEqual(Claim("p1", {"images": 3}), self.below.calls[-1][2])
+        self.layer().create(member(), Image(id="i", owner="p1"))
+        self.assertIsNone(self.below.calls[-1][2])
 
     def test_off_by_default(self):
-        self.usage.used["storage"] = 10 ** 15
         self.layer().upload(member(), Image(id="i"), Upload([b"x"], size=1))
         self.assertEqual(1, self.pump())
 
@@ -141,42 +183,89 @@ class SizesTest(QuotaCase):
         self.assertEqual(2, len(self.below.calls))
 
 
+class Project(Images):
+    """A project with ``room`` bytes of which one image holds some."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+        self.held = 0
+
+    def update(self, ctx, image, change):
+        self.calls.append(("update", image, change))
+        beyond = max(0, change.claim.most["storage"] - self.limit)
+        if change.claim.hold > self.room + beyond:
+            raise errors.QuotaExceeded()
+        self.held = change.claim.hold
+
+    limit = 1024 ** 4 * 2
+
+
 class UnifiedLimitsTest(QuotaCase):
 
     class Limits:
-        full: tuple = ()
 
-        def __init__(self):
+        def __init__(self, **limits):
             self.asked = []
+            self.limits = limits
 
-        def check(self, ctx, deltas):
-            self.asked.append(deltas)
-            if set(deltas) & set(self.full):
+        def room(self, project, deltas):
+            self.asked.append((project, deltas))
+            if "full" in self.limits:
                 raise errors.QuotaExceeded()
+            return dict(self.limits)
 
     def test_each_verb_asks_for_its_resources(self):
         limits = self.Limits()
         layer = self.layer(limits)
-        image = Image(id="i")
-        layer.create(member(), image)
-        layer.upload(member(), image, Upload([], size=5 * 1024 ** 2 + 1))
-        layer.upload(member(), image, Upload([]))
-        layer.stage(member(), image, Upload([], size=1024 ** 2))
+        image = Image(id="i", owner="p1")
+        layer.create(member("p2"), image)
+        layer.upload(member("p2"), image, Upload([], size=5))
+        layer.upload(member("p2"), image, Upload([]))
+        layer.stage(member("p2"), image, Upload([], size=1024))
+        layer.add_copy(member("p2"), image, Upload([], size=7), None)
         self.assertEqual([
-            {"image_count_total": 1},
-            {"image_size_total": 5, "image_count_uploading": 0},
-            {"image_size_total": 0, "image_count_uploading": 0},
-            {"image_stage_total": 1, "image_count_uploading": 0}], limits.asked)
+            ("p1", {"image_count_total": 1}),
+            ("p1", {"image_size_total": 5, "image_count_uploading": 1}),
+            ("p1", {"image_size_total": 0, "image_count_uploading": 1}),
+            ("p1", {"image_stage_total": 1024, "image_count_uploading": 1}),
+            ("p1", {"image_size_total": 0})], limits.asked)
+
+    def test_what_is_claimed(self):
+        layer = self.layer(self.Limits(storage=100, uploading=2), image_count_quota=9)
+        image = Image(id="i", owner="p1")
+        layer.upload(member(), image, Upload([], size=5))
+        self.assertEqual(Claim("p1", {"storage": 100, "uploading": 2}, hold=5),
+                         self.below.calls[-1][2].claim)
+        layer = self.layer(self.Limits(uploading=2))
+        layer.upload(member(), image, Upload([], size=5))
+        self.assertEqual(Claim("p1", {"uploading": 2}), self.below.calls[-1][2].claim)
+        for most, claimed in ((4, 4), (20, 9)):
+            layer = self.layer(self.Limits(images=most), image_count_quota=9)
+            layer.create(member(), image)
+            self.assertEqual(Claim("p1", {"images": claimed}), self.below.calls[-1][2])
+
+    def test_staging(self):
+        layer = self.layer(self.Limits(staging=100, uploading=2))
+        for size, most in ((5, {"staging": 100, "uploading": 2}), (None, {"uploading": 2})):
+            layer.stage(member(), Image(id="i", owner="p1"), Upload([], size=size))
+            self.assertEqual(Claim("p1", most), self.below.calls[-1][2].claim)
 
     def test_refusal(self):
-        limits = self.Limits()
-        limits.full = ("image_count_uploading",)
-        layer = self.layer(limits)
+        layer = self.layer(self.Limits(full=0))
         self.refused(layer.upload, Image(id="i"), Upload([]))
         self.refused(layer.stage, Image(id="i"), Upload([]))
 
+    def test_one_upload_that_was_not_announced_may_exceed_the_limit(self):
+        self.below = Project(room=MIB)
+        layer = self.layer(self.Limits(storage=Project.limit, uploading=2))
+        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 3))
+        self.assertEqual(0, self.below.calls[-1][2].claim.hold)
+        self.assertEqual(3 * MIB, self.pump())
+        self.assertEqual(2 * MIB, self.below.held)
+
     def test_they_take_the_place_of_the_storage_quota(self):
-        self.usage.used["storage"] = 100
         layer = self.layer(self.Limits(), user_storage_quota="1")
         layer.upload(member(), Image(id="i"), Upload([b"xx"], size=2))
         self.assertEqual(2, self.pump())
+        self.assertIsNone(self.below.calls[-1][2].claim)

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from glance_py.cache.books import Books, Unusable
-from glance_py.cache.central_books import CentralBooks
 from glance_py.cache.directory import Directory
 from glance_py.cache.image_cache import ImageCache, OpenData
 from glance_py.cache.prefetch import Prefetcher
-from glance_py.cache.sqlite_books import SqliteBooks
-from glance_py.cache.xattr_books import XattrBooks
 from glance_py.domain.image import Image
 
 LOG = logging.getLogger(__name__)
@@ -42,6 +39,11 @@ def open_books(conf, directory: Directory, records: Any) -> Books:
 
     :raises Unusable: the driver needs an option that is not set.
     """
+    # A worker that has no cache, or other books, does not pay for sqlite3.
+    from glance_py.cache.central_books import CentralBooks
+    from glance_py.cache.sqlite_books import SqliteBooks
+    from glance_py.cache.xattr_books import XattrBooks
+
     if conf.image_cache_driver == "centralized_db":
         if not conf.worker_self_reference_url:
             raise Unusable("image_cache_driver = centralized_db needs worker_self_reference_url, "

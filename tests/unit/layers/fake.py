@@ -52,6 +52,17 @@ class Images:
     def verbs(self):
         return [call[0] for call in self.calls]
 
+    def register(self, ctx, image, registration):
+        self.calls.append(("register", image, registration))
+
+    def locate(self, ctx, image):
+        self.calls.append(("locate", image))
+        return image.locations
+
+    def withdraw(self, ctx, image, store):
+        self.calls.append(("withdraw", image, store))
+        return image
+
     def import_(self, ctx, image, request):
         self.calls.append(("import", image, request))
 

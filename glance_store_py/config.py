@@ -14,7 +14,7 @@ from collections.abc import Container, Sequence
 from oslo_config import cfg
 
 from glance_store_py import errors
-from glance_store_py.drivers import cinder_options, rbd_options
+from glance_store_py.drivers import cinder_options, rbd_options, s3_options, swift_options
 
 SINGLE_SECTION = "glance_store"
 DEFAULTS_SECTION = "backend_defaults"
@@ -116,6 +116,8 @@ DRIVERS: dict[str, Sequence[cfg.Opt]] = {
     "memory": (),
     "rbd": rbd_options.OPTIONS,
     "cinder": cinder_options.OPTIONS,
+    "s3": s3_options.OPTIONS,
+    "swift": swift_options.OPTIONS,
     "vmware": (),
 }
 
@@ -127,6 +129,11 @@ ALIASES = {
     "glance.store.http.Store": "http",
     "glance.store.rbd.Store": "rbd",
     "glance.store.cinder.Store": "cinder",
+    "glance.store.s3.Store": "s3",
+    "swift+http": "swift",
+    "swift+https": "swift",
+    "swift+config": "swift",
+    "glance.store.swift.Store": "swift",
     "vsphere": "vmware",
     "glance.store.vmware_datastore.Store": "vmware",
 }

@@ -31,6 +31,14 @@ ATOMIC = "atomic"
 REFUSES_DELETE = "refuses_delete"
 #: Finds and removes what writers left that died half way.
 SWEEP = "sweep"
+#: Tells which objects it holds.
+LIST = "list"
+#: Depends on one service elsewhere: while that is away, so are all its objects.
+REMOTE = "remote"
+#: Works with what the caller proves of himself, not with what the operator configured.
+ON_BEHALF = "on_behalf"
+#: Judges readers by lists of its own, which have to follow an image's visibility and members.
+ACLS = "acls"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +66,28 @@ class StoredData:
     length: int
     file: BinaryIO | None = None
     close: Callable[[], None] = lambda: None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Object:
+    """An object of a store: size in bytes, time of its last change in seconds since 1970.
+
+    ``image_id`` is the image for which it was added.
+    """
+
+    url: str
+    image_id: str
+    size: int
+    modified: float
+
+
+class Caller(Protocol):
+    """Who asks the service.  ``service_catalog`` is the ``catalog`` of a Keystone token."""
+
+    auth_token: str | None
+    user_id: str | None
+    project_id: str | None
+    service_catalog: Sequence[Mapping] | None
 
 
 class Driver(Protocol):
@@ -126,3 +156,28 @@ class Driver(Protocol):
 
     def check(self) -> None:
         """Raise a GlanceStoreError when the store is not well.  Must be cheap."""
+
+
+class ListingDriver(Driver, Protocol):
+    """A driver with the ability LIST."""
+
+    def objects(self) -> Iterator[Object]:
+        """All objects of images in the store; what it finds of others it leaves out."""
+
+
+class OnBehalfDriver(Driver, Protocol):
+    """A driver with the ability ON_BEHALF."""
+
+    def on_behalf_of(self, caller: Caller | None) -> Driver:
+        """The driver that acts as ``caller``, for the time of one request.
+
+        :raises errors.Forbidden: nobody in particular asks.
+        """
+
+
+class AclDriver(Driver, Protocol):
+    """A driver with the ability ACLS."""
+
+    def set_acls(self, location: Location, public: bool, readers: Sequence[str],
+                 writers: Sequence[str]) -> None:
+        """Let the projects ``readers``, or all projects, read an object, and ``writers`` write."""

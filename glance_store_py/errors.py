@@ -95,6 +95,12 @@ class StoreDeleteNotSupported(GlanceStoreError):
     text = "Store %s does not delete data."
 
 
+class StoreListNotSupported(GlanceStoreError):
+    """(store): the store does not tell what it holds."""
+
+    text = "Store %s cannot list its objects."
+
+
 class UnknownScheme(GlanceStoreError):
     """(name): no store has this id, or none reads this URL scheme."""
 

@@ -2,8 +2,8 @@
 
 The guard asks for abilities, counts what comes in against what was announced and
 what goes out against what was promised, keeps the source's own errors apart from
-the store's, and gives errors of the operating system the names of ``errors.py``.
-It opens nothing itself and holds no bytes.
+the store's, gives errors of the operating system the names of ``errors.py``, and
+leaves a service alone that is away.  It opens nothing itself and holds no bytes.
 """
 
 from __future__ import annotations
@@ -15,16 +15,28 @@ import errno
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 from glance_store_py import driver as drivers
 from glance_store_py import errors
-from glance_store_py.driver import Driver, Stored, StoredData
+from glance_store_py.breaker import Breaker
+from glance_store_py.driver import (
+    AclDriver,
+    Caller,
+    Driver,
+    ListingDriver,
+    Object,
+    OnBehalfDriver,
+    Stored,
+    StoredData,
+)
 from glance_store_py.location import Location, parse
 
 LOG = logging.getLogger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NOBODY_WATCHES = contextlib.nullcontext()
 
 
 class Source:
@@ -73,8 +85,10 @@ class Guard:
         self.id = store_id
         lost = frozenset() if writable else frozenset({drivers.ADD, drivers.DELETE})
         self.abilities = driver.abilities - lost
+        self.breaker = Breaker(store_id) if drivers.REMOTE in driver.abilities else None
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None = None) -> Stored:
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None = None,
+            caller: Caller | None = None) -> Stored:
         """Store data; see Driver.add.
 
         :raises errors.StoreAddDisabled: the store takes no data.
@@ -85,20 +99,21 @@ class Guard:
         source = Source(data, size)
         with (self._timed("add", image_id),
               self._named(errors.StorageWriteDenied(), errors.StorageWriteDenied())):
+            acting = self._acting(caller)
             try:
-                stored = self.driver.add(image_id, source, size)
+                stored = acting.add(image_id, source, size)
             except BaseException:
                 if source.failure is None:
                     raise
             else:
-                self._finish(source, stored)
+                self._finish(acting, source, stored)
         if source.failure is not None:
             # Raised here, outside the handler, so that it leaves as it came,
             # whatever the driver made of it.
             raise source.failure
         return stored
 
-    def _finish(self, source: Source, stored: Stored) -> None:
+    def _finish(self, acting: Driver, source: Source, stored: Stored) -> None:
         """Refuse an object for which the driver did not take the source to its end."""
         if source.failure is None:
             try:
@@ -110,9 +125,10 @@ class Guard:
             except BaseException:
                 LOG.debug("Store %s: the source failed after %d bytes", self.id, source.count)
         if source.failure is not None:
-            self.driver.delete(parse(stored.url))
+            acting.delete(parse(stored.url))
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: Location, start: int = 0, stop: int | None = None,
+            caller: Caller | None = None) -> StoredData:
         """Read data; see Driver.get.
 
         :raises errors.StoreRandomGetNotSupported: a part was asked for, and the
@@ -124,13 +140,13 @@ class Guard:
         if (start or stop is not None) and drivers.RANDOM_READ not in self.abilities:
             raise errors.StoreRandomGetNotSupported(self.id)
         with self._timed("get", location.shown), self._named(errors.NotFound(location.shown)):
-            data = self.driver.get(location, start, stop)
+            data = self._acting(caller).get(location, start, stop)
         return dataclasses.replace(data, chunks=self._exactly(data))
 
     def _exactly(self, data: StoredData) -> Iterator[bytes]:
         left = data.length
         try:
-            with self._named():
+            with self._translated():
                 for chunk in data.chunks:
                     if len(chunk) > left:
                         chunk = chunk[:left]
@@ -144,12 +160,12 @@ class Guard:
         finally:
             data.close()
 
-    def size(self, location: Location) -> int:
+    def size(self, location: Location, caller: Caller | None = None) -> int:
         """The size of an object in bytes; see Driver.size."""
         with self._timed("size", location.shown), self._named(errors.NotFound(location.shown)):
-            return self.driver.size(location)
+            return self._acting(caller).size(location)
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: Location, caller: Caller | None = None) -> None:
         """Remove an object; see Driver.delete.
 
         :raises errors.StoreDeleteNotSupported: the store does not delete.
@@ -157,7 +173,7 @@ class Guard:
         if drivers.DELETE not in self.abilities:
             raise errors.StoreDeleteNotSupported(self.id)
         with self._timed("delete", location.shown), self._named(errors.NotFound(location.shown)):
-            self.driver.delete(location)
+            self._acting(caller).delete(location)
 
     def locations_of(self, image_id: str) -> Sequence[Location]:
         """Where add would put this image; empty when that cannot be known."""
@@ -172,10 +188,33 @@ class Guard:
         with self._named():
             return self.driver.sweep()
 
+    def objects(self) -> Iterator[Object]:
+        """All objects of images in the store; see ListingDriver.objects.
+
+        :raises errors.StoreListNotSupported: the store does not tell.
+        """
+        if drivers.LIST not in self.abilities:
+            raise errors.StoreListNotSupported(self.id)
+        with self._named():
+            yield from cast(ListingDriver, self.driver).objects()
+
+    def set_acls(self, location: Location, public: bool, readers: Sequence[str],
+                 writers: Sequence[str] = (), caller: Caller | None = None) -> None:
+        """Let others read an object; nothing to do for a store that has no such lists."""
+        if drivers.ACLS in self.abilities:
+            with self._named():
+                cast(AclDriver, self._acting(caller)).set_acls(location, public, readers, writers)
+
     def check(self) -> None:
         """Raise a GlanceStoreError when the store is not well."""
         with self._named():
             self.driver.check()
+
+    def _acting(self, caller: Caller | None) -> Driver:
+        """The driver, as the caller where the store goes by that."""
+        if drivers.ON_BEHALF in self.abilities:
+            return cast(OnBehalfDriver, self.driver).on_behalf_of(caller)
+        return self.driver
 
     @contextlib.contextmanager
     def _timed(self, verb: str, name: str) -> Iterator[None]:
@@ -189,6 +228,14 @@ class Guard:
     @contextlib.contextmanager
     def _named(self, missing: errors.GlanceStoreError | None = None,
                denied: errors.GlanceStoreError | None = None) -> Iterator[None]:
+        """Around a call of the driver: errors by their names, and the service watched."""
+        with (self.breaker.watching() if self.breaker else _NOBODY_WATCHES,
+              self._translated(missing, denied)):
+            yield
+
+    @contextlib.contextmanager
+    def _translated(self, missing: errors.GlanceStoreError | None = None,
+                    denied: errors.GlanceStoreError | None = None) -> Iterator[None]:
         """Turn errors of the operating system into errors of the store.
 
         ``missing`` stands for "no such file", ``denied`` for "not permitted".

@@ -119,6 +119,36 @@ def _parse_vsphere(scheme: str, rest: str) -> Location:
         "There is no driver for VMware datastores (vsphere://) any more.")
 
 
+def _parse_s3(scheme: str, rest: str) -> Location:
+    """``host/bucket/key``, taken literally; older ones have ``access:secret@`` in front."""
+    credentials, at, place = rest.rpartition("@")
+    host, _, path = place.partition("/")
+    bucket, _, key = path.partition("/")
+    if not (_HOST.match(host) and bucket and key) or _ambiguous(rest):
+        raise errors.BadStoreUri("An S3 address is s3://host/bucket/key.")
+    return Location(scheme, host, f"/{bucket}/{key}", credentials=credentials if at else None)
+
+
+def _parse_swift(scheme: str, rest: str) -> Location:
+    """``host/path/container/object``; with the reference to an account as host (swift+config),
+
+    or with ``user:key@`` in front of the address of Keystone.
+    """
+    credentials, at, place = rest.rpartition("@")
+    host, _, path = place.partition("/")
+    parts = path.split("/")
+    if (not host or len(parts) < 2 or not all(parts) or _ambiguous(rest)
+            or (at and (scheme == "swift+config" or credentials.count(":") not in (1, 2)))):
+        raise errors.BadStoreUri("A Swift address is swift+config://reference/container/object.")
+    return Location(scheme, host, f"/{path}", credentials=credentials if at else None)
+
+
+def _ambiguous(text: str) -> bool:
+    """May others read this as another address than it is here?"""
+    return ("://" in text or _unprintable(text)
+            or not {".", ".."}.isdisjoint(text.split("/")))
+
+
 def _unprintable(text: str) -> bool:
     return any(ord(character) < 33 or ord(character) == 127 for character in text)
 
@@ -133,6 +163,13 @@ _parsers: dict[str, Parser] = {
     "memory": _parse_memory,
     "rbd": _parse_rbd,
     "cinder": _parse_cinder,
+    "s3": _parse_s3,
+    "s3+http": _parse_s3,
+    "s3+https": _parse_s3,
+    "swift": _parse_swift,
+    "swift+config": _parse_swift,
+    "swift+http": _parse_swift,
+    "swift+https": _parse_swift,
     "vsphere": _parse_vsphere,
 }
 

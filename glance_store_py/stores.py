@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from oslo_config import cfg
 
 from glance_store_py import config, errors, loading
 from glance_store_py import driver as drivers
-from glance_store_py.driver import Stored, StoredData
+from glance_store_py.driver import Caller, Object, Stored, StoredData
 from glance_store_py.guard import Guard
 from glance_store_py.location import Location, parse
 
@@ -92,11 +92,13 @@ class Stores:
         return cls([_built(plan) for plan in plans], default, multi)
 
     def add(self, store_id: str | None, image_id: str, data: Iterable[bytes],
-            size: int | None = None, reserved: bool = False) -> Stored:
+            size: int | None = None, reserved: bool = False,
+            caller: Caller | None = None) -> Stored:
         """Store ``data`` for an image, in the default store when ``store_id`` is None.
 
         ``size`` is the announced number of bytes, None when unknown.  Only who
-        says ``reserved`` can write into a reserved store.
+        says ``reserved`` can write into a reserved store.  ``caller``, here and
+        below, matters to stores that act on behalf of those who ask.
 
         :raises errors.UnknownScheme: there is no such store.
         :raises errors.StoreAddDisabled: the store takes no data.
@@ -106,13 +108,13 @@ class Stores:
         store = self._store(self.default if store_id is None else store_id)
         if store.reserved and not reserved:
             raise errors.UnknownScheme(store.id)
-        stored = store.guard.add(image_id, data, size)
+        stored = store.guard.add(image_id, data, size, caller)
         if not self.multi:
             return stored
         return dataclasses.replace(stored, metadata={**stored.metadata, "store": store.id})
 
     def get(self, url: str, store_id: str | None = None, start: int = 0,
-            stop: int | None = None) -> StoredData:
+            stop: int | None = None, caller: Caller | None = None) -> StoredData:
         """The bytes of an object from ``start`` up to ``stop`` (None: its end).
 
         :raises errors.UnknownScheme: there is no such store.
@@ -120,17 +122,40 @@ class Stores:
         :raises errors.NotFound: the store has no such object.
         """
         store, location = self._find(url, store_id)
-        return store.guard.get(location, start, stop)
+        return store.guard.get(location, start, stop, caller)
 
-    def size(self, url: str, store_id: str | None = None) -> int:
+    def size(self, url: str, store_id: str | None = None,
+             caller: Caller | None = None) -> int:
         """The size of an object in bytes.  Errors as for :meth:`get`."""
         store, location = self._find(url, store_id)
-        return store.guard.size(location)
+        return store.guard.size(location, caller)
 
-    def delete(self, url: str, store_id: str | None = None) -> None:
+    def delete(self, url: str, store_id: str | None = None,
+               caller: Caller | None = None) -> None:
         """Remove an object.  Errors as for :meth:`get`, and those of Guard.delete."""
         store, location = self._find(url, store_id)
-        store.guard.delete(location)
+        store.guard.delete(location, caller)
+
+    def set_acls(self, url: str, store_id: str | None, public: bool, readers: Sequence[str],
+                 caller: Caller | None = None) -> None:
+        """Let the projects ``readers``, or all of them, read an object.  Errors as for get.
+
+        Nothing to do for stores that do not judge readers themselves.
+        """
+        store, location = self._find(url, store_id)
+        store.guard.set_acls(location, public, readers, caller=caller)
+
+    @property
+    def judge_readers(self) -> bool:
+        """Is there a store that judges readers itself?"""
+        return any(drivers.ACLS in store.guard.abilities for store in self._stores.values())
+
+    def objects(self, store_id: str) -> Iterator[Object]:
+        """All objects of images in a store.
+
+        :raises errors.StoreListNotSupported: the store does not tell.
+        """
+        return self._store(store_id).guard.objects()
 
     def weight(self, store_id: str | None) -> int:
         """The weight of a store; 0 for one that is gone, so that sorting never fails."""

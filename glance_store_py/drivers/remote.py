@@ -1,0 +1,169 @@
+"""HTTP towards a storage service, for the drivers of such services.
+
+One pool of connections per store and process, a limit on every wait, and the
+failures of the network under the names of ``errors.py``.  What is asked of a
+service, and what its answers mean, is for the drivers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from glance_store_py import errors
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager, Retry
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes that are handed over at a time.
+CHUNK = 1024 * 1024
+#: Seconds to reach a service or to get rid of one piece, and to wait for an answer.
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 60
+#: What a service answers that may do better the next time.
+BUSY = frozenset({429, 500, 502, 503, 504})
+
+_PIECE = 256 * 1024
+
+#: What can be sent, piece by piece.
+Body = Iterable[bytes | memoryview]
+
+
+class Pool:
+    """Connections of this process to one service.
+
+    They are made when they are first needed, and anew in a process that was
+    forked: two processes must never share a connection.
+
+    :param url: an address of the service, which decides about proxies.
+    :param authorities: a file of certificate authorities, None for the system's.
+    """
+
+    def __init__(self, url: str, authorities: str | None = None, insecure: bool = False,
+                 size: int = 32) -> None:
+        self._url = urlsplit(url)
+        self._authorities = authorities
+        self._insecure = insecure
+        self._size = size
+        self._process = 0
+        self._manager: PoolManager | None = None
+        self._lock = threading.Lock()
+
+    def request(self, method: str, url: str, headers: dict[str, str],
+                body: Body | bytes | None = None, attempts: int = 3,
+                wait: float = READ_TIMEOUT) -> BaseHTTPResponse:
+        """The answer to a request, its content unread: close it, or read it to its end.
+
+        :param attempts: how often to try while the service is busy or away; 1
+            for a body that exists only once.
+        :param wait: seconds that the service may take.
+        :raises errors.RemoteServiceUnavailable: it cannot be reached.
+        """
+        import urllib3
+
+        with self.naming():
+            return self._connections().request(
+                method, url, headers=headers, body=body, preload_content=False, redirect=False,
+                retries=_retries(attempts), timeout=urllib3.Timeout(CONNECT_TIMEOUT, wait))
+
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Give failures of the network their name."""
+        import urllib3
+
+        try:
+            yield
+        except urllib3.exceptions.HTTPError as error:
+            cause = getattr(error, "reason", None) or error  # of a MaxRetryError
+            LOG.warning("%s: %s", self._url.netloc.rpartition("@")[2], type(cause).__name__)
+            raise errors.RemoteServiceUnavailable() from error
+
+    def _connections(self) -> PoolManager:
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._manager = self._new()
+                    self._process = os.getpid()
+        if self._manager is None:
+            raise errors.RemoteServiceUnavailable()
+        return self._manager
+
+    def _new(self) -> PoolManager:
+        import urllib3
+
+        if self._insecure:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        options: dict[str, Any] = {
+            "maxsize": self._size, "ca_certs": self._authorities or None,
+            "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
+        }
+        proxy = urllib.request.getproxies().get(self._url.scheme)
+        if proxy and not urllib.request.proxy_bypass(self._url.hostname or ""):
+            return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **options)
+        return urllib3.PoolManager(**options)
+
+
+def _retries(attempts: int) -> Retry:
+    import urllib3
+
+    return urllib3.Retry(
+        total=attempts - 1, connect=min(attempts - 1, 1), read=attempts - 1, redirect=False,
+        status=attempts - 1, other=0, allowed_methods=None, status_forcelist=BUSY,
+        backoff_factor=0.3, backoff_jitter=0.3, raise_on_status=False,
+        respect_retry_after_header=False)
+
+
+class Pieces:
+    """Bytes as a body that can be sent more than once, in pieces.
+
+    A piece at a time, because the limit on waiting holds for one piece.
+    """
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = memoryview(data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for at in range(0, len(self._data), _PIECE):
+            yield self._data[at:at + _PIECE]
+
+
+def resuming(pool: Pool, answer: BaseHTTPResponse, length: int,
+             again: Callable[[int], BaseHTTPResponse], attempts: int) -> Iterator[bytes]:
+    """The content of ``answer``; when it breaks off, the rest from a new one.
+
+    :param length: how many bytes there must be.
+    :param again: asks for what follows the bytes that have come already.
+    :param attempts: how often to ask again.
+    """
+    import urllib3
+
+    done = 0
+    try:
+        while True:
+            try:
+                for chunk in answer.stream(CHUNK, decode_content=False):
+                    done += len(chunk)
+                    yield chunk
+                return
+            except urllib3.exceptions.HTTPError as error:
+                answer.close()
+                if done >= length or not attempts:
+                    raise errors.RemoteServiceUnavailable(
+                        "The store stopped sending.") from error
+                attempts -= 1
+                LOG.warning("An answer broke off after %d of %d bytes; asking for the rest",
+                            done, length)
+                answer = again(done)
+    finally:
+        answer.close()

@@ -1,0 +1,298 @@
+"""Objects in a bucket of an S3 service, named by image id.
+
+An image is one object: sent as a whole when it is small or its size is known, in
+parts otherwise, and visible only when all of it is there.  No name is taken
+twice, as far as the service knows conditional writes (``If-None-Match``); an
+older one is asked beforehand.  Credentials come from the configuration only,
+also for addresses that still carry some.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import re
+import secrets
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from glance_store_py import driver, errors
+from glance_store_py.config import Settings
+from glance_store_py.driver import Object, Stored, StoredData
+from glance_store_py.drivers.parts import Counted, Sender, cut
+from glance_store_py.drivers.remote import resuming
+from glance_store_py.drivers.s3_client import (
+    Bucket,
+    Client,
+    NoBucket,
+    crc32,
+    is_virtual,
+    region_of,
+)
+from glance_store_py.drivers.s3_signature import Key
+from glance_store_py.location import Location
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+LOG = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+SMALLEST_PART = 5 * MIB
+MAX_PARTS = 10_000
+#: After so many parts of an image of unknown size the parts double.
+DOUBLING = 1_000
+#: How often a download that breaks off is taken up again.
+RESUMES = 3
+
+#: Metadata of an object that tells who wrote it.
+_MARK = "x-amz-meta-glance-upload"
+_REQUIRED = ("s3_store_host", "s3_store_access_key", "s3_store_secret_key", "s3_store_bucket")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+
+
+class Driver:
+    """A bucket; addresses are ``s3://host/bucket/<image id>`` or ``s3+https://...``."""
+
+    schemes = ("s3", "s3+http", "s3+https")
+    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
+                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.LIST,
+                           driver.REMOTE})
+
+    def __init__(self, settings: Settings, store_id: str) -> None:
+        self._settings = settings
+        scheme, separator, host = (settings["s3_store_host"] or "").rpartition("://")
+        self._scheme = scheme.lower() if separator else "http"
+        self._host = host.rstrip("/")
+        self._bucket = settings["s3_store_bucket"] or ""
+        self._large = settings["s3_store_large_object_size"] * MIB
+        self._part = settings["s3_store_large_object_chunk_size"] * MIB
+        self._create_bucket = settings["s3_store_create_bucket_on_put"]
+        threads = settings["s3_store_thread_pools"]
+        self._sender = Sender(threads, self._part)
+        self._compare = self._wants("s3_store_response_checksum_validation")
+        self._client = self._new_client(threads)
+        self.prefixes = tuple(Location(scheme, self._host, f"/{self._bucket}")
+                              for scheme in self.schemes)
+        self.properties = {
+            "s3_store_large_object_size": self._large,
+            "s3_store_large_object_chunk_size": self._part,
+            "s3_store_thread_pools": threads,
+        }
+
+    def _wants(self, option: str) -> bool:
+        return (self._settings["s3_store_enable_data_integrity_protection"]
+                and self._settings[option] == "when_supported")
+
+    def _new_client(self, threads: int) -> Client:
+        settings, host = self._settings, urlsplit(f"//{self._host}").hostname or ""
+        bucket = Bucket(
+            endpoint=f"{self._scheme}://{self._host}", name=self._bucket,
+            region=settings["s3_store_region_name"] or region_of(host),
+            virtual=is_virtual(settings["s3_store_bucket_url_format"], host, self._bucket),
+            checksums=self._wants("s3_store_request_checksum_calculation"))
+        key = Key(settings["s3_store_access_key"] or "", settings["s3_store_secret_key"] or "")
+        return Client(bucket, key, settings["s3_store_cacert"] or None, threads + 16)
+
+    def prepare(self) -> None:
+        settings = self._settings
+        for option in _REQUIRED:
+            if not settings[option]:
+                raise settings.error(option, "an S3 store needs it.")
+        if self._scheme not in ("http", "https"):
+            raise settings.error("s3_store_host", "an address of http or https is needed.")
+        if settings["s3_store_bucket_url_format"] not in ("auto", "virtual", "path"):
+            raise settings.error("s3_store_bucket_url_format",
+                                 "it is one of auto, virtual and path.")
+        if self._part < SMALLEST_PART:
+            raise settings.error("s3_store_large_object_chunk_size",
+                                 "a part of an S3 object has 5 MiB at least.")
+
+    # ------------------------------------------------------------ writing
+
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+        mark = {_MARK: secrets.token_hex(16)}
+        counted = Counted(data)
+        try:
+            if self._create_bucket and not self._client.bucket_exists():
+                self._client.create_bucket()
+            if self._exists(image_id):
+                raise errors.Duplicate(image_id)
+            self._write(image_id, counted, size, mark)
+        except errors.Duplicate:
+            # A request that was sent twice may have met its own work.
+            if not self._is_mine(image_id, mark):
+                raise
+        except errors.Forbidden:
+            raise errors.StorageWriteDenied() from None
+        except NoBucket as error:
+            raise self._settings.error("s3_store_bucket", str(error)) from error
+        return Stored(self._location(image_id).url, counted.count)
+
+    def _write(self, key: str, data: Iterable[bytes], size: int | None,
+               mark: dict[str, str]) -> None:
+        """As a whole when it fits into one part or is known to be small, else in parts."""
+        if size is not None and self._part < size < self._large:
+            self._publish(key, mark, lambda: self._client.put_stream(key, data, size, mark))
+            return
+        parts = cut(data, self._part_sizes(size))
+        first, second = next(parts, bytearray()), next(parts, None)
+        if second is None:
+            self._publish(key, mark, lambda: self._client.put(key, first, mark))
+        else:
+            self._write_parts(key, itertools.chain((first, second), parts), mark)
+
+    def _write_parts(self, key: str, parts: Iterator[bytearray], mark: dict[str, str]) -> None:
+        upload = self._client.create_upload(key, mark)
+        try:
+            sent = self._sender.send(
+                parts, lambda number, part: self._client.put_part(key, upload, number, part))
+            self._publish(key, mark, lambda: self._client.complete_upload(key, upload, sent))
+        except BaseException:
+            self._abort(key, upload)
+            raise
+
+    def _publish(self, key: str, mark: dict[str, str], publish: Callable[[], None]) -> None:
+        """Publish an object; when that fails, what was published all the same goes."""
+        try:
+            publish()
+        except errors.Duplicate:
+            raise
+        except errors.NotFound:
+            # The upload is gone: an earlier attempt completed it, or somebody aborted it.
+            if not self._is_mine(key, mark):
+                raise
+        except BaseException:
+            self._remove_mine(key, mark)
+            raise
+
+    def _is_mine(self, key: str, mark: dict[str, str]) -> bool:
+        try:
+            return self._client.head(key).headers.get(_MARK) == mark[_MARK]
+        except errors.NotFound:
+            return False
+
+    def _remove_mine(self, key: str, mark: dict[str, str]) -> None:
+        try:
+            if self._is_mine(key, mark):
+                self._client.delete(key)
+        except errors.GlanceStoreError as error:
+            LOG.warning("What may be left of %s/%s was not removed: %s", self._bucket, key, error)
+
+    def _abort(self, key: str, upload: str) -> None:
+        try:
+            self._client.abort_upload(key, upload)
+        except errors.GlanceStoreError as error:
+            LOG.warning("Upload %s of %s/%s was not aborted: %s", upload, self._bucket, key,
+                        error)
+
+    def _part_sizes(self, size: int | None) -> Callable[[int], int]:
+        """The size of each part by its number, so that 10,000 parts are enough."""
+        if size is not None:
+            fixed = max(self._part, -(-size // MAX_PARTS))
+            return lambda number: fixed
+        return lambda number: self._part << (number - 1) // DOUBLING
+
+    # ------------------------------------------------------------ reading
+
+    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+        if stop is not None and stop <= start:
+            return StoredData(iter(()), 0)
+        key = self._key(location)
+        part = None
+        if start or stop is not None:
+            part = f"bytes={start}-{'' if stop is None else stop - 1}"
+        compare = self._compare and part is None
+        answer = self._client.get(key, part, checksum=compare)
+        if answer.status == 416:
+            answer.close()
+            return StoredData(iter(()), 0)
+        length = _length(answer, start)
+        etag = answer.headers.get("ETag")
+
+        def again(done: int) -> BaseHTTPResponse:
+            return self._client.get(key, f"bytes={start + done}-{start + length - 1}", etag)
+
+        chunks = resuming(self._client.pool, answer, length, again, RESUMES)
+        if compare:
+            chunks = _compared(chunks, answer.headers.get("x-amz-checksum-crc32"))
+        return StoredData(chunks, length, close=answer.close)
+
+    def size(self, location: Location) -> int:
+        return int(self._client.head(self._key(location)).headers["Content-Length"])
+
+    # ------------------------------------------------------------ the rest
+
+    def delete(self, location: Location) -> None:
+        key = self._key(location)
+        if not self._exists(key):
+            # What is removed and not there may have been cut off before its end.
+            for upload in self._client.uploads(key):
+                LOG.info("Removing an unfinished upload of %s", location.shown)
+                self._client.abort_upload(key, upload)
+            raise errors.NotFound(location.shown)
+        self._client.delete(key)
+
+    def locations_of(self, image_id: str) -> tuple[Location, ...]:
+        return (self._location(image_id),)
+
+    def objects(self) -> Iterator[Object]:
+        for entry in self._client.entries():
+            yield Object(self._location(entry.key).url, entry.key, entry.size,
+                         _seconds(entry.modified))
+
+    def sweep(self) -> list[str]:
+        """Nothing is left that is not removed with its image."""
+        return []
+
+    def check(self) -> None:
+        if not self._client.bucket_exists(attempts=1) and not self._create_bucket:
+            raise NoBucket(self._bucket)
+
+    def _location(self, image_id: str) -> Location:
+        scheme = "s3+https" if self._scheme == "https" else "s3"
+        return Location(scheme, self._host, f"/{self._bucket}/{image_id}")
+
+    def _key(self, location: Location) -> str:
+        return location.path.removeprefix(f"/{self._bucket}/")
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self._client.head(key)
+        except errors.NotFound:
+            return False
+        return True
+
+
+def _length(answer: BaseHTTPResponse, start: int) -> int:
+    """How many bytes an answer to GET holds."""
+    if answer.status == 200:
+        if start:
+            answer.close()
+            raise errors.GlanceStoreError("The object store gave another part than asked for.")
+        return int(answer.headers["Content-Length"])
+    found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+    if found is None or int(found[1]) != start:
+        answer.close()
+        raise errors.GlanceStoreError("The object store gave another part than asked for.")
+    return int(found[2]) + 1 - start
+
+
+def _compared(chunks: Iterator[bytes], expected: str | None) -> Iterator[bytes]:
+    """``chunks``, compared at their end with the CRC32 that the service has of the object.
+
+    Of an object that came in parts it has only one for each part.
+    """
+    crc = 0
+    for chunk in chunks:
+        crc = zlib.crc32(chunk, crc)
+        yield chunk
+    if expected and "-" not in expected and expected != crc32(crc):
+        raise errors.GlanceStoreError("The object differs from what was stored.")
+
+
+def _seconds(text: str) -> float:
+    return datetime.datetime.fromisoformat(text).timestamp()

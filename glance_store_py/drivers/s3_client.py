@@ -1,0 +1,346 @@
+"""The part of the S3 protocol that images need, as verbs on one bucket.
+
+Requests are signed, sent and sent again where that is safe; answers that are
+errors become those of ``errors.py``.  Source: Amazon S3 API reference.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import logging
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from glance_store_py import errors
+from glance_store_py.drivers.remote import BUSY, Body, Pieces, Pool
+from glance_store_py.drivers.s3_signature import (
+    EMPTY,
+    UNSIGNED,
+    Key,
+    encoded,
+    query_string,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that a service may take to put an object together from its parts.
+COMPLETE_TIMEOUT = 600
+
+_FULL = frozenset({"EntityTooLarge", "InsufficientStorage", "QuotaExceeded",
+                   "ServiceQuotaExceededException", "XMinioStorageFull"})
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_REGION = re.compile(r"s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\Z")
+_VIRTUAL_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
+
+
+class ServiceError(errors.GlanceStoreError):
+    """(status, code): the service refused for a reason that has no other name."""
+
+    text = "The object store answered with status %s (%s)."
+
+
+class NoBucket(errors.GlanceStoreError):
+    """(bucket): it does not exist."""
+
+    text = "There is no bucket %s."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bucket:
+    """Which bucket, where, and how it is addressed.
+
+    ``virtual`` puts its name into the host's; ``checksums`` sends CRC32s.
+    """
+
+    endpoint: str
+    name: str
+    region: str
+    virtual: bool = False
+    checksums: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """An object in a listing: size in bytes, time of its last change (ISO 8601)."""
+
+    key: str
+    size: int
+    modified: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an object that the service has."""
+
+    etag: str
+    crc: str | None = None
+
+
+class Client:
+    """Verbs on one bucket; used by many threads."""
+
+    def __init__(self, bucket: Bucket, key: Key, authorities: str | None = None,
+                 connections: int = 32) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._region = bucket.region
+        url = urlsplit(bucket.endpoint)
+        self._host = f"{bucket.name}.{url.netloc}" if bucket.virtual else url.netloc
+        self._base = f"{url.scheme}://{self._host}"
+        self._root = url.path.rstrip("/") + ("" if bucket.virtual else f"/{encoded(bucket.name)}")
+        self._secure = url.scheme == "https"
+        self.pool = Pool(self._base, authorities, size=connections)
+
+    # ------------------------------------------------------------ objects
+
+    def head(self, key: str) -> BaseHTTPResponse:
+        """What the service knows of an object; it has no content.
+
+        :raises errors.NotFound: there is no such object.
+        """
+        return self._done("HEAD", key)
+
+    def get(self, key: str, part: str | None = None, same: str | None = None,
+            checksum: bool = False) -> BaseHTTPResponse:
+        """An object, or a ``part`` of it (a Range); ``same`` is the ETag that it must have.
+
+        ``checksum`` asks for the checksum that the service has of it.
+
+        :returns: an answer of status 200 or 206 with its content unread, or 416.
+        """
+        headers = {"accept-encoding": "identity"}
+        if part is not None:
+            headers["range"] = part
+        if checksum:
+            headers["x-amz-checksum-mode"] = "ENABLED"
+        if same is not None:
+            headers["if-match"] = same
+        answer = self._ask("GET", key, headers=headers)
+        if answer.status not in (200, 206, 416):
+            raise self._error(answer, key)
+        return answer
+
+    def put(self, key: str, data: bytearray, mark: dict[str, str]) -> None:
+        """A small object, as a whole.
+
+        :raises errors.Duplicate: there is one of this name.
+        """
+        headers = {**mark, "if-none-match": "*", **self._crc_header(data)}
+        self._done("PUT", key, headers=headers, body=data)
+
+    def put_stream(self, key: str, data: Iterable[bytes], size: int,
+                   mark: dict[str, str]) -> None:
+        """An object of ``size`` bytes that come only once."""
+        headers = {**mark, "if-none-match": "*", "content-length": str(size)}
+        answer = self._ask("PUT", key, headers=headers, body=data, attempts=1)
+        self._settle(answer, key)
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no error when there is none."""
+        self._done("DELETE", key)
+
+    def entries(self) -> Iterator[Entry]:
+        """All objects of the bucket, by name."""
+        query = {"list-type": "2"}
+        while True:
+            page = self._xml("GET", "", query)
+            for found in _all(page, "Contents"):
+                yield Entry(_text(found, "Key"), int(_text(found, "Size")),
+                            _text(found, "LastModified"))
+            if _text(page, "IsTruncated") != "true":
+                return
+            query["continuation-token"] = _text(page, "NextContinuationToken")
+
+    # ------------------------------------------------------------ large objects
+
+    def create_upload(self, key: str, mark: dict[str, str]) -> str:
+        """Begin an object that comes in parts; returns the upload's id."""
+        headers = dict(mark)
+        if self._bucket.checksums:
+            headers["x-amz-checksum-algorithm"] = "CRC32"
+        return _text(self._xml("POST", key, {"uploads": ""}, headers=headers), "UploadId")
+
+    def put_part(self, key: str, upload: str, number: int, data: bytearray) -> Part:
+        """Send part ``number`` (from 1)."""
+        crc = self._crc_header(data)
+        answer = self._done("PUT", key, {"partNumber": str(number), "uploadId": upload},
+                            headers=crc, body=data)
+        return Part(answer.headers.get("ETag", ""), crc.get("x-amz-checksum-crc32"))
+
+    def complete_upload(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+        """Make an object of its parts.
+
+        :raises errors.Duplicate: there is one of this name.
+        """
+        body = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag>"
+            + (f"<ChecksumCRC32>{part.crc}</ChecksumCRC32>" if part.crc else "") + "</Part>"
+            for number, part in enumerate(parts, 1))
+        answer = self._ask(
+            "POST", key, {"uploadId": upload}, headers={"if-none-match": "*"},
+            body=bytearray(f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>".encode()),
+            wait=COMPLETE_TIMEOUT)
+        # The service sends 200 before it begins; the truth is in the content.
+        if self._settle(answer, key).find(".//{*}Code") is not None:
+            raise ServiceError(answer.status, "CompleteMultipartUpload failed")
+
+    def abort_upload(self, key: str, upload: str) -> None:
+        """Remove the parts of an upload; no error when it is gone."""
+        answer = self._ask("DELETE", key, {"uploadId": upload})
+        if answer.status != 404:
+            self._settle(answer, key)
+
+    def uploads(self, key: str) -> list[str]:
+        """Ids of the unfinished uploads of an object."""
+        page = self._xml("GET", "", {"uploads": "", "prefix": key})
+        return [_text(found, "UploadId") for found in _all(page, "Upload")
+                if _text(found, "Key") == key]
+
+    # ------------------------------------------------------------ the bucket
+
+    def bucket_exists(self, attempts: int = 3) -> bool:
+        """Is the bucket there, and may we use it?"""
+        answer = self._ask("HEAD", "", attempts=attempts)
+        answer.close()
+        if answer.status >= 400 and answer.status != 404:
+            raise self._error(answer, "")
+        return answer.status != 404
+
+    def create_bucket(self) -> None:
+        """Make the bucket; no error when we have it already."""
+        body = b""
+        if self._region != "us-east-1":
+            body = (f"<CreateBucketConfiguration><LocationConstraint>{escape(self._region)}"
+                    "</LocationConstraint></CreateBucketConfiguration>").encode()
+        answer = self._ask("PUT", "", body=bytearray(body))
+        if answer.status != 409:
+            self._settle(answer, "")
+        answer.close()
+
+    # ------------------------------------------------------------ requests
+
+    def _done(self, method: str, key: str, query: dict[str, str] | None = None,
+              headers: dict[str, str] | None = None,
+              body: bytearray | None = None) -> BaseHTTPResponse:
+        """An answer without content, or the error that it is."""
+        answer = self._ask(method, key, query, headers, body)
+        self._settle(answer, key)
+        return answer
+
+    def _xml(self, method: str, key: str, query: dict[str, str],
+             headers: dict[str, str] | None = None) -> ElementTree.Element:
+        return self._settle(self._ask(method, key, query, headers), key)
+
+    def _settle(self, answer: BaseHTTPResponse, key: str) -> ElementTree.Element:
+        """The content of an answer, or the error that it is."""
+        if answer.status >= 300:
+            raise self._error(answer, key)
+        return self._content(answer)
+
+    def _ask(self, method: str, key: str, query: dict[str, str] | None = None,
+             headers: dict[str, str] | None = None,
+             body: Body | bytearray | None = None, attempts: int = 3,
+             wait: float = 60) -> BaseHTTPResponse:
+        region = self._region
+        answer = self._send(region, method, key, query or {}, headers or {}, body, attempts, wait)
+        theirs = answer.headers.get("x-amz-bucket-region")
+        if answer.status in (301, 307, 400) and theirs and theirs != region and attempts > 1:
+            LOG.warning("Bucket %s is in region %s, not in %s", self._bucket.name, theirs, region)
+            answer.close()
+            self._region = theirs
+            answer = self._send(theirs, method, key, query or {}, headers or {}, body, attempts,
+                                wait)
+        return answer
+
+    def _send(self, region: str, method: str, key: str, query: dict[str, str],
+              headers: dict[str, str], body: Body | bytearray | None, attempts: int,
+              wait: float) -> BaseHTTPResponse:
+        content: Body | None
+        if body is None or isinstance(body, bytearray):
+            # Inside TLS the bytes cannot be changed on their way.
+            payload = (EMPTY if not body else UNSIGNED if self._secure
+                       else hashlib.sha256(body).hexdigest())
+            content = None if body is None else Pieces(body)
+            if body is not None:
+                headers = {**headers, "content-length": str(len(body))}
+        else:
+            payload, content = UNSIGNED, body
+        path = f"{self._root}/{encoded(key, '/')}" if key else self._root or "/"
+        text = query_string(query)
+        headers = signed(self._key, region, method, path, text,
+                         {"host": self._host, **headers}, payload)
+        url = f"{self._base}{path}?{text}" if text else f"{self._base}{path}"
+        return self.pool.request(method, url, headers, content, attempts, wait)
+
+    def _crc_header(self, data: bytearray) -> dict[str, str]:
+        if not self._bucket.checksums:
+            return {}
+        return {"x-amz-checksum-crc32": crc32(zlib.crc32(data))}
+
+    def _content(self, answer: BaseHTTPResponse) -> ElementTree.Element:
+        with self.pool.naming():
+            content = answer.read(decode_content=True)
+            answer.release_conn()
+        try:
+            return ElementTree.fromstring(content)
+        except ElementTree.ParseError:
+            return ElementTree.Element("Nothing")
+
+    def _error(self, answer: BaseHTTPResponse, key: str) -> errors.GlanceStoreError:
+        """What went wrong, by its name."""
+        found = self._content(answer).find(".//{*}Code")
+        code = (found.text if found is not None else None) or "no code"
+        if code == "NoSuchBucket":
+            return NoBucket(self._bucket.name)
+        if answer.status == 404:
+            return errors.NotFound(f"{self._bucket.name}/{key}")
+        LOG.warning("%s answered with status %d (%s) for %s/%s", self._host, answer.status, code,
+                    self._bucket.name, key)
+        if code in _TAKEN or answer.status == 412:
+            return errors.Duplicate(key)
+        if code in _FULL or answer.status in (413, 507):
+            return errors.StorageFull()
+        if answer.status in (401, 403):
+            return errors.Forbidden()
+        if answer.status in BUSY or code in ("SlowDown", "RequestTimeout"):
+            return errors.RemoteServiceUnavailable()
+        return ServiceError(answer.status, code)
+
+
+def crc32(value: int) -> str:
+    """A CRC32 as it stands in a header."""
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
+
+
+def region_of(host: str) -> str:
+    """The region that the name of a host says, us-east-1 if none."""
+    found = _REGION.match(host)
+    return found[1] if found else "us-east-1"
+
+
+def is_virtual(style: str, host: str, bucket: str) -> bool:
+    """Does the bucket belong into the host's name?  ``style`` is auto, virtual or path."""
+    if style != "auto":
+        return style == "virtual"
+    amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    return amazon and _VIRTUAL_BUCKET.match(bucket) is not None
+
+
+def _all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return element.findall(f"{{*}}{name}")
+
+
+def _text(element: ElementTree.Element, name: str) -> str:
+    found = element.find(f"{{*}}{name}")
+    return (found.text or "") if found is not None else ""

@@ -61,19 +61,19 @@ def unload(conf, database: Database, options) -> None:
 def export(conf, database: Database, options) -> None:
     """Write each namespace of the catalogue into a JSON file of its own."""
     directory = options.path or conf.metadata_source_path
-    os.makedirs(directory, exist_ok=True)
     taken: set[str] = set()
-    for namespace in catalogue.read(database):
-        name = _file_name(namespace, taken)
-        path = os.path.join(directory, name)
-        try:
+    try:
+        os.makedirs(directory, exist_ok=True)
+        for namespace in catalogue.read(database):
+            name = _file_name(namespace, taken)
+            path = os.path.join(directory, name)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(file_document(namespace), file, indent=4, ensure_ascii=False)
                 file.write("\n")
-        except OSError as error:
-            raise errors.Invalid(f"{path} cannot be written: {error.strerror}.") from None
-        taken.add(name.lower())
-        print(f"[{len(taken)}] {namespace.name}: {path}")
+            taken.add(name.lower())
+            print(f"[{len(taken)}] {namespace.name}: {path}")
+    except OSError as error:
+        raise errors.Invalid(f"{error.filename} cannot be written: {error.strerror}.") from None
     print(f"Exported {len(taken)} namespaces to {directory}.")
 
 

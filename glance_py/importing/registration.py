@@ -181,7 +181,7 @@ def take_back(records, images, tasks: TaskVerbs, task: Task) -> list[str]:
     """
     if task.image_id is None:
         return []
-    myself = RequestContext(is_admin=True, overwrite=False)
+    myself = RequestContext(is_admin=True)
     state = "gone"
     with contextlib.suppress(errors.ImageNotFound, errors.StatusConflict):
         image = records.images.get(myself, task.image_id)

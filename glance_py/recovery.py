@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from oslo_log import log as logging
@@ -30,6 +31,8 @@ HEARTBEAT = 10.0
 LEASE = 40.0
 #: Seconds between two looks for lost work.
 PERIOD = 15.0
+#: Seconds between two looks into the stores themselves, which costs more.
+SWEEP = 60.0
 
 #: Turns between two looks for data that could not be removed with its image.
 STRAY_TURNS = 15
@@ -90,6 +93,7 @@ class Recovery:
         self._scrubber = Scrubber(stores, records.pending)
         self._turn = 0
         self._stop = threading.Event()
+        self._next_sweep = 0.0
         os.register_at_fork(after_in_child=self.start)
 
     def start(self) -> None:
@@ -113,7 +117,7 @@ class Recovery:
 
     def recover(self) -> list[str]:
         """Bring back what was lost.  Returns a line for each thing that was done."""
-        done = list(self._stores.sweep())
+        done: list[str] = []
         images = self._records.images
         for status, back in HELD.items():
             for image_id in images.stalled(status, LEASE):
@@ -124,6 +128,9 @@ class Recovery:
             done += self._end(self._records.tasks.get(task_id))
         for image_id in images.stalled("importing", LEASE):
             done += self._imports.recover_image(image_id)
+        if done or time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP
+            done += self._stores.sweep()
         if self._turn % STRAY_TURNS == 0:
             done += self._remove_stray()
         self._turn += 1
@@ -146,7 +153,7 @@ class Recovery:
                 self._stores.discard(image_id)]
         try:
             self._records.images.update(
-                RequestContext(is_admin=True, overwrite=False), Image(image_id, status),
+                RequestContext(is_admin=True), Image(image_id, status),
                 Change.status(back, expected=status, size=None, virtual_size=None),
             )
         except (errors.ImageNotFound, errors.StatusConflict):

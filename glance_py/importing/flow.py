@@ -46,5 +46,5 @@ def run(job: Job, source: Source | None, plugins: Iterable[tuple[str, Any]]) -> 
         engine.run()
     except WrappedFailure as failures:
         # Several stores failed: the first reason is as good as any.
-        failures[0].reraise()
+        next(iter(failures)).reraise()
     return {"image_id": job.image.id}

@@ -13,6 +13,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, joined, listed
+from glance_py.importing.job import unmade
 from glance_py.importing.staging import Staging
 from glance_store_py.errors import GlanceStoreError
 
@@ -59,7 +60,7 @@ class GiveBack:
     def _empty(self, ctx, image: Image) -> None:
         """Bytes go before the state: a queued image is anybody's to fill."""
         for location in image.locations:
-            image = self._images.remove_copy(ctx, image, location, Change())
+            image = self._images.remove_copy(ctx, image, location, unmade())
         self._discard(image, self._stores.ids)
 
     def _discard(self, image: Image, stores: Iterable[str | None]) -> None:

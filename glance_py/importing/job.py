@@ -84,6 +84,12 @@ class Job:
         with self._lock:
             self.image = self.room.images.update(self.ctx, self.image, change)
 
+    def note_size(self, size: int) -> None:
+        """Record how many bytes are staged, which nobody needs to hear about."""
+        with self._lock:
+            self.image = self.room.records.images.update(
+                self.ctx, self.image, Change(fields={"size": size}))
+
     def add_copy(self, store: str | None) -> None:
         """Bring the data into one store; the last one makes the image active.
 
@@ -122,12 +128,17 @@ class Job:
             self.change(Change(set_properties=self.lists()))
 
     def remove_copy(self, store: str | None) -> None:
-        """Take back what :meth:`add_copy` did."""
+        """Take back what :meth:`add_copy` did, unless that made an image that can be used."""
+        first = self.image.status == "importing"
+        if not (first or self.request.copies and self.request.all_must_succeed):
+            return
         location = self.done.pop(store, None)
         if location is not None:
+            change = unmade() if first else Change()
+            change.set_properties = self.lists()
             with self._lock:
                 self.image = self.room.images.remove_copy(
-                    self.ctx, self.image, location, Change(set_properties=self.lists()))
+                    self.ctx, self.image, location, change)
 
     def lists(self, without: str | None = None) -> dict[str, str]:
         """The properties that say which stores are waited for, and which failed."""
@@ -169,6 +180,11 @@ class Job:
             except errors.GlanceError as error:
                 reason = error
         raise errors.SourceFailed(f"The data of the image cannot be read: {reason}")
+
+
+def unmade() -> Change:
+    """A change that may take the last copy of an image, since that has no user yet."""
+    return Change.status("importing", expected="importing")
 
 
 class Told(Filter):

@@ -83,7 +83,7 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
             break
     if expected is not None and size != expected:
         raise errors.SourceFailed(f"The source sent {size} bytes instead of {expected}.")
-    job.change(Change(fields={"size": size}))
+    job.note_size(size)
 
 
 def too_large(cap: int) -> errors.ImageTooLarge:

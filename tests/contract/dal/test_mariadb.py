@@ -7,6 +7,7 @@ from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.schema_cases import SchemaCases
 
@@ -36,6 +37,10 @@ class TestFailures(FailureCases, MariaDB):
 
 
 class TestEffort(EffortCases, MariaDB):
+    pass
+
+
+class TestPending(PendingCases, MariaDB):
     pass
 
 

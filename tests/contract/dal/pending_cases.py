@@ -1,0 +1,147 @@
+"""What a DAL must remember of data that is to be removed."""
+
+import dataclasses
+import uuid
+
+from glance_py.db.cipher import UrlCipher
+from glance_py.db.engine import Database
+from glance_py.db.records import records
+from glance_py.db.tables import image_locations, images
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location
+from tests.contract.dal.backends import caller
+
+
+class PendingCases:
+
+    def active(self, *urls, **more):
+        return self.records.images.create(caller("p1"), Image(
+            str(uuid.uuid4()), **{
+                "status": "active", "owner": "p1", "tags": ["a"], "properties": {"k": "v"},
+                "locations": [Location(url, {"store": "s"}) for url in urls], **more}))
+
+    def delete(self, image, status="deleted"):
+        self.records.images.delete(caller("p1"), image, status)
+
+    def pending(self, **more):
+        return [(x.image_id, x.image_status, x.location.url)
+                for x in self.records.pending.find(0, **more)]
+
+    def statuses(self, image):
+        return [tuple(row) for row in self.execute(
+            image_locations.select().with_only_columns(
+                image_locations.c.status, image_locations.c.deleted)
+            .where(image_locations.c.image_id == image.id).order_by(image_locations.c.id))]
+
+    def test_data_of_a_deleted_image_is_pending_until_it_is_forgotten(self):
+        image = self.active("file:///a", "file:///b")
+        self.delete(image)
+        self.assertEqual([(image.id, "deleted", "file:///a"), (image.id, "deleted", "file:///b")],
+                         self.pending())
+        found = self.records.pending.find(0, limit=1)[0].location
+        self.assertEqual((image.locations[0].id, {"store": "s"}), (found.id, found.metadata))
+        self.assertEqual(1, len(self.pending(after=found.id)))
+        self.assertEqual([], self.records.pending.find(60))
+        self.records.pending.forget(image.locations[:1])
+        self.assertEqual([("deleted", True), ("pending_delete", True)], self.statuses(image))
+        self.records.pending.forget(image.locations)
+        self.assertEqual([], self.pending())
+
+    def test_data_that_waits_for_the_scrubber_is_not_stray(self):
+        kept, left = self.active("file:///a"), self.active("file:///b")
+        self.delete(kept, "pending_delete")
+        self.delete(left)
+        self.assertEqual([(left.id, "deleted", "file:///b")], self.pending(stray=True))
+        self.assertEqual(2, len(self.pending()))
+
+    def test_an_image_is_finished_when_nothing_of_it_is_left(self):
+        image = self.active("file:///a", "file:///b")
+        self.delete(image, "pending_delete")
+        self.records.pending.forget(image.locations[:1])
+        self.assertFalse(self.records.pending.finish(image.id))
+        self.records.pending.forget(image.locations)
+        self.assertTrue(self.records.pending.finish(image.id))
+        self.assertEqual([("deleted",)], [tuple(row) for row in self.execute(
+            images.select().with_only_columns(images.c.status).where(images.c.id == image.id))])
+
+    def test_a_removed_location_comes_back(self):
+        image = self.active("file:///a", "file:///b")
+        first = dataclasses.replace(image.locations[0], status="pending_delete")
+        self.records.images.update(caller("p1"), image, Change(remove_locations=(first,)))
+        self.assertEqual([(image.id, "active", "file:///a")], self.pending(stray=True))
+        self.records.pending.take_back([first])
+        self.assertEqual(image.locations,
+                         self.records.images.get(caller("p1"), image.id).locations)
+
+    def test_a_deletion_is_undone_with_what_was_deleted_by_it(self):
+        image = self.active("file:///a", "file:///b", properties={"k": "v", "old": "x"})
+        self.records.members.create(caller("p1"), image.id, "p2")
+        image = self.records.images.update(
+            caller("p1"), image, Change(remove_tags=("a",), add_tags=("b",)))
+        self.delete(image, "pending_delete")
+        self.records.pending.forget(image.locations[:1])
+        self.records.pending.restore(image.id, "active")
+        back = self.records.images.get(caller("p1"), image.id)
+        self.assertEqual(
+            ("active", {"k": "v", "old": "x"}, ["file:///b"]),
+            (back.status, back.properties, [x.url for x in back.locations]))
+        self.assertIn("b", back.tags)
+        self.assertEqual(1, len(self.records.members.find(caller("p1"), image.id)))
+        self.assertEqual([], self.pending())
+
+    def test_only_a_deletion_is_undone(self):
+        image = self.active("file:///a")
+        for image_id in (image.id, str(uuid.uuid4())):
+            self.assertRaises(errors.ImageNotFound, self.records.pending.restore,
+                              image_id, "active")
+        self.delete(image)
+        self.assertRaises(errors.ImageNotFound, self.records.pending.restore, image.id, "active")
+        self.records.pending.restore(image.id, "active", was="deleted")
+        self.assertEqual("active", self.records.images.get(caller("p1"), image.id).status)
+
+    def test_whose_data_it_is(self):
+        mine, other = self.active("s3://h/b/x"), self.active("s3://h/b/y")
+        shared = self.records.pending.is_shared
+        self.assertFalse(shared(mine.id, "s3://h/b/x"))
+        self.assertTrue(shared(mine.id, "s3://h/b/y"))
+        self.assertTrue(self.records.pending.are_images([str(uuid.uuid4()), other.id]))
+        self.assertFalse(self.records.pending.are_images([str(uuid.uuid4())]))
+        self.assertFalse(self.records.pending.are_images([]))
+        self.delete(other, "pending_delete")
+        self.assertTrue(shared(mine.id, "s3://h/b/y"))
+        self.records.pending.forget(other.locations)
+        self.records.pending.finish(other.id)
+        self.assertFalse(shared(mine.id, "s3://h/b/y"))
+        self.assertFalse(self.records.pending.are_images([other.id]))
+
+    def test_two_cannot_each_remove_one_of_two_copies(self):
+        image = self.active("file:///a", "file:///b")
+        for place, error in ((0, None), (1, errors.LastLocation)):
+            change = Change(remove_locations=(image.locations[place],))
+            if error is None:
+                self.records.images.update(caller("p1"), image, change)
+            else:
+                self.assertRaises(error, self.records.images.update, caller("p1"), image, change)
+        self.assertEqual([("deleted", True), ("active", False)], self.statuses(image))
+        self.records.images.update(caller("p1"), image, Change(
+            fields={"status": "queued"}, remove_locations=(image.locations[1],)))
+
+    def test_sealed_addresses(self):
+        database = Database(self.database.engine, cipher=UrlCipher("0123456789abcdef"))
+        plain = self.active("s3://h/b/plain")
+        sealed = records(database)
+        image = sealed.images.create(caller("p1"), Image(
+            str(uuid.uuid4()), status="active", owner="p1", locations=[Location("s3://h/b/x")]))
+        sealed.images.update(caller("p1"), image, Change(add_locations=(Location("s3://h/b/y"),)))
+        self.assertEqual(["s3://h/b/x", "s3://h/b/y"], [
+            x.url for x in sealed.images.get(caller("p1"), image.id).locations])
+        self.assertNotIn("s3://h/b/x", {
+            x.url for x in self.records.images.get(caller("p1"), image.id).locations})
+        self.assertEqual("s3://h/b/plain",
+                         sealed.images.get(caller("p1"), plain.id).locations[0].url)
+        self.assertTrue(sealed.pending.is_shared(plain.id, "s3://h/b/y"))
+        self.assertFalse(sealed.pending.is_shared(plain.id, "s3://h/b/z"))
+        sealed.images.delete(caller("p1"), sealed.images.get(caller("p1"), image.id))
+        self.assertEqual(["s3://h/b/x", "s3://h/b/y"],
+                         [x.location.url for x in sealed.pending.find(0)])

@@ -249,6 +249,11 @@ class Settings:
         """Did the operator set this option, in the own section or in the fallback?"""
         return any(self._set_in(section, option) for section in self._sections())
 
+    @property
+    def files(self) -> list[str]:
+        """The configuration files that were read, for libraries that read them themselves."""
+        return list(self._conf.config_file or ())
+
     def section_of(self, option: str) -> str:
         """The section that the value of an option comes from."""
         for section in self._sections():

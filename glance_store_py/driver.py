@@ -27,8 +27,6 @@ PREDICTABLE_LOCATION = "predictable_location"
 EXCLUSIVE = "exclusive"
 #: Shows an object to readers only when all of it is there.
 ATOMIC = "atomic"
-#: May refuse to remove an object that something else depends on.
-REFUSES_DELETE = "refuses_delete"
 #: Finds and removes what writers left that died half way.
 SWEEP = "sweep"
 #: Tells which objects it holds.
@@ -144,8 +142,8 @@ class Driver(Protocol):
         """Remove an object.
 
         :raises errors.NotFound: there is no such object.
-        :raises errors.InUseByStore: (REFUSES_DELETE) something depends on the
-            object, which stays as it was.
+        :raises errors.InUseByStore: something depends on the object, which stays
+            as it was.
         """
 
     def locations_of(self, image_id: str) -> Sequence[Location]:

@@ -71,6 +71,12 @@ class HasSnapshot(InUseByStore):
     text = "The object has snapshots and cannot be removed."
 
 
+class Busy(GlanceStoreError):
+    """The backend cannot give access to the object while others have it."""
+
+    text = "The object is in use elsewhere; try again later."
+
+
 class StoreAddDisabled(GlanceStoreError):
     """(store): the store takes no data."""
 

@@ -14,6 +14,7 @@ MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.Duplicate: errors.Duplicate,
     store.StorageFull: errors.StoreFull,
     store.StorageWriteDenied: errors.StoreUnavailable,
+    store.Busy: errors.StoreUnavailable,
     store.TimeoutError: errors.StoreUnavailable,
     store.RemoteServiceUnavailable: errors.StoreUnavailable,
     store.StoreAddDisabled: errors.StoreReadOnly,

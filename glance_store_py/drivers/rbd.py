@@ -31,7 +31,7 @@ class Driver:
 
     schemes = ("rbd",)
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
-                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.REFUSES_DELETE})
+                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.REMOTE})
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._pool = settings["rbd_store_pool"]

@@ -71,7 +71,7 @@ def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: 
     writes = Writes(image)
     room, offset = size or 0, 0
     try:
-        for piece in _pieces(data):
+        for piece in pieces(data):
             end = offset + len(piece)
             if end > room:
                 room = max(room + step, end)
@@ -90,7 +90,7 @@ def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: 
     return offset
 
 
-def _pieces(data: Iterable[bytes]) -> Iterator[bytes]:
+def pieces(data: Iterable[bytes]) -> Iterator[bytes]:
     """Small chunks joined until they are worth a request; large ones as they come."""
     waiting: list[bytes] = []
     length = 0

@@ -43,6 +43,7 @@ class settings(dict):  # noqa: N801 (reads like a function, stands for config.Se
     def __init__(self, options: Iterable = (), **values: object) -> None:
         super().__init__({option.dest: option.default for option in options}, **values)
         self.section = "contract"
+        self.files: list[str] = []
         self._set = frozenset(values)
 
     def is_set(self, option: str) -> bool:

@@ -1,0 +1,146 @@
+"""Objects as volumes of Cinder, all of them in one project.
+
+A volume is made, attached to this host, written, and marked read-only; its
+metadata says how many of its bytes are the image.  Cinder may refuse to remove a
+volume.  Needs os-brick and keystoneauth1, and where the volumes are not RBD or
+NFS the rights of root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.util
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from glance_store_py import driver, errors
+from glance_store_py.config import SINGLE_SECTION, Settings
+from glance_store_py.driver import Caller, Stored, StoredData
+from glance_store_py.drivers.cinder_api import Volumes
+from glance_store_py.drivers.cinder_attachment import Host
+from glance_store_py.drivers.rbd_transfer import pieces
+from glance_store_py.location import Location
+
+LOG = logging.getLogger(__name__)
+
+GIB = 1024 ** 3
+
+
+class Driver:
+    """Volumes named ``image-<image id>``; addresses are ``cinder://<store id>/<volume id>``."""
+
+    schemes = ("cinder",)
+    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.ON_BEHALF,
+                           driver.REMOTE})
+
+    def __init__(self, settings: Settings, store_id: str) -> None:
+        self._settings = settings
+        self._volumes = Volumes(settings)
+        self._host = Host(settings, self._volumes)
+        self._online = settings["cinder_do_extend_attached"]
+        self._owner: str | None = None
+        #: With one store only, and in old databases, an address names no store.
+        self._name = "" if settings.section == SINGLE_SECTION else store_id
+        self.prefixes = tuple(Location("cinder", name) for name in {self._name, ""})
+        self.properties = {"volume_type": settings["cinder_volume_type"],
+                           "use_multipath": settings["cinder_use_multipath"]}
+
+    def prepare(self) -> None:
+        self._volumes.check_settings()
+        for module in ("os_brick", "keystoneauth1"):
+            if importlib.util.find_spec(module) is None:
+                raise self._settings.error("cinder_store_auth_address",
+                                           f"a Cinder store needs the Python package {module}.")
+
+    def on_behalf_of(self, caller: Caller | None) -> Driver:
+        """The driver that tells Cinder whose image it is: that project may clone the volume."""
+        acting = copy.copy(self)
+        acting._owner = caller.project_id if caller is not None else None
+        return acting
+
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+        gib = max(1, -(-(size or 0) // GIB))
+        metadata = {"glance_image_id": image_id}
+        if self._owner:
+            metadata["image_owner"] = self._owner
+        volume = self._volumes.create(f"image-{image_id}", gib, metadata)
+        try:
+            written = self._write(volume, data, gib)
+            self._volumes.finish(volume, {"image_size": str(written)})
+        except BaseException:
+            self._abandon(volume)
+            raise
+        return Stored(self._location(volume).url, written)
+
+    def _write(self, volume: str, data: Iterable[bytes], gib: int) -> int:
+        """Write to a volume of ``gib`` GiB that grows as it must; the number of bytes."""
+        source, offset = pieces(data), 0
+        piece = next(source, b"")
+        while piece:
+            with self._host.writing(volume) as (device, connected):
+                while piece and (offset + len(piece) <= gib * GIB or self._online):
+                    if offset + len(piece) > gib * GIB:
+                        gib = self._extend(volume, gib, offset + len(piece), "in-use")
+                        connected.extended()
+                    device.write(piece, offset)
+                    offset += len(piece)
+                    piece = next(source, b"")
+            if piece:
+                gib = self._extend(volume, gib, offset + len(piece), "available")
+        return offset
+
+    def _extend(self, volume: str, gib: int, needed: int, status: str) -> int:
+        """Make room for ``needed`` bytes, and an eighth more; the new size in GiB."""
+        gib = max(gib + max(1, gib // 8), -(-needed // GIB))
+        self._volumes.extend(volume, gib, status)
+        return gib
+
+    def _abandon(self, volume: str) -> None:
+        try:
+            self._volumes.delete(volume, wait=False)
+        except errors.GlanceStoreError as error:
+            LOG.error("Volume %s is incomplete and could not be removed: %s", volume, error)
+
+    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+        volume = _volume(location)
+        size = _size(self._volumes.show(volume))
+        end = size if stop is None else min(stop, size)
+        start = min(start, end)
+        if start == end:
+            return StoredData(iter(()), 0)
+        stack = contextlib.ExitStack()
+        device = stack.enter_context(self._host.reading(volume))
+        return StoredData(device.read(start, end), end - start, close=stack.close)
+
+    def size(self, location: Location) -> int:
+        return _size(self._volumes.show(_volume(location)))
+
+    def delete(self, location: Location) -> None:
+        self._volumes.delete(_volume(location))
+
+    def locations_of(self, image_id: str) -> tuple[Location, ...]:
+        """Cinder chooses the id of a volume."""
+        return ()
+
+    def sweep(self) -> list[str]:
+        """Nothing in Cinder tells a volume that is being written from one that was left."""
+        return []
+
+    def check(self) -> None:
+        self._volumes.ping()
+
+    def _location(self, volume: str) -> Location:
+        return Location("cinder", self._name, f"/{volume}") if self._name else Location(
+            "cinder", volume)
+
+
+def _volume(location: Location) -> str:
+    return location.path[1:] or location.authority
+
+
+def _size(volume: dict[str, Any]) -> int:
+    """Bytes of the image in a volume; all of it when its metadata does not say."""
+    text = volume.get("metadata", {}).get("image_size", "")
+    return int(text) if text.isascii() and text.isdigit() else volume["size"] * GIB

@@ -1,0 +1,257 @@
+"""Volumes on this host: attached through Cinder, connected by os-brick.
+
+Readers of one volume in one process share its attachment.  What the kernel holds
+for a volume goes away only with the last attachment of this host, also when that
+belongs to another worker; a lock of the host keeps the workers apart.  A volume
+is always disconnected first and its attachment deleted after that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from glance_store_py import errors
+from glance_store_py.config import Settings
+from glance_store_py.drivers.cinder_api import Conflict, Volumes
+from glance_store_py.drivers.cinder_device import Device, opened
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two attempts to attach, at first.
+PAUSE = 1.0
+
+#: Kinds of connections that leave nothing in the kernel for others to share.
+_PRIVATE = frozenset({"rbd", "nfs"})
+
+_prepared = threading.Lock()
+_process_prepared = 0
+
+
+@dataclasses.dataclass(slots=True)
+class Connected:
+    """A volume on this host; ``path`` is what os-brick calls its path."""
+
+    attachment: str
+    connection: dict[str, Any]
+    connector: Any
+    device: dict[str, Any]
+
+    @property
+    def path(self) -> Any:
+        return self.device["path"]
+
+    def extended(self) -> None:
+        """Let the host see that the volume has grown."""
+        self.connector.extend_volume(self.connection)
+
+
+@dataclasses.dataclass(slots=True)
+class _Shared:
+    """A volume that is being read; ``lock`` is held while it comes or goes."""
+
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    readers: int = 0
+    connected: Connected | None = None
+
+
+class Host:
+    """This host, as a place to attach the volumes of one store to."""
+
+    def __init__(self, settings: Settings, volumes: Volumes) -> None:
+        self._settings = settings
+        self._volumes = volumes
+        self._helper = f"sudo glance-rootwrap {settings['rootwrap_config']}"
+        self._attempts = settings["cinder_attachment_retry_attempts"]
+        self._multipath = settings["cinder_use_multipath"]
+        self._properties: dict[str, Any] | None = None
+        self._read: dict[str, _Shared] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def writing(self, volume: str) -> Iterator[tuple[Device, Connected]]:
+        """A volume to write to; all is written when the block ends without an error."""
+        connected = self._connect(volume, "rw")
+        try:
+            with self._accessible(connected.path), opened(connected.path, True) as device:
+                yield device, connected
+        finally:
+            self._disconnect(volume, connected)
+
+    @contextlib.contextmanager
+    def reading(self, volume: str) -> Iterator[Device]:
+        """A volume to read; others in this process may be reading it too."""
+        with self._lock:
+            shared = self._read.setdefault(volume, _Shared())
+            shared.readers += 1
+        try:
+            with shared.lock:
+                if shared.connected is None:
+                    shared.connected = self._connect(volume, "ro")
+            with (self._accessible(shared.connected.path),
+                  opened(shared.connected.path, False) as device):
+                yield device
+        finally:
+            self._leave(volume, shared)
+
+    def _leave(self, volume: str, shared: _Shared) -> None:
+        with shared.lock:
+            with self._lock:
+                shared.readers -= 1
+                last = not shared.readers
+                if last:
+                    del self._read[volume]
+            if last and shared.connected is not None:
+                self._disconnect(volume, shared.connected)
+
+    def _connect(self, volume: str, mode: str) -> Connected:
+        properties = self._host_properties()
+        attachment = self._attach(volume, properties, mode)
+        connection = attachment["connection_info"]
+        kind = connection["driver_volume_type"]
+        try:
+            _refuse_unreadable(connection)
+            connector = self._connector(kind, connection)
+            with _held(volume):
+                device = connector.connect_volume(connection)
+            connected = Connected(attachment["id"], connection, connector, device)
+            try:
+                self._volumes.attached(attachment["id"])
+            except BaseException:
+                self._unplug(volume, connected)
+                raise
+        except BaseException as error:
+            self._volumes.detach(attachment["id"])
+            if isinstance(error, Exception) and not isinstance(error, errors.GlanceStoreError):
+                LOG.exception("Volume %s (%s) cannot be connected to this host", volume, kind)
+                raise errors.GlanceStoreError(
+                    "The volume cannot be connected to this host.") from error
+            raise
+        return connected
+
+    def _attach(self, volume: str, properties: dict[str, Any], mode: str) -> dict[str, Any]:
+        """Attach, and try again while the volume is attached elsewhere."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return self._volumes.attach(volume, properties, mode)
+            except Conflict:
+                if attempt < self._attempts:
+                    time.sleep(PAUSE * 2 ** (attempt - 1))
+        LOG.error("Volume %s stays attached elsewhere", volume)
+        raise errors.Busy()
+
+    def _disconnect(self, volume: str, connected: Connected) -> None:
+        try:
+            self._unplug(volume, connected)
+        finally:
+            self._volumes.detach(connected.attachment)
+
+    def _unplug(self, volume: str, connected: Connected) -> None:
+        """Disconnect, unless another attachment of this host needs the connection."""
+        with _held(volume):
+            private = connected.connection["driver_volume_type"] in _PRIVATE
+            if private or not self._elsewhere(volume, connected.attachment):
+                connected.connector.disconnect_volume(connected.connection, connected.device)
+
+    def _elsewhere(self, volume: str, attachment: str) -> bool:
+        host = self._host_properties()["host"]
+        return any(
+            other["id"] != attachment and other.get("status") == "attached"
+            and (other.get("connection_info") or {}).get("attached_host", host) == host
+            for other in self._volumes.attachments(volume))
+
+    @contextlib.contextmanager
+    def _accessible(self, path: Any) -> Iterator[None]:
+        """Let this service open a device that belongs to root."""
+        if not isinstance(path, str) or os.access(path, os.R_OK | os.W_OK):
+            yield
+            return
+        from oslo_concurrency import processutils
+
+        owner = os.stat(path).st_uid
+        for user in (os.getuid(), owner):
+            processutils.execute("chown", str(user), path, run_as_root=True,
+                                 root_helper=self._helper)
+            if user != owner:
+                yield
+
+    def _host_properties(self) -> dict[str, Any]:
+        """What Cinder has to know of this host."""
+        if self._properties is None:
+            import socket
+
+            from os_brick.initiator import connector
+
+            prepare_process(self._settings)
+            self._properties = connector.get_connector_properties(
+                self._helper, socket.gethostname(), self._multipath,
+                self._multipath and self._settings["cinder_enforce_multipath"],
+                host=socket.gethostname())
+        return self._properties
+
+    def _connector(self, kind: str, connection: dict[str, Any]) -> Any:
+        from os_brick.initiator.connector import InitiatorConnector
+
+        if kind == "nfs":
+            connection["mount_point_base"] = self._settings["cinder_mount_point_base"]
+        return InitiatorConnector.factory(
+            kind, self._helper, conn=connection, use_multipath=self._multipath)
+
+
+def _refuse_unreadable(connection: dict[str, Any]) -> None:
+    """Some volumes do not give the bytes that were written to them."""
+    if connection.get("encrypted"):
+        raise errors.GlanceStoreError("Encrypted volumes cannot hold images.")
+    if connection.get("format") not in (None, "raw"):
+        raise errors.GlanceStoreError(
+            f"A volume in a file of format {connection['format']} cannot hold images.")
+
+
+@contextlib.contextmanager
+def _held(volume: str) -> Iterator[None]:
+    """One worker of this host at a time connects or disconnects a volume."""
+    from oslo_concurrency import lockutils
+
+    with lockutils.lock(volume, lock_file_prefix="glance-volume-", external=True):
+        yield
+
+
+def prepare_process(settings: Settings) -> None:
+    """Set up os-brick and its privileged helper, once per process.
+
+    Both read the process-wide configuration, which this service does not use
+    otherwise: it gets the files that the service has read.
+    """
+    global _process_prepared
+    with _prepared:
+        if _process_prepared == os.getpid():
+            return
+        import os_brick
+        from os_brick import privileged
+        from oslo_concurrency import lockutils
+        from oslo_config import cfg
+        from oslo_privsep import priv_context
+
+        try:
+            cfg.CONF.config_file  # noqa: B018 (fails when nothing was read)
+        except cfg.NoSuchOptError:
+            cfg.CONF([], project="glance", default_config_files=list(settings.files))
+        if not cfg.CONF.oslo_concurrency.lock_path:
+            place = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
+            os.makedirs(place, mode=0o700, exist_ok=True)
+            lockutils.set_defaults(place)
+        os_brick.setup(cfg.CONF)
+        if os.geteuid() == 0:
+            for context in (privileged.default, privileged.brick_privsep_hide_output):
+                context.set_client_mode(False)
+        else:
+            priv_context.init(root_helper=["sudo", "glance-rootwrap",
+                                           settings["rootwrap_config"]])
+        _process_prepared = os.getpid()

@@ -1,0 +1,130 @@
+"""The cinder driver keeps the contract of drivers, against a real Cinder.
+
+``GLANCE_TEST_CINDER`` is the URL of a Cinder with ``auth_strategy = noauth``, its version
+included (``http://127.0.0.1:8776/v3``).  Keystone is played by this module: it gives
+out the tokens that such a Cinder takes.  For volumes that are RBD, the modules rados and
+rbd must be there, and the keyring of Cinder's user in ``/etc/ceph``.
+"""
+
+import http.server
+import importlib.util
+import json
+import os
+import threading
+import unittest
+
+from glance_store_py.drivers import cinder
+from glance_store_py.drivers.cinder_options import OPTIONS
+from glance_store_py.testing import DriverContract, settings
+
+URL = os.environ.get("GLANCE_TEST_CINDER")
+PROJECT = "5ad4ea1e0b6c4f6d8c2d4c1f6a5b9e01"
+
+
+def missing() -> str | None:
+    """Why there is no Cinder to test with."""
+    if not URL:
+        return "GLANCE_TEST_CINDER is not set"
+    if importlib.util.find_spec("os_brick") is None:
+        return "the package os-brick is not installed"
+    return None
+
+
+class Keystone(http.server.BaseHTTPRequestHandler):
+    """Identity API v3, as far as a password and an application credential need it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        version = {"id": "v3.14", "status": "stable", "links": [
+            {"rel": "self", "href": f"http://{self.headers['Host']}/v3"}]}
+        self.answer(300, {"versions": {"values": [version]}})
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append(asked["auth"]["identity"]["methods"])
+        endpoint = {"interface": "public", "region_id": "one", "region": "one", "id": "e",
+                    "url": f"{URL}/{PROJECT}"}
+        self.answer(201, {"token": {
+            "methods": ["password"], "expires_at": "2199-01-01T00:00:00.000000Z",
+            "issued_at": "2024-01-01T00:00:00.000000Z", "roles": [],
+            "user": {"id": "glance", "name": "glance", "domain": {"id": "d", "name": "D"}},
+            "project": {"id": PROJECT, "name": "service", "domain": {"id": "d", "name": "D"}},
+            "catalog": [{"type": "volumev3", "name": "cinderv3", "id": "c",
+                         "endpoints": [endpoint]}]}})
+
+    def answer(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("X-Subject-Token", f"glance:{PROJECT}")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args):
+        pass
+
+
+@unittest.skipIf(missing(), missing())
+class TestCinder(DriverContract, unittest.TestCase):
+    options: dict = {"cinder_store_user_name": "glance", "cinder_store_password": "secret",
+                     "cinder_store_project_name": "service"}
+    method = "password"
+
+    def make_driver(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keystone)
+        server.asked = self.asked = []
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        made = cinder.Driver(
+            settings(OPTIONS, cinder_store_auth_address=f"http://127.0.0.1:{server.server_port}",
+                     cinder_state_transition_timeout=120, **self.options), "contract")
+        self.volumes = made._volumes
+        self.addCleanup(self.tidy)
+        return made
+
+    def ours(self):
+        found = self.volumes._ask("GET", "/volumes/detail")["volumes"]
+        return [volume for volume in found if volume["status"] != "deleting"]
+
+    def tidy(self):
+        for volume in self.ours():
+            self.volumes.delete(volume["id"], wait=False)
+
+    def leftovers(self):
+        return [volume["name"] for volume in self.ours()]
+
+    def test_it_proved_who_it_is(self):
+        self.place(self.image_id, b"data")
+        self.assertEqual([[self.method]], self.asked)
+
+    def test_a_volume_says_what_it_holds_and_nobody_is_attached(self):
+        stored = self.store.add(self.image_id, [b"data"])
+        volume = self.volumes.show(stored.url.rpartition("/")[2])
+        self.assertEqual("available", volume["status"])
+        self.assertEqual(1, volume["size"])
+        self.assertEqual(f"image-{self.image_id}", volume["name"])
+        self.assertEqual({"image_size": "4", "glance_image_id": self.image_id,
+                          "readonly": "True"}, volume["metadata"])
+
+    def test_two_readers_of_a_volume_share_its_attachment(self):
+        url = self.place(self.image_id, b"x" * 3000000)
+        location = cinder.Location("cinder", "contract", f"/{url.rpartition('/')[2]}")
+        first, second = self.store.get(location), self.store.get(location, 1000)
+        self.assertEqual(1, len(self.volumes.attachments(location.path[1:])))
+        self.assertEqual(3000000, len(b"".join(first.chunks)))
+        self.assertEqual(2999000, len(b"".join(second.chunks)))
+        self.assertEqual([], self.volumes.attachments(location.path[1:]))
+
+
+class TestApplicationCredential(TestCinder):
+    options = {"cinder_store_application_credential_id": "id",
+               "cinder_store_application_credential_secret": "secret"}
+    method = "application_credential"
+
+    def setUp(self):
+        super().setUp()
+        if not self._testMethodName.startswith(("test_it_proved", "test_an_object_is_read")):
+            self.skipTest("the same as with a password")

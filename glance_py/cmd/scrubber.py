@@ -33,7 +33,7 @@ LOG = logging.getLogger(__name__)
 OPTIONS = [
     cfg.BoolOpt("daemon", short="D", default=False,
                 help="Run until stopped, every wakeup_time seconds, instead of once."),
-    cfg.IntOpt("wakeup_time", default=300, min=0,
+    cfg.IntOpt("wakeup-time", default=300, min=0,
                help="Seconds between two runs of the daemon."),
     cfg.StrOpt("restore", metavar="<IMAGE_ID>",
                help="Bring the deleted image with this id back to active. Works while its data "

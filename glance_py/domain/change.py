@@ -27,7 +27,8 @@ class Change:
         The whole new list of tags, or None to leave it; ``add_tags`` and
         ``remove_tags`` touch single ones without reading the others.
     add_locations, remove_locations, update_locations
-        Copies of the data to record, forget (by ``Location.id``) or rewrite
+        Copies of the data to record, forget (by ``Location.id``; None: a copy
+        that does not exist, which the layers refuse) or rewrite
         (metadata and status, found by ``Location.id``).
     positions
         Where each of ``add_locations`` is put into the list of the answer, in

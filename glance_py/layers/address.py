@@ -164,6 +164,8 @@ class AddressProxy(Proxy):
 
     def _judged(self, ctx, image: Image, change: Change) -> Change:
         """The same change with what was found out about its addresses."""
+        if any(location.id is None for location in change.remove_locations):
+            raise errors.Invalid("Invalid position for removing a location.")
         if change.expected is None:
             change = dataclasses.replace(change, expected=frozenset({image.status}))
         change.update_locations = tuple(map(self._addresses.placed, change.update_locations))

@@ -15,7 +15,13 @@ from oslo_log import log as logging
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import Image, Location, check_formats, check_transition
+from glance_py.domain.image import (
+    TRANSITIONS,
+    Image,
+    Location,
+    check_formats,
+    check_transition,
+)
 from glance_py.domain.importing import STAGE_HOST
 from glance_py.domain.ports import WORK_VERBS, Data, Download, Settle, Upload
 from glance_py.layers.base import Proxy
@@ -243,11 +249,12 @@ class LocationProxy(Proxy):
         With delayed_delete the bytes are the scrubber's.
         """
         check_transition(image, "deleted")
-        delayed = self._delayed and bool(image.locations)
+        delayed = (self._delayed and bool(image.locations)
+                   and "pending_delete" in TRANSITIONS[image.status])
         self.below.delete(ctx, image, "pending_delete" if delayed else "deleted")
         if image.status in ("uploading", "importing"):
             self._unstage(image.id)
-        if not delayed:
+        if image.locations and not delayed:
             try:
                 self._removal.remove(image.id, image.locations)
             except errors.StoreInUse:

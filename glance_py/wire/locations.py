@@ -63,6 +63,7 @@ class LocationDraft:
         self._before = {location.id: location for location in locations}
         self._now = list(locations)
         self._digests: dict[str, str] = {}
+        self._absent: tuple[Location, ...] = ()
 
     def add(self, position: str, value: dict[str, Any]) -> None:
         """Record another copy; ``position`` is ``-`` or a number, the last by default."""
@@ -79,7 +80,10 @@ class LocationDraft:
             self._now.insert(int(position), location)
 
     def remove(self, position: str) -> None:
-        """Forget one copy and its data, never the last."""
+        """Forget one copy and its data, never the last.
+
+        wire: that a place does not exist is told only to those who may remove.
+        """
         self._require("active")
         if position != "-" and not position.isdecimal():
             raise errors.Invalid("Invalid position for removing a location.")
@@ -88,7 +92,7 @@ class LocationDraft:
         try:
             del self._now[-1 if position == "-" else int(position)]
         except IndexError:
-            raise errors.Invalid("Invalid position for removing a location.") from None
+            self._absent = (Location(""),)
 
     def replace(self, values: list[dict[str, Any]]) -> None:
         """The whole list: new metadata for the same addresses, or the first copies."""
@@ -147,7 +151,7 @@ class LocationDraft:
         change.add_locations = tuple(x for x in self._now if x.id is None)
         change.positions = tuple(
             place for place, location in enumerate(self._now) if location.id is None)
-        change.remove_locations = tuple(
+        change.remove_locations = self._absent + tuple(
             location for key, location in self._before.items() if key not in kept)
         change.update_locations = tuple(
             location for location in self._now

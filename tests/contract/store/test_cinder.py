@@ -6,15 +6,20 @@ out the tokens that such a Cinder takes.  For volumes that are RBD, the modules 
 rbd must be there, and the keyring of Cinder's user in ``/etc/ceph``.
 """
 
+import contextlib
 import http.server
 import importlib.util
 import json
 import os
 import threading
+import time
+import types
 import unittest
 
+from glance_store_py import errors
 from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_options import OPTIONS
+from glance_store_py.location import parse
 from glance_store_py.testing import DriverContract, settings
 
 URL = os.environ.get("GLANCE_TEST_CINDER")
@@ -117,6 +122,54 @@ class TestCinder(DriverContract, unittest.TestCase):
         self.assertEqual(3000000, len(b"".join(first.chunks)))
         self.assertEqual(2999000, len(b"".join(second.chunks)))
         self.assertEqual([], self.volumes.attachments(location.path[1:]))
+
+
+    def test_a_volume_grows_when_the_size_is_not_known(self):
+        for online in (False, True):
+            self.store.driver._online = online
+            with self.subTest(online=online):
+                piece = os.urandom(1 << 20)
+                stored = self.store.add(self.image_id, (piece for _ in range(1030)))
+                self.assertEqual(1030 << 20, stored.size)
+                location = parse(stored.url)
+                self.assertEqual(2, self.volumes.show(location.path[1:])["size"])
+                self.assertEqual(piece, self.read(location, 1029 << 20))
+                self.assertEqual(piece, self.read(location, 1023 << 20, 1024 << 20))
+                self.store.delete(location)
+
+    def test_a_volume_that_cinder_keeps_is_in_use(self):
+        location = parse(self.place(self.image_id, b"data"))
+        snapshot = self.volumes._ask("POST", "/snapshots", {"snapshot": {
+            "volume_id": location.path[1:], "name": "backup"}})["snapshot"]["id"]
+        self.assertRaises(errors.InUseByStore, self.store.delete, location)
+        self.assertEqual(b"data", self.read(location))
+        while self.volumes._ask("GET", f"/snapshots/{snapshot}")["snapshot"]["status"] != "available":
+            time.sleep(0.2)
+        self.volumes._ask("DELETE", f"/snapshots/{snapshot}")
+        with contextlib.suppress(errors.NotFound):
+            while self.volumes._ask("GET", f"/snapshots/{snapshot}"):
+                time.sleep(0.2)
+        self.store.delete(location)
+
+    def test_a_volume_that_somebody_writes_to_is_busy(self):
+        location = parse(self.place(self.image_id, b"data"))
+        self.store.driver._host._attempts = 1
+        with self.store.driver._host.writing(location.path[1:]):
+            self.assertRaises(errors.Busy, self.store.get, location)
+            self.assertRaises(errors.InUseByStore, self.store.delete, location)
+        self.assertEqual(b"data", self.read(location))
+
+    def test_the_project_of_the_caller_owns_the_image(self):
+        caller = types.SimpleNamespace(project_id="theirs")
+        location = parse(self.store.add(self.image_id, [b"data"], 4, caller).url)
+        self.assertEqual("theirs",
+                         self.volumes.show(location.path[1:])["metadata"]["image_owner"])
+
+    def test_a_volume_type_that_is_not_there_is_named(self):
+        self.store.driver._settings["cinder_volume_type"] = "gold"
+        self.assertRaisesRegex(errors.BadStoreConfiguration, "cinder_volume_type.*gold",
+                               self.store.add, self.image_id, [b"data"])
+        self.assertEqual([], self.leftovers())
 
 
 class TestApplicationCredential(TestCinder):

@@ -154,7 +154,9 @@ class Locations(Patches):
     def test_remove(self):
         change = self.apply(op("remove", "/locations/0"))
         self.assertEqual(["a://1"], [x.url for x in change.remove_locations])
-        self.refused(errors.Invalid, op("remove", "/locations/2"))
+        absent = self.apply(op("remove", "/locations/2")).remove_locations
+        self.assertEqual([None], [x.id for x in absent])  # a layer refuses it
+        self.refused(errors.Invalid, op("remove", "/locations/x"))
         self.refused(errors.Forbidden, op("remove", "/locations/0"), op("remove", "/locations/0"))
 
     def test_replace_of_the_same_addresses_is_new_metadata(self):

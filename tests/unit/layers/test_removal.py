@@ -1,0 +1,102 @@
+"""Removal of data: only what the image owns, and nothing forgotten that is still there."""
+
+from __future__ import annotations
+
+import unittest
+
+from glance_py.domain import errors
+from glance_py.domain.image import Location
+from glance_py.layers.removal import Removal, ids_in
+from glance_store_py import errors as store_errors
+
+MINE = "11111111-1111-1111-1111-111111111111"
+OTHER = "22222222-2222-2222-2222-222222222222"
+CLUSTER = "33333333-3333-3333-3333-333333333333"
+
+
+class Stores:
+    """Objects by address; an exception in place of an object is raised."""
+
+    def __init__(self, **objects) -> None:
+        self.objects = {url.replace("_", "/"): value for url, value in objects.items()}
+        self.deleted: list[str] = []
+
+    def delete(self, url, store_id=None):
+        if isinstance(self.objects.get(url), Exception):
+            raise self.objects[url]
+        self.deleted.append(url)
+
+
+class Pending:
+    def __init__(self, shared=(), images=(OTHER,)) -> None:
+        self.shared, self.images = shared, images
+        self.forgotten: list[str] = []
+
+    def forget(self, locations):
+        self.forgotten += [location.url for location in locations]
+
+    def is_shared(self, image_id, url):
+        return url in self.shared
+
+    def are_images(self, ids):
+        return any(each in self.images for each in ids)
+
+
+class TestRemoval(unittest.TestCase):
+
+    def remove(self, *urls: str, stores=None, pending=None):
+        stores, pending = stores or Stores(), pending or Pending()
+        removed = Removal(stores, pending).remove(MINE, [Location(url) for url in urls])
+        return removed, stores.deleted, pending.forgotten
+
+    def test_what_the_image_owns_goes(self):
+        for url in (f"file:///images/{MINE}", f"rbd://{CLUSTER}/images/{MINE}/snap",
+                    "s3://host/bucket/any-name", f"cinder://store/{CLUSTER}"):
+            with self.subTest(url):
+                self.assertEqual((1, [url], [url]), self.remove(url))
+
+    def test_ossn_0065_data_of_another_image_stays(self):
+        for url in (f"rbd://{CLUSTER}/images/{OTHER}/snap", f"file:///images/{OTHER}",
+                    f"s3://{MINE}:key@host/bucket/{OTHER}",
+                    "rbd://a/images/" + OTHER.replace("-", "%2D") + "/snap"):
+            with self.subTest(url):
+                self.assertEqual((1, [], [url]), self.remove(url))
+        url = "s3://host/bucket/any-name"
+        self.assertEqual((1, [], [url]), self.remove(url, pending=Pending(shared=(url,))))
+
+    def test_what_is_gone_or_never_goes_is_done_with(self):
+        for error in (store_errors.NotFound("x"), store_errors.StoreDeleteNotSupported("web")):
+            stores = Stores()
+            stores.objects["s3://a/b"] = error
+            with self.subTest(error):
+                self.assertEqual((1, [], ["s3://a/b"]), self.remove("s3://a/b", stores=stores))
+
+    def test_what_fails_is_not_forgotten_and_the_others_go(self):
+        stores = Stores()
+        stores.objects["s3://a/1"] = store_errors.RemoteServiceUnavailable()
+        self.assertEqual((1, ["s3://a/2"], ["s3://a/2"]),
+                         self.remove("s3://a/1", "s3://a/2", stores=stores))
+
+    def test_what_is_in_use_is_an_objection(self):
+        stores, pending = Stores(), Pending()
+        stores.objects["s3://a/1"] = store_errors.HasSnapshot()
+        with self.assertRaises(errors.StoreInUse):
+            self.remove("s3://a/1", "s3://a/2", stores=stores, pending=pending)
+        self.assertEqual(["s3://a/2"], pending.forgotten)
+
+    def test_an_address_of_another_image_cannot_be_named(self):
+        removal = Removal(Stores(), Pending(shared=("s3://a/shared",)))
+        for url in (f"rbd://{CLUSTER}/images/{OTHER}/snap", "s3://a/shared"):
+            with self.subTest(url), self.assertRaises(errors.Invalid):
+                removal.require_free(MINE, url)
+        removal.require_free(MINE, f"rbd://{CLUSTER}/images/{MINE}/snap")
+
+    def test_ids_are_found_quoted_or_not_and_nowhere_else(self):
+        self.assertEqual({MINE}, ids_in(f"x://{MINE}"))
+        self.assertEqual({MINE}, ids_in("x://" + MINE.replace("1-", "1%2d")))
+        self.assertEqual(set(), ids_in(f"x://{MINE}f"))
+        self.assertEqual(set(), ids_in("x://nothing"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
 from glance_py.importing.registration import take_back
 from glance_py.layers.address import store_judge
-from glance_py.layers.location import LocationProxy
+from glance_py.layers.location import STAGING_STORE, LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
@@ -92,9 +93,19 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     api = API(verbs, conf, services.stores, services.enforcer,
               limits=services.limits, cache=cache)
     with composition.composing(composition.Composition(
-            conf, services.enforcer, api, verbs.images, cache, services.notifier)):
+            conf, services.enforcer, api, verbs.images, cache, services.notifier,
+            services.records.ping, services.stores,
+            functools.partial(staging_room, services.stores))):
         app = pipeline.load(conf)
     return Service(app, services, verbs.importer, prefetcher)
+
+
+def staging_room(stores: Stores) -> int:
+    """How many bytes are free where data waits for its import."""
+    stores.check(STAGING_STORE)
+    url = stores.location_of(STAGING_STORE, "image") or ""
+    found = os.statvfs(os.path.dirname(urllib.parse.urlsplit(url).path))
+    return found.f_bavail * found.f_frsize
 
 
 def build_services(conf: cfg.ConfigOpts) -> gateway.Services:

@@ -20,6 +20,8 @@ class Composition:
 
     ``images`` are the verbs as the controllers call them, ``cache`` is the image
     cache, None when this node has none, and ``notifier`` the way out for messages.
+    ``ping`` raises when the database is away, ``stores`` are the named stores, and
+    ``staging_room`` tells how many bytes are free for data that waits for its import.
     """
 
     conf: Any
@@ -28,6 +30,9 @@ class Composition:
     images: Any
     cache: Any
     notifier: Any
+    ping: Any = None
+    stores: Any = None
+    staging_room: Any = None
 
 
 _current: contextvars.ContextVar[Composition] = contextvars.ContextVar("composition")

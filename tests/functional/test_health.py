@@ -1,0 +1,143 @@
+"""Health checks through the shipped pipeline: alive is not the same as ready.
+
+Ready looks at the database, the stores and staging; alive looks at none of them,
+so that a hanging file server does not have the process killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+import types
+import unittest
+from unittest import mock
+
+from glance_py import app, pipeline
+from glance_py.middleware import composition, health
+from tests.functional import service
+from tests.functional.client import Client
+from tests.unit.setting import conf
+
+
+class ServiceTest(unittest.TestCase):
+
+    def setUp(self):
+        running = contextlib.ExitStack()
+        self.addCleanup(running.close)
+        self.app, self.directory = running.enter_context(service.running())
+        running.enter_context(mock.patch.object(health, "BELIEVE", 0.0))
+
+    def ask(self, path="/healthcheck/ready"):
+        answer = Client(self.app, "").call("GET", path)
+        return answer.status_int, answer.text
+
+    def remove(self, name):
+        shutil.rmtree(os.path.join(self.directory, name))
+
+    def test_a_service_that_is_well(self):
+        """Both answer without a token."""
+        self.assertEqual((200, "OK"), self.ask("/healthcheck"))
+        status, text = self.ask()
+        self.assertEqual(200, status)
+        self.assertEqual(["OK"] * 4, text.split())
+
+    def test_the_default_store_is_needed(self):
+        self.remove("fast")
+        status, text = self.ask()
+        self.assertEqual(503, status)
+        self.assertIn("Not well: store fast", text)
+        self.assertEqual(200, self.ask("/healthcheck")[0])
+        os.mkdir(os.path.join(self.directory, "fast"))
+        self.assertEqual(200, self.ask()[0])
+
+    def test_another_store_is_named(self):
+        self.remove("slow")
+        status, text = self.ask()
+        self.assertEqual(200, status)
+        self.assertIn("Not well: store slow", text)
+
+    def test_staging_is_needed(self):
+        self.remove("staging")
+        status, text = self.ask()
+        self.assertEqual(503, status)
+        self.assertIn("Staging has no room", text)
+        self.assertNotIn(self.directory, text)
+
+    def test_the_database_is_needed(self):
+        os.truncate(os.path.join(self.directory, "glance.sqlite"), 0)
+        with open(os.path.join(self.directory, "glance.sqlite"), "w") as file:
+            file.write("This is no database any more." * 100)
+        status, text = self.ask()
+        self.assertEqual(503, status)
+        self.assertIn("The database does not answer", text)
+        self.assertEqual(200, self.ask("/healthcheck")[0])
+
+
+class RoomTest(unittest.TestCase):
+
+    def test_room_for_staged_data(self):
+        with service.configured() as (options, directory):
+            stores = app.build_services(options).stores
+            found = os.statvfs(directory)
+            self.assertAlmostEqual(found.f_bavail * found.f_frsize, app.staging_room(stores),
+                                   delta=1 << 30)
+
+
+class BackendTest(unittest.TestCase):
+    """The backends alone, with stores that hang."""
+
+    def build(self, backend, paste=None, **parts):
+        made = composition.Composition(conf(), *[None] * 5, **parts)
+        with composition.composing(made):
+            return backend(made.conf, paste or {})
+
+    def test_a_store_that_hangs_is_waited_for_once(self):
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        calls = []
+
+        def check(store):
+            calls.append(store)
+            if store == "hangs":
+                go_on.wait()
+
+        backend = self.build(health.Stores, stores=types.SimpleNamespace(
+            ids=("hangs", "well"), default="well", check=check))
+        with mock.patch.object(health, "PATIENCE", 0.2):
+            before = time.monotonic()
+            for _ in range(3):
+                found = backend.healthcheck(0)
+            self.assertLess(time.monotonic() - before, 2)
+        self.assertTrue(found.available)
+        self.assertEqual("Not well: store hangs", found.reason)
+        self.assertEqual(1, calls.count("hangs"))
+
+    def test_what_was_seen_is_remembered(self):
+        pings = []
+        backend = self.build(health.Database, ping=lambda: pings.append(1))
+        for _ in range(10):
+            self.assertTrue(backend.healthcheck(0).available)
+        self.assertEqual([1], pings)
+
+    def test_room_that_is_wanted(self):
+        for least, enough in (("100", True), ("101", False)):
+            backend = self.build(health.Staging, {"staging_min_free": least},
+                                 staging_room=lambda: 100)
+            self.assertEqual(enough, backend.healthcheck(0).available)
+
+
+class PasteTest(unittest.TestCase):
+
+    def test_a_backend_that_does_not_exist_stops_the_start(self):
+        self.assertEqual("glance_py.middleware.health:app_factory",
+                         pipeline.FACTORIES["oslo_middleware:Healthcheck.app_factory"])
+        with self.assertRaises(LookupError) as raised:
+            health.app_factory({}, backends="disable_by_file, glance_databse")
+        self.assertIn("glance_databse", str(raised.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()

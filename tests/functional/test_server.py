@@ -1,207 +1,109 @@
-"""The service under real servers: what only shows between sockets and processes.
+"""What every server must do with the service, and its own command besides.
 
 Each server must take chunks of several MiB and bodies of unknown length, must
-not take a body that broke off for a whole one, and must send a part of a file.
-Of the service's own command also: stalled clients, stopping, reloading.
+not take a body that broke off for a whole one, must send a part of a file, and
+must let an upload finish when it is stopped.  Of the service's own command
+also: stalled clients, reloading, many writers at once.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import concurrent.futures
+import hashlib
 import json
-import os
-import pathlib
+import random
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-import unittest
 from collections.abc import Iterator
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TOKEN = {"X-Auth-Token": "u:p:member"}
-MIB = 1 << 20
+from tests.functional.client import PATCH
+from tests.functional.server import (
+    GLANCE_API,
+    GUNICORN,
+    MIB,
+    TOKEN,
+    UWSGI,
+    Process,
+    ServerCase,
+    pieces,
+    until,
+)
 
-CONFIGURATION = """\
-[DEFAULT]
-bind_host = 127.0.0.1
-bind_port = {port}
-workers = 1
-threads = 4
-client_socket_timeout = 2
-enabled_backends = local:file
-{options}
-[glance_store]
-default_backend = local
-[local]
-filesystem_store_datadir = {directory}/images
-[os_glance_staging_store]
-filesystem_store_datadir = {directory}/staging
-[os_glance_tasks_store]
-filesystem_store_datadir = {directory}/tasks
-[database]
-connection = sqlite:///{directory}/glance.sqlite
-[paste_deploy]
-flavor = fakeauth
-"""
+__all__ = ["GLANCE_API", "Process"]
+
+#: How many clients transfer data at the same time, and how much.
+CLIENTS = 8
+SIZE = 9 * MIB + 17
 
 
-class Process:
-    """One server in a process of its own, on a port of its own."""
-
-    def __init__(self, directory: str, command: list[str]) -> None:
-        self.directory = pathlib.Path(directory)
-        self.port = _free_port()
-        self.write()
-        environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": directory, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-m", "glance_py.cmd.manage", "db", "sync"],
-                       env=environment, check=True, capture_output=True)
-        uwsgi_ini = self.directory / "uwsgi.ini"
-        uwsgi_ini.write_text((ROOT / "etc/uwsgi.ini").read_text().replace(
-            "0.0.0.0:9292", f"127.0.0.1:{self.port}").replace("processes = 4", "processes = 1"))
-        command = [part.format(port=self.port, root=ROOT, uwsgi_ini=uwsgi_ini) for part in command]
-        with open(self.directory / "log", "wb") as log:
-            self.process = subprocess.Popen([sys.executable, *command], env=environment,
-                                            stdout=log, stderr=log, cwd=directory)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                self.connect().close()
-                return
-            time.sleep(0.05)
-        raise RuntimeError(self.log())
-
-    def write(self, options: str = "") -> None:
-        """Write the configuration file, with ``options`` in DEFAULT."""
-        for name in ("images", "staging", "tasks"):
-            (self.directory / name).mkdir(exist_ok=True)
-        (self.directory / "glance-api.conf").write_text(CONFIGURATION.format(
-            port=self.port, directory=self.directory, options=options))
-
-    def log(self) -> str:
-        return (self.directory / "log").read_text(errors="replace")
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
-
-    def ask(self, method: str, path: str, body=None, **headers: str) -> tuple[int, bytes]:
-        """One request; status and body of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with contextlib.closing(connection):
-            connection.request(method, path, body,
-                               {**TOKEN, **{n.replace("_", "-"): v for n, v in headers.items()}},
-                               encode_chunked=headers.get("Transfer_Encoding") == "chunked")
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-
-    def create(self) -> str:
-        status, body = self.ask("POST", "/v2/images", json.dumps(
-            {"disk_format": "raw", "container_format": "bare"}), Content_Type="application/json")
-        if status != 201:
-            raise RuntimeError(f"{status} {body!r} {self.log()}")
-        return json.loads(body)["id"]
-
-    def show(self, image_id: str) -> dict:
-        return json.loads(self.ask("GET", f"/v2/images/{image_id}")[1])
-
-    def begin_upload(self, image_id: str, framing: str, data: bytes) -> socket.socket:
-        """A connection on which an upload has begun."""
-        sock = self.connect()
-        sock.sendall(f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
-                     f"X-Auth-Token: {TOKEN['X-Auth-Token']}\r\n"
-                     f"Content-Type: application/octet-stream\r\n{framing}\r\n\r\n".encode() + data)
-        return sock
-
-    def wait(self, image_id: str, *statuses: str) -> str:
-        """The image's status, as soon as it is one of ``statuses`` or ten seconds have passed."""
-        deadline = time.monotonic() + 10
-        while (now := self.show(image_id)["status"]) not in statuses:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        return now
-
-    def wait_for_log(self, words: str) -> str:
-        """The log, as soon as ``words`` stand in it or eight seconds have passed."""
-        deadline = time.monotonic() + 8
-        while words not in (log := self.log()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return log
-
-    def end(self) -> int:
-        """Stop it and return its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
-
-
-GLANCE_API = ["-m", "glance_py.cmd.api"]
-GUNICORN = ["-m", "gunicorn", "-c", "{root}/etc/gunicorn.conf.py", "-b", "127.0.0.1:{port}",
-            "-w", "1"]
-UWSGI = ["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--ini", "{uwsgi_ini}"]
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def pieces(number: int, size: int) -> Iterator[bytes]:
-    for n in range(number):
-        yield bytes([n % 256]) * size
-
-
-class ServerCase(unittest.TestCase):
-    """Starts ``command`` once for the class."""
-
-    command: list[str]
-
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory(prefix="glance-")
-        self.addCleanup(directory.cleanup)
-        self.server = Process(directory.name, self.command)
-        self.addCleanup(self.server.end)
-
-
-class Bodies:
+class EveryServer:
     """What every server must do."""
 
     def test_bodies(self) -> None:
         """Large chunks, a known length, and a part of the data back."""
         whole = b"".join(pieces(4, 4 * MIB))
-        for framing in ({"Transfer_Encoding": "chunked"}, {"Content_Length": str(len(whole))}):
+        for size in (None, len(whole)):
             image_id = self.server.create()
-            status, body = self.server.ask(
-                "PUT", f"/v2/images/{image_id}/file", pieces(4, 4 * MIB),
-                Content_Type="application/octet-stream", **framing)
-            self.assertEqual((204, b""), (status, body), self.server.log())
+            self.assertEqual(204, self.server.upload(image_id, pieces(4, 4 * MIB), size),
+                             self.server.log())
             self.assertEqual(len(whole), self.server.show(image_id)["size"])
-            path = f"/v2/images/{image_id}/file"
-            self.assertEqual((200, whole), self.server.ask("GET", path))
+            self.assertEqual(whole, self.server.download(image_id))
             self.assertEqual((206, whole[4 * MIB - 2:4 * MIB + 2]), self.server.ask(
-                "GET", path, Range=f"bytes={4 * MIB - 2}-{4 * MIB + 1}"))
+                "GET", f"/v2/images/{image_id}/file",
+                Range=f"bytes={4 * MIB - 2}-{4 * MIB + 1}"))
 
     def test_broken_off(self) -> None:
-        """A body without its end never becomes an image."""
+        """A body without its end never becomes an image, and leaves no file."""
         for framing, data in (("Transfer-Encoding: chunked", b"5\r\nhello\r\n"),
                               ("Transfer-Encoding: chunked", b"ff\r\nhello"),
-                              ("Content-Length: 100", b"hello")):
+                              ("Content-Length: 100", b"hello"),
+                              ("Content-Length: 100", b"")):
             image_id = self.server.create()
             self.server.begin_upload(image_id, framing, data).close()
             time.sleep(0.3)
             self.assertEqual("queued", self.server.wait(image_id, "queued"))
-        self.assertEqual([], list((self.server.directory / "images").iterdir()))
+            self.assertEqual([], self.server.files())
+
+    def test_many_at_once(self) -> None:
+        """Eight uploads, then eight uploads beside eight downloads: every byte arrives."""
+        with concurrent.futures.ThreadPoolExecutor(2 * CLIENTS) as pool:
+            first = dict(pool.map(self.put, range(CLIENTS)))
+            second = pool.map(self.put, range(CLIENTS, 2 * CLIENTS))
+            self.assertEqual(first, dict(pool.map(self.fetch, first)))
+            second = dict(second)
+            self.assertEqual(second, dict(pool.map(self.fetch, second)))
+        self.assertEqual(sorted({**first, **second}), self.server.files())
+
+    def put(self, number: int) -> tuple[str, str]:
+        """Upload with a length (even numbers) or in chunks of 4 MiB; the image and its SHA-512."""
+        data = random.Random(number).randbytes(SIZE)
+        image_id = self.server.create()
+        status = self.server.upload(image_id, _chunks(data, 4 * MIB),
+                                    size=None if number % 2 else SIZE)
+        self.assertEqual(204, status, self.server.log())
+        return image_id, hashlib.sha512(data).hexdigest()
+
+    def fetch(self, image_id: str) -> tuple[str, str]:
+        """Download; the image and the SHA-512 of its data, which is also what is recorded."""
+        digest = hashlib.sha512(self.server.download(image_id)).hexdigest()
+        self.assertEqual(digest, self.server.show(image_id)["os_hash_value"])
+        return image_id, digest
+
+    def test_stop(self) -> None:
+        """SIGTERM lets an upload finish; then the server is gone, without an error."""
+        image_id = self.server.create()
+        with self.server.begin_upload(image_id, "Content-Length: 10", b"hello") as sock:
+            self.assertEqual("saving", self.server.wait(image_id, "saving"))
+            self.server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            sock.sendall(b"world")
+            self.assertIn(b" 204 No Content", sock.recv(100))
+        self.assertEqual(0, self.server.process.wait(20))
+        self.server.start()
+        self.assertEqual(b"helloworld", self.server.download(image_id))
 
 
-class GlanceApiTest(Bodies, ServerCase):
+class GlanceApiTest(EveryServer, ServerCase):
     command = GLANCE_API
 
     def test_stalled_clients(self) -> None:
@@ -221,9 +123,7 @@ class GlanceApiTest(Bodies, ServerCase):
     def test_stalled_download(self) -> None:
         """A client that takes nothing loses its connection; its thread serves others."""
         image_id = self.server.create()
-        self.assertEqual(204, self.server.ask(
-            "PUT", f"/v2/images/{image_id}/file", pieces(16, 4 * MIB),
-            Content_Type="application/octet-stream", Transfer_Encoding="chunked")[0])
+        self.assertEqual(204, self.server.upload(image_id, pieces(16, 4 * MIB)))
         for _ in range(4):
             sock = self.server.connect()
             self.addCleanup(sock.close)
@@ -243,28 +143,10 @@ class GlanceApiTest(Bodies, ServerCase):
             self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
             self.assertLess(time.monotonic() - start, 5)
 
-    def test_stop(self) -> None:
-        """SIGTERM lets an upload finish."""
-        image_id = self.server.create()
-        sock = self.server.begin_upload(image_id, "Content-Length: 10", b"hello")
-        self.server.wait(image_id, "saving")
-        self.server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        sock.sendall(b"world")
-        self.assertIn(b"204 No Content", sock.recv(100))
-        sock.close()
-        self.assertEqual(0, self.server.end())
-
     def test_reload(self) -> None:
         """SIGHUP takes a new configuration; a wrong one leaves the old one in use."""
         def versions() -> int:
             return len(json.loads(self.server.ask("GET", "/versions")[1])["versions"])
-
-        def changes(before: int) -> bool:
-            deadline = time.monotonic() + 8
-            while versions() == before and time.monotonic() < deadline:
-                time.sleep(0.1)
-            return versions() != before
 
         before = versions()
         self.server.write("image_size_cap = none")
@@ -273,7 +155,8 @@ class GlanceApiTest(Bodies, ServerCase):
         self.assertEqual(before, versions())
         self.server.write(f"image_cache_dir = {self.server.directory}/cache")
         self.server.process.send_signal(signal.SIGHUP)
-        self.assertTrue(changes(before), self.server.log())
+        now = until(versions, lambda found: found != before)
+        self.assertNotEqual(before, now, self.server.log())
 
     def test_request_line(self) -> None:
         """Each request leaves a line with its id."""
@@ -284,16 +167,43 @@ class GlanceApiTest(Bodies, ServerCase):
         self.assertIn("req-known", log)
 
 
-class GunicornTest(Bodies, ServerCase):
+class GunicornTest(EveryServer, ServerCase):
     command = GUNICORN
 
 
-class UwsgiTest(Bodies, ServerCase):
+class UwsgiTest(EveryServer, ServerCase):
     command = UWSGI
 
-    def setUp(self) -> None:
-        try:
-            import pyuwsgi  # noqa: F401
-        except ImportError:
-            self.skipTest("pyuwsgi is not installed")
-        super().setUp()
+
+class WritersTest(ServerCase):
+    """SQLite takes one writer at a time; nobody is to notice."""
+
+    command = GLANCE_API
+    settings = {"workers": 2, "silence": 60}
+
+    def test_many_writers(self) -> None:
+        """Sixteen clients create, change and delete, in two processes: nothing is refused."""
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = [answer for each in pool.map(self.work, range(16)) for answer in each]
+        self.assertEqual([201, 200, 204] * 5 * 16, answers)
+
+    def work(self, client: int) -> list[int]:
+        answers = []
+        for turn in range(5):
+            tags = [f"{client}-{turn}-{n}" for n in range(5)]
+            status, body = self.server.ask("POST", "/v2/images", json.dumps(
+                {"name": "n", "tags": tags, **{f"p{n}": "v" for n in range(20)}}),
+                Content_Type="application/json")
+            answers.append(status)
+            path = f"/v2/images/{json.loads(body)['id']}"
+            operations = [{"op": "replace", "path": "/p1", "value": str(turn)},
+                          {"op": "add", "path": "/new", "value": "v"}]
+            answers.append(self.server.ask(
+                "PATCH", path, json.dumps(operations), Content_Type=PATCH)[0])
+            answers.append(self.server.ask("DELETE", path)[0])
+        return answers
+
+
+def _chunks(data: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start:start + size]

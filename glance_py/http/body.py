@@ -29,15 +29,16 @@ def is_chunked(environ: dict) -> bool:
 def body_chunks(environ: dict, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
     """Yield the body in pieces of at most ``chunk_size`` bytes.
 
-    Under uWSGI the pieces of a chunked body are the chunks the client made,
-    whatever their size, up to uWSGI's own limit (``chunked-input-limit``).
+    uWSGI hands over chunks as the client made them, up to a limit of its own
+    (``chunked-input-limit``).  They are cut, because several pieces wait to be
+    hashed at a time.
 
     :raises errors.Invalid: the length is no number, the body ended before its
         announced length, or the client fell silent or sent malformed chunks.
     """
     if is_chunked(environ):
         if uwsgi is not None:
-            return _until_empty(uwsgi.chunked_read)
+            return _cut(_until_empty(uwsgi.chunked_read), chunk_size)
         read = environ["wsgi.input"].read
         return _until_empty(lambda: read(chunk_size))
     length = environ.get("CONTENT_LENGTH") or "0"
@@ -49,6 +50,15 @@ def body_chunks(environ: dict, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
 def _until_empty(read: Callable[[], bytes]) -> Iterator[bytes]:
     while piece := _received(read):
         yield piece
+
+
+def _cut(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        if len(chunk) <= size:
+            yield chunk
+            continue
+        for start in range(0, len(chunk), size):
+            yield chunk[start:start + size]
 
 
 def _exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iterator[bytes]:

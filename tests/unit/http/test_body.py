@@ -70,12 +70,12 @@ class BodyTest(unittest.TestCase):
                 self.pieces(Input(b""), CONTENT_LENGTH=length)
 
     def test_uwsgi(self) -> None:
-        """Under uWSGI the chunks come from its own function."""
-        chunks = iter([b"one", b"two", b""])
+        """Under uWSGI the chunks come from its own function; no piece is larger for that."""
+        chunks = iter([b"one", b"0123456789", b"four", b""])
 
         class Uwsgi:
             chunked_read = staticmethod(lambda: next(chunks))
 
         with mock.patch.object(body, "uwsgi", Uwsgi):
-            self.assertEqual([b"one", b"two"], self.pieces(
+            self.assertEqual([b"one", b"0123", b"4567", b"89", b"four"], self.pieces(
                 Input(b"never"), HTTP_TRANSFER_ENCODING="chunked"))

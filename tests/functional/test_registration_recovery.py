@@ -1,0 +1,144 @@
+"""Registrations whose reading fails, or whose worker dies: no image is stuck, no task unended."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import unittest
+from unittest import mock
+
+from glance_py import app, gateway
+from glance_py.context import RequestContext
+from glance_py.db.records import records as open_records
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location
+from glance_py.domain.registration import Registration
+from glance_py.domain.task import LOCATION_IMPORT, Task
+from glance_py.importing.registration import take_back
+from glance_py.recovery import Recovery
+from glance_store_py import errors as store_errors
+from tests.functional.origin import serve, web_store
+from tests.functional.service import configured
+
+ANN = RequestContext(user_id="ann", project_id="p1", roles=["member", "reader"])
+DATA = b"0123456789"
+
+
+class RegistrationCase(unittest.TestCase):
+
+    def setUp(self) -> None:
+        self.origin = serve(type(self), data=DATA)
+        self.conf, self.directory = self.enterContext(configured(web_store(self.origin)))
+        self.services = app.build_services(self.conf)
+        self.verbs = gateway.build(self.services)
+        self.records = self.services.records
+
+    def queued(self, image_id: str) -> Image:
+        return self.verbs.images.create(ANN, Image(
+            image_id, owner="p1", disk_format="raw", container_format="bare"))
+
+    def begun(self, image: Image, status: str) -> Task:
+        """A registration as a worker leaves it that dies."""
+        tasks = self.services.background.tasks
+        task = tasks.start(tasks.create(ANN, Task(
+            f"task-of-{image.name or image.id[:8]}", LOCATION_IMPORT, owner="p1",
+            image_id=image.id, input={})))
+        self.records.locks.acquire(image.id, task.id)
+        if status != "queued":
+            self.records.images.update(ANN, image, Change.status(status, expected="queued"))
+        return task
+
+
+class TestDeadWorker(RegistrationCase):
+
+    def test_the_image_is_queued_again_and_the_task_has_an_end(self) -> None:
+        for number, (status, after) in enumerate(
+                (("queued", "queued"), ("importing", "queued"), ("active", "active"))):
+            image = self.queued(f"00000000-0000-0000-0000-00000000000{number}")
+            image.name = status
+            task = self.begun(image, status)
+            with self.subTest(status):
+                lines = take_back(self.records, self.verbs.importer.images,
+                                  self.services.background.tasks, task)
+                self.assertEqual(1, len(lines))
+                self.assertEqual(after, self.records.images.get(ANN, image.id).status)
+                self.assertEqual("failure", self.records.tasks.get(task.id).status)
+                self.assertIsNone(self.records.locks.holder(image.id))
+                self.assertEqual([], take_back(
+                    self.records, self.verbs.importer.images,
+                    self.services.background.tasks, task))
+
+    def test_an_image_that_was_deleted(self) -> None:
+        image = self.queued("00000000-0000-0000-0000-000000000009")
+        task = self.begun(image, "importing")
+        self.records.images.delete(ANN, self.records.images.get(ANN, image.id))
+        take_back(self.records, self.verbs.importer.images, self.services.background.tasks, task)
+        self.assertEqual("failure", self.records.tasks.get(task.id).status)
+
+
+class TestRetries(RegistrationCase):
+
+    def outcome(self, image_id: str, failures: int) -> Image:
+        """Register the data while reading it fails so many times."""
+        image = self.queued(image_id)
+        real, left = self.services.stores.get, [failures]
+
+        def get(*args, **more):
+            if left[0]:
+                left[0] -= 1
+                raise store_errors.RemoteServiceUnavailable()
+            return real(*args, **more)
+
+        with mock.patch.object(self.services.stores, "get", get):
+            self.verbs.images.register(ANN, image, Registration(f"{self.origin.url}/data"))
+            while self.records.locks.holder(image_id):
+                time.sleep(0.02)
+        return self.records.images.get(ANN, image_id)
+
+    def test_reading_is_tried_http_retries_times_more(self) -> None:
+        image = self.outcome("00000000-0000-0000-0000-000000000001", 3)
+        self.assertEqual(hashlib.sha512(DATA).hexdigest(), image.os_hash_value)
+        image = self.outcome("00000000-0000-0000-0000-000000000002", 4)
+        self.assertEqual(("active", None), (image.status, image.os_hash_value))
+
+
+class TestStray(RegistrationCase):
+
+    def test_recovery_finishes_deletions_that_were_left(self) -> None:
+        stored = self.services.stores.add(
+            "fast", "00000000-0000-0000-0000-000000000005", iter([DATA]), 10)
+        image = self.records.images.create(ANN, Image(
+            "00000000-0000-0000-0000-000000000005", status="active", owner="p1",
+            locations=[Location(stored.url, stored.metadata)]))
+        self.records.images.delete(ANN, image)  # and here the worker dies
+        recovery = Recovery(self.records, self.services.stores, self.verbs.importer, {})
+        with mock.patch("glance_py.recovery.LEASE", 0):
+            lines = recovery.recover()
+        self.assertIn("Removed data of image 00000000-0000-0000-0000-000000000005 "
+                      "that was left behind", lines)
+        self.assertRaises(store_errors.NotFound, self.services.stores.size, stored.url, "fast")
+        self.assertEqual([], open_records(self.conf).pending.find(0))
+
+
+class TestKey(unittest.TestCase):
+
+    def test_a_wrong_encryption_key_stops_the_start(self) -> None:
+        with configured("metadata_encryption_key = 0123456789abcdef") as (conf, directory):
+            conf.set_override("metadata_encryption_key", "short")
+            with self.assertRaisesRegex(ValueError, "metadata_encryption_key"):
+                app.build_services(conf)
+
+    def test_addresses_are_sealed_in_the_database(self) -> None:
+        with configured("metadata_encryption_key = 0123456789abcdef") as (conf, directory):
+            records = app.build_services(conf).records
+            image = records.images.create(ANN, Image(
+                "00000000-0000-0000-0000-000000000001", status="active", owner="p1",
+                locations=[Location("s3://user:canary@host/bucket/x")]))
+            with open(f"{directory}/glance.sqlite", "rb") as file:
+                self.assertNotIn(b"canary", file.read())
+            self.assertEqual("s3://user:canary@host/bucket/x",
+                             records.images.get(ANN, image.id).locations[0].url)
+
+
+if __name__ == "__main__":
+    unittest.main()

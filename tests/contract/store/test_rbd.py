@@ -5,13 +5,24 @@ a pool ``images`` (or ``GLANCE_TEST_CEPH_POOL``) that the user ``glance`` (or
 ``GLANCE_TEST_CEPH_USER``) may write to.
 """
 
-import importlib.util
+import json
 import os
+import tempfile
 import unittest
 
+try:
+    import rados as librados
+    import rbd as librbd
+except ImportError:
+    librados = librbd = None
+
+from glance_store_py import errors
 from glance_store_py.drivers import rbd
 from glance_store_py.drivers.rbd_options import OPTIONS
+from glance_store_py.location import parse
 from glance_store_py.testing import DriverContract, settings
+
+MIB = 1024 * 1024
 
 CONF = os.environ.get("GLANCE_TEST_CEPH_CONF")
 POOL = os.environ.get("GLANCE_TEST_CEPH_POOL", "images")
@@ -22,7 +33,7 @@ def missing() -> str | None:
     """Why there is no cluster to test with."""
     if not CONF:
         return "GLANCE_TEST_CEPH_CONF is not set"
-    if importlib.util.find_spec("rbd") is None:
+    if librbd is None:
         return "the module rbd (package python3-rbd) cannot be imported"
     return None
 
@@ -40,18 +51,146 @@ class TestRBD(DriverContract, unittest.TestCase):
         return made
 
     def tidy(self, cluster):
-        import rbd as librbd
-
         with cluster.pool() as pool:
             for name in librbd.RBD().list(pool):
                 rbd._remove(pool, name, rbd.SNAPSHOT)
+            for entry in librbd.RBD().trash_list(pool):
+                with librbd.Image(pool, image_id=entry["id"]) as image:
+                    for snapshot in image.list_snaps():
+                        if snapshot["namespace"] == librbd.RBD_SNAP_NAMESPACE_TYPE_USER:
+                            image.remove_snap(snapshot["name"])
+                librbd.RBD().trash_remove(pool, entry["id"])
 
     def leftovers(self):
-        import rbd as librbd
-
         with self.cluster.pool() as pool:
             return librbd.RBD().list(pool)
 
 
 class TestRBDWithOptions(TestRBD):
     options = {"rbd_thin_provisioning": True, "rbd_store_chunk_size": 1}
+
+    def test_zeros_take_no_room_and_are_read(self):
+        chunks = [b"x" * MIB, bytes(5 * MIB), b"y" * MIB, bytes(3)]
+        location = parse(self.store.add(self.image_id, chunks).url)
+        extents = []
+        with self.cluster.pool() as pool, librbd.Image(pool, self.image_id) as image:
+            self.assertEqual(20, image.stat()["order"])
+            image.diff_iterate(0, image.size(), None,
+                               lambda offset, length, exists: extents.append((offset, length)))
+        self.assertEqual([(0, MIB), (6 * MIB, MIB)], extents)
+        self.assertTrue(b"".join(chunks) == self.read(location))
+
+
+class TestRBDImages(TestRBD):
+    """What is particular to images in a pool: snapshots, clones, connections."""
+
+    def setUp(self):
+        super().setUp()
+        if self._testMethodName in dir(DriverContract):
+            self.skipTest("the same as in TestRBD")
+        self.location = parse(self.place(self.image_id, b"data"))
+
+    def clone(self, pool, name, version):
+        self.cluster._current().cluster.conf_set("rbd_default_clone_format", str(version))
+        librbd.RBD().clone(pool, self.image_id, rbd.SNAPSHOT, pool, name)
+
+    def test_an_image_with_a_clone_is_not_removed(self):
+        with self.cluster.pool() as pool:
+            self.clone(pool, "disk", 1)
+            self.assertRaises(errors.InUseByStore, self.store.delete, self.location)
+            with librbd.Image(pool, self.image_id) as image:
+                self.assertTrue(image.is_protected_snap(rbd.SNAPSHOT))
+            self.assertEqual(b"data", self.read(self.location))
+            librbd.RBD().remove(pool, "disk")
+        self.store.delete(self.location)
+        self.assertEqual([], self.leftovers())
+
+    def test_a_clone_that_keeps_its_parent_outlives_it(self):
+        with self.cluster.pool() as pool:
+            try:
+                self.clone(pool, "disk", 2)
+            except librbd.Error as error:
+                self.skipTest(f"the cluster makes no clones of version 2: {error}")
+            self.store.delete(self.location)
+            self.assertRaises(errors.NotFound, self.store.get, self.location)
+            with librbd.Image(pool, "disk") as image:
+                self.assertEqual(b"data", image.read(0, 4))
+            librbd.RBD().remove(pool, "disk")
+
+    def test_an_image_with_another_snapshot_goes_to_the_trash(self):
+        with self.cluster.pool() as pool:
+            with librbd.Image(pool, self.image_id) as image:
+                image.create_snap("backup")
+            self.store.delete(self.location)
+            self.assertEqual([self.image_id],
+                             [entry["name"] for entry in librbd.RBD().trash_list(pool)])
+        self.assertEqual([], self.leftovers())
+
+    def test_an_image_that_is_open_elsewhere_is_not_removed(self):
+        with self.cluster.pool() as pool, librbd.Image(pool, self.image_id):
+            self.assertRaises(errors.InUseByStore, self.store.delete, self.location)
+        self.assertEqual(b"data", self.read(self.location))
+        self.store.delete(self.location)
+
+    def test_an_image_without_its_snapshot_is_not_there_but_can_be_removed(self):
+        with self.cluster.pool() as pool:
+            librbd.RBD().create(pool, "torn", MIB)
+        location, = self.store.locations_of("torn")
+        self.assertRaises(errors.NotFound, self.store.get, location)
+        self.assertRaises(errors.NotFound, self.store.size, location)
+        self.store.delete(location)
+        self.assertRaises(errors.NotFound, self.store.delete, location)
+
+    def test_addresses_of_other_pools_are_refused(self):
+        other = parse(self.location.url.replace(f"/{POOL}/", "/vms/"))
+        for verb in (self.store.get, self.store.size, self.store.delete):
+            self.assertRaises(errors.BadStoreUri, verb, other)
+
+    def test_an_address_may_be_a_name_alone(self):
+        self.assertEqual(b"data", self.read(parse(f"rbd://{self.image_id}")))
+
+    def test_the_cluster_is_known_as_soon_as_it_is_needed(self):
+        fsid = self.cluster.fsid()
+        self.assertEqual(fsid, self.location.authority)
+        self.assertEqual(fsid, self.store.driver.prefixes[0].authority)
+        self.assertEqual({"chunk_size": 8 * MIB, "pool": POOL, "thin_provisioning": False,
+                          "fsid": fsid}, self.store.driver.properties)
+
+    def test_a_child_process_connects_anew(self):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                status = 0 if self.read(self.location) == b"data" else 2
+            finally:
+                os._exit(status)
+        self.assertEqual(0, os.waitpid(child, 0)[1])
+        self.assertEqual(b"data", self.read(self.location))
+
+    def test_a_connection_that_was_given_up_is_made_anew(self):
+        connection = self.cluster._current()
+        admin = librados.Rados(conffile=CONF)
+        self.addCleanup(admin.shutdown)
+        admin.connect()
+        for address in connection.cluster.get_addrs().split(","):
+            command = {"prefix": "osd blocklist", "blocklistop": "add", "expire": 60.0,
+                       "addr": address.replace("v2:", "")}
+            result, _, reason = admin.mon_command(json.dumps(command), b"")
+            self.assertEqual(0, result, reason)
+        connection.cluster.wait_for_latest_osdmap()
+        self.assertEqual(b"data", self.read(self.location))
+        self.assertIsNot(connection, self.cluster._current())
+
+    def test_a_cluster_that_is_away_does_not_hold_anybody(self):
+        away = rbd.Driver(settings(
+            OPTIONS, rbd_store_ceph_conf=self.away(), rados_connect_timeout=1), "away")
+        away.prepare()
+        for _ in range(3):
+            self.assertRaises(errors.RemoteServiceUnavailable, away.size, self.location)
+
+    def away(self):
+        file = tempfile.NamedTemporaryFile("w", suffix=".conf")
+        self.addCleanup(file.close)
+        file.write("[global]\nmon host = 127.0.0.1:1\nauth client required = none\n")
+        file.flush()
+        return file.name

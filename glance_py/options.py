@@ -226,7 +226,7 @@ PASTE_DEPLOY: list[cfg.Opt] = [
              "``.conf``, if there is one, else the file that ships with the service."),
 ]
 
-METADEF = [
+METADEF: list[cfg.Opt] = [
     Str("metadata_source_path", default="/etc/glance/metadefs/",
         help="Directory whose files ``glance-manage db load_metadefs`` loads and ``db "
              "export_metadefs`` writes. When it does not exist, the definitions that ship with "

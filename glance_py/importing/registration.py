@@ -51,18 +51,16 @@ class RegistrationProxy(Proxy):
         return image.locations
 
     def withdraw(self, ctx, image: Image, store: str) -> Image:
-        """Remove the copies of an image in one store, never the last."""
+        """Remove a copy of an image in one store, the first there, never the last of all."""
         if image.status != "active":
             raise errors.Conflict(f"The image is {image.status}, not active.")
         if len(image.locations) == 1:
             raise errors.LastCopy(image.id)
-        there = tuple(x for x in image.locations if x.store == store)
-        if not there:
+        there = next((x for x in image.locations if x.store == store), None)
+        if there is None:
             raise errors.NotFound(f"Image {image.id} has no data in store {store}.")
-        if len(there) == len(image.locations):
-            raise errors.LastCopy(image.id)
         return self.below.update(ctx, image, Change(
-            remove_locations=there, expected=frozenset({"active"})))
+            remove_locations=(there,), expected=frozenset({"active"})))
 
     def register(self, ctx, image: Image, registration: Registration) -> None:
         """Have data registered; the task tells how that went.

@@ -372,6 +372,13 @@ class TestOneStore(LocationsTestCase):
         self.assert_status(404, self.withdraw(
             self.root, "fast", "00000000-0000-0000-0000-000000000000"))
 
+    def test_one_of_two_copies_in_one_store(self) -> None:
+        image_id = self.registered()
+        self.ann.patch(image_id, add(self.url("same")))
+        self.assert_status(204, self.withdraw(self.root, "web", image_id))
+        self.assertEqual([self.url("same")],
+                         [x["url"] for x in self.ann.show(image_id)["locations"]])
+
     def test_a_single_store(self) -> None:
         with running("enabled_backends =\n[glance_store]\nfilesystem_store_datadir=/tmp") as (
                 app, _directory):

@@ -8,6 +8,7 @@ Nothing is sent from here except questions to the resolver.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import posixpath
 import re
 import socket
@@ -97,7 +98,12 @@ class UriFilter:
                             set(map(_name, options.disallowed_hosts)))
         self._deny_private = options.deny_private_addresses
         self._resolve = resolver
-        self._own = _own_endpoints(conf)
+        self._conf = conf
+
+    @functools.cached_property
+    def _own(self) -> list[_Endpoint]:
+        """Found at the first question: the pipeline registers options of Keystone late."""
+        return _own_endpoints(self._conf)
 
     def check(self, url: str, known: bool = False) -> Target:
         """Judge a URL.
@@ -211,8 +217,10 @@ def _own_endpoints(conf: cfg.ConfigOpts) -> list[_Endpoint]:
     urls = [conf.worker_self_reference_url]
     if "database" in conf:
         urls += [conf.database.connection, conf.database.slave_connection]
-    if "keystone_authtoken" in conf and "auth_url" in conf.keystone_authtoken:
-        urls.append(conf.keystone_authtoken.auth_url)
+    if "keystone_authtoken" in conf:
+        keystone = conf.keystone_authtoken
+        urls += [keystone[name] for name in ("auth_url", "www_authenticate_uri")
+                 if name in keystone]
     found = []
     for url in filter(None, urls):
         try:

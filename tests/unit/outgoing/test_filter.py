@@ -186,6 +186,17 @@ class OwnEndpoints(unittest.TestCase):
             judge.check("http://10.0.0.8:3306/")
         judge.check("http://10.0.0.8:3307/")
 
+    def test_keystone_whose_options_come_late(self):
+        conf = setting.conf()
+        judge = UriFilter(conf, lambda host, port: self.NAMES.get(host, [host]))
+        conf.register_opts([cfg.StrOpt("www_authenticate_uri"), cfg.StrOpt("auth_url")],
+                           group="keystone_authtoken")
+        conf.set_override("www_authenticate_uri", "http://alias.example.org/identity",
+                          group="keystone_authtoken")
+        with self.assertRaisesRegex(errors.Invalid, "service itself"):
+            judge.check("http://glance.example.org/identity/v3/auth/tokens")
+        judge.check("http://glance.example.org/image/v2/images/x/file")
+
     def test_a_host_that_the_operator_names_wins(self):
         made(self.NAMES, allowed_hosts=["glance.example.org"], allowed_ports=[9292],
              worker_self_reference_url="http://glance.example.org:9292",

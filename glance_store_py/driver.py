@@ -88,32 +88,8 @@ class Caller(Protocol):
     service_catalog: Sequence[Mapping] | None
 
 
-class Driver(Protocol):
-    """One store of one kind, for the life of the process; used by many threads.
-
-    It is built with (:class:`~glance_store_py.config.Settings`, store id).
-    Building it must not need the backend: :meth:`prepare` may.
-
-    schemes
-        URL schemes it reads.
-    abilities
-        Which of the abilities above it has.
-    prefixes
-        Under which addresses its objects lie.
-    properties
-        What administrators may know of its settings; never a secret.
-    """
-
-    schemes: tuple[str, ...]
-    abilities: frozenset[str]
-    prefixes: tuple[Location, ...]
-    properties: Mapping[str, object]
-
-    def prepare(self) -> None:
-        """Get ready to write, once, at start.
-
-        :raises errors.BadStoreConfiguration: it will not be able to write.
-        """
+class Verbs(Protocol):
+    """What can be done with objects."""
 
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
         """Store ``data`` for ``image_id``; ``size`` bytes are announced, None is unknown.
@@ -146,6 +122,34 @@ class Driver(Protocol):
             as it was.
         """
 
+
+class Driver(Verbs, Protocol):
+    """One store of one kind, for the life of the process; used by many threads.
+
+    It is built with (:class:`~glance_store_py.config.Settings`, store id).
+    Building it must not need the backend: :meth:`prepare` may.
+
+    schemes
+        URL schemes it reads.
+    abilities
+        Which of the abilities above it has.
+    prefixes
+        Under which addresses its objects lie.
+    properties
+        What administrators may know of its settings; never a secret.
+    """
+
+    schemes: tuple[str, ...]
+    abilities: frozenset[str]
+    prefixes: tuple[Location, ...]
+    properties: Mapping[str, object]
+
+    def prepare(self) -> None:
+        """Get ready to write, once, at start.
+
+        :raises errors.BadStoreConfiguration: it will not be able to write.
+        """
+
     def locations_of(self, image_id: str) -> Sequence[Location]:
         """Where add would put this image (PREDICTABLE_LOCATION), most likely place first."""
 
@@ -166,14 +170,14 @@ class ListingDriver(Driver, Protocol):
 class OnBehalfDriver(Driver, Protocol):
     """A driver with the ability ON_BEHALF."""
 
-    def on_behalf_of(self, caller: Caller | None) -> Driver:
-        """The driver that acts as ``caller``, for the time of one request.
+    def on_behalf_of(self, caller: Caller | None) -> Verbs:
+        """The driver as ``caller``, for the time of one request; see AclDriver, too.
 
         :raises errors.Forbidden: nobody in particular asks.
         """
 
 
-class AclDriver(Driver, Protocol):
+class AclDriver(Verbs, Protocol):
     """A driver with the ability ACLS."""
 
     def set_acls(self, location: Location, public: bool, readers: Sequence[str],

@@ -29,6 +29,7 @@ from glance_store_py.driver import (
     OnBehalfDriver,
     Stored,
     StoredData,
+    Verbs,
 )
 from glance_store_py.location import Location, parse
 
@@ -113,7 +114,7 @@ class Guard:
             raise source.failure
         return stored
 
-    def _finish(self, acting: Driver, source: Source, stored: Stored) -> None:
+    def _finish(self, acting: Verbs, source: Source, stored: Stored) -> None:
         """Refuse an object for which the driver did not take the source to its end."""
         if source.failure is None:
             try:
@@ -210,7 +211,7 @@ class Guard:
         with self._named():
             self.driver.check()
 
-    def _acting(self, caller: Caller | None) -> Driver:
+    def _acting(self, caller: Caller | None) -> Verbs:
         """The driver, as the caller where the store goes by that."""
         if drivers.ON_BEHALF in self.abilities:
             return cast(OnBehalfDriver, self.driver).on_behalf_of(caller)

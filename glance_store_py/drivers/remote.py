@@ -13,7 +13,7 @@ import os
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
@@ -34,7 +34,7 @@ BUSY = frozenset({429, 500, 502, 503, 504})
 _PIECE = 256 * 1024
 
 #: What can be sent, piece by piece.
-Body = Iterable[bytes | memoryview]
+Body = Iterable[bytes]
 
 
 class Pool:
@@ -111,6 +111,23 @@ class Pool:
         return urllib3.PoolManager(**options)
 
 
+class Pools:
+    """A pool for each service that turns out to be needed."""
+
+    def __init__(self, authorities: str | None = None, insecure: bool = False) -> None:
+        self._options = (authorities, insecure)
+        self._pools: dict[tuple[str, str], Pool] = {}
+
+    def of(self, url: str) -> Pool:
+        """The pool of the service behind ``url``."""
+        parts = urlsplit(url)
+        service = (parts.scheme, parts.netloc)
+        found = self._pools.get(service)
+        if found is None:
+            found = self._pools.setdefault(service, Pool(url, *self._options))
+        return found
+
+
 def _retries(attempts: int) -> Retry:
     import urllib3
 
@@ -133,9 +150,9 @@ class Pieces:
     def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[memoryview]:
+    def __iter__(self) -> Iterator[bytes]:
         for at in range(0, len(self._data), _PIECE):
-            yield self._data[at:at + _PIECE]
+            yield cast(bytes, self._data[at:at + _PIECE])
 
 
 def resuming(pool: Pool, answer: BaseHTTPResponse, length: int,

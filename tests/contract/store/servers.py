@@ -1,6 +1,7 @@
 """Which services the contract of drivers is tried against: those that the environment names."""
 
 import os
+import tempfile
 import unittest
 
 
@@ -13,3 +14,8 @@ def required(variable: str, what: str) -> str:
     if os.environ.get("GLANCE_TEST_REQUIRE_SERVICES") == "1":
         raise AssertionError(reason)
     raise unittest.SkipTest(reason)
+
+
+def scratch() -> tempfile.TemporaryDirectory:
+    """A directory for one case."""
+    return tempfile.TemporaryDirectory()

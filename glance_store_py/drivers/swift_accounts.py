@@ -1,0 +1,216 @@
+"""Who the service is towards Keystone, for stores with accounts of their own.
+
+Reads the references of ``swift_store_config_file`` or the older options, fetches
+tokens and finds the account in the catalogue.  Nothing is asked before it is
+needed.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import dataclasses
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from glance_store_py import errors
+from glance_store_py.config import Settings
+from glance_store_py.drivers.swift_client import NotAuthenticated
+
+if TYPE_CHECKING:
+    from keystoneauth1.plugin import BaseAuthPlugin
+    from keystoneauth1.session import Session
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that Keystone may take.
+KEYSTONE_TIMEOUT = 30
+
+_INTERFACES = {"publicURL": "public", "adminURL": "admin", "internalURL": "internal"}
+_DOMAIN = "default"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reference:
+    """What proves to Keystone who we are: user and key, or an application credential."""
+
+    auth_address: str
+    user: str = ""
+    key: str = dataclasses.field(default="", repr=False)
+    project: tuple[tuple[str, str], ...] = ()
+    credential_id: str = ""
+    credential_secret: str = dataclasses.field(default="", repr=False)
+
+    @property
+    def host(self) -> str:
+        """Where Keystone is, without scheme and path."""
+        return urlsplit(self.auth_address).netloc
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Reference:
+        """A section of the file, or what the older options say in its words."""
+        project, separator, user = values.get("user", "").rpartition(":")
+        wanted = {name: values[name] for name in (
+            "project_id", "project_name", "user_domain_id", "user_domain_name",
+            "project_domain_id", "project_domain_name") if values.get(name)}
+        if separator:
+            wanted.setdefault("project_name", project)
+        return cls(values.get("auth_address", ""), user, values.get("key", ""),
+                   tuple(wanted.items()),
+                   values.get("application_credential_id", ""),
+                   values.get("application_credential_secret", ""))
+
+    @classmethod
+    def of_location(cls, auth_address: str, credentials: str) -> Reference:
+        """The ``user:key`` that old addresses carry."""
+        user, _, key = credentials.rpartition(":")
+        return cls.of({"auth_address": auth_address, "user": unquote(user), "key": unquote(key)})
+
+    def lacks(self) -> str | None:
+        """What is missing to be of use; None when it is complete."""
+        if not self.auth_address:
+            return "auth_address"
+        if self.credential_id or self.credential_secret:
+            return None if self.credential_id and self.credential_secret else (
+                "application_credential_id and application_credential_secret")
+        if not (self.user and self.key):
+            return "user and key, or an application credential"
+        return None
+
+    def plugin(self) -> BaseAuthPlugin:
+        """How keystoneauth shall prove it."""
+        from keystoneauth1.identity import v3
+
+        url = _version_3(self.auth_address)
+        if self.credential_id:
+            return v3.ApplicationCredential(
+                url, application_credential_id=self.credential_id,
+                application_credential_secret=self.credential_secret)
+        scope: dict[str, Any] = dict(self.project)
+        for name in ("user", "project"):
+            if not scope.get(f"{name}_domain_name"):
+                scope.setdefault(f"{name}_domain_id", _DOMAIN)
+        return v3.Password(url, username=self.user, password=self.key, **scope)
+
+
+def _version_3(address: str) -> str:
+    address = address.rstrip("/")
+    head, _, last = address.rpartition("/")
+    if last == "v3":
+        return address
+    return f"{head if last in ('v2.0', 'v1.0', 'v1') else address}/v3"
+
+
+def references(settings: Settings) -> dict[str, Reference]:
+    """The references of the file by name, or the one of the older options under its name.
+
+    :raises errors.BadStoreConfiguration: the file cannot be read.
+    """
+    name = settings["swift_store_config_file"]
+    if not name:
+        return {settings["default_swift_reference"]: Reference.of({
+            option: settings[f"swift_store_{option}"] or "" for option in (
+                "auth_address", "user", "key", "project_name", "project_id",
+                "application_credential_id", "application_credential_secret")})}
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(_found(name, settings), encoding="utf-8") as file:
+            parser.read_file(file)
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        # The text of a parser's error may hold a line of the file, and so a key.
+        raise settings.error("swift_store_config_file",
+                             f"{name} cannot be read ({type(error).__name__}).") from None
+    return {section: Reference.of({key: value.strip("'\"")
+                                   for key, value in parser.items(section)})
+            for section in parser.sections()}
+
+
+def _found(name: str, settings: Settings) -> str:
+    """A name without a directory is looked for beside the configuration files."""
+    if not os.path.isabs(name):
+        for file in settings.files:
+            beside = os.path.join(os.path.dirname(os.path.abspath(file)), name)
+            if os.path.exists(beside):
+                return beside
+    return name
+
+
+class KeystoneAccount:
+    """The account that a reference has; see swift_client.Account."""
+
+    def __init__(self, reference: Reference, settings: Settings) -> None:
+        self._reference = reference
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._process = 0
+        self._session: Session | None = None
+
+    def url(self) -> str:
+        settings = self._settings
+        if settings["swift_store_endpoint"]:
+            return settings["swift_store_endpoint"].rstrip("/")
+        with naming_failures():
+            url = self._keystone().get_endpoint(
+                service_type=settings["swift_store_service_type"],
+                interface=_INTERFACES[settings["swift_store_endpoint_type"]],
+                region_name=settings["swift_store_region"])
+        if url is None:
+            raise errors.GlanceStoreError("The catalogue of Keystone has no such object store.")
+        return url.rstrip("/")
+
+    def token(self) -> str:
+        return fresh_token(self._keystone(), self._settings)
+
+    def refused(self, token: str) -> bool:
+        with naming_failures():
+            keystone = self._keystone()
+            if keystone.get_token() == token:
+                keystone.invalidate()
+            return keystone.get_token() != token
+
+    def _keystone(self) -> Session:
+        """The session of this process: what was forked must not share connections."""
+        with self._lock:
+            if self._session is None or self._process != os.getpid():
+                self._session = session(self._settings, self._reference.plugin())
+                self._process = os.getpid()
+            return self._session
+
+
+def session(settings: Settings, plugin: BaseAuthPlugin) -> Session:
+    """A session with Keystone, as the options of a store want it."""
+    from keystoneauth1.session import Session
+
+    verify = (not settings["swift_store_auth_insecure"]
+              and (settings["swift_store_cacert"] or True))
+    return Session(auth=plugin, verify=verify, timeout=KEYSTONE_TIMEOUT,
+                   connect_retries=1)
+
+
+def fresh_token(keystone: Session, settings: Settings) -> str:
+    """A token that does not expire soon."""
+    with naming_failures():
+        plugin: Any = keystone.auth
+        if plugin.get_access(keystone).will_expire_soon(
+                settings["swift_store_expire_soon_interval"]):
+            keystone.invalidate()
+        return keystone.get_token() or ""
+
+
+@contextlib.contextmanager
+def naming_failures() -> Iterator[None]:
+    """Give what keystoneauth raises its name; its texts may hold what was sent."""
+    from keystoneauth1 import exceptions
+
+    try:
+        yield
+    except (exceptions.ConnectionError, exceptions.HttpServerError) as error:
+        LOG.warning("Keystone cannot be reached: %s", type(error).__name__)
+        raise errors.RemoteServiceUnavailable() from None
+    except exceptions.ClientException as error:
+        LOG.error("Keystone does not give a token: %s", type(error).__name__)
+        raise NotAuthenticated() from None

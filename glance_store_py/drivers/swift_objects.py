@@ -1,0 +1,289 @@
+"""Images as objects of one Swift account: whole, or as segments and a manifest.
+
+An image in segments is a dynamic large object: ``<name>-00001`` and so on beside
+a manifest ``<name>``, which comes last; before it, there is no image.  What
+fails leaves nothing.  Whose account it is, and in which container an image lies,
+is for others to say.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import datetime
+import logging
+import re
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import quote, unquote
+
+from glance_store_py import errors
+from glance_store_py.config import Settings
+from glance_store_py.driver import StoredData
+from glance_store_py.drivers.remote import resuming
+from glance_store_py.drivers.swift_client import Client, Entry
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+LOG = logging.getLogger(__name__)
+
+#: What operators call a megabyte in the options of Swift stores.
+MB = 1000 * 1024
+#: Segments that are removed at the same time.
+REMOVERS = 8
+
+#: Metadata of an object that tells who wrote it.
+_MARK = "X-Object-Meta-Glance-Upload"
+_SEGMENT = re.compile(r"(.+)-\d{5,}\Z")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+_SPOOL_CHUNK = 256 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """How images become objects.  Sizes in bytes.
+
+    ``spool`` is the directory in which segments wait that can be sent again,
+    None for segments that are sent once, as they come.
+    """
+
+    large: int
+    segment: int
+    spool: str | None
+    resumes: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Layout:
+        spool = settings["swift_upload_buffer_dir"] or tempfile.gettempdir()
+        return cls(settings["swift_store_large_object_size"] * MB,
+                   settings["swift_store_large_object_chunk_size"] * MB,
+                   spool if settings["swift_buffer_on_upload"] else None,
+                   settings["swift_store_retry_get_count"])
+
+
+class Objects:
+    """Verbs on images in the account of ``client``."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self._client = client
+        self._layout = layout
+
+    # ------------------------------------------------------------ writing
+
+    def add(self, container: str, name: str, data: Iterable[bytes], size: int | None) -> int:
+        """Store an image and return how many bytes it has.
+
+        :raises errors.Duplicate: there is one.
+        """
+        if self.exists(container, name):
+            raise errors.Duplicate(name)
+        source = Source(data)
+        mark = {_MARK: secrets.token_hex(16), "if-none-match": "*"}
+        try:
+            if size is not None and size < self._layout.large:
+                self._client.put(container, name, source.take(size), size, mark)
+            else:
+                self._add_segments(container, name, source, size, mark)
+        except errors.Duplicate:
+            raise
+        except BaseException:
+            self._remove_mine(container, name, mark)
+            raise
+        return source.count
+
+    def _add_segments(self, container: str, name: str, source: Source, size: int | None,
+                      mark: dict[str, str]) -> None:
+        written: list[str] = []
+        try:
+            while not source.ended():
+                segment = f"{name}-{len(written) + 1:05d}"
+                written.append(segment)
+                self._add_segment(container, segment, source, size)
+            manifest = {"x-object-manifest": f"{quote(container)}/{quote(name)}-"}
+            self._client.put(container, name, b"", 0, {**manifest, **mark}, attempts=3)
+        except BaseException as error:
+            # A request that was sent twice may have met its own work.
+            if not (isinstance(error, errors.Duplicate)
+                    and self._is_mine(container, name, mark)):
+                self._remove(container, written)
+                raise
+
+    def _add_segment(self, container: str, segment: str, source: Source,
+                     size: int | None) -> None:
+        length = self._layout.segment
+        if self._layout.spool is None:
+            known = None if size is None else min(length, size - source.count + source.waiting)
+            self._client.put(container, segment, source.take(length), known)
+            return
+        with tempfile.TemporaryFile(dir=self._layout.spool) as file:
+            for chunk in source.take(length):
+                file.write(chunk)
+            self._client.put(container, segment, Spooled(file), file.tell(), attempts=3)
+
+    def _remove_mine(self, container: str, name: str, mark: dict[str, str]) -> None:
+        """Remove an object that was stored although its writer was told of a failure."""
+        try:
+            if self._is_mine(container, name, mark):
+                self._client.delete(container, name)
+        except errors.GlanceStoreError as error:
+            LOG.warning("What may be left of %s/%s was not removed: %s", container, name, error)
+
+    def _is_mine(self, container: str, name: str, mark: dict[str, str]) -> bool:
+        try:
+            return self._client.head(container, name).get(_MARK) == mark[_MARK]
+        except errors.NotFound:
+            return False
+
+    def _remove(self, container: str, names: Iterable[str]) -> None:
+        """Remove objects side by side; what cannot be removed is named in the log."""
+        def remove(name: str) -> None:
+            try:
+                self._client.delete(container, name)
+            except errors.GlanceStoreError as error:
+                LOG.warning("%s/%s was not removed: %s", container, name, error)
+
+        with concurrent.futures.ThreadPoolExecutor(REMOVERS, "remover") as pool:
+            for _ in pool.map(remove, names):
+                pass
+
+    # ------------------------------------------------------------ reading
+
+    def get(self, container: str, name: str, start: int, stop: int | None) -> StoredData:
+        """See Driver.get."""
+        if stop is not None and stop <= start:
+            return StoredData(iter(()), 0)
+        part = None
+        if start or stop is not None:
+            part = f"bytes={start}-{'' if stop is None else stop - 1}"
+        answer = self._client.get(container, name, part)
+        if answer.status == 416:
+            answer.close()
+            return StoredData(iter(()), 0)
+        length = _length(answer, start)
+
+        def again(done: int) -> BaseHTTPResponse:
+            return self._client.get(container, name,
+                                    f"bytes={start + done}-{start + length - 1}")
+
+        chunks = resuming(self._client.pool, answer, length, again, self._layout.resumes)
+        return StoredData(chunks, length, close=answer.close)
+
+    def size(self, container: str, name: str) -> int:
+        """The size of an image in bytes."""
+        return int(self._client.head(container, name)["Content-Length"])
+
+    def exists(self, container: str, name: str) -> bool:
+        """Is there such an object?"""
+        try:
+            self._client.head(container, name)
+        except errors.NotFound:
+            return False
+        return True
+
+    # ------------------------------------------------------------ the rest
+
+    def delete(self, container: str, name: str) -> None:
+        """Remove an image with its segments, and segments of one that was never finished.
+
+        :raises errors.NotFound: there is no such image.
+        """
+        try:
+            headers = self._client.head(container, name)
+        except errors.NotFound:
+            self._remove_segments(container, f"{name}-")
+            raise
+        if headers.get("X-Static-Large-Object", "").lower() == "true":
+            self._client.delete_static(container, name)
+            return
+        manifest = headers.get("X-Object-Manifest")
+        if manifest is not None:
+            # Before the manifest: without it nobody would know of the segments.
+            place, _, prefix = manifest.partition("/")
+            self._remove_segments(unquote(place), unquote(prefix))
+        self._client.delete(container, name)
+
+    def _remove_segments(self, container: str, prefix: str) -> None:
+        with contextlib.suppress(errors.NotFound):
+            self._remove(container, [entry.name for entry in
+                                     self._client.entries(container, prefix)])
+
+    def images(self, container: str) -> Iterator[tuple[str, int, float]]:
+        """What lies in a container: name, size in bytes, time of the last change.
+
+        Segments without a manifest are listed under its name.
+        """
+        name, size, modified = "", 0, 0.0
+        for entry in self._client.entries(container):
+            found = _SEGMENT.match(entry.name)
+            owner = found[1] if found else entry.name
+            if name and owner != name:
+                yield name, size, modified
+                size, modified = 0, 0.0
+            name = owner
+            size += entry.size
+            modified = max(modified, _seconds(entry))
+        if name:
+            yield name, size, modified
+
+
+class Source:
+    """Data that is taken in lengths; ``count`` bytes have been read of it,
+
+    ``waiting`` of them were not taken yet.
+    """
+
+    def __init__(self, data: Iterable[bytes]) -> None:
+        self._chunks = iter(data)
+        self._rest = memoryview(b"")
+        self.count = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._rest)
+
+    def ended(self) -> bool:
+        """Has all been taken?"""
+        if not self._rest:
+            chunk = next(self._chunks, b"")
+            self.count += len(chunk)
+            self._rest = memoryview(chunk)
+        return not self._rest
+
+    def take(self, length: int) -> Iterator[bytes]:
+        """The next ``length`` bytes, or as many as there are."""
+        while length and not self.ended():
+            piece = self._rest[:length]
+            self._rest = self._rest[len(piece):]
+            length -= len(piece)
+            yield cast(bytes, piece)
+
+
+class Spooled:
+    """A file as a body that can be sent more than once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while chunk := self._file.read(_SPOOL_CHUNK):
+            yield chunk
+
+
+def _length(answer: BaseHTTPResponse, start: int) -> int:
+    """How many bytes an answer to GET holds."""
+    found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+    if answer.status == 200 and not start and "Content-Length" in answer.headers:
+        return int(answer.headers["Content-Length"])
+    if answer.status != 206 or found is None or int(found[1]) != start:
+        answer.close()
+        raise errors.GlanceStoreError("The object store gave something else than asked for.")
+    return int(found[2]) + 1 - start
+
+
+def _seconds(entry: Entry) -> float:
+    return datetime.datetime.fromisoformat(entry.modified).timestamp()

@@ -1,0 +1,97 @@
+"""A user's rights, passed on to the service for the time of an upload.
+
+A Keystone trust lets the service get tokens in the user's name when the one that
+came with the request has expired.  Where Keystone gives none, the upload goes on
+with the token that there is.
+Source: Identity API v3, extension OS-TRUST.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import TYPE_CHECKING, Any
+
+from glance_store_py.config import Settings
+from glance_store_py.driver import Caller
+from glance_store_py.drivers.swift_accounts import fresh_token, session
+
+if TYPE_CHECKING:
+    from keystoneauth1.session import Session
+
+LOG = logging.getLogger(__name__)
+
+#: Where the service's own credentials are.
+SECTION = "keystone_authtoken"
+#: After so long a trust ends by itself, should nobody be able to end it.
+LIFE = datetime.timedelta(days=7)
+
+_UNSCOPED = dict.fromkeys((
+    "project_id", "project_name", "project_domain_id", "project_domain_name", "system_scope",
+    "domain_id", "domain_name"))
+
+
+class Trust:
+    """A trust that was given; ``token`` is good for as long as it holds."""
+
+    def __init__(self, keystone: Session, settings: Settings, url: str,
+                 user_token: str | None) -> None:
+        self._keystone = keystone
+        self._settings = settings
+        self._url = url
+        self._user_token = user_token
+
+    @classmethod
+    def given(cls, settings: Settings, caller: Caller) -> Trust | None:
+        """A trust of the caller to the service; None when there can be none."""
+        from keystoneauth1 import exceptions
+
+        try:
+            return cls._made(settings, caller)
+        except (exceptions.ClientException, exceptions.AuthPluginException) as error:
+            LOG.warning("There is no trust (%s): an upload that outlives its token will fail",
+                        type(error).__name__)
+            return None
+
+    @classmethod
+    def _made(cls, settings: Settings, caller: Caller) -> Trust | None:
+        from keystoneauth1 import loading
+        from oslo_config import cfg
+
+        conf = cfg.ConfigOpts()
+        conf([], project="glance", default_config_files=settings.files)
+        loading.register_auth_conf_options(conf, SECTION)
+        service: Any = loading.load_auth_from_conf_options(conf, SECTION)
+        if service is None:
+            return None
+        keystone = session(settings, service)
+        base = f"{service.auth_url.rstrip('/').removesuffix('/v3')}/v3/OS-TRUST/trusts"
+        ends = datetime.datetime.now(datetime.UTC) + LIFE
+        answer = keystone.post(
+            base, authenticated=False, headers={"X-Auth-Token": caller.auth_token}, json={
+                "trust": {
+                    "trustor_user_id": caller.user_id,
+                    "trustee_user_id": keystone.get_user_id(),
+                    "project_id": caller.project_id, "impersonation": True,
+                    "roles": [{"name": role} for role in getattr(caller, "roles", ())],
+                    "expires_at": ends.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
+                }})
+        trust_id = answer.json()["trust"]["id"]
+        trusted: Any = loading.load_auth_from_conf_options(
+            conf, SECTION, trust_id=trust_id, **_UNSCOPED)
+        return cls(session(settings, trusted), settings, f"{base}/{trust_id}",
+                   caller.auth_token)
+
+    def token(self) -> str:
+        """A token in the user's name."""
+        return fresh_token(self._keystone, self._settings)
+
+    def end(self) -> None:
+        """Give the rights back."""
+        from keystoneauth1 import exceptions
+
+        try:
+            self._keystone.delete(self._url, authenticated=False,
+                                  headers={"X-Auth-Token": self._user_token})
+        except exceptions.ClientException as error:
+            LOG.warning("A trust was not ended (%s) and expires later", type(error).__name__)

@@ -95,7 +95,7 @@ class Addresses:
         if scheme not in ("http", "https"):
             self._removal.require_free(image_id, url)
         try:
-            size = self._stores.size(url, store)
+            size = self._stores.size(url, store, ctx)
         except store_errors.GlanceStoreError as exc:
             LOG.info("Image %s: %s was refused as a location: %s", image_id, redacted(url), exc)
             raise errors.Invalid(f"{INVALID}: the data cannot be read.") from exc
@@ -196,10 +196,18 @@ class AddressProxy(Proxy):
 
     def _require_same(self, image: Image, change: Change) -> None:
         """Another copy must be a copy: the data of an image never changes (OSSN-0065)."""
+        present = {_object(location) for location in image.locations}
         for location in change.add_locations:
+            if _object(location) in present:
+                continue
             found = self._addresses.digest(location, str(image.os_hash_algo))
             if found != image.os_hash_value:
                 raise errors.Invalid(f"{INVALID}: the data there is not the data of the image.")
+
+
+def _object(location: Location) -> str:
+    """The address of the data itself: a fragment is never sent to a server (RFC 3986, 3.5)."""
+    return location.url.partition("#")[0]
 
 
 def _check_digest(registration: Registration) -> None:

@@ -115,6 +115,13 @@ class UriFilter:
             it: a name that is resolved again may lead elsewhere.
         :raises errors.Invalid: it may not be asked, with the reason.
         """
+        try:
+            return self._judged(url, known)
+        except errors.Invalid as objection:
+            # wire: clients look for these words.
+            raise errors.Invalid(f"The URI does not pass filtering. {objection}") from None
+
+    def _judged(self, url: str, known: bool) -> Target:
         parts = _parse(url)
         if parts.scheme not in DEFAULT_PORTS:
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")

@@ -23,6 +23,7 @@ from glance_py.importing.importer import Importer
 from glance_py.importing.legacy import TaskStartProxy
 from glance_py.importing.proxy import ImportProxy
 from glance_py.importing.registration import RegistrationProxy
+from glance_py.layers.acls import MemberReaderProxy, ReaderProxy
 from glance_py.layers.address import AddressProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
@@ -56,6 +57,7 @@ CALLER_LAYERS: tuple[Any, ...] = (
 WORK_LAYERS: tuple[Any, ...] = (
     NotifierProxy,            # who wants to hear about it?
     QuotaProxy,               # is there room?
+    ReaderProxy,              # does a store have to know who may read?
     LocationProxy,            # bytes go to a store, the rest goes below
 )
 
@@ -66,6 +68,7 @@ MEMBER_LAYERS: tuple[Any, ...] = (
     MemberPolicyProxy,
     MemberNotifierProxy,
     MemberQuotaProxy,
+    MemberReaderProxy,
     MemberRepository,         # from verbs on an image to records by id
 )
 

@@ -111,14 +111,14 @@ class Addresses:
         store = store or self._stores.store_of(location.url) or location.store
         return dataclasses.replace(location, metadata={**location.metadata, "store": store})
 
-    def digest(self, location: Location, algorithm: str) -> str:
+    def digest(self, ctx, location: Location, algorithm: str) -> str:
         """The hash of the data at a location, in hexadecimal.
 
         :raises errors.Invalid: the data cannot be read.
         """
         digest = hashlib.new(algorithm, usedforsecurity=False)
         try:
-            data = self._stores.get(location.url, location.store)
+            data = self._stores.get(location.url, location.store, caller=ctx)
             try:
                 for chunk in data.chunks:
                     digest.update(chunk)
@@ -179,7 +179,7 @@ class AddressProxy(Proxy):
         if any(other != size for _, other in found):
             raise errors.Invalid(f"{INVALID}: the data there has another size.")
         if image.os_hash_value and self._secure:
-            self._require_same(image, change)
+            self._require_same(ctx, image, change)
         if image.status == "queued":
             change.fields.update(status="active", size=size)
         return change
@@ -194,13 +194,13 @@ class AddressProxy(Proxy):
                 raise errors.Invalid("The image has this location already.")
             known.append((location.url, location.metadata))
 
-    def _require_same(self, image: Image, change: Change) -> None:
+    def _require_same(self, ctx, image: Image, change: Change) -> None:
         """Another copy must be a copy: the data of an image never changes (OSSN-0065)."""
         present = {_object(location) for location in image.locations}
         for location in change.add_locations:
             if _object(location) in present:
                 continue
-            found = self._addresses.digest(location, str(image.os_hash_algo))
+            found = self._addresses.digest(ctx, location, str(image.os_hash_algo))
             if found != image.os_hash_value:
                 raise errors.Invalid(f"{INVALID}: the data there is not the data of the image.")
 

@@ -67,7 +67,7 @@ class LocationProxy(Proxy):
             change, remove_locations=pending))
         if not self._delayed:
             try:
-                self._removal.remove(image.id, pending)
+                self._removal.remove(image.id, pending, ctx)
             except errors.StoreInUse:
                 self._pending.take_back(pending)
                 raise
@@ -116,8 +116,8 @@ class LocationProxy(Proxy):
                    digests)
         with naming_store_errors():
             stored = self._stores.add(
-                store, image.id, streams.stream(upload.source, filters), upload.size
-            )
+                store, image.id, streams.stream(upload.source, filters), upload.size,
+                caller=ctx)
         location = Location(stored.url, stored.metadata)
         found = {
             "size": stored.size, "virtual_size": inspection.virtual_size,
@@ -130,7 +130,7 @@ class LocationProxy(Proxy):
                 return before, self.below.update(ctx, before, dataclasses.replace(
                     change, fields={**found, **change.fields}, add_locations=(location,)))
         except BaseException as exc:
-            self._removal.discard(image.id, location)
+            self._removal.discard(image.id, location, ctx)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
@@ -154,7 +154,7 @@ class LocationProxy(Proxy):
         """Forget one copy and apply ``change``, then remove the bytes."""
         after = self.below.update(
             ctx, image, dataclasses.replace(change, remove_locations=(location,)))
-        self._removal.discard(image.id, location)
+        self._removal.discard(image.id, location, ctx)
         return after
 
     def _put_back(self, ctx, image: Image, upload: Upload) -> None:
@@ -212,7 +212,7 @@ class LocationProxy(Proxy):
             try:
                 with naming_store_errors():
                     data = self._stores.get(
-                        location.url, location.store, wanted.start, wanted.stop)
+                        location.url, location.store, wanted.start, wanted.stop, caller=ctx)
             except (errors.NotFound, errors.StoreUnavailable) as exc:
                 LOG.error("Image %s could not be read from %s: %s",
                           image.id, redacted(location.url), exc)
@@ -256,7 +256,7 @@ class LocationProxy(Proxy):
             self._unstage(image.id)
         if image.locations and not delayed:
             try:
-                self._removal.remove(image.id, image.locations)
+                self._removal.remove(image.id, image.locations, ctx)
             except errors.StoreInUse:
                 self._pending.restore(image.id, image.status, was="deleted")
                 raise

@@ -32,8 +32,10 @@ class Removal:
         self._stores = stores
         self._pending = pending
 
-    def remove(self, image_id: str, locations: Sequence[Location]) -> int:
+    def remove(self, image_id: str, locations: Sequence[Location], ctx=None) -> int:
         """Remove data whose locations are pending_delete, as much of it as goes.
+
+        ``ctx``, here and below, is who asks; None when the service does.
 
         :returns: how many of them are done with.
         :raises errors.StoreInUse: a store needs some of it; the others are gone.
@@ -41,7 +43,7 @@ class Removal:
         gone, objection = [], None
         for location in locations:
             try:
-                if self._one(image_id, location):
+                if self._one(image_id, location, ctx):
                     gone.append(location)
             except store_errors.InUseByStore as exc:
                 objection = exc
@@ -50,22 +52,22 @@ class Removal:
             raise errors.StoreInUse(str(objection)) from objection
         return len(gone)
 
-    def discard(self, image_id: str, location: Location) -> None:
+    def discard(self, image_id: str, location: Location, ctx=None) -> None:
         """Remove data that was never recorded, such as that of an upload that failed."""
         try:
-            self._one(image_id, location)
+            self._one(image_id, location, ctx)
         except store_errors.InUseByStore as exc:
             LOG.error("The data of image %s at %s is left behind: %s",
                       image_id, redacted(location.url), exc)
 
-    def _one(self, image_id: str, location: Location) -> bool:
+    def _one(self, image_id: str, location: Location, ctx) -> bool:
         """Remove one copy.  Is there nothing left to do about it?"""
         try:
             if self._is_foreign(image_id, location.url):
                 LOG.info("Image %s was deleted; the data at %s stays, it is another image's",
                          image_id, redacted(location.url))
             else:
-                self._stores.delete(location.url, location.store)
+                self._stores.delete(location.url, location.store, caller=ctx)
         except store_errors.NotFound:
             LOG.debug("The data of image %s was gone already", image_id)
         except store_errors.StoreDeleteNotSupported:

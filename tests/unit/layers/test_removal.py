@@ -21,7 +21,7 @@ class Stores:
         self.objects = {url.replace("_", "/"): value for url, value in objects.items()}
         self.deleted: list[str] = []
 
-    def delete(self, url, store_id=None):
+    def delete(self, url, store_id=None, caller=None):
         if isinstance(self.objects.get(url), Exception):
             raise self.objects[url]
         self.deleted.append(url)

@@ -1,0 +1,103 @@
+"""Stores that judge readers themselves learn who may read an image.
+
+Only where such a store is configured: elsewhere these layers are left out.  What
+cannot be told to a store is in the log and does not undo a change that is in the
+records already; the next change tells it again.
+"""
+
+from __future__ import annotations
+
+from oslo_log import log as logging
+
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Settle, Upload
+from glance_py.layers.base import Proxy
+from glance_store_py.errors import GlanceStoreError
+from glance_store_py.location import redacted
+
+LOG = logging.getLogger(__name__)
+
+#: Whom everybody may read who has a token.
+_PUBLIC = frozenset({"public", "community"})
+
+
+class Readers:
+    """Tells stores who may read an image."""
+
+    def __init__(self, stores, members) -> None:
+        self._stores = stores
+        self._members = members
+
+    def tell(self, ctx, image: Image) -> None:
+        """Bring the stores' lists in line with an image's visibility and members."""
+        if not image.locations:
+            return
+        readers: list[str] = []
+        if image.visibility == "shared":
+            readers = [member.member_id for member in self._members.find(ctx, image.id)]
+        for location in image.locations:
+            try:
+                self._stores.set_acls(location.url, location.store,
+                                      image.visibility in _PUBLIC, readers, ctx)
+            except GlanceStoreError as exc:
+                LOG.error("The readers of image %s could not be told to the store of %s: %s",
+                          image.id, redacted(location.url), exc)
+
+
+class ReaderProxy(Proxy):
+    """Tells the stores when an image gets data or another visibility."""
+
+    verbs = WORK_VERBS
+
+    def __init__(self, below, readers: Readers) -> None:
+        super().__init__(below)
+        self._readers = readers
+
+    @classmethod
+    def build(cls, below, services):
+        if not services.stores.judge_readers:
+            return below
+        return cls(below, Readers(services.stores, services.records.members))
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        after = self.below.update(ctx, image, change)
+        if change.add_locations or "visibility" in change.fields:
+            self._readers.tell(ctx, after)
+        return after
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+        return self._told(ctx, self.below.upload(ctx, image, upload))
+
+    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+        return self._told(ctx, self.below.add_copy(ctx, image, upload, settle))
+
+    def _told(self, ctx, image: Image) -> Image:
+        self._readers.tell(ctx, image)
+        return image
+
+
+class MemberReaderProxy(Proxy):
+    """Tells the stores when an image gets or loses a member."""
+
+    verbs = MEMBER_VERBS
+
+    def __init__(self, below, readers: Readers) -> None:
+        super().__init__(below)
+        self._readers = readers
+
+    @classmethod
+    def build(cls, below, services):
+        if not services.stores.judge_readers:
+            return below
+        return cls(below, Readers(services.stores, services.records.members))
+
+    def create(self, ctx, image: Image, member_id: str) -> Member:
+        member = self.below.create(ctx, image, member_id)
+        self._readers.tell(ctx, image)
+        return member
+
+    def delete(self, ctx, image: Image, member: Member) -> None:
+        self.below.delete(ctx, image, member)
+        self._readers.tell(ctx, image)

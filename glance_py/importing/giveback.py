@@ -70,7 +70,8 @@ class GiveBack:
             name = self._stores.default if store is None else store
             try:
                 url = self._stores.location_of(name, image.id)
-                if url is not None and url not in recorded:
+                # None: the store cannot say, and knows by itself what was not finished.
+                if url not in recorded:
                     self._stores.discard(image.id, name)
             except GlanceStoreError as error:
                 LOG.warning("Store %s: data of image %s may be left: %s", name, image.id, error)

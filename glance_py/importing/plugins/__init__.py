@@ -30,7 +30,8 @@ def _load(name: str, conf) -> Any:
     from stevedore import driver, exception
 
     try:
-        return driver.DriverManager(NAMESPACE, name, invoke_on_load=True, invoke_args=(conf,)).driver
+        return driver.DriverManager(
+            NAMESPACE, name, invoke_on_load=True, invoke_args=(conf,)).driver
     except exception.NoMatches:
         raise ValueError(f"[image_import_opts] image_import_plugins: there is no plugin "
                          f"{name!r} among the entry points {NAMESPACE}.") from None

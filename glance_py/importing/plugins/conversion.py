@@ -11,6 +11,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -42,6 +43,10 @@ class ImageConversion:
     """Converts to ``[image_conversion] output_format``."""
 
     def __init__(self, conf) -> None:
+        """:raises ValueError: qemu-img is not installed."""
+        if shutil.which("qemu-img") is None:
+            raise ValueError("[image_import_opts] image_import_plugins: image_conversion needs "
+                             "qemu-img, and qemu-img is not installed.")
         self._conf = conf
         self._to = conf.image_conversion.output_format
         self._cap = conf.image_size_cap
@@ -136,10 +141,6 @@ class ImageConversion:
             raise errors.Invalid(
                 f"qemu-img could not {_TOLD[arguments[0]]} the image, or not within the time and "
                 "memory that it is given.") from error
-        except OSError as error:
-            LOG.error("qemu-img cannot be run: %s", error)
-            raise errors.GlanceError("Images cannot be converted here: there is no "
-                                     "qemu-img.") from error
         return out
 
 

@@ -10,6 +10,7 @@ from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.schema_cases import SchemaCases
+from tests.contract.dal.task_cases import LockCases, TaskCases
 
 
 class TestImages(ImageCases, PostgreSQL):
@@ -49,4 +50,12 @@ class TestPurge(PurgeCases, PostgreSQL):
 
 
 class TestSchema(SchemaCases, PostgreSQL):
+    pass
+
+
+class TestTasks(TaskCases, PostgreSQL):
+    pass
+
+
+class TestLocks(LockCases, PostgreSQL):
     pass

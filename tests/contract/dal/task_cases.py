@@ -1,0 +1,158 @@
+"""Tasks, and the lock of an import: of many who want to, one does."""
+
+import concurrent.futures
+import datetime
+import uuid
+
+import sqlalchemy as sa
+
+from glance_py.db.tables import image_properties, tasks
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.task import Task, TaskQuery
+from tests.contract.dal.backends import caller
+
+
+class TaskCases:
+
+    def create(self, owner="p", **fields):
+        task = Task(str(uuid.uuid4()), fields.pop("type", "api_image_import"), owner=owner,
+                    **fields)
+        return self.records.tasks.create(task)
+
+    def age(self, task, **columns):
+        """Rewrite columns behind the DAL's back."""
+        self.execute(sa.update(tasks).where(tasks.c.id == task.id).values(**columns))
+
+    def test_a_life(self):
+        made = self.create(input={"a": [1, "ü"]}, image_id="i", request_id="r", user_id="u")
+        self.assertEqual(made, self.records.tasks.get(made.id))
+        started = self.records.tasks.update(made, status="processing")
+        told = self.records.tasks.update(started, message="half")
+        self.assertEqual(("processing", "half"), (told.status, told.message))
+        ended = self.records.tasks.update(
+            told, status="success", result={"b": None}, expires_at=made.created_at)
+        self.assertEqual(ended, self.records.tasks.get(made.id))
+        self.assertRaises(errors.TaskFinished, self.records.tasks.update, told, message="more")
+        self.assertEqual("half", self.records.tasks.get(made.id).message)
+
+    def test_unknown(self):
+        self.assertRaises(errors.TaskNotFound, self.records.tasks.get, str(uuid.uuid4()))
+
+    def test_of_several_who_end_a_task_one_does(self):
+        task = self.create(status="processing")
+
+        def end(number):
+            try:
+                self.records.tasks.update(task, status="failure", message=str(number))
+            except errors.TaskFinished:
+                return None
+            return str(number)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            ended = [number for number in pool.map(end, range(4)) if number]
+        self.assertEqual([self.records.tasks.get(task.id).message], ended)
+
+    def test_expiry(self):
+        past = datetime.datetime(2020, 1, 1)
+        gone, kept = self.create(image_id="i"), self.create(image_id="i")
+        self.age(gone, expires_at=past)
+        self.assertEqual([kept], list(self.records.tasks.of_image("i")))
+        self.assertEqual(1, self.records.tasks.expire())
+        self.assertEqual(0, self.records.tasks.expire())
+        self.assertRaises(errors.TaskNotFound, self.records.tasks.get, gone.id)
+        self.assertEqual([kept.id], [task.id for task in self.records.tasks.list(TaskQuery())])
+
+    def test_stalled(self):
+        old, fresh, ended = self.create(), self.create(), self.create(status="success")
+        past = datetime.datetime(2020, 1, 1)
+        self.age(old, updated_at=past)
+        self.age(ended, updated_at=past)
+        self.assertEqual([old.id], list(self.records.tasks.stalled(60)))
+        self.records.tasks.update(old, message="alive")
+        self.assertEqual([], list(self.records.tasks.stalled(60)))
+        self.assertEqual("pending", self.records.tasks.get(fresh.id).status)
+
+    def test_lists(self):
+        """Of one project or of all, by state and type, and walked page by page."""
+        mine = [self.create(type=kind, status=status)
+                for kind in ("import", "location_import") for status in ("pending", "success")]
+        other = self.create("q")
+        ids = {task.id for task in mine}
+        every = self.records.tasks.list(TaskQuery(limit=9))
+        self.assertEqual(ids | {other.id}, {task.id for task in every})
+        self.assertEqual(ids, {task.id for task in self.records.tasks.list(TaskQuery(), "p")})
+        self.assertEqual([mine[1].id], [task.id for task in self.records.tasks.list(
+            TaskQuery(type="import", status="success"), "p")])
+        for key in ("created_at", "type", "expires_at", "image_id", "id"):
+            for direction in ("asc", "desc"):
+                self.assertEqual(ids, self.walk((key, direction)))
+
+    def walk(self, sort):
+        seen, marker = [], None
+        while page := self.records.tasks.list(
+                TaskQuery(sort=sort, marker=marker, limit=1), "p"):
+            seen.append(page[0].id)
+            marker = page[0].id
+        self.assertEqual(len(seen), len(set(seen)), sort)
+        return set(seen)
+
+    def test_markers(self):
+        other = self.create("q")
+        for marker in (other.id, str(uuid.uuid4())):
+            self.assertRaises(errors.Invalid, self.records.tasks.list,
+                              TaskQuery(marker=marker), "p")
+
+
+class LockCases:
+
+    def image(self):
+        return self.records.images.create(None, Image(str(uuid.uuid4()), owner="p")).id
+
+    def test_one_of_many(self):
+        image_id = self.image()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda n: self.records.locks.acquire(image_id, f"t{n}"),
+                                range(4)))
+        self.assertEqual(1, sum(got))
+        holder = self.records.locks.holder(image_id)
+        self.assertTrue(got[int(holder[1])])
+        self.assertEqual(holder, self.records.images.get(
+            caller("p"), image_id).properties["os_glance_import_task"])
+
+    def test_only_the_holder_gives_it_back(self):
+        image_id = self.image()
+        self.records.locks.acquire(image_id, "t")
+        self.assertFalse(self.records.locks.release(image_id, "other"))
+        self.assertTrue(self.records.locks.release(image_id, "t"))
+        self.assertFalse(self.records.locks.release(image_id, "t"))
+        self.assertIsNone(self.records.locks.holder(image_id))
+        self.assertTrue(self.records.locks.acquire(image_id, "next"))
+
+    def test_a_row_that_was_marked_deleted(self):
+        """So other implementations may have left it; it can be had again."""
+        image_id = self.image()
+        self.records.locks.acquire(image_id, "t")
+        self.execute(sa.update(image_properties).values(deleted=True))
+        self.assertIsNone(self.records.locks.holder(image_id))
+        self.assertTrue(self.records.locks.acquire(image_id, "next"))
+        self.assertEqual("next", self.records.locks.holder(image_id))
+
+    def test_other_changes_do_not_touch_it(self):
+        image_id = self.image()
+        image = self.records.images.get(caller("p"), image_id)
+        self.records.locks.acquire(image_id, "t")
+        self.records.images.update(caller("p"), image, Change(set_properties={"a": "b"}))
+        self.assertEqual("t", self.records.locks.holder(image_id))
+
+    def test_stalled_and_unfinished(self):
+        """Staged data whose size is not known is not all there."""
+        past = datetime.datetime(2020, 1, 1)
+        ids = []
+        for size in (None, 3):
+            image = Image(str(uuid.uuid4()), status="uploading", size=size, updated_at=past)
+            ids.append(self.records.images.create(None, image).id)
+        stalled = self.records.images.stalled
+        self.assertEqual(set(ids), set(stalled("uploading", 60)))
+        self.assertEqual(ids[:1], list(stalled("uploading", 60, unfinished=True)))

@@ -1,0 +1,177 @@
+"""Tasks of a process: each has an end, a sign of life, and no more threads than allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+import unittest
+
+from glance_py.domain import errors
+from glance_py.domain.task import Task
+from glance_py.importing import background
+from glance_py.importing.background import Background
+
+
+class Tasks:
+    """Keeps what was said about tasks; ``taken`` are those that somebody else ended."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple] = []
+        self.taken: set[str] = set()
+
+    def _say(self, task: Task, *words) -> Task:
+        if task.id in self.taken:
+            raise errors.TaskFinished(task.id)
+        self.log.append((task.id, *words))
+        return dataclasses.replace(task)
+
+    def tell(self, task, message):
+        return self._say(task, "tell", message)
+
+    def succeed(self, task, result, message):
+        return self._say(task, "success", result, message)
+
+    def fail(self, task, message):
+        return self._say(task, "failure", message)
+
+    def ran(self, task):
+        self.log.append((task.id, "ran"))
+
+
+def until(look, seconds: float = 5) -> object:
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
+class BackgroundTest(unittest.TestCase):
+
+    def setUp(self) -> None:
+        self.tasks = Tasks()
+        self.background = Background(self.tasks, threads=2, heartbeat=0.02)
+
+    def do(self, deed, number: int = 0) -> None:
+        self.background.submit(Task(f"t{number}", "import", owner="p"), deed)
+
+    def ended(self, count: int = 1) -> list[tuple]:
+        until(lambda: sum(entry[1] == "ran" for entry in self.tasks.log) == count)
+        return [entry for entry in self.tasks.log if entry[1] != "tell"]
+
+    def test_success(self) -> None:
+        def deed(work):
+            work.say("half")
+            until(lambda: ("t0", "tell", "half") in self.tasks.log)
+            work.say("all")
+            return {"a": 1}
+
+        self.do(deed)
+        self.assertEqual([("t0", "success", {"a": 1}, "all"), ("t0", "ran")], self.ended())
+        self.assertIn(("t0", "tell", "half"), self.tasks.log)
+
+    def test_reasons_of_failures(self) -> None:
+        """What users may know is told; what nobody foresaw is not described to them."""
+        reasons = {
+            errors.SourceFailed("The source answered 404."): "The source answered 404.",
+            OSError(28, "No space left on device", "/secret/path"):
+                "The service could not read or write data: No space left on device.",
+            ValueError("password=x"): background.UNFORESEEN,
+        }
+        for error, told in reasons.items():
+            def deed(work, error=error):
+                raise error
+
+            self.tasks.log.clear()
+            with self.assertLogs(background.LOG, "ERROR") if told != str(
+                    error) else self.subTest():
+                self.do(deed)
+                self.assertEqual([("t0", "failure", told), ("t0", "ran")], self.ended())
+
+    def test_a_bounded_number_at_once(self) -> None:
+        """The third of three waits, and gives signs of life while it does."""
+        go, running = threading.Event(), []
+
+        def deed(work):
+            running.append(work.task.id)
+            go.wait(5)
+            return {}
+
+        for number in range(3):
+            self.do(deed, number)
+        until(lambda: ("t2", "tell", "") in self.tasks.log)
+        self.assertIn(("t2", "tell", ""), self.tasks.log)
+        self.assertEqual(["t0", "t1"], sorted(running))
+        go.set()
+        self.ended(3)
+        self.assertEqual(["t0", "t1", "t2"], sorted(running))
+
+    def test_threads_are_used_again(self) -> None:
+        before = threading.active_count()
+        for number in range(5):
+            self.do(lambda work: {}, number)
+            self.ended(number + 1)
+        self.assertLessEqual(threading.active_count(), before + 3)
+
+    def test_a_task_that_was_lost(self) -> None:
+        """Who lost its task to another worker is told at its next step, and says nothing more."""
+        seen: list[BaseException] = []
+
+        def deed(work):
+            self.tasks.taken.add("t0")
+            until(lambda: work.over)
+            try:
+                work.check()
+            except errors.TaskAbandoned as error:
+                seen.append(error)
+                raise
+            return {}
+
+        self.do(deed)
+        self.assertEqual([("t0", "ran")], self.ended())
+        self.assertEqual(1, len(seen))
+
+    def test_an_objection(self) -> None:
+        def deed(work):
+            work.alive = lambda: "The image was deleted."
+            until(lambda: work.over)
+            work.check()
+            return {}
+
+        self.do(deed)
+        self.assertEqual(("t0", "failure", "The image was deleted."), self.ended()[0])
+
+    def test_stopping(self) -> None:
+        """A process that is stopped has everything taken back before it ends."""
+        started, taken_back = threading.Event(), threading.Event()
+
+        def deed(work):
+            started.set()
+            try:
+                while True:
+                    work.check()
+                    time.sleep(0.01)
+            finally:
+                taken_back.set()
+
+        self.do(deed)
+        started.wait(5)
+        self.background.stop(5)
+        self.assertTrue(taken_back.is_set())
+        self.assertIn("stopped", self.ended()[0][2])
+
+    def test_after_a_fork(self) -> None:
+        """A child has its own threads, although its parent had some before."""
+        self.do(lambda work: {})
+        self.ended()
+        pid = os.fork()
+        if pid == 0:
+            done = threading.Event()
+            self.do(lambda work: done.set() or {}, 1)
+            os._exit(0 if done.wait(5) else 1)
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,178 @@
+"""Images are converted by the real qemu-img; what is dangerous never gets to it, or not far."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import types
+import unittest
+from unittest import mock
+
+from oslo_config import cfg
+
+from glance_py import config
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.importing.plugins import conversion
+
+MIB = 1024 ** 2
+
+
+class FakeStaged:
+    """Data in a file, and the changes that were asked for."""
+
+    ctx = None
+
+    def __init__(self, path: str, image: Image) -> None:
+        self.path, self.image = path, image
+        self.said: list[str] = []
+
+    def change(self, change) -> None:
+        for name, value in change.fields.items():
+            setattr(self.image, name, value)
+
+    def replace(self, path: str) -> None:
+        os.replace(path, self.path)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def check(self) -> None:
+        """Nobody objects."""
+
+
+class ConversionTest(unittest.TestCase):
+
+    def setUp(self) -> None:
+        if shutil.which("qemu-img") is None:
+            if os.environ.get("GLANCE_TEST_REQUIRE_SERVICES") == "1":
+                self.fail("qemu-img is not installed")
+            self.skipTest("qemu-img is not installed")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.path = os.path.join(self.directory, "image")
+        self.conf = cfg.ConfigOpts()
+        config.register(self.conf)
+        self.conf([], default_config_files=[])
+
+    def make(self, disk_format: str, *options: str, size: str = "16M") -> None:
+        subprocess.run(["qemu-img", "create", "-q", "-f", disk_format, *options, self.path, size],
+                       check=True)
+
+    def process(self, disk_format: str, to: str = "raw") -> FakeStaged:
+        self.conf.set_override("output_format", to, "image_conversion")
+        staged = FakeStaged(self.path, Image(
+            "i", status="importing", disk_format=disk_format, container_format="bare",
+            size=os.path.getsize(self.path)))
+        conversion.ImageConversion(self.conf).process(staged)
+        return staged
+
+    def refuse(self, disk_format: str, words: str) -> None:
+        with self.assertRaises(errors.GlanceError) as caught:
+            self.process(disk_format)
+        self.assertIn(words, str(caught.exception))
+        self.assertEqual(["image"], sorted(os.listdir(self.directory)))
+
+    def test_there_and_back(self) -> None:
+        """What was written is read after two conversions; sizes and formats are told."""
+        with open(self.path, "wb") as file:
+            file.write(b"begin" + bytes(16 * MIB - 8) + b"end")
+        staged = self.process("raw", to="qcow2")
+        self.assertEqual(("qcow2", "bare", 16 * MIB), (
+            staged.image.disk_format, staged.image.container_format,
+            staged.image.virtual_size))
+        self.assertEqual(os.path.getsize(self.path), staged.image.size)
+        self.assertLess(staged.image.size, MIB)
+        staged = self.process("qcow2")
+        self.assertEqual(("raw", 16 * MIB, 16 * MIB), (
+            staged.image.disk_format, staged.image.size, staged.image.virtual_size))
+        with open(self.path, "rb") as file:
+            data = file.read()
+        self.assertEqual((b"begin", b"end"), (data[:5], data[-3:]))
+        self.assertIn("Converting 16 MiB", staged.said[0])
+
+    def test_the_wanted_format_stays(self) -> None:
+        self.make("qcow2")
+        before = os.stat(self.path).st_ino
+        staged = self.process("qcow2", to="qcow2")
+        self.assertEqual((before, 16 * MIB), (os.stat(self.path).st_ino,
+                                              staged.image.virtual_size))
+
+    def test_a_disk_in_a_disk(self) -> None:
+        """Declared raw, the bytes are the disk, whatever they look like (CVE-2024-32498)."""
+        self.make("qcow2", size="1G")
+        size = os.path.getsize(self.path)
+        staged = self.process("raw", to="qcow2")
+        # Disks are made of sectors.
+        self.assertEqual(-(-size // 512) * 512, staged.image.virtual_size)
+
+    def test_other_files_are_never_read(self) -> None:
+        """Backing files (CVE-2015-5163) and data files (CVE-2024-32498) are refused."""
+        secret = os.path.join(self.directory, "secret")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "raw", secret, "16M"], check=True)
+        self.make("qcow2", "-b", secret, "-F", "raw")
+        os.unlink(secret)
+        self.refuse("qcow2", "backing_file")
+        self.make("qcow2", "-o", f"data_file={secret},data_file_raw=on")
+        os.unlink(secret)
+        self.refuse("qcow2", "data_file")
+
+    def test_a_backing_file_that_inspection_does_not_see(self) -> None:
+        """What qemu-img itself says of other files counts, too."""
+        with mock.patch.object(conversion.ImageConversion, "_inspect", return_value="qcow2"):
+            secret = os.path.join(self.directory, "secret")
+            subprocess.run(["qemu-img", "create", "-q", "-f", "raw", secret, "16M"], check=True)
+            self.make("qcow2", "-b", secret, "-F", "raw")
+            os.unlink(secret)
+            self.refuse("qcow2", "backing file")
+
+    def test_another_format_than_declared(self) -> None:
+        self.make("qcow2")
+        self.refuse("vmdk", "vmdk")
+
+    def test_a_disk_larger_than_any_image(self) -> None:
+        """A few bytes that say they are 64 TiB are refused before anything is written."""
+        self.make("qcow2", size="64T")
+        self.refuse("qcow2", "image_size_cap")
+
+    def test_iso_stays(self) -> None:
+        with open(self.path, "wb") as file:
+            file.write(bytes(32768) + b"\x01CD001\x01" + bytes(4 * 2048 - 7))
+        before = os.path.getsize(self.path)
+        self.assertEqual("iso", self.process("iso").image.disk_format)
+        self.assertEqual(before, os.path.getsize(self.path))
+        self.refuse("raw", "iso")
+
+    def test_limits(self) -> None:
+        """qemu-img gets no more time and memory than it may have, and the service lives."""
+        self.make("qcow2")
+        with mock.patch.object(conversion, "MEMORY", 8 * MIB):
+            self.refuse("qcow2", "qemu-img could not read")
+
+    def test_a_table_that_needs_much_memory(self) -> None:
+        """A header with an enormous table (CVE-2015-5162) is an error, not an end."""
+        self.make("qcow2")
+        with open(self.path, "r+b") as file:
+            file.seek(36)
+            file.write(struct.pack(">I", 0x7FFFFFFF))
+        self.refuse("qcow2", "qemu-img could not read")
+
+    def test_without_the_program(self) -> None:
+        self.make("qcow2")
+        with (mock.patch.dict(os.environ, PATH=self.directory),
+              self.assertRaisesRegex(ValueError, "qemu-img is not installed")):
+            self.process("qcow2")
+
+    def test_python_of_an_embedding_server(self) -> None:
+        """uWSGI says that it is sys.executable; the limits are set by a Python all the same."""
+        with mock.patch.object(conversion, "sys", types.SimpleNamespace(
+                executable="/usr/bin/uwsgi", prefix="/opt/venv")):
+            self.assertEqual("/opt/venv/bin/python3", conversion._python())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -38,6 +38,7 @@ from glance_py.layers.metadefs_notifier import (
 )
 from glance_py.layers.metadefs_policy import DefinitionPolicyProxy, NamespacePolicyProxy
 from glance_py.layers.notifier import MemberNotifierProxy, NotifierProxy
+from glance_py.layers.ownership import OwnershipProxy
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
 from glance_py.layers.property_protection import PropertyProtectionProxy
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
@@ -45,8 +46,9 @@ from glance_py.layers.tasks import TaskNotifierProxy, TaskPolicyProxy, TaskRepos
 
 #: What judges callers.
 CALLER_LAYERS: tuple[Any, ...] = (
-    AuthorizationProxy,       # may this project see or own it?
+    AuthorizationProxy,       # may this project see it?
     PolicyProxy,              # what did the operator allow?
+    OwnershipProxy,           # is it this project's to change?
     PropertyProtectionProxy,  # which properties may be read or changed?
     AddressProxy,             # may the client name this address?
     ImportProxy,              # data that comes later, or lies with another worker

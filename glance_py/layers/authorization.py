@@ -1,8 +1,9 @@
-"""Ownership: may this project see the image, may it change it?
+"""What holds whatever the operator allows: who sees an image, and what it says of itself.
 
 The outermost layer.  It compares the caller with the owner, the visibility and
-the membership, and with nothing else: what the operator allows is the business
-of the policy layer behind it.
+the membership, and looks whether the image is protected or deactivated.  What
+the operator allows is the business of the policy layer behind it, and who may
+change an image that of the ownership layer behind that.
 """
 
 from __future__ import annotations
@@ -12,23 +13,14 @@ from collections.abc import Sequence
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
-from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Upload
-from glance_py.domain.registration import Registration
+from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download
 from glance_py.domain.visibility import is_mutable, is_visible
-from glance_py.layers.address import is_service
 from glance_py.layers.base import Proxy
 
 
-def require_mutable(ctx, image: Image) -> None:
-    """:raises errors.Forbidden: the image is another project's, or nobody's."""
-    if not is_mutable(ctx, image):
-        raise errors.Forbidden(f"You do not own image {image.id}.")
-
-
 class AuthorizationProxy(Proxy):
-    """Images of other projects are seen when visible and never changed."""
+    """Images are seen when visible, deleted when not protected, read when not deactivated."""
 
     verbs = IMAGE_VERBS
 
@@ -48,64 +40,39 @@ class AuthorizationProxy(Proxy):
             raise errors.ImageNotFound(image.id)
         return image
 
-    def create(self, ctx, image: Image) -> Image:
-        if not ctx.is_admin and image.owner != ctx.project_id:
-            raise errors.Forbidden(
-                f"You are not permitted to create images owned by '{image.owner}'."
-            )
-        return self.below.create(ctx, image)
-
     def update(self, ctx, image: Image, change: Change) -> Image:
-        require_mutable(ctx, image)
         if not ctx.is_admin and change.fields.get("owner", image.owner) != image.owner:
             raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self.below.update(ctx, image, change)
 
     def delete(self, ctx, image: Image) -> None:
-        require_mutable(ctx, image)
         if image.protected:
             raise errors.Protected(image.id)
         self.below.delete(ctx, image)
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
-        require_mutable(ctx, image)
-        return self.below.upload(ctx, image, upload)
-
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
-        require_mutable(ctx, image)
-        return self.below.stage(ctx, image, upload)
-
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
-        if not request.copies:  # who may copy is for the operator to say
-            require_mutable(ctx, image)
-        self.below.import_(ctx, image, request)
-
-    def register(self, ctx, image: Image, registration: Registration) -> None:
-        if not is_service(ctx):
-            require_mutable(ctx, image)
-        self.below.register(ctx, image, registration)
-
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
-        require_mutable(ctx, image)
-        return self.below.withdraw(ctx, image, store)
-
-    def transition(self, ctx, image: Image, to: str) -> Image:
-        require_mutable(ctx, image)
-        return self.below.transition(ctx, image, to)
+    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+        if image.status == "deactivated" and not ctx.is_admin:
+            raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
+        return self.below.download(ctx, image, wanted)
 
 
 class MemberAuthorizationProxy(Proxy):
     """Only shared images have members.
 
     The owner sees and rules the list; a member sees itself and decides whether
-    it accepts.
+    it accepts.  Who may share an image the policy says, unless the operator went
+    back to the old defaults, which do not know owners.
     """
 
     verbs = MEMBER_VERBS
 
+    def __init__(self, below, only_owner_shares: bool = False) -> None:
+        super().__init__(below)
+        self._only_owner_shares = only_owner_shares
+
     @classmethod
     def build(cls, below, services):
-        return cls(below)
+        return cls(below, not services.conf.oslo_policy.enforce_new_defaults)
 
     @staticmethod
     def _require_shared(image: Image) -> None:
@@ -132,7 +99,8 @@ class MemberAuthorizationProxy(Proxy):
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         self._require_shared(image)
-        self._require_owner(ctx, image)
+        if self._only_owner_shares:
+            self._require_owner(ctx, image)
         return self.below.create(ctx, image, member_id)
 
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:

@@ -204,8 +204,6 @@ class LocationProxy(Proxy):
 
     def download(self, ctx, image: Image, wanted: Download) -> Data | None:
         """The bytes from the first store that has them; None when there are none."""
-        if image.status == "deactivated" and not ctx.is_admin:
-            raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
         self._check_preferred(wanted.prefer)
         missing = None
         for location in self._in_order(image, wanted.prefer):

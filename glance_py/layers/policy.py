@@ -142,27 +142,33 @@ class MemberPolicyProxy(Proxy):
         """This layer in front of ``below``; it cannot be switched off."""
         return cls(below, services)
 
+    def _check(self, ctx, rule: str, image: Image) -> None:
+        """Who may not see the image is told nothing of its members."""
+        self._enforcer.check_image(ctx, "get_image", image)
+        self._enforcer.check_image(ctx, rule, image)
+
     def list(self, ctx, image: Image) -> Sequence[Member]:
-        self._enforcer.check_image(ctx, "get_members", image)
+        self._check(ctx, "get_members", image)
         # The target is the image, so that get_member has one answer for all of them.
         if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
             return []
         return self.below.list(ctx, image)
 
     def get(self, ctx, image: Image, member_id: str) -> Member:
+        self._enforcer.check_image(ctx, "get_image", image)
         if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
             # wire: who may not see a member is told that there is none.
             raise errors.MemberNotFound(member_id, image.id)
         return self.below.get(ctx, image, member_id)
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
-        self._enforcer.check_image(ctx, "add_member", image)
+        self._check(ctx, "add_member", image)
         return self.below.create(ctx, image, member_id)
 
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:
-        self._enforcer.check_image(ctx, "modify_member", image)
+        self._check(ctx, "modify_member", image)
         return self.below.update(ctx, image, member, status)
 
     def delete(self, ctx, image: Image, member: Member) -> None:
-        self._enforcer.check_image(ctx, "delete_member", image)
+        self._check(ctx, "delete_member", image)
         self.below.delete(ctx, image, member)

@@ -20,18 +20,18 @@ class Members:
 
     def index(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/members"""
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         return json_response(dump_members(self._members.list(request.context, image)))
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/members"""
         project = load_member(request.document())
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         return json_response(dump_member(self._members.create(request.context, image, project)))
 
     def show(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/members/{member_id}"""
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         try:
             member = self._members.get(request.context, image, member_id)
         except errors.Forbidden:
@@ -42,14 +42,14 @@ class Members:
     def update(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """PUT /v2/images/{image_id}/members/{member_id}"""
         status = load_member_status(request.document())
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         member = self._members.get(request.context, image, member_id)
         return json_response(dump_member(
             self._members.update(request.context, image, member, status)))
 
     def delete(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """DELETE /v2/images/{image_id}/members/{member_id}"""
-        image = self._images.get(request.context, image_id)
+        image = self._images.find(request.context, image_id)
         member = self._members.get(request.context, image, member_id)
         self._members.delete(request.context, image, member)
         return no_content()

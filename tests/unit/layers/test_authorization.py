@@ -8,10 +8,11 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
-from glance_py.domain.ports import Upload
+from glance_py.domain.ports import Download, Upload
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
+from glance_py.layers.ownership import OwnershipProxy
 from tests.unit.layers.fake import Images, Members, services
-from tests.unit.setting import caller, member
+from tests.unit.setting import caller, conf, member
 
 OWNER, STRANGER, ADMIN = member("p1"), member("p2"), caller("admin", project="p9", is_admin=True)
 
@@ -48,7 +49,7 @@ class SeeingTest(unittest.TestCase):
     def test_an_image_without_owner_is_seen_by_all_and_changed_by_administrators(self):
         orphan = image(owner=None)
         self.assertTrue(self.sees(STRANGER, orphan))
-        layer = AuthorizationProxy.build(Images(orphan), services())
+        layer = OwnershipProxy.build(Images(orphan), services())
         nobody = caller("member", project=None)
         with self.assertRaises(errors.Forbidden):
             layer.delete(nobody, orphan)
@@ -59,7 +60,8 @@ class ChangingTest(unittest.TestCase):
 
     def setUp(self):
         self.below = Images()
-        self.layer = AuthorizationProxy.build(self.below, services())
+        self.layer = AuthorizationProxy.build(
+            OwnershipProxy.build(self.below, services()), services())
 
     def test_only_owner_and_administrator_reach_the_room_below(self):
         public = image("public")
@@ -96,13 +98,26 @@ class ChangingTest(unittest.TestCase):
         self.assertEqual([], self.below.calls)
 
 
+class ReadingTest(unittest.TestCase):
+
+    def test_only_administrators_read_what_is_deactivated(self):
+        layer = AuthorizationProxy.build(Images(), services())
+        layer.download(OWNER, image(), Download())
+        with self.assertRaises(errors.Forbidden):
+            layer.download(OWNER, image(status="deactivated"), Download())
+        layer.download(ADMIN, image(status="deactivated"), Download())
+
+
 class SharingTest(unittest.TestCase):
 
     def setUp(self):
         self.share, self.other = Member("shared", "p2"), Member("shared", "p3")
-        self.layer = MemberAuthorizationProxy.build(
-            Members(self.share, self.other), services())
+        self.layer = self.build(conf())
         self.shared = image("shared")
+
+    def build(self, options):
+        return MemberAuthorizationProxy.build(
+            Members(self.share, self.other), services(conf=options))
 
     def test_only_shared_images_have_members(self):
         for visibility in ("private", "public", "community"):
@@ -131,8 +146,11 @@ class SharingTest(unittest.TestCase):
                 self.layer.update(ctx, self.shared, self.share, "accepted")
 
     def test_the_owner_decides_who_is_a_member(self):
+        self.layer.create(STRANGER, self.shared, "p5")  # as far as no policy forbids it
+        old = conf()
+        old.set_override("enforce_new_defaults", False, group="oslo_policy")
         with self.assertRaises(errors.Forbidden):
-            self.layer.create(STRANGER, self.shared, "p4")
+            self.build(old).create(STRANGER, self.shared, "p4")
         with self.assertRaises(errors.Forbidden):
             self.layer.delete(STRANGER, self.shared, self.share)
         self.layer.delete(OWNER, self.shared, self.share)

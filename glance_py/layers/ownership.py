@@ -1,0 +1,75 @@
+"""Ownership: is the image this project's to change?
+
+Stands behind the policy: an operator may forbid owners, but allows nobody to
+change what belongs to others.  Whether a caller sees an image at all has been
+judged before.
+"""
+
+from __future__ import annotations
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.domain.importing import ImportRequest
+from glance_py.domain.ports import IMAGE_VERBS, Upload
+from glance_py.domain.registration import Registration
+from glance_py.domain.visibility import is_mutable
+from glance_py.layers.address import is_service
+from glance_py.layers.base import Proxy
+
+
+def require_mutable(ctx, image: Image) -> None:
+    """:raises errors.Forbidden: the image is another project's, or nobody's."""
+    if not is_mutable(ctx, image):
+        raise errors.Forbidden(f"You do not own image {image.id}.")
+
+
+class OwnershipProxy(Proxy):
+    """Images of other projects are never changed."""
+
+    verbs = IMAGE_VERBS
+
+    @classmethod
+    def build(cls, below, services):
+        return cls(below)
+
+    def create(self, ctx, image: Image) -> Image:
+        if not ctx.is_admin and image.owner != ctx.project_id:
+            raise errors.Forbidden(
+                f"You are not permitted to create images owned by '{image.owner}'."
+            )
+        return self.below.create(ctx, image)
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        require_mutable(ctx, image)
+        return self.below.update(ctx, image, change)
+
+    def delete(self, ctx, image: Image) -> None:
+        require_mutable(ctx, image)
+        self.below.delete(ctx, image)
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+        require_mutable(ctx, image)
+        return self.below.upload(ctx, image, upload)
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+        require_mutable(ctx, image)
+        return self.below.stage(ctx, image, upload)
+
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        if not request.copies:  # who may copy is for the operator to say
+            require_mutable(ctx, image)
+        self.below.import_(ctx, image, request)
+
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        if not is_service(ctx):
+            require_mutable(ctx, image)
+        self.below.register(ctx, image, registration)
+
+    def withdraw(self, ctx, image: Image, store: str) -> Image:
+        require_mutable(ctx, image)
+        return self.below.withdraw(ctx, image, store)
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        require_mutable(ctx, image)
+        return self.below.transition(ctx, image, to)

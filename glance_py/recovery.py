@@ -79,8 +79,8 @@ class Lease:
 class Recovery:
     """One background thread per process that looks for lost work.
 
-    :param imports: takes back what an import left (``recover_task``,
-        ``recover_image``).
+    :param imports: takes back what an import left (``recover_image``,
+        ``recover_staging``).
     :param tasks: who takes back the tasks of a type.
     """
 
@@ -131,6 +131,7 @@ class Recovery:
         if done or time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP
             done += self._stores.sweep()
+            done += self._imports.recover_staging()
         if self._turn % STRAY_TURNS == 0:
             done += self._remove_stray()
         self._turn += 1

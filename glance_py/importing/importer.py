@@ -43,6 +43,9 @@ LOG = logging.getLogger(__name__)
 
 DIED = "The worker that did this died; start it again."
 
+#: Seconds after which staged data of an image that waits for none is taken for lost.
+SETTLED = 3600.0
+
 #: On whose behalf dead workers are cleaned up after.
 _MYSELF = RequestContext(is_admin=True)
 
@@ -248,3 +251,16 @@ class Importer:
                 stores = (task.input or {}).get("backend") or stores
         status = self.give_back.image(_MYSELF, image_id, stores, stores, holder or "")
         return [f"Image {image_id} was left importing by a dead worker: it is {status or 'gone'}"]
+
+    def recover_staging(self) -> list[str]:
+        """Remove staged data that nobody waits for: of images that are gone, or long settled."""
+        done = []
+        for image_id, age in list(self.staging.names()):
+            try:
+                status = self._records.images.get(_MYSELF, image_id).status
+            except errors.ImageNotFound:
+                status = "gone"
+            if status not in ("uploading", "importing") and (status == "gone" or age > SETTLED):
+                self.staging.remove(image_id)
+                done.append(f"Removed staged data of image {image_id}, which is {status}")
+        return done

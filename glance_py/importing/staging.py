@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator
 
 from glance_py.domain import errors
@@ -20,6 +22,10 @@ from glance_store_py.location import parse
 
 #: What plugins may leave beside the data of an image.
 SUFFIXES = ("decompressed", "converted")
+
+#: ``<image id>`` or ``<image id>.<suffix>``; other files in the directory are somebody else's.
+_NAME = re.compile(r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:\..*)?\Z")
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 class Staging:
@@ -63,6 +69,16 @@ class Staging:
     def path(self, image_id: str) -> str:
         """The file that holds the staged bytes, for plugins."""
         return parse(self._url(image_id)).path
+
+    def names(self) -> Iterator[tuple[str, float]]:
+        """Ids of images for which something is staged, and for how many seconds it lay still."""
+        directory = os.path.dirname(self.path(_NOBODY))
+        with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+            for entry in entries:
+                found = _NAME.match(entry.name)
+                if found is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield found[1], time.time() - entry.stat().st_mtime
 
     def remove(self, image_id: str) -> None:
         """Drop what is staged, and what plugins left beside it."""

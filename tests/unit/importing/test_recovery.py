@@ -1,0 +1,163 @@
+"""What dead workers leave, in every state in which they may die, and what becomes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import unittest
+import uuid
+from unittest import mock
+
+from glance_py import app, recovery
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image, Location
+from glance_py.domain.task import API_IMAGE_IMPORT, Task
+from tests.functional import service
+from tests.functional.client import files
+
+ADMIN = RequestContext(is_admin=True)
+
+
+class RecoveryTest(unittest.TestCase):
+
+    def setUp(self) -> None:
+        stack = contextlib.ExitStack()
+        self.addCleanup(stack.close)
+        conf, self.directory = stack.enter_context(service.configured())
+        built = app.build_service(conf)
+        self.records, self.stores = built.services.records, built.services.stores
+        self.importer = built.importer
+        self.recovery = recovery.Recovery(
+            self.records, self.stores, built.importer,
+            tasks={API_IMAGE_IMPORT: built.importer.recover_task})
+        # Nobody here is alive.
+        stack.enter_context(mock.patch.object(recovery, "LEASE", -1))
+
+    def image(self, status: str, stores: tuple[str, ...] = (), **fields) -> Image:
+        """An image whose data lies in ``stores`` and is on record there."""
+        image = self.records.images.create(
+            None, Image(str(uuid.uuid4()), status=status, owner="p", disk_format="raw",
+                        container_format="bare", **fields))
+        for store in stores:
+            stored = self.stores.add(store, image.id, iter([b"data"]))
+            image = self.records.images.update(ADMIN, image, Change(
+                add_locations=(Location(stored.url, stored.metadata),)))
+        return image
+
+    def lay(self, image: Image, place: str) -> None:
+        """Data that is not on record."""
+        with open(os.path.join(self.directory, place), "w") as file:
+            file.write("left")
+
+    def begin(self, image: Image, *stores: str, status: str = "processing") -> Task:
+        task = self.records.tasks.create(Task(
+            str(uuid.uuid4()), API_IMAGE_IMPORT, owner="p", status=status, image_id=image.id,
+            input={"backend": list(stores), "image_id": image.id}))
+        self.records.locks.acquire(image.id, task.id)
+        self.records.images.update(ADMIN, image, Change(set_properties={
+            "os_glance_importing_to_stores": ",".join(stores), "os_glance_failed_import": ""}))
+        return task
+
+    def left(self, image: Image) -> list[str]:
+        return sorted(os.path.relpath(path, self.directory).partition(os.sep)[0]
+                      for path in files(self.directory) if image.id in path)
+
+    def check_queued(self, image: Image) -> None:
+        after = self.records.images.get(ADMIN, image.id)
+        self.assertEqual(("queued", None, [], None), (
+            after.status, after.size, after.locations,
+            after.properties.get("os_glance_import_task")))
+        self.assertEqual("", after.properties.get("os_glance_importing_to_stores", ""))
+        self.assertEqual([], self.left(image))
+
+    def test_in_the_middle_of_stores(self) -> None:
+        """One store done, one written to but not recorded, the staged data still there."""
+        image = self.image("importing", ("fast",), size=4, checksum="c", os_hash_value="h")
+        self.lay(image, f"slow/{image.id}")
+        self.lay(image, f"staging/{image.id}")
+        self.lay(image, f"staging/{image.id}.converted")
+        task = self.begin(image, "fast", "slow")
+        self.recovery.recover()
+        self.check_queued(image)
+        after = self.records.images.get(ADMIN, image.id)
+        self.assertEqual((None, None), (after.checksum, after.os_hash_value))
+        self.assertEqual("fast,slow", after.properties["os_glance_failed_import"])
+        ended = self.records.tasks.get(task.id)
+        self.assertEqual("failure", ended.status)
+        self.assertIn("died", ended.message)
+        self.assertIsNotNone(ended.expires_at)
+
+    def test_after_an_image_became_active(self) -> None:
+        """What users may use already stays, with the stores that have it."""
+        image = self.image("active", ("fast",), size=4)
+        self.lay(image, f"slow/{image.id}")
+        self.lay(image, f"staging/{image.id}")
+        self.begin(image, "fast", "slow")
+        self.recovery.recover()
+        after = self.records.images.get(ADMIN, image.id)
+        self.assertEqual(("active", 4, "", "slow"), (
+            after.status, after.size, after.properties["os_glance_importing_to_stores"],
+            after.properties["os_glance_failed_import"]))
+        self.assertIsNone(self.records.locks.holder(image.id))
+        self.assertEqual(["fast"], self.left(image))
+
+    def test_a_task_that_ended_before_its_image(self) -> None:
+        for status in ("failure", "success"):
+            image = self.image("importing", size=4)
+            self.lay(image, f"staging/{image.id}")
+            self.begin(image, "fast", status=status)
+            self.recovery.recover()
+            self.check_queued(image)
+
+    def test_an_image_without_a_task(self) -> None:
+        image = self.image("importing")
+        self.records.locks.acquire(image.id, "never recorded")
+        self.recovery.recover()
+        self.check_queued(image)
+
+    def test_in_the_middle_of_staging(self) -> None:
+        """Staging that did not end is undone; staged data that waits is left in peace."""
+        begun, waiting = self.image("uploading"), self.image("uploading", size=4)
+        for image in (begun, waiting):
+            self.lay(image, f"staging/{image.id}")
+        self.recovery.recover()
+        self.check_queued(begun)
+        self.assertEqual("uploading", self.records.images.get(ADMIN, waiting.id).status)
+        self.assertEqual(["staging"], self.left(waiting))
+
+    def test_an_image_that_was_deleted(self) -> None:
+        image = self.image("importing")
+        task = self.begin(image, "fast")
+        self.lay(image, f"fast/{image.id}")
+        self.lay(image, f"staging/{image.id}")
+        self.records.images.delete(ADMIN, image)
+        self.recovery.recover()
+        self.assertEqual([], self.left(image))
+        self.assertEqual("failure", self.records.tasks.get(task.id).status)
+        self.assertRaises(errors.ImageNotFound, self.records.images.get, ADMIN, image.id)
+
+    def test_residue_of_staging(self) -> None:
+        """Only what is named like an image, and of an image that needs it no more."""
+        image = self.image("active", ("fast",))
+        gone = str(uuid.uuid4())
+        for name in (image.id, gone, f"{gone}.converted", "readme.txt"):
+            self.lay(image, f"staging/{name}")
+        self.importer.recover_staging()
+        self.assertEqual([image.id, "readme.txt"],
+                         sorted(os.listdir(f"{self.directory}/staging")))
+        os.utime(f"{self.directory}/staging/{image.id}", (0, 0))
+        self.importer.recover_staging()
+        self.assertEqual(["readme.txt"], os.listdir(f"{self.directory}/staging"))
+
+    def test_done_once(self) -> None:
+        """Two workers look at the same time; the second finds nothing left to do."""
+        image = self.image("importing", ("fast",))
+        self.begin(image, "fast")
+        self.assertTrue(self.recovery.recover())
+        self.assertEqual([], self.recovery.recover())
+
+
+if __name__ == "__main__":
+    unittest.main()

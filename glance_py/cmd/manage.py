@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from oslo_config import cfg
 
 from glance_py import config
-from glance_py.cmd import metadefs
+from glance_py.cmd import metadefs, store_check
 from glance_py.db import engine
 from glance_py.db.errors import to_domain
 from glance_py.domain import errors
@@ -218,6 +218,11 @@ def _add_commands(subparsers) -> None:
     for name, command in metadefs.COMMANDS.items():
         _add_metadef_action(actions, name, name, command)
         _add_metadef_action(subparsers, f"db_{name}", name, command, old=True)
+    store = subparsers.add_parser(
+        "store", help="look after the stores", description="Look after the stores.")
+    _add_store_check(store.add_subparsers(metavar="ACTION", required=True, title="Actions"),
+                     "check")
+    _add_store_check(subparsers, "fsck")
     layers = subparsers.add_parser(
         "layers", help=_first_line(_layers), description=_layers.__doc__)
     layers.set_defaults(run=_layers)
@@ -254,6 +259,14 @@ def _add_metadef_action(parsers, spelling: str, name: str, command: Callable,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     metadefs.add_arguments(parser, name, old)
     parser.set_defaults(run=lambda conf, options: command(conf, engine.connect(conf), options))
+
+
+def _add_store_check(parsers, spelling: str) -> None:
+    parser = parsers.add_parser(
+        spelling, help=_first_line(store_check.check), description=store_check.check.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    store_check.add_arguments(parser)
+    parser.set_defaults(run=store_check.check)
 
 
 def _first_line(function: Callable) -> str:

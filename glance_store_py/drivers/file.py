@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from glance_store_py import driver, errors
 from glance_store_py.config import Settings
-from glance_store_py.driver import Stored, StoredData
+from glance_store_py.driver import Object, Stored, StoredData
 from glance_store_py.drivers import file_settings
 from glance_store_py.location import Location
 
@@ -41,7 +41,7 @@ class Driver:
     schemes = ("file", "filesystem")
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.SENDFILE,
                            driver.EXCLUSIVE, driver.ATOMIC, driver.PREDICTABLE_LOCATION,
-                           driver.SWEEP})
+                           driver.SWEEP, driver.LIST})
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._settings = settings
@@ -133,6 +133,17 @@ class Driver:
     def locations_of(self, image_id: str) -> list[Location]:
         name = _file_name(image_id)
         return [Location("file", path=os.path.join(d.path, name)) for d in self._directories]
+
+    def objects(self) -> Iterator[Object]:
+        for directory in self._directories:
+            with os.scandir(directory.path) as entries:
+                for entry in entries:
+                    if entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat()
+                        yield Object(Location("file", path=entry.path).url, entry.name,
+                                     status.st_size, status.st_mtime)
 
     def sweep(self) -> list[str]:
         removed = []

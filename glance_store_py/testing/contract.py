@@ -17,6 +17,7 @@ import functools
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -298,6 +299,14 @@ class DriverContract(Case):
 
     def test_a_store_in_order_is_well(self) -> None:
         self.store.check()
+
+    @requires(driver.ADD, driver.LIST)
+    def test_objects_are_listed_as_they_were_stored(self) -> None:
+        self.assertEqual([], list(self.store.objects()))
+        stored = self.store.add(self.image_id, [b"data"])
+        [found] = self.store.objects()
+        self.assertEqual((stored.url, self.image_id, 4), (found.url, found.image_id, found.size))
+        self.assertLess(abs(found.modified - time.time()), 600)
 
     @requires(driver.ADD, driver.SWEEP)
     def test_a_sweep_removes_what_a_killed_writer_left(self) -> None:

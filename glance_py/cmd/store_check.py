@@ -1,0 +1,131 @@
+"""glance-manage store check (fsck): do the stores hold what the records say?
+
+Reads arguments, shows what was found and sets the exit code; the work is done in
+``store_check_comparison.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+
+from oslo_config import cfg
+
+from glance_py.cmd.store_check_comparison import Comparison, Counts, Finding, Wanted
+from glance_py.db.records import records as open_records
+from glance_store_py.errors import GlanceStoreError
+from glance_store_py.stores import Stores
+
+#: Exit codes: all is well; it could not be done; something is wrong.
+WELL, FAILED, WRONG = 0, 1, 3
+
+_HOUR = 3600
+#: Seconds between two pictures of the progress.
+_PERIOD = 0.2
+_WIDTH = 76
+
+
+def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
+    """Compare the stores with the database.
+
+    Finds copies of images that are missing, have the wrong size or cannot be
+    read, and objects that belong to no image.  Changes nothing, unless told to.
+    Safe while the service runs.
+
+    exit code: 0 all is well; 1 the check could not be done; 3 something is wrong.
+    """
+    try:
+        stores = Stores.from_config(conf)
+        progress = Progress(sys.stderr.isatty() and not options.json)
+        comparison = Comparison(open_records(conf), stores, _wanted(stores, options),
+                                progress.show)
+        wrong = False
+        for finding in comparison.run():
+            wrong |= not finding.removed
+            progress.clear()
+            print(_as_json(finding) if options.json else _as_line(finding), flush=True)
+        progress.clear()
+    except GlanceStoreError as error:
+        print(f"glance-manage: {error}", file=sys.stderr)
+        return FAILED
+    if options.json:
+        print(json.dumps({"checked": dataclasses.asdict(comparison.counts)}))
+    else:
+        print(_summary(comparison.counts))
+    return WRONG if wrong else WELL
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``store check`` understands."""
+    parser.add_argument("--store", action="append", metavar="ID",
+                        help="only this store; may be given several times")
+    parser.add_argument("--verify-hash", action="store_true",
+                        help="read all data and compare its hashes: takes long")
+    parser.add_argument("--delete-orphans", action="store_true",
+                        help="remove objects that belong to no image")
+    parser.add_argument("--older-than", type=float, default=24, metavar="HOURS",
+                        help="only objects that old are orphans; default %(default)s")
+    parser.add_argument("--json", action="store_true",
+                        help="print a JSON object for each finding, and one in the end")
+
+
+def _wanted(stores: Stores, options: argparse.Namespace) -> Wanted:
+    for store in options.store or ():
+        if store not in stores.ids:
+            raise ValueError(f"There is no store '{store}'.")
+    return Wanted(
+        stores=options.store or stores.ids, verify_hash=options.verify_hash,
+        delete_orphans=options.delete_orphans, older_than=options.older_than * _HOUR)
+
+
+def _as_line(finding: Finding) -> str:
+    detail = f" ({finding.detail})" if finding.detail else ""
+    removed = ", removed" if finding.removed else ""
+    return f"{finding.kind}{removed}: image {finding.image_id} at {finding.url}{detail}"
+
+
+def _as_json(finding: Finding) -> str:
+    return json.dumps(dataclasses.asdict(finding))
+
+
+def _summary(counts: Counts) -> str:
+    text = (f"Checked {counts.copies} copies of {counts.images} images and "
+            f"{counts.objects} objects.")
+    if counts.hashed:
+        text += f" Hashed {counts.hashed} bytes."
+    if counts.foreign:
+        text += f" {counts.foreign} objects are not named after an image and were left alone."
+    if counts.young:
+        text += f" {counts.young} objects are too young to be judged."
+    if counts.silent:
+        text += f" No search for orphans in: {', '.join(counts.silent)}."
+    return text
+
+
+class Progress:
+    """A line on a terminal that tells how far the check is."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._next = 0.0
+        self._shown = False
+
+    def show(self, counts: Counts) -> None:
+        """Draw the line anew, if it is time."""
+        if not self._wanted or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _PERIOD
+        text = f"{counts.objects} objects, {counts.images} images"
+        if counts.hashed:
+            text += f", {counts.hashed / 2**30:.1f} GiB hashed"
+        print(f"\r{text:<{_WIDTH}}", end="", file=sys.stderr, flush=True)
+        self._shown = True
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        if self._shown:
+            print(f"\r{'':<{_WIDTH}}\r", end="", file=sys.stderr, flush=True)
+            self._shown = False

@@ -1,0 +1,253 @@
+"""What the stores hold against what the records say.
+
+Objects are listed first and images read afterwards: whatever appears in between
+is known to the records, and is never taken for an orphan.  Nothing is changed
+here but orphans that somebody explicitly wants removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+
+from glance_py import streams
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.domain.image import Image, Location
+from glance_py.domain.ports import Records
+from glance_py.domain.query import ImageQuery
+from glance_py.layers.removal import ids_in
+from glance_store_py import errors as store_errors
+from glance_store_py.driver import Object
+from glance_store_py.location import parse, redacted
+from glance_store_py.stores import Stores
+
+PAGE = 1000
+
+#: The records say that the data is there, and it is not.
+MISSING = "missing"
+#: It has another size, or another hash, than the records say.
+SIZE = "size"
+HASH = "hash"
+#: Nobody could tell: the store does not answer, or not to this command.
+UNREADABLE = "unreadable"
+#: The store has it, and no record knows of it.
+ORPHAN = "orphan"
+
+#: In these states an image may get data at any moment.
+_SETTLED = frozenset({"active", "deactivated", "deleted", "killed"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.  ``url`` may be shown; ``removed`` says that it is no more."""
+
+    kind: str
+    store: str | None
+    image_id: str
+    url: str
+    detail: str = ""
+    removed: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Counts:
+    """What was looked at: images, their copies, bytes that were hashed, objects in stores,
+
+    those of them that are nobody's image (by their name), and those that are
+    too young to be judged; stores that do not tell what they hold.
+    """
+
+    images: int = 0
+    copies: int = 0
+    hashed: int = 0
+    objects: int = 0
+    foreign: int = 0
+    young: int = 0
+    silent: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to do: in which stores, with hashes or not, and about orphans how old (seconds)."""
+
+    stores: Sequence[str]
+    verify_hash: bool = False
+    delete_orphans: bool = False
+    older_than: float = 24 * 3600
+
+
+class Comparison:
+    """One walk through stores and records.
+
+    :param progress: called now and then, for somebody who waits.
+    """
+
+    def __init__(self, records: Records, stores: Stores, wanted: Wanted,
+                 progress: Callable[[Counts], None] = lambda counts: None) -> None:
+        self._records = records
+        self._stores = stores
+        self._wanted = wanted
+        self._progress = progress
+        self._myself = RequestContext(is_admin=True)
+        self._listed: dict[tuple[str, str], Object] = {}
+        self._known: set[tuple[str, str]] = set()
+        self._places: set[str] = set()
+        self._unsettled: set[str] = set()
+        self.counts = Counts()
+
+    def run(self) -> Iterator[Finding]:
+        """Everything that is wrong, as it is found."""
+        self._list()
+        for image in self._images():
+            self.counts.images += 1
+            if image.status not in _SETTLED:
+                self._unsettled.add(image.id)
+            for location in image.locations:
+                yield from self._copy(image, location)
+            self._progress(self.counts)
+        self._note_pending()
+        yield from self._orphans()
+
+    def _list(self) -> None:
+        """What the stores hold."""
+        for store in self._wanted.stores:
+            try:
+                for found in self._stores.objects(store):
+                    self.counts.objects += 1
+                    if not _is_id(found.image_id):
+                        self.counts.foreign += 1
+                    else:
+                        self._listed[store, found.image_id] = found
+                    self._progress(self.counts)
+            except store_errors.StoreListNotSupported:
+                self.counts.silent.append(store)
+
+    def _images(self) -> Iterator[Image]:
+        for hidden in (False, True):
+            marker: str | None = None
+            while True:
+                page = self._records.images.list(self._myself, ImageQuery(
+                    visibility="all", member_status="all", os_hidden=hidden, marker=marker,
+                    limit=PAGE))
+                yield from page.images
+                if not page.full:
+                    break
+                marker = page.images[-1].id
+
+    # ------------------------------------------------------------ what the records know
+
+    def _copy(self, image: Image, location: Location) -> Iterator[Finding]:
+        store = location.store or self._stores.store_of(location.url)
+        self._know(image.id, location.url, store)
+        if store is None or store not in self._wanted.stores:
+            return
+        self.counts.copies += 1
+
+        def finding(kind: str, detail: str = "") -> Finding:
+            return Finding(kind, store, image.id, redacted(location.url), detail)
+
+        try:
+            size = self._size(image.id, location, store)
+            if image.size is not None and size != image.size:
+                yield finding(SIZE, f"{size} bytes instead of {image.size}")
+            elif self._wanted.verify_hash:
+                yield from self._compare_hash(image, location, finding)
+        except store_errors.NotFound:
+            yield finding(MISSING)
+        except store_errors.GlanceStoreError as exc:
+            yield finding(UNREADABLE, str(exc))
+
+    def _size(self, image_id: str, location: Location, store: str) -> int:
+        """The size of a copy in bytes: as listed, or else as the store says."""
+        listed = self._listed.get((store, image_id))
+        if listed is not None and listed.url == parse(location.url).url:
+            return listed.size
+        return self._stores.size(location.url, location.store)
+
+    def _compare_hash(self, image: Image, location: Location,
+                      finding: Callable[[str, str], Finding]) -> Iterator[Finding]:
+        if image.os_hash_algo is None and image.checksum is None:
+            return
+        digests = streams.Hash(image.os_hash_algo or "sha512")
+        data = self._stores.get(location.url, location.store)
+        try:
+            for chunk in streams.stream(data.chunks, (digests,)):
+                self.counts.hashed += len(chunk)
+                self._progress(self.counts)
+        finally:
+            data.close()
+        if image.checksum not in (None, digests.checksum) or (
+                image.os_hash_algo is not None and image.os_hash_value != digests.value):
+            yield finding(HASH, f"{digests.algorithm} is {digests.value}")
+
+    def _note_pending(self) -> None:
+        """Data of deleted images is the scrubber's as long as its record says so."""
+        after = 0
+        while found := self._records.pending.find(0, after, PAGE):
+            after = found[-1].location.id or 0
+            for pending in found:
+                location = pending.location
+                self._know(pending.image_id, location.url,
+                           location.store or self._stores.store_of(location.url))
+
+    def _know(self, image_id: str, url: str, store: str | None) -> None:
+        self._places.add(_place(url))
+        for named in ids_in(url) | {image_id}:
+            if store is None:
+                self._unsettled.add(named)
+            else:
+                self._known.add((store, named.lower()))
+
+    # ------------------------------------------------------------ what only the stores know
+
+    def _orphans(self) -> Iterator[Finding]:
+        oldest = time.time() - self._wanted.older_than
+        for (store, image_id), found in self._listed.items():
+            if ((store, image_id.lower()) in self._known or image_id in self._unsettled
+                    or _place(found.url) in self._places):
+                continue
+            if found.modified > oldest:
+                self.counts.young += 1
+                continue
+            finding = Finding(ORPHAN, store, image_id, redacted(found.url), f"{found.size} bytes")
+            if self._wanted.delete_orphans and self._is_still_orphan(store, image_id):
+                yield self._removed(finding, found.url)
+            else:
+                yield finding
+
+    def _is_still_orphan(self, store: str, image_id: str) -> bool:
+        """Ask the records once more: the walk may have taken long."""
+        try:
+            image = self._records.images.get(self._myself, image_id)
+        except errors.ImageNotFound:
+            return True
+        return image.status in _SETTLED and not any(
+            (location.store or self._stores.store_of(location.url)) == store
+            for location in image.locations)
+
+    def _removed(self, finding: Finding, url: str) -> Finding:
+        try:
+            self._stores.delete(url, finding.store)
+        except store_errors.NotFound:
+            pass  # It was half an object, and its parts are gone now.
+        except store_errors.GlanceStoreError as exc:
+            return dataclasses.replace(finding, detail=f"{finding.detail}; {exc}")
+        return dataclasses.replace(finding, removed=True)
+
+
+def _place(url: str) -> str:
+    """Container and name of an object.
+
+    Two stores may lead to one object, by addresses that have only this in common.
+    """
+    return "/".join(url.rsplit("/", 2)[1:])
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name.lower()
+    except ValueError:
+        return False

@@ -22,7 +22,7 @@ from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.context import RequestContext
-from glance_py.db.records import records as open_records
+from glance_py.data_access import is_remote, open_records
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Records
 from glance_py.domain.task import API_IMAGE_IMPORT, IMPORT, LOCATION_IMPORT
@@ -100,6 +100,35 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     return Service(app, services, verbs.importer, prefetcher)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegistryService:
+    """The WSGI application of a registry."""
+
+    app: Callable
+
+    def begin(self) -> None:
+        """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
+
+
+def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
+    """The registry over the database of ``conf``.
+
+    :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
+        for the operator.
+    """
+    from glance_py.registry.server import Registry
+
+    if is_remote(conf):
+        raise config.ConfigurationError(
+            "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
+            "set sqlalchemy here, and the registry on API hosts.")
+    records = open_records(conf)
+    with composition.composing(composition.Composition(
+            conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
+            ping=records.ping)):
+        return RegistryService(pipeline.load(conf, pipeline.REGISTRY))
+
+
 def staging_room(stores: Stores) -> int:
     """How many bytes are free where data waits for its import."""
     stores.check(STAGING_STORE)
@@ -158,7 +187,7 @@ def build_image_cache(
 
 
 def api_factory(global_conf: dict, **local_conf: str) -> Any:
-    """Paste app factory of the v2 API."""
+    """Paste app factory of what ends the pipeline: the v2 API, or the registry."""
     return composition.current().api
 
 

@@ -5,6 +5,7 @@ The first argument of every verb; never global, never stored in a layer.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping
 
@@ -17,6 +18,8 @@ class RequestContext(context.RequestContext):
     ``is_admin`` is decided once, by the policy rule ``context_is_admin``.
     ``read_only`` marks an anonymous caller, who may look but not change.
     ``service_catalog`` is the caller's catalogue as keystonemiddleware found it.
+    ``entrusted`` marks what the operator's rules let the caller have done to what
+    belongs to others: for that the service answers on its own account.
     """
 
     def __init__(self, read_only: bool = False, service_catalog: list | None = None,
@@ -24,6 +27,13 @@ class RequestContext(context.RequestContext):
         super().__init__(overwrite=False, **kwargs)
         self.read_only = read_only
         self.service_catalog = service_catalog
+        self.entrusted = False
+
+    def entrust(self) -> RequestContext:
+        """The same caller, entrusted with what comes."""
+        entrusted = copy.copy(self)
+        entrusted.entrusted = True
+        return entrusted
 
     @functools.cached_property
     def credentials(self) -> Mapping[str, object]:

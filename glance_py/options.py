@@ -10,6 +10,7 @@ from __future__ import annotations
 from oslo_config import cfg, types
 
 from glance_py.importing import options as importing
+from glance_py.registry import options as registry
 
 Bool, Dict, Int, List, Port, Str = (
     cfg.BoolOpt, cfg.DictOpt, cfg.IntOpt, cfg.ListOpt, cfg.PortOpt, cfg.StrOpt)
@@ -235,7 +236,7 @@ METADEF: list[cfg.Opt] = [
 
 #: Group name to its options; DEFAULT first.
 GROUPS: dict[str, list[cfg.Opt]] = {
-    "DEFAULT": SERVER + API + IMAGE + STORE + NOTIFICATION + METADEF,
+    "DEFAULT": SERVER + API + IMAGE + STORE + NOTIFICATION + METADEF + registry.OPTIONS,
     "import_filtering_opts": IMPORT_FILTERING,
     "image_format": IMAGE_FORMAT,
     "paste_deploy": PASTE_DEPLOY,

@@ -23,6 +23,7 @@ FACTORIES = {
     "glance.api:pipeline_factory": "glance_py.pipeline:pipeline_factory",
     "glance.api.versions:create_resource": "glance_py.middleware.versions:Versions.factory",
     "glance.api.v2.router:API.factory": "glance_py.app:api_factory",
+    "glance.registry.api:API.factory": "glance_py.app:api_factory",
     "glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory":
         "glance_py.middleware.versions:VersionNegotiationFilter.factory",
     "glance.api.middleware.context:ContextMiddleware.factory":
@@ -44,18 +45,23 @@ FACTORIES = {
 }
 
 
+#: The programs that have a pipeline.
+API, REGISTRY = "glance-api", "glance-registry"
+
+
 class PipelineError(Exception):
     """The paste file cannot be used; the text names file and section."""
 
 
-def load(conf: Any) -> Callable:
+def load(conf: Any, program: str = API) -> Callable:
     """Build the application that ``[paste_deploy] flavor`` names.
 
+    :param program: API or REGISTRY.
     :raises PipelineError: the file is missing or something in it is wrong.
     """
     flavor = conf.paste_deploy.flavor
-    name = f"glance-api-{flavor}" if flavor else "glance-api"
-    path = find(conf)
+    name = f"{program}-{flavor}" if flavor else program
+    path = find(conf, program)
     try:
         loader = _Loader(path)
     except Exception as error:
@@ -63,7 +69,7 @@ def load(conf: Any) -> Callable:
     return loader.get_app(name)
 
 
-def find(conf: Any) -> str:
+def find(conf: Any, program: str = API) -> str:
     """Path of the paste file.
 
     ``[paste_deploy] config_file``, else the last configuration file's name with
@@ -82,7 +88,7 @@ def find(conf: Any) -> str:
         path = conf.find_file(beside)
         if path is not None:
             return os.path.abspath(path)
-    return str(resources.files("glance_py") / "etc" / "glance-api-paste.ini")
+    return str(resources.files("glance_py") / "etc" / f"{program}-paste.ini")
 
 
 def root_app_factory(loader: Any, global_conf: dict, **local_conf: str) -> Callable:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from glance_py import app, config
+from glance_py import app, config, pipeline
 from glance_py.cmd.server import Server
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.load(sys.argv[1:] if argv is None else argv, conf=conf)
         config.setup_logging(conf)
         app.prepare_stand_alone(conf)
-        server = Server(conf)
+        server = Server(conf, app.build_service, pipeline.API)
     except app.START_ERRORS as error:
         print(f"glance-api: {error}", file=sys.stderr)
         return 1

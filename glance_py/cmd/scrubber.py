@@ -22,7 +22,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
-from glance_py.db.records import records as open_records
+from glance_py.data_access import open_records
 from glance_py.domain import errors
 from glance_py.scrubber import Scrubbed, Scrubber
 from glance_store_py.errors import GlanceStoreError

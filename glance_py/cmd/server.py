@@ -1,4 +1,4 @@
-"""The server inside of glance-api: gunicorn, and what image traffic asks of it.
+"""The server inside of glance-api and glance-registry: gunicorn, and what image traffic asks of it.
 
 Gunicorn parses HTTP, forks and watches workers (see decision 0002).  Here the
 service's options become its settings, and clients that stall are kept from
@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from glance_py import app, config
+from glance_py import config
 from glance_py.middleware.context import CONTEXT
 
 LOG = logging.getLogger(__name__)
@@ -160,15 +161,20 @@ class Server(base.BaseApplication):
     start with one sentence, and the workers share its memory.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any],
+                 name: str) -> None:
+        """``build`` makes what is served: it has ``app`` and ``begin``."""
         self.conf = conf
-        self.service = app.build_service(conf)
-        super().__init__(prog="glance-api")
+        self._build = build
+        self._name = name
+        self.service = build(conf)
+        super().__init__(prog=name)
 
     def load_config(self) -> None:
         """Called by gunicorn, at the start and for each reload."""
         for name, value in settings(self.conf).items():
             self.cfg.set(name, value)
+        self.cfg.set("proc_name", self._name)
         self.cfg.set("post_worker_init", lambda worker: self.service.begin())
 
     def load(self) -> Any:
@@ -184,7 +190,7 @@ class Server(base.BaseApplication):
             if not self.conf.reload_config_files():
                 raise config.ConfigurationError("the files cannot be read")
             config.check(self.conf)
-            self.service = app.build_service(self.conf)
+            self.service = self._build(self.conf)
         except Exception as error:
             LOG.error("The new configuration is wrong, the old one stays in use: %s", error)
             return
@@ -212,7 +218,6 @@ def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
         "permit_unconventional_http_method": True,
         "control_socket_disable": True,
         "logger_class": Logger,
-        "proc_name": "glance-api",
     }
 
 

@@ -105,7 +105,8 @@ class ContextMiddleware:
         if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
             if not self.anonymous:
                 return None
-            return RequestContext(read_only=True, request_id=request_id, is_admin=False)
+            return RequestContext(read_only=True, request_id=request_id, is_admin=False,
+                                  **_service(environ))
         ctx = self.confirmed(environ, request_id)
         ctx.is_admin = self.is_admin(ctx)
         return ctx
@@ -115,9 +116,7 @@ class ContextMiddleware:
         """The caller that keystonemiddleware has confirmed."""
         get = environ.get
         known = {name: environ[header] for name, header in _PLAIN if header in environ}
-        if "HTTP_X_SERVICE_TOKEN" in environ or "HTTP_X_SERVICE_ROLES" in environ:
-            known.update((name, environ[header]) for name, header in _SERVICE if header in environ)
-            known["service_roles"] = _roles(get("HTTP_X_SERVICE_ROLES", ""))
+        known.update(_service(environ))
         return RequestContext(
             request_id=request_id,
             project_id=get("HTTP_X_PROJECT_ID") or get("HTTP_X_TENANT_ID"),
@@ -133,6 +132,16 @@ class UnauthenticatedContextMiddleware(ContextMiddleware):
 
     def context(self, environ: dict, request_id: str) -> RequestContext:
         return RequestContext(request_id=request_id, is_admin=True, roles=["admin"])
+
+
+def _service(environ: dict) -> dict[str, Any]:
+    """The service that acts for the caller, if there is one, as context arguments."""
+    if "HTTP_X_SERVICE_TOKEN" not in environ and "HTTP_X_SERVICE_ROLES" not in environ:
+        return {}
+    known: dict[str, Any] = {
+        name: environ[header] for name, header in _SERVICE if header in environ}
+    known["service_roles"] = _roles(environ.get("HTTP_X_SERVICE_ROLES", ""))
+    return known
 
 
 @functools.lru_cache(maxsize=256)

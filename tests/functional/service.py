@@ -15,6 +15,7 @@ from oslo_config import cfg
 
 from glance_py import app, config
 from glance_py.db import engine, migrations
+from tests.functional import registry
 
 CONFIGURATION = """\
 [DEFAULT]
@@ -38,26 +39,32 @@ flavor = fakeauth
 
 
 @contextlib.contextmanager
-def configured(options: str = "") -> Iterator[tuple[cfg.ConfigOpts, str]]:
+def configured(options: str = "", remote: bool | None = None,
+               ) -> Iterator[tuple[cfg.ConfigOpts, str]]:
     """The configuration of a service with an empty database, and its directory.
 
     :param options: lines for the section DEFAULT; the last of a name wins.
+    :param remote: has it its records behind a registry?  None: see ``registry.py``.
     """
+    remote = registry.is_wanted() if remote is None else remote
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
         for name in ("fast", "slow", "staging", "tasks"):
             os.mkdir(os.path.join(directory, name))
         path = os.path.join(directory, "glance-api.conf")
         with open(path, "w") as file:
-            file.write(CONFIGURATION.format(options=options, directory=directory))
+            file.write(CONFIGURATION.format(
+                options=registry.OPTIONS + options if remote else options, directory=directory))
+            file.write(registry.SECTIONS if remote else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         migrations.upgrade(engine.connect(conf))
-        yield conf, directory
+        with registry.registry(path) if remote else contextlib.nullcontext():
+            yield conf, directory
 
 
 @contextlib.contextmanager
-def running(options: str = "") -> Iterator[tuple[Callable, str]]:
+def running(options: str = "", remote: bool | None = None) -> Iterator[tuple[Callable, str]]:
     """A service of one's own: its WSGI application and its directory."""
-    with configured(options) as (conf, directory):
+    with configured(options, remote) as (conf, directory):
         yield app.build(conf), directory
 
 

@@ -1,0 +1,30 @@
+"""Where the records of images are: in a database of this host's, or behind a registry.
+
+The one place that knows both.  Whichever is not used is not even imported.
+"""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from glance_py.domain.ports import Records
+from glance_py.registry.options import REGISTRY
+
+
+def is_remote(conf: cfg.ConfigOpts) -> bool:
+    """Does the option ``data_api`` name a registry?"""
+    return conf.data_api in REGISTRY
+
+
+def open_records(conf: cfg.ConfigOpts) -> Records:
+    """The records that the option ``data_api`` leads to; nothing is contacted yet.
+
+    :raises ValueError: an option is missing or wrong.
+    """
+    if is_remote(conf):
+        from glance_py.registry import client
+
+        return client.records(conf)
+    from glance_py.db.records import records
+
+    return records(conf)

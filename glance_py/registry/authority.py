@@ -1,0 +1,246 @@
+"""What a caller may ask of a registry: the rules of ownership, once more.
+
+API hosts judge their callers by policies that are not known here.  Should one of
+them fall into the wrong hands, it still sees and changes only what the callers
+whose tokens it has may see and change, and what the work in the background
+needs.  So nothing that comes with a request is believed about whose an image or
+a namespace is: it is looked up.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.metadef import D, Kind, Listing, Namespace, NamespacePage, NamespaceQuery
+from glance_py.domain.metadef import is_mutable as is_namespace_mutable
+from glance_py.domain.metadef import is_visible as is_namespace_visible
+from glance_py.domain.ports import ImageRecords, MemberRecords, Records
+from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.visibility import is_mutable, is_visible
+from glance_py.registry import protocol
+
+#: The role of the service's own users in Keystone.
+SERVICE = "service"
+
+
+def is_api_host(ctx) -> bool:
+    """Does the request come from an API host?
+
+    Its own token comes with each request: users who reach a registry with
+    nothing but their tokens could go round all policies.  Without
+    authentication everybody is believed.
+    """
+    return (SERVICE in ctx.roles or SERVICE in (ctx.service_roles or ())
+            or (ctx.user_id is None and bool(ctx.is_admin)))
+
+
+def on_its_own(ctx) -> bool:
+    """Does the API host ask on its own account?  So it does in the background."""
+    return bool(ctx.is_admin) or SERVICE in ctx.roles
+
+
+def require_service(ctx) -> None:
+    """:raises errors.Forbidden: this is asked on the account of a user."""
+    if not on_its_own(ctx):
+        raise errors.Forbidden("Only the service itself may ask this.")
+
+
+class CallerImages:
+    """The images of the records, as far as the caller may see and change them."""
+
+    def __init__(self, below: ImageRecords) -> None:
+        self._below = below
+
+    def get(self, ctx, image_id: str) -> Image:
+        image = self._below.get(ctx, image_id)
+        if not (is_visible(ctx, image) or on_its_own(ctx)):
+            raise errors.ImageNotFound(image_id)
+        return image
+
+    def list(self, ctx, query: ImageQuery) -> Page:
+        return self._below.list(ctx, query)  # it holds only what the caller may see
+
+    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image:
+        if not ctx.is_admin and image.owner != ctx.project_id:
+            raise errors.Forbidden(
+                f"You are not permitted to create images owned by '{image.owner}'.")
+        return self._below.create(ctx, image, claim)
+
+    def update(self, ctx, image: Image, change: Change) -> Image:
+        if not ctx.is_admin:
+            found = None if on_its_own(ctx) else self.mutable(ctx, image.id)
+            if "owner" in change.fields and (
+                    found is None or change.fields["owner"] != found.owner):
+                raise errors.Forbidden("Only an administrator may give an image another owner.")
+        return self._below.update(ctx, image, change)
+
+    def delete(self, ctx, image: Image, status: str = "deleted") -> None:
+        if not ctx.is_admin:
+            self.mutable(ctx, image.id)
+        self._below.delete(ctx, image, status)
+
+    def mutable(self, ctx, image_id: str) -> Image:
+        """The image, which the caller may change.
+
+        :raises errors.ImageNotFound: the caller may not even see it.
+        :raises errors.Forbidden: it is another project's.
+        """
+        image = self.get(ctx, image_id)
+        if not is_mutable(ctx, image):
+            raise errors.Forbidden(f"You do not own image {image_id}.")
+        return image
+
+
+class CallerMembers:
+    """The members of images: the owner's to see and change, and each project's own."""
+
+    def __init__(self, below: MemberRecords, images: CallerImages) -> None:
+        self._below = below
+        self._images = images
+
+    def find(self, ctx, image_id: str, member_id: str | None = None) -> Sequence[Member]:
+        found = self._below.find(ctx, image_id, member_id)
+        if not found or ctx.is_admin or is_mutable(ctx, self._images.get(ctx, image_id)):
+            return found
+        return [member for member in found if member.member_id == ctx.project_id]
+
+    def create(self, ctx, image_id: str, member_id: str) -> Member:
+        self._images.mutable(ctx, image_id)
+        return self._below.create(ctx, image_id, member_id)
+
+    def update(self, ctx, member: Member, status: str) -> Member:
+        if not ctx.is_admin and member.member_id != ctx.project_id:
+            raise errors.Forbidden("Only the member itself accepts or rejects an image.")
+        return self._below.update(ctx, member, status)
+
+    def delete(self, ctx, member: Member) -> None:
+        self._images.mutable(ctx, member.image_id)
+        self._below.delete(ctx, member)
+
+
+class CallerNamespaces:
+    """Metadata namespaces, as far as the caller may see and change them."""
+
+    def __init__(self, below) -> None:
+        self._below = below
+
+    def get(self, ctx, name: str) -> Namespace:
+        return self._visible(ctx, self._below.get(ctx, name))
+
+    def find(self, ctx, name: str) -> Namespace:
+        return self._visible(ctx, self._below.find(ctx, name))
+
+    @staticmethod
+    def _visible(ctx, namespace: Namespace) -> Namespace:
+        if not is_namespace_visible(ctx, namespace):
+            raise errors.NamespaceNotFound(namespace.name)
+        return namespace
+
+    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+        return self._below.list(ctx, query)  # it holds only what the caller may see
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        _require_mutable(ctx, namespace)
+        return self._below.create(ctx, namespace)
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        found = self.mutable(ctx, namespace)
+        _require_mutable(ctx, after)
+        return self._below.update(ctx, found, after)
+
+    def delete(self, ctx, namespace: Namespace) -> None:
+        self._below.delete(ctx, self.mutable(ctx, namespace))
+
+    def resource_types(self, ctx) -> Sequence[Any]:
+        return self._below.resource_types(ctx)
+
+    def same(self, ctx, namespace: Namespace) -> Namespace:
+        """The namespace as it is recorded, which the caller may see.
+
+        :raises errors.NamespaceNotFound: it is gone, or was never seen by the caller.
+        """
+        found = self.find(ctx, namespace.name)
+        if found.id != namespace.id:
+            raise errors.NamespaceNotFound(namespace.name)
+        return found
+
+    def mutable(self, ctx, namespace: Namespace) -> Namespace:
+        """The same, which the caller may change.
+
+        :raises errors.Forbidden: it is another project's.
+        """
+        found = self.same(ctx, namespace)
+        _require_mutable(ctx, found)
+        return found
+
+
+def _require_mutable(ctx, namespace: Namespace) -> None:
+    if not is_namespace_mutable(ctx, namespace):
+        raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
+
+
+class CallerDefinitions:
+    """What lies in a namespace is seen and changed with it."""
+
+    def __init__(self, below, namespaces: CallerNamespaces) -> None:
+        self._below = below
+        self._namespaces = namespaces
+
+    def list(self, ctx, namespace: Namespace, kind: type[D],
+             listing: Listing | None = None) -> Sequence[D]:
+        return self._below.list(ctx, self._namespaces.same(ctx, namespace), kind, listing)
+
+    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+        return self._below.get(ctx, self._namespaces.same(ctx, namespace), kind, name)
+
+    def create(self, ctx, namespace: Namespace, definition: D) -> D:
+        return self._below.create(ctx, self._namespaces.mutable(ctx, namespace), definition)
+
+    def create_all(self, ctx, namespace: Namespace, kind: type[D],
+                   definitions: Sequence[D], append: bool) -> Sequence[D]:
+        return self._below.create_all(
+            ctx, self._namespaces.mutable(ctx, namespace), kind, definitions, append)
+
+    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D:
+        return self._below.update(ctx, self._namespaces.mutable(ctx, namespace), name, after)
+
+    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+        return self._below.delete(ctx, self._namespaces.mutable(ctx, namespace), kind, name)
+
+    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+        self._below.clear(ctx, self._namespaces.mutable(ctx, namespace), kind)
+
+
+def judged(records: Records) -> Mapping[str, Callable[..., Any]]:
+    """Every command by name, as a function of the caller and the command's arguments.
+
+    Where the port has no caller, only the service itself may ask.
+    """
+    images, namespaces = CallerImages(records.images), CallerNamespaces(records.namespaces)
+    rooms: Mapping[str, Any] = {
+        "images": images,
+        "members": CallerMembers(records.members, images),
+        "namespaces": namespaces,
+        "definitions": CallerDefinitions(records.definitions, namespaces),
+    }
+    functions: dict[str, Callable[..., Any]] = {"ping": lambda ctx: records.ping()}
+    for command in protocol.COMMANDS.values():
+        room, _, verb = command.name.partition(".")
+        if command.for_caller:
+            functions[command.name] = getattr(rooms[room], verb)
+        elif verb:
+            functions[command.name] = functools.partial(
+                _as_service, getattr(getattr(records, room), verb))
+    return functions
+
+
+def _as_service(method: Callable[..., Any], ctx, **arguments: Any) -> Any:
+    require_service(ctx)
+    return method(**arguments)

@@ -1,0 +1,107 @@
+"""The way to a registry: HTTP over connections that are kept open.
+
+It knows nothing of what it carries.  It never waits longer than it was told to,
+and never sends again what might have been done already.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from typing import Any
+
+import urllib3
+from urllib3 import exceptions
+
+from glance_py.domain import errors
+from glance_py.registry import protocol
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds for the registry to accept a connection.
+CONNECT_TIMEOUT = 5.0
+
+#: Nothing was sent yet.
+_NOT_SENT = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)
+
+
+class Connection:
+    """A pool of connections to the registry of ``conf``; safe in threads and across a fork."""
+
+    def __init__(self, conf: Any) -> None:
+        self._timeout = urllib3.Timeout(
+            connect=min(CONNECT_TIMEOUT, conf.registry_client_timeout),
+            read=conf.registry_client_timeout)
+        host = conf.registry_host
+        self._host = f"[{host}]" if ":" in host else host
+        self._port = conf.registry_port
+        self._tls = _tls(conf) if conf.registry_client_protocol == "https" else None
+        # As many as the process has threads; none is made before it is needed.
+        self._most = conf.threads + conf.wsgi.task_pool_threads
+        self._connect()
+        _forget_connections_after_fork(self)
+
+    def _connect(self) -> None:
+        pool: type[urllib3.HTTPConnectionPool] = urllib3.HTTPConnectionPool
+        more = {}
+        if self._tls is not None:
+            pool, more = urllib3.HTTPSConnectionPool, self._tls
+        self._pool = pool(self._host, self._port, timeout=self._timeout, maxsize=self._most,
+                          retries=False, **more)
+
+    def forget(self) -> None:
+        """In a child process: leave the sockets to the parent."""
+        self._connect()
+
+    def post(self, body: bytes, headers: dict[str, str], again: bool) -> tuple[int, bytes]:
+        """Send a request and take the answer.
+
+        :param again: does it do no harm when it is done twice?
+        :returns: status and body.
+        :raises errors.DatabaseUnavailable: there was no answer.
+        """
+        for last in (False, True):
+            try:
+                answer = self._pool.urlopen(
+                    "POST", protocol.PATH, body=body, headers=headers, redirect=False)
+                return answer.status, answer.data
+            except exceptions.HTTPError as error:
+                if not last and (isinstance(error, _NOT_SENT)
+                                 or again and isinstance(error, exceptions.ProtocolError)):
+                    continue  # a registry that was started again, or another one
+                LOG.error("The registry at %s:%s does not answer: %s", self._host, self._port,
+                          error)
+                raise errors.DatabaseUnavailable() from error
+        raise errors.DatabaseUnavailable()
+
+
+def _tls(conf: Any) -> dict[str, Any]:
+    """What urllib3 has to know of certificates.
+
+    :raises ValueError: a file is missing.
+    """
+    for name in ("key", "cert", "ca"):
+        path = conf[f"registry_client_{name}_file"]
+        if path and not os.path.exists(path):
+            raise ValueError(f"[DEFAULT] registry_client_{name}_file: there is no file {path!r}.")
+    if conf.registry_client_key_file and not conf.registry_client_cert_file:
+        raise ValueError("[DEFAULT] registry_client_key_file needs registry_client_cert_file.")
+    settings: dict[str, Any] = {
+        "key_file": conf.registry_client_key_file, "cert_file": conf.registry_client_cert_file,
+        "ca_certs": conf.registry_client_ca_file, "cert_reqs": "CERT_REQUIRED"}
+    if conf.registry_client_insecure:
+        LOG.warning("registry_client_insecure is on: whoever stands between this host and the "
+                    "registry reads and changes everything.")
+        settings.update(cert_reqs="CERT_NONE", assert_hostname=False)
+    return settings
+
+
+def _forget_connections_after_fork(connection: Connection) -> None:
+    reference = weakref.ref(connection)
+
+    def forget() -> None:
+        if (inherited := reference()) is not None:
+            inherited.forget()
+
+    os.register_at_fork(after_in_child=forget)

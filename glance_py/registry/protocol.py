@@ -1,0 +1,234 @@
+"""What client and registry say to each other: which commands, in which JSON.
+
+The commands are the methods of the DAL's ports, the values are those of the
+domain, and errors go by class name and arguments.  Nothing that the other side
+names is imported or looked up outside of what stands here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_type_hints
+
+import orjson
+
+from glance_py.domain import errors, ports
+from glance_py.domain.task import Task
+from glance_py.registry import values
+from glance_py.registry.values import Malformed
+
+PATH = "/rpc"
+JSON = "application/json"
+
+#: The rooms of the records and their ports.
+PORTS: Mapping[str, type] = {
+    "images": ports.ImageRecords,
+    "members": ports.MemberRecords,
+    "tasks": ports.TaskRecords,
+    "locks": ports.LockRecords,
+    "usage": ports.UsageRecords,
+    "namespaces": ports.NamespaceVerbs,
+    "definitions": ports.DefinitionVerbs,
+    "cached_images": ports.CachedImageRecords,
+    "pending": ports.PendingRecords,
+}
+
+#: Commands that change nothing: they may be sent again, and by callers who may only look.
+READS = frozenset({
+    "ping", "images.get", "images.list", "images.stalled", "members.find", "tasks.get",
+    "tasks.list", "tasks.of_image", "tasks.stalled", "locks.holder", "usage.storage",
+    "usage.staging", "usage.images", "usage.uploading", "namespaces.get", "namespaces.find",
+    "namespaces.list", "namespaces.resource_types", "definitions.list", "definitions.get",
+    "cached_images.entries", "cached_images.nodes", "pending.find", "pending.is_shared",
+    "pending.are_images",
+})
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One method of a port.
+
+    parameters
+        Their types by name, in order, without the caller.
+    required
+        Those that have no default.
+    for_caller
+        Is the caller the method's first argument?
+    open
+        The parameter that stands for any fields of a task, None when there is none.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    required: frozenset[str]
+    result: Any
+    for_caller: bool
+    open: str | None = None
+
+    @property
+    def reads(self) -> bool:
+        return self.name in READS
+
+    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call of the method, ready for JSON, by name."""
+        given = dict(zip(self.parameters, args, strict=False))
+        if self.open is None:
+            given.update(kwargs)
+        else:
+            given[self.open] = dict(kwargs)
+        return {name: values.encode(self.parameters[name], value)
+                for name, value in given.items()}
+
+    def check(self, kwargs: Any) -> dict[str, Any]:
+        """The arguments that came as JSON.
+
+        :raises Malformed: they are not those of this command.
+        """
+        if not isinstance(kwargs, dict):
+            raise Malformed(f"The kwargs of {self.name} must be an object.")
+        unknown = kwargs.keys() - self.parameters.keys()
+        if unknown:
+            raise Malformed(f"{self.name} has no argument {min(unknown)!r}.")
+        missing = self.required - kwargs.keys()
+        if missing:
+            raise Malformed(f"{self.name} needs the argument {min(missing)!r}.")
+        checked = {}
+        for name, value in kwargs.items():
+            try:
+                checked[name] = values.decode(self.parameters[name], value, strict=True)
+            except Malformed as error:
+                raise Malformed(f"{self.name}, {name}: {error}") from None
+        if self.open is not None:
+            checked.update(checked.pop(self.open))
+        return checked
+
+
+def _command(name: str, method: Callable) -> Command:
+    hints = get_type_hints(method)
+    result = hints.pop("return")
+    parameters: dict[str, Any] = {}
+    required, open_ = set(), None
+    signature = inspect.signature(method).parameters
+    for each in list(signature.values())[1:]:
+        if each.name == "ctx":
+            continue
+        if each.kind is inspect.Parameter.VAR_KEYWORD:
+            open_, parameters[each.name] = each.name, values.FieldsOf(Task)
+        else:
+            parameters[each.name] = hints[each.name]
+        if each.default is inspect.Parameter.empty:
+            required.add(each.name)
+    return Command(name, parameters, frozenset(required), result, "ctx" in signature, open_)
+
+
+def _commands() -> Iterator[Command]:
+    for room, port in PORTS.items():
+        for verb, method in vars(port).items():
+            if inspect.isfunction(method) and not verb.startswith("_"):
+                yield _command(f"{room}.{verb}", method)
+    yield Command("ping", {}, frozenset(), type(None), for_caller=False)
+
+
+#: Every command by its name.
+COMMANDS: Mapping[str, Command] = {command.name: command for command in _commands()}
+
+
+def _subclasses(of: type[errors.GlanceError]) -> Iterator[type[errors.GlanceError]]:
+    yield of
+    for each in of.__subclasses__():
+        yield from _subclasses(each)
+
+
+#: Errors by name: those of the domain and no others.
+ERRORS: Mapping[str, type[errors.GlanceError]] = {
+    each.__name__: each for each in _subclasses(errors.GlanceError)
+    if each.__module__ == errors.__name__}
+
+
+class UnknownCommand(Malformed):
+    """There is no such command here."""
+
+
+def dump_request(calls: Iterable[tuple[Command, Mapping[str, Any]]]) -> bytes:
+    """The body of a request; arguments are those of :meth:`Command.arguments`.
+
+    :raises errors.Invalid: a value cannot be written as JSON.
+    """
+    return _dumps([{"command": command.name, "kwargs": kwargs} for command, kwargs in calls])
+
+
+def load_request(body: bytes) -> list[tuple[Command, dict[str, Any]]]:
+    """Every command of a request, all of them checked.
+
+    :raises UnknownCommand: a command does not exist.
+    :raises Malformed: the body is something else.
+    """
+    calls = []
+    document = _loads(body)
+    if not isinstance(document, list):
+        raise Malformed("The body must be a list of commands.")
+    for entry in document:
+        if not isinstance(entry, dict) or not isinstance(entry.get("command"), str):
+            raise Malformed('A command must be an object with the name "command".')
+        if entry.keys() - {"command", "kwargs"}:
+            raise Malformed('A command has a "command" and "kwargs", and nothing else.')
+        command = COMMANDS.get(entry["command"])
+        if command is None:
+            raise UnknownCommand(f"There is no command {entry['command'][:64]!r}.")
+        calls.append((command, command.check(entry.get("kwargs", {}))))
+    return calls
+
+
+def answer(command: Command, result: Any) -> dict[str, Any]:
+    """What a command returned, as a part of :func:`dump_response`."""
+    return {"result": values.encode(command.result, result)}
+
+
+def refusal(error: errors.GlanceError) -> dict[str, Any]:
+    """What a command raised, as a part of :func:`dump_response`."""
+    args = [each if isinstance(each, str | int | None) else str(each) for each in error.args]
+    return {"error": {"class": type(error).__name__, "args": args}}
+
+
+def dump_response(results: list[dict[str, Any]]) -> bytes:
+    """The body of a response, one part for each command."""
+    return _dumps(results)
+
+
+def load_response(commands: Sequence[Command], body: bytes) -> list[Any]:
+    """What each command returned; an error stands in its place as an exception.
+
+    :raises Malformed: the body is something else.
+    """
+    document = _loads(body)
+    if not isinstance(document, list) or len(document) != len(commands):
+        raise Malformed("The answer is not a list with one result for each command.")
+    return [_outcome(*each) for each in zip(commands, document, strict=True)]
+
+
+def _outcome(command: Command, part: Any) -> Any:
+    if isinstance(part, dict) and "result" in part:
+        return values.decode(command.result, part["result"])
+    try:
+        name, args = part["error"]["class"], part["error"]["args"]
+        return ERRORS.get(name, errors.GlanceError)(*args)
+    except (KeyError, TypeError):
+        raise Malformed(f"The answer to {command.name} is neither a result nor an error.") \
+            from None
+
+
+def _dumps(document: Any) -> bytes:
+    try:
+        return orjson.dumps(document, default=values.plain)
+    except TypeError:
+        raise errors.Invalid(
+            "A value is out of range or holds characters that cannot be stored.") from None
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Malformed("The body is not JSON.") from None

@@ -1,0 +1,95 @@
+"""The registry itself: ``POST /rpc`` over the records of a database.
+
+A WSGI application at the end of a pipeline whose middleware has found out who
+asks.  It checks a whole request before it does any of it, holds nothing between
+two requests, and tells of errors by their names.  What went wrong unforeseen is
+in the log only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from glance_py.domain import errors
+from glance_py.domain.ports import Records
+from glance_py.registry import authority, protocol
+from glance_py.registry.protocol import Command, Malformed, UnknownCommand
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes of one request: what one request to the API may hold, as the API sends it on.
+MAX_BODY = 64 * 1024 * 1024
+#: Commands of one request.
+MAX_COMMANDS = 1000
+
+_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+            405: "Method Not Allowed", 411: "Length Required", 413: "Content Too Large"}
+
+
+class Refused(Exception):
+    """(status, sentence): the request is not one."""
+
+
+class Registry:
+    """The WSGI application; built once per process, safe in threads."""
+
+    def __init__(self, records: Records) -> None:
+        self._functions = authority.judged(records)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+        try:
+            status, body = 200, self._answer(environ)
+        except Refused as refused:
+            status, sentence = refused.args
+            body = protocol.dump_response([{"message": sentence}])
+        headers = [("Content-Type", protocol.JSON), ("Content-Length", str(len(body)))]
+        if status == 405:
+            headers.append(("Allow", "POST"))
+        start_response(f"{status} {_REASONS[status]}", headers)
+        return [body]
+
+    def _answer(self, environ: dict[str, Any]) -> bytes:
+        if environ.get("PATH_INFO", "").rstrip("/") != protocol.PATH:
+            raise Refused(404, "There is nothing but /rpc here.")
+        if environ["REQUEST_METHOD"] != "POST":
+            raise Refused(405, "Commands come by POST.")
+        ctx = environ.get("glance.context")
+        if ctx is None or not authority.is_api_host(ctx):
+            LOG.warning("A request that no API host vouches for was refused (%s)",
+                        environ.get("REMOTE_ADDR", "-"))
+            raise Refused(403, "Requests come from API hosts, with the token of the service.")
+        try:
+            calls = protocol.load_request(_body(environ))
+        except UnknownCommand as error:
+            raise Refused(404, str(error)) from None
+        except Malformed as error:
+            raise Refused(400, str(error)) from None
+        if len(calls) > MAX_COMMANDS:
+            raise Refused(413, f"A request may hold {MAX_COMMANDS} commands.")
+        return protocol.dump_response([self._run(ctx, *call) for call in calls])
+
+    def _run(self, ctx, command: Command, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if ctx.read_only and not command.reads:
+                raise errors.Forbidden("Read-only access: this needs authentication.")
+            return protocol.answer(command, self._functions[command.name](ctx, **arguments))
+        except errors.GlanceError as error:
+            return protocol.refusal(error)
+        except Exception:
+            LOG.exception("%s failed", command.name)
+            return protocol.refusal(errors.GlanceError(
+                f"The registry could not do {command.name} because of an error of its own."))
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or ""
+    if not length.isascii() or not length.isdigit():
+        raise Refused(411, "A request needs its Content-Length.")
+    if len(length) > 9 or int(length) > MAX_BODY:
+        raise Refused(413, f"A request may have {MAX_BODY} bytes.")
+    body = environ["wsgi.input"].read(int(length))
+    if len(body) != int(length):
+        raise Refused(400, "The body is shorter than announced.")
+    return body

@@ -1,0 +1,65 @@
+"""A registry in this process, which a service reaches without a network.
+
+``GLANCE_TEST_REGISTRY=1`` puts one behind every service of ``service.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+from oslo_config import cfg
+
+from glance_py import app, config
+from glance_py.registry import client
+
+#: Lines for an API host: its own credentials are a token of the flavor fakeauth.
+OPTIONS = "data_api = registry\n"
+SECTIONS = """
+[service_user]
+auth_type = admin_token
+endpoint = http://registry.invalid
+token = glance:service:service
+"""
+
+
+def is_wanted() -> bool:
+    """Shall every service have its records behind a registry?"""
+    return os.environ.get("GLANCE_TEST_REGISTRY") == "1"
+
+
+class Wire:
+    """What is between a client and a registry: here, a call of its application."""
+
+    def __init__(self, application: Callable) -> None:
+        self.application = application
+        self.calls = 0
+
+    def post(self, body: bytes, headers: dict[str, str], again: bool) -> tuple[int, bytes]:
+        """As a connection does it."""
+        self.calls += 1
+        environ = {
+            "REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "SERVER_NAME": "registry",
+            "SERVER_PORT": "9191", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": headers["Content-Type"],
+            **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()},
+        }
+        started: list[str] = []
+        answer = b"".join(self.application(environ, lambda status, *_: started.append(status)))
+        return int(started[0][:3]), answer
+
+
+@contextlib.contextmanager
+def registry(path: str) -> Iterator[Wire]:
+    """A registry over the database of the configuration in ``path``.
+
+    While it is there, every client of this process speaks with it.
+    """
+    conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
+    conf.set_override("data_api", "sqlalchemy")
+    wire = Wire(app.build_registry(conf).app)
+    with mock.patch.object(client, "Connection", lambda conf: wire):
+        yield wire

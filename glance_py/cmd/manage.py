@@ -87,7 +87,7 @@ def _check(database: engine.Database, options) -> int:
         return UP_TO_DATE
     print(f"Your database is not up to date. Your next step is to run "
           f"`glance-manage db {phase}`.")
-    return NEEDS_EXPAND if phase == "expand" else NEEDS_CONTRACT
+    return {"expand": NEEDS_EXPAND, "migrate": NEEDS_MIGRATE, "contract": NEEDS_CONTRACT}[phase]
 
 
 def _sync(database: engine.Database, options) -> None:
@@ -130,7 +130,9 @@ def _migrate(database: engine.Database, options) -> None:
     from glance_py.db import migrations
     if migrations.pending(database) == "expand":
         raise errors.Conflict("Run 'glance-manage db expand' first.")
-    print("Database migration is up to date. No migration needed.")
+    moved = migrations.migrate(database)
+    print(f"Migrated {moved} rows." if moved else
+          "Database migration is up to date. No migration needed.")
 
 
 def _contract(database: engine.Database, options) -> None:
@@ -140,8 +142,8 @@ def _contract(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
     phase = migrations.pending(database)
-    if phase == "expand":
-        raise errors.Conflict("Run 'glance-manage db expand' first.")
+    if phase in ("expand", "migrate"):
+        raise errors.Conflict(f"Run 'glance-manage db {phase}' first.")
     if phase is None:
         print(_UP_TO_DATE)
         return
@@ -152,10 +154,11 @@ def _contract(database: engine.Database, options) -> None:
 def _version_control(database: engine.Database, options) -> None:
     """Note a revision in a database that is not under migration control.
 
-    Changes no table: only for a database of which you know the schema.
+    Changes no table: only for a database of which you know the schema.  Without
+    a revision it notes the oldest one, liberty.
     """
     from glance_py.db import migrations
-    revision = options.revision or migrations.CONTRACTED
+    revision = options.revision or migrations.OLDEST
     migrations.stamp(database, revision)
     print(f"Placed database under migration control at revision: {revision}")
 

@@ -47,6 +47,8 @@ _MARIADB = " /*M!100000 , SESSION expensive_subquery_limit = 1000000000 */"
 #: How long to wait for a server to accept a connection, and for MySQL to answer, in seconds.
 CONNECT_TIMEOUT = 10
 ANSWER_TIMEOUT = 60
+#: How long MySQL may take to change one table, in seconds.
+TABLE_TIMEOUT = 6 * 3600
 
 
 class Database:
@@ -103,6 +105,27 @@ class Database:
             return self._persist(lambda: self._transact(work))
         return self._persist(lambda: self._transact_alone(work, alone))
 
+    def alter(self, work: Work[T]) -> T:
+        """Run ``work(connection)``, which changes tables, when nobody else does.
+
+        One transaction where the database has those for tables (not on MySQL).
+        ``work`` may run several times.
+
+        :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
+            other transactions were in the way for too long.
+        """
+        if self.dialect == "sqlite":
+            return self._persist(lambda: self._transact_unbound(work))
+        if self.dialect == "mysql":
+            # Its driver would turn away from a large table that takes longer.
+            patient = Database(create_engine(self.engine.url.update_query_dict(
+                {"read_timeout": str(TABLE_TIMEOUT), "write_timeout": str(TABLE_TIMEOUT)})))
+            try:
+                return patient.write(work, alone="tables")
+            finally:
+                patient.dispose()
+        return self.write(work, alone="tables")
+
     def ping(self) -> None:
         """Ask the database for a sign of life.
 
@@ -129,6 +152,15 @@ class Database:
                 with locks.held(connection, name, PATIENCE):
                     return self._transact_on(connection, work)
             return self._transact_on(connection, work)
+
+    def _transact_unbound(self, work: Work[T]) -> T:
+        """SQLite changes a table by making another, which must not concern foreign keys."""
+        with _connected(self.engine) as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            try:
+                return self._transact_on(connection, work)
+            finally:
+                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
 
     def _transact_on(self, connection: sa.Connection, work: Work[T]) -> T:
         connection.exec_driver_sql(self._begin)

@@ -3,13 +3,15 @@
 Revisions are named as operators know them, by release and phase: what a phase
 "expand" adds does not disturb processes of the release before, "migrate" moves
 data, "contract" removes what only that release needed.  ``2024_1_contract01``
-is the state of release 2024.1 and later.  alembic is imported only here.
+is the state of release 2024.1 and later; the way to it begins at Liberty.
+alembic is imported only here.
 """
 
 from __future__ import annotations
 
 import functools
 import pathlib
+from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
 from alembic import command
@@ -19,12 +21,17 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from glance_py.db.engine import Database
+from glance_py.db.migrations.data import MIGRATIONS, Migration
+from glance_py.db.migrations.schema_2024_1 import metadata as schema_2024_1
 
 #: Where each phase ends.
 EXPANDED = "2024_1_expand01"
 CONTRACTED = "2024_1_contract01"
+#: The oldest revision from which there is a way.
+OLDEST = "liberty"
 
-_ISOLATION = {"sqlite": "SERIALIZABLE"}
+#: Marks of early releases, and what they are called since.
+_RENAMED = {"ocata01": "ocata_contract01", "pike01": "pike_contract01"}
 
 
 class MigrationError(Exception):
@@ -33,34 +40,56 @@ class MigrationError(Exception):
 
 def current(database: Database) -> tuple[str, ...]:
     """The revisions at which the database is, none for one that is not under control."""
-    return database.read(
-        lambda connection: MigrationContext.configure(connection).get_current_heads())
+    return database.read(_marks)
 
 
 def pending(database: Database) -> str | None:
-    """The phase that is to be done next, expand or contract; None when all is done.
+    """The phase that is to be done next: expand, migrate or contract; None when all is done.
 
     :raises MigrationError: the database is at a revision unknown here.
     """
-    heads = current(database)
-    if CONTRACTED in heads:
+    reached = _reached(database.read(_marks))
+    if CONTRACTED in reached:
         return None
-    if EXPANDED in heads:
-        return "contract"
-    for head in heads:
-        _known(head)
-    return "expand"
+    if EXPANDED not in reached:
+        return "expand"
+    return "migrate" if _unmoved(database, reached) else "contract"
 
 
 def upgrade(database: Database, revision: str = "heads") -> None:
     """Bring the schema to ``revision``; harmless when it is there.
 
+    An empty database gets the newest schema at once.
+
     :raises MigrationError: there is no such revision, or the database is at one
-        unknown here.
+        unknown here, or has tables of an unknown revision.
     """
-    for head in current(database):
-        _known(head)
-    _run(database, command.upgrade, revision)
+    def work(connection: sa.Connection) -> None:
+        config = _config(connection)
+        marks = _marks(connection)
+        _reached(marks)
+        if not sa.inspect(connection).has_table("images"):
+            schema_2024_1.create_all(connection)
+            command.stamp(config, EXPANDED, purge=True)
+        elif not marks:
+            raise MigrationError(
+                "The database has tables, but nothing says of which revision. Note it with "
+                "'glance-manage db version_control --version REVISION'.")
+        elif any(mark in _RENAMED for mark in marks):
+            command.stamp(config, [_RENAMED.get(mark, mark) for mark in marks], purge=True)
+        command.upgrade(config, revision)
+
+    _alter(database, work)
+
+
+def migrate(database: Database) -> int:
+    """Move the data that the contraction waits for; returns how many rows.
+
+    :raises MigrationError: the database is at a revision unknown here.
+    """
+    reached = _reached(database.read(_marks))
+    return sum(database.write(migration.migrate, alone="data migration")
+               for migration in _unmoved(database, reached))
 
 
 def stamp(database: Database, revision: str) -> None:
@@ -69,36 +98,64 @@ def stamp(database: Database, revision: str) -> None:
     :raises MigrationError: there is no such revision.
     """
     # The old mark goes unread: it may be a revision unknown here.
-    _run(database, functools.partial(command.stamp, purge=True), revision)
+    _alter(database, lambda connection: command.stamp(
+        _config(connection), revision, purge=True))
 
 
-def _config() -> Config:
+def _marks(connection: sa.Connection) -> tuple[str, ...]:
+    return MigrationContext.configure(connection).get_current_heads()
+
+
+def _unmoved(database: Database, reached: Iterable[str]) -> list[Migration]:
+    """The data migrations whose contraction has not been and that have something to do."""
+    return [migration for migration in MIGRATIONS
+            if migration.before not in reached and database.read(migration.is_needed)]
+
+
+@functools.cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(None))
+
+
+def _config(connection: sa.Connection | None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(pathlib.Path(__file__).parent))
     config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
     return config
 
 
-def _known(revision: str) -> None:
+def _reached(marks: Sequence[str]) -> set[str]:
+    """All revisions that a database with these marks has been through.
+
+    :raises MigrationError: a mark is unknown here.
+    """
+    reached: set[str] = set()
+    ahead = [_RENAMED.get(mark, mark) for mark in marks]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += _before(name)
+    return reached
+
+
+def _before(name: str) -> list[str]:
     try:
-        ScriptDirectory.from_config(_config()).get_revision(revision)
+        script = _scripts().get_revision(name)
     except CommandError:
         raise MigrationError(
-            f"The database is at revision {revision}, which is unknown here. Bring it to "
+            f"The database is at revision {name}, which is unknown here. Bring it to "
             f"{CONTRACTED} with the release that made it, or restore a newer program."
         ) from None
+    before: list[str] = []
+    for revisions in (script.down_revision, script.dependencies):
+        before += [revisions] if isinstance(revisions, str) else revisions or []
+    return before
 
 
-def _run(database: Database, action, revision: str) -> None:
-    """Run one alembic command inside a transaction, where the database has those for tables."""
-    config = _config()
-    isolation = _ISOLATION.get(database.dialect, "READ COMMITTED")
-    with database.engine.connect() as plain:
-        connection: sa.Connection = plain.execution_options(isolation_level=isolation)
-        config.attributes["connection"] = connection
-        try:
-            action(config, revision)
-            if connection.in_transaction():
-                connection.commit()
-        except CommandError as error:
-            raise MigrationError(str(error)) from None
+def _alter(database: Database, work: Callable[[sa.Connection], None]) -> None:
+    try:
+        database.alter(work)
+    except CommandError as error:
+        raise MigrationError(str(error)) from None

@@ -11,6 +11,7 @@ from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.schema_cases import SchemaCases
 from tests.contract.dal.task_cases import LockCases, TaskCases
+from tests.contract.dal.upgrade_cases import UpgradeCases
 
 
 class TestImages(ImageCases, SQLite):
@@ -58,4 +59,8 @@ class TestTasks(TaskCases, SQLite):
 
 
 class TestLocks(LockCases, SQLite):
+    pass
+
+
+class TestUpgrade(UpgradeCases, SQLite):
     pass

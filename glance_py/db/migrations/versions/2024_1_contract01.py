@@ -1,8 +1,9 @@
-"""Nothing of the tables of 2024.1 has to go; this marks that the upgrade is complete."""
+"""Nothing has to go."""
 
 revision = "2024_1_contract01"
-down_revision = "2024_1_expand01"
+down_revision = "2023_1_contract01"
+depends_on = "2024_1_expand01"
 
 
 def upgrade() -> None:
-    """The state after the expansion is the final one."""
+    """Marks the release; its tables are those of the one before."""

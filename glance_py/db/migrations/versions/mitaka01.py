@@ -1,0 +1,12 @@
+"""Images are listed in the order of their times."""
+
+from glance_py.db.migrations.steps import add
+
+revision = "mitaka01"
+down_revision = "liberty"
+
+
+def upgrade() -> None:
+    """Indexes for those orders."""
+    add("images", index={"created_at_image_idx": "created_at",
+                         "updated_at_image_idx": "updated_at"})

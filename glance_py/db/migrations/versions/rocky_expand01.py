@@ -1,0 +1,14 @@
+"""Images can be hidden from lists."""
+
+import sqlalchemy as sa
+
+from glance_py.db.migrations.steps import add
+
+revision = "rocky_expand01"
+down_revision = "queens_expand01"
+
+
+def upgrade() -> None:
+    """Adds the flag; no image is hidden."""
+    add("images", sa.Column("os_hidden", sa.Boolean(), nullable=False, server_default=sa.false()),
+        index={"os_hidden_image_idx": "os_hidden"})

@@ -1,0 +1,14 @@
+"""Locations name their store by the word of today."""
+
+from alembic import op
+
+from glance_py.db.migrations import data
+
+revision = "train_contract01"
+down_revision = "rocky_contract02"
+depends_on = "train_expand01"
+
+
+def upgrade() -> None:
+    """Moves what is not moved yet."""
+    data.STORE_OF_LOCATION.migrate(op.get_bind())

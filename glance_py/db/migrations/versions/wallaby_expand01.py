@@ -1,0 +1,14 @@
+"""Tasks know their image, and who asked."""
+
+import sqlalchemy as sa
+
+from glance_py.db.migrations.steps import add
+
+revision = "wallaby_expand01"
+down_revision = "ussuri_expand01"
+
+
+def upgrade() -> None:
+    """Adds the columns; tasks that exist know nothing."""
+    add("tasks", sa.Column("image_id", sa.String(36)), sa.Column("request_id", sa.String(64)),
+        sa.Column("user_id", sa.String(64)), index={"ix_tasks_image_id": "image_id"})

@@ -57,12 +57,16 @@ class OwnershipProxy(Proxy):
         return self.below.stage(ctx, image, upload)
 
     def import_(self, ctx, image: Image, request: ImportRequest) -> None:
-        if not request.copies:  # who may copy is for the operator to say
+        if not request.copies:
             require_mutable(ctx, image)
+        elif not is_mutable(ctx, image):  # who may copy is for the operator to say
+            ctx = ctx.entrust()
         self.below.import_(ctx, image, request)
 
     def register(self, ctx, image: Image, registration: Registration) -> None:
-        if not is_service(ctx):
+        if not is_mutable(ctx, image) and is_service(ctx):
+            ctx = ctx.entrust()
+        else:
             require_mutable(ctx, image)
         self.below.register(ctx, image, registration)
 

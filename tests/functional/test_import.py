@@ -161,6 +161,26 @@ class Methods(ImportCase):
             self.assertEqual(400, answer.status_int, body)
         self.assertEqual("queued", self.member.show(image_id)["status"])
 
+    def test_data_that_is_there_already(self) -> None:
+        """Staged bytes are never overwritten; the image can be used after the refusal."""
+        image_id = self.member.create()
+        with open(os.path.join(self.directory, "staging", image_id), "w") as file:
+            file.write("other")
+        self.assertEqual(409, self.stage(image_id).status_int)
+        self.assertEqual("queued", self.member.show(image_id)["status"])
+        self.download_from("/image", image_id)
+        self.assertEqual("active", self.end(image_id)[0]["status"])
+        self.assertEqual(DATA, self.member.download(image_id).body)
+
+    def test_a_stage_too_large_or_broken_off(self) -> None:
+        """Nothing stays of data that did not come whole, and the next attempt may succeed."""
+        image_id = self.member.create()
+        answer = self.member.call("PUT", f"/v2/images/{image_id}/stage", b"12345",
+                                  content_type=OCTETS, x_openstack_image_size="9")
+        self.assertEqual(400, answer.status_int)
+        self.assertEqual([], self.left(image_id))
+        self.assertEqual(204, self.stage(image_id).status_int)
+
     def test_what_is_offered_beyond_the_api(self) -> None:
         offered = self.member.call("GET", "/v2/ext/info/import").json["import"]
         self.assertIn("sha256", offered["checksum-algorithms"]["value"])

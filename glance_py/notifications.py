@@ -24,6 +24,7 @@ from glance_py.domain.member import Member
 from glance_py.domain.task import Task
 
 LOG = logging.getLogger(__name__)
+_LIBRARY_LOG = logging.getLogger("oslo_messaging.notify.messaging")
 
 #: Messages that may wait; more are lost.
 _WAITING = 2000
@@ -128,6 +129,7 @@ class Notifier:
 
     def _sender(self):
         import oslo_messaging
+        _LIBRARY_LOG.addFilter(self._losses.instead)
         return oslo_messaging.Notifier(
             oslo_messaging.get_notification_transport(self._conf),
             publisher_id=self._conf.default_publisher_id,
@@ -146,6 +148,8 @@ class Notifier:
         if self._thread.is_alive():
             LOG.error("%d notifications were not sent before the process ended.",
                       self._messages.qsize())
+        self._losses.tell()
+        _LIBRARY_LOG.removeFilter(self._losses.instead)
         self._process = None
 
 
@@ -155,16 +159,34 @@ class _Losses:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count = 0
+        self._reason = ""
         self._next = 0.0
 
     def add(self, reason: str) -> None:
         with self._lock:
             self._count += 1
+            self._reason = reason
             if time.monotonic() < self._next:
                 return
-            count, self._count = self._count, 0
             self._next = time.monotonic() + _COMPLAIN_EVERY
-        LOG.error("Lost %d notifications; the latest because %s", count, reason)
+        self.tell()
+
+    def tell(self) -> None:
+        """Log what was lost since it was logged last."""
+        with self._lock:
+            count, self._count = self._count, 0
+        if count:
+            LOG.error("Lost %d notifications; the latest because %s", count, self._reason)
+
+    def instead(self, record: logging.LogRecord) -> bool:
+        """A filter for the library's log: it writes a traceback, and what was in the message,
+
+        for each one that it could not send, and goes on as if nothing had happened.
+        """
+        if record.exc_info and record.exc_info[0] is not None:
+            self.add(f"{record.exc_info[0].__name__}: {record.exc_info[1]}")
+            return False
+        return True
 
 
 def time_text(moment: datetime.datetime | None) -> str | None:

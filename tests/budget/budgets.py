@@ -45,11 +45,16 @@ def complaint(budget: Budget, now: Effort) -> str:
     if len(now.statements) != budget.statements:
         lines += [f"{len(now.statements)} SQL statements instead of {budget.statements}:",
                   *(f"    {' '.join(each.split())[:100]}" for each in now.statements)]
-    lines += _excess("of our own functions", budget.own, now.own)
     others = {_package(name) for name in budget.libraries if name != _versioned(_package(name))}
-    lines += _excess("in libraries", *(
-        {name: number for name, number in each.items() if _package(name) not in others}
-        for each in (budget.libraries, _libraries(now))))
+    before, after = ({name: number for name, number in each.items() if _package(name) not in others}
+                     for each in ({**budget.own, **budget.libraries},
+                                  {**now.own, **_libraries(now)}))
+    allowed, spent = sum(before.values()), sum(after.values())
+    if spent > allowed * (1 + TOLERANCE):
+        growth = {name: number - before.get(name, 0) for name, number in after.items()}
+        worst = sorted((name for name in growth if growth[name] > 0), key=growth.get, reverse=True)
+        lines += [f"{spent} Python calls, {allowed} are in the budget:",
+                  *(f"    {growth[name]:+7}  {name}" for name in worst[:_NAMED])]
     return "\n".join(lines)
 
 
@@ -63,16 +68,6 @@ def _versioned(package: str) -> str:
 
 def _libraries(now: Effort) -> dict[str, int]:
     return {_versioned(package): number for package, number in now.libraries.items()}
-
-
-def _excess(whose: str, before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
-    allowed, spent = sum(before.values()), sum(after.values())
-    if spent <= allowed * (1 + TOLERANCE):
-        return []
-    growth = {name: number - before.get(name, 0) for name, number in after.items()}
-    worst = sorted((name for name in growth if growth[name] > 0), key=lambda name: -growth[name])
-    return [f"{spent} calls {whose}, {allowed} are in the budget:",
-            *(f"    {growth[name]:+7}  {name}" for name in worst[:_NAMED])]
 
 
 def load() -> dict[str, Budget]:

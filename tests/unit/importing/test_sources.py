@@ -1,0 +1,74 @@
+"""Where an image service of another region is, and where its answers may lead."""
+
+from __future__ import annotations
+
+import hashlib
+import types
+import unittest
+
+from glance_py.domain import errors
+from glance_py.importing import sources
+
+CATALOGUE = [
+    {"type": "compute", "endpoints": [{"region": "two", "publicURL": "http://nova"}]},
+    {"type": "image", "endpoints": [
+        {"region": "one", "publicURL": "http://one"},
+        {"region": "two", "publicURL": "http://two/image/v2/", "adminURL": "http://admin"},
+        {"region": "three", "interface": "public", "url": "http://three"}]},
+]
+
+
+class Judge:
+    def trusted(self, url):
+        return ("trusted", url)
+
+    def check(self, url):
+        return ("judged", url)
+
+
+class EndpointTest(unittest.TestCase):
+
+    def find(self, region: str, interface: str = "public", catalogue=CATALOGUE) -> str:
+        ctx = types.SimpleNamespace(service_catalog=catalogue)
+        return sources.endpoint_of(ctx, region, interface)
+
+    def test_of_a_region(self) -> None:
+        self.assertEqual("http://two/image", self.find("two"))
+        self.assertEqual("http://admin", self.find("two", "admin"))
+        self.assertEqual("http://three", self.find("three"))
+
+    def test_none(self) -> None:
+        for region, interface, catalogue in (
+                ("four", "public", CATALOGUE), ("three", "admin", CATALOGUE),
+                ("one", "public", None)):
+            self.assertRaises(errors.Invalid, self.find, region, interface, catalogue)
+
+    def test_only_the_endpoint_itself_is_trusted(self) -> None:
+        """A redirect, and a name that only begins like the endpoint, are judged."""
+        judge = sources.CatalogueFilter(Judge(), "http://image.example:9292/v2")
+        self.assertEqual("trusted", judge.check("http://image.example:9292/v2/images/x")[0])
+        for url in ("http://image.example/x", "https://image.example:9292/",
+                    "http://image.example:9292@evil/", "http://image.example:92920/"):
+            self.assertEqual("judged", judge.check(url)[0], url)
+
+
+class DigestTest(unittest.TestCase):
+
+    def test_right_and_wrong(self) -> None:
+        right = hashlib.sha256(b"data").hexdigest().upper()
+        for wanted, good in ((right, True), ("0" * 64, False)):
+            digest = sources.Digest("sha256", wanted)
+            digest.update(b"da")
+            digest.update(memoryview(b"ta"))
+            if good:
+                digest.finish()
+            else:
+                self.assertRaisesRegex(errors.SourceFailed, "checksum differs", digest.finish)
+
+    def test_words_for_a_cap(self) -> None:
+        self.assertIn("(10 GiB)", str(sources.too_large(10 * 1024 ** 3)))
+        self.assertIn("(7 bytes)", str(sources.too_large(7)))
+
+
+if __name__ == "__main__":
+    unittest.main()

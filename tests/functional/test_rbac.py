@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import tempfile
 import unittest
 
 import webob
@@ -58,6 +59,60 @@ class RolesTest(Service):
 
     def test_what_concerns_no_image(self):
         self.compare(self.ask().alone())
+
+
+class AnonymousTest(Service):
+    """``allow_anonymous_access``: callers without a token look, where the rules let them."""
+
+    OPEN = {rule: "" for rule in (
+        "get_image", "get_images", "download_image", "add_image", "modify_image", "delete_image",
+        "upload_image", "get_members", "get_member", "deactivate")}
+
+    #: Requests and their statuses for a public, a community and a shared image.
+    LOOKS = (("GET", "", (200, 200, 404)), ("GET", "/file", (200, 200, 404)),
+             ("GET", "/members", (403, 403, 404)))
+    CHANGES = (("PATCH", ""), ("DELETE", ""), ("PUT", "/file"), ("PUT", "/tags/x"),
+               ("POST", "/actions/deactivate"))
+
+    def service(self, **rules: str) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(rules, file)
+            file.flush()
+            self.ask(f"allow_anonymous_access = true\n[oslo_policy]\npolicy_file = {file.name}")
+        admin = Client(self.app, "u:p:admin")
+        self.images = []
+        for visibility in ("public", "community", "shared"):
+            image_id = admin.create(visibility=visibility)
+            admin.upload(image_id, b"data")
+            self.images.append(image_id)
+        self.anonymous = Client(self.app, "")
+
+    def statuses(self, method: str, path: str) -> tuple[int, ...]:
+        return tuple(self.anonymous.call(method, f"/v2/images/{image_id}{path}").status_int
+                     for image_id in self.images)
+
+    def test_where_the_rules_ask_for_no_role(self):
+        self.service(**self.OPEN)
+        for method, path, expected in self.LOOKS:
+            self.assertEqual(expected, self.statuses(method, path), f"{method} {path}")
+        listed = self.anonymous.call("GET", "/v2/images").json["images"]
+        self.assertEqual(self.images[:1], [image["id"] for image in listed])
+        for method, path in self.CHANGES:
+            self.assertEqual((403, 403, 403), self.statuses(method, path), f"{method} {path}")
+        self.assertEqual(403, self.anonymous.call("POST", "/v2/images", b"{}",
+                                                  content_type="application/json").status_int)
+
+    def test_the_default_rules_ask_for_roles(self):
+        self.service()
+        self.assertEqual((404, 404, 404), self.statuses("GET", ""))
+        self.assertEqual(403, self.anonymous.call("GET", "/v2/images").status_int)
+        for path, status in (("/v2/info/stores", 200), ("/v2/schemas/image", 200),
+                             ("/v2/tasks", 403)):
+            self.assertEqual(status, self.anonymous.call("GET", path).status_int, path)
+
+    def test_unless_the_operator_says_so_a_token_is_needed(self):
+        self.ask()
+        self.assertEqual(401, Client(self.app, "").call("GET", "/v2/images").status_int)
 
 
 if __name__ == "__main__":

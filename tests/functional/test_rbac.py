@@ -64,9 +64,9 @@ class RolesTest(Service):
 class AnonymousTest(Service):
     """``allow_anonymous_access``: callers without a token look, where the rules let them."""
 
-    OPEN = {rule: "" for rule in (
+    OPEN = dict.fromkeys((
         "get_image", "get_images", "download_image", "add_image", "modify_image", "delete_image",
-        "upload_image", "get_members", "get_member", "deactivate")}
+        "upload_image", "get_members", "get_member", "deactivate"), "")
 
     #: Requests and their statuses for a public, a community and a shared image.
     LOOKS = (("GET", "", (200, 200, 404)), ("GET", "/file", (200, 200, 404)),

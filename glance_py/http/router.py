@@ -81,10 +81,17 @@ class API:
         variables, rows = found
         row = rows.get(method)
         if row is None:
-            raise exc.HTTPMethodNotAllowed(
-                explanation=f"The method {method} is not allowed for this resource.",
-                headers={"Allow": ", ".join(sorted(rows))})
+            raise _not_allowed(method, rows)
         return row, variables
+
+
+def _not_allowed(method: str, rows: Mapping[str, Row]) -> Exception:
+    listed = sorted(each for each, row in rows.items() if row.listed)
+    if not listed:
+        return errors.NotFound("The resource could not be found.")
+    return exc.HTTPMethodNotAllowed(
+        explanation=f"The method {method} is not allowed for this resource.",
+        headers={"Allow": ", ".join(listed)})
 
 
 def _path(environ: dict[str, Any]) -> str:

@@ -22,12 +22,17 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """``action`` is controller.method; names in braces in ``path`` are its arguments."""
+    """``action`` is controller.method; names in braces in ``path`` are its arguments.
+
+    wire: a row that is not ``listed`` answers like any other, but Allow does not
+    name it, and a path whose rows are all unlisted is not found by other methods.
+    """
 
     method: str
     path: str
     action: str
     body: str = NO_BODY
+    listed: bool = True
 
 
 def _contents(noun: str, create: str = "create") -> tuple[Row, ...]:
@@ -60,7 +65,7 @@ ROWS: tuple[Row, ...] = (
     Row("POST", "/images/{image_id}/actions/deactivate", "actions.deactivate"),
     Row("POST", "/images/{image_id}/actions/reactivate", "actions.reactivate"),
 
-    Row("GET", "/images/{image_id}/locations", "locations.index"),
+    Row("GET", "/images/{image_id}/locations", "locations.index", listed=False),
     Row("POST", "/images/{image_id}/locations", "locations.create", JSON),
     Row("DELETE", "/stores/{store_id}/{image_id}", "stores.delete"),
 
@@ -77,7 +82,7 @@ ROWS: tuple[Row, ...] = (
     Row("GET", "/ext/info/import", "imports.abilities"),
     Row("GET", "/info/stores", "info.stores"),
     Row("GET", "/info/stores/detail", "info.stores_detail"),
-    Row("GET", "/info/usage", "info.usage"),
+    Row("GET", "/info/usage", "info.usage", listed=False),
 
     Row("GET", "/tasks", "tasks.index"),
     Row("POST", "/tasks", "tasks.create", JSON),

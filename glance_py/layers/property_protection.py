@@ -12,7 +12,10 @@ import configparser
 import dataclasses
 import functools
 import logging
+import os
 import re
+import threading
+import time
 from collections.abc import Callable
 
 from oslo_config import cfg
@@ -28,6 +31,9 @@ from glance_py.layers.base import Proxy
 LOG = logging.getLogger(__name__)
 
 OPERATIONS = ("create", "read", "update", "delete")
+
+#: Seconds between two looks at the rules file.
+_LOOK_EVERY = 1.0
 
 #: May this caller?
 Permission = Callable[[object], bool]
@@ -46,39 +52,84 @@ def _nobody(ctx) -> bool:
 
 
 class PropertyProtections:
-    """The rules file, read once.
+    """The rules file; read again when it has changed, without a restart.  Safe in threads.
 
-    :raises BadRules: the file is not there, or says something that has no meaning.
+    It is looked at about once a second, not per question.
+
+    :raises BadRules: the file is not there, or says something that has no meaning;
+        later, that is logged and the rules stay as they were.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, enforcer) -> None:
         self.enabled = bool(conf.property_protection_file)
         self._enforcer = enforcer
         self._by_policy = conf.property_protection_rule_format == "policies"
-        self._sections: list[tuple[re.Pattern, dict[str, Permission]]] = []
-        if self.enabled:
-            self._read(conf)
-        # Names come from callers: remember the section of many, but not of all.
-        self._permissions = functools.lru_cache(maxsize=1024)(self._search)
+        self._lock = threading.Lock()
+        self._next_look = time.monotonic() + _LOOK_EVERY
+        if not self.enabled:
+            return
+        path = conf.find_file(conf.property_protection_file)
+        if not path:
+            raise BadRules(
+                f"The property protection file {conf.property_protection_file} was not found."
+            )
+        self._path = path
+        self._seen = self._stamp()
+        self._rules = Rules(path, self._by_policy, enforcer)
 
     def allows(self, ctx, name: str, operation: str) -> bool:
         """May the caller do ``operation`` (one of OPERATIONS) to property ``name``?"""
-        permissions = self._permissions(name)
+        if time.monotonic() >= self._next_look:
+            self._look()
+        permissions = self._rules.find(name)
         return permissions is not None and permissions[operation](ctx)
 
+    def _stamp(self) -> tuple[int, int, int]:
+        found = os.stat(self._path)
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _look(self) -> None:
+        """One thread looks at the file, the others go on with the rules there are."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._next_look = time.monotonic() + _LOOK_EVERY
+            seen = self._stamp()
+            if seen != self._seen:
+                self._seen = seen
+                self._rules = Rules(self._path, self._by_policy, self._enforcer)
+                LOG.info("The property protection file %s was read again.", self._path)
+        except (BadRules, OSError) as error:
+            LOG.error("The changed property protection file is not used, the old rules stay: %s",
+                      error)
+        finally:
+            self._lock.release()
+
+
+class Rules:
+    """What a rules file says at one time.
+
+    :raises BadRules: something that has no meaning.
+    """
+
+    def __init__(self, path: str, by_policy: bool, enforcer) -> None:
+        self._by_policy = by_policy
+        self._enforcer = enforcer
+        self._sections: list[tuple[re.Pattern, dict[str, Permission]]] = [
+            (re.compile(rf"{RESERVED_PREFIX}.*"), dict.fromkeys(OPERATIONS, _everyone))]
+        self._read(path)
+        # Names come from callers: remember the section of many, but not of all.
+        self.find = functools.lru_cache(maxsize=1024)(self._search)
+
     def _search(self, name: str) -> dict[str, Permission] | None:
+        """Who may do what with this property; None when no section is about it."""
         for pattern, permissions in self._sections:
             # wire: a section may match anywhere in the name.
             if pattern.search(name):
                 return permissions
         return None
 
-    def _read(self, conf: cfg.ConfigOpts) -> None:
-        path = conf.find_file(conf.property_protection_file)
-        if not path:
-            raise BadRules(
-                f"The property protection file {conf.property_protection_file} was not found."
-            )
+    def _read(self, path: str) -> None:
         rules = configparser.RawConfigParser()
         try:
             with open(path, encoding="utf-8") as file:
@@ -87,9 +138,6 @@ class PropertyProtections:
             raise BadRules(
                 f"The property protection file {path} cannot be read: {error}"
             ) from error
-        self._sections.append(
-            (re.compile(rf"{RESERVED_PREFIX}.*"), dict.fromkeys(OPERATIONS, _everyone))
-        )
         checks: dict[str, str] = {}
         for section in rules.sections():
             if not section.startswith(RESERVED_PREFIX):

@@ -60,13 +60,28 @@ class Enforcer:
         }
         self._lock = threading.Lock()
         self._next_look = 0.0
+        # The library would say it to standard error, once; the log is where operators look.
+        self._library.suppress_deprecation_warnings = True
         self._library.load_rules()
         self._take()
+        if not conf.oslo_policy.enforce_new_defaults:
+            LOG.warning("[oslo_policy] enforce_new_defaults is off: who was allowed by the old "
+                        "default of a rule still is. That concerns %s.", ", ".join(
+                            rule.name for rule in policies.list_rules() if rule.deprecated_rule))
 
     def _take(self) -> None:
         self._loaded = dict(self._library.rules)
+        self._name_deprecated()
         self._book = Rulebook(self._library.rules, self._library)
         self._next_look = time.monotonic() + _LOOK_EVERY
+
+    def _name_deprecated(self) -> None:
+        """Name the rules of the policy files that will not be looked at for ever."""
+        for name in self._library.file_rules:
+            default = self._library.registered_rules.get(name)
+            if default is not None and default.deprecated_for_removal:
+                LOG.warning("The policy files set the rule %s, which is deprecated: %s", name,
+                            default.deprecated_reason)
 
     def _current(self) -> Rulebook:
         """The rules as they are now; one thread looks at the files, the others go on."""
@@ -86,9 +101,15 @@ class Enforcer:
         """Add rules (check strings by name) that are not defaults of the service.
 
         An operator may override them in the policy files like any other rule.
+        Those that were added before take their new meaning.
         """
         with self._lock:
+            known = self._library.registered_rules
             for name, check in checks.items():
+                if name in known and known[name].check_str == check:
+                    continue
+                if known.pop(name, None) and name not in self._library.file_rules:
+                    self._library.rules.pop(name, None)
                 self._library.register_default(policy.RuleDefault(name, check))
             self._library.load_rules()
             self._take()

@@ -44,7 +44,7 @@ MIB = 1024 * 1024
 SMALLEST_PART = 5 * MIB
 MAX_PARTS = 10_000
 #: After so many parts of an image of unknown size the parts double.
-DOUBLING = 1_000
+DOUBLING = 900
 #: How often a download that breaks off is taken up again.
 RESUMES = 3
 
@@ -218,7 +218,7 @@ class Driver:
 
         chunks = resuming(self._client.pool, answer, length, again, RESUMES)
         if compare:
-            chunks = _compared(chunks, answer.headers.get("x-amz-checksum-crc32"))
+            chunks = _compared(chunks, length, answer.headers.get("x-amz-checksum-crc32"))
         return StoredData(chunks, length, close=answer.close)
 
     def size(self, location: Location) -> int:
@@ -281,17 +281,18 @@ def _length(answer: BaseHTTPResponse, start: int) -> int:
     return int(found[2]) + 1 - start
 
 
-def _compared(chunks: Iterator[bytes], expected: str | None) -> Iterator[bytes]:
-    """``chunks``, compared at their end with the CRC32 that the service has of the object.
+def _compared(chunks: Iterator[bytes], length: int, expected: str | None) -> Iterator[bytes]:
+    """``chunks``, held up before the last one when their CRC32 is not the ``expected`` one.
 
-    Of an object that came in parts it has only one for each part.
+    Of an object that came in parts the service has only one for each part.
     """
-    crc = 0
+    crc = done = 0
     for chunk in chunks:
         crc = zlib.crc32(chunk, crc)
+        done += len(chunk)
+        if done == length and expected and "-" not in expected and expected != crc32(crc):
+            raise errors.GlanceStoreError("The object differs from what was stored.")
         yield chunk
-    if expected and "-" not in expected and expected != crc32(crc):
-        raise errors.GlanceStoreError("The object differs from what was stored.")
 
 
 def _seconds(text: str) -> float:

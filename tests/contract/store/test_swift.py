@@ -8,6 +8,7 @@ users of different accounts: http://test:tester:testing@host:port and
 test2:tester2:testing2 behind a comma.
 """
 
+import contextlib
 import json
 import os
 import types
@@ -208,6 +209,7 @@ class Tenants(DriverContract):
     def setUp(self):
         super().setUp()
         self.store = As(self.store, self.owner)
+        self.addCleanup(self.store.clear)
 
     def test_nobody_in_particular_may_do_nothing(self):
         self.assertRaises(errors.Forbidden, self.store.guard.add, self.image_id, [b"x"])
@@ -294,6 +296,7 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
                            swift_store_large_object_chunk_size=1)
         options.files = [file]
         store = As(Guard(swift.Driver(options, "contract"), "contract"), self.other)
+        self.addCleanup(store.clear)
         token = self.other.auth_token
 
         def source():
@@ -314,6 +317,17 @@ class As:
         self.guard, self.caller = guard, caller
         self.driver, self.abilities = guard.driver, guard.abilities
         self.locations_of, self.sweep, self.check = guard.locations_of, guard.sweep, guard.check
+        self.added = []
+
+    def add(self, *args):
+        stored = self.guard.add(*args, caller=self.caller)
+        self.added.append(parse(stored.url))
+        return stored
+
+    def clear(self):
+        for location in self.added:
+            with contextlib.suppress(errors.NotFound):
+                self.guard.delete(location, caller=self.caller)
 
     def __getattr__(self, verb):
         method = getattr(self.guard, verb)

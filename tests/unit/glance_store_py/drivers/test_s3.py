@@ -1,0 +1,264 @@
+"""The S3 driver: how it signs and addresses, and what it does when the service stumbles."""
+
+import calendar
+import unittest
+from unittest import mock
+
+from glance_store_py import errors
+from glance_store_py.drivers import s3
+from glance_store_py.drivers.s3_client import is_virtual, region_of
+from glance_store_py.drivers.s3_options import OPTIONS
+from glance_store_py.drivers.s3_signature import EMPTY, Key, query_string, signed
+from glance_store_py.guard import Guard
+from glance_store_py.location import parse, redacted
+from glance_store_py.testing import settings
+from tests.unit.glance_store_py.drivers.answering import Answer, serving
+
+MIB = 1024 * 1024
+
+
+def store(host="http://s3.example", **options):
+    return s3.Driver(settings(
+        OPTIONS, s3_store_host=host, s3_store_access_key="access", s3_store_secret_key="canary",
+        s3_store_bucket="images", s3_store_large_object_chunk_size=5, **options), "s")
+
+
+class TestSignature(unittest.TestCase):
+    """The examples of the Amazon S3 API reference."""
+
+    def sign(self, method, path, query, headers, payload=EMPTY):
+        key = Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+        now = calendar.timegm((2013, 5, 24, 0, 0, 0))
+        answer = signed(key, "us-east-1", method, path, query_string(query),
+                        {"host": "examplebucket.s3.amazonaws.com", **headers}, payload, now)
+        return answer["authorization"].rpartition("Signature=")[2]
+
+    def test_get_object(self):
+        self.assertEqual(
+            "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+            self.sign("GET", "/test.txt", {}, {"range": "bytes=0-9"}))
+
+    def test_put_object(self):
+        self.assertEqual(
+            "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+            self.sign("PUT", "/test%24file.text", {}, {
+                "date": "Fri, 24 May 2013 00:00:00 GMT",
+                "x-amz-storage-class": "REDUCED_REDUNDANCY"},
+                "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"))
+
+    def test_a_query(self):
+        self.assertEqual(
+            "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
+            self.sign("GET", "/", {"lifecycle": ""}, {}))
+        self.assertEqual(
+            "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+            self.sign("GET", "/", {"prefix": "J", "max-keys": "2"}, {}))
+
+
+class TestConfiguration(unittest.TestCase):
+
+    def test_what_an_operator_forgot_is_named(self):
+        for option in ("s3_store_host", "s3_store_access_key", "s3_store_secret_key",
+                       "s3_store_bucket"):
+            made = store()
+            made._settings[option] = None
+            with self.assertRaises(errors.BadStoreConfiguration) as caught:
+                made.prepare()
+            self.assertEqual(option, caught.exception.args[1])
+
+    def test_what_cannot_work_is_refused(self):
+        for options in ({"s3_store_bucket_url_format": "odd"}, {"host": "ftp://x"}):
+            self.assertRaises(errors.BadStoreConfiguration, store(**options).prepare)
+        small = store()
+        small._part = MIB
+        self.assertRaises(errors.BadStoreConfiguration, small.prepare)
+
+    def test_addresses_are_as_databases_have_them(self):
+        for host, url in (("http://h:81", "s3://h:81/images/id"), ("h", "s3://h/images/id"),
+                          ("https://h/", "s3+https://h/images/id")):
+            made = store(host)
+            made.prepare()
+            [location] = made.locations_of("id")
+            self.assertEqual(url, location.url)
+            self.assertEqual(location, parse(url))
+            for scheme in made.schemes:
+                other = parse(f"{scheme}://{url.partition('://')[2]}")
+                self.assertEqual(2, max(map(other.depth_under, made.prefixes)))
+
+    def test_credentials_in_old_addresses_are_never_shown(self):
+        url = "s3://access:can/ary@h/images/id"
+        location = parse(url)
+        for text in (location.url, location.shown, repr(location), redacted(url)):
+            self.assertNotIn("ary", text)
+        self.assertEqual("s3://h/images/id", location.url)
+
+    def test_what_is_no_address(self):
+        for url in ("s3://host", "s3://host/bucket", "s3://host/bucket/", "s3:///bucket/key",
+                    "s3://a/b/../c", "s3://h/b/k ey", "s3://h/b/s3://x/y"):
+            self.assertRaises(errors.BadStoreUri, parse, url)
+
+    def test_where_the_bucket_stands(self):
+        for style, host, bucket, expected in (
+                ("auto", "s3.eu-west-1.amazonaws.com", "images", True),
+                ("auto", "s3.amazonaws.com", "my.images", False),
+                ("auto", "ceph.example", "images", False),
+                ("virtual", "ceph.example", "images", True),
+                ("path", "s3.amazonaws.com", "images", False)):
+            self.assertEqual(expected, is_virtual(style, host, bucket), (style, host, bucket))
+        virtual = store("https://s3.eu-west-1.amazonaws.com")._client
+        self.assertEqual("https://images.s3.eu-west-1.amazonaws.com", virtual._base)
+
+    def test_the_region_of_a_host(self):
+        for host, region in (("s3.eu-west-1.amazonaws.com", "eu-west-1"),
+                             ("s3-ap-southeast-2.amazonaws.com", "ap-southeast-2"),
+                             ("s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+                             ("s3.dualstack.us-west-2.amazonaws.com", "us-west-2"),
+                             ("s3.amazonaws.com", "us-east-1"), ("ceph", "us-east-1")):
+            self.assertEqual(region, region_of(host))
+
+    def test_10_000_parts_are_enough(self):
+        made = store()
+        known = made._part_sizes(1024 ** 4)
+        self.assertGreaterEqual(10_000 * known(1), 1024 ** 4)
+        unknown = made._part_sizes(None)
+        self.assertEqual(5 * MIB, unknown(900))
+        self.assertEqual(10 * MIB, unknown(901))
+        self.assertGreater(sum(map(unknown, range(1, 10_001))), 5 * 1024 ** 4)
+
+
+class TestStumbling(unittest.TestCase):
+
+    def serve(self, answer, **options):
+        self.server = serving(self, answer)
+        return Guard(store(f"http://{self.server.address}", **options), "s")
+
+    def methods(self):
+        return [asked.method for asked in self.server.asked]
+
+    def test_a_busy_service_is_asked_again(self):
+        answers = iter([Answer(503), Answer(404), Answer(500), Answer(200)])
+        self.serve(lambda asked: next(answers)).add("id", [b"data"])
+        self.assertEqual(["HEAD", "HEAD", "PUT", "PUT"], self.methods())
+        self.assertEqual(b"data", self.server.asked[-1].body)
+
+    def test_a_put_that_meets_its_own_work_is_a_success(self):
+        stored = {}
+
+        def answer(asked):
+            if asked.method == "PUT":
+                if stored:
+                    return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+                stored.update(asked.headers)
+                return Answer(500)
+            return Answer(200, headers={
+                "x-amz-meta-glance-upload": stored["x-amz-meta-glance-upload"],
+            }) if stored else Answer(404)
+
+        self.assertEqual(4, self.serve(answer).add("id", [b"data"]).size)
+
+    def test_a_put_that_meets_the_work_of_another_is_a_duplicate(self):
+        taken = Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        guard = self.serve(lambda asked: taken if asked.method == "PUT" else Answer(404))
+        self.assertRaises(errors.Duplicate, guard.add, "id", [b"data"])
+        self.assertNotIn("DELETE", self.methods())
+
+    def uploading(self, complete):
+        def answer(asked):
+            if asked.method == "POST" and "uploads" in asked.path:
+                return Answer(200, b"<R><UploadId>u/1</UploadId></R>")
+            if asked.method == "POST":
+                return complete
+            return Answer(404 if asked.method == "HEAD" else 200, headers={"ETag": '"e"'})
+        return answer
+
+    def test_a_failure_behind_status_200_is_one(self):
+        guard = self.serve(self.uploading(
+            Answer(200, b"  <Error><Code>InternalError</Code></Error>")))
+        self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
+        self.assertEqual(("DELETE", "/images/id?uploadId=u%2F1"),
+                         (self.server.asked[-1].method, self.server.asked[-1].path))
+
+    def test_parts_are_complete_and_in_order(self):
+        guard = self.serve(self.uploading(Answer(200, b"<R><ETag>x</ETag></R>")))
+        guard.add("id", [b"a" * 5 * MIB, b"b" * 5 * MIB, b"c"])
+        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.asked[-1].body)
+        self.assertEqual("*", self.server.asked[-1].headers["if-none-match"])
+        sizes = {asked.path.partition("&")[0]: len(asked.body) for asked in self.server.asked
+                 if asked.method == "PUT"}
+        self.assertEqual({"/images/id?partNumber=1": 5 * MIB, "/images/id?partNumber=2": 5 * MIB,
+                          "/images/id?partNumber=3": 1}, sizes)
+
+    def test_the_region_that_the_service_names_is_believed(self):
+        def answer(asked):
+            if "/eu-north-1/" not in asked.headers["authorization"]:
+                return Answer(400, headers={"x-amz-bucket-region": "eu-north-1"})
+            return Answer(200 if asked.method == "PUT" else 404)
+
+        self.serve(answer).add("id", [b"data"])
+        self.assertEqual(["HEAD", "HEAD", "PUT"], self.methods())
+
+    def test_a_missing_bucket_is_made_only_when_that_is_wanted(self):
+        buckets = set()
+
+        def answer(asked):
+            if asked.path == "/images":
+                if asked.method == "PUT":
+                    buckets.add(asked.path)
+                return Answer(200 if buckets else 404)
+            if asked.method == "PUT":
+                return Answer(200) if buckets else Answer(
+                    404, b"<Error><Code>NoSuchBucket</Code></Error>")
+            return Answer(404)
+
+        self.assertRaises(errors.BadStoreConfiguration, self.serve(answer).add, "id", [b"data"])
+        self.serve(answer, s3_store_create_bucket_on_put=True).add("id", [b"data"])
+
+    def test_a_full_service(self):
+        for status, code in ((403, "QuotaExceeded"), (507, "InsufficientStorage")):
+            full = Answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+            guard = self.serve(lambda asked, full=full: full if asked.method == "PUT"
+                               else Answer(404))
+            self.assertRaises(errors.StorageFull, guard.add, "id", [b"data"])
+
+    def test_a_download_that_breaks_off_is_taken_up(self):
+        data = bytes(range(256)) * 100
+
+        def answer(asked):
+            wanted = asked.headers.get("range")
+            if wanted is None:
+                return Answer(200, data, {"ETag": '"e"'}, cut=1000)
+            start = int(wanted.partition("=")[2].partition("-")[0])
+            return Answer(206, data[start:], {
+                "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"})
+
+        guard = self.serve(answer)
+        [location] = guard.locations_of("id")
+        self.assertEqual(data, b"".join(guard.get(location).chunks))
+        self.assertEqual('"e"', self.server.asked[-1].headers["if-match"])
+
+    def test_bytes_that_differ_from_their_checksum_are_refused(self):
+        guard = self.serve(
+            lambda asked: Answer(200, b"data", {"x-amz-checksum-crc32": "AAAAAA=="}),
+            s3_store_enable_data_integrity_protection=True,
+            s3_store_response_checksum_validation="when_supported")
+        [location] = guard.locations_of("id")
+        self.assertRaises(errors.GlanceStoreError, lambda: b"".join(guard.get(location).chunks))
+        self.assertEqual("ENABLED", self.server.asked[-1].headers["x-amz-checksum-mode"])
+
+    def test_a_dead_service_is_left_alone_after_some_failures(self):
+        server = serving(self, lambda asked: Answer())
+        guard = Guard(store(f"http://{server.address}"), "s")
+        server.shutdown()
+        server.server_close()
+        [location] = guard.locations_of("id")
+        for _ in range(5):
+            self.assertRaises(errors.RemoteServiceUnavailable, guard.size, location)
+        with mock.patch.object(guard.driver, "size", side_effect=AssertionError("was asked")):
+            self.assertRaises(errors.RemoteServiceUnavailable, guard.size, location)
+
+    def test_no_log_holds_the_secret(self):
+        with self.assertLogs(level="DEBUG") as logs:
+            guard = self.serve(lambda asked: Answer(403))
+            self.assertRaises(errors.StorageWriteDenied, guard.add, "id", [b"data"])
+        self.assertNotIn("canary", str(logs.output) + repr(guard.driver._client._key))
+        self.assertNotIn("canary", str(guard.driver.properties))

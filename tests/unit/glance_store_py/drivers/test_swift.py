@@ -1,0 +1,300 @@
+"""The Swift driver: whose account, which container, and what it does when Swift stumbles."""
+
+import json
+import os
+import tempfile
+import types
+import unittest
+
+from glance_store_py import errors
+from glance_store_py.config import DRIVERS
+from glance_store_py.drivers import swift
+from glance_store_py.drivers.remote import Pool, Pools
+from glance_store_py.drivers.swift_accounts import Reference, references
+from glance_store_py.drivers.swift_client import Client
+from glance_store_py.drivers.swift_objects import Layout, Objects, Source
+from glance_store_py.drivers.swift_tenants import Acting, account_url
+from glance_store_py.location import parse
+from glance_store_py.testing import settings
+from tests.unit.glance_store_py.drivers.answering import Answer, serving
+
+OPTIONS = DRIVERS["swift"]
+FILE = """
+[one]
+user = service:glance
+key = 'can%ary='
+auth_address = "https://keystone.example:5000/"
+project_domain_name = Services
+[two]
+auth_address = http://other.example/identity/v3
+application_credential_id = id
+application_credential_secret = secret
+[three]
+auth_address = http://other.example/v2.0
+user = only
+"""
+
+
+class WithFile(unittest.TestCase):
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.path = os.path.join(scratch.name, "swift.conf")
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(FILE)
+
+    def options(self, **values):
+        return settings(OPTIONS, **{"swift_store_config_file": self.path,
+                                    "default_swift_reference": "one", **values})
+
+
+class TestReferences(WithFile):
+
+    def test_what_the_file_says_is_what_keystone_gets(self):
+        one = references(self.options())["one"]
+        plugin = one.plugin()
+        self.assertEqual("https://keystone.example:5000/v3", plugin.auth_url)
+        self.assertEqual(("service", "Services", None), (
+            plugin.project_name, plugin.project_domain_name, plugin.project_domain_id))
+        method = plugin.auth_methods[0]
+        self.assertEqual(("glance", "can%ary=", "default"),
+                         (method.username, method.password, method.user_domain_id))
+
+    def test_an_application_credential_needs_no_user(self):
+        two = references(self.options())["two"]
+        self.assertIsNone(two.lacks())
+        self.assertEqual("http://other.example/identity/v3", two.plugin().auth_url)
+
+    def test_an_old_version_of_the_api_becomes_the_new_one(self):
+        three = Reference.of({"auth_address": "http://h/v2.0", "user": "a:b", "key": "c"})
+        self.assertEqual("http://h/v3", three.plugin().auth_url)
+
+    def test_the_older_options_are_a_reference_too(self):
+        options = settings(OPTIONS, swift_store_auth_address="http://h/v3",
+                           swift_store_user="p:u", swift_store_key="k")
+        [reference] = references(options).values()
+        self.assertIsNone(reference.lacks())
+
+    def test_secrets_stay_out_of_sight(self):
+        self.assertNotIn("ary", repr(references(self.options())))
+        self.assertNotIn("secret", repr(references(self.options())["two"]).replace(
+            "credential_secret", ""))
+
+    def test_a_file_beside_the_configuration_is_found(self):
+        options = self.options(swift_store_config_file="swift.conf")
+        options.files = [os.path.join(os.path.dirname(self.path), "glance-api.conf")]
+        self.assertIn("one", references(options))
+
+    def test_what_cannot_work_is_refused_at_start_without_showing_it(self):
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("key canary without sign\n")
+        for options in ({}, {"swift_store_config_file": "/nowhere"}):
+            with self.assertRaises(errors.BadStoreConfiguration) as caught:
+                swift.Driver(self.options(**options), "s").prepare()
+            self.assertNotIn("canary", str(caught.exception))
+
+    def test_an_incomplete_reference_is_refused_at_start(self):
+        for name in ("three", "four"):
+            made = swift.Driver(self.options(default_swift_reference=name), "s")
+            self.assertRaises(errors.BadStoreConfiguration, made.prepare)
+        both = swift.Driver(self.options(swift_store_multi_tenant=True), "s")
+        self.assertRaises(errors.BadStoreConfiguration, both.prepare)
+
+
+class TestAddresses(WithFile):
+
+    def test_they_name_the_reference_and_the_container(self):
+        image_id = "26cd2222-f84f-480a-9122-7a5104124eff"
+        for seed, url in ((0, f"swift+config://one/glance/{image_id}"),
+                          (3, f"swift+config://one/glance_26c/{image_id}"),
+                          (10, f"swift+config://one/glance_26cd2222-f/{image_id}")):
+            made = swift.Driver(self.options(swift_store_multiple_containers_seed=seed), "s")
+            [location] = made.locations_of(image_id)
+            self.assertEqual(url, location.url)
+            self.assertEqual(location, parse(url))
+
+    def test_all_references_and_their_hosts_belong_to_the_store(self):
+        made = swift.Driver(self.options(), "s")
+        for url, expected in (
+                ("swift+config://two/c/o", 1), ("swift+config://four/c/o", -1),
+                ("swift+https://a%3Ab:k@keystone.example:5000/v3/c/o", 1),
+                ("swift://a:b:k@keystone.example:5000/c/o", 1),
+                ("swift+http://a:b:k@evil.example/c/o", -1)):
+            location = parse(url)
+            self.assertEqual(expected, max(map(location.depth_under, made.prefixes)), url)
+
+    def test_what_is_no_address(self):
+        for url in ("swift+config://ref/object", "swift+config://u:k@ref/c/o", "swift:///c/o",
+                    "swift+https://u@h/c/o", "swift+https://h/a/../c/o", "swift://h/c/swift://x/o"):
+            self.assertRaises(errors.BadStoreUri, parse, url)
+
+    def test_megabytes_are_what_operators_are_used_to(self):
+        self.assertEqual({"container": "glance", "large_object_size": 5_242_880_000,
+                          "large_object_chunk_size": 204_800_000},
+                         swift.Driver(self.options(), "s").properties)
+
+
+class TestCatalogue(unittest.TestCase):
+
+    def url(self, endpoint, **options):
+        caller = types.SimpleNamespace(auth_token="t", service_catalog=[
+            {"type": "image", "endpoints": [{"publicURL": "http://no"}]},
+            {"type": "object-store", "endpoints": [endpoint]}])
+        return account_url(settings(OPTIONS, swift_store_multi_tenant=True, **options), caller)
+
+    def test_both_shapes_are_read(self):
+        for endpoint in ({"publicURL": "http://s/v1/AUTH_p/", "region": "r"},
+                         {"interface": "public", "url": "http://s/v1/AUTH_p", "region_id": "r"}):
+            self.assertEqual("http://s/v1/AUTH_p", self.url(endpoint))
+            self.assertEqual("http://s/v1/AUTH_p", self.url(endpoint, swift_store_region="r"))
+            self.assertRaises(errors.GlanceStoreError, self.url, endpoint,
+                              swift_store_region="other")
+            self.assertRaises(errors.GlanceStoreError, self.url, endpoint,
+                              swift_store_endpoint_type="internalURL")
+            self.assertEqual("http://e/v1/x", self.url(
+                endpoint, swift_store_endpoint="http://e/v1/x/"))
+
+
+class TestSource(unittest.TestCase):
+
+    def test_lengths_are_taken_exactly(self):
+        source = Source([b"abc", b"defgh", b"i"])
+        taken = []
+        while not source.ended():
+            taken.append(b"".join(source.take(4)))
+        self.assertEqual([b"abcd", b"efgh", b"i"], taken)
+        self.assertEqual((9, 0), (source.count, source.waiting))
+
+
+class Account:
+    """An account whose first token has expired."""
+
+    def __init__(self, url):
+        self._url, self._token = url, "old"
+
+    def url(self):
+        return self._url
+
+    def token(self):
+        return self._token
+
+    def refused(self, token):
+        better = self._token == "old"
+        self._token = "new"
+        return better
+
+
+class TestStumbling(unittest.TestCase):
+
+    def serve(self, answer, **layout):
+        self.server = serving(self, answer)
+        url = f"http://{self.server.address}/v1/AUTH_p"
+        self.account = Account(url)
+        return Objects(Client(self.account, Pool(url)),
+                       Layout(**{"large": 100, "segment": 10, "spool": None, "resumes": 2,
+                                 **layout}))
+
+    def test_a_token_that_expired_is_replaced_once(self):
+        objects = self.serve(lambda asked: Answer(
+            200 if asked.headers["x-auth-token"] == "new" else 401, headers={
+                "Content-Length": "4"}))
+        self.assertEqual(4, objects.size("c", "o"))
+        objects = self.serve(lambda asked: Answer(401))
+        self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
+        self.assertEqual(2, len(self.server.asked))
+
+    def test_a_manifest_that_meets_its_own_work_is_a_success(self):
+        stored = {}
+
+        def answer(asked):
+            if asked.method == "PUT" and asked.path.endswith("/o"):
+                if stored:
+                    return Answer(412)
+                stored.update(asked.headers)
+                return Answer(503)
+            if asked.method == "HEAD":
+                return Answer(200, headers={
+                    "X-Object-Meta-Glance-Upload": stored["x-object-meta-glance-upload"],
+                }) if stored else Answer(404)
+            return Answer(201)
+
+        objects = self.serve(answer, spool=tempfile.gettempdir())
+        self.account._token = "new"
+        self.assertEqual(25, objects.add("c", "o", [b"x" * 25], None))
+        self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
+        self.assertEqual("c/o-", stored["x-object-manifest"])
+
+    def test_a_spooled_segment_is_sent_again_whole(self):
+        busy = [True]
+
+        def answer(asked):
+            if asked.method == "PUT" and busy and busy.pop():
+                return Answer(503)
+            return Answer(404 if asked.method == "HEAD" else 201)
+
+        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects.add("c", "o", [b"x" * 10], None)
+        self.assertEqual([b"x" * 10] * 2, [asked.body for asked in self.server.asked
+                                           if asked.path.endswith("-00001")])
+
+    def test_segments_of_a_failed_upload_go(self):
+        def answer(asked):
+            if asked.method == "PUT" and asked.path.endswith("-00003"):
+                return Answer(507)
+            return Answer(404 if asked.method == "HEAD" else 201)
+
+        objects = self.serve(answer, spool=tempfile.gettempdir())
+        self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
+        self.assertEqual({f"/v1/AUTH_p/c/o-0000{number}" for number in (1, 2, 3)},
+                         {asked.path for asked in self.server.asked if asked.method == "DELETE"})
+
+    def test_a_download_is_taken_up_as_often_as_the_operator_wants(self):
+        data = bytes(range(256)) * 40
+
+        def answer(asked):
+            start = 0
+            if "range" in asked.headers:
+                start = int(asked.headers["range"].partition("=")[2].partition("-")[0])
+            return Answer(206 if start else 200, data[start:], {
+                "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {},
+                cut=4000)
+
+        whole = self.serve(answer).get("c", "o", 0, None)
+        self.assertEqual(data, b"".join(whole.chunks))
+        broken = self.serve(answer, resumes=1).get("c", "o", 0, None)
+        self.assertRaises(errors.RemoteServiceUnavailable, lambda: b"".join(broken.chunks))
+
+    def test_a_listing_is_read_page_by_page(self):
+        names = ["a", "b-00001", "b-00002", "c"]
+
+        def answer(asked):
+            marker = asked.path.rpartition("marker=")[2]
+            page = [name for name in names if name > marker][:2]
+            return Answer(200, json.dumps([
+                {"name": name, "bytes": 5, "last_modified": "2026-01-01T00:00:00.000000"}
+                for name in page]).encode())
+
+        found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
+        self.assertEqual([("a", 5), ("b", 10), ("c", 5)], found)
+
+
+class TestTenants(unittest.TestCase):
+
+    def test_lists_of_readers(self):
+        sent = []
+
+        def answer(asked):
+            sent.append({name: asked.headers[f"x-container-{name}"] for name in ("read", "write")})
+            return Answer(204)
+
+        server = serving(self, answer)
+        url = f"http://{server.address}/v1/AUTH_p"
+        caller = types.SimpleNamespace(auth_token="t", service_catalog=None)
+        options = settings(OPTIONS, swift_store_endpoint=url, swift_store_admin_tenants=["ops"])
+        acting = Acting(options, Pools(), Layout.of(options), caller)
+        place = parse(f"swift+http://{server.address}/v1/AUTH_p/glance_i/i")
+        acting.set_acls(place, False, ["a", "b"], [])
+        acting.set_acls(place, True, ["a"], [])
+        self.assertEqual([{"read": "a:*,b:*,ops:*", "write": "ops:*"},
+                          {"read": "*:*", "write": "ops:*"}], sent)

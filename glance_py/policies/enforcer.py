@@ -8,7 +8,9 @@ about once a second, not per question.  What follows from a "no" beyond 403 and
 
 from __future__ import annotations
 
+import argparse
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -39,9 +41,19 @@ def library_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
 
 
 def get_enforcer() -> policy.Enforcer:
-    """For the command line tools of oslo.policy: entry point ``oslo.policy.enforcer: glance``."""
-    conf = cfg.ConfigOpts()
-    conf([], project="glance", prog="glance-api")
+    """For the command line tools of oslo.policy: entry point ``oslo.policy.enforcer: glance``.
+
+    They leave it to the service to find ``--config-file`` and ``--config-dir``
+    among their arguments.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-file", action="append", default=[])
+    parser.add_argument("--config-dir", action="append", default=[])
+    named, _others = parser.parse_known_args(sys.argv[1:])
+    conf = cfg.CONF  # where they look, too
+    conf([f"--config-file={path}" for path in named.config_file]
+         + [f"--config-dir={path}" for path in named.config_dir],
+         project="glance", prog="glance-api")
     return library_enforcer(conf)
 
 

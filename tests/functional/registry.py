@@ -52,14 +52,18 @@ class Wire:
         return int(started[0][:3]), answer
 
 
-@contextlib.contextmanager
-def registry(path: str) -> Iterator[Wire]:
-    """A registry over the database of the configuration in ``path``.
+def beside(conf: cfg.ConfigOpts) -> Wire:
+    """The way to a registry over the database that ``conf`` of an API host names, too."""
+    own = config.load([f"--config-file={path}" for path in conf.config_file],
+                      conf=cfg.ConfigOpts())
+    own.set_override("data_api", "sqlalchemy")
+    own.set_override("flavor", "fakeauth", "paste_deploy")
+    own.set_override("connection", conf.database.connection, "database")
+    return Wire(app.build_registry(own).app)
 
-    While it is there, every client of this process speaks with it.
-    """
-    conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
-    conf.set_override("data_api", "sqlalchemy")
-    wire = Wire(app.build_registry(conf).app)
-    with mock.patch.object(client, "Connection", lambda conf: wire):
-        yield wire
+
+@contextlib.contextmanager
+def registries() -> Iterator[None]:
+    """While this is entered, each service that asks a registry has one in this process."""
+    with mock.patch.object(client, "Connection", beside):
+        yield

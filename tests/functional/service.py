@@ -57,7 +57,7 @@ def configured(options: str = "", remote: bool | None = None,
             file.write(registry.SECTIONS if remote else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         migrations.upgrade(engine.connect(conf))
-        with registry.registry(path) if remote else contextlib.nullcontext():
+        with registry.registries() if remote else contextlib.nullcontext():
             yield conf, directory
 
 

@@ -17,6 +17,7 @@ import webob
 
 from glance_py import app, pipeline
 from glance_py.cmd import cache_manage, cache_upkeep
+from glance_py.db.records import records as open_records
 from glance_py.domain import errors
 from glance_py.domain.ports import Data
 from tests.functional.client import Client
@@ -279,7 +280,7 @@ class TestManagement(CacheTestCase):
     def test_an_image_that_was_deleted_elsewhere_can_be_removed(self) -> None:
         image_id = self.active()
         self.read(image_id)
-        images = self.service.services.records.images
+        images = open_records(self.conf).images
         images.delete(None, images.get(None, image_id))
         self.assertEqual(404, self.ann.call("DELETE", f"/v2/cache/{image_id}").status_int)
         self.assertEqual(204, self.root.call("DELETE", f"/v2/cache/{image_id}").status_int)

@@ -20,7 +20,8 @@ from glance_store_py import errors as store_errors
 from tests.functional.origin import serve, web_store
 from tests.functional.service import configured
 
-ANN = RequestContext(user_id="ann", project_id="p1", roles=["member", "reader"])
+ANN = RequestContext(auth_token="ann:p1:member", user_id="ann", project_id="p1",
+                     roles=["member", "reader"])
 DATA = b"0123456789"
 
 
@@ -123,7 +124,8 @@ class TestStray(RegistrationCase):
 class TestKey(unittest.TestCase):
 
     def test_a_wrong_encryption_key_stops_the_start(self) -> None:
-        with configured("metadata_encryption_key = 0123456789abcdef") as (conf, directory):
+        with configured("metadata_encryption_key = 0123456789abcdef",
+                        remote=False) as (conf, directory):
             conf.set_override("metadata_encryption_key", "short")
             with self.assertRaisesRegex(ValueError, "metadata_encryption_key"):
                 app.build_services(conf)

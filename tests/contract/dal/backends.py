@@ -30,8 +30,9 @@ _TABLES = (image_locations, image_members, image_properties, image_tags, images,
 
 
 def caller(project, is_admin=False):
-    """A request context of a project."""
-    return RequestContext(project_id=project, is_admin=is_admin)
+    """A request context of a project, with a token of the flavor fakeauth."""
+    token = f"u:{project or 'none'}:{'admin' if is_admin else 'member'}"
+    return RequestContext(auth_token=token, project_id=project, is_admin=is_admin)
 
 
 class DatabaseCase(testtools.TestCase):
@@ -48,7 +49,8 @@ class DatabaseCase(testtools.TestCase):
         cls.url = cls.make()
         cls.database = Database(create_engine(cls.url))
         migrations.upgrade(cls.database)
-        cls.records = records(cls.database)
+        #: The DAL that is tested, and the one right before the database.
+        cls.records = cls.direct = records(cls.database)
 
     @classmethod
     def tearDownClass(cls):

@@ -86,14 +86,14 @@ class FailureCases:
 
         def crosswise(a, b):
             def work(connection):
-                self.records.images._set(connection, a.id, {"name": a.id}, None)
+                self.direct.images._set(connection, a.id, {"name": a.id}, None)
                 try:
                     # Meet while each holds one row; where one writer waits for the other
                     # from the start, nobody comes.
                     meet.wait(timeout=1)
                 except threading.BrokenBarrierError:
                     pass
-                self.records.images._set(connection, b.id, {"min_disk": 1}, None)
+                self.direct.images._set(connection, b.id, {"min_disk": 1}, None)
                 return "done"
             return lambda: self.database.write(work)
 
@@ -108,7 +108,7 @@ class FailureCases:
         change = Change(fields={"name": "n"})
 
         def hold(connection):
-            self.records.images._set(connection, image.id, {"min_disk": 1}, None)
+            self.direct.images._set(connection, image.id, {"min_disk": 1}, None)
             self.assertRaises(errors.DatabaseUnavailable,
                               records(impatient).images.update, CTX, image, change)
 
@@ -129,7 +129,7 @@ class FailureCases:
 
     def test_a_failing_write_leaves_the_connection_usable(self):
         def fail(connection):
-            self.records.images._set(connection, image.id, {"name": "lost"}, None)
+            self.direct.images._set(connection, image.id, {"name": "lost"}, None)
             raise ZeroDivisionError
 
         image = self.create(name="kept")

@@ -42,7 +42,8 @@ class ImageCases:
         self.assertEqual([a.url for a in RICH.locations], [a.url for a in created.locations])
 
     def test_the_argument_of_create_is_not_touched(self):
-        image = Image(str(uuid.uuid4()), tags=["a", "a"], locations=[Location("file:///a")])
+        image = Image(str(uuid.uuid4()), owner="p1", tags=["a", "a"],
+                      locations=[Location("file:///a")])
         self.records.images.create(caller("p1"), image)
         self.assertEqual((["a", "a"], None, None),
                          (image.tags, image.created_at, image.locations[0].id))
@@ -198,7 +199,7 @@ class ImageCases:
         self.assertFalse(self.records.images.heartbeat("unknown", "saving"))
 
     def test_the_caller_learns_of_its_membership(self):
-        image = self.create()
+        image = self.create(visibility="community")
         self.records.members.create(caller("p1"), image.id, "p2")
         self.assertEqual("p2", self.get(image.id, "p2").member)
         self.assertIsNone(self.get(image.id, "p3").member)

@@ -101,13 +101,13 @@ class ListCases:
 
     def add(self, image):
         ctx = caller(image.owner)
-        created = self.records.images.create(ctx, image)
+        created = self.direct.images.create(ctx, image)
         self.model.images.append(created)
         for project in PROJECTS:
             if self.random.random() < 0.4:
-                member = self.records.members.create(ctx, image.id, project)
+                member = self.direct.members.create(ctx, image.id, project)
                 state = self.random.choice(("pending", "accepted", "rejected"))
-                self.records.members.update(ctx, member, state)
+                self.direct.members.update(ctx, member, state)
                 self.model.members[image.id, project] = state
         return created
 
@@ -152,7 +152,7 @@ class ListCases:
 
     def test_what_is_seen_by_id_is_what_may_be_a_marker(self):
         for ctx, image in itertools.product(CALLERS, self.model.images):
-            seen = self.records.images.get(ctx, image.id)
+            seen = self.direct.images.get(ctx, image.id)
             page = ImageQuery(marker=image.id, limit=0)
             if is_visible(ctx, seen):
                 self.assertEqual([], self.records.images.list(ctx, page).images)
@@ -161,7 +161,7 @@ class ListCases:
 
     def test_a_marker_must_exist(self):
         gone = self.model.images[0]
-        self.records.images.delete(caller("p1"), gone)
+        self.direct.images.delete(caller("p1"), gone)
         for marker in (gone.id, str(uuid.uuid4()), "", "x" * 300):
             self.assertRaises(errors.MarkerNotFound, self.records.images.list,
                               caller("admin", True), ImageQuery(marker=marker))
@@ -169,7 +169,7 @@ class ListCases:
     def test_a_marker_need_not_be_in_the_list(self):
         for ctx in CALLERS:
             for image in self.model.images[:20]:
-                if is_visible(ctx, self.records.images.get(ctx, image.id)):
+                if is_visible(ctx, self.direct.images.get(ctx, image.id)):
                     self.check(ctx, marker=image.id, filters=(Filter("status", "eq", "active"),))
 
     def test_every_order_and_page_size(self):
@@ -221,13 +221,13 @@ class ListCases:
     def test_deleted_children_do_not_count(self):
         ctx = caller("p1")
         for image in self.model.images[:40]:
-            self.records.images.delete(ctx, image)
+            self.direct.images.delete(ctx, image)
         del self.model.images[:40]
         self.check(ctx, tags=("a",))
         for (image_id, project), state in list(self.model.members.items()):
             if state == "accepted" and project == "p2":
-                for member in self.records.members.find(ctx, image_id, "p2"):
-                    self.records.members.delete(ctx, member)
+                for member in self.direct.members.find(ctx, image_id, "p2"):
+                    self.direct.members.delete(ctx, member)
                 del self.model.members[image_id, project]
         self.check(caller("p2"))
 

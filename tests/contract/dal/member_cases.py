@@ -70,8 +70,9 @@ class UsageCases:
 
     def create(self, **fields):
         locations = [Location(f"file:///{n}") for n in range(fields.pop("copies", 1))]
-        return self.records.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), locations=locations, **{"owner": "p1", **fields}))
+        owner = fields.pop("owner", "p1")
+        return self.records.images.create(caller(owner), Image(
+            str(uuid.uuid4()), locations=locations, owner=owner, **fields))
 
     def test_storage_counts_every_copy(self):
         usage = self.records.usage

@@ -122,7 +122,7 @@ class NamespaceCases(_Cases):
         self.namespaces.delete(ADMIN, namespace)
         self.assertEqual([], self.names())
         for kind in KINDS:
-            self.assertEqual([], self.held(namespace, kind))
+            self.assertEqual([], self.direct.definitions.list(ADMIN, namespace, kind))
         self.assertEqual(["T1", "T2"],
                          [each.name for each in self.namespaces.resource_types(ADMIN)])
         self.assertRaises(errors.NamespaceNotFound, self.namespaces.delete, ADMIN, namespace)

@@ -1,0 +1,171 @@
+"""The suite over a registry: through its client, its protocol and its pipeline.
+
+The registry stands before each of the databases.  Cases that look behind the
+DAL, at schemas and statements, are the databases' own business.
+"""
+
+from keystoneauth1 import loading
+from oslo_config import cfg
+
+from glance_py import config, pipeline
+from glance_py.middleware import composition
+from glance_py.policies.enforcer import Enforcer
+from glance_py.registry import client
+from glance_py.registry.server import Registry
+from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
+from tests.contract.dal.claim_cases import ClaimCases
+from tests.contract.dal.failure_cases import FailureCases
+from tests.contract.dal.image_cases import ImageCases
+from tests.contract.dal.list_cases import ListCases
+from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.metadef_cases import DefinitionCases, NamespaceCases
+from tests.contract.dal.pending_cases import PendingCases
+from tests.contract.dal.test_cached_images import CachedImageCases
+from tests.functional.registry import Wire
+
+
+def behind_registry(records):
+    """``records`` as an API host sees them."""
+    conf = cfg.ConfigOpts()
+    config.register(conf)
+    loading.register_auth_conf_options(conf, "service_user")
+    conf.register_opts(loading.get_auth_plugin_conf_options("admin_token"), "service_user")
+    conf([], default_config_files=[])
+    conf.set_override("flavor", "fakeauth", "paste_deploy")
+    for name, value in (("auth_type", "admin_token"), ("endpoint", "http://registry.invalid"),
+                        ("token", "glance:service:service")):
+        conf.set_override(name, value, "service_user")
+    with composition.composing(composition.Composition(
+            conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None)):
+        return client.records(conf, Wire(pipeline.load(conf, pipeline.REGISTRY)))
+
+
+class Remote:
+    """Puts a registry between the cases and the database of the class."""
+
+    kills_connections = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.records = behind_registry(cls.direct)
+
+
+class TestImageOverSQLite(Remote, ImageCases, SQLite):
+    pass
+
+
+class TestListOverSQLite(Remote, ListCases, SQLite):
+    pass
+
+
+class TestMemberOverSQLite(Remote, MemberCases, SQLite):
+    pass
+
+
+class TestUsageOverSQLite(Remote, UsageCases, SQLite):
+    pass
+
+
+class TestClaimOverSQLite(Remote, ClaimCases, SQLite):
+    pass
+
+
+class TestPendingOverSQLite(Remote, PendingCases, SQLite):
+    pass
+
+
+class TestNamespaceOverSQLite(Remote, NamespaceCases, SQLite):
+    pass
+
+
+class TestDefinitionOverSQLite(Remote, DefinitionCases, SQLite):
+    pass
+
+
+class TestCachedImageOverSQLite(Remote, CachedImageCases, SQLite):
+    pass
+
+
+class TestFailureOverSQLite(Remote, FailureCases, SQLite):
+    pass
+
+
+class TestImageOverPostgreSQL(Remote, ImageCases, PostgreSQL):
+    pass
+
+
+class TestListOverPostgreSQL(Remote, ListCases, PostgreSQL):
+    pass
+
+
+class TestMemberOverPostgreSQL(Remote, MemberCases, PostgreSQL):
+    pass
+
+
+class TestUsageOverPostgreSQL(Remote, UsageCases, PostgreSQL):
+    pass
+
+
+class TestClaimOverPostgreSQL(Remote, ClaimCases, PostgreSQL):
+    pass
+
+
+class TestPendingOverPostgreSQL(Remote, PendingCases, PostgreSQL):
+    pass
+
+
+class TestNamespaceOverPostgreSQL(Remote, NamespaceCases, PostgreSQL):
+    pass
+
+
+class TestDefinitionOverPostgreSQL(Remote, DefinitionCases, PostgreSQL):
+    pass
+
+
+class TestCachedImageOverPostgreSQL(Remote, CachedImageCases, PostgreSQL):
+    pass
+
+
+class TestFailureOverPostgreSQL(Remote, FailureCases, PostgreSQL):
+    pass
+
+
+class TestImageOverMariaDB(Remote, ImageCases, MariaDB):
+    pass
+
+
+class TestListOverMariaDB(Remote, ListCases, MariaDB):
+    pass
+
+
+class TestMemberOverMariaDB(Remote, MemberCases, MariaDB):
+    pass
+
+
+class TestUsageOverMariaDB(Remote, UsageCases, MariaDB):
+    pass
+
+
+class TestClaimOverMariaDB(Remote, ClaimCases, MariaDB):
+    pass
+
+
+class TestPendingOverMariaDB(Remote, PendingCases, MariaDB):
+    pass
+
+
+class TestNamespaceOverMariaDB(Remote, NamespaceCases, MariaDB):
+    pass
+
+
+class TestDefinitionOverMariaDB(Remote, DefinitionCases, MariaDB):
+    pass
+
+
+class TestCachedImageOverMariaDB(Remote, CachedImageCases, MariaDB):
+    pass
+
+
+class TestFailureOverMariaDB(Remote, FailureCases, MariaDB):
+    pass

@@ -8,14 +8,18 @@ of the original service, and those names lead to ours.
 
 from __future__ import annotations
 
+import configparser
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any
 
 from paste.deploy import loadwsgi
 
 from glance_py.middleware import composition
+
+LOG = logging.getLogger(__name__)
 
 #: Factories as existing paste files name them, and who does that work here.
 FACTORIES = {
@@ -137,15 +141,25 @@ class Prefixes:
         return self.fallback(environ, start_response)
 
 
+def foreign_factories(parser: configparser.RawConfigParser) -> Iterator[tuple[str, str, str]]:
+    """(section, option, factory) of each line whose factory has another one here."""
+    for section in parser.sections():
+        for option, value in parser.items(section, raw=True):
+            if option.startswith("paste.") and value.strip() in FACTORIES:
+                yield section, option, value.strip()
+
+
 class _Loader(loadwsgi.ConfigLoader):
     """A paste file's loader that knows old names and says where an error is."""
 
     def __init__(self, filename: str) -> None:
         super().__init__(filename)
-        for section in self.parser.sections():
-            for option, value in self.parser.items(section, raw=True):
-                if option.startswith("paste.") and value.strip() in FACTORIES:
-                    self.parser.set(section, option, FACTORIES[value.strip()])
+        for section, option, old in foreign_factories(self.parser):
+            self.parser.set(section, option, FACTORIES[old])
+            if old.startswith("glance."):
+                LOG.warning("%s: [%s] names a factory of the original service. It is understood; "
+                            "the line to write is: %s = %s", filename, section, option,
+                            FACTORIES[old])
 
     def get_app(self, name: str | None = None, global_conf: dict | None = None) -> Callable:
         return self._named(super().get_app, name, global_conf)

@@ -59,6 +59,9 @@ def image(row: Sequence) -> Image:
     if made.status == "saving":
         # What the record holds for data on its way, and no size yet.
         made.size = None
+    if made.updated_at is None:
+        # Rows of early releases; clients expect a time.
+        made.updated_at = made.created_at
     return made
 
 
@@ -85,9 +88,10 @@ def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
         except KeyError:
             owner = _same_id(images_by_id, image_id)
         if kind == _PROPERTY:
-            owner.properties[name] = value
+            owner.properties[name] = "" if value is None else value
         elif kind == _TAG:
-            owner.tags.append(name)
+            if name not in owner.tags:  # nothing in the table keeps a tag from being there twice
+                owner.tags.append(name)
         elif kind == _LOCATION:
             if owner.locations:
                 several.add(owner.id)

@@ -109,7 +109,11 @@ class TaskRepository:
         return self._records.create(task)
 
     def of_image(self, ctx, image: Image) -> Sequence[Task]:
-        return self._records.of_image(image.id)
+        tasks = self._records.of_image(image.id)
+        if ctx.is_admin:
+            return tasks
+        # A task tells who asked for it: others who see the image do not see that.
+        return [task for task in tasks if task.owner == ctx.project_id]
 
     def start(self, task: Task) -> Task:
         return self._records.update(task, status="processing")

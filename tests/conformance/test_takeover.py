@@ -1,0 +1,171 @@
+"""This service takes over an installation of the original one as it lies there, and gives it back.
+
+Same configuration, paste file, policies, property protections, schema, stores and
+database.  What every caller sees is the same before and after, both ways.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import unittest
+import uuid
+
+import sqlalchemy as sa
+
+from tests.conformance import reference, snapshot
+from tests.conformance.population import Filler, odd_rows
+
+OPTIONS = """\
+[DEFAULT]
+show_image_direct_url = true
+property_protection_file = property-protections.conf
+[taskflow_executor]
+max_workers = 2
+"""
+PROTECTIONS = """\
+[^secret_.*]
+create = admin
+read = admin
+update = admin
+delete = admin
+[.*]
+create = @
+read = @
+update = @
+delete = @
+"""
+POLICY = """\
+"communitize_image": "role:member"
+"modify_member": "role:member"
+"get_tasks": "role:reader"
+"get_task": "role:reader"
+"""
+SCHEMA = """\
+{"os_takeover": {"type": "string", "description": "A property of this cloud.", "enum": ["a", "b"]}}
+"""
+FILES = {"property-protections.conf": PROTECTIONS, "policy.yaml": POLICY,
+         "schema-image.json": SCHEMA}
+
+
+class TakeOver:
+    """Cases for a database that ``make`` names and ``drop`` removes."""
+
+    flavor = "fakeauth+nocache"
+
+    def setUp(self) -> None:
+        reference.command()
+        directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
+        self.url = self.make(directory)
+        self.addCleanup(self.drop)
+        self.pair = reference.Pair(directory, self.url, self.flavor, OPTIONS)
+        self.pair.etc.mkdir()
+        for name, text in FILES.items():
+            (self.pair.etc / name).write_text(text)
+        self.addCleanup(self.pair.stop)
+
+    def test_there_and_back(self) -> None:
+        self.pair.start_reference()
+        theirs = Filler(self.pair.port, "theirs ")
+        theirs.fill()
+        theirs.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="a")
+        odd_rows(self.url)
+        before = snapshot.take(self.pair.port)
+        self.pair.stop_reference()
+
+        self.check_commands()
+        self.pair.start_ours()
+        self.same(before, snapshot.take(self.pair.port), "taken over")
+        self.assertIn("names a factory of the original service", self.pair.log())
+        ours = Filler(self.pair.port, "ours ")
+        ours.fill()
+        ours.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="b")
+        self.work_on(theirs, ours)
+        between = snapshot.take(self.pair.port)
+        self.pair.stop_ours()
+
+        self.pair.start_reference()
+        self.same(between, snapshot.take(self.pair.port), "given back")
+        self.work_on(ours, theirs)
+
+    def check_commands(self) -> None:
+        """The database needs nothing, and says so."""
+        check = self.pair.manage("db", "check")
+        self.assertEqual(0, check.returncode, check.stderr)
+        self.assertEqual(0, self.pair.manage("db", "sync").returncode)
+
+    def work_on(self, old: Filler, by: Filler) -> None:
+        """Who runs now changes what the other one made."""
+        images = old.images
+        by.patch(images["changed"], {"op": "replace", "path": "/third", "value": "changed"},
+                 {"op": "add", "path": "/fourth", "value": "4"})
+        by.ask("owner", "POST", f"/v2/images/{images['members']}/members", {"member": "p4"})
+        by.ask("owner", "DELETE", f"/v2/images/{images['members']}/members/p3")
+        by.ask("admin", "POST", f"/v2/images/{images['deactivated']}/actions/reactivate")
+        by.ask("owner", "PUT", f"/v2/images/{images['queued-private']}/file", b"later",
+               "application/octet-stream")
+        by.ask("owner", "DELETE", f"/v2/images/{images['data-private']}")
+        by.ask("owner", "POST", f"/v2/images/{images['staged']}/import",
+               {"method": {"name": "glance-direct"}})
+        by._wait(images["staged"])
+        by.ask("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
+
+    def same(self, before: snapshot.Snapshot, after: snapshot.Snapshot, what: str) -> None:
+        differences = before.differences(after)
+        if differences:
+            self.fail(f"{what}: {len(differences)} of {len(before.answers)} answers differ:\n"
+                      + "\n".join(differences[:40]) + self.pair.log()[-3000:])
+        failed = {question: after.answers[question] for question in after.failures()}
+        if what == "taken over":
+            self.assertEqual({}, failed, self.pair.log()[-3000:])
+
+
+class SQLiteTest(TakeOver, unittest.TestCase):
+
+    def make(self, directory: str) -> str:
+        os.makedirs(f"{directory}/data", exist_ok=True)
+        return f"sqlite:///{directory}/data/glance.sqlite?timeout=60"
+
+    def drop(self) -> None:
+        pass
+
+
+class ServerTakeOver(TakeOver):
+    """On a database server; ``variable`` may name another than ``default``."""
+
+    variable = default = ""
+
+    def make(self, directory: str) -> str:
+        server = sa.make_url(os.environ.get(self.variable) or self.default)
+        self.name = f"glance_takeover_{uuid.uuid4().hex[:12]}"
+        self.admin = sa.create_engine(server, isolation_level="AUTOCOMMIT",
+                                      poolclass=sa.pool.NullPool)
+        try:
+            self.execute(f"CREATE DATABASE {self.name}")
+        except sa.exc.OperationalError as error:
+            self.skipTest(f"no server at {server!r}: {error.orig}")
+        return server.set(database=self.name).render_as_string(hide_password=False)
+
+    def execute(self, statement: str) -> None:
+        with self.admin.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
+class PostgreSQLTest(ServerTakeOver, unittest.TestCase):
+    variable = "GLANCE_TEST_POSTGRESQL"
+    default = "postgresql+psycopg2://root@127.0.0.1:5432/postgres"
+
+    def drop(self) -> None:
+        self.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+
+class MariaDBTest(ServerTakeOver, unittest.TestCase):
+    variable = "GLANCE_TEST_MARIADB"
+    default = "mysql+pymysql://root@127.0.0.1:3306/"
+
+    def drop(self) -> None:
+        self.execute(f"DROP DATABASE {self.name}")
+
+
+if __name__ == "__main__":
+    unittest.main()

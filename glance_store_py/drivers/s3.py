@@ -45,6 +45,8 @@ SMALLEST_PART = 5 * MIB
 MAX_PARTS = 10_000
 #: After so many parts of an image of unknown size the parts double.
 DOUBLING = 900
+#: Parts that one process sends at the same time when the operator does not say.
+PARTS_UNDER_WAY = 4
 #: How often a download that breaks off is taken up again.
 RESUMES = 3
 
@@ -72,6 +74,8 @@ class Driver:
         self._part = settings["s3_store_large_object_chunk_size"] * MIB
         self._create_bucket = settings["s3_store_create_bucket_on_put"]
         threads = settings["s3_store_thread_pools"]
+        if not settings.is_set("s3_store_thread_pools"):
+            threads = PARTS_UNDER_WAY
         self._sender = Sender(threads, self._part)
         self._compare = self._wants("s3_store_response_checksum_validation")
         self._client = self._new_client(threads)
@@ -80,7 +84,7 @@ class Driver:
         self.properties = {
             "s3_store_large_object_size": self._large,
             "s3_store_large_object_chunk_size": self._part,
-            "s3_store_thread_pools": threads,
+            "s3_store_thread_pools": settings["s3_store_thread_pools"],
         }
 
     def _wants(self, option: str) -> bool:

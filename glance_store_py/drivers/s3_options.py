@@ -59,7 +59,7 @@ OPTIONS = (
         default=10,
         min=1,
         help="Parts that are sent at the same time by one process. So many parts, and one for "
-        "each upload, are the memory that uploads take.",
+        "each upload, are the memory that uploads take. As long as this is left unset, 4 are.",
     ),
     cfg.StrOpt(
         "s3_store_cacert",

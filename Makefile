@@ -20,7 +20,7 @@ pip     := $(bin)/python -m pip --disable-pip-version-check install --quiet
 package := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint style types imports unit docs clean
+.PHONY: help run venv test lint style types imports unit samples check-samples docs clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -118,6 +118,15 @@ imports: $(VENV)/.test
 unit: $(VENV)/.test
 	@$(bin)/stestr run --concurrency 2 $(if $(TESTS),'$(TESTS)'); status=$$?; \
 	$(bin)/stestr last --subunit | $(bin)/python tests/summary.py; exit $$status
+
+# The files in etc/ that name every option and every rule.
+samples: $(VENV)/.test
+	@for each in etc/oslo-config-generator/glance-*.conf; do \
+	  $(bin)/oslo-config-generator --config-file $$each || exit; done
+	@$(bin)/oslopolicy-sample-generator --config-file etc/oslo-config-generator/policy.conf
+
+check-samples: $(VENV)/.test
+	@$(bin)/stestr run tests.unit.test_samples
 
 docs: $(VENV)/.docs
 	$(bin)/sphinx-build -W -q -b html doc/source doc/build/html

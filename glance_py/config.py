@@ -22,6 +22,7 @@ from oslo_middleware import cors, http_proxy_to_wsgi
 from oslo_policy import opts as policy_options
 
 from glance_py import options
+from glance_py.importing import options as importing
 
 CONFIG_DIR = "/etc/glance"
 
@@ -60,10 +61,38 @@ def register(conf: cfg.ConfigOpts) -> None:
     conf.register_opts(http_proxy_to_wsgi.OPTS, group="oslo_middleware")
 
 
-def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+OptionGroups = list[tuple[str | None, list[cfg.Opt]]]
+
+
+def list_opts() -> OptionGroups:
     """(group, options) pairs for oslo-config-generator and oslo-config-validator."""
     return [(None if group == "DEFAULT" else group, list(opts))
             for group, opts in options.GROUPS.items()]
+
+
+def list_image_import_opts() -> OptionGroups:
+    """The part of :func:`list_opts` that usually has a file of its own."""
+    return [("import_filtering_opts", list(options.IMPORT_FILTERING)),
+            *((group, list(opts)) for group, opts in importing.GROUPS.items())]
+
+
+def list_cache_opts() -> OptionGroups:
+    """The same for the tools of the image cache."""
+    return [(None, _named("image_cache_", "worker_self_reference_url", "enabled_backends"))]
+
+
+def list_manage_opts() -> OptionGroups:
+    """The same for glance-manage."""
+    return [(None, list(options.METADEF))]
+
+
+def list_scrubber_opts() -> OptionGroups:
+    """The same for glance-scrubber."""
+    return [(None, _named("scrub_", "delayed_delete", "enabled_backends"))]
+
+
+def _named(*beginnings: str) -> list[cfg.Opt]:
+    return [opt for opt in options.GROUPS["DEFAULT"] if opt.dest.startswith(beginnings)]
 
 
 def set_library_defaults() -> None:

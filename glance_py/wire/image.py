@@ -40,7 +40,7 @@ LOCATION: dict[str, Any] = {
 }
 
 
-class SchemaClash(Exception):
+class SchemaClash(ValueError):
     """schema-image.json contradicts the service; the start must fail."""
 
 
@@ -139,9 +139,9 @@ def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...],
             document = json.load(file)
     except (OSError, ValueError) as exc:
         raise SchemaClash(f"{path} cannot be read as JSON: {exc}") from exc
-    properties, required = document, ()
+    properties, required = document, []
     if isinstance(document, dict) and "properties" in document:
-        properties, required = document["properties"], document.get("required", ())
+        properties, required = document["properties"], document.get("required", [])
     if not isinstance(properties, dict) or not all(
             isinstance(schema, dict) for schema in properties.values()):
         raise SchemaClash(f"{path} must hold an object of property names and schemas.")
@@ -149,10 +149,28 @@ def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...],
     extra = []
     for name, schema in properties.items():
         if name not in known:
+            _check_schema(path, name, schema)
             extra.append(Field(name, schema, is_base=False))
         elif dict(known[name].schema) != _without_notes(schema):
             raise SchemaClash(f"{path} gives the image property '{name}' another definition.")
+    defined = known.keys() | properties.keys()
+    if not isinstance(required, list) or any(
+            not isinstance(name, str) or name not in defined for name in required):
+        raise SchemaClash(f"{path}: required must be a list of properties that are defined, "
+                          f"and says {required!r}.")
     return tuple(extra), tuple(required)
+
+
+def _check_schema(path: str, name: str, schema: dict[str, Any]) -> None:
+    """:raises SchemaClash: this is no JSON Schema (draft 4)."""
+    import jsonschema
+
+    try:
+        jsonschema.Draft4Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise SchemaClash(
+            f"{path}: the schema of the property '{name}' is not valid: {error.message}"
+        ) from None
 
 
 def _without_notes(schema: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class ImageLoader:
             field.name: compile_check(field.schema) for field in resource}
         self._custom: Check = compile_check(
             resource.additional if isinstance(resource.additional, dict) else {})
-        self._required = tuple(resource.required)
+        self.required = tuple(resource.required)
         self.read_only = frozenset(field.name for field in resource if field.read_only)
         self.base = frozenset(field.name for field in resource if field.is_base)
         self.writable = self.base - self.read_only
@@ -102,7 +102,7 @@ class ImageLoader:
         """wire: types come first, then read-only names, then reserved ones."""
         for name, value in document.items():
             self.check(name, value)
-        for name in self._required:
+        for name in self.required:
             if name not in document:
                 raise errors.Invalid(f"The image lacks '{name}', which is required.")
         for name in document:

@@ -93,6 +93,8 @@ class PatchLoader:
             raise errors.Reserved(name)
         position = rest[0] if rest else ""
         if do == "remove":
+            if name in self._loader.required:
+                raise errors.Invalid(f"Property {name} is required and may not be removed.")
             return Operation(do, name, position)
         if "value" not in item:
             raise errors.Invalid(f"Operation \"{do}\" requires a member named \"value\".")

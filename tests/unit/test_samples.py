@@ -1,0 +1,99 @@
+"""The files in etc/ are what the generators write, as far as this service's own options go.
+
+What libraries say about theirs changes with their versions.  ``make samples``
+writes the files anew.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from oslo_config import cfg, generator
+from oslo_policy import generator as policy_generator
+
+from glance_py import config
+from glance_py.layers.property_protection import PropertyProtections
+from glance_py.policies.enforcer import Enforcer
+from glance_py.wire.image import image_resource
+from tests.unit.setting import conf
+
+ETC = pathlib.Path(__file__).resolve().parents[2] / "etc"
+PLANS = sorted((ETC / "oslo-config-generator").glob("glance-*.conf"))
+
+
+def plan(path: pathlib.Path) -> tuple[pathlib.Path, list[str]]:
+    """Where a plan of the generator leads, and the namespaces in it."""
+    text = path.read_text()
+    [output] = re.findall("^output_file = (.*)$", text, re.M)
+    return ETC.parent / output, re.findall("^namespace = (.*)$", text, re.M)
+
+
+def generated(namespaces: list[str]) -> str:
+    options = cfg.ConfigOpts()
+    generator.register_cli_opts(options)
+    options([f"--namespace={name}" for name in namespaces] + ["--wrap-width=80"],
+            default_config_files=[], default_config_dirs=[])
+    written = io.StringIO()
+    generator.generate(options, written)
+    return written.getvalue()
+
+
+class SamplesTest(unittest.TestCase):
+
+    def test_options(self):
+        """Every option of this service stands in its sample as the generator writes it."""
+        self.assertEqual(5, len(PLANS))
+        for path in PLANS:
+            output, namespaces = plan(path)
+            sample = output.read_text()
+            own = generated([name for name in namespaces if name.startswith("glance.")])
+            for paragraph in own.split("\n\n"):
+                self.assertTrue(paragraph.strip() in sample,
+                                f"{output.name} is out of date (make samples): {paragraph}")
+
+    def test_options_are_valid(self):
+        """oslo-config-validator knows every option of the sample, once they are switched on."""
+        output, namespaces = plan(ETC / "oslo-config-generator/glance-api.conf")
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write(re.sub(r"(?m)^#(\w+ =)", r"\1", output.read_text()))
+            file.flush()
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", "oslo_config.validator",
+                 f"--input-file={file.name}", *(f"--namespace={name}" for name in namespaces)],
+                capture_output=True, text=True, check=False)
+        self.assertEqual(0, done.returncode, done.stderr[-2000:])
+
+    def test_each_option_belongs_to_a_sample(self):
+        sample = (ETC / "glance-api.conf").read_text()
+        for _group, options in config.list_opts():
+            for option in options:
+                self.assertTrue(f"\n#{option.dest} =" in sample, option.name)
+
+    def test_policies(self):
+        text = (ETC / "policy.yaml.sample").read_text()
+        with tempfile.NamedTemporaryFile("r") as file:
+            policy_generator._generate_sample(["glance"], file.name)
+            self.assertTrue(file.read() == text, "policy.yaml.sample is out of date: make samples")
+
+    def test_property_protections(self):
+        for form in ("roles", "policies"):
+            options = conf(property_protection_file=str(ETC / f"property-protections-{form}.conf"),
+                           property_protection_rule_format=form)
+            self.assertTrue(PropertyProtections(options, Enforcer(options)).enabled)
+
+    def test_image_schema(self):
+        options = conf()
+        options.find_file = lambda name: str(ETC / name)
+        names = {field.name for field in image_resource(options)}
+        self.assertLess(set(json.loads((ETC / "schema-image.json").read_text())), names)
+
+
+if __name__ == "__main__":
+    unittest.main()

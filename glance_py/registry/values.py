@@ -19,7 +19,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.metadef import KINDS, Definition, Kind, Namespace, NamespacePage, ResourceType
-from glance_py.domain.query import Filter
+from glance_py.domain.query import Filter, ImageQuery
 
 Decoder = Callable[[Any], Any]
 
@@ -67,6 +67,8 @@ def _encoder(hint: Any) -> Callable[[Any], Any] | None:
         return _tagged
     if hint is Namespace:
         return _namespace
+    if hint is ImageQuery:
+        return _query
     if hint is NamespacePage:
         return lambda page: {
             "namespaces": [_namespace(each) for each in page.namespaces], "full": page.full}
@@ -75,6 +77,13 @@ def _encoder(hint: Any) -> Callable[[Any], Any] | None:
         if inner is not None:
             return lambda those: [inner(each) for each in those]
     return None
+
+
+def _query(query: ImageQuery) -> ImageQuery:
+    """The same with numbers that orjson can write: a larger one compares like the largest."""
+    return dataclasses.replace(query, filters=tuple(
+        dataclasses.replace(each, value=min(max(each.value, -2**63), 2**64 - 1))
+        if type(each.value) is int else each for each in query.filters))
 
 
 def _tagged(definition: Definition) -> list[Any]:

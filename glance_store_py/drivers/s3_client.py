@@ -95,6 +95,8 @@ class Client:
         self._bucket = bucket
         self._key = key
         self._region = bucket.region
+        #: Does the service know conditional writes?  Yes, until it says no.
+        self._conditional = True
         url = urlsplit(bucket.endpoint)
         self._host = f"{bucket.name}.{url.netloc}" if bucket.virtual else url.netloc
         self._base = f"{url.scheme}://{self._host}"
@@ -136,13 +138,13 @@ class Client:
 
         :raises errors.Duplicate: there is one of this name.
         """
-        headers = {**mark, "if-none-match": "*", **self._crc_header(data)}
+        headers = {**mark, **self._only_new(), **self._crc_header(data)}
         self._done("PUT", key, headers=headers, body=data)
 
     def put_stream(self, key: str, data: Iterable[bytes], size: int,
                    mark: dict[str, str]) -> None:
         """An object of ``size`` bytes that come only once."""
-        headers = {**mark, "if-none-match": "*", "content-length": str(size)}
+        headers = {**mark, **self._only_new(), "content-length": str(size)}
         answer = self._ask("PUT", key, headers=headers, body=data, attempts=1)
         self._settle(answer, key)
 
@@ -188,7 +190,7 @@ class Client:
             + (f"<ChecksumCRC32>{part.crc}</ChecksumCRC32>" if part.crc else "") + "</Part>"
             for number, part in enumerate(parts, 1))
         answer = self._ask(
-            "POST", key, {"uploadId": upload}, headers={"if-none-match": "*"},
+            "POST", key, {"uploadId": upload}, headers=self._only_new(),
             body=bytearray(f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>".encode()),
             wait=COMPLETE_TIMEOUT)
         # The service sends 200 before it begins; the truth is in the content.
@@ -261,6 +263,14 @@ class Client:
             self._region = theirs
             answer = self._send(theirs, method, key, query or {}, headers or {}, body, attempts,
                                 wait)
+        if answer.status == 501 and headers and "if-none-match" in headers:
+            LOG.warning("%s does not know conditional writes", self._host)
+            answer.close()
+            self._conditional = False
+            if attempts == 1:  # The next upload will do.
+                raise errors.RemoteServiceUnavailable()
+            del headers["if-none-match"]
+            return self._ask(method, key, query, headers, body, attempts, wait)
         return answer
 
     def _send(self, region: str, method: str, key: str, query: dict[str, str],
@@ -282,6 +292,9 @@ class Client:
                          {"host": self._host, **headers}, payload)
         url = f"{self._base}{path}?{text}" if text else f"{self._base}{path}"
         return self.pool.request(method, url, headers, content, attempts, wait)
+
+    def _only_new(self) -> dict[str, str]:
+        return {"if-none-match": "*"} if self._conditional else {}
 
     def _crc_header(self, data: bytearray) -> dict[str, str]:
         if not self._bucket.checksums:

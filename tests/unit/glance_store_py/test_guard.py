@@ -154,3 +154,62 @@ class TestGet(unittest.TestCase):
         with self.assertLogs("glance_store_py", "DEBUG") as logged:
             Guard(self.fake, "s").get(parse("http://user:canary@host/x?sign=canary"))
         self.assertNotIn("canary", "".join(logged.output))
+
+
+class TestCallers(unittest.TestCase):
+
+    def test_a_driver_acts_for_the_caller_where_it_claims_to(self):
+        class Acting(Fake):
+            abilities = Fake.abilities | {driver.ON_BEHALF, driver.ACLS}
+            callers: list = []
+
+            def on_behalf_of(self, caller):
+                self.callers.append(caller)
+                return self
+
+            def set_acls(self, location, public, readers, writers):
+                self.acls = (location, public, readers, writers)
+
+        guard = Guard(Acting(), "s")
+        guard.add("id", [b"data"], caller="me")
+        guard.delete(LOCATION, "you")
+        guard.set_acls(LOCATION, True, ["p"], caller="they")
+        self.assertEqual(["me", "you", "they"], Acting.callers)
+        self.assertEqual((LOCATION, True, ["p"], ()), guard.driver.acls)
+
+    def test_other_drivers_never_hear_of_callers(self):
+        guard = Guard(Fake(), "s")
+        guard.add("id", [b"data"], caller="me")
+        guard.set_acls(LOCATION, True, [], caller="me")
+        self.assertRaises(errors.StoreListNotSupported, list, guard.objects())
+
+
+class TestBreaker(unittest.TestCase):
+
+    def test_a_remote_service_that_is_away_is_left_alone(self):
+        class Away(Fake):
+            abilities = Fake.abilities | {driver.REMOTE}
+            asked = 0
+
+            def delete(self, location):
+                self.asked += 1
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+        away = Away()
+        guard = Guard(away, "s")
+        for _ in range(20):
+            self.assertRaises(errors.RemoteServiceUnavailable, guard.delete, LOCATION)
+        self.assertEqual(5, away.asked)
+
+    def test_a_source_that_fails_says_nothing_of_the_service(self):
+        class Remote(Fake):
+            abilities = Fake.abilities | {driver.REMOTE}
+
+        def broken():
+            yield b"x"
+            raise ConnectionResetError
+
+        guard = Guard(Remote(), "s")
+        for _ in range(20):
+            self.assertRaises(ConnectionResetError, guard.add, "id", broken())
+        self.assertFalse(guard.breaker.is_open)

@@ -156,6 +156,17 @@ class TestStumbling(unittest.TestCase):
 
         self.assertEqual(4, self.serve(answer).add("id", [b"data"]).size)
 
+    def test_a_service_without_conditional_writes_is_written_to_without(self):
+        def answer(asked):
+            if asked.method == "PUT":
+                return Answer(501 if "if-none-match" in asked.headers else 200)
+            return Answer(404)
+
+        guard = self.serve(answer)
+        guard.add("id", [b"data"])
+        guard.add("other", [b"data"])
+        self.assertEqual(["HEAD", "PUT", "PUT", "HEAD", "PUT"], self.methods())
+
     def test_a_put_that_meets_the_work_of_another_is_a_duplicate(self):
         taken = Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
         guard = self.serve(lambda asked: taken if asked.method == "PUT" else Answer(404))

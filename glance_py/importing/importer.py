@@ -35,7 +35,7 @@ from glance_py.importing.background import Background, Work, sentence
 from glance_py.importing.giveback import GiveBack
 from glance_py.importing.job import Job, Room
 from glance_py.importing.plugins import load as load_plugins
-from glance_py.importing.sources import GlanceDownload, Source, WebDownload, endpoint_of
+from glance_py.importing.sources import GlanceDownload, Source, WebDownload
 from glance_py.importing.staging import Staging
 from glance_py.outgoing import Fetcher
 
@@ -196,9 +196,8 @@ class Importer:
             return WebDownload(uri, (str(method["checksum_algorithm"]), str(checksum))
                                if checksum else None)
         if request.name == GLANCE_DOWNLOAD:
-            endpoint = endpoint_of(ctx, str(method["glance_region"]),
-                                   str(method["glance_service_interface"]))
-            return GlanceDownload(endpoint, str(method["glance_image_id"]))
+            return GlanceDownload(*(str(method[key]) for key in (
+                "glance_region", "glance_service_interface", "glance_image_id")))
         return None
 
     def _opening(self, image: Image, request: ImportRequest,
@@ -208,6 +207,8 @@ class Importer:
                         expected=frozenset({NEEDED[request.name]}))
         if not request.copies:
             change.fields["status"] = "importing"
+            # Only data that was refused can be recorded already (see registration.py).
+            change.remove_locations = tuple(image.locations)
         if self._stores.multi:
             mine = {store for store in stores if store is not None}
             change.set_properties = {

@@ -40,6 +40,8 @@ class RegistrationProxy(Proxy):
         self._stores = services.stores
         self._background = services.background
         self._addresses = Addresses(services)
+        self._undeletable = {
+            store.id for store in services.stores.describe() if store.read_only}
 
     @classmethod
     def build(cls, below, services):
@@ -104,6 +106,8 @@ class RegistrationProxy(Proxy):
                   expected: str) -> Image:
         change = Change.status("active", expected=expected, **fields)
         change.add_locations = (location,)
+        # What was refused before and stayed (see _put_back) goes.
+        change.remove_locations = tuple(image.locations)
         return self.below.update(ctx, image, change)
 
     def _verify(self, ctx, image: Image, location: Location, registration: Registration,
@@ -111,21 +115,32 @@ class RegistrationProxy(Proxy):
         """Compare the data with the hash that was given, then record it."""
         image = self.below.update(ctx, image, Change.status("importing", expected="queued"))
         work.alive = lambda: self._objection(ctx, image, "importing")
+        refused: tuple[Location, ...] = ()
         try:
             digests = self._read(location, str(registration.algorithm), work)
             if digests.value != registration.value:
+                refused = (location,)
                 raise errors.Invalid(
                     f"The {registration.algorithm} of the data is not the one that was given.")
             fields.update(checksum=digests.checksum, os_hash_algo=digests.algorithm,
                           os_hash_value=digests.value)
             self._activate(ctx, image, location, fields, "importing")
         except BaseException:
-            self._put_back(ctx, image)
+            self._put_back(ctx, image, refused)
             raise
 
-    def _put_back(self, ctx, image: Image) -> None:
+    def _put_back(self, ctx, image: Image, refused: tuple[Location, ...]) -> None:
+        """Back to queued.
+
+        wire: the address of refused data stays on the image when its store does
+        not delete; a queued image gives out no data, and whatever makes it
+        active drops that address.
+        """
+        change = Change.status("queued", expected="importing")
+        if not image.locations:
+            change.add_locations = tuple(x for x in refused if x.store in self._undeletable)
         try:
-            self.below.update(ctx, image, Change.status("queued", expected="importing"))
+            self.below.update(ctx, image, change)
         except (errors.ImageNotFound, errors.StatusConflict):
             LOG.info("Image %s was deleted while its data was looked at", image.id)
 

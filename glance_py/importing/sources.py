@@ -190,15 +190,18 @@ class Digest(Filter):
 class GlanceDownload:
     """An image of the image service in another region, read as the caller."""
 
-    def __init__(self, endpoint: str, image_id: str) -> None:
-        self._endpoint = endpoint
-        self._url = f"{endpoint.rstrip('/')}/v2/images/{image_id}"
+    def __init__(self, region: str, interface: str, image_id: str) -> None:
+        self._region = region
+        self._interface = interface
+        self._image_id = image_id
 
     def fetch(self, job: Job) -> None:
         conf = job.room.conf
-        fetcher = Fetcher(conf, CatalogueFilter(UriFilter(conf), self._endpoint))
+        endpoint = endpoint_of(job.ctx, self._region, self._interface)
+        url = f"{endpoint}/v2/images/{self._image_id}"
+        fetcher = Fetcher(conf, CatalogueFilter(UriFilter(conf), endpoint))
         headers = {"X-Auth-Token": job.ctx.auth_token or ""}
-        remote = self._metadata(fetcher, headers)
+        remote = self._metadata(fetcher, url, headers)
         if remote.get("status") != "active":
             raise errors.SourceFailed("The image in the other region is not active.")
         wanted = tuple(conf.glance_download_properties.extra_properties)
@@ -211,12 +214,13 @@ class GlanceDownload:
                 and not name.startswith(RESERVED_PREFIX)}))
         size = remote.get("size")
         checksum = _known_digest(remote)
-        stage(job, Body(fetcher, f"{self._url}/file", conf.image_size_cap, headers),
+        stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers),
               (Digest(*checksum),) if checksum else (),
               expected=size if isinstance(size, int) else None)
 
-    def _metadata(self, fetcher: Fetcher, headers: Mapping[str, str]) -> dict[str, Any]:
-        answer = fetcher.open(self._url, headers=headers)
+    @staticmethod
+    def _metadata(fetcher: Fetcher, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        answer = fetcher.open(url, headers=headers)
         try:
             if answer.status != 200:
                 raise errors.SourceFailed(

@@ -27,6 +27,7 @@ from glance_py.domain.ports import WORK_VERBS, Data, Download, Settle, Upload
 from glance_py.layers.base import Proxy
 from glance_py.layers.removal import Removal
 from glance_py.layers.store_errors import naming_store_errors
+from glance_store_py.driver import StoredData
 from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
@@ -78,8 +79,10 @@ class LocationProxy(Proxy):
         store = self._target(upload)
         check_formats(image)
         check_transition(image, "saving")
+        # Only data that was refused can be recorded already (see registration.py).
         saving = self.below.update(ctx, image, dataclasses.replace(
-            Change.status("saving", expected="queued"), claim=upload.claim))
+            Change.status("saving", expected="queued"), claim=upload.claim,
+            remove_locations=tuple(image.locations)))
         try:
             with self._lease.hold(saving, "saving"):
                 upload.progress("saving", saving)
@@ -172,6 +175,7 @@ class LocationProxy(Proxy):
         """Queued, uploading; the bytes wait in the staging store for an import."""
         check_transition(image, "uploading")
         change = Change.status("uploading", expected="queued")
+        change.remove_locations = tuple(image.locations)
         if self._host:
             # Another worker finds the bytes only by asking this one.
             change.set_properties = {STAGE_HOST: self._host}
@@ -203,21 +207,25 @@ class LocationProxy(Proxy):
             raise
 
     def download(self, ctx, image: Image, wanted: Download) -> Data | None:
-        """The bytes from the first store that has them; None when there are none."""
+        """The bytes from the first store that has them all; None when there are none."""
         self._check_preferred(wanted.prefer)
-        missing = None
+        if image.status == "queued":
+            return None
+        missing: errors.GlanceError | None = None
         for location in self._in_order(image, wanted.prefer):
             try:
                 with naming_store_errors():
                     data = self._stores.get(
                         location.url, location.store, wanted.start, wanted.stop, caller=ctx)
-            except (errors.NotFound, errors.StoreUnavailable) as exc:
+                _check_whole(image, wanted, data)
+            except (errors.NotFound, errors.StoreUnavailable, errors.DataDamaged) as exc:
                 LOG.error("Image %s could not be read from %s: %s",
                           image.id, redacted(location.url), exc)
                 missing = missing or exc
                 continue
             return Data(chunks=data.chunks, length=data.length, file=data.file, close=data.close)
-        if isinstance(missing, errors.StoreUnavailable):
+        # wire: data that is nowhere is no error.
+        if missing is not None and not isinstance(missing, errors.NotFound):
             raise missing
         return None
 
@@ -271,6 +279,17 @@ class LocationProxy(Proxy):
             raise errors.Forbidden(
                 f"An image in status {image.status} cannot become {to}.")
         return self.below.update(ctx, image, Change.status(to, expected=image.status))
+
+
+def _check_whole(image: Image, wanted: Download, data: StoredData) -> None:
+    """A store that has less than it should is noticed before the answer begins.
+
+    :raises errors.DataDamaged: fewer bytes than the image has.
+    """
+    stop = image.size if wanted.stop is None else wanted.stop
+    if stop is not None and data.length < stop - wanted.start:
+        data.close()
+        raise errors.DataDamaged()
 
 
 def _check_same(image: Image, found: dict[str, object]) -> None:

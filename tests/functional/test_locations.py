@@ -242,17 +242,31 @@ class TestRegistration(LocationsTestCase):
         self.assertEqual(("active", "sha256", DIGEST["os_hash_value"]),
                          (image["status"], image["os_hash_algo"], image["os_hash_value"]))
 
-    def test_a_wrong_hash_leaves_nothing(self) -> None:
+    def test_refused_data_is_never_given_out(self) -> None:
+        """What a web store cannot delete stays recorded, and out of reach (OSSN-0090)."""
         image_id = self.ann.create()
         self.register(self.ann, image_id, self.url("other"), DIGEST)
         task = self.task(image_id)
         self.assertEqual("failure", task["status"])
         self.assertIn("sha256 of the data is not the one", task["message"])
         image = self.ann.show(image_id)
-        self.assertEqual(("queued", None, None, []), tuple(
-            image[key] for key in ("status", "size", "os_hash_value", "locations")))
+        self.assertEqual(("queued", None, None, [self.url("other")]), (
+            image["status"], image["size"], image["os_hash_value"],
+            [location["url"] for location in image["locations"]]))
+        self.assertEqual(204, self.ann.call("GET", f"/v2/images/{image_id}/file").status_int)
         self.assert_status(202, self.register(self.ann, image_id, self.url("data"), DIGEST))
         self.assertEqual("success", self.task(image_id)["status"])
+        self.assertEqual([self.url("data")], [
+            location["url"] for location in self.ann.show(image_id)["locations"]])
+        self.assertEqual(DATA, self.ann.call("GET", f"/v2/images/{image_id}/file").body)
+
+    def test_an_upload_after_refused_data_stands_alone(self) -> None:
+        image_id = self.ann.create()
+        self.register(self.ann, image_id, self.url("other"), DIGEST)
+        self.assertEqual("failure", self.task(image_id)["status"])
+        self.ann.upload(image_id, b"mine")
+        self.assertEqual(1, len(self.ann.show(image_id)["locations"]))
+        self.assertEqual(b"mine", self.ann.call("GET", f"/v2/images/{image_id}/file").body)
 
     def test_what_goes_wrong_is_in_the_task(self) -> None:
         unset = self.ann.create(disk_format=None)

@@ -138,7 +138,7 @@ class Regions(unittest.TestCase):
             "enabled_import_methods = [glance-download]\n"))
         stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
         stack.enter_context(mock.patch.object(
-            importer, "endpoint_of", lambda ctx, region, interface: self.url))
+            sources, "endpoint_of", lambda ctx, region, interface: self.url))
         self.remote, self.here = Client(remote, "u:p1:member"), Client(here, "u:p1:member")
 
     def download(self, image_id: str) -> tuple[dict, dict]:

@@ -29,6 +29,8 @@ EXCLUSIVE = "exclusive"
 ATOMIC = "atomic"
 #: Finds and removes what writers left that died half way.
 SWEEP = "sweep"
+#: Finds by the id of an image what was begun for it and never finished.
+FINDS_REMAINS = "finds_remains"
 #: Tells which objects it holds.
 LIST = "list"
 #: Depends on one service elsewhere: while that is away, so are all its objects.
@@ -165,6 +167,13 @@ class ListingDriver(Driver, Protocol):
 
     def objects(self) -> Iterator[Object]:
         """All objects of images in the store; what it finds of others it leaves out."""
+
+
+class RemainsDriver(Driver, Protocol):
+    """A driver with the ability FINDS_REMAINS."""
+
+    def remains_of(self, image_id: str) -> Sequence[Location]:
+        """Objects that writers of this image did not finish, those at work included."""
 
 
 class OnBehalfDriver(Driver, Protocol):

@@ -27,6 +27,7 @@ from glance_store_py.driver import (
     ListingDriver,
     Object,
     OnBehalfDriver,
+    RemainsDriver,
     Stored,
     StoredData,
     Verbs,
@@ -181,6 +182,13 @@ class Guard:
         if drivers.PREDICTABLE_LOCATION not in self.abilities:
             return ()
         return self.driver.locations_of(image_id)
+
+    def remains_of(self, image_id: str) -> Sequence[Location]:
+        """Where a writer of this image may have left something."""
+        if drivers.FINDS_REMAINS not in self.abilities:
+            return self.locations_of(image_id)
+        with self._named():
+            return cast(RemainsDriver, self.driver).remains_of(image_id)
 
     def sweep(self) -> list[str]:
         """Remove what dead writers left; one sentence for each thing removed."""

@@ -8,6 +8,7 @@ threads may use it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -203,25 +204,22 @@ class Stores:
     def discard(self, image_id: str, store_id: str | None = None) -> list[str]:
         """Remove what :meth:`add` made, or would have made, for an image.
 
-        In one store, or (None) in all, reserved ones too; a store that does not
-        know beforehand where an image goes is left out.  Returns the URLs of
-        what was removed.
+        In one store, or (None) in all, reserved ones too; a store that knows
+        neither where an image goes nor what was left of it is left out.  Returns
+        the URLs of what was removed.
         """
-        removed = []
-        for store in self._stores.values() if store_id is None else (self._store(store_id),):
-            guard = store.guard
-            if drivers.DELETE not in guard.abilities:
-                continue
-            for location in guard.locations_of(image_id):
-                try:
-                    guard.delete(location)
-                except errors.NotFound:
-                    continue
-                except errors.GlanceStoreError as error:
-                    LOG.warning("Store %s could not discard %s: %s", store.id, image_id, error)
-                else:
-                    removed.append(location.url)
-        return removed
+        stores = self._stores.values() if store_id is None else (self._store(store_id),)
+        return [url for store in stores if drivers.DELETE in store.guard.abilities
+                for url in self._discard(image_id, store)]
+
+    def _discard(self, image_id: str, store: Store) -> Iterator[str]:
+        try:
+            for location in store.guard.remains_of(image_id):
+                with contextlib.suppress(errors.NotFound):
+                    store.guard.delete(location)
+                    yield location.url
+        except errors.GlanceStoreError as error:
+            LOG.warning("Store %s could not discard %s: %s", store.id, image_id, error)
 
     def set_judge(self, judge: Callable[[str, bool], Sequence[str]]) -> None:
         """Have ``judge`` say where stores on the web may be asked; see ``drivers/http.py``."""

@@ -27,13 +27,16 @@ LOG = logging.getLogger(__name__)
 
 GIB = 1024 ** 3
 
+#: Metadata of volumes that are being written.
+UNFINISHED = {"glance_unfinished": "yes"}
+
 
 class Driver:
     """Volumes named ``image-<image id>``; addresses are ``cinder://<store id>/<volume id>``."""
 
     schemes = ("cinder",)
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.ON_BEHALF,
-                           driver.REMOTE})
+                           driver.FINDS_REMAINS, driver.REMOTE})
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._settings = settings
@@ -65,10 +68,10 @@ class Driver:
         metadata = {"glance_image_id": image_id}
         if self._owner:
             metadata["image_owner"] = self._owner
-        volume = self._volumes.create(f"image-{image_id}", gib, metadata)
+        volume = self._volumes.create(f"image-{image_id}", gib, {**metadata, **UNFINISHED})
         try:
             written = self._write(volume, data, gib)
-            self._volumes.finish(volume, {"image_size": str(written)})
+            self._volumes.finish(volume, {**metadata, "image_size": str(written)})
         except BaseException:
             self._abandon(volume)
             raise
@@ -118,14 +121,21 @@ class Driver:
         return _size(self._volumes.show(_volume(location)))
 
     def delete(self, location: Location) -> None:
-        self._volumes.delete(_volume(location))
+        volume = _volume(location)
+        if UNFINISHED.items() <= self._volumes.show(volume)["metadata"].items():
+            self._host.abandon(volume)
+        self._volumes.delete(volume)
 
     def locations_of(self, image_id: str) -> tuple[Location, ...]:
         """Cinder chooses the id of a volume."""
         return ()
 
+    def remains_of(self, image_id: str) -> list[Location]:
+        return [self._location(volume) for volume in
+                self._volumes.find({"glance_image_id": image_id, **UNFINISHED})]
+
     def sweep(self) -> list[str]:
-        """Nothing in Cinder tells a volume that is being written from one that was left."""
+        """Whether the writer of a volume is alive is not known here; see remains_of."""
         return []
 
     def check(self) -> None:

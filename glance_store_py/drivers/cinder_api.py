@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from glance_store_py import errors
 from glance_store_py.config import Settings
@@ -119,9 +120,17 @@ class Volumes:
             raise errors.StorageFull()
 
     def finish(self, volume: str, metadata: dict[str, str]) -> None:
-        """Record what a volume holds, and let nobody write to it any more."""
-        self._ask("POST", f"/volumes/{volume}/metadata", {"metadata": metadata})
+        """Record what a volume holds, instead of all that was recorded before, and let
+
+        nobody write to it any more.
+        """
+        self._ask("PUT", f"/volumes/{volume}/metadata", {"metadata": metadata})
         self._act(volume, "os-update_readonly_flag", readonly=True)
+
+    def find(self, metadata: dict[str, str]) -> list[str]:
+        """The ids of volumes of which all this is recorded."""
+        wanted = urlencode({"metadata": str(metadata)})  # Cinder reads a Python literal.
+        return [volume["id"] for volume in self._ask("GET", f"/volumes?{wanted}")["volumes"]]
 
     def attach(self, volume: str, connector: dict, mode: str) -> dict[str, Any]:
         """Attach a volume to a host, ``rw`` or ``ro``: the attachment with its
@@ -204,6 +213,7 @@ class Volumes:
             region_name=settings["cinder_os_region_name"],
             endpoint_override=template and template.replace("%(tenant)s", "%(project_id)s"),
             default_microversion=VERSION, connect_retries=settings["cinder_http_retries"],
+            status_code_retries=settings["cinder_http_retries"],  # of status 503
             user_agent="glance_store_py",
         )
 

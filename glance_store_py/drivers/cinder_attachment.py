@@ -182,6 +182,18 @@ class Host:
             if user != owner:
                 yield
 
+    def abandon(self, volume: str) -> None:
+        """Let go of a volume whose writer died: disconnect it, if that was on this host."""
+        host = self._host_properties()["host"]
+        for attachment in self._volumes.attachments(volume):
+            connection = attachment.get("connection_info") or {}
+            kind = connection.get("driver_volume_type", "")
+            if connection.get("attached_host", host) == host and kind not in {"", *_PRIVATE}:
+                with _held(volume):
+                    self._connector(kind, connection).disconnect_volume(
+                        connection, None, force=True, ignore_errors=True)
+            self._volumes.detach(attachment["id"])
+
     def _host_properties(self) -> dict[str, Any]:
         """What Cinder has to know of this host."""
         if self._properties is None:

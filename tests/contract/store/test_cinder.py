@@ -11,6 +11,7 @@ import http.server
 import importlib.util
 import json
 import os
+import signal
 import threading
 import time
 import types
@@ -143,11 +144,12 @@ class TestCinder(DriverContract, unittest.TestCase):
             "volume_id": location.path[1:], "name": "backup"}})["snapshot"]["id"]
         self.assertRaises(errors.InUseByStore, self.store.delete, location)
         self.assertEqual(b"data", self.read(location))
-        while self.volumes._ask("GET", f"/snapshots/{snapshot}")["snapshot"]["status"] != "available":
+        path = f"/snapshots/{snapshot}"
+        while self.volumes._ask("GET", path)["snapshot"]["status"] != "available":
             time.sleep(0.2)
-        self.volumes._ask("DELETE", f"/snapshots/{snapshot}")
+        self.volumes._ask("DELETE", path)
         with contextlib.suppress(errors.NotFound):
-            while self.volumes._ask("GET", f"/snapshots/{snapshot}"):
+            while self.volumes._ask("GET", path):
                 time.sleep(0.2)
         self.store.delete(location)
 
@@ -158,6 +160,25 @@ class TestCinder(DriverContract, unittest.TestCase):
             self.assertRaises(errors.Busy, self.store.get, location)
             self.assertRaises(errors.InUseByStore, self.store.delete, location)
         self.assertEqual(b"data", self.read(location))
+
+    def test_what_a_killed_writer_left_is_found_and_removed(self):
+        self.place(self.image_id, b"finished, and to be left alone")
+
+        def source():
+            yield b"x" * (1 << 20)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        child = os.fork()
+        if not child:
+            try:
+                self.store.add(self.image_id, source())
+            finally:
+                os._exit(1)
+        self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
+        remains, = self.store.remains_of(self.image_id)
+        self.store.delete(remains)
+        self.assertEqual([], self.store.remains_of(self.image_id))
+        self.assertEqual(1, len(self.leftovers()))
 
     def test_the_project_of_the_caller_owns_the_image(self):
         caller = types.SimpleNamespace(project_id="theirs")

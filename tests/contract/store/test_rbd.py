@@ -189,8 +189,9 @@ class TestRBDImages(TestRBD):
             self.assertRaises(errors.RemoteServiceUnavailable, away.size, self.location)
 
     def away(self):
-        file = tempfile.NamedTemporaryFile("w", suffix=".conf")
-        self.addCleanup(file.close)
-        file.write("[global]\nmon host = 127.0.0.1:1\nauth client required = none\n")
-        file.flush()
-        return file.name
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        path = os.path.join(scratch.name, "ceph.conf")
+        with open(path, "w") as file:
+            file.write("[global]\nmon host = 127.0.0.1:1\nauth client required = none\n")
+        return path

@@ -243,7 +243,7 @@ def connect(conf) -> Database:
     )
 
 
-def create_engine(url: str, group=None) -> sa.Engine:
+def create_engine(url: str | sa.URL, group=None) -> sa.Engine:
     """An engine in autocommit whose errors are those of oslo.db.
 
     :param url: SQLAlchemy URL.

@@ -130,7 +130,8 @@ class Filler:
     def _changed(self) -> None:
         image_id = self.create("changed", b"c", tags=["one", "two"], first="1", second="2")
         self.patch(image_id, {"op": "replace", "path": "/name", "value": f"{self._prefix}after"},
-                   {"op": "remove", "path": "/first"}, {"op": "add", "path": "/third", "value": "3"},
+                   {"op": "remove", "path": "/first"},
+                   {"op": "add", "path": "/third", "value": "3"},
                    {"op": "replace", "path": "/tags", "value": ["two", "three"]})
         self.ask("owner", "PUT", f"/v2/images/{image_id}/tags/four")
         self.ask("owner", "DELETE", f"/v2/images/{image_id}/tags/two")

@@ -68,7 +68,8 @@ class Pair:
         done = subprocess.run(self._start, cwd=self.directory, capture_output=True, text=True,
                               timeout=600)
         if done.returncode:
-            raise RuntimeError(f"the reference did not start: {done.stderr[-2000:]} {self.log()[-3000:]}")
+            raise RuntimeError(
+                f"the reference did not start: {done.stderr[-2000:]} {self.log()[-3000:]}")
 
     def stop_reference(self) -> None:
         path = self.directory / "pid"

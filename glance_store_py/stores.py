@@ -213,11 +213,21 @@ class Stores:
                 for url in self._discard(image_id, store)]
 
     def _discard(self, image_id: str, store: Store) -> Iterator[str]:
+        locations: Sequence[Location] = ()
+        with self._tolerated(image_id, store):
+            locations = store.guard.remains_of(image_id)
+        for location in locations:
+            with self._tolerated(image_id, store):
+                store.guard.delete(location)
+                yield location.url
+
+    @contextlib.contextmanager
+    def _tolerated(self, image_id: str, store: Store) -> Iterator[None]:
+        """What cannot be discarded must not keep the rest from going."""
         try:
-            for location in store.guard.remains_of(image_id):
-                with contextlib.suppress(errors.NotFound):
-                    store.guard.delete(location)
-                    yield location.url
+            yield
+        except errors.NotFound:
+            LOG.debug("Store %s has nothing of %s", store.id, image_id)
         except errors.GlanceStoreError as error:
             LOG.warning("Store %s could not discard %s: %s", store.id, image_id, error)
 

@@ -17,7 +17,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from glance_py import config, gateway, limits, notifications, pipeline, recovery
+from glance_py import config, gateway, limits, notifications, pipeline, recovery, reports
 from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
@@ -62,6 +62,7 @@ class Service:
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
+        reports.start(self.services.conf, "glance-api")
         importer = self.importer
         recovery.Recovery(self.services.records, self.services.stores, importer, tasks={
             IMPORT: importer.recover_task, API_IMAGE_IMPORT: importer.recover_task,

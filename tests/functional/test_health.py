@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import threading
 import time
 import types
@@ -19,6 +20,7 @@ from glance_py import app, pipeline
 from glance_py.middleware import composition, health
 from tests.functional import service
 from tests.functional.client import Client
+from tests.functional.server import GLANCE_API, UWSGI, ServerCase, until
 from tests.unit.setting import conf
 
 
@@ -137,6 +139,62 @@ class PasteTest(unittest.TestCase):
         with self.assertRaises(LookupError) as raised:
             health.app_factory({}, backends="disable_by_file, glance_databse")
         self.assertIn("glance_databse", str(raised.exception))
+
+
+class ReportCase(ServerCase):
+    """A report of a serving process is written when an operator asks for it."""
+
+    def setUp(self):
+        super().setUp()
+        self.reports = self.server.directory / "reports"
+        self.reports.mkdir()
+        self.trigger = self.server.directory / "trigger"
+
+    def with_reports(self, options: str = "") -> None:
+        # Servers that are still starting stop slowly.
+        self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
+        self.server.end()
+        self.server.write(f"[oslo_reports]\nlog_dir = {self.reports}\n{options}")
+        self.server.start()
+
+    def check_report(self) -> None:
+        files = until(lambda: [file for file in self.reports.iterdir() if file.stat().st_size],
+                      bool)
+        self.assertEqual(1, len(files), self.server.log())
+        text = files[0].read_text()
+        for words in ("Guru Meditation", "OpenStack Image service", "Thread",
+                      "filesystem_store_datadir"):
+            self.assertIn(words, text)
+        self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
+
+    def check_file(self) -> None:
+        """Touching a file works under every server."""
+        self.with_reports(f"file_event_handler = {self.trigger}\n")
+        self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
+        self.assertEqual([], list(self.reports.iterdir()))
+        self.trigger.touch()
+        self.check_report()
+
+
+class GlanceApiReportTest(ReportCase):
+    command = GLANCE_API
+
+    def test_file(self):
+        self.check_file()
+
+    def test_signal(self):
+        self.with_reports()
+        [worker] = until(self.server.workers, bool)
+        self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
+        os.kill(worker, signal.SIGUSR2)
+        self.check_report()
+
+
+class UwsgiReportTest(ReportCase):
+    command = UWSGI
+
+    def test_file(self):
+        self.check_file()
 
 
 if __name__ == "__main__":

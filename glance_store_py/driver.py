@@ -166,7 +166,11 @@ class ListingDriver(Driver, Protocol):
     """A driver with the ability LIST."""
 
     def objects(self) -> Iterator[Object]:
-        """All objects of images in the store; what it finds of others it leaves out."""
+        """All objects in the store, named after an image or not.
+
+        Before them, what was begun for an image and never finished: deleting
+        that removes it and raises NotFound.
+        """
 
 
 class RemainsDriver(Driver, Protocol):

@@ -235,8 +235,9 @@ class Driver:
         if not self._exists(key):
             # What is removed and not there may have been cut off before its end.
             for upload in self._client.uploads(key):
-                LOG.info("Removing an unfinished upload of %s", location.shown)
-                self._client.abort_upload(key, upload)
+                if upload.key == key:
+                    LOG.info("Removing an unfinished upload of %s", location.shown)
+                    self._client.abort_upload(key, upload.id)
             raise errors.NotFound(location.shown)
         self._client.delete(key)
 
@@ -244,6 +245,8 @@ class Driver:
         return (self._location(image_id),)
 
     def objects(self) -> Iterator[Object]:
+        for upload in self._client.uploads():
+            yield Object(self._location(upload.key).url, upload.key, 0, _seconds(upload.begun))
         for entry in self._client.entries():
             yield Object(self._location(entry.key).url, entry.key, entry.size,
                          _seconds(entry.modified))

@@ -80,6 +80,15 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Upload:
+    """An object of which only parts have come: its id, and when it began (ISO 8601)."""
+
+    key: str
+    id: str
+    begun: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Part:
     """A part of an object that the service has."""
 
@@ -203,11 +212,18 @@ class Client:
         if answer.status != 404:
             self._settle(answer, key)
 
-    def uploads(self, key: str) -> list[str]:
-        """Ids of the unfinished uploads of an object."""
-        page = self._xml("GET", "", {"uploads": "", "prefix": key})
-        return [_text(found, "UploadId") for found in _all(page, "Upload")
-                if _text(found, "Key") == key]
+    def uploads(self, prefix: str = "") -> Iterator[Upload]:
+        """Unfinished uploads of objects whose keys begin with ``prefix``."""
+        query = {"uploads": "", "prefix": prefix}
+        while True:
+            page = self._xml("GET", "", query)
+            for found in _all(page, "Upload"):
+                yield Upload(_text(found, "Key"), _text(found, "UploadId"),
+                             _text(found, "Initiated"))
+            if _text(page, "IsTruncated") != "true":
+                return
+            query["key-marker"] = _text(page, "NextKeyMarker")
+            query["upload-id-marker"] = _text(page, "NextUploadIdMarker")
 
     # ------------------------------------------------------------ the bucket
 

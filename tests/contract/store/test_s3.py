@@ -75,6 +75,7 @@ class TestS3(DriverContract, unittest.TestCase):
     def test_an_unfinished_upload_goes_with_the_object_that_is_not_there(self):
         self.client.create_upload(self.image_id, {})
         self.assertEqual([self.image_id], self.leftovers())
+        self.assertEqual([self.image_id], [found.image_id for found in self.store.objects()])
         self.assertRaises(errors.NotFound, self.store.delete,
                           self.store.locations_of(self.image_id)[0])
         self.assertEqual([], self.leftovers())

@@ -17,6 +17,7 @@ import unittest
 from unittest import mock
 
 from glance_py import app, pipeline
+from glance_py.domain import errors
 from glance_py.middleware import composition, health
 from tests.functional import service
 from tests.functional.client import Client
@@ -68,15 +69,6 @@ class ServiceTest(unittest.TestCase):
         self.assertIn("Staging has no room", text)
         self.assertNotIn(self.directory, text)
 
-    def test_the_database_is_needed(self):
-        os.truncate(os.path.join(self.directory, "glance.sqlite"), 0)
-        with open(os.path.join(self.directory, "glance.sqlite"), "w") as file:
-            file.write("This is no database any more." * 100)
-        status, text = self.ask()
-        self.assertEqual(503, status)
-        self.assertIn("The database does not answer", text)
-        self.assertEqual(200, self.ask("/healthcheck")[0])
-
 
 class RoomTest(unittest.TestCase):
 
@@ -116,6 +108,15 @@ class BackendTest(unittest.TestCase):
         self.assertTrue(found.available)
         self.assertEqual("Not well: store hangs", found.reason)
         self.assertEqual(1, calls.count("hangs"))
+
+    def test_the_database_is_needed(self):
+        def ping():
+            raise errors.DatabaseUnavailable("at mysql://user:secret@host")
+
+        found = self.build(health.Database, ping=ping).healthcheck(0)
+        self.assertFalse(found.available)
+        self.assertEqual(("The database does not answer", "DatabaseUnavailable"),
+                         (found.reason, found.details))
 
     def test_what_was_seen_is_remembered(self):
         pings = []

@@ -64,6 +64,14 @@ def beside(conf: cfg.ConfigOpts) -> Wire:
 
 @contextlib.contextmanager
 def registries() -> Iterator[None]:
-    """While this is entered, each service that asks a registry has one in this process."""
-    with mock.patch.object(client, "Connection", beside):
+    """While this is entered, each database has a registry in this process when one is needed."""
+    made: dict[str, Wire] = {}
+
+    def connection(conf: cfg.ConfigOpts) -> Wire:
+        database = conf.database.connection
+        if database not in made:
+            made[database] = beside(conf)
+        return made[database]
+
+    with mock.patch.object(client, "Connection", connection):
         yield

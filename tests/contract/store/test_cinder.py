@@ -97,7 +97,7 @@ class TestCinder(DriverContract, unittest.TestCase):
 
     def tidy(self):
         for volume in self.ours():
-            self.volumes.delete(volume["id"], wait=False)
+            self.volumes.delete(volume["id"])
 
     def leftovers(self):
         return [volume["name"] for volume in self.ours()]

@@ -43,8 +43,10 @@ LOG = logging.getLogger(__name__)
 MIB = 1024 * 1024
 SMALLEST_PART = 5 * MIB
 MAX_PARTS = 10_000
-#: After so many parts of an image of unknown size the parts double.
-DOUBLING = 900
+#: So many parts of an image of unknown size are equal, 49 GiB by default; then they
+#: double after every DOUBLING ones, so that 10,000 hold the largest object of S3.
+EQUAL_PARTS = 5_000
+DOUBLING = 500
 #: Parts that one process sends at the same time when the operator does not say.
 PARTS_UNDER_WAY = 4
 #: How often a download that breaks off is taken up again.
@@ -198,7 +200,7 @@ class Driver:
         if size is not None:
             fixed = max(self._part, -(-size // MAX_PARTS))
             return lambda number: fixed
-        return lambda number: self._part << (number - 1) // DOUBLING
+        return lambda number: self._part << -(-max(number - EQUAL_PARTS, 0) // DOUBLING)
 
     # ------------------------------------------------------------ reading
 

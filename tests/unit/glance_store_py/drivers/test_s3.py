@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 def store(host="http://s3.example", **options):
     return s3.Driver(settings(
         OPTIONS, s3_store_host=host, s3_store_access_key="access", s3_store_secret_key="canary",
-        s3_store_bucket="images", s3_store_large_object_chunk_size=5, **options), "s")
+        s3_store_bucket="images", **{"s3_store_large_object_chunk_size": 5, **options}), "s")
 
 
 class TestSignature(unittest.TestCase):
@@ -121,9 +121,10 @@ class TestConfiguration(unittest.TestCase):
         known = made._part_sizes(1024 ** 4)
         self.assertGreaterEqual(10_000 * known(1), 1024 ** 4)
         unknown = made._part_sizes(None)
-        self.assertEqual(5 * MIB, unknown(900))
-        self.assertEqual(10 * MIB, unknown(901))
-        self.assertGreater(sum(map(unknown, range(1, 10_001))), 5 * 1024 ** 4)
+        self.assertEqual([5 * MIB, 10 * MIB, 10 * MIB, 20 * MIB],
+                         [unknown(number) for number in (5000, 5001, 5500, 5501)])
+        usual = store(s3_store_large_object_chunk_size=10)._part_sizes(None)
+        self.assertGreater(sum(map(usual, range(1, 10_001))), 5 * 1024 ** 4)
 
 
 class TestStumbling(unittest.TestCase):

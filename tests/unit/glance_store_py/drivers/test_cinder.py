@@ -1,0 +1,180 @@
+"""The cinder driver with volumes that are files, as on an NFS share: order of steps, sharing.
+
+Cinder and os-brick are fakes here; ``tests/contract/store/test_cinder.py`` has the real ones.
+"""
+
+import os
+import tempfile
+import unittest
+from unittest import mock
+
+from oslo_concurrency import lockutils
+
+from glance_store_py import errors
+from glance_store_py.drivers import cinder
+from glance_store_py.drivers.cinder_api import Conflict
+from glance_store_py.drivers.cinder_attachment import Host
+from glance_store_py.drivers.cinder_options import OPTIONS
+from glance_store_py.guard import Guard
+from glance_store_py.location import parse
+from glance_store_py.testing import settings
+
+VOLUME = "e3a4e56c-0a7c-41d9-ae25-1485e223a69d"
+MIB = 1 << 20
+
+
+class Volumes:
+    """One volume; every step is written down in ``steps``."""
+
+    def __init__(self, steps):
+        self.steps = steps
+        self.gib, self.metadata = 0, {}
+        self.others, self.busy, self.kind = [], 0, {"driver_volume_type": "iscsi"}
+
+    def create(self, name, gib, metadata):
+        self.gib, self.metadata = gib, metadata
+        return VOLUME
+
+    def show(self, volume):
+        return {"size": self.gib, "metadata": self.metadata}
+
+    def extend(self, volume, gib, status):
+        self.steps.append(f"extend {status}")
+        self.gib = gib
+
+    def finish(self, volume, metadata):
+        self.metadata = metadata
+
+    def delete(self, volume, wait=True):
+        self.steps.append("delete")
+
+    def attach(self, volume, connector, mode):
+        if self.busy:
+            self.busy -= 1
+            raise Conflict()
+        self.steps.append(f"attach {mode}")
+        return {"id": "mine", "connection_info": dict(self.kind)}
+
+    def attached(self, attachment):
+        self.steps.append("attached")
+
+    def attachments(self, volume):
+        return [{"id": "mine", "status": "attached"}, *self.others]
+
+    def detach(self, attachment):
+        self.steps.append("detach")
+
+
+class Connector:
+    """os-brick, for volumes that are files."""
+
+    def __init__(self, steps, path):
+        self.steps, self.path = steps, path
+
+    def connect_volume(self, connection):
+        self.steps.append("connect")
+        return {"path": self.path}
+
+    def disconnect_volume(self, connection, device):
+        self.steps.append("disconnect")
+
+    def extend_volume(self, connection):
+        self.steps.append("extended")
+
+
+class ThisHost(Host):
+    """A host whose volumes are all one file."""
+
+    path = steps = None
+
+    def _host_properties(self):
+        return {"host": "here"}
+
+    def _connector(self, kind, connection):
+        return Connector(self.steps, self.path)
+
+
+class TestVolumes(unittest.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        lockutils.set_defaults(scratch.name)
+        path = os.path.join(scratch.name, "volume")
+        with open(path, "wb") as file:
+            file.truncate(4 * MIB)
+        options = settings(OPTIONS, cinder_attachment_retry_attempts=2)
+        self.driver = cinder.Driver(options, "vol")
+        self.steps = []
+        self.volumes = self.driver._volumes = Volumes(self.steps)
+        self.driver._host = ThisHost(options, self.volumes)
+        self.driver._host.path, self.driver._host.steps = path, self.steps
+        self.store = Guard(self.driver, "vol")
+
+    def add(self, *chunks):
+        return parse(self.store.add("image", chunks).url)
+
+    def test_a_volume_is_written_disconnected_and_then_detached(self):
+        location = self.add(b"hello", b", volume")
+        self.assertEqual(f"cinder://vol/{VOLUME}", location.url)
+        self.assertEqual(["attach rw", "connect", "attached", "disconnect", "detach"], self.steps)
+        self.assertEqual({"glance_image_id": "image", "image_size": "13"}, self.volumes.metadata)
+        self.assertEqual(b"lo, vol", b"".join(self.store.get(location, 3, 10).chunks))
+
+    def test_readers_share_the_attachment_and_the_last_lets_go(self):
+        location = self.add(b"data")
+        self.steps.clear()
+        first, second = self.store.get(location), self.store.get(location)
+        self.assertEqual(b"data", b"".join(first.chunks))
+        self.assertEqual(["attach ro", "connect", "attached"], self.steps)
+        self.assertEqual(b"data", b"".join(second.chunks))
+        self.assertEqual(["disconnect", "detach"], self.steps[3:])
+        self.assertEqual({}, self.driver._host._read)
+
+    def test_what_another_worker_of_this_host_uses_stays_connected(self):
+        self.volumes.others = [{"id": "theirs", "status": "attached",
+                                "connection_info": {"attached_host": "here"}}]
+        self.add(b"data")
+        self.assertEqual(["attach rw", "connect", "attached", "detach"], self.steps)
+        self.volumes.others[0]["connection_info"]["attached_host"] = "elsewhere"
+        self.steps.clear()
+        self.add(b"data")
+        self.assertIn("disconnect", self.steps)
+
+    def test_a_volume_grows_detached_or_attached(self):
+        for online, steps in (
+                (False, ["disconnect", "detach", "extend available", "attach rw", "connect",
+                         "attached"]),
+                (True, ["extend in-use", "extended"])):
+            with self.subTest(online=online), mock.patch.object(cinder, "GIB", MIB):
+                self.steps.clear()
+                self.driver._online = online
+                location = self.add(b"x" * MIB, b"y")
+                self.assertEqual(["attach rw", "connect", "attached", *steps, "disconnect",
+                                  "detach"], self.steps)
+                self.assertEqual((2, MIB + 1), (self.volumes.gib, self.store.size(location)))
+
+    def test_a_source_that_fails_is_detached_before_the_volume_goes(self):
+        def source():
+            yield b"x" * (2 * MIB)
+            raise ValueError
+        self.assertRaises(ValueError, self.store.add, "image", source())
+        self.assertEqual(["disconnect", "detach", "delete"], self.steps[-3:])
+
+    def test_volumes_that_change_the_bytes_are_refused(self):
+        for more in ({"encrypted": True}, {"format": "qcow2"}):
+            with self.subTest(more=more):
+                self.steps.clear()
+                self.volumes.kind = {"driver_volume_type": "nfs", **more}
+                self.assertRaisesRegex(errors.GlanceStoreError, "cannot hold images",
+                                       self.add, b"data")
+                self.assertEqual(["attach rw", "detach", "delete"], self.steps)
+
+    def test_a_volume_that_stays_attached_elsewhere_is_busy(self):
+        location = self.add(b"data")
+        self.driver._host._attempts = 1
+        self.volumes.busy = 1
+        self.assertRaises(errors.Busy, self.store.get, location)
+        self.assertEqual({}, self.driver._host._read)
+        self.assertEqual(b"data", b"".join(self.store.get(location).chunks))

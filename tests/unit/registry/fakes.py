@@ -1,0 +1,102 @@
+"""Records that remember what they were asked, and a way to call a registry over them."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+from glance_py.domain.metadef import Namespace
+from glance_py.domain.ports import Records
+from glance_py.domain.query import Page
+
+IMAGES = {
+    "mine": Image("mine", owner="p1", visibility="private"),
+    "theirs": Image("theirs", owner="p2", visibility="private"),
+    "public": Image("public", owner="p2", visibility="public"),
+    "shared": Image("shared", owner="p2", visibility="shared", member="p1"),
+}
+NAMESPACES = {
+    "mine": Namespace("mine", "p1", id=1),
+    "theirs": Namespace("theirs", "p2", id=2),
+    "public": Namespace("public", "p2", visibility="public", id=3),
+}
+
+
+class Room:
+    """Any port: notes what reaches it."""
+
+    def __init__(self, seen: list, name: str) -> None:
+        self._seen = seen
+        self._name = name
+
+    def __getattr__(self, verb):
+        def method(*args, **kwargs):
+            self._seen.append(f"{self._name}.{verb}")
+        return method
+
+
+class Images(Room):
+
+    def get(self, ctx, image_id):
+        if image_id not in IMAGES:
+            raise errors.ImageNotFound(image_id)
+        return IMAGES[image_id]
+
+    def list(self, ctx, query):
+        if query.marker == "bug":
+            raise ZeroDivisionError("a secret")
+        return Page([])
+
+    def update(self, ctx, image, change):
+        self._seen.append("images.update")
+        return image
+
+
+class Members(Room):
+
+    def find(self, ctx, image_id, member_id=None):
+        return [Member(image_id, "p1"), Member(image_id, "p3")]
+
+
+class Namespaces(Room):
+
+    def find(self, ctx, name):
+        if name not in NAMESPACES:
+            raise errors.NamespaceNotFound(name)
+        return NAMESPACES[name]
+
+    get = find
+
+
+def records(seen: list) -> Records:
+    """A DAL with the images and namespaces above; ``seen`` notes each write."""
+    ports = {name: Room(seen, name) for name in (
+        "tasks", "locks", "usage", "definitions", "cached_images", "pending")}
+    return Records(images=Images(seen, "images"), members=Members(seen, "members"),
+                   namespaces=Namespaces(seen, "namespaces"), **ports,
+                   ping=lambda: seen.append("ping"))
+
+
+def caller(project: str = "p1", *roles: str, **more) -> RequestContext:
+    """A caller that an API host vouches for."""
+    return RequestContext(**{"user_id": "u", "project_id": project, "roles": list(roles),
+                             "service_roles": ["service"], **more})
+
+
+#: An API host on its own account, and an administrator.
+HOST = RequestContext(user_id="glance", project_id="services", roles=["service"])
+ADMIN = caller("admin", "admin", is_admin=True)
+
+
+def ask(app, ctx, document, **environ) -> tuple[int, object]:
+    """Send a request to a registry as ``ctx``; status and what the body says."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    started: list[str] = []
+    answer = app({"REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "CONTENT_LENGTH": str(len(body)),
+                  "wsgi.input": io.BytesIO(body), "glance.context": ctx, **environ},
+                 lambda status, headers: started.append(status))
+    return int(started[0][:3]), json.loads(b"".join(answer))

@@ -1,0 +1,166 @@
+"""Who asks, and what becomes of answers."""
+
+import unittest
+
+import orjson
+
+from glance_py.context import RequestContext
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
+from glance_py.registry import client, identity, protocol
+from tests.unit.setting import conf
+
+ANN = RequestContext(auth_token="ann's", user_id="ann", project_id="p1", roles=["member"],
+                     request_id="req-" + "x" * 100)
+NOBODY = RequestContext(read_only=True, is_admin=False)
+MYSELF = RequestContext(is_admin=True)
+
+
+class Wire:
+    """Answers what it is told to, and notes what it was sent."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        self.sent = []
+
+    def post(self, body, headers, again):
+        self.sent.append((orjson.loads(body), headers, again))
+        return self._answers.pop(0)
+
+
+class Auth:
+    """Credentials of this host, as keystoneauth has them."""
+
+    def __init__(self):
+        self.turn = 0
+
+    def get_token(self, session):
+        return f"own-{self.turn}"
+
+    def invalidate(self):
+        self.turn += 1
+        return True
+
+
+def result(value):
+    return 200, orjson.dumps([{"result": value}])
+
+
+def error(name, *args):
+    return 200, orjson.dumps([{"error": {"class": name, "args": args}}])
+
+
+class ClientCase(unittest.TestCase):
+
+    def client(self, *answers, auth=None):
+        self.wire = Wire(*answers)
+        tokens = identity.Tokens.__new__(identity.Tokens)
+        tokens._session, tokens._auth = None, auth
+        return client.Room(client.Client(self.wire, tokens), "images")
+
+    def headers(self, turn=-1):
+        return self.wire.sent[turn][1]
+
+
+class IdentityTest(ClientCase):
+
+    def test_a_caller_asks_with_its_token_and_this_host_vouches(self):
+        self.client(result({"id": "i"}), auth=Auth()).get(ANN, "i")
+        self.assertEqual(("ann's", "own-0"), (self.headers()["X-Auth-Token"],
+                                              self.headers()["X-Service-Token"]))
+
+    def test_this_host_asks_with_its_own(self):
+        images = self.client(result(True), result({"id": "i"}), result({"id": "i"}), auth=Auth())
+        images.heartbeat("i", "saving")
+        images.get(MYSELF, "i")
+        images.update(ANN.entrust(), Image("i"), Change())
+        for turn in range(3):
+            self.assertEqual("own-0", self.headers(turn)["X-Auth-Token"])
+            self.assertNotIn("X-Service-Token", self.headers(turn))
+
+    def test_nobody_does_not_become_the_service(self):
+        self.client(result({"id": "i"}), auth=Auth()).get(NOBODY, "i")
+        self.assertNotIn("X-Auth-Token", self.headers())
+        self.assertEqual("own-0", self.headers()["X-Service-Token"])
+
+    def test_a_host_without_credentials_has_no_token(self):
+        images = self.client(result(True), result({"id": "i"}))
+        images.heartbeat("i", "saving")
+        self.assertNotIn("X-Auth-Token", self.headers())
+        images.get(ANN, "i")
+        self.assertNotIn("X-Service-Token", self.headers())
+
+    def test_the_request_keeps_its_id(self):
+        self.client(result({"id": "i"})).get(ANN, "i")
+        self.assertEqual(ANN.request_id[:64], self.headers()["X-Openstack-Request-Id"])
+
+    def test_an_old_token_of_this_host_is_renewed_once(self):
+        for status in (401, 403):
+            images = self.client((status, b""), result({"id": "i"}), auth=Auth())
+            self.assertEqual("i", images.get(ANN, "i").id)
+            self.assertEqual("own-1", self.headers()["X-Service-Token"])
+
+    def test_what_a_registry_that_believes_is_told(self):
+        headers = identity.IdentityHeaders(conf(registry_shared_secret="s")).headers
+        self.assertEqual(
+            {"X-Identity-Status": "Confirmed", "X-Service-Roles": "service",
+             "X-Registry-Secret": "s", "X-User-Id": "ann", "X-Project-Id": "p1",
+             "X-Roles": "member"}, headers(ANN))
+        self.assertEqual("service", headers(MYSELF)["X-Roles"])
+        self.assertEqual("Invalid", headers(NOBODY)["X-Identity-Status"])
+        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(conf()).headers(ANN))
+
+    def test_credentials_that_make_no_sense_stop_the_start(self):
+        made = conf()
+        identity.Tokens(made)
+        made.set_override("auth_type", "nonsense", "service_user")
+        with self.assertRaisesRegex(ValueError, "service_user"):
+            identity.Tokens(made)
+
+
+class AnswerTest(ClientCase):
+
+    def fails(self, expected, *answers, ctx=ANN, **more):
+        images = self.client(*answers, **more)
+        with self.assertRaises(errors.GlanceError) as raised:
+            images.get(ctx, "i")
+        self.assertIs(expected, type(raised.exception))
+        return raised.exception
+
+    def test_an_error_is_the_one_that_the_database_gave(self):
+        self.assertEqual(("i",), self.fails(
+            errors.ImageNotFound, error("ImageNotFound", "i")).args)
+
+    def test_a_caller_without_a_valid_token_is_told(self):
+        self.fails(errors.NotAuthenticated, (401, b""))
+        self.fails(errors.NotAuthenticated, (401, b""), (401, b""), auth=Auth())
+
+    def test_whatever_else_a_registry_says_means_that_it_is_away(self):
+        for answer in ((403, b""), (404, b""), (500, b"<html>"), (503, b""), (302, b""),
+                       (200, b"<html>"), (200, b"[]")):
+            with self.assertLogs("glance_py.registry.client", "ERROR"):
+                self.fails(errors.DatabaseUnavailable, answer)
+        with self.assertLogs("glance_py.registry.client", "ERROR"):
+            self.fails(errors.DatabaseUnavailable, (401, b""), ctx=MYSELF)
+
+    def test_only_what_changes_nothing_is_sent_again(self):
+        images = self.client(result({"id": "i"}), result({"id": "i"}))
+        images.get(ANN, "i")
+        images.update(ANN, Image("i"), Change())
+        self.assertEqual([True, False], [again for _, _, again in self.wire.sent])
+
+    def test_several_commands_are_one_request(self):
+        wire = Wire((200, orjson.dumps([
+            {"result": None}, {"error": {"class": "Duplicate", "args": []}}])))
+        tokens = identity.IdentityHeaders(conf())
+        ping = protocol.COMMANDS["ping"]
+        first, second = client.Client(wire, tokens).call_all(None, [(ping, {}), (ping, {})])
+        self.assertIsNone(first)
+        self.assertIs(errors.Duplicate, type(second))
+        self.assertEqual(1, len(wire.sent))
+
+    def test_a_room_has_the_methods_of_its_port_and_no_others(self):
+        images = self.client()
+        self.assertEqual({"get", "list", "create", "update", "delete", "heartbeat", "stalled"},
+                         {name for name in vars(images) if not name.startswith("_")})

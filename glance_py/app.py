@@ -153,7 +153,8 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         lease=recovery.Lease(records),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
-        limits=limits.Limits(records) if conf.use_keystone_limits else None,
+        limits=(limits.Limits(records, conf.keystone_limits_cache_time)
+                if conf.use_keystone_limits else None),
     )
     return dataclasses.replace(services, background=Background(
         work_tasks(services), conf.wsgi.task_pool_threads))

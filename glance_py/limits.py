@@ -23,8 +23,9 @@ LOG = logging.getLogger(__name__)
 
 MIB = 1024 ** 2
 
-#: Seconds for which the limits of a project are remembered, and those of all projects.
-REMEMBER = 1.0
+#: Seconds for which the limits of a project are remembered at least, so that those who come at
+#: the same time ask once, and seconds for the limits of all projects.
+REMEMBER = 0.05
 REMEMBER_DEFAULTS = 30.0
 
 #: Resource of Keystone -> resource of a claim, and its unit in bytes or images.
@@ -66,15 +67,17 @@ class Limits:
 
     oslo.limit reads ``[oslo_limit]`` from the process-wide ``cfg.CONF``.
 
+    :param remember: seconds for which the limits of a project are remembered; a
+        lowered limit may count that much later.
     :raises ValueError: the library is not installed.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, remember: float = 0.0) -> None:
         if importlib.util.find_spec("oslo_limit") is None:
             raise ValueError("[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
                              "installed; it comes with glance-py[limits].")
         self._usage = records.usage
-        self._book = _Book()
+        self._book = _Book(max(remember, REMEMBER))
 
     def room(self, project: str | None, deltas: Mapping[str, int]) -> dict[str, int]:
         """Is there room for ``deltas``, and what are the limits?
@@ -129,7 +132,8 @@ class Limits:
 class _Book:
     """What Keystone said, for a moment.  Limits by resource of Keystone."""
 
-    def __init__(self) -> None:
+    def __init__(self, remember: float) -> None:
+        self._seconds = remember
         self._lock = threading.Lock()
         self._made: Any = None
         self._known: dict[str | None, tuple[float, dict[str, int]]] = {}
@@ -149,7 +153,7 @@ class _Book:
                 LOG.error("Unified limits cannot be used: %s: %s", type(error).__name__, error)
                 raise errors.GlanceError(
                     "The limits of the project are not known at the moment.") from error
-            self._remember(project, limits, REMEMBER)
+            self._remember(project, limits, self._seconds)
             return limits
 
     def _ask(self, project: str | None, anew: bool) -> dict[str, int]:

@@ -87,6 +87,11 @@ IMAGE = [
     Bool("use_keystone_limits", default=False,
          help="Take limits per project from Keystone (unified limits; section [oslo_limit]) "
               "instead of from options of this service."),
+    cfg.FloatOpt(
+        "keystone_limits_cache_time", min=0, default=0,
+        help="Seconds for which a worker remembers the unified limits of a project. With 0 every "
+             "upload and every new image asks Keystone once. A lowered limit counts that much "
+             "later; a raised one counts at once."),
     Int("image_count_quota", default=-1,
         help="Most images of a project, whether they have data or not; negative: no limit. It "
              "needs no Keystone; with use_keystone_limits the smaller of the two counts."),

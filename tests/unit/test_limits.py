@@ -59,7 +59,7 @@ class LimitsTest(unittest.TestCase):
         self.addCleanup(patch.stop)
         self.addCleanup(setattr, Library, "failure", None)
         usage = Usage(storage=5 * MIB, staging=3 * MIB, images=7, uploading=1)
-        self.limits = limits.Limits(types.SimpleNamespace(usage=usage))
+        self.limits = limits.Limits(types.SimpleNamespace(usage=usage), 5.0)
         Library.defaults = {"image_size_total": 4, "image_count_total": 7,
                             "image_count_uploading": -1}
         Library.limits = {"p1": {"image_size_total": 10}}
@@ -88,7 +88,7 @@ class LimitsTest(unittest.TestCase):
         self.assertEqual(2, Library.asked)
         self.limits.room("p1", {"image_count_total": 0})
         self.assertEqual(2, Library.asked)
-        later = limits.time.monotonic() + limits.REMEMBER + 1
+        later = limits.time.monotonic() + 6
         with mock.patch.object(limits.time, "monotonic", lambda: later):
             self.limits.room("p1", {"image_size_total": 1})
         self.assertEqual(3, Library.asked)

@@ -8,14 +8,17 @@ touched.  Needs the modules rados and rbd of the distribution's Ceph packages.
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import logging
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
 from glance_store_py import driver, errors
 from glance_store_py.config import Settings
-from glance_store_py.driver import Stored, StoredData
+from glance_store_py.driver import Object, Stored, StoredData
 from glance_store_py.drivers import rbd_transfer
 from glance_store_py.drivers.rbd_cluster import Cluster
 from glance_store_py.location import Location
@@ -31,7 +34,7 @@ class Driver:
 
     schemes = ("rbd",)
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
-                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.REMOTE})
+                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.LIST, driver.REMOTE})
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._pool = settings["rbd_store_pool"]
@@ -122,6 +125,18 @@ class Driver:
     def locations_of(self, image_id: str) -> tuple[Location, ...]:
         return (self._location(image_id),)
 
+    def objects(self) -> Iterator[Object]:
+        """Also incomplete ones.  What is not named like an image of ours is a disk, perhaps."""
+        import rbd
+
+        with self._cluster.pool() as pool:
+            for name in filter(_is_uuid, rbd.RBD().list(pool)):
+                with contextlib.suppress(rbd.ImageNotFound), _open(
+                        pool, name, read_only=True) as image:
+                    size, modified = image.size(), image.modify_timestamp()
+                    yield Object(self._location(name).url, name, size,
+                                 modified.replace(tzinfo=datetime.UTC).timestamp())
+
     def sweep(self) -> list[str]:
         """What is incomplete lies at the address of its image, where it is looked for."""
         return []
@@ -158,6 +173,13 @@ class Driver:
         if pool != self._pool:
             raise errors.BadStoreUri("The address does not belong to the pool of this store.")
         return name, snapshot
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
 
 
 def _open(pool: Any, name: str, snapshot: str | None = None, read_only: bool = False) -> Any:

@@ -183,7 +183,8 @@ class TestRBDImages(TestRBD):
 
     def test_a_cluster_that_is_away_does_not_hold_anybody(self):
         away = rbd.Driver(settings(
-            OPTIONS, rbd_store_ceph_conf=self.away(), rados_connect_timeout=1), "away")
+            OPTIONS, rbd_store_ceph_conf=self.away(), rbd_store_pool=POOL,
+            rados_connect_timeout=1), "away")
         away.prepare()
         for _ in range(3):
             self.assertRaises(errors.RemoteServiceUnavailable, away.size, self.location)

@@ -41,7 +41,8 @@ class AuthorizationProxy(Proxy):
         return image
 
     def update(self, ctx, image: Image, change: Change) -> Image:
-        if not ctx.is_admin and change.fields.get("owner", image.owner) != image.owner:
+        if "owner" in change.fields and not ctx.is_admin and not (
+                change.fields["owner"] == image.owner and is_mutable(ctx, image)):
             raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self.below.update(ctx, image, change)
 

@@ -6,7 +6,9 @@ and goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 
 from glance_py.replication import (
@@ -20,6 +22,9 @@ from glance_py.replication import (
 )
 from glance_py.replication.directory import Directory, reading_on
 from glance_py.replication.server import Server
+
+#: Seconds between attempts to remove what was begun.
+PAUSES = (0.0, 0.5, 1.0, 2.0)
 
 #: Called with the size of each piece of data that has gone.
 Tell = Callable[[int], None]
@@ -110,8 +115,20 @@ def _create(image: Image, source: Source, target: Server, rules: Rules, tell: Te
         if image["status"] == "deactivated" and rules.moves_data(image):
             target.deactivate(image["id"])
     except BaseException:
-        target.delete(image["id"])
+        _remove(image, target)
         raise
+
+
+def _remove(image: Image, target: Server) -> None:
+    """Take back what was begun; the server may need a moment to see that the upload is over.
+
+    What cannot be removed has no data, and the next run goes on with it.
+    """
+    for pause in PAUSES:
+        time.sleep(pause)
+        with contextlib.suppress(Failure):
+            target.delete(image["id"])
+            return
 
 
 def _upload(image: Image, source: Source, target: Server, tell: Tell) -> None:

@@ -144,9 +144,10 @@ def _without_prose(value: Any) -> Any:
 
 def _ordered(value: Any) -> Any:
     """Some lists are sets: their order says nothing."""
-    if isinstance(value, dict) and len(value.get("locations") or ()) > 1:
-        # Places of equal weight come as the database happens to have them.
-        places = sorted(value["locations"], key=lambda place: place["url"])
+    places = value.get("locations") if isinstance(value, dict) else None
+    if isinstance(places, list) and len(places) > 1:
+        # Those of equal weight come as the database happens to have them.
+        places = sorted(places, key=lambda place: place["url"])
         value = {**value, "locations": places, "direct_url": places[0]["url"],
                  "stores": sorted(value.get("stores", "").split(","))}
     if isinstance(value, dict):

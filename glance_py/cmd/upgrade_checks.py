@@ -1,0 +1,253 @@
+"""What stops an upgrade, or surprises after it, found before.
+
+Each check looks at files or at the database and says what to do.  None changes
+anything, and none needs the service to run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from oslo_config import cfg
+from oslo_policy import policy
+from oslo_upgradecheck import common_checks
+from oslo_upgradecheck.upgradecheck import Code, Result
+from paste.deploy import loadwsgi
+
+from glance_py import config, pipeline, policies
+from glance_store_py.config import RESERVED_PREFIX
+
+#: Options that existed once: what to do about a line that still sets them.
+REMOVED = {
+    "cert_file": "TLS ends at the proxy in front; remove it",
+    "key_file": "TLS ends at the proxy in front; remove it",
+    "ca_file": "TLS ends at the proxy in front; remove it",
+    "http_keepalive": "connections are always kept; remove it",
+    "digest_algorithm": "nothing uses it; remove it",
+    "owner_is_tenant": "images belong to projects; where they belonged to users, give them to "
+                       "projects first",
+    "admin_role": "roles are a matter of policy.yaml: rule context_is_admin",
+    "location_strategy": "stores have the option weight instead",
+    "data_api": "remove it",
+    "enable_v1_api": "version 1 of the API is gone; remove it",
+    "enable_v2_api": "version 2 of the API is always there; remove it",
+    "enable_v1_registry": "remove it",
+    "enable_v2_registry": "remove it",
+    "identity_uri": "use www_authenticate_uri and auth_url: without them calls from worker to "
+                    "worker fail",
+    "auth_uri": "its name is www_authenticate_uri",
+    "auth_host": "use auth_url",
+    "pydev_worker_debug_host": "nothing uses it; remove it",
+    "pydev_worker_debug_port": "nothing uses it; remove it",
+}
+
+#: Types of stores that are gone, and the scheme of their addresses.
+GONE_STORES = {"sheepdog": "sheepdog", "vmware": "vsphere", "gridfs": "gridfs"}
+
+_HEALTHCHECK = """\
+oslo.middleware has no health check that is a filter any more. Take healthcheck out of the \
+pipelines and write: [composite:glance-api-{flavor}] paste.composite_factory = \
+glance_py.pipeline:root_app_factory; / = api; /healthcheck = healthcheck. And: [app:healthcheck] \
+paste.app_factory = oslo_middleware:Healthcheck.app_factory"""
+
+_ROLES = (
+    "Reading needs the role reader, which member and admin imply in a Keystone that was set up by "
+    "its bootstrap command. A token with member alone is refused. Scope is always enforced. The "
+    "calls that register and read locations are for admin and service: give the users of Nova and "
+    "Cinder the role service, and their configuration a section [glance] to use it.")
+
+_FORMATS = (
+    "Partition tables of raw images are checked strictly. Images that were accepted before are not "
+    "touched; where builders make odd ones, name those checks in [image_format] "
+    "gpt_safety_checks_nonfatal.")
+
+
+def configuration(conf: cfg.ConfigOpts) -> Result:
+    """Values that keep the service from starting, such as a list without its brackets."""
+    try:
+        config.check(conf)
+    except config.ConfigurationError as error:
+        return Result(Code.FAILURE, str(error))
+    return Result(Code.SUCCESS)
+
+
+def removed_options(conf: cfg.ConfigOpts) -> Result:
+    """Lines that nobody reads."""
+    found = [f"{file}: [{group}] {name}: {REMOVED[name]}."
+             for file, group, name, _ in _lines(conf) if name in REMOVED]
+    found += [f"{file}: [{group}] {name}: {REMOVED['location_strategy']}."
+              for file, group, name, _ in _lines(conf)
+              if group == "store_type_location_strategy"]
+    return Result(Code.WARNING, " ".join(found)) if found else Result(Code.SUCCESS)
+
+
+def stores(conf: cfg.ConfigOpts) -> Result:
+    """Stores whose driver is gone, and several stores of which something is missing."""
+    backends = _values(conf, "DEFAULT", "enabled_backends")
+    kinds = dict(pair.strip().partition(":")[::2] for pair in backends.split(",") if pair.strip())
+    single = [name.strip() for name in _values(conf, "glance_store", "stores").split(",")]
+    gone = sorted({kind.strip() for kind in [*kinds.values(), *single]} & GONE_STORES.keys())
+    if gone:
+        return Result(Code.FAILURE, (
+            f"There is no driver for {', '.join(gone)}. Copy those images to another store with "
+            f"the release that still has it, for example by the import method copy-image."))
+    if not kinds:
+        return Result(Code.WARNING, (
+            "There is one store, described in [glance_store] stores. That works; [DEFAULT] "
+            "enabled_backends says the same, and allows for more stores later."))
+    default = _values(conf, "glance_store", "default_backend")
+    if default not in kinds:
+        return Result(Code.FAILURE, (
+            f"[glance_store] default_backend names {default or 'nothing'}; it must be one of "
+            f"{', '.join(sorted(kinds))}."))
+    reserved = [name for name in kinds if name.startswith(RESERVED_PREFIX)]
+    if reserved:
+        return Result(Code.FAILURE, (
+            f"[DEFAULT] enabled_backends: ids may not start with {RESERVED_PREFIX}: "
+            f"{', '.join(reserved)}."))
+    groups = {group for _, group, _, _ in _lines(conf)}
+    bare = sorted(name for name, kind in kinds.items()
+                  if name not in groups and kind.strip() not in ("http", "memory"))
+    if bare:
+        return Result(Code.WARNING, (
+            f"There is no section for {', '.join(bare)}: defaults are used, such as "
+            f"/var/lib/glance/images for a directory."))
+    return Result(Code.SUCCESS)
+
+
+def policy_file(conf: cfg.ConfigOpts) -> Result:
+    """A policy file in JSON, and rules that no request asks for."""
+    result = common_checks.check_policy_json(None, conf)  # type: ignore[arg-type]
+    if result.code is not Code.SUCCESS:
+        return result
+    path = conf.find_file(conf.oslo_policy.policy_file)
+    if path is None:
+        old = conf.find_file("policy.json")
+        if old is not None:
+            return Result(Code.FAILURE, (
+                f"{old} is not read: [oslo_policy] policy_file is policy.yaml. Convert it with "
+                f"oslopolicy-convert-json-to-yaml."))
+        return Result(Code.SUCCESS, _ROLES)
+    try:
+        with open(path) as file:
+            written = policy.parse_file_contents(file.read())
+    except (OSError, ValueError) as error:
+        return Result(Code.FAILURE, f"{path}: {error}")
+    known = {rule.name for rule in policies.list_rules()}
+    referred = " ".join(str(check) for check in written.values())
+    unknown = sorted(name for name in written
+                     if name not in known and f"rule:{name}" not in referred)
+    if unknown:
+        return Result(Code.WARNING, (
+            f"{path}: nothing asks for {', '.join(unknown)}. A rule that was renamed does not "
+            f"protect any more; 'oslopolicy-sample-generator --namespace glance' prints all."))
+    return Result(Code.SUCCESS, _ROLES)
+
+
+def paste_file(conf: cfg.ConfigOpts) -> Result:
+    """A health check that is a filter, a flavor that is not there, factories of other names."""
+    try:
+        path = pipeline.find(conf)
+        parser = loadwsgi.ConfigLoader(path).parser
+    except Exception as error:
+        return Result(Code.FAILURE, f"The paste file cannot be read: {error}")
+    flavor = conf.paste_deploy.flavor
+    name = f"glance-api-{flavor}" if flavor else "glance-api"
+    if parser.has_section("filter:healthcheck"):
+        return Result(Code.FAILURE, f"{path}: " + _HEALTHCHECK.format(flavor=flavor or ""))
+    sections = {section.partition(":")[2] for section in parser.sections()}
+    if name not in sections:
+        return Result(Code.FAILURE, (
+            f"{path}: there is no section for [paste_deploy] flavor = {flavor}; it would be "
+            f"[composite:{name}]."))
+    foreign = sorted({old for _, _, old in pipeline.foreign_factories(parser)
+                      if old.startswith("glance.")})
+    if foreign:
+        names = "; ".join(f"{pipeline.FACTORIES[old]} for {old}" for old in foreign)
+        return Result(Code.WARNING, (
+            f"{path} names factories of the original service, which are understood. To write "
+            f"are: {names}."))
+    return Result(Code.SUCCESS)
+
+
+def image_cache(conf: cfg.ConfigOpts) -> Result:
+    """A pipeline with a cache, and what it lacks."""
+    if "cach" not in (conf.paste_deploy.flavor or ""):
+        return Result(Code.SUCCESS)
+    if not conf.image_cache_dir:
+        return Result(Code.WARNING, (
+            "The flavor has an image cache, but [DEFAULT] image_cache_dir is not set: nothing "
+            "is cached."))
+    if conf.image_cache_driver == "centralized_db" and not (
+            conf.worker_self_reference_url or conf.public_endpoint):
+        return Result(Code.FAILURE, (
+            "[DEFAULT] image_cache_driver = centralized_db needs worker_self_reference_url, a URL "
+            "under which this very host is reached. image_cache_driver = sqlite does without."))
+    return Result(Code.SUCCESS)
+
+
+def database(conf: cfg.ConfigOpts) -> Result:
+    """The schema, and data that needs attention."""
+    from glance_py.db import engine, migrations, survey
+    try:
+        found = engine.connect(conf)
+        phase = migrations.pending(found)
+    except Exception as error:
+        return Result(Code.FAILURE, f"The database cannot be read: {error}")
+    if phase is not None:
+        return Result(Code.WARNING, (
+            f"The next step is 'glance-manage db {phase}'; 'glance-manage db sync' does all, "
+            f"while no service runs."))
+    for kind, scheme in GONE_STORES.items():
+        if number := survey.locations_like(found, f"{scheme}://%"):
+            return Result(Code.FAILURE, (
+                f"{number} images lie in a store of the type {kind}, for which there is no "
+                f"driver. Copy them elsewhere with the release that still has it."))
+    if number := survey.locations_like(found, "s3%://%:%@%"):
+        return Result(Code.WARNING, (
+            f"{number} addresses of S3 objects hold keys. They work, with the keys of the store's "
+            f"section; who can read the database can read them. Change those keys at the "
+            f"provider, then in the section: the ones in the database are worth nothing then."))
+    return Result(Code.SUCCESS)
+
+
+def image_formats(conf: cfg.ConfigOpts) -> Result:
+    """Data that is refused which was accepted before."""
+    if not conf.image_format.require_image_format_match:
+        return Result(Code.WARNING, (
+            "[image_format] require_image_format_match is off: data need not be of the format "
+            "that it is said to be, which has been the way into hypervisors (OSSA-2024-001)."))
+    return Result(Code.SUCCESS, _FORMATS)
+
+
+#: In the order in which they are printed.
+CHECKS = (
+    ("Configuration values", configuration), ("Removed options", removed_options),
+    ("Stores", stores), ("Policy file", policy_file), ("Paste file", paste_file),
+    ("Image cache", image_cache), ("Database", database), ("Image formats", image_formats),
+)
+
+
+def _lines(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str, str]]:
+    """(file, group, name, value) of all that configuration files set."""
+    for path in _files(conf):
+        sections: dict[str, dict[str, list[str]]] = {}
+        cfg.ConfigParser(path, sections).parse()
+        for group, values in sections.items():
+            for name, several in values.items():
+                yield path, group, name, several[-1]
+
+
+def _files(conf: cfg.ConfigOpts) -> Iterator[str]:
+    yield from conf.config_file or ()
+    for directory in conf.config_dir or ():
+        if os.path.isdir(directory):
+            yield from sorted(entry.path for entry in os.scandir(directory)
+                              if entry.name.endswith(".conf"))
+
+
+def _values(conf: cfg.ConfigOpts, group: str, name: str) -> str:
+    """What the last line says, an empty text when there is none."""
+    values = [value for _, g, n, value in _lines(conf) if (g, n) == (group, name)]
+    return values[-1] if values else ""

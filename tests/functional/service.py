@@ -72,9 +72,10 @@ class Service(fixture.GabbiFixture):
     """For gabbi: the service that ``application`` leads to while a sequence runs."""
 
     current: Callable | None = None
+    remote: bool | None = None
 
     def start_fixture(self) -> None:
-        self._running = running()
+        self._running = running(remote=self.remote)
         Service.current, _directory = self._running.__enter__()
 
     def stop_fixture(self) -> None:

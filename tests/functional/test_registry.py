@@ -1,0 +1,165 @@
+"""A service whose records are behind a registry: what differs from one with a database."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import unittest
+from unittest import mock
+
+from oslo_config import cfg
+
+from glance_py import app, config
+from glance_py.registry import client
+from tests.functional import registry, service
+from tests.functional.client import Client, files
+
+
+class ServiceTest(unittest.TestCase):
+
+    def setUp(self) -> None:
+        self.app, self.directory = self.enterContext(service.running(
+            "show_multiple_locations = true\n", remote=True))
+        self.mine, self.theirs = Client(self.app, "u:p1:member"), Client(self.app, "v:p2:member")
+
+    def test_an_image_that_is_deleted_during_its_upload_leaves_nothing(self) -> None:
+        image_id = self.mine.create()
+
+        def pieces():
+            yield b"x" * 100_000
+            self.assertEqual(204, self.mine.call("DELETE", f"/v2/images/{image_id}").status_int)
+            yield b"x" * 100_000
+
+        answer = self.mine.upload_pieces(image_id, pieces())
+        self.assertEqual(410, answer.status_int, answer.text)
+        self.assertEqual([], files(f"{self.directory}/fast"))
+        self.assertEqual(404, self.mine.call("GET", f"/v2/images/{image_id}").status_int)
+
+    def test_who_sees_and_changes_what(self) -> None:
+        image_id = self.mine.create(visibility="community")
+        self.assertEqual(200, self.theirs.call("GET", f"/v2/images/{image_id}").status_int)
+        for method, path in (("DELETE", ""), ("PUT", "/tags/a")):
+            self.assertEqual(403, self.theirs.call(
+                method, f"/v2/images/{image_id}{path}").status_int)
+        self.mine.patch(image_id, {"op": "replace", "path": "/visibility", "value": "private"})
+        self.assertEqual(404, self.theirs.call("GET", f"/v2/images/{image_id}").status_int)
+
+    def test_one_question_for_what_one_request_asks(self) -> None:
+        image_id = self.mine.create()
+        wire = client.Connection(self._conf())
+        before = wire.calls
+        self.mine.show(image_id)
+        self.mine.call("GET", "/v2/images?limit=100")
+        self.assertEqual(2, wire.calls - before)
+
+    def _conf(self) -> cfg.ConfigOpts:
+        return config.load(["--config-file", f"{self.directory}/glance-api.conf"],
+                           conf=cfg.ConfigOpts())
+
+
+class RoundAboutTest(unittest.TestCase):
+    """Ways around the policies that end at the registry."""
+
+    def setUp(self) -> None:
+        conf, _ = self.enterContext(service.configured(remote=True))
+        self.wire = registry.beside(conf)
+
+    def post(self, **headers: str) -> int:
+        return self.wire.post(b'[{"command": "ping"}]', {
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()}}, False)[0]
+
+    def test_a_user_with_nothing_but_a_token_is_refused(self) -> None:
+        self.assertEqual(403, self.post(X_Auth_Token="u:p1:admin"))
+        self.assertEqual(401, self.post())
+
+    def test_identity_headers_are_not_believed(self) -> None:
+        self.assertEqual(401, self.post(
+            X_Identity_Status="Confirmed", X_Roles="service", X_Service_Roles="service"))
+
+    def test_a_token_and_one_of_the_service(self) -> None:
+        self.assertEqual(200, self.post(X_Auth_Token="u:p1:member",
+                                        X_Service_Token="glance:service:service"))
+
+
+class TrustedTest(unittest.TestCase):
+    """The flavor trusted-auth: the registry believes who knows the secret."""
+
+    OPTIONS = "data_api = registry\nsend_identity_headers = true\nregistry_shared_secret = s3\n"
+
+    def setUp(self) -> None:
+        self.conf, self.directory = self.enterContext(service.configured(self.OPTIONS, False))
+        own = config.load(["--config-file", self.conf.config_file[0]], conf=cfg.ConfigOpts())
+        own.set_override("data_api", "sqlalchemy")
+        own.set_override("flavor", "trusted-auth", "paste_deploy")
+        self.wire = registry.Wire(app.build_registry(own).app)
+        self.enterContext(mock.patch.object(client, "Connection", lambda conf: self.wire))
+
+    def test_a_life(self) -> None:
+        api = app.build(self.conf)
+        mine, theirs = Client(api, "u:p1:member"), Client(api, "v:p2:member")
+        image_id = mine.create()
+        self.assertEqual(204, mine.upload(image_id, b"data").status_int)
+        self.assertEqual(b"data", mine.download(image_id).body)
+        self.assertEqual(404, theirs.call("GET", f"/v2/images/{image_id}").status_int)
+        self.assertEqual(200, Client(api, "a:p3:admin").call(
+            "GET", f"/v2/images/{image_id}").status_int)
+        self.assertEqual(204, mine.call("DELETE", f"/v2/images/{image_id}").status_int)
+
+    def test_without_the_secret_nobody_is_believed(self) -> None:
+        self.conf.set_override("registry_shared_secret", "wrong")
+        with self.assertLogs("glance_py.registry.client", "ERROR"):
+            answer = Client(app.build(self.conf), "u:p1:member").call("GET", "/v2/images")
+        self.assertEqual(503, answer.status_int)
+
+
+class StartTest(unittest.TestCase):
+
+    def test_a_registry_behind_a_registry_does_not_start(self) -> None:
+        conf, _ = self.enterContext(service.configured(remote=True))
+        with self.assertRaisesRegex(config.ConfigurationError, "data_api"):
+            app.build_registry(conf)
+
+    def test_a_registry_needs_a_configuration(self) -> None:
+        from glance_py.cmd import registry as command
+
+        said = io.StringIO()
+        with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR="/nonexistent"), \
+                mock.patch("sys.stderr", said):
+            self.assertEqual(1, command.main([]))
+        self.assertIn("glance-registry.conf", said.getvalue())
+
+    def test_health_is_that_of_the_database(self) -> None:
+        with service.configured(remote=True) as (conf, directory):
+            wire = registry.beside(conf)
+            statuses: list[str] = []
+
+            def ask() -> str:
+                environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthcheck/ready",
+                           "wsgi.url_scheme": "http", "SERVER_NAME": "r", "SERVER_PORT": "1",
+                           "wsgi.input": io.BytesIO()}
+                b"".join(wire.application(environ, lambda status, *_: statuses.append(status)))
+                return statuses[-1][:3]
+
+            self.assertEqual("200", ask())
+
+
+class AnonymousTest(unittest.TestCase):
+
+    def test_who_has_no_token_sees_public_images(self) -> None:
+        options = ("allow_anonymous_access = true\n"
+                   "[oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n")
+        with service.running(options, remote=True) as (api, _):
+            admin = Client(api, "a:p1:admin")
+            public, private = admin.create(visibility="public"), admin.create()
+            answer = Client(api, "").call("GET", "/v2/images")
+            self.assertEqual([public], [each["id"] for each in json.loads(answer.text)["images"]])
+            self.assertEqual(404, Client(api, "").call(
+                "GET", f"/v2/images/{private}").status_int)
+            self.assertEqual(403, Client(api, "").call(
+                "DELETE", f"/v2/images/{public}").status_int)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -121,9 +121,10 @@ def reading_on(image: Image, source: Source, start: int = 0) -> Iterator[bytes]:
     while True:
         try:
             for piece in source.data(image, start):
-                start += len(piece)
-                failed = 0
-                yield piece
+                if piece:
+                    start += len(piece)
+                    failed = 0
+                    yield piece
             if image.get("size") in (None, start):
                 return
             raise Broken(f"the data ended at {start} of {image['size']} bytes")

@@ -27,6 +27,8 @@ LOG = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 SNAPSHOT = "snap"
+#: Seconds after which an incomplete image that nobody has open counts as left.
+ABANDONED = 60
 
 
 class Driver:
@@ -76,11 +78,19 @@ class Driver:
     def _create(self, name: str, size: int) -> None:
         import rbd
 
+        order = self._chunk.bit_length() - 1
         with self._cluster.pool() as pool:
             try:
-                rbd.RBD().create(pool, name, size, self._chunk.bit_length() - 1,
-                                 old_format=False)
-            except rbd.ImageExists:
+                try:
+                    rbd.RBD().create(pool, name, size, order, old_format=False)
+                except rbd.ImageExists:
+                    if not _is_abandoned(pool, name):
+                        raise
+                    LOG.warning("RBD image %s/%s was left by a dead writer; it is written anew",
+                                self._pool, name)
+                    _remove(pool, name, None)
+                    rbd.RBD().create(pool, name, size, order, old_format=False)
+            except (rbd.ImageExists, errors.InUseByStore):
                 raise errors.Duplicate(name) from None
 
     def _abandon(self, name: str) -> None:
@@ -204,9 +214,10 @@ def _remove(pool: Any, name: str, snapshot: str | None) -> None:
     """
     import rbd
 
-    with _open(pool, name) as image:
-        if len(list(image.watchers_list())) > 1:
+    with _open(pool, name, read_only=True) as image:  # Who only reads does not watch.
+        if list(image.watchers_list()):
             raise errors.InUseByStore("The image is open elsewhere and cannot be removed.")
+    with _open(pool, name) as image:
         sealed = snapshot is not None and _unseal(image, snapshot)
     try:
         rbd.RBD().remove(pool, name)
@@ -217,6 +228,15 @@ def _remove(pool: Any, name: str, snapshot: str | None) -> None:
             with _open(pool, name) as image:
                 _seal(image, snapshot or SNAPSHOT)
         raise errors.InUseByStore("The image is open elsewhere and cannot be removed.") from None
+
+
+def _is_abandoned(pool: Any, name: str) -> bool:
+    """Has the writer of an image died before it was complete?"""
+    with _open(pool, name, read_only=True) as image:
+        begun = image.create_timestamp().replace(tzinfo=datetime.UTC)
+        age = datetime.datetime.now(datetime.UTC) - begun
+        return (age.total_seconds() > ABANDONED and not list(image.watchers_list())
+                and not any(found["name"] == SNAPSHOT for found in image.list_snaps()))
 
 
 def _unseal(image: Any, snapshot: str) -> bool:

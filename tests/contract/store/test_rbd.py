@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import unittest
+from unittest import mock
 
 try:
     import rados as librados
@@ -140,6 +141,17 @@ class TestRBDImages(TestRBD):
         self.assertRaises(errors.NotFound, self.store.size, location)
         self.store.delete(location)
         self.assertRaises(errors.NotFound, self.store.delete, location)
+
+    def test_what_a_dead_writer_left_does_not_keep_the_next_one_out(self):
+        with self.cluster.pool() as pool:
+            librbd.RBD().create(pool, "torn", MIB)
+            self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"data"])
+            with mock.patch.object(rbd, "ABANDONED", -60):
+                with librbd.Image(pool, "torn"):
+                    self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"data"])
+                stored = self.store.add("torn", [b"data"])
+                self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"other"])
+        self.assertEqual(b"data", self.read(parse(stored.url)))
 
     def test_addresses_of_other_pools_are_refused(self):
         other = parse(self.location.url.replace(f"/{POOL}/", "/vms/"))

@@ -194,6 +194,14 @@ def api_factory(global_conf: dict, **local_conf: str) -> Any:
 
 
 @functools.cache
+def wsgi_registry() -> Callable:
+    """The same of a registry, from its own configuration file."""
+    conf = config.load_registry((), cfg.CONF)
+    config.setup_logging(conf)
+    return build_registry(conf).app
+
+
+@functools.cache
 def wsgi_application() -> Callable:
     """The application of this process for a WSGI server, built at the first call.
 

@@ -23,6 +23,7 @@ from oslo_policy import opts as policy_options
 
 from glance_py import options
 from glance_py.importing import options as importing
+from glance_py.registry import options as registry
 
 CONFIG_DIR = "/etc/glance"
 
@@ -39,6 +40,10 @@ CORS_DEFAULTS = {
         "X-OpenStack-Request-ID"],
     "allow_methods": ["GET", "PUT", "POST", "DELETE", "PATCH"],
 }
+
+
+#: What a registry reads instead.
+REGISTRY_FILE = "glance-registry.conf"
 
 
 class ConfigurationError(Exception):
@@ -86,6 +91,17 @@ def list_manage_opts() -> OptionGroups:
     return [(None, list(options.METADEF))]
 
 
+def list_registry_opts() -> OptionGroups:
+    """The same for glance-registry."""
+    port = cfg.PortOpt("bind_port", default=registry.PORT,
+                       help="TCP port that the glance-registry command listens on.")
+    server = [port if opt.dest == port.dest else opt for opt in options.SERVER]
+    return [(None, [*server, *_named(
+                "registry_shared_secret", "metadata_encryption_key", "allow_anonymous_access",
+                "max_request_id_length")]),
+            ("paste_deploy", list(options.PASTE_DEPLOY))]
+
+
 def list_scrubber_opts() -> OptionGroups:
     """The same for glance-scrubber."""
     return [(None, _named("scrub_", "delayed_delete", "enabled_backends"))]
@@ -130,6 +146,21 @@ def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None 
         raise ConfigurationError(_with_hint(str(error))) from None
     check(conf)
     return conf
+
+
+def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    """The same for a registry, which has a file of its own and never does without.
+
+    :raises ConfigurationError: there is none, or it is wrong.
+    """
+    register(conf)
+    conf.set_default("bind_port", registry.PORT)
+    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
+    path = os.path.join(directory, REGISTRY_FILE)
+    found = [path] if os.path.exists(path) else []
+    if not found and not any(word.startswith("--config-") for word in argv):
+        raise ConfigurationError(f"There is no {path}: name the configuration with --config-file.")
+    return load(argv, found, conf)
 
 
 def version() -> str:

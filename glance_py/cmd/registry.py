@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -10,9 +9,6 @@ from oslo_config import cfg
 
 from glance_py import app, config, pipeline
 from glance_py.cmd.server import Server
-
-DEFAULT_FILE = "glance-registry.conf"
-DEFAULT_PORT = 9191
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     conf = cfg.CONF
     try:
-        load(sys.argv[1:] if argv is None else argv, conf)
+        config.load_registry(sys.argv[1:] if argv is None else argv, conf)
         config.setup_logging(conf)
         server = Server(conf, app.build_registry, pipeline.REGISTRY)
     except app.START_ERRORS as error:
@@ -31,21 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     server.run()
     return 0
-
-
-def load(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
-    """Read the configuration of a registry.
-
-    :raises config.ConfigurationError: there is none, or it is wrong.
-    """
-    config.register(conf)
-    conf.set_default("bind_port", DEFAULT_PORT)
-    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or config.CONFIG_DIR
-    path = os.path.join(directory, DEFAULT_FILE)
-    if not os.path.exists(path) and not any(word.startswith("--config-") for word in argv):
-        raise config.ConfigurationError(
-            f"there is no {path}: name the configuration with --config-file.")
-    return config.load(argv, [path] if os.path.exists(path) else [], conf)
 
 
 if __name__ == "__main__":

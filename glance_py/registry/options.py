@@ -10,6 +10,8 @@ REGISTRY = ("glance.db.registry.api", "registry")
 
 #: The section with the credentials that a host has of its own, as keystoneauth reads them.
 SERVICE_USER = "service_user"
+#: The port of a registry, on both sides.
+PORT = 9191
 
 OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("data_api", default=SQL[0], choices=[*SQL, *REGISTRY],
@@ -19,7 +21,7 @@ OPTIONS: list[cfg.Opt] = [
     cfg.HostAddressOpt("registry_host", default="127.0.0.1",
                        help="Address of the registry, or of what stands before several of "
                             "them."),
-    cfg.PortOpt("registry_port", default=9191, help="TCP port of the registry."),
+    cfg.PortOpt("registry_port", default=PORT, help="TCP port of the registry."),
     cfg.StrOpt("registry_client_protocol", default="http", choices=["http", "https"],
                help="How the registry is spoken with."),
     cfg.StrOpt("registry_client_key_file",

@@ -98,7 +98,7 @@ def dump_tasks_of_image(tasks: Sequence[Task]) -> bytes:
     wire: times are as the database has them, with fractions and without a zone.
     """
     def time(moment) -> str | None:
-        return None if moment is None else moment.isoformat()
+        return None if moment is None else moment.isoformat(timespec="microseconds")
 
     return dumps({"tasks": [{
         "id": task.id, "type": task.type, "status": task.status, "owner": task.owner,

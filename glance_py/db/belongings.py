@@ -10,8 +10,8 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from glance_py.db import upsert
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.rows import metadata_text
 from glance_py.db.select import live
@@ -64,22 +64,8 @@ _UPDATE_LOCATION = image_locations.update().where(
     live(image_locations))
 
 
-def _property_upserts() -> dict[str, sa.Insert]:
-    """One statement per database: a property that was deleted has its row still."""
-    written = ("value", "updated_at", "deleted_at", "deleted")
-    statements: dict[str, sa.Insert] = {}
-    for dialect in (sqlite, postgresql):
-        insert = dialect.insert(image_properties)
-        statements[dialect.__name__.rpartition(".")[2]] = insert.on_conflict_do_update(
-            index_elements=["image_id", "name"],
-            set_={name: insert.excluded[name] for name in written})
-    insert = mysql.insert(image_properties)
-    statements["mysql"] = insert.on_duplicate_key_update(
-        {name: insert.inserted[name] for name in written})
-    return statements
-
-
-_WRITE_PROPERTIES = _property_upserts()
+#: What a property that was deleted, whose row is there still, gets anew.
+_WRITTEN = ("value", "updated_at", "deleted_at", "deleted")
 
 
 def _fresh(image_id: str, now: datetime.datetime) -> dict[str, object]:
@@ -93,7 +79,8 @@ def write_properties(connection: sa.Connection, image_id: str, properties: Mappi
     if properties:
         fresh = _fresh(image_id, now)
         connection.execute(
-            _WRITE_PROPERTIES[connection.dialect.name],
+            upsert.overwriting(connection.dialect.name, image_properties,
+                               ("image_id", "name"), _WRITTEN),
             [{**fresh, "name": name, "value": value} for name, value in properties.items()])
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from glance_py.db import listing as pages
+from glance_py.db import upsert
 from glance_py.db.engine import Database
 from glance_py.db.errors import naming_duplicates
 from glance_py.db.tables import (
@@ -160,19 +160,6 @@ _TYPE = sa.select(metadef_resource_types.c.id).where(
     metadef_resource_types.c.name == sa.bindparam("this_name"))
 
 
-def _type_inserts() -> dict[str, sa.Insert]:
-    """One statement per database that records a resource type unless it is there."""
-    table = metadef_resource_types
-    return {
-        "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
-        "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
-        "mysql": mysql.insert(table).on_duplicate_key_update({"id": table.c.id}),
-    }
-
-
-_ADD_TYPE = _type_inserts()
-
-
 def lock(connection: sa.Connection, namespace: Namespace) -> None:
     """Keep other writers of this namespace away.
 
@@ -255,7 +242,7 @@ def _type_number(connection: sa.Connection, row: dict[str, Any], protected: bool
     name = {"this_name": row["name"]}
     number = connection.execute(_TYPE, name).scalar()
     if number is None:
-        connection.execute(_ADD_TYPE[connection.dialect.name], {
+        connection.execute(upsert.ignoring(connection.dialect.name, metadef_resource_types), {
             "name": row["name"], "protected": protected,
             "created_at": row["created_at"], "updated_at": row["updated_at"]})
         # Locked, since another writer may have been faster: that row is not in our snapshot.

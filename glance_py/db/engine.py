@@ -255,6 +255,9 @@ def create_engine(url: str | sa.URL, group=None) -> sa.Engine:
     except sa_exc.ArgumentError:
         # The URL itself may hold a password.
         raise ValueError("The database connection is not a SQLAlchemy URL.") from None
+    if parsed.get_backend_name() == "mariadb":
+        # The same server; everything here speaks of it by one name.
+        parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
     if getattr(group, "connection_parameters", ""):
         parsed = parsed.update_query_string(group.connection_parameters, append=True)
     sqlite = parsed.get_backend_name() == "sqlite"

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
 
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 _BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -68,7 +67,6 @@ images = sa.Table(
     sa.Index("updated_at_image_idx", "updated_at"),
     sa.Index("os_hidden_image_idx", "os_hidden"),
     sa.Index("os_hash_value_image_idx", "os_hash_value"),
-    **_MYSQL,
 )
 
 image_properties = sa.Table(
@@ -80,7 +78,6 @@ image_properties = sa.Table(
     sa.UniqueConstraint("image_id", "name", name="ix_image_properties_image_id_name"),
     sa.Index("ix_image_properties_image_id", "image_id"),
     sa.Index("ix_image_properties_deleted", "deleted"),
-    **_MYSQL,
 )
 
 image_locations = sa.Table(
@@ -92,7 +89,6 @@ image_locations = sa.Table(
     sa.Column("status", sa.String(30), nullable=False, server_default="active"),
     sa.Index("ix_image_locations_image_id", "image_id"),
     sa.Index("ix_image_locations_deleted", "deleted"),
-    **_MYSQL,
 )
 
 image_members = sa.Table(
@@ -107,7 +103,6 @@ image_members = sa.Table(
     sa.Index("ix_image_members_deleted", "deleted"),
     sa.Index("ix_image_members_image_id", "image_id"),
     sa.Index("ix_image_members_image_id_member", "image_id", "member"),
-    **_MYSQL,
 )
 
 image_tags = sa.Table(
@@ -117,7 +112,6 @@ image_tags = sa.Table(
     *_audit(),
     sa.Index("ix_image_tags_image_id", "image_id"),
     sa.Index("ix_image_tags_image_id_tag_value", "image_id", "value"),
-    **_MYSQL,
 )
 
 tasks = sa.Table(
@@ -137,7 +131,6 @@ tasks = sa.Table(
     sa.Index("ix_tasks_deleted", "deleted"),
     sa.Index("ix_tasks_updated_at", "updated_at"),
     sa.Index("ix_tasks_image_id", "image_id"),
-    **_MYSQL,
 )
 
 task_info = sa.Table(
@@ -146,7 +139,6 @@ task_info = sa.Table(
     sa.Column("input", sa.Text),
     sa.Column("result", sa.Text),
     sa.Column("message", sa.Text),
-    **_MYSQL,
 )
 
 node_reference = sa.Table(
@@ -154,7 +146,6 @@ node_reference = sa.Table(
     sa.Column("node_reference_id", _BigKey, primary_key=True),
     sa.Column("node_reference_url", sa.String(255), nullable=False),
     sa.UniqueConstraint("node_reference_url", name="uq_node_reference_node_reference_url"),
-    **_MYSQL,
 )
 
 cached_images = sa.Table(
@@ -170,7 +161,6 @@ cached_images = sa.Table(
               sa.ForeignKey("node_reference.node_reference_id"), nullable=False),
     sa.UniqueConstraint("image_id", "node_reference_id",
                         name="ix_cached_images_image_id_node_reference_id"),
-    **_MYSQL,
 )
 
 metadef_namespaces = sa.Table(
@@ -185,7 +175,6 @@ metadef_namespaces = sa.Table(
     *_dates(),
     sa.UniqueConstraint("namespace", name="uq_metadef_namespaces_namespace"),
     sa.Index("ix_metadef_namespaces_owner", "owner"),
-    **_MYSQL,
 )
 
 metadef_resource_types = sa.Table(
@@ -195,7 +184,6 @@ metadef_resource_types = sa.Table(
     _flag("protected"),
     *_dates(),
     sa.UniqueConstraint("name", name="uq_metadef_resource_types_name"),
-    **_MYSQL,
 )
 
 
@@ -212,7 +200,6 @@ def _of_namespace(noun: str, *columns: sa.Column) -> sa.Table:
         *_dates(),
         sa.UniqueConstraint("namespace_id", "name", name=f"uq_{table}_namespace_id_name"),
         sa.Index(f"ix_{table}_name", "name"),
-        **_MYSQL,
     )
 
 
@@ -236,5 +223,4 @@ metadef_namespace_resource_types = sa.Table(
     sa.Column("prefix", sa.String(80)),
     *_dates(),
     sa.Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
-    **_MYSQL,
 )

@@ -1,0 +1,49 @@
+"""INSERT that minds what is there already, which each database says in its own words.
+
+A dialect is loaded when a database that speaks it is written to, not before:
+a worker needs one of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+
+@functools.cache
+def overwriting(dialect: str, table: sa.Table, keys: Sequence[str],
+                columns: Sequence[str]) -> sa.Insert:
+    """An INSERT that sets ``columns`` of the row that has the same ``keys``.
+
+    :param dialect: its name in SQLAlchemy: sqlite, postgresql or mysql.
+    """
+    if dialect == "mysql":
+        from sqlalchemy.dialects import mysql
+
+        into = mysql.insert(table)
+        return into.on_duplicate_key_update({name: into.inserted[name] for name in columns})
+    insert = _insert(dialect, table)
+    return insert.on_conflict_do_update(
+        index_elements=keys, set_={name: insert.excluded[name] for name in columns})
+
+
+@functools.cache
+def ignoring(dialect: str, table: sa.Table) -> sa.Insert:
+    """An INSERT that does nothing when the row is there already."""
+    if dialect == "mysql":
+        from sqlalchemy.dialects import mysql
+
+        return mysql.insert(table).on_duplicate_key_update({"id": table.c.id})
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+def _insert(dialect: str, table: sa.Table):
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)

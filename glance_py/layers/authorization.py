@@ -102,6 +102,8 @@ class MemberAuthorizationProxy(Proxy):
         self._require_shared(image)
         if self._only_owner_shares:
             self._require_owner(ctx, image)
+        elif not is_mutable(ctx, image):
+            ctx = ctx.entrust()
         return self.below.create(ctx, image, member_id)
 
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:

@@ -112,7 +112,8 @@ class CallerMembers:
         return [member for member in found if member.member_id == ctx.project_id]
 
     def create(self, ctx, image_id: str, member_id: str) -> Member:
-        self._images.mutable(ctx, image_id)
+        if not on_its_own(ctx):
+            self._images.mutable(ctx, image_id)
         return self._below.create(ctx, image_id, member_id)
 
     def update(self, ctx, member: Member, status: str) -> Member:

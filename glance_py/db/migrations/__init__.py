@@ -70,7 +70,7 @@ def upgrade(database: Database, revision: str = "heads") -> None:
         _reached(marks)
         if not sa.inspect(connection).has_table("images"):
             schema_2024_1.create_all(connection)
-            command.stamp(config, EXPANDED, purge=True)
+            command.stamp(config, EXPANDED if revision == EXPANDED else CONTRACTED, purge=True)
         elif not marks:
             raise MigrationError(
                 "The database has tables, but nothing says of which revision. Note it with "

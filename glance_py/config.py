@@ -18,7 +18,6 @@ from importlib import metadata, resources
 from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_log import log as logging
-from oslo_middleware import cors, http_proxy_to_wsgi
 from oslo_policy import opts as policy_options
 
 from glance_py import options
@@ -29,18 +28,6 @@ CONFIG_DIR = "/etc/glance"
 
 #: Read in this order, the later wins, when no --config-file names others.
 DEFAULT_FILES = ("glance-image-import.conf", "glance-api.conf")
-
-CORS_DEFAULTS = {
-    "allow_headers": [
-        "Content-MD5", "X-Image-Meta-Checksum", "X-Storage-Token", "Accept-Encoding",
-        "X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id",
-        "X-Tenant-Id", "X-OpenStack-Request-ID"],
-    "expose_headers": [
-        "X-Image-Meta-Checksum", "X-Auth-Token", "X-Subject-Token", "X-Service-Token",
-        "X-OpenStack-Request-ID"],
-    "allow_methods": ["GET", "PUT", "POST", "DELETE", "PATCH"],
-}
-
 
 #: What a registry reads instead.
 REGISTRY_FILE = "glance-registry.conf"
@@ -61,9 +48,6 @@ def register(conf: cfg.ConfigOpts) -> None:
     logging.register_options(conf)
     db_options.set_defaults(conf)
     policy_options.set_defaults(conf)
-    cors.set_defaults(**CORS_DEFAULTS)
-    conf.register_opts(cors.OPTS, group="cors")
-    conf.register_opts(http_proxy_to_wsgi.OPTS, group="oslo_middleware")
 
 
 OptionGroups = list[tuple[str | None, list[cfg.Opt]]]
@@ -109,11 +93,6 @@ def list_scrubber_opts() -> OptionGroups:
 
 def _named(*beginnings: str) -> list[cfg.Opt]:
     return [opt for opt in options.GROUPS["DEFAULT"] if opt.dest.startswith(beginnings)]
-
-
-def set_library_defaults() -> None:
-    """Defaults of libraries that differ here, for oslo-config-generator."""
-    cors.set_defaults(**CORS_DEFAULTS)
 
 
 def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None = None,

@@ -43,7 +43,7 @@ FACTORIES = {
     # The libraries' own filters, asked only when they have something to do.
     "oslo_middleware.cors:filter_factory": "glance_py.middleware.oslo:Cors.factory",
     "oslo_middleware:CORS.factory": "glance_py.middleware.oslo:Cors.factory",
-    "oslo_middleware:Healthcheck.app_factory": "glance_py.middleware.health:app_factory",
+    "oslo_middleware:Healthcheck.app_factory": "glance_py.middleware.oslo:healthcheck",
     "oslo_middleware:HTTPProxyToWSGI.factory": "glance_py.middleware.oslo:http_proxy_to_wsgi",
     "osprofiler.web:WsgiMiddleware.factory": "glance_py.middleware.oslo:osprofiler",
 }

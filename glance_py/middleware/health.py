@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from oslo_middleware import Healthcheck
 from oslo_middleware.healthcheck import pluginbase
 from oslo_middleware.healthcheck.pluginbase import HealthcheckResult
 
@@ -27,21 +26,6 @@ LOG = logging.getLogger(__name__)
 #: Seconds for which what was seen is believed, and for which a look may take.
 BELIEVE = 5.0
 PATIENCE = 3.0
-
-
-def app_factory(global_conf: dict, **local_conf: str) -> Callable:
-    """Paste app factory: the library's health check.
-
-    :raises LookupError: it names a backend that there is not.  The library would
-        leave it out, and call healthy what nobody looked at.
-    """
-    app = Healthcheck.app_factory(global_conf, **local_conf)
-    named = [name.strip() for name in local_conf.get("backends", "").split(",") if name.strip()]
-    missing = set(named) - set(app._backends.names())
-    if missing:
-        raise LookupError("there is no healthcheck backend named "
-                          + " or ".join(sorted(missing)))
-    return app
 
 
 class Probe:

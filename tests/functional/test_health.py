@@ -18,7 +18,7 @@ from unittest import mock
 
 from glance_py import app, pipeline
 from glance_py.domain import errors
-from glance_py.middleware import composition, health
+from glance_py.middleware import composition, health, oslo
 from tests.functional import service
 from tests.functional.client import Client
 from tests.functional.server import GLANCE_API, UWSGI, ServerCase, until
@@ -135,10 +135,10 @@ class BackendTest(unittest.TestCase):
 class PasteTest(unittest.TestCase):
 
     def test_a_backend_that_does_not_exist_stops_the_start(self):
-        self.assertEqual("glance_py.middleware.health:app_factory",
+        self.assertEqual("glance_py.middleware.oslo:healthcheck",
                          pipeline.FACTORIES["oslo_middleware:Healthcheck.app_factory"])
         with self.assertRaises(LookupError) as raised:
-            health.app_factory({}, backends="disable_by_file, glance_databse")
+            oslo.healthcheck({}, backends="disable_by_file, glance_databse")
         self.assertIn("glance_databse", str(raised.exception))
 
 

@@ -47,12 +47,6 @@ class LoadTest(Case):
         self.assertEqual((["raw"], ["bare"]),
                          (conf.image_format.disk_formats, conf.image_format.container_formats))
 
-    def test_defaults_of_libraries(self) -> None:
-        conf = self.load("")
-        self.assertIn("X-Image-Meta-Checksum", conf.cors.allow_headers)
-        self.assertEqual(["GET", "PUT", "POST", "DELETE", "PATCH"], conf.cors.allow_methods)
-        self.assertFalse(conf.oslo_middleware.enable_proxy_headers_parsing)
-
     def test_wrong_values_name_the_option(self) -> None:
         for line, section, name in (
             ("image_size_cap = much", "DEFAULT", "image_size_cap"),

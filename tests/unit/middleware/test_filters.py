@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
+import tempfile
 import unittest
+from unittest import mock
 
+from oslo_config import cfg
+
+from glance_py import config
 from glance_py.middleware import composition
 from glance_py.middleware.fakeauth import FakeAuth
 from glance_py.middleware.gzip import GzipMiddleware
@@ -77,15 +83,35 @@ class LibraryFiltersTest(unittest.TestCase):
         with composition.composing(composition.Composition(conf, *[None] * 5)):
             return factory({}, **local)
 
+    def read(self, text: str) -> cfg.ConfigOpts:
+        """Options as a file with ``text`` gives them."""
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(directory, "glance-api.conf")
+        with open(path, "w") as file:
+            file.write(text)
+        return config.load(["--config-file", path], conf=cfg.ConfigOpts())
+
     def test_cors(self) -> None:
         """Requests with an Origin that is allowed get the header; OPTIONS is answered."""
-        conf = options()
-        conf.set_override("allowed_origin", ["http://there"], group="cors")
+        conf = self.read("[cors]\nallowed_origin = http://there\n")
         app = self.factory(Cors.factory, conf)(End())
         self.assertNotIn("access-control-allow-origin", call(app)[1])
         self.assertEqual("http://there", call(app, HTTP_ORIGIN="http://there")[1][
             "access-control-allow-origin"])
         self.assertEqual(200, call(app, method="OPTIONS")[0])
+        self.assertIn("X-Image-Meta-Checksum", conf.cors.allow_headers)
+        self.assertEqual(["GET", "PUT", "POST", "DELETE", "PATCH"], conf.cors.allow_methods)
+
+    def test_cors_that_nobody_configured_answers_all_the_same(self) -> None:
+        app = self.factory(Cors.factory, self.read(""))(End())
+        self.assertEqual(200, call(app, method="OPTIONS")[0])
+        self.assertNotIn("access-control-allow-origin",
+                         call(app, HTTP_ORIGIN="http://there")[1])
+
+    def test_a_wrong_value_of_cors_stops_the_start(self) -> None:
+        conf = self.read("[cors]\nmax_age = soon\n")
+        with self.assertRaisesRegex(ValueError, "max_age"):
+            self.factory(Cors.factory, conf)(End())
 
     def test_out_of_the_way(self) -> None:
         """A filter that is switched off is not in the pipeline at all."""
@@ -94,10 +120,17 @@ class LibraryFiltersTest(unittest.TestCase):
         self.assertIs(end, self.factory(osprofiler, options(), enabled="no", hmac_keys="k")(end))
 
     def test_proxy_headers(self) -> None:
-        conf = options()
-        conf.set_override("enable_proxy_headers_parsing", True, group="oslo_middleware")
         end = End()
+        conf = self.read("[oslo_middleware]\nenable_proxy_headers_parsing = true\n")
         call(self.factory(http_proxy_to_wsgi, conf)(end), HTTP_X_FORWARDED_PROTO="https")
+        self.assertEqual("https", end.environ["wsgi.url_scheme"])
+
+    def test_proxy_headers_by_the_environment(self) -> None:
+        end = End()
+        with mock.patch.dict(os.environ,
+                             {"OS_OSLO_MIDDLEWARE__ENABLE_PROXY_HEADERS_PARSING": "true"}):
+            call(self.factory(http_proxy_to_wsgi, self.read(""))(end),
+                 HTTP_X_FORWARDED_PROTO="https")
         self.assertEqual("https", end.environ["wsgi.url_scheme"])
 
     def test_outside_of_a_composition(self) -> None:

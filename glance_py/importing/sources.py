@@ -25,8 +25,11 @@ from glance_py.streams import Chunk, Filter, Limit, stream
 LOG = logging.getLogger(__name__)
 
 #: How often a source is asked again after it failed, and how long between, in seconds.
-RETRIES = 4
+RETRIES = 5
 PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+#: A connection that brought so many bytes was no failure: the count begins anew.
+PROGRESS = 64 * 1024
 
 #: Digests that a client may have its data compared with; all are known to hashlib.
 ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")
@@ -110,6 +113,7 @@ class Body:
         """
         received, validator, retries = 0, None, 0
         while True:
+            before = received
             try:
                 answer = self._fetcher.open(self._uri, received, validator, self._headers)
             except errors.StoreUnavailable as error:
@@ -128,7 +132,8 @@ class Body:
             except errors.StoreUnavailable as error:
                 if received and validator is None:
                     raise _Interrupted(str(error)) from None
-                retries = self._again(retries, str(error))
+                retries = self._again(
+                    0 if received - before >= PROGRESS else retries, str(error))
             finally:
                 answer.close()
 
@@ -143,6 +148,8 @@ class Body:
     def _judge(self, answer: Response, received: int) -> None:
         if received and answer.status == 200:
             raise _Interrupted("The source has other data now than when the import began.")
+        if received and answer.status == 416:  # RFC 9110, 15.5.17
+            raise errors.SourceFailed("The source has fewer bytes than it announced.")
         if answer.status != (206 if received else 200):
             raise errors.SourceFailed(_refusal(answer))
         if received and not (answer.headers.get("Content-Range") or "").startswith(

@@ -134,7 +134,7 @@ class ImageConversion:
         try:
             out, _ = processutils.execute(
                 "env", "LC_ALL=C", "qemu-img", *arguments, prlimit=limits,
-                python_exec=self._python)
+                python_exec=self._python, env_variables=_environment())
         except processutils.ProcessExecutionError as error:
             LOG.error("qemu-img %s failed with %s: %s", arguments[0], error.exit_code,
                       (error.stderr or "").strip())
@@ -149,6 +149,11 @@ def _python() -> str:
     if os.path.basename(sys.executable or "").startswith("python"):
         return sys.executable
     return os.path.join(sys.prefix, "bin", "python3")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, and where we find modules: servers lose the virtual environment of an interpreter."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 _TOLD = {"info": "read", "convert": "convert"}

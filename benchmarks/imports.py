@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""What imports cost: time and processor time, of one service or of several side by side.
+
+    benchmarks/imports.py [--port N] [--size MIB] [--small N] [--rounds N] [--directory DIR]
+                          NAME=URL=PID ...
+
+Each service is named, with its address and the id of its main process, whose
+descendants' processor time is counted; the database's is not.  It must accept
+``X-Auth-Token: user:project:role``, have three stores of which `fast` is the
+default, and be allowed to fetch from 127.0.0.1 at the given port.  Images come
+by glance-direct, by web-download and by copy-image into two more stores: one
+large one, then many of 1 MiB, all asked for at once.  The services take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+
+MIB = 1 << 20
+TICK = os.sysconf("SC_CLK_TCK")
+TOKEN = {"X-Auth-Token": "u:p:admin"}
+OCTETS = {"Content-Type": "application/octet-stream"}
+COPIES = ["slow", "third"]
+#: Seconds between two looks at an image; few, so that looking costs next to nothing.
+PAUSE = 0.2
+
+
+@dataclasses.dataclass
+class Service:
+    """One of those that are compared."""
+
+    name: str
+    url: urllib.parse.SplitResult
+    process: int
+
+    @classmethod
+    def parse(cls, text: str) -> Service:
+        name, url, process = text.split("=")
+        return cls(name, urllib.parse.urlsplit(url), int(process))
+
+    def ask(self, method: str, path: str, body=None, headers=None) -> bytes:
+        """One request; a refusal is an error."""
+        connection = http.client.HTTPConnection(self.url.netloc, timeout=600)
+        with contextlib.closing(connection):
+            if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
+                body, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+            connection.request(method, f"/v2/images{path}", body, {**TOKEN, **(headers or {})})
+            answer = connection.getresponse()
+            data = answer.read()
+            if answer.status >= 300:
+                raise RuntimeError(f"{self.name}: {method} {path}: {answer.status} {data[:200]!r}")
+            return data
+
+    def create(self) -> str:
+        return json.loads(self.ask("POST", "", {
+            "disk_format": "raw", "container_format": "bare"}))["id"]
+
+    def stage(self, image_id: str, path: pathlib.Path) -> None:
+        with path.open("rb") as file:
+            self.ask("PUT", f"/{image_id}/stage", file, {
+                **OCTETS, "Content-Length": str(path.stat().st_size)})
+
+    def begin(self, image_id: str, method: dict, **more) -> None:
+        self.ask("POST", f"/{image_id}/import", {"method": method, **more})
+
+    def wait(self, image_ids: list[str], stores: int, digest: str) -> None:
+        """Until each image is active in so many stores, and nobody works on it."""
+        left = list(image_ids)
+        while left:
+            image = json.loads(self.ask("GET", f"/{left[-1]}"))
+            idle = "os_glance_import_task" not in image
+            if idle and image["status"] != "active" or image.get("os_glance_failed_import"):
+                raise RuntimeError(f"{self.name}: {self.ask('GET', f'/{left[-1]}/tasks')!r}")
+            if idle and len(image["stores"].split(",")) >= stores:
+                if image["os_hash_value"] != digest:
+                    raise RuntimeError(f"{self.name}: another hash: {image}")
+                left.pop()
+            else:
+                time.sleep(PAUSE)
+
+    def processor(self) -> float:
+        """Processor time of all its processes so far, in seconds."""
+        total, processes = 0, [self.process]
+        while processes:
+            process = processes.pop()
+            stat = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            total += sum(map(int, stat[11:15]))
+            for task in pathlib.Path(f"/proc/{process}/task").iterdir():
+                processes += map(int, (task / "children").read_text().split())
+        return total / TICK
+
+
+@contextlib.contextmanager
+def web(directory: str, port: int) -> Iterator[str]:
+    """A web server over the files of a directory; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            with open(os.path.join(directory, os.path.basename(self.path)), "rb") as file:
+                self.send_response(200)
+                self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+                self.end_headers()
+                self.connection.sendfile(file)
+
+        def log_message(self, *args) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+@dataclasses.dataclass
+class Load:
+    """Images of the same data, that are imported in three ways one after the other."""
+
+    path: pathlib.Path
+    number: int
+    uri: str
+
+    def __post_init__(self) -> None:
+        with self.path.open("rb") as file:
+            self._digest = hashlib.file_digest(file, "sha512").hexdigest()
+
+    def run(self, service: Service) -> Iterator[tuple[str, float, float]]:
+        """(what was done, seconds, seconds of processor time), each for one image."""
+        images = [service.create() for _ in range(self.number)]
+        yield self._measured("stage", service, lambda: [
+            service.stage(image, self.path) for image in images])
+        yield self._measured("glance-direct", service, lambda: self._imported(
+            service, images, 1, {"name": "glance-direct"}))
+        yield self._measured("copy-image", service, lambda: self._imported(
+            service, images, 3, {"name": "copy-image"}, stores=COPIES))
+        fetched = [service.create() for _ in range(self.number)]
+        yield self._measured("web-download", service, lambda: self._imported(
+            service, fetched, 1, {"name": "web-download", "uri": self.uri}))
+        for image in (*images, *fetched):
+            service.ask("DELETE", f"/{image}")
+
+    def _imported(self, service: Service, images: list[str], copies: int, method: dict,
+                  **more) -> None:
+        for image in images:
+            service.begin(image, method, **more)
+        service.wait(images, copies, self._digest)
+
+    def _measured(self, what: str, service: Service, act: Callable,
+                  ) -> tuple[str, float, float]:
+        processor, began = service.processor(), time.monotonic()
+        act()
+        took = time.monotonic() - began
+        time.sleep(PAUSE)  # the last deed of a task is after what its image shows
+        return (f"{what}, {self.path.stat().st_size // MIB} MiB", took / self.number,
+                (service.processor() - processor) / self.number)
+
+
+def report(services: list[Service], found: dict[str, dict[str, list]]) -> None:
+    """A table: the median of the rounds, and how many times more the first service takes."""
+    print(f"{'':<24}" + "".join(f"{s.name + ' s':>12}{'cpu s':>9}" for s in services)
+          + "   times less: time, cpu")
+    for what, by_service in found.items():
+        rows = [[statistics.median(column) for column in zip(*by_service[s.name], strict=True)]
+                for s in services]
+        print(f"{what:<24}" + "".join(f"{took:>12.3f}{cpu:>9.3f}" for took, cpu in rows)
+              + f"{rows[0][0] / rows[-1][0]:>12.2f}"
+              f"{rows[0][1] / max(rows[-1][1], 1e-9):>9.2f}")
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("services", metavar="NAME=URL=PID", type=Service.parse, nargs="+")
+    parser.add_argument("--port", type=int, default=18980)
+    parser.add_argument("--size", type=int, default=1024, help="MiB of the large image")
+    parser.add_argument("--small", type=int, default=40, help="number of images of 1 MiB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--directory", help="where the images' data is made")
+    options = parser.parse_args()
+    found: dict[str, dict[str, list]] = {}
+    with tempfile.TemporaryDirectory(dir=options.directory) as directory, \
+            web(directory, options.port) as address:
+        loads = []
+        for name, size, number in ("small", 1, options.small), ("large", options.size, 1):
+            path = pathlib.Path(directory, name)
+            with path.open("wb") as file:
+                block = os.urandom(MIB)
+                for _ in range(size):
+                    file.write(block)
+            loads.append(Load(path, number, f"{address}/{name}"))
+        for _ in range(options.rounds):
+            for load in loads:
+                for service in options.services:
+                    for what, took, processor in load.run(service):
+                        found.setdefault(what, {}).setdefault(service.name, []).append(
+                            (took, processor))
+    print(f"# {time.strftime('%Y-%m-%d %H:%M')} rounds={options.rounds} cpus={os.cpu_count()} "
+          f"load={os.getloadavg()[0]:.1f}")
+    report(options.services, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
 import unittest
 from unittest import mock
 
@@ -14,6 +15,8 @@ from glance_py import app, config
 from glance_py.registry import client
 from tests.functional import registry, service
 from tests.functional.client import Client, files
+from tests.functional.origin import serve, web_store
+from tests.functional.server import until
 
 
 class ServiceTest(unittest.TestCase):
@@ -143,6 +146,80 @@ class StartTest(unittest.TestCase):
                 return statuses[-1][:3]
 
             self.assertEqual("200", ask())
+
+
+OLD_PASTE = """\
+[pipeline:glance-registry-trusted-auth]
+pipeline = http_proxy_to_wsgi osprofiler context registryapp
+[app:registryapp]
+paste.app_factory = glance.registry.api:API.factory
+[filter:context]
+paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
+[filter:osprofiler]
+paste.filter_factory = osprofiler.web:WsgiMiddleware.factory
+[filter:http_proxy_to_wsgi]
+paste.filter_factory = oslo_middleware:HTTPProxyToWSGI.factory
+"""
+
+
+class OldPasteTest(unittest.TestCase):
+
+    def test_a_paste_file_of_the_original_registry(self) -> None:
+        conf, directory = self.enterContext(service.configured(remote=False))
+        with open(f"{directory}/registry-paste.ini", "w") as file:
+            file.write(OLD_PASTE)
+        conf.set_override("flavor", "trusted-auth", "paste_deploy")
+        conf.set_override("config_file", f"{directory}/registry-paste.ini", "paste_deploy")
+        wire = registry.Wire(app.build_registry(conf).app)
+        headers = {"Content-Type": "application/json", "X-Identity-Status": "Confirmed",
+                   "X-User-Id": "u", "X-Roles": "member"}
+        ping = b'[{"command": "ping"}]'
+        self.assertEqual(403, wire.post(ping, headers, False)[0])
+        self.assertEqual(200, wire.post(ping, {**headers, "X-Service-Roles": "service"}, False)[0])
+
+
+class EntrustedTest(unittest.TestCase):
+    """What the operator's rules let callers do to images of others."""
+
+    def setUp(self) -> None:
+        origin = serve(type(self), data=b"data")
+        self.url = f"{origin.url}/data"
+        rules = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".yaml"))
+        rules.write('"copy_image": ""\n"add_member": "role:sharer"\n')
+        rules.flush()
+        self.app, _ = self.enterContext(service.running(
+            web_store(origin) + f"[oslo_policy]\npolicy_file = {rules.name}\n", remote=True))
+        self.root = Client(self.app, "root:p9:admin+sharer")
+
+    def post(self, who: Client, path: str, **document: object) -> int:
+        return who.call("POST", f"/v2/images/{path}", json.dumps(document).encode(),
+                        content_type="application/json").status_int
+
+    def test_a_copy_to_another_store(self) -> None:
+        image_id = self.root.create(visibility="public")
+        self.root.upload(image_id, b"data")
+        self.assertEqual(202, self.post(
+            Client(self.app, "v:p2:member"), f"{image_id}/import",
+            method={"name": "copy-image"}, stores=["slow"]))
+        self.assertEqual("fast,slow", until(
+            lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores))
+
+    def test_data_that_another_service_registers(self) -> None:
+        image_id = self.root.create(visibility="public")
+        self.assertEqual(403, self.post(
+            Client(self.app, "v:p2:member"), f"{image_id}/locations", url=self.url))
+        self.assertEqual(202, self.post(
+            Client(self.app, "nova:p2:service"), f"{image_id}/locations", url=self.url))
+        self.assertEqual("active", until(
+            lambda: self.root.show(image_id)["status"], lambda status: status == "active"))
+
+    def test_a_share(self) -> None:
+        image_id = self.root.create(visibility="shared")
+        self.assertEqual(200, self.post(self.root, f"{image_id}/members", member="p2"))
+        self.assertEqual(200, self.post(
+            Client(self.app, "v:p2:member+sharer"), f"{image_id}/members", member="p3"))
+        self.assertEqual(200, Client(self.app, "w:p3:member").call(
+            "GET", f"/v2/images/{image_id}").status_int)
 
 
 class AnonymousTest(unittest.TestCase):

@@ -1,0 +1,72 @@
+"""Bytes on their way in and out, with what layers hang on them.
+
+Nothing here holds bytes: sources and chunks are read once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from glance_py.domain.claim import Claim
+from glance_py.domain.image import Image
+
+
+@dataclasses.dataclass(slots=True)
+class Upload:
+    """Data on its way in.
+
+    source
+        Chunks of bytes, read once and never held.
+    size
+        How many bytes were announced, None when unknown.
+    store
+        The id of the store that was asked for, None for the default.
+    filters
+        Stream filters that layers hang in front of the store, outermost first
+        (see ``streams.py``).
+    progress
+        Called with the name of a step and the image after the step has really
+        been made: "saving", "prepare", "upload", "activate", "active".
+    failed
+        Called with one sentence when the data could not be stored.
+    claim
+        The room that the project must have when the data begins to come.
+    """
+
+    source: Iterable[bytes]
+    size: int | None = None
+    store: str | None = None
+    filters: tuple = ()
+    progress: Callable[[str, Image], None] = lambda step, image: None
+    failed: Callable[[str], None] = lambda reason: None
+    claim: Claim | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Download:
+    """Which bytes are wanted: ``start`` inclusive, ``stop`` exclusive or None
+
+    for the end; ``prefer`` names stores in the order they should be tried.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    prefer: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(slots=True)
+class Data:
+    """Bytes on their way out.
+
+    ``chunks`` yields exactly ``length`` bytes or raises; ``close`` must be
+    called.  ``file`` is an open file positioned at the first byte when the
+    store has one and nobody needs to look at the bytes: then the server may
+    send it without reading it.
+    """
+
+    chunks: Iterator[bytes]
+    length: int
+    file: BinaryIO | None = None
+    close: Callable[[], None] = lambda: None

@@ -1,0 +1,119 @@
+"""Images: what can be asked of them, and of their records.
+
+``ImageVerbs`` is what a controller calls and what every proxy layer stands in
+front of; ``ImageRecords`` is what the innermost layer needs from the DAL,
+whether that is SQL or the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
+from glance_py.domain.image import Image, Location
+from glance_py.domain.importing import ImportRequest
+from glance_py.domain.ports.data import Data, Download, Upload
+from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.registration import Registration
+
+#: The image as it is at this moment and what shall change in it; held until that is recorded.
+Settle = Callable[[], AbstractContextManager[tuple[Image, Change]]]
+
+
+class ImageVerbs(Protocol):
+    """What can be asked of images.  Every verb may raise errors.ImageNotFound."""
+
+    def get(self, ctx, image_id: str) -> Image:
+        """The image, for one who wants to look at it."""
+
+    def find(self, ctx, image_id: str) -> Image:
+        """The image, for one who will ask another verb of it.
+
+        Only visibility is judged: what the policy says follows from the verb.
+        """
+
+    def list(self, ctx, query: ImageQuery) -> Page: ...
+
+    def create(self, ctx, image: Image) -> Image: ...
+
+    def update(self, ctx, image: Image, change: Change) -> Image: ...
+
+    def delete(self, ctx, image: Image) -> None: ...
+
+    def upload(self, ctx, image: Image, upload: Upload) -> Image: ...
+
+    def stage(self, ctx, image: Image, upload: Upload) -> Image: ...
+
+    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+        """None: the image has no data (yet)."""
+
+    def transition(self, ctx, image: Image, to: str) -> Image:
+        """Deactivate or reactivate: ``to`` is deactivated or active."""
+
+    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+        """Have data brought into stores, in the background; returns when that is certain."""
+
+    def register(self, ctx, image: Image, registration: Registration) -> None:
+        """Have data that lies in a store become the image's; returns when that is certain."""
+
+    def locate(self, ctx, image: Image) -> Sequence[Location]:
+        """Where the data of the image lies."""
+
+    def withdraw(self, ctx, image: Image, store: str) -> Image:
+        """Remove the copy of the data in one store."""
+
+    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+        """One more copy of the data of an image that is being imported, in one store.
+
+        ``settle`` is entered when the bytes are in the store and says which
+        image they are of by then, and what changes together with its
+        locations.  Only the import asks for this verb: what a caller may is
+        decided before.
+        """
+
+    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+        """Take back what :meth:`add_copy` did; ``change`` is applied at the same time."""
+
+
+#: The verbs on which callers are judged, and those of what does the work.
+IMAGE_VERBS = ("get", "find", "list", "create", "update", "delete", "upload", "stage", "download",
+               "transition", "import_", "register", "locate", "withdraw")
+WORK_VERBS = (*IMAGE_VERBS[:-4], "add_copy", "remove_copy")
+
+
+class ImageRecords(Protocol):
+    """The DAL for images.
+
+    ``get`` raises ImageNotFound for an id that is unknown or deleted and fills
+    ``Image.member``; it does not judge visibility.  ``list`` judges it, in the
+    query.  ``create`` raises Duplicate for an id that was ever used.
+    ``update`` applies a change atomically and returns the image as it is then;
+    it raises ImageNotFound when the image is gone and StatusConflict when
+    ``change.expected`` does not hold.  Both raise QuotaExceeded when there is
+    less room than the claim asks for.  ``delete`` marks the image and what
+    belongs to it deleted (status "deleted", or "pending_delete") and raises
+    StatusConflict when the image is no longer in one of the ``expected`` states.
+    """
+
+    def get(self, ctx, image_id: str) -> Image: ...
+
+    def list(self, ctx, query: ImageQuery) -> Page: ...
+
+    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image: ...
+
+    def update(self, ctx, image: Image, change: Change) -> Image: ...
+
+    def delete(self, ctx, image: Image, status: str = "deleted") -> None: ...
+
+    def heartbeat(self, image_id: str, status: str) -> bool:
+        """Set updated_at to now while the image is in ``status``; False when it is not."""
+
+    def stalled(self, status: str, seconds: float, limit: int = 100,
+                unfinished: bool = False) -> Sequence[str]:
+        """Ids of images in ``status`` whose updated_at is older than ``seconds``.
+
+        ``unfinished`` leaves out those whose size is known.
+        """

@@ -1,0 +1,42 @@
+"""Members of images: what can be asked of them, and of their records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from glance_py.domain.image import Image
+from glance_py.domain.member import Member
+
+
+class MemberVerbs(Protocol):
+    """What can be asked of the members of an image."""
+
+    def list(self, ctx, image: Image) -> Sequence[Member]: ...
+
+    def get(self, ctx, image: Image, member_id: str) -> Member: ...
+
+    def create(self, ctx, image: Image, member_id: str) -> Member: ...
+
+    def update(self, ctx, image: Image, member: Member, status: str) -> Member: ...
+
+    def delete(self, ctx, image: Image, member: Member) -> None: ...
+
+
+MEMBER_VERBS = ("list", "get", "create", "update", "delete")
+
+
+class MemberRecords(Protocol):
+    """The DAL for members.
+
+    ``find`` returns the members of an image, all or the one named; ``create``
+    raises Duplicate; ``update`` and ``delete`` raise MemberNotFound.
+    """
+
+    def find(self, ctx, image_id: str, member_id: str | None = None) -> Sequence[Member]: ...
+
+    def create(self, ctx, image_id: str, member_id: str) -> Member: ...
+
+    def update(self, ctx, member: Member, status: str) -> Member: ...
+
+    def delete(self, ctx, member: Member) -> None: ...

@@ -1,0 +1,78 @@
+"""Metadata definitions: what can be asked of namespaces and of what lies in them.
+
+Their records have the same verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from glance_py.domain.metadef import (
+    D,
+    Kind,
+    Listing,
+    Namespace,
+    NamespacePage,
+    NamespaceQuery,
+    ResourceType,
+)
+
+
+class NamespaceVerbs(Protocol):
+    """What can be asked of metadata namespaces; the DAL for them has the same verbs.
+
+    ``get``, ``find``, ``update`` and ``delete`` may raise errors.NamespaceNotFound, and
+    ``create`` and ``update`` errors.Duplicate.
+    """
+
+    def get(self, ctx, name: str) -> Namespace:
+        """The namespace and everything in it, for one who wants to look at it."""
+
+    def find(self, ctx, name: str) -> Namespace:
+        """The namespace alone, for one who will ask something else about it."""
+
+    def list(self, ctx, query: NamespaceQuery) -> NamespacePage: ...
+
+    def create(self, ctx, namespace: Namespace) -> Namespace:
+        """Record a namespace and its contents, whole or not at all."""
+
+    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+        """Replace what ``namespace`` says of itself, its name included; not its contents."""
+
+    def delete(self, ctx, namespace: Namespace) -> None: ...
+
+    def resource_types(self, ctx) -> Sequence[ResourceType]: ...
+
+
+NAMESPACE_VERBS = ("get", "find", "list", "create", "update", "delete", "resource_types")
+
+
+class DefinitionVerbs(Protocol):
+    """What can be asked of one kind of things in a namespace; the DAL has the same verbs.
+
+    All of them may raise errors.NamespaceNotFound; ``get``, ``update`` and
+    ``delete`` errors.DefinitionNotFound; those that write errors.Duplicate.
+    """
+
+    def list(self, ctx, namespace: Namespace, kind: type[D],
+             listing: Listing | None = None) -> Sequence[D]: ...
+
+    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D: ...
+
+    def create(self, ctx, namespace: Namespace, definition: D) -> D: ...
+
+    def create_all(self, ctx, namespace: Namespace, kind: type[D],
+                   definitions: Sequence[D], append: bool) -> Sequence[D]:
+        """Record several at once, beside those that are there or instead of them."""
+
+    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D: ...
+
+    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+        """Remove one and return what it was."""
+
+    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+        """Remove all of this kind."""
+
+
+DEFINITION_VERBS = ("list", "get", "create", "create_all", "update", "delete", "clear")

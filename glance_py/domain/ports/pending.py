@@ -1,0 +1,50 @@
+"""Data that is to be removed, as the records know it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from glance_py.domain.image import Location
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PendingData:
+    """Bytes that are to be removed: of which image, in which state that is, and where."""
+
+    image_id: str
+    image_status: str
+    location: Location
+
+
+class PendingRecords(Protocol):
+    """The DAL for data that is to be removed: nothing is forgotten before it is gone.
+
+    ``restore`` raises ImageNotFound when there is no such deleted image.
+    """
+
+    def find(self, seconds: float, after: int = 0, limit: int = 100,
+             stray: bool = False) -> Sequence[PendingData]:
+        """What has been waiting for ``seconds``, from row ``after`` on.
+
+        ``stray``: only what belongs to no image that waits for the scrubber.
+        """
+
+    def forget(self, locations: Collection[Location]) -> None:
+        """The data at these locations is gone."""
+
+    def take_back(self, locations: Collection[Location]) -> None:
+        """The data at these locations stays after all."""
+
+    def finish(self, image_id: str) -> bool:
+        """Call an image deleted when nothing of it is left; False when something is."""
+
+    def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
+        """Undo the deletion of an image, which left it in state ``was``."""
+
+    def is_shared(self, image_id: str, url: str) -> bool:
+        """Does another image have its data at this address?"""
+
+    def are_images(self, ids: Collection[str]) -> bool:
+        """Is one of these the id of an image whose data may be there?"""

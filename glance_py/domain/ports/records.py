@@ -1,0 +1,31 @@
+"""The whole DAL, as one thing to pass around."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from glance_py.domain.ports.cached_image import CachedImageRecords
+from glance_py.domain.ports.image import ImageRecords
+from glance_py.domain.ports.member import MemberRecords
+from glance_py.domain.ports.metadef import DefinitionVerbs, NamespaceVerbs
+from glance_py.domain.ports.pending import PendingRecords
+from glance_py.domain.ports.task import LockRecords, TaskRecords
+from glance_py.domain.ports.usage import UsageRecords
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Records:
+    """The whole DAL, as one thing to pass around."""
+
+    images: ImageRecords
+    members: MemberRecords
+    tasks: TaskRecords
+    locks: LockRecords
+    usage: UsageRecords
+    namespaces: NamespaceVerbs
+    definitions: DefinitionVerbs
+    cached_images: CachedImageRecords
+    pending: PendingRecords
+    #: Answers the database's health: raises errors.GlanceError when it is away.
+    ping: Callable[[], None]

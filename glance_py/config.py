@@ -96,7 +96,8 @@ def _named(*beginnings: str) -> list[cfg.Opt]:
 
 
 def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None = None,
-         conf: cfg.ConfigOpts | None = None) -> cfg.ConfigOpts:
+         conf: cfg.ConfigOpts | None = None, prog: str = "glance-api",
+         **about: str) -> cfg.ConfigOpts:
     """Read the configuration and return it, checked.
 
     :param argv: command line (``--config-file``, ``--config-dir`` and those of
@@ -105,6 +106,8 @@ def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None 
         :func:`default_config_files`.  When there are none at all, the built-in
         stand-alone configuration is used.
     :param conf: the object to fill; entry points pass ``cfg.CONF``.
+    :param prog: the name of the program, for its help.
+    :param about: ``description`` and ``epilog`` of its help.
     :raises ConfigurationError: a file cannot be read or a value is wrong.
     """
     conf = cfg.ConfigOpts() if conf is None else conf
@@ -114,8 +117,9 @@ def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None 
     if not files and not named:
         files = [_stand_alone(conf)]
     try:
-        conf(list(argv or ()), project="glance", prog="glance-api", version=version(),
-             default_config_files=files, validate_default_values=True)
+        conf(list(argv or ()), project="glance", prog=prog, version=version(),
+             default_config_files=files, default_config_dirs=_default_dirs(prog),
+             validate_default_values=True, **about)
     except cfg.ConfigFilesNotFoundError as error:
         raise ConfigurationError(f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR.") \
             from None
@@ -140,6 +144,12 @@ def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     if not found and not any(word.startswith("--config-") for word in argv):
         raise ConfigurationError(f"There is no {path}: name the configuration with --config-file.")
     return load(argv, found, conf)
+
+
+def _default_dirs(prog: str) -> list[str]:
+    """Every program reads the directories of the service, and one of its own name."""
+    return list(dict.fromkeys(
+        [*cfg.find_config_dirs("glance", "glance-api"), *cfg.find_config_dirs("glance", prog)]))
 
 
 def version() -> str:

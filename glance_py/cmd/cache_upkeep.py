@@ -55,7 +55,9 @@ def prefetch(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
     conf = cfg.ConfigOpts()
     try:
-        config.load(sys.argv[1:] if argv is None else argv, _default_files(), conf)
+        config.load(sys.argv[1:] if argv is None else argv, _default_files(), conf, prog=name,
+                    description="Upkeep of this node's image cache; does its work once and ends.",
+                    epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.")
         config.setup_logging(conf)
         cache, prefetcher = app.build_image_cache(app.build_services(conf))
         if cache is None or prefetcher is None:

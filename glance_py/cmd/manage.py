@@ -7,6 +7,7 @@ code how that went.  It never touches the data of images.
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import os
 import sys
@@ -21,6 +22,11 @@ from glance_py.db.errors import to_domain
 from glance_py.domain import errors
 
 UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
+
+_DESCRIPTION = ("Looks after the database and the stores of the Image service. Options come before "
+                "the command: glance-manage --config-file FILE db sync.")
+_EXIT_CODES = ("Exit codes: 0 done, 1 it could not be done, 2 wrong arguments. 'db check': 0 up "
+               "to date, 3, 4 and 5 for expand, migrate and contract being next.")
 
 _UP_TO_DATE = "Database is up to date. No migrations needed."
 
@@ -37,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "command", title="Commands", handler=_add_commands,
         help="What to do; each has a --help of its own."))
     try:
-        config.load(argv, _default_files(), conf)
+        config.load(argv, _default_files(), conf, prog="glance-manage",
+                    description=_DESCRIPTION, epilog=_EXIT_CODES)
         config.setup_logging(conf)
         # alembic announces each of its parts at the level at which it tells of upgrades.
         logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
@@ -232,9 +239,10 @@ def _add_commands(subparsers) -> None:
 
 
 def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool = False) -> None:
-    summary = f"old spelling of 'db {name}'" if old else _first_line(command)
+    # Old spellings work, and are not what a newcomer should find.
+    listed = {} if old else {"help": _first_line(command)}
     parser = parsers.add_parser(
-        spelling, help=summary, description=command.__doc__,
+        spelling, **listed, description=inspect.cleandoc(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     if name in ("upgrade", "version_control"):
         parser.add_argument("--version", dest="revision", metavar="REVISION",
@@ -256,9 +264,10 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
 
 def _add_metadef_action(parsers, spelling: str, name: str, command: Callable,
                         old: bool = False) -> None:
-    summary = f"old spelling of 'db {name}'" if old else _first_line(command)
+    # Old spellings work, and are not what a newcomer should find.
+    listed = {} if old else {"help": _first_line(command)}
     parser = parsers.add_parser(
-        spelling, help=summary, description=command.__doc__,
+        spelling, **listed, description=inspect.cleandoc(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     metadefs.add_arguments(parser, name, old)
     parser.set_defaults(run=lambda conf, options: command(conf, engine.connect(conf), options))

@@ -7,6 +7,7 @@ equal already is left alone: an interrupted run is simply repeated.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import sys
@@ -171,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         common.add_argument(*names, **{**argument, "default": argparse.SUPPRESS})
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        text = command.run.__doc__ or ""
+        text = inspect.cleandoc(command.run.__doc__ or "")
         each = commands.add_parser(
             name, help=text.partition("\n")[0].rstrip("."), description=text, parents=[common],
             formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(OPTIONS)
     try:
-        config.load(list(sys.argv[1:] if argv is None else argv), _default_files(), conf)
+        config.load(list(sys.argv[1:] if argv is None else argv), _default_files(), conf,
+                    prog="glance-scrubber", epilog="Exit codes: 0 done, 1 it could not be done.",
+                    description="Removes the data of deleted images, once or as a daemon, or "
+                                "brings a deleted image back.")
         config.setup_logging(conf)
         if conf.restore and conf.daemon:
             raise config.ConfigurationError("--restore and --daemon exclude each other.")

@@ -16,6 +16,7 @@ import testtools
 #: Words by which a reason names a server that a test needs.
 SERVERS = {
     "PostgreSQL": ("postgresql",), "MariaDB": ("mariadb", "mysql"), "RabbitMQ": ("rabbitmq",),
+    "Swift": ("swift is not installed",), "S3": ("no program 'weed'",),
 }
 
 

@@ -5,6 +5,7 @@ import tempfile
 import unittest
 
 from tests.contract.store import seaweed
+from tests.servers import swift as own_swift
 
 
 def required(variable: str, what: str) -> str:
@@ -23,6 +24,21 @@ def s3() -> str:
     if "GLANCE_TEST_S3" not in os.environ and seaweed.program():
         return seaweed.start()
     return required("GLANCE_TEST_S3", "an S3 service, and there is no program 'weed'")
+
+
+def swift_keystone() -> str:
+    """A Keystone with a Swift: what GLANCE_TEST_SWIFT names, or our own Swift."""
+    if "GLANCE_TEST_SWIFT" not in os.environ and own_swift.program():
+        return own_swift.start().keystone
+    return required("GLANCE_TEST_SWIFT", "a Keystone with a Swift, and Swift is not installed")
+
+
+def swift_tempauth() -> str:
+    """A Swift with tempauth: what GLANCE_TEST_SWIFT_TEMPAUTH names, or our own Swift."""
+    if "GLANCE_TEST_SWIFT_TEMPAUTH" not in os.environ and own_swift.program():
+        return own_swift.start().tempauth
+    return required("GLANCE_TEST_SWIFT_TEMPAUTH",
+                    "a Swift with tempauth, and Swift is not installed")
 
 
 def scratch() -> tempfile.TemporaryDirectory:

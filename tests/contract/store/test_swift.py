@@ -6,6 +6,8 @@ http://project:user:password@host:port/v3,project:user:password (domain Default)
 GLANCE_TEST_SWIFT_TEMPAUTH is a Swift with tempauth and the credentials of two
 users of different accounts: http://test:tester:testing@host:port and
 test2:tester2:testing2 behind a comma.
+Without them the cases start a Swift of their own (tests/servers/swift.py), for which
+a filter of the tests stands in for Keystone.
 """
 
 import contextlib
@@ -37,7 +39,7 @@ class Service:
     """What the variable names."""
 
     def __init__(self):
-        value = servers.required("GLANCE_TEST_SWIFT", "a Keystone with a Swift")
+        value = servers.swift_keystone()
         first, _, self.other = value.partition(",")
         url = urlsplit(first)
         credentials, _, host = url.netloc.rpartition("@")
@@ -232,7 +234,7 @@ class Tenants(DriverContract):
 class TestTenants(Tenants, unittest.TestCase):
 
     def log_in_both(self):
-        value = servers.required("GLANCE_TEST_SWIFT_TEMPAUTH", "a Swift with tempauth")
+        value = servers.swift_tempauth()
         first, second = value.split(",")
         url = urlsplit(first)
         self.address = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"

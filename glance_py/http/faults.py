@@ -28,6 +28,7 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
     errors.UploadTargetGone: exc.HTTPGone,
     errors.StoreReadOnly: exc.HTTPGone,
     errors.StoreUnavailable: exc.HTTPServiceUnavailable,
+    errors.DataDamaged: exc.HTTPInternalServerError,
     errors.PeerUnreachable: exc.HTTPGatewayTimeout,
     errors.PeerFailed: exc.HTTPBadGateway,
     errors.PeerRefused: exc.HTTPBadGateway,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,6 +12,7 @@ import os
 import threading
 import time
 import unittest
+from unittest import mock
 from wsgiref import simple_server
 
 import webob
@@ -18,8 +20,9 @@ import webob
 from glance_py import app, pipeline
 from glance_py.cmd import cache_manage, cache_upkeep
 from glance_py.db.records import records as open_records
-from glance_py.domain import errors
 from glance_py.domain.ports import Data
+from glance_store_py.drivers.file import Driver
+from glance_store_py.errors import IncompleteData
 from tests.functional.client import Client
 from tests.functional.service import configured
 
@@ -182,15 +185,35 @@ class TestDownload(CacheTestCase):
         self.assertEqual(1, len(reads))
         self.assertEqual([image_id], list(self.cached()))
 
-    def test_a_store_that_delivers_too_little_breaks_the_connection(self) -> None:
+    def test_a_store_that_has_too_little_is_noticed_before_the_answer(self) -> None:
         image_id = self.active()
         os.truncate(os.path.join(self.directory, "fast", image_id), 5)
-        status, _, body = self.raw(f"/v2/images/{image_id}/file")
-        self.assertEqual("200 OK", status)
-        with self.assertRaises(errors.DataDamaged):
-            b"".join(body)
+        answer = self.ann.download(image_id)
+        self.assertEqual(500, answer.status_int)
+        self.assertIn("incomplete", answer.text)
+        self.assertEqual({}, self.cached())
+
+    def test_a_store_that_delivers_too_little_breaks_the_connection(self) -> None:
+        image_id = self.active()
+        path = os.path.join(self.directory, "fast", image_id)
+        with mock.patch.object(Driver, "get", _promising(os.path.getsize(path))):
+            os.truncate(path, 5)
+            status, _, body = self.raw(f"/v2/images/{image_id}/file")
+            self.assertEqual("200 OK", status)
+            with self.assertRaises(IncompleteData):
+                b"".join(body)
         body.close()
         self.assertEqual({}, self.cached())
+
+
+def _promising(length: int):
+    """A read that announces ``length`` bytes, however many there are."""
+    get = Driver.get
+
+    def promised(driver: Driver, *arguments, **known):
+        return dataclasses.replace(get(driver, *arguments, **known), length=length, file=None)
+
+    return promised
 
 
 class TestWhoMayRead(CacheTestCase):

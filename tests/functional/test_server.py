@@ -141,7 +141,8 @@ class GlanceApiTest(EveryServer, ServerCase):
                 sock.sendall(words)
             start = time.monotonic()
             self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
-            self.assertLess(time.monotonic() - start, 5)
+            # Unserved, it would be for ever; a busy machine takes its time.
+            self.assertLess(time.monotonic() - start, 20)
 
     def test_reload(self) -> None:
         """SIGHUP takes a new configuration; a wrong one leaves the old one in use."""

@@ -43,8 +43,8 @@ LOG = logging.getLogger(__name__)
 
 DIED = "The worker that did this died; start it again."
 
-#: Seconds after which staged data of an image that waits for none is taken for lost.
-SETTLED = 3600.0
+#: Seconds that staged data must lie still before it can be taken for lost.
+SETTLED = 10.0
 
 #: On whose behalf dead workers are cleaned up after.
 _MYSELF = RequestContext(is_admin=True)
@@ -254,14 +254,20 @@ class Importer:
         return [f"Image {image_id} was left importing by a dead worker: it is {status or 'gone'}"]
 
     def recover_staging(self) -> list[str]:
-        """Remove staged data that nobody waits for: of images that are gone, or long settled."""
+        """Remove staged data that nobody waits for: its image is gone, or waits for no data.
+
+        An active image may wait for more copies; then a task holds it.
+        """
         done = []
         for image_id, age in list(self.staging.names()):
             try:
-                status = self._records.images.get(_MYSELF, image_id).status
+                image = self._records.images.get(_MYSELF, image_id)
             except errors.ImageNotFound:
-                status = "gone"
-            if status not in ("uploading", "importing") and (status == "gone" or age > SETTLED):
-                self.staging.remove(image_id)
+                status, still = "gone", 0.0
+            else:
+                status, still = image.status, SETTLED
+                if status in ("uploading", "importing") or TASK in image.properties:
+                    continue
+            if age >= still and self.staging.remove_still(image_id, still):
                 done.append(f"Removed staged data of image {image_id}, which is {status}")
         return done

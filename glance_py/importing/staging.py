@@ -80,6 +80,15 @@ class Staging:
                     with contextlib.suppress(FileNotFoundError):
                         yield found[1], time.time() - entry.stat().st_mtime
 
+    def remove_still(self, image_id: str, seconds: float) -> bool:
+        """Drop what has not been touched for so long; False when somebody has come since."""
+        for suffix in ("", *(f".{suffix}" for suffix in SUFFIXES)):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - os.stat(self.path(image_id) + suffix).st_mtime < seconds:
+                    return False
+        self.remove(image_id)
+        return True
+
     def remove(self, image_id: str) -> None:
         """Drop what is staged, and what plugins left beside it."""
         self._stores.discard(image_id, STAGING_STORE)

@@ -37,9 +37,6 @@ SWEEP = 60.0
 #: Turns between two looks for data that could not be removed with its image.
 STRAY_TURNS = 15
 
-#: States in which a worker is at work on an image, and where they fall back to.
-HELD = {"saving": "queued"}
-
 
 class Lease:
     """Keeps the images on which this process works from being taken for lost."""
@@ -72,7 +69,8 @@ class Lease:
             for image_id, status in held.items():
                 try:
                     self._records.images.heartbeat(image_id, status)
-                except errors.GlanceError as exc:
+                except Exception as exc:
+                    # Without this thread every image in our hands would be taken for lost.
                     LOG.warning("The lease of image %s was not refreshed: %s", image_id, exc)
 
 
@@ -116,25 +114,40 @@ class Recovery:
                 return
 
     def recover(self) -> list[str]:
-        """Bring back what was lost.  Returns a line for each thing that was done."""
+        """Bring back what was lost.  Returns a line for each thing that was done.
+
+        What cannot be brought back now is in the log and does not keep the rest.
+        """
         done: list[str] = []
         images = self._records.images
-        for status, back in HELD.items():
-            for image_id in images.stalled(status, LEASE):
-                done += self._bring_back(image_id, status, back)
+        for image_id in images.stalled("saving", LEASE):
+            done += self._try(self._bring_back, image_id, "saving")
         for image_id in images.stalled("uploading", LEASE, unfinished=True):
-            done += self._bring_back(image_id, "uploading", "queued")
+            done += self._try(self._bring_back, image_id, "uploading")
         for task_id in self._records.tasks.stalled(LEASE):
-            done += self._end(self._records.tasks.get(task_id))
+            done += self._try(self._end, task_id)
         for image_id in images.stalled("importing", LEASE):
-            done += self._imports.recover_image(image_id)
+            done += self._try(self._imports.recover_image, image_id)
         if done or time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP
-            done += self._stores.sweep()
-            done += self._imports.recover_staging()
+            done += self._try(self._stores.sweep)
+            done += self._try(self._imports.recover_staging)
         if self._turn % STRAY_TURNS == 0:
-            done += self._remove_stray()
+            done += self._try(self._remove_stray)
         self._turn += 1
+        return done
+
+    @staticmethod
+    def _try(act: Callable[..., Iterable[str]], *subject: str) -> list[str]:
+        """What was done, which the log tells, too; nothing when that failed."""
+        try:
+            done = list(act(*subject))
+        except errors.DatabaseUnavailable:
+            raise
+        except Exception:
+            LOG.exception("%s failed%s; it will be tried again",
+                          act.__name__.strip("_"), " for " + subject[0] if subject else "")
+            return []
         for line in done:
             LOG.warning(line)
         return done
@@ -144,19 +157,20 @@ class Recovery:
         return [f"Removed data of image {done.image_id} that was left behind"
                 for done in self._scrubber.scrub(LEASE, stray=True) if done.removed]
 
-    def _end(self, task: Task) -> Iterable[str]:
+    def _end(self, task_id: str) -> Iterable[str]:
+        task = self._records.tasks.get(task_id)
         recover = self._tasks.get(task.type)
         return () if recover is None else recover(task)
 
-    def _bring_back(self, image_id: str, status: str, back: str) -> list[str]:
+    def _bring_back(self, image_id: str, status: str) -> list[str]:
         """Bytes first: once the image is queued, its name belongs to the next upload."""
         done = [f"Removed {url}, which a dead worker left" for url in
                 self._stores.discard(image_id)]
         try:
             self._records.images.update(
                 RequestContext(is_admin=True), Image(image_id, status),
-                Change.status(back, expected=status, size=None, virtual_size=None),
+                Change.status("queued", expected=status, size=None, virtual_size=None),
             )
         except (errors.ImageNotFound, errors.StatusConflict):
             return done
-        return [*done, f"Image {image_id} was left {status} by a dead worker: it is {back} again"]
+        return [*done, f"Image {image_id} was left {status} by a dead worker: it is queued again"]

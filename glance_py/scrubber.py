@@ -7,9 +7,10 @@ and run in several places; it decides nothing about images that are not deleted.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from oslo_log import log as logging
@@ -51,11 +52,16 @@ class Scrubber:
 
         :param stray: only data that is not kept by delayed_delete.
         """
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber") as pool:
+        with contextlib.ExitStack() as stack:
+            each: Callable[..., Iterator[Scrubbed]] = map
+            if self._threads > 1:
+                # Not for one: Python waits for a pool's threads at exit, however long.
+                each = stack.enter_context(
+                    ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber")).map
             after = 0
             while found := self._pending.find(seconds, after, PAGE, stray):
                 after = found[-1].location.id or 0
-                yield from pool.map(self._image, _by_image(found))
+                yield from each(self._image, _by_image(found))
 
     def _image(self, found: Sequence[PendingData]) -> Scrubbed:
         image_id, reason = found[0].image_id, ""

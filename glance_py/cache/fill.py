@@ -108,11 +108,13 @@ class Fill:
             data = self._open_data(self.image)
             if data is None:
                 raise errors.NotFound("The image has no data.")
-        except errors.GlanceError as error:
+        except Exception as error:
             LOG.warning("Image %s is not cached: %s", self.image.id, error)
-            self._directory.remove(self.image.id)
-            os.close(fd)
-            self.progress.settle(State.REFUSED)
+            try:
+                self._directory.remove(self.image.id)
+            finally:
+                os.close(fd)
+                self.progress.settle(State.REFUSED)
             return
         self.progress.opened(fd)
         outcome = State.BROKEN

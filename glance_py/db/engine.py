@@ -288,11 +288,16 @@ def _sqlite_pool(url: sa.URL) -> dict:
 
 
 def _server_pool(group) -> dict:
+    def chosen(name: str, otherwise: int) -> int:
+        # 0 is a choice, too.
+        value = getattr(group, name, None)
+        return otherwise if value is None else value
+
     return {
-        "pool_size": getattr(group, "max_pool_size", None) or 5,
-        "max_overflow": getattr(group, "max_overflow", None) or 50,
-        "pool_timeout": getattr(group, "pool_timeout", None) or 30,
-        "pool_recycle": getattr(group, "connection_recycle_time", 3600),
+        "pool_size": chosen("max_pool_size", 5),
+        "max_overflow": chosen("max_overflow", 50),
+        "pool_timeout": chosen("pool_timeout", 30),
+        "pool_recycle": chosen("connection_recycle_time", 3600),
         # The one used last is the one least likely to have been closed.
         "pool_use_lifo": True,
     }

@@ -72,12 +72,12 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
         return _unforeseen(error, request)
     answer = fault(explanation=str(error))
     if answer.code >= 500:
-        LOG.error("%s %s: %s", request.method, request.environ.get("PATH_INFO"), error)
+        LOG.error("%s %s: %s", request.method, request.path, error)
     return answer
 
 
 def _unforeseen(error: Exception, request) -> exc.WSGIHTTPException:
-    LOG.error("%s %s failed", request.method, request.environ.get("PATH_INFO"),
+    LOG.error("%s %s failed", request.method, request.path,
               exc_info=(type(error), error, error.__traceback__))
     context = request.environ.get("glance.context")
     known_as = f" The request is {context.request_id}." if context is not None else ""

@@ -55,6 +55,15 @@ def json_response(body: bytes, status: int = 200,
         ("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
 
 
+def accepted(status: int = 202) -> webob.Response:
+    """It is going to happen.
+
+    wire: there is nothing to read, and it is called HTML.
+    """
+    return webob.Response(status=status, app_iter=[], headerlist=[
+        ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])
+
+
 def no_content() -> webob.Response:
     """Done, and nothing to say."""
     return webob.Response(status=204, headerlist=[], app_iter=[])

@@ -31,7 +31,7 @@ CHUNK = 1024 * 1024
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-#: Seconds to reach an address, to wait for any byte, and for all headers to come.
+#: Seconds to reach an address, to wait for any byte, and for TLS and all headers to be through.
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 HEADER_TIMEOUT = 60.0
@@ -128,6 +128,8 @@ class Fetcher:
 
         try:
             with _naming_failures(target), watch.within(HEADER_TIMEOUT):
+                if isinstance(sock, ssl.SSLSocket):
+                    sock.do_handshake()
                 connection.request("GET", target.path,
                                    headers={"Host": target.authority, **headers})
                 answer = connection.getresponse()
@@ -148,9 +150,11 @@ class Fetcher:
                 failure = error
                 continue
             try:
-                if target.scheme == "https":
-                    sock = self._tls.wrap_socket(sock, server_hostname=target.host)
                 sock.settimeout(READ_TIMEOUT)
+                if target.scheme == "https":
+                    # Its handshake comes later, when somebody watches how long it takes.
+                    sock = self._tls.wrap_socket(sock, server_hostname=target.host,
+                                                 do_handshake_on_connect=False)
             except BaseException:
                 sock.close()
                 raise

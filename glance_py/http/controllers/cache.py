@@ -13,7 +13,7 @@ import webob
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.ports import ImageVerbs
-from glance_py.http.request import Request, json_response, no_content
+from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 
 _TARGET = "HTTP_X_IMAGE_CACHE_CLEAR_TARGET"
@@ -65,7 +65,7 @@ class Cache:
         if image.status != "active":
             raise errors.Invalid("Only images with status active can be cached.")
         cache.queue(image.id)
-        return _done(202)
+        return accepted()
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
         """DELETE /v2/cache/{image_id}"""
@@ -93,7 +93,7 @@ class Cache:
     def clean(self, request: Request) -> webob.Response:
         """POST /v2/cache/clean"""
         self._checked(request, "cache_clean").clean()
-        return _done(200)
+        return accepted(200)
 
     def prune(self, request: Request) -> webob.Response:
         """POST /v2/cache/prune"""
@@ -110,9 +110,3 @@ def entry(image: CachedImage) -> dict[str, Any]:
     if image.id is not None:
         shown.update(id=image.id, checksum=image.checksum)
     return shown
-
-
-def _done(status: int) -> webob.Response:
-    # wire: a media type although there is nothing of it.
-    return webob.Response(status=status, app_iter=[], headerlist=[
-        ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])

@@ -6,7 +6,7 @@ import webob
 
 from glance_py.domain.importing import check_importable
 from glance_py.domain.ports import ImageVerbs, TaskVerbs
-from glance_py.http.request import Request, json_response
+from glance_py.http.request import Request, accepted, json_response
 from glance_py.wire.importing import dump_abilities, load_details, load_import
 from glance_py.wire.task import dump_tasks_of_image
 
@@ -28,9 +28,7 @@ class Imports:
         check_importable(image, wanted)
         wanted = load_details(wanted, request.environ.get("HTTP_X_IMAGE_META_STORE"))
         self._images.import_(request.context, image, wanted)
-        # wire: there is nothing to read, and it is called HTML.
-        return webob.Response(status=202, headerlist=[
-            ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])
+        return accepted()
 
     def tasks(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/tasks"""

@@ -6,7 +6,7 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.ports import ImageVerbs
-from glance_py.http.request import Request, json_response, no_content
+from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 from glance_py.wire.locations import load_registration
 
@@ -29,8 +29,7 @@ class Locations:
         registration = load_registration(request.document())
         image = self._images.find(request.context, image_id)
         self._images.register(request.context, image, registration)
-        return webob.Response(status=202, app_iter=[], headerlist=[
-            ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])
+        return accepted()
 
 
 class Stores:

@@ -196,6 +196,25 @@ class TestTrouble(CacheCase):
             self.until(lambda: not self.names("incomplete"))
         self.assertFalse(self.cache.is_cached(image.id))
 
+    def test_a_store_that_fails_in_its_own_way_leaves_nothing_behind(self) -> None:
+        """The next reader fills: no file, and no lock on one, is left of the fill that failed."""
+        image = self.store.image(CHUNK)
+        trouble = iter([RuntimeError("not foreseen")])
+
+        def opened(image, start):
+            for error in trouble:
+                raise error
+            return self.store.open(image, start)
+
+        directory = Directory(self.root)
+        cache = ImageCache(directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400,
+                           opened)
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            self.assertIsNone(cache.read(image))
+        self.until(lambda: not self.names("incomplete"))
+        self.assertEqual((False, self.store.data[image.id]), self.read(image, cache))
+        self.assertTrue(cache.is_cached(image.id))
+
     def test_a_full_disk_does_not_fail_the_download(self) -> None:
         image = self.store.image(4 * CHUNK)
         written = []

@@ -161,6 +161,11 @@ class TestConnect(testtools.TestCase):
         self.assertEqual((7, 3, 2), (pool.size(), pool._max_overflow, pool._timeout))
         self.assertEqual((4, 3), (database._reconnects, database._pause))
 
+    def test_no_connections_beyond_the_pool_are_a_choice(self):
+        pool = engine.connect(options(
+            connection="mysql+pymysql://root@localhost/x", max_overflow=0)).engine.pool
+        self.assertEqual(0, pool._max_overflow)
+
     def test_the_url_may_decide_for_itself(self):
         url = sa.make_url("mysql+pymysql://root@localhost/x?charset=utf8&read_timeout=3")
         arguments = engine._connect_args(url, options().database)

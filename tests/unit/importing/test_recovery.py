@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import types
 import unittest
 import uuid
 from unittest import mock
@@ -157,6 +159,47 @@ class RecoveryTest(unittest.TestCase):
         self.begin(image, "fast")
         self.assertTrue(self.recovery.recover())
         self.assertEqual([], self.recovery.recover())
+
+    def test_one_that_cannot_be_brought_back_does_not_keep_the_others(self) -> None:
+        images = [self.image("saving"), self.image("uploading"), self.image("importing")]
+        bad = self.image("saving")
+        discard = self.stores.discard
+
+        def failing(image_id: str, *more):
+            if image_id == bad.id:
+                raise RuntimeError("not foreseen")
+            return discard(image_id, *more)
+
+        with mock.patch.object(self.stores, "discard", failing), \
+                self.assertLogs("glance_py.recovery", "ERROR") as logged:
+            self.recovery.recover()
+        self.assertIn(bad.id, logged.output[0])
+        for image in images:
+            self.check_queued(image)
+        self.assertEqual("saving", self.records.images.get(ADMIN, bad.id).status)
+        self.recovery.recover()
+        self.check_queued(bad)
+
+
+class LeaseTest(unittest.TestCase):
+
+    def test_an_unforeseen_error_ends_no_lease(self) -> None:
+        """The next sign of life is given, whatever became of the one before."""
+        given = threading.Event()
+        answers = iter([RuntimeError("not foreseen")])
+
+        class Records:
+            def heartbeat(self, image_id: str, status: str) -> bool:
+                for error in answers:
+                    raise error
+                given.set()
+                return True
+
+        records = types.SimpleNamespace(images=Records())
+        with mock.patch.object(recovery, "HEARTBEAT", 0.01), \
+                self.assertLogs("glance_py.recovery", "WARNING"), \
+                recovery.Lease(records).hold(Image("one"), "saving"):
+            self.assertTrue(given.wait(10))
 
 
 if __name__ == "__main__":

@@ -241,6 +241,24 @@ class Time(Case):
                 self.assertRaises(errors.StoreUnavailable):
             self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/")
 
+    def test_a_handshake_that_drips(self):
+        stop = threading.Event()
+        self.addCleanup(stop.set)
+        listener = self.enterContext(socket.create_server(("127.0.0.1", 0)))
+
+        def drip():
+            sock, _ = listener.accept()
+            with contextlib.suppress(OSError), sock:
+                # A record of TLS that promises more than will ever come.
+                sock.sendall(b"\x16\x03\x03\x40\x00")
+                while not stop.wait(0.1):
+                    sock.sendall(b"\x02")
+
+        threading.Thread(target=drip, daemon=True).start()
+        with mock.patch.object(fetch, "HEADER_TIMEOUT", 0.5), \
+                self.assertRaisesRegex(errors.StoreUnavailable, "too slow|reached"):
+            self.fetcher().open(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+
     def test_headers_without_end(self):
         def script(request, sock):
             sock.sendall(b"HTTP/1.1 200 OK\r\n")

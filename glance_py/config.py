@@ -14,6 +14,7 @@ import os
 import urllib.parse
 from collections.abc import Iterable, Sequence
 from importlib import metadata, resources
+from typing import Any
 
 from oslo_config import cfg
 from oslo_db import options as db_options
@@ -97,7 +98,7 @@ def _named(*beginnings: str) -> list[cfg.Opt]:
 
 def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None = None,
          conf: cfg.ConfigOpts | None = None, prog: str = "glance-api",
-         **about: str) -> cfg.ConfigOpts:
+         **about: Any) -> cfg.ConfigOpts:
     """Read the configuration and return it, checked.
 
     :param argv: command line (``--config-file``, ``--config-dir`` and those of

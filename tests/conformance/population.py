@@ -23,11 +23,16 @@ VISIBILITIES = ("private", "shared", "public", "community")
 
 
 class Filler:
-    """Fills the service on ``port``; ``prefix`` tells its objects from those of others."""
+    """Fills the service on ``port``.
 
-    def __init__(self, port: int, prefix: str) -> None:
+    :param prefix: tells its objects from those of others.
+    :param many_stores: is there a store ``slow`` beside the default one?
+    """
+
+    def __init__(self, port: int, prefix: str, many_stores: bool = True) -> None:
         self._client = Client(port)
         self._prefix = prefix
+        self._many_stores = many_stores
         self.images: dict[str, str] = {}
 
     def fill(self) -> None:
@@ -42,7 +47,7 @@ class Filler:
         self.create("empty", b"")
         self.create("large", bytes(range(256)) * 20_000)
         self.create("of old", b"before stores had names")
-        self.create("slow", b"in the other store", store="slow")
+        self.create("slow", b"in the other store", store="slow" if self._many_stores else "")
         self.create("properties", **{f"p{n}": "v" * n for n in range(60)})
         self.create("min", min_disk=3, min_ram=4)
         self._switched_off()
@@ -96,8 +101,13 @@ class Filler:
         imported = self.create("imported")
         self.ask("owner", "PUT", f"/v2/images/{imported}/stage", b"imported", OCTETS)
         self.ask("owner", "POST", f"/v2/images/{imported}/import",
-                 {"method": {"name": "glance-direct"}, "stores": ["slow"]})
+                 {"method": {"name": "glance-direct"},
+                  **({"stores": ["slow"]} if self._many_stores else {})})
         self._wait(imported)
+        if self._many_stores:
+            self._copied()
+
+    def _copied(self) -> None:
         both = self.create("both", b"in both stores")
         self.ask("admin", "POST", f"/v2/images/{both}/import",
                  {"method": {"name": "copy-image"}, "stores": ["slow"]})

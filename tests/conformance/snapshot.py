@@ -108,7 +108,7 @@ def _questions(client: Client) -> Iterator[str]:
             yield from (f"{path}/members/{member['member_id']}"
                         for member in members.json()["members"] if member["member_id"].isascii())
     yield from ("/", "/versions", "/v2/info/import", "/v2/info/stores", "/v2/info/stores/detail",
-                "/v2/info/usage", "/v2/cache", "/v2/metadefs/resource_types",
+                "/v2/info/usage", "/v2/metadefs/resource_types",
                 "/v2/tasks?limit=1000", "/v2/images/00000000-0000-0000-0000-000000000000")
     yield from (f"/v2/tasks/{task['id']}"
                 for task in client.get("admin", "/v2/tasks?limit=1000")["tasks"])

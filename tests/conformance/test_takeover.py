@@ -23,6 +23,16 @@ property_protection_file = property-protections.conf
 [taskflow_executor]
 max_workers = 2
 """
+ONE_STORE = OPTIONS + """\
+[DEFAULT]
+enabled_backends =
+node_staging_uri = file://{directory}/data/staging
+enabled_import_methods = [glance-direct,web-download]
+[glance_store]
+stores = file,http
+default_store = file
+filesystem_store_datadir = {directory}/data/fast
+"""
 PROTECTIONS = """\
 [^secret_.*]
 create = admin
@@ -52,13 +62,17 @@ class TakeOver:
     """Cases for a database that ``make`` names and ``drop`` removes."""
 
     flavor = "fakeauth+nocache"
+    options = OPTIONS
+    #: Is there more than one store?
+    many_stores = True
 
     def setUp(self) -> None:
         reference.command()
         directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
         self.url = self.make(directory)
         self.addCleanup(self.drop)
-        self.pair = reference.Pair(directory, self.url, self.flavor, OPTIONS)
+        self.pair = reference.Pair(directory, self.url, self.flavor,
+                                   self.options.format(directory=directory))
         self.pair.etc.mkdir()
         for name, text in FILES.items():
             (self.pair.etc / name).write_text(text)
@@ -66,7 +80,7 @@ class TakeOver:
 
     def test_there_and_back(self) -> None:
         self.pair.start_reference()
-        theirs = Filler(self.pair.port, "theirs ")
+        theirs = Filler(self.pair.port, "theirs ", self.many_stores)
         theirs.fill()
         theirs.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="a")
         odd_rows(self.url)
@@ -77,7 +91,7 @@ class TakeOver:
         self.pair.start_ours()
         self.same(before, snapshot.take(self.pair.port), "taken over")
         self.assertIn("names a factory of the original service", self.pair.log())
-        ours = Filler(self.pair.port, "ours ")
+        ours = Filler(self.pair.port, "ours ", self.many_stores)
         ours.fill()
         ours.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="b")
         self.work_on(theirs, ours)
@@ -108,7 +122,8 @@ class TakeOver:
         by.ask("owner", "POST", f"/v2/images/{images['staged']}/import",
                {"method": {"name": "glance-direct"}})
         by._wait(images["staged"])
-        by.ask("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
+        if self.many_stores:
+            by.ask("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
 
     def same(self, before: snapshot.Snapshot, after: snapshot.Snapshot, what: str) -> None:
         differences = before.differences(after)
@@ -128,6 +143,19 @@ class SQLiteTest(TakeOver, unittest.TestCase):
 
     def drop(self) -> None:
         pass
+
+
+class CacheTest(SQLiteTest):
+    """With an image cache, whose files and books stay, too."""
+
+    flavor = "fakeauth"
+
+
+class OneStoreTest(SQLiteTest):
+    """Configured as before there were several stores."""
+
+    options = ONE_STORE
+    many_stores = False
 
 
 class ServerTakeOver(TakeOver):

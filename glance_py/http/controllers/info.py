@@ -31,16 +31,21 @@ class Info:
 
     def stores(self, request: Request) -> webob.Response:
         """GET /v2/info/stores"""
+        self._check_several()
         return json_response(dumps({"stores": list(self._described(detail=False))}))
 
     def stores_detail(self, request: Request) -> webob.Response:
         """GET /v2/info/stores/detail"""
+        self._check_several()
         self._enforcer.check(request.context, "stores_info_detail", {})
         return json_response(dumps({"stores": list(self._described(detail=True))}))
 
-    def _described(self, *, detail: bool) -> Iterator[dict[str, Any]]:
+    def _check_several(self) -> None:
+        """Of a single store nothing is told, whoever asks."""
         if not self._stores.multi:
             raise errors.NotFound("This service has a single store.")
+
+    def _described(self, *, detail: bool) -> Iterator[dict[str, Any]]:
         for store in self._stores.describe():
             shown: dict[str, Any] = {"id": store.id}
             if store.description:

@@ -165,8 +165,8 @@ def build_image_cache(
 ) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
     """The image cache of this node and what fetches into it; Nones when it has none.
 
-    It reads the stores on its own account: who may read what it holds is
-    decided by those who ask it.
+    It reads the stores for whoever asks first, and on its own account for the
+    queue; who may read what it holds is decided by those who ask it.
 
     :raises config.ConfigurationError: the directory cannot be used.
     """
@@ -178,7 +178,8 @@ def build_image_cache(
     try:
         return image_cache.build(
             conf, services.records.cached_images,
-            open_data=lambda image, start: data.download(myself, image, Download(start)),
+            open_data=lambda image, start, caller: data.download(
+                caller or myself, image, Download(start)),
             find=lambda image_id: images.get(myself, image_id))
     except image_cache.Unusable as error:
         LOG.error("There is no image cache: %s", error)

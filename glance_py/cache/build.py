@@ -20,7 +20,7 @@ def build(conf, records: Any, open_data: OpenData,
     """The cache in ``image_cache_dir``, and what fills it from its queue.
 
     :param records: the DAL for cached images.
-    :param open_data: reads an image from its store, whoever may read it.
+    :param open_data: reads an image from its store for a caller, or for the service itself.
     :param find: the image with an id, whoever may see it.
     :raises Unusable: the driver needs an option that is not set.
     :raises OSError: the directory cannot be made.

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from glance_py.cache.books import Books
 from glance_py.cache.directory import Directory, is_image_id
@@ -33,8 +33,9 @@ CHUNK_SIZE = 256 * 1024
 #: States of an image in which it has data that does not change any more.
 _WITH_DATA = ("active", "deactivated")
 
-#: The data of an image from the byte of this number on; None when there is none.
-OpenData = Callable[[Image, int], Data | None]
+#: The data of an image from the byte of this number on, read for a caller (None: for
+#: the service itself); None when there is none.
+OpenData = Callable[[Image, int, Any], Data | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,22 +82,23 @@ class ImageCache:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def read(self, image: Image, may_fill: bool = True) -> Copy | None:
+    def read(self, image: Image, may_fill: bool = True, caller: Any = None) -> Copy | None:
         """The data of an image, whole; None when the cache cannot deliver it.
 
         An image that is not here is brought in while it is read, if ``may_fill``.
         A deactivated image, which only administrators read, is never a hit.
+        ``caller`` matters to stores that act on behalf of those who ask.
         """
         if image.status not in _WITH_DATA or image.size is None or not is_image_id(image.id):
             return None
         copy = self._hit(image) if image.status == "active" else None
         if copy is not None or not may_fill or image.size > self._max_size:
             return copy
-        fill = self._join(image)
+        fill = self._join(image, caller)
         if not fill.progress.wait_opened():
             fill.progress.leave()
             return None
-        return Copy(Reader(fill.progress, image, self._open_data).data(), hit=False)
+        return Copy(Reader(fill.progress, image, self._opener(caller)).data(), hit=False)
 
     def _hit(self, image: Image) -> Copy | None:
         path = self._directory.complete(image.id)
@@ -119,14 +121,17 @@ class ImageCache:
             LOG.warning("A hit on image %s was not counted: %s", image.id, error)
         return Copy(Data(_chunks(file), image.size, file, file.close), hit=True)
 
-    def _join(self, image: Image) -> Fill:
+    def _opener(self, caller: Any) -> Callable[[Image, int], Data | None]:
+        return lambda image, start: self._open_data(image, start, caller)
+
+    def _join(self, image: Image, caller: Any = None) -> Fill:
         """The fill of an image, joined; a new one when there is none."""
         with self._lock:
             fill = self._fills.get(image.id)
             if fill is not None and fill.progress.join():
                 return fill
             fill = Fill(image, self._directory, self._books, self._make_room,
-                        lambda image: self._open_data(image, 0), self._ended)
+                        lambda image: self._open_data(image, 0, caller), self._ended)
             fill.progress.join()
             self._fills[image.id] = fill
         fill.start()

@@ -176,7 +176,7 @@ class Job:
         for location in sorted(self.image.locations, key=lambda x: x.store != stores.default):
             try:
                 with naming_store_errors():
-                    return stores.get(location.url, location.store)
+                    return stores.get(location.url, location.store, caller=self.ctx)
             except errors.GlanceError as error:
                 reason = error
         raise errors.SourceFailed(f"The data of the image cannot be read: {reason}")

@@ -117,7 +117,7 @@ class RegistrationProxy(Proxy):
         work.alive = lambda: self._objection(ctx, image, "importing")
         refused: tuple[Location, ...] = ()
         try:
-            digests = self._read(location, str(registration.algorithm), work)
+            digests = self._read(ctx, location, str(registration.algorithm), work)
             if digests.value != registration.value:
                 refused = (location,)
                 raise errors.Invalid(
@@ -149,7 +149,7 @@ class RegistrationProxy(Proxy):
         work.alive = lambda: self._objection(ctx, image, "active")
         for attempt in range(self._conf.http_retries + 1):
             try:
-                digests = self._read(location, self._conf.hashing_algorithm, work)
+                digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
                 self.below.update(ctx, image, Change(
                     fields={"checksum": digests.checksum, "os_hash_algo": digests.algorithm,
                             "os_hash_value": digests.value},
@@ -162,11 +162,11 @@ class RegistrationProxy(Proxy):
                 LOG.warning("The hash of image %s could not be computed (attempt %d): %s",
                             image.id, attempt + 1, sentence(error))
 
-    def _read(self, location: Location, algorithm: str, work: Work) -> streams.Hash:
+    def _read(self, ctx, location: Location, algorithm: str, work: Work) -> streams.Hash:
         """Read all data at a location for its hashes, while somebody wants them."""
         digests = streams.Hash(algorithm)
         with naming_store_errors():
-            data = self._stores.get(location.url, location.store)
+            data = self._stores.get(location.url, location.store, caller=ctx)
             try:
                 for _ in streams.stream(data.chunks, (digests,)):
                     work.check()

@@ -93,7 +93,7 @@ class CacheFilter:
             return None
         # Which store to prefer has rules of its own, and matters only when one is read.
         chooses = "prefer=" in environ.get("QUERY_STRING", "")
-        copy = self._cache.read(image, may_fill=not chooses)
+        copy = self._cache.read(image, may_fill=not chooses, caller=context)
         return None if copy is None else (image, copy)
 
     def _announced(self, environ: dict, image: Image, copy: Any) -> Data:

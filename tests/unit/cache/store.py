@@ -16,7 +16,7 @@ CHUNK = 64 * 1024
 
 
 class Store:
-    """Images by id; remembers from which byte on each was read.
+    """Images by id; remembers from which byte on each was read, and for whom.
 
     ``pause`` seconds lie between two chunks; after ``stop_after`` bytes of an
     image the store does what ``trouble`` says; chunks wait for ``gate``.
@@ -25,6 +25,7 @@ class Store:
     def __init__(self) -> None:
         self.data: dict[str, bytes] = {}
         self.reads: list[int] = []
+        self.callers: list[object] = []
         self.closed = 0
         self.pause = 0.0
         self.stop_after: int | None = None
@@ -42,8 +43,9 @@ class Store:
         self.data[image.id] = data
         return image
 
-    def open(self, image: Image, start: int = 0) -> Data | None:
+    def open(self, image: Image, start: int = 0, caller: object = None) -> Data | None:
         self.reads.append(start)
+        self.callers.append(caller)
         data = self.data.get(image.id)
         if data is None:
             return None

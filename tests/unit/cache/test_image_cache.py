@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import errno
 import os
 import random
@@ -67,6 +68,14 @@ class TestReading(CacheCase):
             self.assertEqual((True, data), self.read(image))
         self.assertEqual([0] * 5, self.store.reads)
         self.assertEqual([], self.names("incomplete"))
+
+    def test_the_store_is_read_for_whoever_asks(self) -> None:
+        """A store may let nobody else read; what is fetched for the queue has no caller."""
+        image = self.store.image(10)
+        with contextlib.closing(self.cache.read(image, caller="ann").data) as data:
+            self.assertEqual(self.store.data[image.id], b"".join(data.chunks))
+        self.assertTrue(self.cache.fetch(self.store.image(10)))
+        self.assertEqual(["ann", None], self.store.callers)
 
     def test_a_deactivated_image_comes_into_the_cache_and_is_no_hit(self) -> None:
         image = self.store.image(10, status="deactivated")
@@ -201,10 +210,10 @@ class TestTrouble(CacheCase):
         image = self.store.image(CHUNK)
         trouble = iter([RuntimeError("not foreseen")])
 
-        def opened(image, start):
+        def opened(image, start, caller):
             for error in trouble:
                 raise error
-            return self.store.open(image, start)
+            return self.store.open(image, start, caller)
 
         directory = Directory(self.root)
         cache = ImageCache(directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400,

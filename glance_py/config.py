@@ -139,8 +139,7 @@ def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     """
     register(conf)
     conf.set_default("bind_port", registry.PORT)
-    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
-    path = os.path.join(directory, REGISTRY_FILE)
+    path = os.path.join(_directory(os.environ), REGISTRY_FILE)
     found = [path] if os.path.exists(path) else []
     if not found and not any(word.startswith("--config-") for word in argv):
         raise ConfigurationError(f"There is no {path}: name the configuration with --config-file.")
@@ -168,13 +167,23 @@ def default_config_files(environ: os._Environ | dict = os.environ) -> list[str]:
     names other files, divided by semicolons, relative to that directory; one
     that does not exist is an error then.
     """
-    directory = environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
+    directory = _directory(environ)
     named = [name.strip() for name in environ.get("OS_GLANCE_CONFIG_FILES", "").split(";")]
     named = [os.path.join(directory, name) for name in named if name]
     if named:
         return named
     found = [os.path.join(directory, name) for name in DEFAULT_FILES]
     return [path for path in found if os.path.exists(path)]
+
+
+def tool_config_files(own: str) -> list[str]:
+    """The same for a tool, which reads one more file that is called ``own``."""
+    path = os.path.join(_directory(os.environ), own)
+    return [*default_config_files(), *([path] if os.path.exists(path) else [])]
+
+
+def _directory(environ: os._Environ | dict) -> str:
+    return environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
 
 
 def setup_logging(conf: cfg.ConfigOpts) -> None:

@@ -1,4 +1,4 @@
-"""Looks at bytes that pass by: limits, counts, hashes, inspects, verifies.
+"""Looks at bytes that pass by: limits, hashes, inspects, verifies.
 
 A filter sees every chunk before the store does and may raise to stop the
 transfer; it never changes or keeps a chunk.  Filters are composed as a tuple
@@ -79,16 +79,6 @@ class Limit(Filter):
         self._left -= len(chunk)
         if self._left < 0:
             raise self._error
-
-
-class Count(Filter):
-    """``size``: the number of bytes that have passed."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def update(self, chunk: Chunk) -> None:
-        self.size += len(chunk)
 
 
 class _Feeder:

@@ -6,7 +6,6 @@ timers.  The running service needs none of them to stay within its size.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -55,7 +54,8 @@ def prefetch(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
     conf = cfg.ConfigOpts()
     try:
-        config.load(sys.argv[1:] if argv is None else argv, _default_files(), conf, prog=name,
+        config.load(sys.argv[1:] if argv is None else argv,
+                    config.tool_config_files("glance-cache.conf"), conf, prog=name,
                     description="Upkeep of this node's image cache; does its work once and ends.",
                     epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.")
         config.setup_logging(conf)
@@ -69,10 +69,3 @@ def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _default_files() -> list[str]:
-    """The service's files, and one for the cache's tools."""
-    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or config.CONFIG_DIR
-    own = os.path.join(directory, "glance-cache.conf")
-    return [*config.default_config_files(), *([own] if os.path.exists(own) else [])]

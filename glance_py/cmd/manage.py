@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -43,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "command", title="Commands", handler=_add_commands,
         help="What to do; each has a --help of its own."))
     try:
-        config.load(argv, _default_files(), conf, prog="glance-manage",
-                    description=_DESCRIPTION, epilog=_EXIT_CODES)
+        config.load(argv, config.tool_config_files("glance-manage.conf"), conf,
+                    prog="glance-manage", description=_DESCRIPTION, epilog=_EXIT_CODES)
         config.setup_logging(conf)
         # alembic announces each of its parts at the level at which it tells of upgrades.
         logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
@@ -62,13 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(error: Exception) -> int:
     print(f"glance-manage: {error}", file=sys.stderr)
     return 1
-
-
-def _default_files() -> list[str]:
-    """The service's files, and one that only this tool reads."""
-    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or config.CONFIG_DIR
-    own = os.path.join(directory, "glance-manage.conf")
-    return [*config.default_config_files(), *([own] if os.path.exists(own) else [])]
 
 
 # --- Commands --------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(OPTIONS)
     try:
-        config.load(list(sys.argv[1:] if argv is None else argv), _default_files(), conf,
+        config.load(sys.argv[1:] if argv is None else argv,
+                    config.tool_config_files("glance-scrubber.conf"), conf,
                     prog="glance-scrubber", epilog="Exit codes: 0 done, 1 it could not be done.",
                     description="Removes the data of deleted images, once or as a daemon, or "
                                 "brings a deleted image back.")
@@ -72,13 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"glance-scrubber: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _default_files() -> list[str]:
-    """The service's files, and one that only this command reads."""
-    directory = os.environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or config.CONFIG_DIR
-    own = os.path.join(directory, "glance-scrubber.conf")
-    return [*config.default_config_files(), *([own] if os.path.exists(own) else [])]
 
 
 @contextlib.contextmanager

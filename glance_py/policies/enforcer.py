@@ -126,10 +126,6 @@ class Enforcer:
             self._library.load_rules()
             self._take()
 
-    def defines(self, name: str) -> bool:
-        """Is there a rule of this name (not only the one called default)?"""
-        return name in self._loaded
-
     def _question(self, ctx, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:
         credentials = ctx.credentials
         scope = "project"

@@ -29,11 +29,9 @@ class StreamTest(unittest.TestCase):
 
     def test_chunks_pass_as_the_same_objects(self):
         chunks = [b"ab", memoryview(b"cd"), b""]
-        count = streams.Count()
-        passed = list(streams.stream(chunks, (count, streams.Hash("sha256"))))
+        passed = list(streams.stream(chunks, (streams.Filter(), streams.Hash("sha256"))))
         for given, got in zip(chunks, passed, strict=True):
             self.assertIs(given, got)
-        self.assertEqual(4, count.size)
 
     def test_a_filter_that_raises_stops_the_source_and_closes_all(self):
         closed, read = [], []

@@ -17,7 +17,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from glance_py import config, gateway, limits, notifications, pipeline, recovery, reports
+from glance_py import config, gateway, limits, pipeline, recovery, reports
 from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
@@ -35,6 +35,7 @@ from glance_py.layers.location import STAGING_STORE, LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
+from glance_py.notifications.notifier import Notifier
 from glance_py.outgoing import UriFilter
 from glance_py.policies.enforcer import Enforcer
 from glance_store_py.errors import GlanceStoreError
@@ -149,7 +150,7 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         records=records,
         stores=stores,
         enforcer=enforcer,
-        notifier=notifications.Notifier(conf),
+        notifier=Notifier(conf),
         lease=recovery.Lease(records),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,

@@ -15,7 +15,7 @@ from glance_py.domain.metadef import (
 )
 from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
 from glance_py.layers.base import Proxy
-from glance_py.metadef_payloads import definition_payload, namespace_payload
+from glance_py.notifications.metadef_payloads import definition_payload, namespace_payload
 
 #: First part of the events about a kind, and what its removal as a whole is called.
 EVENTS: dict[Kind, str] = {

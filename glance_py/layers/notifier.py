@@ -15,7 +15,12 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Data, Download, Settle, Upload
 from glance_py.layers.base import Proxy
-from glance_py.notifications import data_payload, image_payload, member_payload, send_payload
+from glance_py.notifications.payloads import (
+    data_payload,
+    image_payload,
+    member_payload,
+    send_payload,
+)
 
 #: Step of an upload -> event.
 STEPS = {

@@ -14,7 +14,7 @@ from glance_py.domain.image import Image
 from glance_py.domain.ports import TASK_VERBS, TASK_WORK_VERBS, TaskVerbs
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.layers.base import Proxy
-from glance_py.notifications import task_payload
+from glance_py.notifications.payloads import task_payload
 
 
 class TaskPolicyProxy(Proxy):

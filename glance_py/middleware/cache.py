@@ -20,7 +20,7 @@ from glance_py.http import download
 from glance_py.http.request import Request
 from glance_py.middleware import composition
 from glance_py.middleware.context import CONTEXT
-from glance_py.notifications import send_payload
+from glance_py.notifications.payloads import send_payload
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ import unittest
 import uuid
 from unittest import mock
 
-from glance_py import app, notifications
+from glance_py import app
+from glance_py.notifications import notifier
 from tests.functional import service
 from tests.functional.client import Client
 
@@ -224,8 +225,8 @@ class DeadBrokerTest(RabbitCase):
 
     def test_what_cannot_wait_is_counted(self):
         self.wire.cut()
-        with (mock.patch.object(notifications, "_WAITING", 5),
-              self.assertLogs(notifications.LOG, "ERROR") as logs):
+        with (mock.patch.object(notifier, "_WAITING", 5),
+              self.assertLogs(notifier.LOG, "ERROR") as logs):
             self.create(20)
             self.notifier.close(0.5)
         told = sum(int(number) for line in logs.output

@@ -15,8 +15,7 @@ import time
 import unittest
 import uuid
 
-from glance_py import notifications
-from glance_py.notifications import Notifier
+from glance_py.notifications.notifier import _WAITING, LOG, Notifier, drivers
 from tests.unit.setting import conf
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
@@ -45,7 +44,7 @@ class SwitchTest(NotifierCase):
     def test_without_a_driver_the_library_is_not_imported(self):
         code = ("import sys\n"
                 "from tests.unit.setting import conf\n"
-                "from glance_py.notifications import Notifier\n"
+                "from glance_py.notifications.notifier import Notifier\n"
                 "Notifier(conf()).info('image.create', {})\n"
                 "sys.exit('oslo_messaging' in sys.modules)\n")
         self.assertEqual(0, subprocess.run(
@@ -54,7 +53,7 @@ class SwitchTest(NotifierCase):
     def test_several_drivers(self):
         options = conf(self.directory, {"glance-api.conf":
                        "[oslo_messaging_notifications]\ndriver = log\ndriver = noop\n"})
-        self.assertEqual(["log", "noop"], notifications.drivers(options))
+        self.assertEqual(["log", "noop"], drivers(options))
 
     def test_disabled_notifications(self):
         notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n",
@@ -104,9 +103,9 @@ class SendTest(NotifierCase):
                 stuck.wait()
 
         notifier._sender = Sender
-        with self.assertLogs(notifications.LOG, "ERROR") as logs:
+        with self.assertLogs(LOG, "ERROR") as logs:
             start = time.monotonic()
-            for _ in range(notifications._WAITING + 500):
+            for _ in range(_WAITING + 500):
                 notifier.info("image.create", {})
             notifier.close(0.2)
             self.assertLess(time.monotonic() - start, 3)
@@ -123,7 +122,7 @@ class SendTest(NotifierCase):
                 sent.append(event)
 
         notifier._sender = Sender
-        with self.assertLogs(notifications.LOG, "ERROR"):
+        with self.assertLogs(LOG, "ERROR"):
             notifier.info("bad", {})
             notifier.info("good", {})
             notifier.close()

@@ -16,7 +16,7 @@ from glance_py.domain.metadef import (
     Property,
     plain_schema,
 )
-from glance_py.notifications import fate, time_text
+from glance_py.notifications.payloads import fate, time_text
 
 #: What a payload tells of a property; what else its schema may say is left out.
 _TOLD = ("type", "title", "description", "default", "minimum", "maximum", "enum", "pattern",

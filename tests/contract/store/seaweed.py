@@ -20,6 +20,8 @@ import urllib.request
 ACCESS, SECRET = "glanceaccess", "glancesecret"
 #: Seconds that it may take to start.
 PATIENCE = 60
+#: How often to try.
+ATTEMPTS = 3
 
 
 def program() -> str | None:
@@ -28,8 +30,22 @@ def program() -> str | None:
 
 
 @functools.cache
-def start() -> str:
-    """The service's address, with credentials in it."""
+def start(volumes: int = 20) -> str:
+    """The service's address, with credentials in it.
+
+    :param volumes: how many volumes of 256 MiB it may fill; what is deleted stays in them.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return _start(volumes)
+        except RuntimeError:
+            # Somebody else may have taken one of its ports in the meantime.
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise RuntimeError
+
+
+def _start(volumes: int) -> str:
     scratch = tempfile.TemporaryDirectory(prefix="weed")
     atexit.register(scratch.cleanup)
     config = os.path.join(scratch.name, "s3.json")
@@ -42,7 +58,7 @@ def start() -> str:
              "filer.port.grpc", "s3.port.grpc", "s3.port")
     process = subprocess.Popen(
         [str(program()), "-logtostderr=true", "server", f"-dir={scratch.name}", "-ip=127.0.0.1",
-         "-ip.bind=127.0.0.1", "-master.telemetry=false", "-volume.max=20", "-filer", "-s3",
+         "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-volume.max={volumes}", "-filer", "-s3",
          "-master.volumeSizeLimitMB=256", f"-s3.config={config}", "-s3.iam=false",
          "-s3.port.iceberg=0", "-s3.port.lance=0",
          *(f"-{name}={port}" for name, port in zip(names, ports, strict=False))],

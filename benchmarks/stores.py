@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""What large images cost in each store: MiB/s, CPU time and memory of the service.
+
+    benchmarks/stores.py [--gib N] [--directory DIR] [--beside NAME=COMMAND] [store ...]
+
+Starts an S3 service and a Swift (those of the tests), the service with one worker
+and stores ``file``, ``s3`` and ``swift``, uploads an image of known size to each,
+downloads it, compares every byte and removes it.  COMMAND starts another Image
+service: it is given a file with the same stores, to be read beside its own
+configuration, and prints its address and the id of its first process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from tests.contract.store import seaweed  # noqa: E402 - found through the line above
+from tests.functional.server import GLANCE_API, MIB, Process  # noqa: E402
+from tests.servers import swift  # noqa: E402
+
+CHUNK = os.urandom(4 * MIB)
+TOKEN = {"X-Auth-Token": "u:p:admin"}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+STORES = """\
+[DEFAULT]
+enabled_backends = fast:file, slow:file, objects:s3, containers:swift
+[objects]
+s3_store_host = {s3}
+s3_store_access_key = {access}
+s3_store_secret_key = {secret}
+s3_store_bucket = benchmark
+s3_store_create_bucket_on_put = True
+s3_store_region_name = us-east-1
+[containers]
+swift_store_config_file = {directory}/references.conf
+default_swift_reference = benchmark
+swift_store_container = benchmark
+swift_store_create_container_on_put = True
+swift_store_large_object_size = 1024
+"""
+LOCAL = """
+[fast]
+filesystem_store_datadir = {directory}/fast
+[slow]
+filesystem_store_datadir = {directory}/slow
+"""
+REFERENCES = """\
+[benchmark]
+auth_address = {address}
+user = {user}
+key = {key}
+user_domain_id = default
+project_domain_id = default
+"""
+NAMES = {"file": "fast", "s3": "objects", "swift": "containers"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Service:
+    """An Image service: where it answers, and its first process."""
+
+    name: str
+    address: str
+    process: int
+
+    def processes(self) -> list[int]:
+        """Its processes, children's children too."""
+        found = [self.process]
+        for each in found:
+            with contextlib.suppress(OSError):
+                found += map(int, pathlib.Path(
+                    f"/proc/{each}/task/{each}/children").read_text().split())
+        return found
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that its processes have used."""
+        used = 0
+        for each in self.processes():
+            fields = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            used += int(fields[11]) + int(fields[12])
+        return used / TICKS
+
+    def resident(self) -> float:
+        """Resident memory of its processes in MiB."""
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(
+            f"/proc/{each}/status").read_text())[1]) for each in self.processes()) / 1024
+
+    @contextlib.contextmanager
+    def request(self, method: str, path: str, body=None, **headers: str):
+        """The answer to a request."""
+        connection = http.client.HTTPConnection(
+            urlsplit(self.address).netloc, timeout=900, blocksize=len(CHUNK))
+        with contextlib.closing(connection):
+            connection.request(method, path, body, {
+                **TOKEN, **{name.replace("_", "-"): value for name, value in headers.items()}})
+            answer = connection.getresponse()
+            if answer.status >= 300:
+                raise RuntimeError(f"{self.name}: {method} {path}: {answer.status} "
+                                   f"{answer.read(500)!r}")
+            yield answer
+
+    def ask(self, method: str, path: str, body=None, **headers: str) -> dict:
+        with self.request(method, path, body, **headers) as answer:
+            return json.loads(answer.read() or "{}")
+
+
+@contextlib.contextmanager
+def measured(service: Service, what: str, gib: float) -> Iterator[None]:
+    """Print what the block costs."""
+    over, highest = threading.Event(), [service.resident()]
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            highest.append(service.resident())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    cpu, before, started = service.cpu(), highest[0], time.monotonic()
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    seconds = time.monotonic() - started
+    print(f"{service.name:12} {what:16} {gib * 1024 / seconds:8.0f} "
+          f"{(service.cpu() - cpu) / gib:10.2f} {before:8.0f} {max(highest) - before:8.1f}",
+          flush=True)
+
+
+def run(service: Service, store: str, chunks: int, digest: str) -> None:
+    """One image up, down and away."""
+    gib, size = chunks * len(CHUNK) / 2**30, chunks * len(CHUNK)
+    image = service.ask("POST", "/v2/images", json.dumps(
+        {"disk_format": "raw", "container_format": "bare"}), Content_Type="application/json")
+    path = f"/v2/images/{image['id']}"
+    with measured(service, f"{store} upload", gib):
+        service.ask("PUT", f"{path}/file", (CHUNK for _ in range(chunks)),
+                    Content_Type="application/octet-stream", Content_Length=str(size),
+                    X_Image_Meta_Store=NAMES[store])
+    stored = service.ask("GET", path)
+    if (stored["status"], stored["size"], stored["checksum"]) != ("active", size, digest):
+        raise RuntimeError(f"{service.name} stored something else: {stored}")
+    with (measured(service, f"{store} download", gib),
+          service.request("GET", f"{path}/file") as answer):
+        compare(answer, chunks)
+    service.ask("DELETE", path)
+
+
+def compare(answer: http.client.HTTPResponse, chunks: int) -> None:
+    """Read it all and compare it with what was sent."""
+    buffer = memoryview(bytearray(len(CHUNK)))
+    for _ in range(chunks):
+        at = 0
+        while at < len(CHUNK):
+            count = answer.readinto(buffer[at:])
+            if not count:
+                raise RuntimeError("the download ended too early")
+            at += count
+        if buffer != CHUNK:
+            raise RuntimeError("the download differs")
+
+
+def write_stores(directory: pathlib.Path, volumes: int) -> str:
+    """The configuration of the stores, all but where files go."""
+    s3 = urlsplit(seaweed.start(20 + volumes))
+    first = urlsplit(swift.start().keystone.partition(",")[0])
+    credentials, _, host = first.netloc.rpartition("@")
+    user, _, key = credentials.rpartition(":")
+    (directory / "references.conf").write_text(REFERENCES.format(
+        address=f"http://{host}{first.path}", user=user, key=key))
+    return STORES.format(s3=f"http://{s3.netloc.rpartition('@')[2]}", access=s3.username,
+                         secret=s3.password, directory=directory)
+
+
+def ours(directory: pathlib.Path, stores: str) -> tuple[Service, Process]:
+    """The service with one worker."""
+    # Its first line, DEFAULT, is where the options go.
+    options = stores.partition("\n")[2].replace("backends = ", "backends = local:file, ", 1)
+    place = directory / "ours"
+    place.mkdir()
+    process = Process(str(place), GLANCE_API, silence=60,
+                      options=options + LOCAL.format(directory=place))
+    return Service("glance_py", f"http://127.0.0.1:{process.port}", process.process.pid), process
+
+
+def another(wanted: str, stores: pathlib.Path) -> Service:
+    name, _, command = wanted.partition("=")
+    said = subprocess.run([*command.split(), str(stores)], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.split()
+    return Service(name, said[0], int(said[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gib", type=float, default=4)
+    parser.add_argument("--directory", help="where all the data lies")
+    parser.add_argument("--beside", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("stores", nargs="*", default=list(NAMES), metavar="store",
+                        help=", ".join(NAMES))
+    arguments = parser.parse_args()
+    tempfile.tempdir = arguments.directory
+    chunks = int(arguments.gib * 2**30) // len(CHUNK)
+    digest = hashlib.md5(usedforsecurity=False)
+    for _ in range(chunks):
+        digest.update(CHUNK)
+    with tempfile.TemporaryDirectory(prefix="stores-") as name:
+        directory = pathlib.Path(name)
+        stores = write_stores(directory, int(arguments.gib * 4 * (2 + len(arguments.beside))))
+        (directory / "stores.conf").write_text(stores)
+        service, process = ours(directory, stores)
+        try:
+            services = [service, *(another(each, directory / "stores.conf")
+                                   for each in arguments.beside)]
+            print(f"{arguments.gib:g} GiB, one worker; CPU time of the service alone")
+            print(f"{'':12} {'':16} {'MiB/s':>8} {'CPU s/GiB':>10} {'MiB':>8} {'growth':>8}")
+            for store in arguments.stores:
+                for each in services:
+                    # What is loaded at the first image is not the large one's.
+                    warm_up(each, store)
+                    run(each, store, chunks, digest.hexdigest())
+        finally:
+            process.end()
+
+
+def warm_up(service: Service, store: str) -> None:
+    digest = hashlib.md5(CHUNK * 8, usedforsecurity=False).hexdigest()
+    with contextlib.redirect_stdout(None):
+        run(service, store, 8, digest)
+
+
+if __name__ == "__main__":
+    main()

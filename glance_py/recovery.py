@@ -1,15 +1,18 @@
 """Never stuck: what a worker that died left behind is brought back.
 
 A worker that receives data holds a lease on the image: while it lives, it
-refreshes ``updated_at`` of the row.  An image whose lease ran out has lost its
-worker; any other worker puts it back to the state from which the client can
-try again, and removes the bytes that nobody owns.  This room decides nothing
-about images whose worker lives.
+refreshes ``updated_at`` of the row.  Whoever looks measures by its own clock how
+long that has not happened, since the clocks of hosts differ.  An image whose
+lease ran out has lost its worker; any other worker puts it back to the state
+from which the client can try again, and removes the bytes that nobody owns.
+This room decides nothing about images whose worker lives.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import functools
 import os
 import threading
 import time
@@ -30,12 +33,14 @@ LOG = logging.getLogger(__name__)
 HEARTBEAT = 10.0
 LEASE = 40.0
 #: Seconds between two looks for lost work.
-PERIOD = 15.0
+PERIOD = 10.0
 #: Seconds between two looks into the stores themselves, which costs more.
 SWEEP = 60.0
 
+_MYSELF = RequestContext(is_admin=True)
+
 #: Turns between two looks for data that could not be removed with its image.
-STRAY_TURNS = 15
+STRAY_TURNS = 20
 
 
 class Lease:
@@ -92,6 +97,8 @@ class Recovery:
         self._turn = 0
         self._stop = threading.Event()
         self._next_sweep = 0.0
+        #: When what is being worked on was last refreshed, and since when that is known.
+        self._seen: dict[str, tuple[datetime.datetime | None, float]] = {}
         os.register_at_fork(after_in_child=self.start)
 
     def start(self) -> None:
@@ -119,14 +126,16 @@ class Recovery:
         What cannot be brought back now is in the log and does not keep the rest.
         """
         done: list[str] = []
-        images = self._records.images
-        for image_id in images.stalled("saving", LEASE):
+        images, tasks = self._records.images, self._records.tasks
+        before, self._seen = self._seen, {}
+        lost = functools.partial(self._lost, before, self._image_refreshed)
+        for image_id in lost(images.stalled("saving", 0)):
             done += self._try(self._bring_back, image_id, "saving")
-        for image_id in images.stalled("uploading", LEASE, unfinished=True):
+        for image_id in lost(images.stalled("uploading", 0, unfinished=True)):
             done += self._try(self._bring_back, image_id, "uploading")
-        for task_id in self._records.tasks.stalled(LEASE):
+        for task_id in self._lost(before, self._task_refreshed, tasks.stalled(0)):
             done += self._try(self._end, task_id)
-        for image_id in images.stalled("importing", LEASE):
+        for image_id in lost(images.stalled("importing", 0)):
             done += self._try(self._imports.recover_image, image_id)
         if done or time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP
@@ -136,6 +145,31 @@ class Recovery:
             done += self._try(self._remove_stray)
         self._turn += 1
         return done
+
+    def _lost(self, before: Mapping[str, tuple[datetime.datetime | None, float]],
+              refreshed: Callable[[str], datetime.datetime | None],
+              ids: Iterable[str]) -> list[str]:
+        """Those that nobody refreshed for as long as a lease lasts, by our own clock."""
+        now = time.monotonic()
+        lost = []
+        for each in ids:
+            try:
+                stamp = refreshed(each)
+            except errors.NotFound:
+                continue
+            known, since = before.get(each, (None, now))
+            if known != stamp:
+                since = now
+            self._seen[each] = stamp, since
+            if now - since >= LEASE:
+                lost.append(each)
+        return lost
+
+    def _image_refreshed(self, image_id: str) -> datetime.datetime | None:
+        return self._records.images.get(_MYSELF, image_id).updated_at
+
+    def _task_refreshed(self, task_id: str) -> datetime.datetime | None:
+        return self._records.tasks.get(task_id).updated_at
 
     @staticmethod
     def _try(act: Callable[..., Iterable[str]], *subject: str) -> list[str]:
@@ -168,7 +202,7 @@ class Recovery:
                 self._stores.discard(image_id)]
         try:
             self._records.images.update(
-                RequestContext(is_admin=True), Image(image_id, status),
+                _MYSELF, Image(image_id, status),
                 Change.status("queued", expected=status, size=None, virtual_size=None),
             )
         except (errors.ImageNotFound, errors.StatusConflict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import threading
 import types
@@ -118,6 +119,21 @@ class RecoveryTest(unittest.TestCase):
         self.records.locks.acquire(image.id, "never recorded")
         self.recovery.recover()
         self.check_queued(image)
+
+    def test_clocks_of_hosts_differ(self) -> None:
+        """However old its mark, who refreshes it lives; who does not for a lease is dead."""
+        refreshed, dead = (self.image("saving", updated_at=datetime.datetime(2020, 1, 1))
+                           for _ in range(2))
+        status = lambda image: self.records.images.get(ADMIN, image.id).status  # noqa: E731
+        with mock.patch.object(recovery, "LEASE", 40), \
+                mock.patch.object(recovery.time, "monotonic") as clock:
+            for clock.return_value in (0, 15, 30):
+                self.recovery.recover()
+                self.records.images.heartbeat(refreshed.id, "saving")
+            self.assertEqual(["saving", "saving"], [status(refreshed), status(dead)])
+            clock.return_value = 45
+            self.recovery.recover()
+            self.assertEqual(["saving", "queued"], [status(refreshed), status(dead)])
 
     def test_in_the_middle_of_staging(self) -> None:
         """Staging that did not end is undone; staged data that waits is left in peace."""

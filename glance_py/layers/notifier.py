@@ -8,13 +8,13 @@ message to arrive.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Data, Download, Settle, Upload
 from glance_py.layers.base import Proxy
+from glance_py.notifications.counted import counted
 from glance_py.notifications.payloads import (
     data_payload,
     image_payload,
@@ -117,31 +117,7 @@ class NotifierProxy(Proxy):
             send = self._notifier.info if sent == data.length else self._notifier.error
             send("image.send", send_payload(ctx, image, sent))
 
-        counted = _Counted(data, report)
-        # Without the file: somebody needs to look at the bytes.
-        return Data(chunks=counted.chunks(), length=data.length, close=counted.close)
-
-
-class _Counted:
-    """Counts the bytes of a download and reports their number once."""
-
-    def __init__(self, data: Data, report) -> None:
-        self._data = data
-        self._report = report
-        self._sent = 0
-
-    def chunks(self) -> Iterator[bytes]:
-        for chunk in self._data.chunks:
-            yield chunk
-            self._sent += len(chunk)
-
-    def close(self) -> None:
-        """The transfer is over, complete or not."""
-        report, self._report = self._report, lambda sent: None
-        try:
-            self._data.close()
-        finally:
-            report(self._sent)
+        return counted(data, report)
 
 
 class MemberNotifierProxy(Proxy):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from glance_py.domain import errors
@@ -20,6 +20,7 @@ from glance_py.http import download
 from glance_py.http.request import Request
 from glance_py.middleware import composition
 from glance_py.middleware.context import CONTEXT
+from glance_py.notifications.counted import counted
 from glance_py.notifications.payloads import send_payload
 
 LOG = logging.getLogger(__name__)
@@ -108,8 +109,7 @@ class CacheFilter:
             send = self._notifier.info if sent == copy.data.length else self._notifier.error
             send("image.send", payload)
 
-        counted = _Counted(copy.data, report)
-        return Data(iter(counted), copy.data.length, close=counted.close)
+        return counted(copy.data, report)
 
     def _delete(self, image_id: str, environ: dict,
                 start_response: Callable) -> Iterable[bytes]:
@@ -156,24 +156,3 @@ def _without_length(start_response: Callable) -> Callable:
         return start_response(status, headers, exc_info)
 
     return start
-
-
-class _Counted:
-    """Counts the bytes of a download and reports their number once."""
-
-    def __init__(self, data: Data, report: Callable[[int], None]) -> None:
-        self._data = data
-        self._report: Callable[[int], None] | None = report
-        self._sent = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._data.chunks:
-            yield chunk
-            self._sent += len(chunk)
-
-    def close(self) -> None:
-        """The transfer is over, complete or not."""
-        report, self._report = self._report, None
-        self._data.close()
-        if report is not None:
-            report(self._sent)

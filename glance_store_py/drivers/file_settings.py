@@ -10,12 +10,11 @@ import json
 import logging
 import os
 import stat
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from glance_store_py import errors
 from glance_store_py.config import Settings
+from glance_store_py.drivers.deadline import Deadline
 
 LOG = logging.getLogger(__name__)
 
@@ -170,40 +169,3 @@ def in_time(settings: Settings) -> Callable:
 
 def _directly(function: Callable, *arguments: object) -> object:
     return function(*arguments)
-
-
-class Deadline:
-    """Calls functions in threads and waits ``seconds`` for each.
-
-    A thread that hangs stays lost until the file system answers, so there is a
-    fixed number of them, and a warning when more than ``alarm`` are busy.
-    """
-
-    def __init__(self, seconds: int, threads: int, alarm: float) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._seconds = seconds
-        self._alarm = alarm
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
-        self._busy = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, function: Callable, *arguments: object) -> object:
-        with self._lock:
-            self._busy += 1
-            busy = self._busy
-        if busy > self._alarm:
-            LOG.warning("%d calls wait for the file system; it may be hanging.", busy)
-        future = self._pool.submit(function, *arguments)
-        future.add_done_callback(self._done)
-        try:
-            return future.result(self._seconds)
-        except TimeoutError:
-            if future.done():
-                raise
-            future.cancel()
-            raise errors.TimeoutError(self._seconds) from None
-
-    def _done(self, future: object) -> None:
-        with self._lock:
-            self._busy -= 1

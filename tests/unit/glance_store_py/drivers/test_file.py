@@ -6,13 +6,15 @@ import json
 import os
 import resource
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 
 from glance_store_py import errors
 from glance_store_py.config import FILE_OPTIONS
-from glance_store_py.drivers import file
+from glance_store_py.drivers import deadline, file
 from glance_store_py.guard import Guard
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
@@ -206,6 +208,45 @@ class TestTimeout(FileCase):
             self.assertEqual(1, store.size(location))
         answer.set()
         self.assertEqual(1, store.size(location))
+
+    def test_the_last_thread_may_be_taken(self):
+        """Then the next call is not made, and says so in time, too."""
+        in_time = deadline.Deadline(1, threads=1, alarm=1)
+        answer = threading.Event()
+        self.addCleanup(answer.set)
+        for _ in range(2):
+            self.assertRaises(errors.TimeoutError, in_time, answer.wait)
+        answer.set()
+        self.assertEqual(3, in_time(abs, -3))
+
+    def test_what_the_call_raises_is_raised(self):
+        in_time = deadline.Deadline(1, threads=1, alarm=1)
+        self.assertRaises(FileNotFoundError, in_time, os.stat, f"{self.images}/nothing")
+
+    def test_a_child_process_has_threads_of_its_own(self):
+        in_time = deadline.Deadline(1, threads=1, alarm=1)
+        answer = threading.Event()
+        self.addCleanup(answer.set)
+        self.assertRaises(errors.TimeoutError, in_time, answer.wait)
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(in_time(abs, -3))
+            finally:
+                os._exit(1)
+        self.assertEqual(3, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def test_a_call_that_hangs_keeps_no_process_from_ending(self):
+        code = ("import threading\n"
+                "from glance_store_py import errors\n"
+                "from glance_store_py.drivers.deadline import Deadline\n"
+                "try:\n"
+                "    Deadline(1, 1, 1)(threading.Event().wait)\n"
+                "except errors.TimeoutError:\n"
+                "    print('given up')\n")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                              timeout=30, check=True)
+        self.assertEqual("given up\n", done.stdout)
 
 
 class TestSweep(FileCase):

@@ -197,6 +197,16 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
             print(f"  {layer.__name__:<28} {' '.join(layer.overrides())}")
 
 
+def _openapi(conf: cfg.ConfigOpts, options) -> None:
+    """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
+    from glance_py.http.routes import ROWS
+    from glance_py.middleware.versions import offered
+    from glance_py.wire.dump import dumps
+    from glance_py.wire.image import image_resource
+    from glance_py.wire.openapi import openapi
+    print(dumps(openapi(offered(conf)[0], image_resource(conf), ROWS)).decode())
+
+
 # --- Command line ----------------------------------------------------------------------------
 
 _COMMANDS: dict[str, Callable] = {
@@ -225,9 +235,10 @@ def _add_commands(subparsers) -> None:
     _add_store_check(store.add_subparsers(metavar="ACTION", required=True, title="Actions"),
                      "check")
     _add_store_check(subparsers, "fsck")
-    layers = subparsers.add_parser(
-        "layers", help=_first_line(_layers), description=_layers.__doc__)
-    layers.set_defaults(run=_layers)
+    for name, command in (("layers", _layers), ("openapi", _openapi)):
+        parser = subparsers.add_parser(
+            name, help=_first_line(command), description=command.__doc__)
+        parser.set_defaults(run=command)
 
 
 def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool = False) -> None:

@@ -37,10 +37,17 @@ _NOUNS = {
 class Row(Protocol):
     """A row of the route table."""
 
-    method: str
-    path: str
-    action: str
-    body: str
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def action(self) -> str: ...
+
+    @property
+    def body(self) -> str: ...
 
 
 def openapi(version: str, image: Resource, rows: Iterable[Row]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import tempfile
 
 import testtools
@@ -88,6 +89,14 @@ class TestManage(testtools.TestCase):
         self.assertEqual(1, code)
         self.assertNotIn("secret", complaint)
         self.assertNotIn("Traceback", complaint)
+
+    def test_openapi(self):
+        """With what this deployment's configuration adds to images and to versions."""
+        code, text, _ = self.run_tool("openapi")
+        self.assertEqual(0, code)
+        document = json.loads(text)
+        self.assertEqual("2.17", document["info"]["version"])
+        self.assertIn("put", document["paths"]["/images/{image_id}/file"])
 
     def test_layers(self):
         code, text, _ = self.run_tool("layers")

@@ -8,8 +8,10 @@ decided before.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -38,6 +40,7 @@ from glance_py.importing.plugins import load as load_plugins
 from glance_py.importing.sources import GlanceDownload, Source, WebDownload
 from glance_py.importing.staging import Staging
 from glance_py.outgoing import Fetcher
+from glance_py.recovery import LEASE
 
 LOG = logging.getLogger(__name__)
 
@@ -45,6 +48,9 @@ DIED = "The worker that did this died; start it again."
 
 #: Seconds that staged data must lie still before it can be taken for lost.
 SETTLED = 10.0
+
+#: Seconds that a request waits for a lock that is about to be given back.
+UNLOCKING = 3.0
 
 #: On whose behalf dead workers are cleaned up after.
 _MYSELF = RequestContext(is_admin=True)
@@ -143,16 +149,34 @@ class Importer:
                                             "image_count_uploading": 0})
 
     def _is_free(self, image: Image) -> bool:
-        """Is no import going on?  A lock that no unfinished task holds is taken away."""
+        """Is no import going on?  A lock that outlived its task is taken away.
+
+        Not at once: it is taken just before its task is on record, and given
+        back only after all is undone that a failed task did.
+        """
         holder = image.properties.get(TASK)
         if holder is None:
             return True
-        try:
-            if self._records.tasks.get(holder).status in UNFINISHED:
+        deadline = time.monotonic() + UNLOCKING
+        while True:
+            task = self._task(holder)
+            if task is not None and task.status in UNFINISHED:
                 return False
+            late = time.monotonic() >= deadline
+            if task is None and late or task is not None and _is_over(task):
+                LOG.info("Image %s was held by task %s, which is over", image.id, holder)
+                return self._records.locks.release(image.id, holder)
+            if late:
+                return False
+            time.sleep(0.1)
+            if self._records.locks.holder(image.id) != holder:
+                return True  # or somebody else's: who takes the lock will see
+
+    def _task(self, task_id: str) -> Task | None:
+        try:
+            return self._records.tasks.get(task_id)
         except errors.TaskNotFound:
-            LOG.info("Task %s, which holds image %s, does not exist", holder, image.id)
-        return self._records.locks.release(image.id, holder)
+            return None
 
     def _targets(self, image: Image, request: ImportRequest) -> list[str | None]:
         """Ids of the stores to bring the data to; [None] when there is only one store.
@@ -241,15 +265,11 @@ class Importer:
         """Take back an import whose task has ended, and the image does not know it."""
         holder = self._records.locks.holder(image_id)
         stores: Sequence[str | None] = self._stores.ids
-        if holder is not None:
-            try:
-                task = self._records.tasks.get(holder)
-            except errors.TaskNotFound:
-                LOG.info("Task %s, which holds image %s, does not exist", holder, image_id)
-            else:
-                if task.status in UNFINISHED or task.type == LOCATION_IMPORT:
-                    return []
-                stores = (task.input or {}).get("backend") or stores
+        task = None if holder is None else self._task(holder)
+        if task is not None:
+            if task.status in UNFINISHED or task.type == LOCATION_IMPORT:
+                return []
+            stores = (task.input or {}).get("backend") or stores
         status = self.give_back.image(_MYSELF, image_id, stores, stores, holder or "")
         return [f"Image {image_id} was left importing by a dead worker: it is {status or 'gone'}"]
 
@@ -271,3 +291,11 @@ class Importer:
             if age >= still and self.staging.remove_still(image_id, still):
                 done.append(f"Removed staged data of image {image_id}, which is {status}")
         return done
+
+
+def _is_over(task: Task) -> bool:
+    """Is there nobody any more who takes back what a finished task did?"""
+    if task.status == "success" or task.updated_at is None:
+        return True
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    return (now - task.updated_at).total_seconds() > LEASE

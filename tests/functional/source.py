@@ -17,6 +17,8 @@ class WebSource(http.server.ThreadingHTTPServer):
         So too, and the object is another one each time.
     /unnamed/N
         So too, and nothing tells whether it is the same object.
+    /long/N
+        N bytes more are announced than there are.
     /stall
         Half of the data comes, the rest does not until :meth:`shutdown`.
     /status/N
@@ -81,14 +83,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         start = 0
         if asked and self.headers.get("If-Range") == tag:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        more = int(rest[0]) if kind == "long" else 0
+        if more and start >= len(data):
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(206 if start else 200)
         if kind != "unnamed":
             self.send_header("ETag", tag)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(len(data) - start + more))
         self.end_headers()
-        self._send(kind, data[start:], bool(rest) and before < int(rest[0]))
+        self._send(kind, data[start:], kind != "long" and bool(rest) and before < int(rest[0]))
+        self.close_connection = self.close_connection or bool(more)
 
     def _send(self, kind: str, data: bytes, cut: bool) -> None:
         with contextlib.suppress(OSError):

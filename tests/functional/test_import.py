@@ -266,6 +266,18 @@ class BrokenConnections(ImportCase):
     def test_taken_up_where_it_ended(self) -> None:
         self.assertEqual([None, "bytes=700000-", "bytes=1400000-"], self.check("/cut/2"))
 
+    def test_as_often_as_it_gets_further(self) -> None:
+        """Patience is for sources that bring nothing, however often connections are cut."""
+        self.source.data = DATA * 2
+        image, task = self.end(self.download_from("/cut/8"))
+        self.assertEqual(("active", len(DATA) * 2), (image["status"], image["size"]), task)
+        self.assertEqual(hashlib.sha512(DATA * 2).hexdigest(), image["os_hash_value"])
+        self.assertEqual(9, len(self.source.requests))
+
+    def test_a_source_that_boasts(self) -> None:
+        """It announced more than it has, and says so when it is asked for the rest."""
+        self.check_failed(self.download_from("/long/1000"), "fewer bytes than it announced")
+
     def test_an_object_that_changed_begins_again(self) -> None:
         asked = self.check("/changing/1")
         self.assertEqual([None, "bytes=700000-", None], asked)

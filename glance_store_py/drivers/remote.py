@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
+from glance_store_py.drivers.later import Later
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager, Retry
@@ -56,6 +57,8 @@ class Pool:
         self._process = 0
         self._manager: PoolManager | None = None
         self._lock = threading.Lock()
+        #: What could not be removed from the service yet.
+        self.later = Later()
 
     def request(self, method: str, url: str, headers: dict[str, str],
                 body: Body | bytes | None = None, attempts: int = 3,

@@ -182,18 +182,15 @@ class Driver:
             return False
 
     def _remove_mine(self, key: str, mark: dict[str, str]) -> None:
-        try:
+        def remove() -> None:
             if self._is_mine(key, mark):
                 self._client.delete(key)
-        except errors.GlanceStoreError as error:
-            LOG.warning("What may be left of %s/%s was not removed: %s", self._bucket, key, error)
+
+        self._client.pool.later.remove(f"What may be left of {self._bucket}/{key}", remove)
 
     def _abort(self, key: str, upload: str) -> None:
-        try:
-            self._client.abort_upload(key, upload)
-        except errors.GlanceStoreError as error:
-            LOG.warning("Upload %s of %s/%s was not aborted: %s", upload, self._bucket, key,
-                        error)
+        self._client.pool.later.remove(f"Upload {upload} of {self._bucket}/{key}",
+                                       lambda: self._client.abort_upload(key, upload))
 
     def _part_sizes(self, size: int | None) -> Callable[[int], int]:
         """The size of each part by its number, so that 10,000 parts are enough."""

@@ -16,7 +16,7 @@ import logging
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote, unquote
 
@@ -38,6 +38,7 @@ REMOVERS = 8
 
 #: Metadata of an object that tells who wrote it.
 _MARK = "X-Object-Meta-Glance-Upload"
+_ONLY_NEW = {"if-none-match": "*"}
 _SEGMENT = re.compile(r"(.+)-\d{5,}\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 _SPOOL_CHUNK = 256 * 1024
@@ -81,11 +82,14 @@ class Objects:
         """
         if self.exists(container, name):
             raise errors.Duplicate(name)
+        # What a writer left that died would become a part of this image.
+        self._remove_segments(container, f"{name}-")
         source = Source(data)
-        mark = {_MARK: secrets.token_hex(16), "if-none-match": "*"}
+        mark = {_MARK: secrets.token_hex(16)}
         try:
             if size is not None and size < self._layout.large:
-                self._client.put(container, name, source.take(size), size, mark)
+                self._client.put(container, name, source.take(size), size,
+                                 {**mark, **_ONLY_NEW})
             else:
                 self._add_segments(container, name, source, size, mark)
         except errors.Duplicate:
@@ -102,35 +106,38 @@ class Objects:
             while not source.ended():
                 segment = f"{name}-{len(written) + 1:05d}"
                 written.append(segment)
-                self._add_segment(container, segment, source, size)
+                self._add_segment(container, segment, source, size, mark)
             manifest = {"x-object-manifest": f"{quote(container)}/{quote(name)}-"}
-            self._client.put(container, name, b"", 0, {**manifest, **mark}, attempts=3)
+            self._client.put(container, name, b"", 0, {**manifest, **mark, **_ONLY_NEW},
+                             attempts=3)
         except BaseException as error:
             # A request that was sent twice may have met its own work.
             if not (isinstance(error, errors.Duplicate)
                     and self._is_mine(container, name, mark)):
-                self._remove(container, written)
+                self._side_by_side(
+                    lambda segment: self._remove_mine(container, segment, mark), written)
                 raise
 
-    def _add_segment(self, container: str, segment: str, source: Source,
-                     size: int | None) -> None:
+    def _add_segment(self, container: str, segment: str, source: Source, size: int | None,
+                     mark: dict[str, str]) -> None:
         length = self._layout.segment
         if self._layout.spool is None:
             known = None if size is None else min(length, size - source.count + source.waiting)
-            self._client.put(container, segment, source.take(length), known)
+            self._client.put(container, segment, source.take(length), known, mark)
             return
         with tempfile.TemporaryFile(dir=self._layout.spool) as file:
             for chunk in source.take(length):
                 file.write(chunk)
-            self._client.put(container, segment, Spooled(file), file.tell(), attempts=3)
+            self._client.put(container, segment, Spooled(file), file.tell(), mark,
+                             attempts=3)
 
     def _remove_mine(self, container: str, name: str, mark: dict[str, str]) -> None:
-        """Remove an object that was stored although its writer was told of a failure."""
-        try:
+        """Remove an object of ours, which a failure may have left; later when Swift is away."""
+        def remove() -> None:
             if self._is_mine(container, name, mark):
                 self._client.delete(container, name)
-        except errors.GlanceStoreError as error:
-            LOG.warning("What may be left of %s/%s was not removed: %s", container, name, error)
+
+        self._client.pool.later.remove(f"What may be left of {container}/{name}", remove)
 
     def _is_mine(self, container: str, name: str, mark: dict[str, str]) -> bool:
         try:
@@ -139,13 +146,16 @@ class Objects:
             return False
 
     def _remove(self, container: str, names: Iterable[str]) -> None:
-        """Remove objects side by side; what cannot be removed is named in the log."""
+        """Remove objects; what cannot be removed is named in the log."""
         def remove(name: str) -> None:
             try:
                 self._client.delete(container, name)
             except errors.GlanceStoreError as error:
                 LOG.warning("%s/%s was not removed: %s", container, name, error)
 
+        self._side_by_side(remove, names)
+
+    def _side_by_side(self, remove: Callable[[str], None], names: Iterable[str]) -> None:
         with concurrent.futures.ThreadPoolExecutor(REMOVERS, "remover") as pool:
             for _ in pool.map(remove, names):
                 pass

@@ -1,0 +1,177 @@
+"""A storage service that fails as a test wants it: an HTTP proxy in front of a real one.
+
+It passes requests on as they are, the name of the host included, so that
+signatures stay good.  Faults are attributes that may be changed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+PIECE = 64 * 1024
+#: Headers that are between two neighbours (RFC 9110, 7.6.1).
+_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
+
+
+class Killed(Exception):
+    """The service was killed while it was busy with this request."""
+
+
+class Faulty:
+    """The proxy; ``address`` is ``host:port``.
+
+    ``kill_after_received``, ``kill_after_sent``: bytes of a request's or an answer's
+    content after which the service dies, ``break_after_sent``: only the connection;
+    once each.  ``pause``: seconds before every piece of 64 KiB.  ``fail_every`` n: each
+    n-th request is answered with 500.  ``answer_writes``: a status for PUTs.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._listen(0)
+        self.address = f"127.0.0.1:{self.server.server_port}"
+
+    def heal(self) -> None:
+        """No faults any more; a service that was killed is back."""
+        self.kill_after_received = self.kill_after_sent = self.break_after_sent = None
+        self.pause, self.fail_every, self.answer_writes = 0.0, 0, None
+        self._count = itertools.count(1)
+        if self.dead:
+            self._listen(self.server.server_port)
+
+    def _listen(self, port: int) -> None:
+        self.dead = False
+        self.heal()
+        self._open: set[socket.socket] = set()
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self.server.daemon_threads = True
+        self.server.faulty = self
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def kill(self) -> None:
+        """No connection survives, and there will be no other."""
+        self.dead = True
+        self._close()
+
+    def _close(self) -> None:
+        self.server.shutdown()
+        self.server.socket.close()
+        for each in list(self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def fails(self) -> bool:
+        """Is it this request's turn to fail?"""
+        return bool(self.fail_every) and next(self._count) % self.fail_every == 0
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.faulty: Faulty = self.server.faulty
+        self.faulty._open.add(self.connection)
+
+    def finish(self) -> None:
+        self.faulty._open.discard(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def relay(self) -> None:
+        with contextlib.suppress(OSError, Killed, http.client.HTTPException):
+            self.close_connection = True
+            refusal = (500 if self.faulty.fails() else
+                       self.faulty.answer_writes if self.command == "PUT" else None)
+            if refusal:
+                for _ in self._content():
+                    pass
+                self.send_response_only(refusal)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            else:
+                self._pass_on()
+            self.close_connection = False
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay
+
+    def _pass_on(self) -> None:
+        there = http.client.HTTPConnection(self.faulty.target, timeout=60)
+        with contextlib.closing(there):
+            there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                there.putheader(name, value)
+            there.endheaders()
+            for piece in self._content():
+                there.send(piece)
+            self._answer(there.getresponse())
+
+    def _content(self) -> Iterator[bytes]:
+        """The content of the request, framed as it came."""
+        done = 0
+        for piece in self._framed():
+            time.sleep(self.faulty.pause)
+            done += len(piece)
+            limit = self.faulty.kill_after_received
+            if limit is not None and done > limit:
+                self.faulty.kill()
+                raise Killed
+            yield piece
+
+    def _framed(self) -> Iterator[bytes]:
+        left = int(self.headers.get("Content-Length", 0))
+        while left:
+            piece = self._read(min(left, PIECE))
+            left -= len(piece)
+            yield piece
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            size = -1
+            while size:
+                line = self.rfile.readline()
+                size = int(line, 16)
+                yield line
+                yield self._read(size + 2)
+
+    def _read(self, size: int) -> bytes:
+        found = self.rfile.read(size)
+        if len(found) < size:
+            raise Killed
+        return found
+
+    def _answer(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in _HOP:
+                self.send_header(name, value)
+        sized = answer.length is not None or self.command == "HEAD"
+        if not sized:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        done = 0
+        while piece := answer.read(PIECE):
+            time.sleep(self.faulty.pause)
+            self._maybe_die(done := done + len(piece))
+            self.wfile.write(piece if sized else b"%x\r\n%s\r\n" % (len(piece), piece))
+        if not sized:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _maybe_die(self, sent: int) -> None:
+        faulty = self.faulty
+        if faulty.kill_after_sent is not None and sent > faulty.kill_after_sent:
+            faulty.kill()
+            raise Killed
+        if faulty.break_after_sent is not None and sent > faulty.break_after_sent:
+            faulty.break_after_sent = None
+            raise Killed
+
+    def log_message(self, *_arguments: object) -> None:
+        pass

@@ -7,6 +7,7 @@ from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.schema_cases import SchemaCases
@@ -63,4 +64,8 @@ class TestLocks(LockCases, MariaDB):
 
 
 class TestUpgrade(UpgradeCases, MariaDB):
+    pass
+
+
+class TestOddRows(OddRowCases, MariaDB):
     pass

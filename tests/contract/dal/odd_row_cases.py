@@ -1,0 +1,40 @@
+"""Rows as they are in databases that have lived: read as their owners know them."""
+
+import datetime
+
+from glance_py.db.tables import image_properties, image_tags, images
+from tests.contract.dal.backends import caller
+
+THEN = datetime.datetime(2015, 3, 4, 5, 6, 7)
+AUDIT = {"created_at": THEN, "deleted": False}
+
+
+class OddRowCases:
+
+    def setUp(self):
+        super().setUp()
+        self.execute(images.insert(), {
+            "id": "odd", "status": "active", "min_disk": 0, "min_ram": 0, "owner": "p", **AUDIT})
+
+    def image(self):
+        return self.records.images.get(caller("p"), "odd")
+
+    def test_an_image_that_was_never_changed_has_a_time_all_the_same(self):
+        self.assertEqual(THEN, self.image().updated_at)
+
+    def test_a_tag_that_is_there_twice_is_one(self):
+        for _ in range(2):
+            self.execute(image_tags.insert(), {"image_id": "odd", "value": "t", **AUDIT})
+        self.assertEqual(["t"], self.image().tags)
+
+    def test_a_property_without_a_value_is_an_empty_text(self):
+        self.execute(image_properties.insert(), {
+            "image_id": "odd", "name": "k", "value": None, **AUDIT})
+        self.assertEqual({"k": ""}, self.image().properties)
+
+    def test_what_was_deleted_beside_is_not_seen(self):
+        gone = {**AUDIT, "deleted": True, "deleted_at": THEN}
+        self.execute(image_properties.insert(), {
+            "image_id": "odd", "name": "k", "value": "v", **gone})
+        self.execute(image_tags.insert(), {"image_id": "odd", "value": "t", **gone})
+        self.assertEqual(({}, []), (self.image().properties, self.image().tags))

@@ -29,7 +29,6 @@ REMOVED = {
                        "projects first",
     "admin_role": "roles are a matter of policy.yaml: rule context_is_admin",
     "location_strategy": "stores have the option weight instead",
-    "data_api": "remove it",
     "enable_v1_api": "version 1 of the API is gone; remove it",
     "enable_v2_api": "version 2 of the API is always there; remove it",
     "enable_v1_registry": "remove it",

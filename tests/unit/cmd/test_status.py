@@ -7,7 +7,8 @@ import pathlib
 import tempfile
 import unittest
 
-from glance_py.cmd import manage, status
+from glance_py import options
+from glance_py.cmd import manage, status, upgrade_checks
 
 CONF = """\
 [DEFAULT]
@@ -79,6 +80,10 @@ class TestChecks(StatusCase):
         self.add("[keystone_authtoken]\nidentity_uri = http://k\n[DEFAULT]\nowner_is_tenant = no\n")
         self.found("Removed options", 1, "identity_uri", "www_authenticate_uri", "owner_is_tenant")
         self.assertEqual(1, self.check()[0])
+
+    def test_no_option_of_today_is_said_to_be_gone(self):
+        known = {option.dest for group in options.GROUPS.values() for option in group}
+        self.assertEqual(set(), known & upgrade_checks.REMOVED.keys())
 
     def test_options_in_a_directory_are_found_too(self):
         (self.directory / "more").mkdir()

@@ -39,6 +39,9 @@ SWEEP = 60.0
 
 _MYSELF = RequestContext(is_admin=True)
 
+#: In seconds: also what bears a stamp of next year, from a clock that is wrong.
+ANY_AGE = -366 * 86400.0
+
 #: Turns between two looks for data that could not be removed with its image.
 STRAY_TURNS = 20
 
@@ -129,13 +132,13 @@ class Recovery:
         images, tasks = self._records.images, self._records.tasks
         before, self._seen = self._seen, {}
         lost = functools.partial(self._lost, before, self._image_refreshed)
-        for image_id in lost(images.stalled("saving", 0)):
+        for image_id in lost(images.stalled("saving", ANY_AGE)):
             done += self._try(self._bring_back, image_id, "saving")
-        for image_id in lost(images.stalled("uploading", 0, unfinished=True)):
+        for image_id in lost(images.stalled("uploading", ANY_AGE, unfinished=True)):
             done += self._try(self._bring_back, image_id, "uploading")
-        for task_id in self._lost(before, self._task_refreshed, tasks.stalled(0)):
+        for task_id in self._lost(before, self._task_refreshed, tasks.stalled(ANY_AGE)):
             done += self._try(self._end, task_id)
-        for image_id in lost(images.stalled("importing", 0)):
+        for image_id in lost(images.stalled("importing", ANY_AGE)):
             done += self._try(self._imports.recover_image, image_id)
         if done or time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP
@@ -149,7 +152,11 @@ class Recovery:
     def _lost(self, before: Mapping[str, tuple[datetime.datetime | None, float]],
               refreshed: Callable[[str], datetime.datetime | None],
               ids: Iterable[str]) -> list[str]:
-        """Those that nobody refreshed for as long as a lease lasts, by our own clock."""
+        """Those that nobody refreshed for as long as a lease lasts.
+
+        The clock of whoever refreshed them may be wrong: whatever their age by
+        it, none is lost that was refreshed before our eyes.
+        """
         now = time.monotonic()
         lost = []
         for each in ids:
@@ -158,8 +165,8 @@ class Recovery:
             except errors.NotFound:
                 continue
             known, since = before.get(each, (None, now))
-            if known != stamp:
-                since = now
+            if each not in before or known != stamp:
+                since = now - _head_start(stamp)
             self._seen[each] = stamp, since
             if now - since >= LEASE:
                 lost.append(each)
@@ -208,3 +215,16 @@ class Recovery:
         except (errors.ImageNotFound, errors.StatusConflict):
             return done
         return [*done, f"Image {image_id} was left {status} by a dead worker: it is queued again"]
+
+
+def _head_start(stamp: datetime.datetime | None) -> float:
+    """For how many seconds nobody refreshed what bears this stamp when we first see it.
+
+    Never so many that a living worker could not refresh it twice before its
+    lease has run out: a process that has just started need not wait for a
+    whole one, and none trusts the clocks of others.
+    """
+    if stamp is None:
+        return 0.0
+    age = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - stamp
+    return max(0.0, min(age.total_seconds(), LEASE - 2 * HEARTBEAT))

@@ -121,19 +121,32 @@ class RecoveryTest(unittest.TestCase):
         self.check_queued(image)
 
     def test_clocks_of_hosts_differ(self) -> None:
-        """However old its mark, who refreshes it lives; who does not for a lease is dead."""
+        """However old its mark, who refreshes it lives; who does not before our eyes is dead."""
         refreshed, dead = (self.image("saving", updated_at=datetime.datetime(2020, 1, 1))
                            for _ in range(2))
         status = lambda image: self.records.images.get(ADMIN, image.id).status  # noqa: E731
         with mock.patch.object(recovery, "LEASE", 40), \
                 mock.patch.object(recovery.time, "monotonic") as clock:
-            for clock.return_value in (0, 15, 30):
+            for clock.return_value in (0, 15):
                 self.recovery.recover()
                 self.records.images.heartbeat(refreshed.id, "saving")
             self.assertEqual(["saving", "saving"], [status(refreshed), status(dead)])
-            clock.return_value = 45
+            clock.return_value = 30
             self.recovery.recover()
             self.assertEqual(["saving", "queued"], [status(refreshed), status(dead)])
+
+    def test_a_clock_that_is_ahead(self) -> None:
+        """A mark from the future counts from when it was seen."""
+        ahead = datetime.datetime.now() + datetime.timedelta(days=2)
+        dead = self.image("saving", updated_at=ahead)
+        with mock.patch.object(recovery, "LEASE", 40), \
+                mock.patch.object(recovery.time, "monotonic") as clock:
+            for clock.return_value in (0, 15, 30, 39):
+                self.recovery.recover()
+            self.assertEqual("saving", self.records.images.get(ADMIN, dead.id).status)
+            clock.return_value = 40
+            self.recovery.recover()
+            self.assertEqual("queued", self.records.images.get(ADMIN, dead.id).status)
 
     def test_in_the_middle_of_staging(self) -> None:
         """Staging that did not end is undone; staged data that waits is left in peace."""

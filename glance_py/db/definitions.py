@@ -366,4 +366,5 @@ def _page(connection: sa.Connection, shelf: Shelf, namespace: Namespace,
         after = pages.marker(connection, order, shelf.one, {**bound, "this_name": listing.marker})
         if after is None:
             raise errors.DefinitionNotFound(shelf.kind.noun, listing.marker, namespace.name)
-    return connection.execute(pages.page(shelf.all, order, listing, after), bound).all()
+    return connection.execute(pages.page(
+        shelf.all, order, listing.sort_dir, listing.limit, after), bound).all()

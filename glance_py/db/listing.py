@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from glance_py.domain.metadef import Listing
-
 
 def order(table: sa.Table, sort_key: str) -> tuple[sa.ColumnElement, ...]:
     """The total order of a table by one of its columns; nothing in it is null."""
@@ -33,14 +31,14 @@ def marker(connection: sa.Connection, keys: Sequence[sa.ColumnElement], one: sa.
     return connection.execute(one.with_only_columns(*keys), bound).first()
 
 
-def page(rows: sa.Select, keys: Sequence[sa.ColumnElement], listing: Listing,
+def page(rows: sa.Select, keys: Sequence[sa.ColumnElement], sort_dir: str, limit: int | None,
          after: Sequence | None) -> sa.Select:
-    """The part of ``rows`` that ``listing`` wants, behind the row whose keys are ``after``."""
-    downwards = listing.sort_dir == "desc"
+    """The part of ``rows`` that is wanted, behind the row whose keys are ``after``."""
+    downwards = sort_dir == "desc"
     statement = rows.order_by(*(key.desc() if downwards else key.asc() for key in keys))
     if after is not None:
         here = sa.tuple_(*keys)
         there = sa.tuple_(*(sa.literal(value, key.type)
                             for key, value in zip(keys, after, strict=True)))
         statement = statement.where(here < there if downwards else here > there)
-    return statement if listing.limit is None else statement.limit(listing.limit)
+    return statement if limit is None else statement.limit(limit)

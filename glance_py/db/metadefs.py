@@ -103,7 +103,8 @@ class SqlNamespaces:
                                      {"this_name": listing.marker, "me": ctx.project_id})
                 if after is None:
                     raise errors.NamespaceNotFound(listing.marker)
-            statement = pages.page(_ALL.where(*conditions), keys, listing, after)
+            statement = pages.page(
+                _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after)
             found = [Namespace(*row) for row in connection.execute(statement, bound)]
             _associate(connection, found)
             return NamespacePage(found, full=bool(found) and len(found) == listing.limit)

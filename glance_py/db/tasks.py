@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
+from glance_py.db import listing as pages
 from glance_py.db.engine import Database
 from glance_py.db.select import live
 from glance_py.db.tables import image_properties, task_info, tasks
@@ -86,15 +87,14 @@ class SqlTasks:
 
         :raises errors.Invalid: the marker is no such task.
         """
-        statement = _page(query, owner)
+        wanted = {"owner": owner, "type": query.type, "status": query.status}
+        rows = sa.select(*_HEAD).where(live(tasks), *(
+            tasks.c[name] == value for name, value in wanted.items() if value is not None))
 
         def work(connection: sa.Connection) -> Sequence[Task]:
-            bound: dict[str, object] = {"owner": owner, "type": query.type, "status": query.status,
-                     "limit": query.limit}
-            if query.marker is not None:
-                bound.update(_marker(connection, query, owner))
-            used = {name: value for name, value in bound.items() if value is not None}
-            return [Task(**row) for row in connection.execute(statement, used).mappings()]
+            after = None if query.marker is None else _marker(connection, query, owner)
+            page = pages.page(rows, _keys(query), query.sort[1], query.limit, after)
+            return [Task(**row) for row in connection.execute(page).mappings()]
 
         return self._database.read(work)
 
@@ -159,48 +159,19 @@ def _key(column: sa.Column) -> sa.ColumnElement:
     return sa.func.coalesce(column, "") if column.nullable else column
 
 
-def _page(query: TaskQuery, owner: str | None) -> sa.Select:
-    """Keyset paging on the wanted column, then created_at and id."""
-    keys, direction = _sort(query)
-    statement = sa.select(*_HEAD).where(live(tasks))
-    for name, value in (("owner", owner), ("type", query.type), ("status", query.status)):
-        if value is not None:
-            statement = statement.where(tasks.c[name] == sa.bindparam(name))
-    if query.marker is not None:
-        statement = statement.where(_after(keys, direction))
-    order = [key.desc() if direction == "desc" else key.asc() for key in keys.values()]
-    return statement.order_by(*order).limit(sa.bindparam("limit"))
+def _keys(query: TaskQuery) -> tuple[sa.ColumnElement, ...]:
+    """What tasks are sorted by: the wanted column, then created_at and id."""
+    return tuple(_key(tasks.c[name]) for name in dict.fromkeys((query.sort[0], "created_at", "id")))
 
 
-def _sort(query: TaskQuery) -> tuple[Mapping[str, sa.ColumnElement], str]:
-    column, direction = query.sort
-    names = dict.fromkeys((column, "created_at", "id"))
-    return {name: _key(tasks.c[name]) for name in names}, direction
-
-
-def _after(keys: Mapping[str, sa.ColumnElement], direction: str) -> sa.ColumnElement[bool]:
-    """Rows behind the bound ``after_<column>`` values."""
-    alternatives = []
-    equal: list[sa.ColumnElement[bool]] = []
-    for name, key in keys.items():
-        value = sa.bindparam(f"after_{name}", type_=tasks.c[name].type)
-        beyond = key < value if direction == "desc" else key > value
-        alternatives.append(sa.and_(*equal, beyond))
-        equal.append(key == value)
-    return sa.or_(*alternatives)
-
-
-def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> dict[str, object]:
-    keys, _ = _sort(query)
-    statement = sa.select(*keys.values()).where(
-        tasks.c.id == sa.bindparam("marker"), live(tasks))
-    bound: dict[str, object] = {"marker": query.marker}
+def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> Sequence:
+    one, bound = _BY_ID, {"this_id": query.marker}
     if owner is not None:
-        statement, bound["me"] = statement.where(tasks.c.owner == sa.bindparam("me")), owner
-    row = connection.execute(statement, bound).first()
+        one, bound["me"] = one.where(tasks.c.owner == sa.bindparam("me")), owner
+    row = pages.marker(connection, _keys(query), one, bound)
     if row is None:
         raise errors.Invalid(f"Marker {query.marker} names no task that you can see.")
-    return {f"after_{name}": value for name, value in zip(keys, row, strict=True)}
+    return row
 
 
 _TAKE_DELETED = image_properties.update().where(

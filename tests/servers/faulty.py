@@ -27,10 +27,11 @@ class Killed(Exception):
 class Faulty:
     """The proxy; ``address`` is ``host:port``.
 
-    ``kill_after_received``, ``kill_after_sent``: bytes of a request's or an answer's
-    content after which the service dies, ``break_after_sent``: only the connection;
-    once each.  ``pause``: seconds before every piece of 64 KiB.  ``fail_every`` n: each
-    n-th request is answered with 500.  ``answer_writes``: a status for PUTs.
+    ``kill_after_received``: bytes of content, of all requests since it was healed, after
+    which the service dies; ``kill_after_sent``: bytes of one answer; ``break_after_sent``:
+    only the connection breaks, once.  ``pause``: seconds before every piece of 64 KiB.
+    ``fail_every`` n: each n-th request is answered with 500.  ``answer_writes``: a status
+    for PUTs.
     """
 
     def __init__(self, target: str) -> None:
@@ -41,6 +42,7 @@ class Faulty:
     def heal(self) -> None:
         """No faults any more; a service that was killed is back."""
         self.kill_after_received = self.kill_after_sent = self.break_after_sent = None
+        self.received = 0
         self.pause, self.fail_every, self.answer_writes = 0.0, 0, None
         self._count = itertools.count(1)
         if self.dead:
@@ -117,13 +119,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _content(self) -> Iterator[bytes]:
         """The content of the request, framed as it came."""
-        done = 0
+        faulty = self.faulty
         for piece in self._framed():
-            time.sleep(self.faulty.pause)
-            done += len(piece)
-            limit = self.faulty.kill_after_received
-            if limit is not None and done > limit:
-                self.faulty.kill()
+            time.sleep(faulty.pause)
+            faulty.received += len(piece)
+            limit = faulty.kill_after_received
+            if limit is not None and faulty.received > limit:
+                faulty.kill()
                 raise Killed
             yield piece
 

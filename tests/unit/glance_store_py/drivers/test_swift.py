@@ -239,15 +239,47 @@ class TestStumbling(unittest.TestCase):
                                            if asked.path.endswith("-00001")])
 
     def test_segments_of_a_failed_upload_go(self):
+        marks = {}
+
         def answer(asked):
-            if asked.method == "PUT" and asked.path.endswith("-00003"):
-                return Answer(507)
-            return Answer(404 if asked.method == "HEAD" else 201)
+            if asked.method == "PUT":
+                marks[asked.path] = asked.headers["x-object-meta-glance-upload"]
+                return Answer(507 if asked.path.endswith("-00003") else 201)
+            if asked.method == "HEAD" and asked.path in marks:
+                return Answer(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
+            return Answer(404 if asked.method == "HEAD" else 204)
 
         objects = self.serve(answer, spool=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
         self.assertEqual({f"/v1/AUTH_p/c/o-0000{number}" for number in (1, 2, 3)},
                          {asked.path for asked in self.server.asked if asked.method == "DELETE"})
+
+    def test_segments_of_somebody_else_stay(self):
+        def answer(asked):
+            if asked.method == "PUT":
+                return Answer(507 if asked.path.endswith("-00002") else 201)
+            found = asked.method == "HEAD" and asked.path.endswith("-00001")
+            return Answer(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
+
+        objects = self.serve(answer, spool=tempfile.gettempdir())
+        self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
+        self.assertEqual([], [asked for asked in self.server.asked if asked.method == "DELETE"])
+
+    def test_old_segments_do_not_become_part_of_a_new_image(self):
+        def answer(asked):
+            if asked.method == "GET" and "marker=&" not in asked.path + "&":
+                return Answer(200, b"[]")
+            if asked.method == "GET":
+                return Answer(200, json.dumps([{
+                    "name": "o-00002", "bytes": 1, "last_modified": "2024-01-01T00:00:00"}]
+                ).encode())
+            return Answer(404 if asked.method == "HEAD" else 201)
+
+        self.serve(answer).add("c", "o", [b"x" * 50], 50)
+        done = [(asked.method, asked.path.rpartition("/")[2]) for asked in self.server.asked
+                if asked.method in ("DELETE", "PUT")]
+        self.assertEqual(("DELETE", "o-00002"), done[0])
+        self.assertNotIn(("DELETE", "o-00001"), done)
 
     def test_a_download_is_taken_up_as_often_as_the_operator_wants(self):
         data = bytes(range(256)) * 40

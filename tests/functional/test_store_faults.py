@@ -1,0 +1,374 @@
+"""Stores that fail: what the client gets, how soon, and what is left behind.
+
+A real S3 service and a real Swift behind :mod:`tests.servers.faulty`, and a file
+system that is full.  After every fault nothing may be left in the store and the
+image can be uploaded again.  ``doc/source/admin/stores-faults.md`` is the table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from glance_store_py.drivers import s3, swift
+from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
+from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
+from glance_store_py.testing import settings
+from tests.contract.store import servers
+from tests.functional.server import GLANCE_API, MIB, OCTETS, TOKEN, Process, pieces, until
+from tests.servers.faulty import PIECE, Faulty
+
+AGAIN = b"uploaded again"
+
+S3 = """\
+enabled_backends = local:file, remote:s3
+[remote]
+s3_store_host = http://{address}
+s3_store_access_key = {access}
+s3_store_secret_key = {secret}
+s3_store_bucket = faults
+s3_store_create_bucket_on_put = True
+s3_store_large_object_size = 10
+s3_store_large_object_chunk_size = 5
+"""
+
+SWIFT = """\
+enabled_backends = local:file, remote:swift
+[remote]
+swift_store_config_file = {references}
+default_swift_reference = ours
+swift_store_endpoint = http://{address}{account}
+swift_store_container = faults
+swift_store_create_container_on_put = True
+swift_store_large_object_size = 5
+swift_store_large_object_chunk_size = 2
+swift_store_retry_get_count = {resumes}
+"""
+
+REFERENCES = """\
+[ours]
+auth_address = {address}
+user = {user}
+key = {key}
+user_domain_id = default
+project_domain_id = default
+"""
+
+
+class Answer:
+    """What became of a request: ``status`` 0 stands for a broken connection.
+
+    A client that cannot get rid of its data looks whether there is an answer already.
+    """
+
+    def __init__(self, server: Process, method: str, path: str, body=None, **headers: str) -> None:
+        started = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        with contextlib.closing(connection):
+            try:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(
+                        method, path, body, {**TOKEN, **{
+                            name.replace("_", "-"): value for name, value in headers.items()}},
+                        encode_chunked=headers.get("Transfer_Encoding") == "chunked")
+                answer = connection.getresponse()
+                self.status, self.body = answer.status, answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.status, self.body = 0, repr(error).encode()
+        self.seconds = time.monotonic() - started
+
+
+class Faults:
+    """Cases for a service whose store ``remote`` is behind ``cls.faulty``."""
+
+    @classmethod
+    def start(cls, target: str) -> None:
+        """Set ``cls.faulty`` and ``cls.server``."""
+        directory = tempfile.TemporaryDirectory(prefix="glance-")
+        cls.addClassCleanup(directory.cleanup)
+        cls.faulty = Faulty(target)
+        cls.addClassCleanup(cls.faulty.kill)
+        cls.directory = directory.name
+        cls.server = Process(directory.name, GLANCE_API, silence=60, options=cls.options())
+        cls.addClassCleanup(cls.server.end)
+
+    @classmethod
+    def options(cls, wrong: bool = False) -> str:
+        """The configuration of the store, with wrong credentials if so wanted."""
+        raise NotImplementedError
+
+    def leftovers(self) -> list[str]:
+        """Everything in the store, asked without a detour."""
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        self.image_id = self.server.create()
+        self.addCleanup(self.tidy)
+
+    def tidy(self) -> None:
+        self.faulty.heal()
+        self.server.ask("DELETE", f"/v2/images/{self.image_id}")
+
+    def put(self, body, size: int | None = None) -> Answer:
+        framing = {"Transfer_Encoding": "chunked"} if size is None else {
+            "Content_Length": str(size)}
+        return self.report("upload", Answer(
+            self.server, "PUT", f"/v2/images/{self.image_id}/file", body, Content_Type=OCTETS,
+            X_Image_Meta_Store="remote", **framing))
+
+    def put_pieces(self, count: int, announced: bool = True) -> Answer:
+        """Upload so many MiB."""
+        return self.put(pieces(count, MIB), count * MIB if announced else None)
+
+    def get(self) -> Answer:
+        return self.report("download", Answer(
+            self.server, "GET", f"/v2/images/{self.image_id}/file"))
+
+    def report(self, what: str, answer: Answer) -> Answer:
+        """For who fills in the table: GLANCE_TEST_REPORT names a file."""
+        if place := os.environ.get("GLANCE_TEST_REPORT"):
+            text = b"" if 200 <= answer.status < 300 else answer.body[:200]
+            with open(place, "a") as file:
+                file.write(f"{self.id().partition('.test_store_faults.')[2]:70} {what:9}"
+                           f"{answer.status:4} {answer.seconds:6.1f} s {text!r}\n")
+        return answer
+
+    def each_way(self) -> Iterator[tuple[int, bool]]:
+        """MiB of an image, and whether its size is told: in parts, as a whole, in parts."""
+        for way in ((24, False), (self.whole, True), (24, True)):
+            with self.subTest(way=way):
+                self.image_id = self.server.create()
+                yield way
+                self.tidy()
+
+    def check_clean(self, seconds: float = 2) -> None:
+        """The image is queued, nothing is in the store, and all works again."""
+        self.assertEqual("queued", self.server.show(self.image_id)["status"])
+        self.faulty.heal()
+        self.assertEqual([], until(self.leftovers, lambda found: not found, seconds))
+        # A store that counted as away is tried again after ten seconds.
+        self.assertEqual(204, until(lambda: self.server.ask(
+            "PUT", f"/v2/images/{self.image_id}/file", AGAIN, Content_Type=OCTETS,
+            X_Image_Meta_Store="remote")[0], lambda status: status == 204, 15))
+        self.assertEqual(AGAIN, self.server.download(self.image_id))
+        self.server.ask("DELETE", f"/v2/images/{self.image_id}")
+        self.assertEqual([], self.leftovers())
+
+    def check_refused(self, answer: Answer, status: int, within: float) -> None:
+        self.assertEqual(status, answer.status, answer.body)
+        self.assertLess(answer.seconds, within)
+        self.assertNotIn(b"Traceback", answer.body)
+
+    def test_killed_in_the_middle_of_an_upload(self) -> None:
+        for way in self.each_way():
+            self.faulty.kill_after_received = 3 * MIB
+            self.check_refused(self.put_pieces(*way), 503, 30)
+            # What could not be removed is tried again every 15 seconds.
+            self.check_clean(40)
+
+    def test_killed_in_the_middle_of_a_download(self) -> None:
+        self.assertEqual(204, self.put_pieces(24).status)
+        self.faulty.kill_after_sent = 6 * MIB
+        answer = self.get()
+        # Half an image must not look like a whole one.
+        self.assertEqual(0, answer.status)
+        self.assertLess(answer.seconds, 30)
+        self.faulty.heal()
+        self.assertEqual(b"".join(pieces(24, MIB)), until(
+            lambda: self.get().body, lambda body: len(body) == 24 * MIB, 15))
+
+    def test_a_download_that_breaks_off_is_taken_up(self) -> None:
+        self.assertEqual(204, self.put_pieces(24).status)
+        self.faulty.break_after_sent = 6 * MIB
+        self.assertEqual(b"".join(pieces(24, MIB)), self.get().body)
+        self.assertIsNone(self.faulty.break_after_sent)
+
+    def test_refused(self) -> None:
+        self.faulty.kill()
+        self.check_refused(self.put(AGAIN, len(AGAIN)), 503, 10)
+        self.check_clean()
+
+    def test_refused_many_times(self) -> None:
+        """After five failures nobody waits any more."""
+        self.faulty.kill()
+        for _ in range(5):
+            self.put(AGAIN, len(AGAIN))
+        self.check_refused(self.put(AGAIN, len(AGAIN)), 503, 1)
+        self.check_clean()
+
+    def test_a_download_from_a_service_that_is_away(self) -> None:
+        self.assertEqual(204, self.put(AGAIN, len(AGAIN)).status)
+        self.faulty.kill()
+        self.check_refused(self.get(), 503, 10)
+
+    def test_full(self) -> None:
+        for way in self.each_way():
+            self.faulty.answer_writes = 507
+            self.check_refused(self.put_pieces(*way), 413, 10)
+            self.check_clean()
+
+    def test_slow(self) -> None:
+        data = os.urandom(2 * PIECE)
+        self.faulty.pause = 2
+        self.assertEqual(204, self.put(data, len(data)).status)
+        answer = self.get()
+        self.assertEqual(data, answer.body)
+        self.assertGreater(answer.seconds, 4)
+
+    def test_every_third_request_fails(self) -> None:
+        self.faulty.fail_every = 3
+        data = b"".join(pieces(24, MIB))
+        self.assertEqual(self.third_upload, self.put_pieces(24, announced=False).status)
+        if self.third_upload == 204:
+            self.assertEqual(data, self.get().body)
+        else:
+            self.check_clean(40)
+
+    def test_wrong_credentials(self) -> None:
+        self.assertEqual(204, self.put(AGAIN, len(AGAIN)).status)
+        self.restart(wrong=True)
+        try:
+            self.check_refused(self.get(), self.wrong_download, 10)
+            other = self.server.create()
+            status, body = self.server.ask(
+                "PUT", f"/v2/images/{other}/file", AGAIN, Content_Type=OCTETS,
+                X_Image_Meta_Store="remote")
+            self.assertEqual(503, status, body)
+            self.assertNotIn(b"canary", body + self.server.log().encode())
+            self.server.ask("DELETE", f"/v2/images/{other}")
+        finally:
+            self.restart(wrong=False)
+        self.assertEqual(AGAIN, self.get().body)
+
+    def restart(self, wrong: bool) -> None:
+        self.server.end()
+        self.server.write(self.options(wrong))
+        self.server.start()
+
+
+class S3Faults(Faults, unittest.TestCase):
+    third_upload = 204
+    whole = 8
+    wrong_download = 403
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.url = urlsplit(servers.s3())
+        host = cls.url.netloc.rpartition("@")[2]
+        cls.client = s3.Driver(settings(
+            S3_OPTIONS, s3_store_host=f"http://{host}", s3_store_access_key=cls.url.username,
+            s3_store_secret_key=cls.url.password, s3_store_bucket="faults"), "faults")._client
+        cls.client.create_bucket()
+        cls.start(host)
+
+    @classmethod
+    def options(cls, wrong: bool = False) -> str:
+        return S3.format(address=cls.faulty.address, access=cls.url.username,
+                         secret="canary" if wrong else cls.url.password)
+
+    def leftovers(self) -> list[str]:
+        return [each.key for each in (*self.client.entries(), *self.client.uploads())]
+
+
+class SwiftFaults(Faults, unittest.TestCase):
+    #: Segments are sent once, as they come.
+    third_upload = 503
+    wrong_download = 500
+    resumes = 2
+    whole = 4
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        url = urlsplit(servers.swift_keystone().partition(",")[0])
+        credentials, _, host = url.netloc.rpartition("@")
+        cls.user, _, cls.key = credentials.rpartition(":")
+        cls.keystone = f"http://{host}{url.path}"
+        scratch = servers.scratch()
+        cls.addClassCleanup(scratch.cleanup)
+        cls.references = pathlib.Path(scratch.name, "references.conf")
+        cls.write_references(cls.key)
+        made = swift.Driver(settings(
+            SWIFT_OPTIONS, swift_store_config_file=str(cls.references),
+            default_swift_reference="ours"), "faults")
+        cls.client = made._client(made._references["ours"])
+        account = urlsplit(cls.client.account.url())
+        cls.account = account.path
+        cls.start(account.netloc)
+
+    @classmethod
+    def write_references(cls, key: str) -> None:
+        cls.references.write_text(REFERENCES.format(
+            address=cls.keystone, user=cls.user, key=key))
+
+    @classmethod
+    def options(cls, wrong: bool = False) -> str:
+        cls.write_references("canary" if wrong else cls.key)
+        return SWIFT.format(references=cls.references, address=cls.faulty.address,
+                            account=cls.account, resumes=cls.resumes)
+
+    def leftovers(self) -> list[str]:
+        if not self.client.has_container("faults"):
+            return []
+        return [each.name for each in self.client.entries("faults")]
+
+
+class FullFileSystem(unittest.TestCase):
+    """The file store on a file system of eight MiB."""
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory(prefix="glance-")
+        self.addCleanup(scratch.cleanup)
+        self.small = os.path.join(scratch.name, "small")
+        os.mkdir(self.small)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", self.small],
+                                 capture_output=True)
+        if mounted.returncode:
+            self.skipTest("only root can mount a small file system")
+        self.addCleanup(subprocess.run, ["umount", self.small], check=True)
+        place = os.path.join(scratch.name, "service")
+        os.mkdir(place)
+        self.server = Process(place, GLANCE_API, silence=60, options=(
+            "enabled_backends = local:file, small:file\n"
+            f"[small]\nfilesystem_store_datadir = {self.small}"))
+        self.addCleanup(self.server.end)
+
+    def test_an_upload_that_does_not_fit(self) -> None:
+        for size in (None, 24 * MIB):
+            image_id = self.server.create()
+            framing = {"Transfer_Encoding": "chunked"} if size is None else {
+                "Content_Length": str(size)}
+            status, body = self.server.ask(
+                "PUT", f"/v2/images/{image_id}/file", pieces(24, MIB), Content_Type=OCTETS,
+                X_Image_Meta_Store="small", **framing)
+            self.assertEqual(413, status, body)
+            self.assertEqual("queued", self.server.show(image_id)["status"])
+            self.assertEqual([], os.listdir(self.small))
+            status, body = self.server.ask(
+                "PUT", f"/v2/images/{image_id}/file", AGAIN, Content_Type=OCTETS,
+                X_Image_Meta_Store="small")
+            self.assertEqual(204, status, body)
+            self.assertEqual(AGAIN, self.server.download(image_id))
+
+    def test_a_copy_that_does_not_fit(self) -> None:
+        """The image keeps what it has."""
+        image_id = self.server.create()
+        self.assertEqual(204, self.server.upload(image_id, pieces(24, MIB)))
+        status, body = self.server.ask(
+            "POST", f"/v2/images/{image_id}/import", json.dumps(
+                {"method": {"name": "copy-image"}, "stores": ["small"]}),
+            Content_Type="application/json", X_Auth_Token="u:p:admin")
+        self.assertEqual(202, status, body)
+        found = until(lambda: self.server.show(image_id),
+                      lambda image: image.get("os_glance_failed_import"))
+        self.assertEqual(("active", "local", "small"), (
+            found["status"], found["stores"], found["os_glance_failed_import"]))
+        self.assertEqual([], os.listdir(self.small))

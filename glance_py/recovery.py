@@ -26,6 +26,7 @@ from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.task import Task
 from glance_py.scrubber import Scrubber
+from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
 
@@ -205,7 +206,7 @@ class Recovery:
 
     def _bring_back(self, image_id: str, status: str) -> list[str]:
         """Bytes first: once the image is queued, its name belongs to the next upload."""
-        done = [f"Removed {url}, which a dead worker left" for url in
+        done = [f"Removed {redacted(url)}, which a dead worker left" for url in
                 self._stores.discard(image_id)]
         try:
             self._records.images.update(

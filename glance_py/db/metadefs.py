@@ -17,6 +17,7 @@ from glance_py.db import definitions
 from glance_py.db import listing as pages
 from glance_py.db.engine import Database
 from glance_py.db.errors import naming_duplicates
+from glance_py.db.portions import portions
 from glance_py.db.tables import (
     metadef_namespace_resource_types,
     metadef_namespaces,
@@ -57,8 +58,6 @@ _ASSOCIATIONS = (
     .where(_A.namespace_id.in_(sa.bindparam("those", expanding=True)))
     .order_by(_A.resource_type_id)
 )
-#: How many namespaces are named in one statement: MariaDB rewrites longer lists, and badly.
-_CHUNK = 500
 
 
 class SqlNamespaces:
@@ -225,8 +224,6 @@ def _conditions(ctx, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
 
 def _associate(connection: sa.Connection, found: Sequence[Namespace]) -> None:
     by_id = {namespace.id: namespace for namespace in found}
-    numbers = list(by_id)
-    for start in range(0, len(numbers), _CHUNK):
-        those = {"those": numbers[start:start + _CHUNK]}
-        for number, *row in connection.execute(_ASSOCIATIONS, those):
+    for those in portions(list(by_id)):
+        for number, *row in connection.execute(_ASSOCIATIONS, {"those": those}):
             by_id[number].contents.setdefault(Association, []).append(Association(*row))

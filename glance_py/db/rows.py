@@ -13,6 +13,7 @@ import orjson
 import sqlalchemy as sa
 
 from glance_py.db.cipher import UrlCipher
+from glance_py.db.portions import portions
 from glance_py.db.select import COLUMNS, live, membership
 from glance_py.db.tables import (
     image_locations,
@@ -24,9 +25,6 @@ from glance_py.db.tables import (
 from glance_py.domain.image import Image, Location
 
 _PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
-
-#: How many images are named in one statement: MariaDB rewrites longer lists, and badly.
-_CHUNK = 500
 
 BY_ID = sa.select(*COLUMNS).where(images.c.id == sa.bindparam("image_id"), live(images))
 
@@ -72,10 +70,10 @@ def complete(connection: sa.Connection, ctx, found: Sequence[Image],
     :param cipher: opens addresses that are kept sealed.
     """
     project = getattr(ctx, "project_id", None)
-    for start in range(0, len(found), _CHUNK):
-        chunk = {image.id: image for image in found[start:start + _CHUNK]}
-        rows = connection.execute(BELONGINGS, {"ids": list(chunk), "me": project}).all()
-        _distribute(chunk, rows)
+    for portion in portions(found):
+        by_id = {image.id: image for image in portion}
+        rows = connection.execute(BELONGINGS, {"ids": list(by_id), "me": project}).all()
+        _distribute(by_id, rows)
     if cipher is not None:
         cipher.open_all(found)
 

@@ -15,8 +15,6 @@ import functools
 import http.client
 import socket
 import ssl
-import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
@@ -26,6 +24,7 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.outgoing.filter import Target, UriFilter
+from glance_store_py.watch import Pace, Watch
 
 CHUNK = 1024 * 1024
 MAX_REDIRECTS = 5
@@ -114,7 +113,8 @@ class Fetcher:
     def _ask(self, target: Target, headers: dict[str, str]) -> Response:
         with _naming_failures(target):
             sock = self._connect(target)
-        watch = _Watch(sock)
+        # The plain socket's: a reader may be inside TLS at that moment.
+        watch = Watch(lambda: socket.socket.shutdown(sock, socket.SHUT_RDWR))
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = sock
         answer: http.client.HTTPResponse | None = None
@@ -162,42 +162,6 @@ class Fetcher:
         raise failure or OSError("no address")
 
 
-class _Watch:
-    """Cuts a connection when its time is over, whatever the reader waits for."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._stopped = threading.Event()
-        self.deadline: float | None = None
-        self.cut = False
-        threading.Thread(target=self._run, name="outgoing-watch", daemon=True).start()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(1.0):
-            deadline = self.deadline
-            if deadline is not None and time.monotonic() > deadline:
-                self.cut = True
-                with contextlib.suppress(OSError):
-                    # The plain socket's: a reader may be inside TLS at this moment.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-                return
-
-    @contextlib.contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """The block must end in time."""
-        self.deadline = time.monotonic() + seconds
-        try:
-            yield
-        finally:
-            self.deadline = None
-        if self.cut:
-            raise TimeoutError()
-
-    def stop(self) -> None:
-        """Stop watching."""
-        self._stopped.set()
-
-
 @contextlib.contextmanager
 def _naming_failures(target: Target) -> Iterator[None]:
     """Errors of the network in words for the client, without addresses or secrets."""
@@ -213,23 +177,19 @@ def _naming_failures(target: Target) -> Iterator[None]:
 
 
 def _chunks(target: Target, answer: http.client.HTTPResponse, length: int | None,
-            watch: _Watch) -> Iterator[bytes]:
+            watch: Watch) -> Iterator[bytes]:
     """The body; time that the reader of the chunks takes for itself does not count."""
     left = length
-    due, wait = PACE_BYTES, PACE_SECONDS
+    pace = Pace(watch, PACE_BYTES, PACE_SECONDS)
     while left is None or left:
-        began = time.monotonic()
-        with _naming_failures(target), watch.within(wait):
-            chunk = answer.read1(CHUNK if left is None else min(CHUNK, left))
+        wanted = CHUNK if left is None else min(CHUNK, left)
+        with _naming_failures(target):
+            chunk = pace.read(functools.partial(answer.read1, wanted))
         if not chunk:
             if left:
                 raise errors.StoreUnavailable(
                     f"{target.authority} stopped sending {left} bytes too early.")
             return
-        due -= len(chunk)
-        wait -= time.monotonic() - began
-        if due <= 0:
-            due, wait = PACE_BYTES, PACE_SECONDS
         if left is not None:
             left -= len(chunk)
         yield chunk

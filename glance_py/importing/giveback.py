@@ -50,9 +50,10 @@ class GiveBack:
                 image = self._records.images.get(ctx, image_id)
             else:
                 self._discard(image, stores)
-            # Before the state: who sees a queued image may begin at once.
+            status = self._settle(ctx, image, stores, failed).status
+            # wire: after the state, so that without a lock an image is what it will be.
             self._records.locks.release(image_id, task_id)
-            return self._settle(ctx, image, stores, failed).status
+            return status
         except errors.ImageNotFound:
             self._discard(Image(image_id), stores)
             return None

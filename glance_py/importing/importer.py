@@ -152,7 +152,8 @@ class Importer:
         """Is no import going on?  A lock that outlived its task is taken away.
 
         Not at once: it is taken just before its task is on record, and given
-        back only after all is undone that a failed task did.
+        back only after all is undone that a failed task did.  Who sees a queued
+        image and asks at once waits for that.
         """
         holder = image.properties.get(TASK)
         if holder is None:
@@ -160,10 +161,10 @@ class Importer:
         deadline = time.monotonic() + UNLOCKING
         while True:
             task = self._task(holder)
-            if task is not None and task.status in UNFINISHED:
+            if task is not None and task.status in UNFINISHED and not self._is_queued(image):
                 return False
             late = time.monotonic() >= deadline
-            if task is None and late or task is not None and _is_over(task):
+            if task is None and late or task is not None and self._is_over(task):
                 LOG.info("Image %s was held by task %s, which is over", image.id, holder)
                 return self._records.locks.release(image.id, holder)
             if late:
@@ -171,6 +172,19 @@ class Importer:
             time.sleep(0.1)
             if self._records.locks.holder(image.id) != holder:
                 return True  # or somebody else's: who takes the lock will see
+
+    @staticmethod
+    def _is_over(task: Task) -> bool:
+        """Is there nobody any more who takes back what a task did?"""
+        if task.status in UNFINISHED:
+            return False
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        return (task.status == "success" or task.updated_at is None
+                or (now - task.updated_at).total_seconds() > LEASE)
+
+    def _is_queued(self, image: Image) -> bool:
+        return image.status == "queued" and (
+            self._records.images.get(_MYSELF, image.id).status == "queued")
 
     def _task(self, task_id: str) -> Task | None:
         try:
@@ -291,11 +305,3 @@ class Importer:
             if age >= still and self.staging.remove_still(image_id, still):
                 done.append(f"Removed staged data of image {image_id}, which is {status}")
         return done
-
-
-def _is_over(task: Task) -> bool:
-    """Is there nobody any more who takes back what a finished task did?"""
-    if task.status == "success" or task.updated_at is None:
-        return True
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    return (now - task.updated_at).total_seconds() > LEASE

@@ -31,7 +31,7 @@ from glance_store_py.location import redacted
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two refreshes of a lease, and after which it has run out.
-HEARTBEAT = 10.0
+HEARTBEAT = 5.0
 LEASE = 40.0
 #: Seconds between two looks for lost work.
 PERIOD = 10.0

@@ -127,11 +127,11 @@ class RecoveryTest(unittest.TestCase):
         status = lambda image: self.records.images.get(ADMIN, image.id).status  # noqa: E731
         with mock.patch.object(recovery, "LEASE", 40), \
                 mock.patch.object(recovery.time, "monotonic") as clock:
-            for clock.return_value in (0, 15):
+            for clock.return_value in (0, 9):
                 self.recovery.recover()
                 self.records.images.heartbeat(refreshed.id, "saving")
             self.assertEqual(["saving", "saving"], [status(refreshed), status(dead)])
-            clock.return_value = 30
+            clock.return_value = 10
             self.recovery.recover()
             self.assertEqual(["saving", "queued"], [status(refreshed), status(dead)])
 

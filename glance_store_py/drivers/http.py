@@ -8,6 +8,7 @@ go to the network addresses that it gives.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import threading
@@ -19,6 +20,7 @@ from glance_store_py import driver, errors
 from glance_store_py.config import Settings
 from glance_store_py.driver import Stored, StoredData
 from glance_store_py.location import Location, parse
+from glance_store_py.watch import Pace, Watch
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -32,6 +34,10 @@ MAX_REDIRECTS = 4
 #: Seconds to reach a server, and to wait for each piece of its answer.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
+
+#: At least so many bytes must come in so many seconds of waiting for them.
+PACE_BYTES = 64 * 1024
+PACE_SECONDS = 60.0
 
 #: (url, whether a server redirected to it) -> network addresses that may be asked for it.
 #: Raises BadStoreUri when there are none.
@@ -218,6 +224,8 @@ class Driver:
     def _new_pool(self, scheme: str) -> PoolManager:
         import urllib3
 
+        from glance_store_py.drivers import http_connection
+
         if self._insecure and scheme == "https":
             # One line of ours, once, instead of a warning with every connection.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -231,9 +239,10 @@ class Driver:
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
             "ca_certs": self._authorities, "maxsize": 16,
         }
-        if scheme in self._proxies:
-            return urllib3.ProxyManager(self._proxies[scheme], **options)
-        return urllib3.PoolManager(**options)
+        pools = (urllib3.ProxyManager(self._proxies[scheme], **options)
+                 if scheme in self._proxies else urllib3.PoolManager(**options))
+        pools.pool_classes_by_scheme = http_connection.POOLS
+        return pools
 
 
 def _content_length(answer: BaseHTTPResponse) -> int | None:
@@ -244,7 +253,13 @@ def _content_length(answer: BaseHTTPResponse) -> int | None:
 def _chunks(answer: BaseHTTPResponse) -> Iterator[bytes]:
     import urllib3
 
+    watch = Watch(answer.shutdown)
+    pace = Pace(watch, PACE_BYTES, PACE_SECONDS)
+    read = functools.partial(answer.read1, CHUNK, decode_content=False)
     try:
-        yield from answer.stream(CHUNK, decode_content=False)
-    except urllib3.exceptions.HTTPError as error:
+        while chunk := pace.read(read):
+            yield chunk
+    except (urllib3.exceptions.HTTPError, TimeoutError) as error:
         raise errors.RemoteServiceUnavailable("The server stopped sending.") from error
+    finally:
+        watch.stop()

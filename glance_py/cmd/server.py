@@ -242,5 +242,7 @@ class Logger(glogging.Logger):
         self.access_log.info(
             "%s \"%s %s\" status: %s len: %s time: %.4f",
             environ.get("REMOTE_ADDR", "-"), environ["REQUEST_METHOD"], environ.get("RAW_URI"),
-            resp.status_code, resp.sent, request_time.total_seconds(),
+            resp.status_code,
+            # What the kernel sends by itself is not counted.
+            resp.sent or resp.response_length or 0, request_time.total_seconds(),
             extra={"context": environ.get(CONTEXT)})

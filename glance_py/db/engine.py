@@ -274,7 +274,7 @@ def create_engine(url: str | sa.URL, group=None) -> sa.Engine:
     else:
         _test_idle_connections(engine)
     if engine.dialect.name == "postgresql":
-        _bound_waits_for_locks(engine)
+        _prepare_postgresql(engine)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine
@@ -343,14 +343,15 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
         cursor.close()
 
 
-def _bound_waits_for_locks(engine: sa.Engine) -> None:
-    """PostgreSQL waits for a lock without end unless told otherwise."""
+def _prepare_postgresql(engine: sa.Engine) -> None:
+    """PostgreSQL waits for a lock without end, and compiles what runs only once."""
 
     @event.listens_for(engine, "connect")
-    def bound(connection, record) -> None:
+    def prepare(connection, record) -> None:
         cursor = connection.cursor()
-        # Not as an option of the connection: connection poolers refuse those.
-        cursor.execute(f"SET lock_timeout = {int(PATIENCE * 1000)}")
+        # Not as options of the connection: connection poolers refuse those.  Compiling one
+        # page's plan takes longer than reading a hundred thousand rows.
+        cursor.execute(f"SET lock_timeout = {int(PATIENCE * 1000)}; SET jit = off")
         cursor.close()
 
 

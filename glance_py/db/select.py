@@ -105,8 +105,8 @@ def _shares(any_status: bool) -> sa.ColumnElement[bool]:
 
 
 def _shared_with_me(any_status: bool) -> sa.ColumnElement[bool]:
-    return _is("shared", veiled(images.c.visibility)) & probed(
-        image_members, _shares(any_status))
+    return _is("shared", veiled(images.c.visibility)) & _has(
+        image_members, _shares(any_status), one_by_one=True)
 
 
 def visible(is_admin: bool) -> sa.ColumnElement[bool]:
@@ -239,7 +239,20 @@ def _bounded(value: object) -> object:
 
 # --- Statements ------------------------------------------------------------------------------
 
-def _conditions(shape: Shape) -> list[sa.ColumnElement[bool]]:
+def _has(table: sa.Table, *conditions: sa.ColumnElement[bool],
+         one_by_one: bool) -> sa.ColumnElement[bool]:
+    """Does such a row of ``table`` belong to the image of the outer select?
+
+    :param one_by_one: few images are asked for, which PostgreSQL cannot know; it must not
+        read the whole table once for all of them.
+    """
+    rows = sa.select(sa.literal_column("1")).where(table.c.image_id == images.c.id, *conditions)
+    if one_by_one:
+        rows = rows.suffix_with("OFFSET 0", dialect="postgresql")
+    return rows.exists()
+
+
+def _conditions(shape: Shape, one_by_one: bool = False) -> list[sa.ColumnElement[bool]]:
     """What an image must be like, whoever asks."""
     conditions = [
         live(images),
@@ -252,18 +265,15 @@ def _conditions(shape: Shape) -> list[sa.ColumnElement[bool]]:
             # While data comes, the column says how much it may be.
             conditions.append(images.c.status != "saving")
     for n in range(shape.tags):
-        conditions.append(sa.exists().where(
-            image_tags.c.image_id == images.c.id,
-            image_tags.c.value == sa.bindparam(f"tag_{n}"),
-            live(image_tags),
-        ))
+        conditions.append(_has(
+            image_tags, image_tags.c.value == sa.bindparam(f"tag_{n}"), live(image_tags),
+            one_by_one=one_by_one))
     for n in range(shape.properties):
-        conditions.append(sa.exists().where(
-            image_properties.c.image_id == images.c.id,
+        conditions.append(_has(
+            image_properties,
             image_properties.c.name == sa.bindparam(f"name_{n}"),
             image_properties.c.value == sa.bindparam(f"value_{n}"),
-            live(image_properties),
-        ))
+            live(image_properties), one_by_one=one_by_one))
     return conditions
 
 
@@ -351,7 +361,7 @@ def beginning(shape: Shape) -> sa.Select:
     return (
         sa.select(*COLUMNS)
         .where(column < last if way == "asc" else column > last,
-               *_after(shape), *_conditions(shape), in_scope(shape))
+               *_after(shape), *_conditions(shape, one_by_one=True), in_scope(shape))
         .order_by(*_order(shape)).limit(sa.bindparam("limit"))
     )
 

@@ -34,11 +34,6 @@ class TaskStartProxy(Proxy):
         self._importer: Importer = services.importer
         self._conf = services.conf
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
-
     def create(self, ctx, task: Task) -> Task:
         """:raises errors.Invalid: the address to import from is not allowed."""
         if task.type == IMPORT:

@@ -29,11 +29,6 @@ class ImportProxy(Proxy):
         self._importer: Importer = services.importer
         self._host = services.conf.worker_self_reference_url or services.conf.public_endpoint
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; deleting needs it even when nothing is imported."""
-        return cls(below, services)
-
     def import_(self, ctx, image: Image, request: ImportRequest) -> None:
         host = self._elsewhere(image) if request.name == GLANCE_DIRECT else None
         if host:

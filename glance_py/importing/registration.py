@@ -43,11 +43,6 @@ class RegistrationProxy(Proxy):
         self._undeletable = {
             store.id for store in services.stores.describe() if store.read_only}
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
-
     def locate(self, ctx, image: Image) -> Sequence[Location]:
         """The locations of an image, for one who may know them."""
         return image.locations

@@ -26,9 +26,9 @@ _PUBLIC = frozenset({"public", "community"})
 class Readers:
     """Tells stores who may read an image."""
 
-    def __init__(self, stores, members) -> None:
-        self._stores = stores
-        self._members = members
+    def __init__(self, services) -> None:
+        self._stores = services.stores
+        self._members = services.records.members
 
     def tell(self, ctx, image: Image) -> None:
         """Bring the stores' lists in line with an image's visibility and members."""
@@ -51,15 +51,14 @@ class ReaderProxy(Proxy):
 
     verbs = WORK_VERBS
 
-    def __init__(self, below, readers: Readers) -> None:
+    def __init__(self, below, services) -> None:
         super().__init__(below)
-        self._readers = readers
+        self._readers = Readers(services)
 
     @classmethod
-    def build(cls, below, services):
-        if not services.stores.judge_readers:
-            return below
-        return cls(below, Readers(services.stores, services.records.members))
+    def wanted(cls, services) -> bool:
+        """Does a store judge readers?"""
+        return services.stores.judge_readers
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         after = self.below.update(ctx, image, change)
@@ -83,15 +82,14 @@ class MemberReaderProxy(Proxy):
 
     verbs = MEMBER_VERBS
 
-    def __init__(self, below, readers: Readers) -> None:
+    def __init__(self, below, services) -> None:
         super().__init__(below)
-        self._readers = readers
+        self._readers = Readers(services)
 
     @classmethod
-    def build(cls, below, services):
-        if not services.stores.judge_readers:
-            return below
-        return cls(below, Readers(services.stores, services.records.members))
+    def wanted(cls, services) -> bool:
+        """Does a store judge readers?"""
+        return services.stores.judge_readers
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         member = self.below.create(ctx, image, member_id)

@@ -140,11 +140,6 @@ class AddressProxy(Proxy):
         self._secure = services.conf.do_secure_hash
         self._has_web = any(store.type == "http" for store in services.stores.describe())
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
-
     def update(self, ctx, image: Image, change: Change) -> Image:
         if change.add_locations or change.update_locations or change.remove_locations:
             change = self._judged(ctx, image, change)

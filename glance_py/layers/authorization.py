@@ -24,10 +24,6 @@ class AuthorizationProxy(Proxy):
 
     verbs = IMAGE_VERBS
 
-    @classmethod
-    def build(cls, below, services):
-        return cls(below)
-
     def get(self, ctx, image_id: str) -> Image:
         return self._visible(ctx, self.below.get(ctx, image_id))
 
@@ -67,13 +63,9 @@ class MemberAuthorizationProxy(Proxy):
 
     verbs = MEMBER_VERBS
 
-    def __init__(self, below, only_owner_shares: bool = False) -> None:
+    def __init__(self, below, services) -> None:
         super().__init__(below)
-        self._only_owner_shares = only_owner_shares
-
-    @classmethod
-    def build(cls, below, services):
-        return cls(below, not services.conf.oslo_policy.enforce_new_defaults)
+        self._only_owner_shares = not services.conf.oslo_policy.enforce_new_defaults
 
     @staticmethod
     def _require_shared(image: Image) -> None:

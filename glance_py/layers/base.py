@@ -16,7 +16,17 @@ class Proxy:
     verbs: tuple[str, ...] = ()
     below: Any
 
-    def __init__(self, below: Any) -> None:
+    @classmethod
+    def wanted(cls, services: Any) -> bool:
+        """Is this layer switched on?"""
+        return True
+
+    @classmethod
+    def build(cls, below: Any, services: Any) -> Any:
+        """This layer in front of ``below``, or ``below`` itself when it is switched off."""
+        return cls(below, services) if cls.wanted(services) else below
+
+    def __init__(self, below: Any, services: Any = None) -> None:
         self.below = below
         for verb in self.verbs:
             if not hasattr(type(self), verb):

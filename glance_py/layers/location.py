@@ -51,10 +51,6 @@ class LocationProxy(Proxy):
         self._removal = Removal(services.stores, services.records.pending)
         self._host = self._conf.worker_self_reference_url or self._conf.public_endpoint
 
-    @classmethod
-    def build(cls, below, services):
-        return cls(below, services)
-
     def find(self, ctx, image_id: str) -> Image:
         return self.below.get(ctx, image_id)
 

@@ -16,10 +16,6 @@ class MemberRepository(Proxy):
 
     verbs = MEMBER_VERBS
 
-    @classmethod
-    def build(cls, below, services):
-        return cls(below)
-
     def list(self, ctx, image: Image) -> Sequence[Member]:
         return self.below.find(ctx, image.id)
 

@@ -39,11 +39,6 @@ class NamespaceAuthorizationProxy(Proxy):
 
     verbs = NAMESPACE_VERBS
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below)
-
     def get(self, ctx, name: str) -> Namespace:
         return self._visible(ctx, self.below.get(ctx, name))
 
@@ -81,11 +76,6 @@ class DefinitionAuthorizationProxy(Proxy):
     """
 
     verbs = DEFINITION_VERBS
-
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below)
 
     def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
         require_mutable(ctx, namespace)

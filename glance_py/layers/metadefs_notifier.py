@@ -39,11 +39,9 @@ class _NotifierProxy(Proxy):
         self._notifier = services.notifier
 
     @classmethod
-    def build(cls, below, services):
-        """This layer, or ``below`` itself when nobody listens."""
-        if not services.notifier.enabled:
-            return below
-        return cls(below, services)
+    def wanted(cls, services) -> bool:
+        """Does anybody listen?"""
+        return services.notifier.enabled
 
     def _created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
         for definition in definitions:

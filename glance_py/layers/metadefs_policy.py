@@ -81,11 +81,6 @@ class _PolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
-
     def _check(self, ctx, namespace: Namespace, *rules: str) -> None:
         """May the caller do this to the namespace?
 

@@ -46,11 +46,9 @@ class NotifierProxy(Proxy):
         self._default_store = conf.glance_store.default_backend if conf.enabled_backends else None
 
     @classmethod
-    def build(cls, below, services):
-        """This layer, or ``below`` itself when nobody listens."""
-        if not services.notifier.enabled:
-            return below
-        return cls(below, services)
+    def wanted(cls, services) -> bool:
+        """Does anybody listen?"""
+        return services.notifier.enabled
 
     def create(self, ctx, image: Image) -> Image:
         created = self.below.create(ctx, image)
@@ -130,11 +128,9 @@ class MemberNotifierProxy(Proxy):
         self._notifier = services.notifier
 
     @classmethod
-    def build(cls, below, services):
-        """This layer, or ``below`` itself when nobody listens."""
-        if not services.notifier.enabled:
-            return below
-        return cls(below, services)
+    def wanted(cls, services) -> bool:
+        """Does anybody listen?"""
+        return services.notifier.enabled
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         member = self.below.create(ctx, image, member_id)

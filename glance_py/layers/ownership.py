@@ -29,10 +29,6 @@ class OwnershipProxy(Proxy):
 
     verbs = IMAGE_VERBS
 
-    @classmethod
-    def build(cls, below, services):
-        return cls(below)
-
     def create(self, ctx, image: Image) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
             raise errors.Forbidden(

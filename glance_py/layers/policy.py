@@ -52,11 +52,6 @@ class PolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
-
     def get(self, ctx, image_id: str) -> Image:
         image = self.below.get(ctx, image_id)
         self._enforcer.check_image(ctx, "get_image", image)
@@ -136,11 +131,6 @@ class MemberPolicyProxy(Proxy):
     def __init__(self, below, services) -> None:
         super().__init__(below)
         self._enforcer = services.enforcer
-
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
 
     def _check(self, ctx, rule: str, image: Image) -> None:
         """Who may not see the image is told nothing of its members."""

@@ -224,12 +224,9 @@ class PropertyProtectionProxy(Proxy):
         self._allows = services.protections.allows
 
     @classmethod
-    def build(cls, below, services):
-        """This layer, or ``below`` itself when there is no rules file."""
-        protections = services.protections
-        if protections is None or not protections.enabled:
-            return below
-        return cls(below, services)
+    def wanted(cls, services) -> bool:
+        """Is there a rules file?"""
+        return services.protections is not None and services.protections.enabled
 
     def _hide(self, ctx, image: Image, memo: dict[str, bool]) -> Image:
         properties = image.properties

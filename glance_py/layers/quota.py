@@ -50,11 +50,6 @@ class QuotaProxy(Proxy):
         # Unified limits take the place of the option.
         self._storage = 0 if services.limits else storage_quota(conf)
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; there is always the cap on sizes."""
-        return cls(below, services)
-
     def create(self, ctx, image: Image) -> Image:
         most = self._limits.room(image.owner, {"image_count_total": 1}) if self._limits else {}
         _check("properties", _counted(image.properties), self._properties)
@@ -224,11 +219,9 @@ class MemberQuotaProxy(Proxy):
         self._quota = services.conf.image_member_quota
 
     @classmethod
-    def build(cls, below, services):
-        """This layer, or ``below`` itself when the quota is unlimited."""
-        if services.conf.image_member_quota < 0:
-            return below
-        return cls(below, services)
+    def wanted(cls, services) -> bool:
+        """Is there a quota?"""
+        return services.conf.image_member_quota >= 0
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         _check("members", len(self.below.list(ctx, image)) + 1, self._quota)

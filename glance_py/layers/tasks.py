@@ -26,11 +26,6 @@ class TaskPolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    @classmethod
-    def build(cls, below, services):
-        """This layer in front of ``below``; it cannot be switched off."""
-        return cls(below, services)
-
     def _check(self, ctx) -> None:
         self._enforcer.check(ctx, "tasks_api_access", {})
 
@@ -52,14 +47,14 @@ class TaskNotifierProxy(Proxy):
 
     verbs = TASK_WORK_VERBS
 
-    def __init__(self, below, notifier) -> None:
+    def __init__(self, below, services) -> None:
         super().__init__(below)
-        self._notifier = notifier
+        self._notifier = services.notifier
 
     @classmethod
-    def build(cls, below, services):
-        """This layer, or ``below`` itself when nobody listens."""
-        return cls(below, services.notifier) if services.notifier.enabled else below
+    def wanted(cls, services) -> bool:
+        """Does anybody listen?"""
+        return services.notifier.enabled
 
     def _announced(self, event: str, task: Task) -> Task:
         self._notifier.info(event, task_payload(task))

@@ -17,7 +17,7 @@ from glance_store_py import errors
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two attempts.
-PERIOD = 15.0
+PERIOD = 5.0
 #: So many debts are remembered; who fails that often has other worries.
 MOST = 1000
 

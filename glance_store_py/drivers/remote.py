@@ -8,6 +8,7 @@ service, and what its answers mean, is for the drivers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -20,14 +21,16 @@ from glance_store_py import errors
 from glance_store_py.drivers.later import Later
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager, Retry
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
 
 LOG = logging.getLogger(__name__)
 
 #: Bytes that are handed over at a time.
 CHUNK = 1024 * 1024
-#: Seconds to reach a service or to get rid of one piece, and to wait for an answer.
+#: Seconds to reach a service.
 CONNECT_TIMEOUT = 10
+#: Seconds to get rid of one piece, and to wait for an answer: a service that writes
+#: to its disks what it has got may take nothing for a while.
 READ_TIMEOUT = 60
 #: What a service answers that may do better the next time.
 BUSY = frozenset({429, 500, 502, 503, 504})
@@ -75,7 +78,7 @@ class Pool:
         with self.naming():
             return self._connections().request(
                 method, url, headers=headers, body=body, preload_content=False, redirect=False,
-                retries=_retries(attempts), timeout=urllib3.Timeout(CONNECT_TIMEOUT, wait))
+                retries=_retries(attempts), timeout=urllib3.Timeout(READ_TIMEOUT, wait))
 
     @contextlib.contextmanager
     def naming(self) -> Iterator[None]:
@@ -109,9 +112,51 @@ class Pool:
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
         }
         proxy = urllib.request.getproxies().get(self._url.scheme)
+        manager: PoolManager
         if proxy and not urllib.request.proxy_bypass(self._url.hostname or ""):
-            return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **options)
-        return urllib3.PoolManager(**options)
+            manager = urllib3.ProxyManager(
+                proxy if "://" in proxy else f"http://{proxy}", **options)
+        else:
+            manager = urllib3.PoolManager(**options)
+        manager.pool_classes_by_scheme = _pool_classes()
+        return manager
+
+
+@functools.cache
+def _pool_classes() -> dict[str, type[HTTPConnectionPool]]:
+    """Pools whose connections must be there sooner than a piece must be gone.
+
+    For urllib3 both are one limit.
+    """
+    from urllib3 import connection, connectionpool
+
+    class Connection(connection.HTTPConnection):
+        def connect(self) -> None:
+            with _in_time(self):
+                super().connect()
+
+    class SecureConnection(connection.HTTPSConnection):
+        def connect(self) -> None:
+            with _in_time(self):
+                super().connect()
+
+    class Plain(connectionpool.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class Secure(connectionpool.HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
+
+    return {"http": Plain, "https": Secure}
+
+
+@contextlib.contextmanager
+def _in_time(connection: Any) -> Iterator[None]:
+    limit, connection.timeout = connection.timeout, CONNECT_TIMEOUT
+    try:
+        yield
+    finally:
+        connection.timeout = limit
+    connection.sock.settimeout(limit)
 
 
 class Pools:

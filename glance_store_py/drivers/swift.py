@@ -18,7 +18,7 @@ from glance_store_py.config import Settings
 from glance_store_py.driver import Caller, Object, Stored, StoredData
 from glance_store_py.drivers.remote import Pools
 from glance_store_py.drivers.swift_accounts import KeystoneAccount, Reference, references
-from glance_store_py.drivers.swift_client import Client, NotAuthenticated
+from glance_store_py.drivers.swift_client import Client
 from glance_store_py.drivers.swift_objects import Layout, Objects
 from glance_store_py.drivers.swift_tenants import Acting
 from glance_store_py.location import Location
@@ -110,7 +110,7 @@ class Driver:
                                                f"there is no container {container}.")
                 client.put_container(container)
             written = Objects(client, self._layout).add(container, image_id, data, size)
-        except (errors.Forbidden, NotAuthenticated):
+        except errors.Forbidden:
             raise errors.StorageWriteDenied() from None
         return Stored(self._location(container, image_id).url, written)
 

@@ -28,7 +28,7 @@ PAGE = 10_000
 BULK_TIMEOUT = 600
 
 
-class NotAuthenticated(errors.GlanceStoreError):
+class NotAuthenticated(errors.Forbidden):
     text = "The object store does not accept the credentials."
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 import time
 
 #: Seconds that a server may take to start.
 PATIENCE = 60
+#: Of prctl(2): the signal that a process gets when its parent dies.
+PR_SET_PDEATHSIG = 1
 
 
 def free(number: int) -> list[int]:
@@ -36,9 +41,17 @@ def wait(port: int, process: subprocess.Popen, log: pathlib.Path) -> None:
     raise RuntimeError(f"{process.args} did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def end_with_us(process: subprocess.Popen) -> None:
-    """End a server when this process ends."""
+def start(command: list[str], log: pathlib.Path, **environment: str) -> subprocess.Popen:
+    """Start a server that ends when this process ends, however that ends."""
+    with open(log, "ab") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file,
+                                   env={**os.environ, **environment}, preexec_fn=_die_with_parent)
     atexit.register(end, process)
+    return process
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen) -> None:

@@ -86,8 +86,8 @@ class Lease:
 class Recovery:
     """One background thread per process that looks for lost work.
 
-    :param imports: takes back what an import left (``recover_image``,
-        ``recover_staging``).
+    :param imports: takes back what an import left (``is_over``,
+        ``recover_image``, ``recover_staging``).
     :param tasks: who takes back the tasks of a type.
     """
 
@@ -139,7 +139,7 @@ class Recovery:
             done += self._try(self._bring_back, image_id, "uploading")
         for task_id in self._lost(before, self._task_refreshed, tasks.stalled(ANY_AGE)):
             done += self._try(self._end, task_id)
-        for image_id in lost(images.stalled("importing", ANY_AGE)):
+        for image_id in lost(images.stalled("importing", ANY_AGE), self._import_lease):
             done += self._try(self._imports.recover_image, image_id)
         if done or time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP
@@ -151,8 +151,8 @@ class Recovery:
         return done
 
     def _lost(self, before: Mapping[str, tuple[datetime.datetime | None, float]],
-              refreshed: Callable[[str], datetime.datetime | None],
-              ids: Iterable[str]) -> list[str]:
+              refreshed: Callable[[str], datetime.datetime | None], ids: Iterable[str],
+              lease: Callable[[str], float] = lambda _: LEASE) -> list[str]:
         """Those that nobody refreshed for as long as a lease lasts.
 
         The clock of whoever refreshed them may be wrong: whatever their age by
@@ -169,9 +169,13 @@ class Recovery:
             if each not in before or known != stamp:
                 since = now - _head_start(stamp)
             self._seen[each] = stamp, since
-            if now - since >= LEASE:
+            if now - since >= lease(each):
                 lost.append(each)
         return lost
+
+    def _import_lease(self, image_id: str) -> float:
+        """Shorter when only whoever takes an import back can be at work, and died at that."""
+        return min(LEASE, 2 * HEARTBEAT) if self._imports.is_over(image_id) else LEASE
 
     def _image_refreshed(self, image_id: str) -> datetime.datetime | None:
         return self._records.images.get(_MYSELF, image_id).updated_at

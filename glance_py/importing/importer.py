@@ -275,6 +275,12 @@ class Importer:
         return [f"The import of task {task.id} was left by a dead worker: image {task.image_id} "
                 f"is {status or 'gone'}"]
 
+    def is_over(self, image_id: str) -> bool:
+        """Has the task ended that holds an image?"""
+        holder = self._records.locks.holder(image_id)
+        task = None if holder is None else self._task(holder)
+        return task is not None and task.status not in UNFINISHED
+
     def recover_image(self, image_id: str) -> list[str]:
         """Take back an import whose task has ended, and the image does not know it."""
         holder = self._records.locks.holder(image_id)

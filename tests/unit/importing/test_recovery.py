@@ -114,6 +114,19 @@ class RecoveryTest(unittest.TestCase):
             self.recovery.recover()
             self.check_queued(image)
 
+    def test_who_took_an_import_back_died_at_that(self) -> None:
+        """Nobody else can be at work on it: the next one need not wait a whole lease."""
+        image = self.image("importing")
+        self.begin(image, "fast", status="failure")
+        with mock.patch.object(recovery, "LEASE", 40), \
+                mock.patch.object(recovery.time, "monotonic") as clock:
+            for clock.return_value in (0, 5):
+                self.recovery.recover()
+            self.assertEqual("importing", self.records.images.get(ADMIN, image.id).status)
+            clock.return_value = 11
+            self.recovery.recover()
+        self.check_queued(image)
+
     def test_an_image_without_a_task(self) -> None:
         image = self.image("importing")
         self.records.locks.acquire(image.id, "never recorded")

@@ -256,9 +256,7 @@ def prepare_process(settings: Settings) -> None:
         except cfg.NoSuchOptError:
             cfg.CONF([], project="glance", default_config_files=list(settings.files))
         if not cfg.CONF.oslo_concurrency.lock_path:
-            place = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
-            os.makedirs(place, mode=0o700, exist_ok=True)
-            lockutils.set_defaults(place)
+            lockutils.set_defaults(_place_for_locks())
         os_brick.setup(cfg.CONF)
         if os.geteuid() == 0:
             for context in (privileged.default, privileged.brick_privsep_hide_output):
@@ -267,3 +265,18 @@ def prepare_process(settings: Settings) -> None:
             priv_context.init(root_helper=["sudo", "glance-rootwrap",
                                            settings["rootwrap_config"]])
         _process_prepared = os.getpid()
+
+
+def _place_for_locks() -> str:
+    """A directory for the locks of this service on this host.
+
+    :raises errors.BadStoreConfiguration: somebody else was there first, who could let our
+        locks lead anywhere.
+    """
+    place = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
+    os.makedirs(place, mode=0o700, exist_ok=True)
+    if os.lstat(place).st_uid != os.getuid():
+        raise errors.BadStoreConfiguration(
+            "oslo_concurrency", "lock_path",
+            f"it is not set, and {place} belongs to somebody else. Set it.")
+    return place

@@ -13,7 +13,7 @@ from oslo_concurrency import lockutils
 from glance_store_py import errors
 from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_api import Conflict
-from glance_store_py.drivers.cinder_attachment import Host
+from glance_store_py.drivers.cinder_attachment import Host, _place_for_locks
 from glance_store_py.drivers.cinder_options import OPTIONS
 from glance_store_py.guard import Guard
 from glance_store_py.location import parse
@@ -178,3 +178,17 @@ class TestVolumes(unittest.TestCase):
         self.assertRaises(errors.Busy, self.store.get, location)
         self.assertEqual({}, self.driver._host._read)
         self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
+
+
+class TestPlaceForLocks(unittest.TestCase):
+
+    def test_it_is_ours_alone_or_not_used(self):
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        with mock.patch.object(tempfile, "gettempdir", return_value=directory):
+            place = _place_for_locks()
+            self.assertEqual(0o700, os.stat(place).st_mode & 0o777)
+            self.assertEqual(place, _place_for_locks())
+            with mock.patch.object(os, "getuid", return_value=os.getuid() + 1):
+                os.rename(place, f"{place[:place.rindex('-')]}-{os.getuid()}")
+                self.assertRaisesRegex(errors.BadStoreConfiguration, "lock_path",
+                                       _place_for_locks)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
@@ -31,6 +31,9 @@ LOG = logging.getLogger(__name__)
 
 #: Rows that one transaction removes.
 BATCH = 500
+
+#: Rows whose keys are read at once.
+FOUND = 50_000
 
 _CHILDREN = (image_members, image_tags, image_properties, image_locations, tasks)
 
@@ -80,22 +83,40 @@ def _purge_table(database: Database, table: sa.Table, before: datetime.datetime,
     LOG.info("Purging rows of %s that were deleted more than %d days ago",
              table.name, age_in_days)
     removed = sum(
-        database.write(functools.partial(_remove, table=table, before=before, size=size))
-        for size in _sizes(database, table, before, max_rows))
+        database.write(functools.partial(_remove, table=table, before=before, keys=batch))
+        for keys in _keys(database, table, before, max_rows)
+        for batch in _batches(keys))
     LOG.info("Removed %d rows of %s", removed, table.name)
     return removed
 
 
-def _sizes(database: Database, table: sa.Table, before: datetime.datetime,
-           max_rows: int) -> Iterator[int]:
-    """The sizes of the batches that remove what is there, but not more than ``max_rows``."""
-    count = sa.select(sa.func.count()).select_from(table).where(*_old(table, before))
-    left = database.read(lambda connection: connection.scalar(count)) or 0
-    if max_rows >= 0:
-        left = min(left, max_rows)
-    while left > 0:
-        yield min(BATCH, left)
-        left -= BATCH
+def _keys(database: Database, table: sa.Table, before: datetime.datetime,
+          max_rows: int) -> Iterator[Sequence[int | str]]:
+    """The keys of what is to be removed, in their order, many at once.
+
+    Not every table has an index that finds deleted rows: it is read through once, not
+    once for each batch.
+    """
+    found = sa.select(table.c.id).where(*_old(table, before)).order_by(table.c.id)
+    statement, left = found, max_rows
+    while left:
+        size = FOUND if left < 0 else min(FOUND, left)
+        keys = database.read(functools.partial(_scalars, statement=statement.limit(size)))
+        if keys:
+            yield keys
+        if len(keys) < size:
+            return
+        statement = found.where(table.c.id > keys[-1])
+        left -= size if left > 0 else 0
+
+
+def _scalars(connection: sa.Connection, statement: sa.Select) -> Sequence[int | str]:
+    return connection.scalars(statement).all()
+
+
+def _batches(keys: Sequence[int | str]) -> Iterator[Sequence[int | str]]:
+    for start in range(0, len(keys), BATCH):
+        yield keys[start:start + BATCH]
 
 
 def _old(table: sa.Table, before: datetime.datetime) -> tuple[sa.ColumnElement[bool], ...]:
@@ -103,11 +124,9 @@ def _old(table: sa.Table, before: datetime.datetime) -> tuple[sa.ColumnElement[b
 
 
 def _remove(connection: sa.Connection, table: sa.Table, before: datetime.datetime,
-            size: int) -> int:
-    keys = connection.execute(
-        sa.select(table.c.id).where(*_old(table, before)).limit(size)).scalars().all()
-    if not keys:
-        return 0
+            keys: Sequence[int | str]) -> int:
     if table is tasks:
         connection.execute(task_info.delete().where(task_info.c.task_id.in_(keys)))
-    return connection.execute(table.delete().where(table.c.id.in_(keys))).rowcount
+    # Asked again, since a property that is set anew takes the row of one that was removed.
+    return connection.execute(
+        table.delete().where(table.c.id.in_(keys), *_old(table, before))).rowcount

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -26,6 +27,9 @@ COLUMNS = tuple(images.c[f.name] for f in dataclasses.fields(Image) if f.name in
 
 #: How many of the first images of the catalogue are looked at before indexes are asked.
 WINDOW = 500
+
+#: And how many at most, when some of those were wanted, but not enough for a page.
+LARGEST_WINDOW = 20_000
 
 #: Sort keys that have an index to walk along.
 _INDEXED = frozenset({"created_at", "updated_at"})
@@ -193,8 +197,9 @@ class Shape:
     @property
     def walks(self) -> bool:
         """Is it worth to look at the beginning of the catalogue first?"""
-        sees_all = self.is_admin and self.visibility in (None, "all")
-        return self.sort[0][0] in _INDEXED and not sees_all and not self.is_narrow
+        wants_all = self.is_admin and self.visibility in (None, "all") and not (
+            self.filters or self.tags or self.properties)
+        return self.sort[0][0] in _INDEXED and not wants_all and not self.is_narrow
 
 
 def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
@@ -211,9 +216,9 @@ def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
     )
 
 
-def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, object]:
+def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]:
     """What to bind to a statement of this query's shape."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "me": ctx.project_id, "member_status": query.member_status,
         "hidden": query.os_hidden, "limit": query.limit, "window": max(WINDOW, 2 * query.limit),
     }
@@ -246,7 +251,8 @@ def _has(table: sa.Table, *conditions: sa.ColumnElement[bool],
     :param one_by_one: few images are asked for, which PostgreSQL cannot know; it must not
         read the whole table once for all of them.
     """
-    rows = sa.select(sa.literal_column("1")).where(table.c.image_id == images.c.id, *conditions)
+    rows: sa.Select = sa.select(sa.literal_column("1")).where(
+        table.c.image_id == images.c.id, *conditions)
     if one_by_one:
         rows = rows.suffix_with("OFFSET 0", dialect="postgresql")
     return rows.exists()
@@ -284,7 +290,12 @@ def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]
     return _OPERATORS[op](column, sa.bindparam(name, type_=kind))
 
 
-def _order(shape: Shape, source=images) -> list[sa.ColumnElement]:
+def _order(shape: Shape, source=images, walk: bool = True) -> list[sa.ColumnElement]:
+    if not walk:
+        (key, way), *rest = shape.sort
+        first = veiled(source.c[key])
+        return [first.asc() if way == "asc" else first.desc(),
+                *_order(dataclasses.replace(shape, sort=tuple(rest)), source)]
     return [clause for key, way in shape.sort for clause in _in_order(source.c[key], way)]
 
 
@@ -368,12 +379,16 @@ def beginning(shape: Shape) -> sa.Select:
 
 @functools.lru_cache(maxsize=256)
 def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
-    """The page, found through an index for each part of the scope."""
+    """The page, found through an index for each part of the scope.
+
+    Who walks has walked: no part is then read in the order of the catalogue, which a
+    planner that knows little prefers to any sort.
+    """
     conditions = [*_conditions(shape), *_after(shape)]
     scope = [in_scope(shape)] if shape.is_narrow else parts_of_scope(shape)
     parts = [
         sa.select(*COLUMNS).where(part, *conditions)
-        .order_by(*_order(shape)).limit(sa.bindparam("limit"))
+        .order_by(*_order(shape, walk=not shape.walks)).limit(sa.bindparam("limit"))
         for part in scope
     ]
     if len(parts) == 1:
@@ -394,14 +409,23 @@ def page(connection: sa.Connection, ctx, query: ImageQuery,
     """The rows of one page, in order: COLUMNS of at most ``query.limit`` images.
 
     Who sees many images finds a page among the first few of the catalogue, in
-    the order of an index.  Who sees few of them does not; then each part of
-    what it sees is found through an index and there are few rows to sort.
+    the order of an index; perhaps among some more, if wanted ones come as often
+    there.  Who sees few of them does not; then each part of what it sees is found
+    through an index and there are few rows to sort.
 
     :param after: the marker's values of the sort keys, None for the first page.
     """
     shape, values = shape_of(ctx, query, after), values_of(ctx, query, after)
     if shape.walks:
         rows = connection.execute(beginning(shape), values).all()
+        if len(rows) < query.limit and (wider := _wider(values["window"], len(rows), query.limit)):
+            rows = connection.execute(beginning(shape), {**values, "window": wider}).all()
         if len(rows) == query.limit:
             return rows
     return connection.execute(everywhere(shape), values).all()
+
+
+def _wider(window: int, found: int, limit: int) -> int:
+    """A window that should hold a page if one of ``window`` images had ``found``; 0 for none."""
+    wider = 2 * window * limit // found if found else 0
+    return wider if wider <= LARGEST_WINDOW else 0

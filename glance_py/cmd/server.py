@@ -39,7 +39,7 @@ STUCK = 300
 HEADERS = 20
 #: Seconds and bytes that a closing connection is listened to.
 LINGER = 2.0
-LINGER_BYTES = 1 << 16
+LINGER_BYTES = 64 << 20
 
 
 class Worker(ThreadWorker):
@@ -146,11 +146,13 @@ def _say_goodbye(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_WR)
         while left > 0 and (remaining := until - time.monotonic()) > 0:
             sock.settimeout(remaining)
-            received = len(sock.recv(4096))
+            received = len(sock.recv(1 << 16))
             if not received:
-                break
+                return
             left -= received
     with contextlib.suppress(OSError):
+        # A client that is still sending must learn that nobody listens any more.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.shutdown(socket.SHUT_RD)
 
 

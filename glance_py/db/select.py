@@ -335,10 +335,12 @@ def _after(shape: Shape) -> list[sa.ColumnElement[bool]]:
         beyond, same = _beyond(column, way, value, is_null)
         condition = beyond | (same & condition)
     key, way = shape.sort[0]
-    if key not in _INDEXED or shape.after[0]:
+    column = images.c[key]
+    nulls_follow = way == "desc" and column.nullable and key not in _INDEXED
+    if shape.after[0] or nulls_follow:
         return [condition]
     # Said twice so that a planner finds the range of the index.
-    column, value = images.c[key], sa.bindparam("after_0", type_=sa.DateTime)
+    value = sa.bindparam("after_0", type_=column.type)
     return [column >= value if way == "asc" else column <= value, condition]
 
 

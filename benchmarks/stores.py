@@ -54,7 +54,6 @@ swift_store_config_file = {directory}/references.conf
 default_swift_reference = benchmark
 swift_store_container = benchmark
 swift_store_create_container_on_put = True
-swift_store_large_object_size = 1024
 """
 LOCAL = """
 [fast]

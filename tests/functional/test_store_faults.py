@@ -368,6 +368,7 @@ class FullFileSystem(unittest.TestCase):
                 X_Image_Meta_Store="small")
             self.assertEqual(204, status, body)
             self.assertEqual(AGAIN, self.server.download(image_id))
+            self.server.ask("DELETE", f"/v2/images/{image_id}")
 
     def test_a_copy_that_does_not_fit(self) -> None:
         """The image keeps what it has."""

@@ -11,6 +11,7 @@ import http.client
 import http.server
 import itertools
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -34,8 +35,10 @@ class Faulty:
     for PUTs.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, context: ssl.SSLContext | None = None) -> None:
+        """:param context: the proxy speaks TLS, whatever the service speaks."""
         self.target = target
+        self._context = context
         self._listen(0)
         self.address = f"127.0.0.1:{self.server.server_port}"
 
@@ -52,8 +55,11 @@ class Faulty:
         self.dead = False
         self.heal()
         self._open: set[socket.socket] = set()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self.server = _Server(("127.0.0.1", port), _Handler)
         self.server.daemon_threads = True
+        if self._context is not None:
+            self.server.socket = self._context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.server.faulty = self
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -72,6 +78,13 @@ class Faulty:
     def fails(self) -> bool:
         """Is it this request's turn to fail?"""
         return bool(self.fail_every) and next(self._count) % self.fail_every == 0
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """A server that says nothing of clients that do not trust it, or go away."""
+
+    def handle_error(self, *_request: object) -> None:
+        pass
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

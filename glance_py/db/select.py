@@ -46,7 +46,7 @@ _OPERATORS = {
 
 
 class veiled(FunctionElement):  # noqa: N801 - reads like an SQL function
-    """A column whose index a planner without statistics must not choose.
+    """A column (or a condition) whose index a planner without statistics must not choose.
 
     SQLite prefers any index with an equality to the order that saves a sort,
     and MySQL is not much better: ``deleted = 0`` holds for nearly every row.
@@ -54,7 +54,7 @@ class veiled(FunctionElement):  # noqa: N801 - reads like an SQL function
 
     inherit_cache = True
 
-    def __init__(self, column: sa.Column) -> None:
+    def __init__(self, column: sa.ColumnElement) -> None:
         super().__init__(column)
         self.type = column.type
 
@@ -65,15 +65,17 @@ def _bare(element, compiler, **kw) -> str:
 
 
 @compiles(veiled, "postgresql")
-def _is_true(element, compiler, **kw) -> str:
-    # It reads the index on "deleted" from end to end to combine it with another one.
+def _as_expression(element, compiler, **kw) -> str:
     bare = compiler.process(element.clauses, **kw)
-    return f"({bare} IS TRUE)" if isinstance(element.type, sa.Boolean) else bare
+    if isinstance(element.type, sa.DateTime):
+        return f"({bare} + interval '0')"
+    # It reads the index on "deleted" from end to end to combine it with another one.
+    return f"(({bare}) IS TRUE)" if isinstance(element.type, sa.Boolean) else bare
 
 
 @compiles(veiled, "sqlite")
 def _plus(element, compiler, **kw) -> str:
-    return f"+{compiler.process(element.clauses, **kw)}"
+    return f"+({compiler.process(element.clauses, **kw)})"
 
 
 @compiles(veiled, "mysql", "mariadb")
@@ -374,7 +376,8 @@ def beginning(shape: Shape) -> sa.Select:
     return (
         sa.select(*COLUMNS)
         .where(column < last if way == "asc" else column > last,
-               *_after(shape), *_conditions(shape, one_by_one=True), in_scope(shape))
+               *_after(shape), *_conditions(shape, one_by_one=True),
+               veiled(in_scope(shape)))
         .order_by(*_order(shape)).limit(sa.bindparam("limit"))
     )
 

@@ -6,8 +6,10 @@ The effort is how many rows the database looked at, as each product counts it.
 import datetime
 import uuid
 
-from glance_py.db import select
-from glance_py.db.tables import image_members, images
+import sqlalchemy as sa
+
+from glance_py.db import purge, select
+from glance_py.db.tables import image_members, image_tags, images
 from glance_py.domain.query import Filter, ImageQuery
 from tests.contract.dal.backends import caller
 
@@ -119,3 +121,32 @@ class EffortCases:
         ids = tuple(image_id(n) for n in (1, 3, 5, 7))
         self.check(caller("big"), 3, filters=(Filter("id", "in", ids),))
         self.check(caller("admin", True), 4, filters=(Filter("id", "in", ids),))
+
+    def test_filters_that_few_images_pass_look_at_each_part_of_the_scope_once(self):
+        # One of the public images and none of the 20 of a small project: no walk finds a page.
+        self.check(caller("small-10"), 1, filters=(Filter("size", "eq", 77_000),))
+        # A property that no image has is asked of the window and of what the project sees.
+        self.check(caller("three"), 0, properties=(("none", "none"),))
+        self.check(caller("three"), 0, tags=("none",))
+
+    def test_filters_that_one_in_a_hundred_passes(self):
+        """Some of the first images are wanted: a page is where it should be, if they come so."""
+        names = tuple(f"n{n}" for n in range(10))
+        self.check(caller("admin", True), 20, filters=(Filter("name", "in", names),))
+
+    def test_purge_reads_a_table_once_for_many_batches(self):
+        gone = START - datetime.timedelta(days=1)
+        rows = 3 * purge.BATCH
+        self.execute(image_tags.insert(), [
+            {"image_id": image_id(n), "value": "gone", "created_at": gone, "updated_at": gone,
+             "deleted": True, "deleted_at": gone} for n in range(rows)])
+        searched = []
+
+        def note(connection, cursor, statement, *rest):
+            if statement.startswith("SELECT") and "FROM image_tags" in statement:
+                searched.append(statement)
+
+        sa.event.listen(self.database.engine, "before_cursor_execute", note)
+        self.addCleanup(sa.event.remove, self.database.engine, "before_cursor_execute", note)
+        self.assertEqual(rows, purge.purge(self.database, 30, -1))
+        self.assertEqual(1, len(searched))

@@ -1,0 +1,381 @@
+#!/usr/bin/env python3
+"""What pages cost in a catalogue of 200,000 images: time, rows looked at, access paths.
+
+    benchmarks/large_catalogue.py --url URL [--count N] [--only TEXT]
+
+URL names a database on PostgreSQL or MariaDB.  An empty one gets the schema and N images
+(20 properties, 5 tags, 1 or 2 locations); one that has images is used as it is.  Never give
+it a database that you need.  Add ?local_infile=1 to MariaDB's URL to fill it.
+"""
+
+import argparse
+import contextlib
+import datetime
+import functools
+import hashlib
+import json
+import statistics
+import tempfile
+import time
+import uuid
+
+import sqlalchemy as sa
+
+from glance_py.context import RequestContext
+from glance_py.db import migrations, rows, select, tables, usage
+from glance_py.db.engine import Database, create_engine
+from glance_py.db.records import records
+from glance_py.domain.query import Filter, ImageQuery
+
+EPOCH = datetime.datetime(2020, 1, 1)
+NAMESPACE = uuid.UUID("4b1f8e2e-7d64-4a0e-9a3c-7e0f1f5a6c11")
+#: So many images are deleted, one in twenty-one.
+DELETED = 21
+DISTROS = ("debian", "ubuntu", "fedora", "centos", "alpine",
+           "arch", "suse", "rocky", "freebsd", "windows")
+
+
+# --- The catalogue ---------------------------------------------------------------------------
+
+@functools.cache
+def image_id(number):
+    return str(uuid.uuid5(NAMESPACE, str(number)))
+
+
+def owner(number):
+    """Half belong to one project, most of the rest to twenty, some to two thousand small ones."""
+    if number % 2:
+        return "big"
+    return f"small-{number % 4001}" if number % 10 == 0 else f"middle-{number // 2 % 20}"
+
+
+def visibility(number):
+    if number % 100 == 4:
+        return "public"
+    if number % 200 == 6:
+        return "community"
+    return "shared" if number % 3 else "private"
+
+
+def disk_format(number):
+    if number % 10_000 == 17:
+        return "iso"
+    return "raw" if number % 4 else "qcow2"
+
+
+def status(number):
+    if number % 5000 == 33:
+        return "queued"
+    return "deactivated" if number % 1000 == 55 else "active"
+
+
+def of(table, number):
+    """What every row that belongs to image ``number`` holds."""
+    when = EPOCH + datetime.timedelta(seconds=number)
+    gone = number % DELETED == 0
+    return {"id" if table is tables.images else "image_id": image_id(number),
+            "created_at": when, "deleted": gone, "deleted_at": when if gone else None,
+            "updated_at": when + datetime.timedelta(seconds=number * 7919 % 99991)}
+
+
+def image(number):
+    digest = hashlib.sha512(image_id(number).encode()).hexdigest()
+    yield {
+        "name": f"image-{number * 7919 % 99991:06}",
+        "size": (number * 31 % 1000 + 1) << 20, "virtual_size": None, "status": status(number),
+        "disk_format": disk_format(number), "container_format": "bare",
+        "checksum": digest[:32], "owner": owner(number), "min_disk": number % 40, "min_ram": 512,
+        "protected": False, "visibility": visibility(number), "os_hidden": False,
+        "os_hash_algo": "sha512", "os_hash_value": digest,
+    }
+
+
+def properties(number):
+    for k in range(17):
+        yield {"name": f"bench_{k:02}", "value": f"value-{k}-{number % (7 + k)}"}
+    yield {"name": "os_distro", "value": DISTROS[number // 3 % 10]}
+    yield {"name": "build", "value": f"build-{number % 20_000}"}
+    yield {"name": "serial", "value": f"serial-{number}"}
+
+
+def tags(number):
+    return ({"value": value} for value in (
+        "all", f"ten-{number // 3 % 10}", f"hundred-{number % 100}",
+        f"thousand-{number % 1000}", f"rare-{number % 20_000}"))
+
+
+def locations(number):
+    for store in ("fast", "slow")[:1 + number % 2]:
+        yield {"value": f"file:///srv/{store}/{image_id(number)}", "status": "active",
+               "meta_data": f'{{"store":"{store}"}}'}
+
+
+def members(number):
+    """Three thousand images are shared with one project, three of them with another."""
+    if visibility(number) == "shared" and number % 44 == 1:
+        yield {"member": "sees-many", "can_share": False, "status": "accepted"}
+    if number in (44_045, 88_045, 132_089):
+        yield {"member": "sees-three", "can_share": False, "status": "accepted"}
+
+
+CONTENTS = ((tables.images, image), (tables.image_properties, properties),
+            (tables.image_tags, tags), (tables.image_locations, locations),
+            (tables.image_members, members))
+
+
+# --- Filling a database ----------------------------------------------------------------------
+
+def seed(database, count):
+    """Fill an empty database with ``count`` images and, on top, those that are deleted."""
+    numbers = list(range(1, count * DELETED // (DELETED - 1) + 1))
+    if database.dialect == "mysql":
+        # Its tables lie in the order of their keys.
+        numbers.sort(key=image_id)
+    for start in range(0, len(numbers), 10_000):
+        part = numbers[start:start + 10_000]
+        for table, rows_of in CONTENTS:
+            found = [of(table, number) | row for number in part for row in rows_of(number)]
+            if found:
+                load(database, table, found)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(
+            "VACUUM ANALYZE" if database.dialect == "postgresql" else
+            "ANALYZE TABLE " + ", ".join(table.name for table, _rows in CONTENTS)).close()
+
+
+def load(database, table, found):
+    """Both servers read the same text."""
+    columns = ", ".join(found[0])
+    with tempfile.NamedTemporaryFile("w+") as file, database.engine.connect() as connection:
+        file.writelines("\t".join(map(text, row.values())) + "\n" for row in found)
+        file.seek(0)
+        cursor = connection.connection.cursor()
+        if database.dialect == "postgresql":
+            cursor.copy_expert(f"COPY {table.name} ({columns}) FROM STDIN", file)
+        else:
+            cursor.execute("SET foreign_key_checks = 0, unique_checks = 0")
+            cursor.execute(
+                f"LOAD DATA LOCAL INFILE '{file.name}' INTO TABLE {table.name} ({columns})")
+        cursor.close()
+
+
+def text(value):
+    if value is None:
+        return "\\N"
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+# --- Questions -------------------------------------------------------------------------------
+
+BIG = RequestContext(project_id="big")
+MIDDLE = RequestContext(project_id="middle-3")
+SMALL = RequestContext(project_id="small-10")
+STRANGER = RequestContext(project_id="stranger")
+SEES_MANY = RequestContext(project_id="sees-many")
+SEES_THREE = RequestContext(project_id="sees-three")
+ADMIN = RequestContext(project_id="admin", is_admin=True)
+
+LATEST = (("created_at", "desc"), ("id", "desc"))
+CHANGED = (("updated_at", "desc"), *LATEST)
+RECENT = EPOCH + datetime.timedelta(seconds=309_000)
+
+
+def by(key, way="asc"):
+    return ((key, way), ("created_at", way), ("id", way))
+
+
+def pages():
+    """(name, who asks, what for)"""
+    for name, ctx in (("half of the catalogue", BIG), ("a twentieth", MIDDLE),
+                      ("a few images", SMALL), ("no image", STRANGER), ("administrator", ADMIN)):
+        yield f"first page: {name}", ctx, {}
+    for name, ctx in (("half of the catalogue", BIG), ("a few images", SMALL),
+                      ("administrator", ADMIN)):
+        yield f"after 100,000: {name}", ctx, {"marker": True}
+    yield "public", SMALL, {"visibility": "public"}
+    yield "community", SMALL, {"visibility": "community"}
+    yield "shared with me: 3,000", SEES_MANY, {"visibility": "shared"}
+    yield "shared with me: 3", SEES_THREE, {"visibility": "shared"}
+    yield "private: half of the catalogue", BIG, {"visibility": "private"}
+    yield "of one owner, administrator", ADMIN, {"filters": (Filter("owner", "eq", "small-10"),)}
+    for name, ctx in (("", BIG), (", a few images", SMALL), (", administrator", ADMIN)):
+        for rarity, field in (("common", 0), ("rare", 1), ("no such", 2)):
+            pair = (("os_distro", "arch"), ("build", "build-77"), ("build", "none"))[field]
+            yield f"property, {rarity}{name}", ctx, {"properties": (pair,)}
+            tag = ("ten-3", "rare-77", "none")[field]
+            yield f"tag, {rarity}{name}", ctx, {"tags": (tag,)}
+    yield "two properties", BIG, {"properties": (("os_distro", "arch"), ("bench_03", "value-3-4"))}
+    yield "property and tag, rare", BIG, {
+        "properties": (("os_distro", "arch"),), "tags": ("rare-77",)}
+    for name, ctx in (("", BIG), (", administrator", ADMIN)):
+        for field, value in (("name", image_name(78_077)), ("checksum", checksum(78_077)),
+                             ("status", "active"), ("status", "queued"), ("disk_format", "iso")):
+            shown = f" {value}" if field in ("status", "disk_format") else ""
+            yield f"{field}{shown}{name}", ctx, {"filters": (Filter(field, "eq", value),)}
+        yield f"larger than all{name}", ctx, {"filters": (Filter("size", "gte", 1001 << 20),)}
+        yield f"changed lately, last changed first{name}", ctx, {
+            "filters": (Filter("updated_at", "gte", RECENT),), "sort": CHANGED}
+        yield f"changed lately, last made first{name}", ctx, {
+            "filters": (Filter("updated_at", "gte", RECENT),)}
+        for key in ("name", "size"):
+            yield f"sorted by {key}{name}", ctx, {"sort": by(key)}
+        yield f"sorted by name, after 100,000{name}", ctx, {"sort": by("name"), "marker": True}
+    yield "sorted by name: a few images", SMALL, {"sort": by("name")}
+
+
+def image_name(number):
+    return next(image(number))["name"]
+
+
+def checksum(number):
+    return next(image(number))["checksum"]
+
+
+def numbers():
+    """(name, statement, values): what quotas count, and what belongs to a page."""
+    for resource, statement in usage._BY_RESOURCE.items():
+        for owner in ("big", "middle-3", "small-10"):
+            yield f"usage of {resource}: {owner}", statement, {"owner": owner}
+    ids = [image_id(number) for number in range(100_000, 100_020)]
+    yield "what belongs to 20 images", rows.BELONGINGS, {"ids": ids, "me": "big"}
+
+
+# --- Measuring -------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def noted(connection):
+    """The statements that ``connection`` runs meanwhile."""
+    done = []
+
+    def note(conn, cursor, statement, parameters, context, executemany):
+        done.append((statement, parameters))
+
+    sa.event.listen(connection, "before_cursor_execute", note)
+    yield done
+    sa.event.remove(connection, "before_cursor_execute", note)
+
+
+def timed(work):
+    """Milliseconds of one call with a warm cache: the median of some."""
+    times = [once(work)]
+    if times[0] > 1500:
+        return times[0]
+    times = []
+    while len(times) < 5 and sum(times) < 1500:
+        times.append(once(work))
+    return statistics.median(times)
+
+
+def once(work):
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1000
+
+
+def explained(connection, statement, values):
+    """(rows looked at, short form of the plan) of one statement."""
+    if connection.dialect.name == "postgresql":
+        [plan] = connection.exec_driver_sql(
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, values).scalar()
+        steps = list(steps_of_postgresql(plan["Plan"]))
+        pages = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+    else:
+        plan = connection.exec_driver_sql("ANALYZE FORMAT=JSON " + statement, values).scalar()
+        steps, pages = list(steps_of_mariadb(json.loads(plan))), None
+    return sum(looked for looked, _step in steps), pages, [step for _looked, step in steps]
+
+
+def steps_of_postgresql(node):
+    """(rows looked at, what is done) from the first thing that happens."""
+    for child in node.get("Plans", ()):
+        yield from steps_of_postgresql(child)
+    kind, loops = node["Node Type"], node["Actual Loops"]
+    seen = node["Actual Rows"] + sum(
+        node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck"))
+    if "Sort" in kind:
+        yield 0, f"sort {node['Actual Rows'] * loops}"
+    elif kind == "Bitmap Heap Scan":
+        yield seen * loops, f"{node['Relation Name']} {seen * loops}"
+    elif "Scan" in kind and kind not in ("Subquery Scan", "CTE Scan"):
+        where = node.get("Index Name") or f"ALL {node['Relation Name']}"
+        if loops:
+            yield seen * loops, f"{where} {seen * loops}"
+
+
+def steps_of_mariadb(node):
+    if isinstance(node, list):
+        for child in node:
+            yield from steps_of_mariadb(child)
+    elif isinstance(node, dict):
+        if "table_name" in node and not node["table_name"].startswith("<") and node.get("r_loops"):
+            looked = round(node.get("r_rows", 0) * node["r_loops"])
+            where = node.get("key") or f"ALL {node['table_name']}"
+            yield looked, f"{where} {looked}"
+        for name, child in node.items():
+            if name == "filesort":
+                yield 0, f"sort {round(child.get('r_output_rows') or 0)}"
+            yield from steps_of_mariadb(child)
+
+
+def report(name, milliseconds, looked, pages, steps):
+    blocks = "" if pages is None else f"{pages:8}"
+    print(f"{name:52} {milliseconds:9.1f} {looked:9}{blocks}  {'; '.join(steps)}", flush=True)
+
+
+def page(database, name, ctx, wanted):
+    query = ImageQuery(limit=20, **{**wanted, "marker": None})
+    if wanted.get("marker"):
+        deep = sa.select(tables.images.c.id).where(tables.images.c.deleted == sa.false())
+        key, way = query.sort[0]
+        column = tables.images.c[key]
+        deep = deep.order_by(column.asc() if way == "asc" else column.desc()).offset(100_000)
+        with database.engine.connect() as connection:
+            marker = connection.scalar(deep.limit(1))
+        # The administrator's place, since whoever asks must see the marker.
+        query = ImageQuery(limit=20, **{**wanted, "marker": marker})
+    after = None
+    with database.engine.connect() as connection:
+        if query.marker:
+            after = connection.execute(
+                select.marker(query.sort, True), {"marker": query.marker, "me": None}).first()
+        milliseconds = timed(lambda: select.page(connection, ctx, query, after))
+        with noted(connection) as done:
+            select.page(connection, ctx, query, after)
+        found = [explained(connection, *each) for each in done]
+    pages = [each[1] for each in found]
+    report(name, milliseconds, sum(each[0] for each in found),
+           None if None in pages else sum(pages),
+           [" THEN ".join("; ".join(each[2]) for each in found)])
+
+
+def number(database, name, statement, values):
+    with database.engine.connect() as connection:
+        milliseconds = timed(lambda: connection.execute(statement, values).all())
+        with noted(connection) as done:
+            connection.execute(statement, values).all()
+        report(name, milliseconds, *explained(connection, *done[0]))
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--only", default="", help="names that contain this")
+    arguments = parser.parse_args()
+    database = Database(create_engine(arguments.url))
+    migrations.upgrade(database)
+    images = records(database).images
+    if not images.list(ADMIN, ImageQuery(limit=1)).images:
+        seed(database, arguments.count)
+    for name, ctx, wanted in pages():
+        if arguments.only in name:
+            page(database, name, ctx, wanted)
+    for name, statement, values in numbers():
+        if arguments.only in name:
+            number(database, name, statement, values)
+    database.dispose()
+
+
+if __name__ == "__main__":
+    main()

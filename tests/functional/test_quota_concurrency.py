@@ -25,7 +25,7 @@ def at_once(act) -> list[int]:
 class ParallelTest(ServerCase):
 
     command = GLANCE_API
-    settings = {"workers": 2}
+    settings = {"workers": 2, "silence": 60}
 
     def configure(self, options: str) -> None:
         """Run the server with ``options``."""

@@ -103,5 +103,6 @@ class TestShapes(testtools.TestCase):
         written = {dialect.__name__.rpartition(".")[2]: str(condition.compile(
             dialect=dialect.dialect())) for dialect in (sqlite, postgresql, mysql)}
         self.assertEqual({
-            "sqlite": "+images.deleted = 0", "postgresql": "(images.deleted IS TRUE) = false",
+            "sqlite": "+(images.deleted) = 0",
+            "postgresql": "((images.deleted) IS TRUE) = false",
             "mysql": "coalesce(images.deleted) = false"}, written)

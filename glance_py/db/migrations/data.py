@@ -57,10 +57,12 @@ def _set_visibility(connection: sa.Connection) -> int:
         return 0
     has_members = sa.exists().where(
         _members.c.image_id == _images.c.id, _members.c.deleted == sa.false())
+    public = _images.c.is_public == sa.true()
     moved = 0
+    # Each condition for itself: rows may come between the statements.
     for visibility, condition in (
-            ("public", _images.c.is_public == sa.true()), ("shared", has_members),
-            ("private", sa.true())):
+            ("public", public), ("shared", sa.and_(sa.not_(public), has_members)),
+            ("private", sa.and_(sa.not_(public), sa.not_(has_members)))):
         moved += connection.execute(
             _images.update().where(_images.c.visibility.is_(None), condition)
             .values(visibility=visibility)).rowcount

@@ -129,8 +129,9 @@ class Volumes:
 
     def find(self, metadata: dict[str, str]) -> list[str]:
         """The ids of volumes of which all this is recorded."""
-        wanted = urlencode({"metadata": str(metadata)})  # Cinder reads a Python literal.
-        return [volume["id"] for volume in self._ask("GET", f"/volumes?{wanted}")["volumes"]]
+        found = self._list("volumes", {"metadata": str(metadata)})  # A Python literal.
+        return [volume["id"] for volume in found
+                if metadata.items() <= volume["metadata"].items()]
 
     def attach(self, volume: str, connector: dict, mode: str) -> dict[str, Any]:
         """Attach a volume to a host, ``rw`` or ``ro``: the attachment with its
@@ -148,8 +149,8 @@ class Volumes:
 
     def attachments(self, volume: str) -> list[dict[str, Any]]:
         """All attachments of a volume, with their hosts where these are told."""
-        found = self._ask("GET", f"/attachments/detail?volume_id={volume}")
-        return found["attachments"]
+        return [attachment for attachment in self._list("attachments", {"volume_id": volume})
+                if attachment["volume_id"] == volume]
 
     def detach(self, attachment: str) -> None:
         """Forget an attachment; one that is gone is no error."""
@@ -179,6 +180,26 @@ class Volumes:
     def ping(self) -> None:
         """Does Cinder answer, and know who is asking?"""
         self._ask("GET", "/volumes?limit=1")
+
+    def _list(self, kind: str, filters: dict[str, str]) -> list[dict[str, Any]]:
+        """Volumes or attachments, at least those that pass the filters.
+
+        Which filters there are for whom the operator of Cinder decides
+        (``resource_filters.json``).
+        """
+        try:
+            return self._pages(kind, filters)
+        except Conflict:
+            return self._pages(kind, {})
+
+    def _pages(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            marker = {"marker": found[-1]["id"]} if found else {}
+            page = self._ask("GET", f"/{kind}/detail?{urlencode(query | marker)}")[kind]
+            if not page:
+                return found
+            found += page
 
     def _act(self, volume: str, action: str, **arguments: object) -> None:
         self._ask("POST", f"/volumes/{volume}/action", {action: arguments})

@@ -1,8 +1,10 @@
 """Which services the contract of drivers is tried against: those that the environment names."""
 
+import importlib.util
 import os
 import tempfile
 import unittest
+from urllib.parse import urlsplit
 
 from tests.contract.store import seaweed
 from tests.servers import swift as own_swift
@@ -39,6 +41,25 @@ def swift_tempauth() -> str:
         return own_swift.start().tempauth
     return required("GLANCE_TEST_SWIFT_TEMPAUTH",
                     "a Swift with tempauth, and Swift is not installed")
+
+
+def cinder_account() -> dict[str, str]:
+    """The options of a Cinder store for the account that GLANCE_TEST_CINDER_KEYSTONE names,
+
+    as ``http://user:password@host:port/v3,project``.
+    """
+    needs_os_brick()
+    address, _, project = required("GLANCE_TEST_CINDER_KEYSTONE",
+                                   "a Keystone with a Cinder").rpartition(",")
+    url = urlsplit(address)
+    return {"cinder_store_auth_address": f"{url.scheme}://{url.hostname}:{url.port}{url.path}",
+            "cinder_store_user_name": str(url.username),
+            "cinder_store_password": str(url.password), "cinder_store_project_name": project}
+
+
+def needs_os_brick() -> None:
+    if importlib.util.find_spec("os_brick") is None:
+        raise unittest.SkipTest("the package os-brick is not installed")
 
 
 def scratch() -> tempfile.TemporaryDirectory:

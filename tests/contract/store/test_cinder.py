@@ -1,14 +1,16 @@
 """The cinder driver keeps the contract of drivers, against a real Cinder.
 
+``GLANCE_TEST_CINDER_KEYSTONE`` is a Keystone in whose catalog the Cinder is, with an account
+that has the roles ``member`` and ``service``: ``http://user:password@127.0.0.1:5000/v3,project``.
 ``GLANCE_TEST_CINDER`` is the URL of a Cinder with ``auth_strategy = noauth``, its version
-included (``http://127.0.0.1:8776/v3``).  Keystone is played by this module: it gives
-out the tokens that such a Cinder takes.  For volumes that are RBD, the modules rados and
-rbd must be there, and the keyring of Cinder's user in ``/etc/ceph``.
+included (``http://127.0.0.1:8776/v3``): for that one Keystone is played by this module, which
+gives out the tokens that such a Cinder takes.  All volumes of the project are removed.  For
+volumes that are RBD, the modules rados and rbd must be there, and the keyring of Cinder's user
+in ``/etc/ceph``.
 """
 
 import contextlib
 import http.server
-import importlib.util
 import json
 import os
 import signal
@@ -16,24 +18,17 @@ import threading
 import time
 import types
 import unittest
+import uuid
 
 from glance_store_py import errors
 from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_options import OPTIONS
 from glance_store_py.location import parse
 from glance_store_py.testing import DriverContract, settings
+from tests.contract.store import servers
 
 URL = os.environ.get("GLANCE_TEST_CINDER")
 PROJECT = "5ad4ea1e0b6c4f6d8c2d4c1f6a5b9e01"
-
-
-def missing() -> str | None:
-    """Why there is no Cinder to test with."""
-    if not URL:
-        return "GLANCE_TEST_CINDER is not set"
-    if importlib.util.find_spec("os_brick") is None:
-        return "the package os-brick is not installed"
-    return None
 
 
 class Keystone(http.server.BaseHTTPRequestHandler):
@@ -72,21 +67,17 @@ class Keystone(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@unittest.skipIf(missing(), missing())
-class TestCinder(DriverContract, unittest.TestCase):
-    options: dict = {"cinder_store_user_name": "glance", "cinder_store_password": "secret",
-                     "cinder_store_project_name": "service"}
-    method = "password"
+class CinderContract(DriverContract):
+    """The contract, and what is particular to volumes."""
+
+    def account(self) -> dict[str, str]:
+        """The options of a store that say who asks Cinder."""
+        raise NotImplementedError
 
     def make_driver(self):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keystone)
-        server.asked = self.asked = []
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        servers.needs_os_brick()
         made = cinder.Driver(
-            settings(OPTIONS, cinder_store_auth_address=f"http://127.0.0.1:{server.server_port}",
-                     cinder_state_transition_timeout=120, **self.options), "contract")
+            settings(OPTIONS, cinder_state_transition_timeout=120, **self.account()), "contract")
         self.volumes = made._volumes
         self.addCleanup(self.tidy)
         return made
@@ -101,10 +92,6 @@ class TestCinder(DriverContract, unittest.TestCase):
 
     def leftovers(self):
         return [volume["name"] for volume in self.ours()]
-
-    def test_it_proved_who_it_is(self):
-        self.place(self.image_id, b"data")
-        self.assertEqual([[self.method]], self.asked)
 
     def test_a_volume_says_what_it_holds_and_nobody_is_attached(self):
         stored = self.store.add(self.image_id, [b"data"])
@@ -123,7 +110,6 @@ class TestCinder(DriverContract, unittest.TestCase):
         self.assertEqual(3000000, len(b"".join(first.chunks)))
         self.assertEqual(2999000, len(b"".join(second.chunks)))
         self.assertEqual([], self.volumes.attachments(location.path[1:]))
-
 
     def test_a_volume_grows_when_the_size_is_not_known(self):
         for online in (False, True):
@@ -193,12 +179,91 @@ class TestCinder(DriverContract, unittest.TestCase):
         self.assertEqual([], self.leftovers())
 
 
-class TestApplicationCredential(TestCinder):
+class Noauth(CinderContract):
+    """A Cinder that believes every token."""
+
+    options: dict[str, str]
+    method: str
+
+    def account(self):
+        if not URL:
+            self.skipTest("GLANCE_TEST_CINDER is not set")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keystone)
+        server.asked = self.asked = []
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return {"cinder_store_auth_address": f"http://127.0.0.1:{server.server_port}",
+                **self.options}
+
+    def test_it_proved_who_it_is(self):
+        self.place(self.image_id, b"data")
+        self.assertEqual([[self.method]], self.asked)
+
+
+class TestCinder(Noauth, unittest.TestCase):
+    options = {"cinder_store_user_name": "glance", "cinder_store_password": "secret",
+               "cinder_store_project_name": "service"}
+    method = "password"
+
+
+class TestCinderKeystone(CinderContract, unittest.TestCase):
+    """A Cinder that asks Keystone who somebody is, and wants service tokens."""
+
+    def account(self):
+        return servers.cinder_account()
+
+    def wrong(self, option: str) -> cinder.Driver:
+        """The same store with another value of an option."""
+        options = {**self.store.driver._settings, option: "canary"}
+        return cinder.Driver(settings(**options), "contract")
+
+    def test_who_is_not_known_is_refused(self):
+        location = parse(self.place(self.image_id, b"data"))
+        for option in ("cinder_store_password", "cinder_store_user_name",
+                       "cinder_store_project_name"):
+            with self.subTest(option=option):
+                stranger = self.wrong(option)
+                self.assertRaises(errors.Forbidden, stranger.add, self.image_id, [b"data"], 4)
+                self.assertRaises(errors.Forbidden, stranger.get, location)
+                self.assertRaises(errors.Forbidden, stranger.delete, location)
+        self.assertEqual(1, len(self.leftovers()))
+
+
+class ForTheCredential:
+    """Only the cases in which it matters who asks."""
+
+    CASES = ("test_it_proved", "test_an_object_is_read", "test_two_readers",
+             "test_what_a_killed_writer")
+
+    def setUp(self):
+        if not self._testMethodName.startswith(self.CASES):
+            self.skipTest("the same as with a password")
+        super().setUp()
+
+
+class TestApplicationCredential(ForTheCredential, Noauth, unittest.TestCase):
     options = {"cinder_store_application_credential_id": "id",
                "cinder_store_application_credential_secret": "secret"}
     method = "application_credential"
 
-    def setUp(self):
-        super().setUp()
-        if not self._testMethodName.startswith(("test_it_proved", "test_an_object_is_read")):
-            self.skipTest("the same as with a password")
+
+class TestApplicationCredentialKeystone(ForTheCredential, CinderContract, unittest.TestCase):
+
+    def account(self):
+        from keystoneauth1.identity import v3
+        from keystoneauth1.session import Session
+
+        known = servers.cinder_account()
+        session = Session(v3.Password(
+            known["cinder_store_auth_address"], username=known["cinder_store_user_name"],
+            password=known["cinder_store_password"], user_domain_name="Default",
+            project_name=known["cinder_store_project_name"], project_domain_name="Default"))
+        path = (f"{known['cinder_store_auth_address']}/users/{session.get_user_id()}"
+                "/application_credentials")
+        made = session.post(path, json={"application_credential": {
+            "name": f"contract-{uuid.uuid4()}"}}).json()["application_credential"]
+        self.addCleanup(session.delete, f"{path}/{made['id']}")
+        return {"cinder_store_auth_address": known["cinder_store_auth_address"],
+                "cinder_store_application_credential_id": made["id"],
+                "cinder_store_application_credential_secret": made["secret"]}

@@ -6,6 +6,7 @@ Cinder and os-brick are fakes here; ``tests/contract/store/test_cinder.py`` has 
 import os
 import tempfile
 import unittest
+import urllib.parse
 from unittest import mock
 
 from oslo_concurrency import lockutils
@@ -13,6 +14,7 @@ from oslo_concurrency import lockutils
 from glance_store_py import errors
 from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_api import Conflict
+from glance_store_py.drivers.cinder_api import Volumes as Api
 from glance_store_py.drivers.cinder_attachment import Host, _place_for_locks
 from glance_store_py.drivers.cinder_options import OPTIONS
 from glance_store_py.guard import Guard
@@ -192,3 +194,39 @@ class TestPlaceForLocks(unittest.TestCase):
                 os.rename(place, f"{place[:place.rindex('-')]}-{os.getuid()}")
                 self.assertRaisesRegex(errors.BadStoreConfiguration, "lock_path",
                                        _place_for_locks)
+
+
+class TestLists(unittest.TestCase):
+    """What Cinder lists is believed only as far as it says so itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.api = Api(settings(OPTIONS))
+        self.api._ask = self.ask
+        self.asked = []
+        self.filters = "work"
+        self.found = [{"id": f"{number}", "volume_id": f"{number % 2}",
+                       "metadata": {"glance_image_id": f"{number % 2}", "other": "x"}}
+                      for number in range(5)]
+
+    def ask(self, method, path):
+        """A service that gives two at a time."""
+        kind, _, query = path.strip("/").partition("/detail?")
+        query = dict(urllib.parse.parse_qsl(query))
+        marker = query.pop("marker", None)
+        self.asked.append(query)
+        if query and self.filters == "refused":
+            raise Conflict()
+        start = int(marker) + 1 if marker else 0
+        return {kind: self.found[start:start + 2]}
+
+    def test_filters_may_be_refused_or_ignored(self):
+        for self.filters in ("refused", "ignored"):
+            with self.subTest(filters=self.filters):
+                self.assertEqual(["1", "3"], self.api.find({"glance_image_id": "1"}))
+                self.assertEqual(["0", "2", "4"],
+                                 [each["id"] for each in self.api.attachments("0")])
+
+    def test_filters_are_asked_for(self):
+        self.api.find({"glance_image_id": "1"})
+        self.assertEqual([{"metadata": "{'glance_image_id': '1'}"}] * 4, self.asked)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import types
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
@@ -51,17 +52,59 @@ def _lha(path: str) -> Iterator[BinaryIO]:
         import lhafile
     except ImportError:
         raise errors.Invalid("LHA archives cannot be unpacked here.") from None
-    import io
+    with open(path, "rb") as packed:
+        try:
+            members = lhafile.Lhafile(packed).infolist()
+        except lhafile.BadLhafile as error:
+            raise errors.Invalid(f"The archive is damaged: {error}.") from error
+        if len(members) != 1 or members[0].directory:
+            raise errors.Invalid("An LHA archive must hold exactly one file, the image.")
+        packed.seek(members[0].file_offset)
+        yield _Lha(packed, members[0])  # type: ignore[misc]
 
-    archive = lhafile.Lhafile(path)
-    members = archive.infolist()
-    if len(members) != 1:
-        raise errors.Invalid("An LHA archive must hold exactly one file, the image.")
-    # The library unpacks in memory only.
-    if members[0].file_size > _ALLOWED:
-        raise errors.ImageTooLarge(
-            f"An LHA archive may hold at most {_ALLOWED // _MIB} MiB.")
-    yield io.BytesIO(archive.read(members[0].filename))
+
+class _Lha:
+    """Reads the file in an LHA archive in pieces of the decoder's window, 64 KiB at the most.
+
+    :param packed: the archive, at the place where the data of the file begins.
+    :param member: what the library says of that file.
+    """
+
+    def __init__(self, packed: BinaryIO, member: Any) -> None:
+        import lzhlib
+
+        self._member = member
+        self._packed = packed
+        self._left = member.compress_size
+        self._size = 0
+        self._piece = b""
+        self._session = lzhlib.LZHDecodeSession(
+            types.SimpleNamespace(read=self._take), types.SimpleNamespace(write=self._give), member)
+
+    def read(self, size: int) -> bytes:
+        """The next piece, whose length the decoder chooses; empty at the end.
+
+        :raises EOFError: the file is not what was packed.
+        :raises RuntimeError: the packed data makes no sense.
+        """
+        self._piece = b""
+        while not self._session.do_next():
+            if self._piece:
+                return self._piece
+        if not self._piece and (self._size, self._session.crc16) != (
+                self._member.file_size, self._member.CRC):
+            raise EOFError("its checksum is wrong")
+        return self._piece
+
+    def _take(self, size: int) -> bytes:
+        """The next bytes of what is packed, and nothing of what follows it."""
+        data = self._packed.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    def _give(self, piece: bytes) -> None:
+        self._piece += piece
+        self._size += len(piece)
 
 
 #: First bytes -> how to read what is packed.

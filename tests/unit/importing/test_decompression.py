@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
+import struct
 import tempfile
+import tracemalloc
 import types
 import unittest
 import zipfile
@@ -18,7 +21,7 @@ from tests.unit.importing.test_conversion import FakeStaged
 MIB = 1024 ** 2
 
 
-class DecompressionTest(unittest.TestCase):
+class DecompressionCase(unittest.TestCase):
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
@@ -36,6 +39,9 @@ class DecompressionTest(unittest.TestCase):
     def write(self, data: bytes) -> None:
         with open(self.path, "wb") as file:
             file.write(data)
+
+
+class DecompressionTest(DecompressionCase):
 
     def test_the_cap(self) -> None:
         self.write(gzip.compress(bytes(16 * MIB)))
@@ -76,6 +82,70 @@ class DecompressionTest(unittest.TestCase):
             self.process()
             with open(self.path, "rb") as file:
                 self.assertEqual(data, file.read())
+
+
+def crc(data: bytes) -> int:
+    """CRC-16/ARC, the checksum of LHA."""
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0xA001 if value & 1 else 0)
+    return value
+
+
+def lha(packed: bytes, size: int, checksum: int, method: bytes = b"-lh5-") -> bytes:
+    """An archive (header of level 0) of one file."""
+    head = method + struct.pack("<IIIBB", len(packed), size, 0x210000, 0x20, 0) + b"\4disk" \
+        + struct.pack("<H", checksum)
+    return bytes([len(head), sum(head) & 255]) + head + packed + b"\0"
+
+
+def runs(*blocks: tuple[int, int]) -> bytes:
+    """-lh5- data of (length, symbol): a block whose only symbol takes no bits at all."""
+    text = "".join(f"{length:016b}{0:010b}{0:09b}{symbol:09b}{0:08b}" for length, symbol in blocks)
+    text += "0" * (-len(text) % 8)
+    return bytes(int(text[place:place + 8], 2) for place in range(0, len(text), 8))
+
+
+#: Repeat what stood before 256 times.
+REPEAT = 509
+
+
+@unittest.skipUnless(importlib.util.find_spec("lhafile"), "lhafile is not installed")
+class LhaTest(DecompressionCase):
+
+    def test_packed_and_stored(self) -> None:
+        data = b"x" + b"x" * 256 * 1000
+        for archive in (lha(runs((1, ord("x")), (1000, REPEAT)), len(data), crc(data)),
+                        lha(data, len(data), crc(data), b"-lh0-")):
+            self.write(archive)
+            self.assertEqual(len(data), self.process().image.size)
+            with open(self.path, "rb") as file:
+                self.assertEqual(data, file.read())
+
+    def test_nothing_is_held_in_memory(self) -> None:
+        """Some dozen bytes that grow to 64 MiB are stopped at the cap, piece by piece."""
+        self.write(lha(runs((1, ord("x")), *((65535, REPEAT),) * 4), 1 + 65535 * 1024, 0))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        with self.assertRaisesRegex(errors.ImageTooLarge, "more than 32 MiB"):
+            self.process(cap=32 * MIB)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 4 * MIB)
+        self.assertLessEqual(os.path.getsize(f"{self.path}.decompressed"), 32 * MIB)
+
+    def test_what_is_no_archive_of_one_file(self) -> None:
+        whole = lha(runs((1, ord("x")), (10, REPEAT)), 2561, crc(b"x" * 2561))
+        for data, text in (
+            (whole[:15], "damaged"), (whole[:-5], "damaged"),
+            (whole.replace(b"h5", b"h1"), "damaged"),
+            (lha(runs((1, ord("x")), (10, REPEAT)), 2561, 0), "checksum"),
+            (lha(b"data", 4, crc(b"dato"), b"-lh0-"), "checksum"),
+            (whole[:-1] + whole, "exactly one file"),
+        ):
+            self.write(data)
+            with self.subTest(data), self.assertRaisesRegex(errors.Invalid, text):
+                self.process()
 
 
 if __name__ == "__main__":

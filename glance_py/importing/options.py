@@ -47,7 +47,8 @@ TASK: list[cfg.Opt] = [
                deprecated_opts=[cfg.DeprecatedOpt("task_time_to_live", group="DEFAULT")],
                help="Hours for which a finished task can be looked at."),
     cfg.StrOpt("task_executor", choices=["taskflow"], default="taskflow",
-               help="The library that runs tasks; there is one."),
+               help="The library that runs imports. There is one, and another name is refused at "
+                    "the start."),
 ]
 
 TASKFLOW_EXECUTOR: list[cfg.Opt] = [

@@ -55,6 +55,7 @@ class LoadTest(Case):
             ("property_protection_rule_format = x", "DEFAULT", "property_protection_rule_format"),
             ("hashing_algorithm = rot13", "DEFAULT", "hashing_algorithm"),
             ("node_staging_uri = http://x", "DEFAULT", "node_staging_uri"),
+            ("[task]\ntask_executor = eventlet", "task", "task_executor"),
             ("[image_format]\nrequire_image_format_match = perhaps", "image_format",
              "require_image_format_match"),
         ):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
+import importlib
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -52,10 +52,15 @@ class Driver:
 
     def prepare(self) -> None:
         self._volumes.check_settings()
-        for module in ("os_brick", "keystoneauth1"):
-            if importlib.util.find_spec(module) is None:
-                raise self._settings.error("cinder_store_auth_address",
-                                           f"a Cinder store needs the Python package {module}.")
+        # Imported now, in the main thread: os-brick brings eventlet, and a thread that is the
+        # first to import eventlet can never be joined, so that the process would not end.
+        for module in ("os_brick.initiator.connector", "keystoneauth1"):
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise self._settings.error(
+                    "cinder_store_auth_address", "a Cinder store needs the Python package "
+                    f"{module.partition('.')[0]}.") from error
 
     def on_behalf_of(self, caller: Caller | None) -> Driver:
         """The driver that tells Cinder whose image it is: that project may clone the volume."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from oslo_config import cfg
 
 from glance_py import config
-from glance_py.cmd import metadefs, store_check
+from glance_py.cmd import indexes, metadefs, store_check
 from glance_py.db import engine
 from glance_py.db.errors import to_domain
 from glance_py.domain import errors
@@ -213,9 +213,10 @@ _COMMANDS: dict[str, Callable] = {
     "version": _version, "check": _check, "sync": _sync, "upgrade": _upgrade,
     "expand": _expand, "migrate": _migrate, "contract": _contract,
     "version_control": _version_control, "purge": _purge, "purge_images_table": _purge_images,
+    "indexes": indexes.run,
 }
 _DAYS = {"purge": 30, "purge_images_table": 180}
-_WITHOUT_OLD_SPELLING = frozenset(_DAYS)
+_WITHOUT_OLD_SPELLING = frozenset({*_DAYS, "indexes"})
 
 
 def _add_commands(subparsers) -> None:
@@ -262,6 +263,8 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
         parser.add_argument("--max_rows", type=int, default=100, metavar="ROWS",
                             help="at most so many rows of each table; default %(default)s, "
                                  "-1 for no limit")
+    elif name == "indexes":
+        indexes.add_arguments(parser)
     parser.set_defaults(run=lambda conf, options: command(engine.connect(conf), options))
 
 

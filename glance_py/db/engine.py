@@ -117,14 +117,24 @@ class Database:
         if self.dialect == "sqlite":
             return self._persist(lambda: self._transact_unbound(work))
         if self.dialect == "mysql":
-            # Its driver would turn away from a large table that takes longer.
-            patient = Database(create_engine(self.engine.url.update_query_dict(
-                {"read_timeout": str(TABLE_TIMEOUT), "write_timeout": str(TABLE_TIMEOUT)})))
+            patient = self.patient()
             try:
                 return patient.write(work, alone="tables")
             finally:
                 patient.dispose()
         return self.write(work, alone="tables")
+
+    def patient(self) -> Database:
+        """The same database through connections of its own, which wait for large tables.
+
+        Whoever asks for it disposes of it.
+        """
+        url = self.engine.url
+        if self.dialect == "mysql":
+            # Its driver would turn away from a table that takes longer.
+            url = url.update_query_dict(
+                {"read_timeout": str(TABLE_TIMEOUT), "write_timeout": str(TABLE_TIMEOUT)})
+        return Database(create_engine(url))
 
     def ping(self) -> None:
         """Ask the database for a sign of life.

@@ -19,6 +19,7 @@ from glance_py.domain import errors
 T = TypeVar("T")
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")
+_TRY = sa.text("SELECT pg_try_advisory_lock(:key)")
 _GET = sa.text("SELECT GET_LOCK(:name, :seconds)")
 _RELEASE = sa.text("SELECT RELEASE_LOCK(:name)")
 
@@ -28,10 +29,8 @@ def until_commit(name: str, work: Callable[[sa.Connection], T]) -> Callable[[sa.
 
     PostgreSQL itself bounds the wait: see ``lock_timeout`` in ``engine``.
     """
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-
     def locked(connection: sa.Connection) -> T:
-        connection.execute(_LOCK, {"key": key})
+        connection.execute(_LOCK, {"key": _key(name)})
         return work(connection)
 
     return locked
@@ -57,3 +56,30 @@ def held(connection: sa.Connection, name: str, seconds: float) -> Iterator[None]
         except Exception:
             # The lock is gone together with the connection.
             connection.invalidate()
+
+
+@contextlib.contextmanager
+def alone(connection: sa.Connection, name: str) -> Iterator[None]:
+    """Hold a lock outside of transactions, or do not wait for it.
+
+    On PostgreSQL it is held until the connection closes.  SQLite has one writer anyway.
+
+    :raises errors.Conflict: somebody else holds it.
+    """
+    busy = errors.Conflict("Another process is at this very work on the database.")
+    if connection.dialect.name == "mysql":
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(held(connection, name, 0))
+            except errors.DatabaseUnavailable:
+                raise busy from None
+            yield
+        return
+    if connection.dialect.name == "postgresql" and not connection.scalar(
+            _TRY, {"key": _key(name)}):
+        raise busy
+    yield
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

@@ -34,11 +34,10 @@ _COMING = 1 + sa.func.length(_NAMES) - sa.func.length(sa.func.replace(_NAMES, ",
 def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
     """One size for each copy that is there, and one for each that is coming."""
     mine = (_OWNED, live(images), *conditions)
-    copies = (
-        sa.select(sa.func.sum(images.c.size))
-        .join_from(images, image_locations, image_locations.c.image_id == images.c.id)
-        .where(*mine, _COUNTS, live(image_locations))
-    )
+    # Counted for one image at a time: a join reads all locations of the catalogue.
+    number = sa.select(sa.func.count()).where(
+        image_locations.c.image_id == images.c.id, live(image_locations)).scalar_subquery()
+    copies = sa.select(sa.func.sum(images.c.size * number)).where(*mine, _COUNTS)
     coming = (
         sa.select(sa.func.sum(images.c.size * _COMING))
         .join_from(images, image_properties, _STORES, isouter=True)

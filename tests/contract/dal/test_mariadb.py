@@ -5,6 +5,7 @@ from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
+from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.odd_row_cases import OddRowCases
@@ -68,4 +69,8 @@ class TestUpgrade(UpgradeCases, MariaDB):
 
 
 class TestOddRows(OddRowCases, MariaDB):
+    pass
+
+
+class TestIndexes(ServerIndexCases, MariaDB):
     pass

@@ -1,0 +1,114 @@
+"""glance-manage db indexes: what a large catalogue wants beyond the schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from glance_py.db import indexes
+from glance_py.db.engine import Database
+from glance_py.db.indexes import Found, State
+from glance_py.domain import errors
+
+_WORDS = {
+    State.PRESENT: "present", State.MISSING: "missing",
+    State.INVALID: "unfinished", State.FOREIGN: "other",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words that may follow ``db indexes``."""
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--add", action="store_true", help="build those that are missing")
+    way.add_argument("--drop", action="store_true", help="remove those that are there")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default all")
+
+
+def run(database: Database, options: argparse.Namespace) -> int:
+    """Show, add or drop the optional indexes for large catalogues.
+
+    The schema has none on names, nor on values of properties and tags; from some
+    50,000 images on, lists that filter by these are slow without. No service needs
+    them: they may be added and dropped while services run, by any number of calls.
+    Writers go on meanwhile (on SQLite they wait). Ctrl-C cancels a build; what it
+    leaves is removed by the next --add or --drop.
+
+    An index of the same name with other columns ("other") is left alone, and the
+    exit code of --add and --drop is 1.
+    """
+    wanted = _wanted(database, options.names)
+    bad = False
+    for found in _survey(database, wanted) if options.add or options.drop else ():
+        if found.state is State.FOREIGN:
+            bad = True
+            print(f"{found.index.name}: left alone, since it is another index: "
+                  f"{found.definition}", file=sys.stderr)
+        elif options.add and found.state is not State.PRESENT:
+            _do("building", "built", indexes.add, database, found)
+        elif options.drop and found.state is not State.MISSING:
+            _do("dropping", "dropped", indexes.drop, database, found)
+    _print(_survey(database, wanted), options.json)
+    return int(bad)
+
+
+def _wanted(database: Database, names: list[str]) -> set[str]:
+    known = {index.name for index in indexes.of(database.dialect)}
+    if unknown := sorted(set(names) - known):
+        raise errors.Invalid(f"There is no optional index {', '.join(unknown)} for this database; "
+                             f"there are {', '.join(sorted(known))}.")
+    return set(names) or known
+
+
+def _survey(database: Database, wanted: set[str]) -> list[Found]:
+    return [found for found in indexes.survey(database) if found.index.name in wanted]
+
+
+def _do(doing: str, done: str, work: Callable, database: Database, found: Found) -> None:
+    """One line about one index, on stderr; on a terminal it tells how far it is."""
+    name, began = found.index.name, time.monotonic()
+    terminal = sys.stderr.isatty()
+
+    def told(progress: str) -> None:
+        if terminal:
+            text = f"{name}: {doing}, {time.monotonic() - began:.0f} s {progress}".rstrip()
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            sys.stderr.write("\r\033[K" + text[:columns - 1])
+            sys.stderr.flush()
+
+    told("")
+    try:
+        work(database, found.index, told)
+    except BaseException as error:
+        _line(terminal, f"{name}: not {done}")
+        if isinstance(error, KeyboardInterrupt):
+            raise errors.Conflict(
+                "Interrupted. Call it again, with --add to go on or with --drop to remove what "
+                "is there.") from None
+        raise
+    _line(terminal, f"{name}: {done} in {time.monotonic() - began:.1f} s")
+
+
+def _line(terminal: bool, text: str) -> None:
+    print(("\r\033[K" if terminal else "") + text, file=sys.stderr, flush=True)
+
+
+def _print(found: list[Found], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{
+            "name": each.index.name, "table": each.index.table,
+            "state": _WORDS[each.state], "size": each.size, "definition": each.definition,
+            "serves": each.index.serves} for each in found], indent=2))
+        return
+    lines = [("INDEX", "TABLE", "STATE", "MIB", "SERVES")]
+    lines += [(each.index.name, each.index.table, _WORDS[each.state],
+               "" if each.size is None else f"{each.size / 2**20:.1f}", each.index.serves)
+              for each in found]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width)
+                        for cell, width in zip(line, widths, strict=True)).rstrip())

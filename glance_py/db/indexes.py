@@ -1,0 +1,332 @@
+"""Indexes that large catalogues want and the schema does not have.
+
+The schema is shared with the original service, which has no index on names, nor on values
+of properties and tags.  An operator may add these; neither service needs them nor minds
+them.  They are declared here once; no statement names one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import re
+import threading
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from glance_py.db import errors as db_errors
+from glance_py.db import locks
+from glance_py.db.engine import PATIENCE, Database
+from glance_py.domain import errors
+
+#: Seconds between two looks at how far a build is.
+EVERY = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Index:
+    """One index.
+
+    :param serves: the pages and numbers that become quick with it.
+    :param columns: for each product that has it, what follows the table's name, written as
+        the product itself shows it.
+    """
+
+    name: str
+    table: str
+    serves: str
+    columns: Mapping[str, str]
+
+
+def _everywhere(columns: str) -> dict[str, str]:
+    return {"postgresql": f"USING btree ({columns})",
+            "mysql": f"({columns})", "sqlite": f"({columns})"}
+
+
+INDEXES = (
+    # A value may be longer than a B-tree of PostgreSQL holds; a hash index takes any.
+    Index("image_properties_value", "image_properties", "lists filtered by a property",
+          {"postgresql": "USING hash (value)"}),
+    Index("image_properties_name_value", "image_properties",
+          "lists filtered by a property; quotas",
+          {"mysql": "(name, value(64))", "sqlite": "(name, value)"}),
+    Index("image_properties_copying", "image_properties", "quotas of projects with many images",
+          {"postgresql": "USING btree (image_id) "
+                         "WHERE ((name)::text = 'os_glance_importing_to_stores'::text)"}),
+    Index("image_tags_value", "image_tags", "lists filtered by a tag",
+          _everywhere("value, image_id")),
+    Index("image_members_member", "image_members", "lists of who has images shared with it",
+          _everywhere("member, image_id")),
+    Index("images_name", "images", "lists filtered or sorted by name",
+          _everywhere("name, created_at, id")
+          | {"postgresql": "USING btree (name NULLS FIRST, created_at, id)"}),
+    Index("images_owner_usage", "images", "quotas of projects with many images",
+          _everywhere("owner, status, deleted, size, id")),
+)
+
+
+class State(enum.Enum):
+    """How an index is found."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    #: A build was interrupted; PostgreSQL maintains it and never reads it.
+    INVALID = "invalid"
+    #: Something else has its name.
+    FOREIGN = "foreign"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """An index and what the database has under its name.
+
+    :param definition: what follows the table's name, None when there is nothing.
+    :param size: bytes, None where the database does not tell.
+    """
+
+    index: Index
+    state: State
+    definition: str | None = None
+    size: int | None = None
+
+
+def of(dialect: str) -> tuple[Index, ...]:
+    """The indexes for one product: postgresql, mysql or sqlite."""
+    return tuple(index for index in INDEXES if dialect in index.columns)
+
+
+def survey(database: Database) -> list[Found]:
+    """What there is of each index; reads the catalogue of the server only.
+
+    :raises errors.Conflict: there are no tables yet.
+    """
+    return database.read(lambda connection: _survey(connection, database.dialect))
+
+
+def add(database: Database, index: Index, told: Callable[[str], None]) -> None:
+    """Build an index while others write (on SQLite they wait).
+
+    What an interrupted build left is removed before; an interrupted call cancels the build.
+
+    :param told: called about once a second with how far it is, a few words.
+    :raises errors.Conflict: another process is at it, or the server refuses.
+    """
+    def work(connection: sa.Connection) -> None:
+        # Nobody else builds now: what is invalid is a leftover.
+        [found] = [each for each in _survey(connection, database.dialect) if each.index == index]
+        if found.state is State.INVALID:
+            connection.exec_driver_sql(_drop(database.dialect, index))
+        if found.state in (State.INVALID, State.MISSING):
+            connection.exec_driver_sql(_create(database.dialect, index))
+
+    _run(database, work, told)
+
+
+def drop(database: Database, index: Index, told: Callable[[str], None]) -> None:
+    """Remove an index while others work, finished or not; what only has its name stays.
+
+    Arguments and errors as in :func:`add`.
+    """
+    def work(connection: sa.Connection) -> None:
+        [found] = [each for each in _survey(connection, database.dialect) if each.index == index]
+        if found.state in (State.PRESENT, State.INVALID):
+            connection.exec_driver_sql(_drop(database.dialect, index))
+
+    _run(database, work, told)
+
+
+# --- Statements ------------------------------------------------------------------------------
+
+def _create(dialect: str, index: Index) -> str:
+    concurrently = "CONCURRENTLY " if dialect == "postgresql" else ""
+    online = " ALGORITHM=INPLACE LOCK=NONE" if dialect == "mysql" else ""
+    return (f"CREATE INDEX {concurrently}{index.name} ON {index.table} "
+            f"{index.columns[dialect]}{online}")
+
+
+def _drop(dialect: str, index: Index) -> str:
+    if dialect == "mysql":
+        return f"ALTER TABLE {index.table} DROP INDEX {index.name}, ALGORITHM=INPLACE, LOCK=NONE"
+    return f"DROP INDEX {'CONCURRENTLY ' if dialect == 'postgresql' else ''}{index.name}"
+
+
+# --- What is there ---------------------------------------------------------------------------
+
+#: (whole definition, is it finished, bytes) of the index that the name means to the service.
+_POSTGRESQL = sa.text("""
+    SELECT pg_get_indexdef(indexrelid), indisvalid, pg_relation_size(indexrelid)
+    FROM pg_index WHERE indexrelid = to_regclass(:name)
+""")
+#: One row for each of its columns.
+_MYSQL = sa.text("""
+    SELECT column_name AS name, sub_part AS prefix, non_unique = 1 AND index_type = 'BTREE' AS plain
+    FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = :table AND index_name = :name
+    ORDER BY seq_in_index
+""")
+_MYSQL_SIZE = sa.text("""
+    SELECT stat_value * @@innodb_page_size FROM mysql.innodb_index_stats
+    WHERE database_name = DATABASE() AND table_name = :table AND index_name = :name
+    AND stat_name = 'size'
+""")
+_SQLITE = sa.text(
+    "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND name = :name")
+
+
+def _survey(connection: sa.Connection, dialect: str) -> list[Found]:
+    if not sa.inspect(connection).has_table("images"):
+        raise errors.Conflict("The database has no tables yet; run 'glance-manage db sync'.")
+    return [_found(index, dialect, *_LOOK[dialect](connection, index)) for index in of(dialect)]
+
+
+def _found(index: Index, dialect: str, definition: str | None, is_valid: bool = True,
+           size: int | None = None) -> Found:
+    if definition is None:
+        return Found(index, State.MISSING)
+    if definition != f"{index.table} {index.columns[dialect]}":
+        return Found(index, State.FOREIGN, definition, size)
+    return Found(index, State.PRESENT if is_valid else State.INVALID, definition, size)
+
+
+def _look_postgresql(connection: sa.Connection, index: Index) -> tuple:
+    row = connection.execute(_POSTGRESQL, {"name": index.name}).first()
+    if row is None:
+        return (None,)
+    text, is_valid, size = row
+    # CREATE INDEX name ON schema.table USING ...; a unique one keeps its word.
+    plain = re.sub(r"^CREATE INDEX \S+ ON (?:ONLY )?(?:\S+\.)?", "", text)
+    return plain, is_valid, size
+
+
+def _look_mysql(connection: sa.Connection, index: Index) -> tuple:
+    parts = connection.execute(_MYSQL, {"name": index.name, "table": index.table}).all()
+    if not parts:
+        return (None,)
+    columns = ", ".join(f"{part.name}({part.prefix})" if part.prefix else part.name
+                        for part in parts)
+    special = "" if parts[0].plain else " (of another kind)"
+    return f"{index.table} ({columns}){special}", True, _size_mysql(connection, index)
+
+
+def _size_mysql(connection: sa.Connection, index: Index) -> int | None:
+    # Users of one database may not read there, as a rule.
+    with contextlib.suppress(Exception):
+        size = connection.scalar(_MYSQL_SIZE, {"name": index.name, "table": index.table})
+        return None if size is None else int(size)
+    return None
+
+
+def _look_sqlite(connection: sa.Connection, index: Index) -> tuple:
+    row = connection.execute(_SQLITE, {"name": index.name}).first()
+    if row is None:
+        return (None,)
+    if not row.sql or row.sql.upper().startswith("CREATE UNIQUE"):
+        return (f"{row.tbl_name} (of another kind)",)
+    columns = " ".join(row.sql.partition("(")[2].split())
+    return (f"{row.tbl_name} ({columns}",)
+
+
+_LOOK: dict[str, Callable[[sa.Connection, Index], tuple]] = {
+    "postgresql": _look_postgresql, "mysql": _look_mysql, "sqlite": _look_sqlite}
+
+
+# --- Building --------------------------------------------------------------------------------
+
+#: What the session that changes an index needs: PostgreSQL's waits harm nobody, while behind
+#: MySQL's wait for a table everybody else would queue.
+_SESSION = {
+    "postgresql": "SET lock_timeout = 0; SET statement_timeout = 0",
+    "mysql": f"SET SESSION lock_wait_timeout = {int(PATIENCE)}",
+}
+_NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
+_CANCEL = {"postgresql": "SELECT pg_cancel_backend({})", "mysql": "KILL QUERY {}"}
+_PROGRESS = {
+    "postgresql": "SELECT phase || CASE WHEN blocks_total > 0 "
+                  "THEN ', ' || 100 * blocks_done / blocks_total || '%%' ELSE '' END "
+                  "FROM pg_stat_progress_create_index WHERE pid = {}",
+    "mysql": "SELECT CONCAT(state, IF(progress > 0, CONCAT(', ', ROUND(progress), '%%'), '')) "
+             "FROM information_schema.processlist WHERE id = {}",
+}
+
+
+def _run(database: Database, work: Callable[[sa.Connection], None],
+         told: Callable[[str], None]) -> None:
+    """Do ``work`` on a connection that waits for as long as it takes, and watch it."""
+    patient = database.patient()
+    try:
+        with patient.engine.connect() as connection:
+            if database.dialect in _SESSION:
+                connection.exec_driver_sql(_SESSION[database.dialect]).close()
+            with locks.alone(connection, "indexes"):
+                _watched(database, connection, work, told)
+    except errors.GlanceError:
+        raise
+    except Exception as error:
+        raise _in_words(error) from error
+    finally:
+        patient.dispose()
+
+
+def _watched(database: Database, connection: sa.Connection,
+             work: Callable[[sa.Connection], None], told: Callable[[str], None]) -> None:
+    # Drivers sit in their C code until the server answers: another thread hears the operator.
+    failures: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            work(connection)
+        except BaseException as error:
+            failures.append(error)
+
+    number = (connection.exec_driver_sql(_NUMBER[database.dialect]).scalar()
+              if database.dialect in _NUMBER else None)
+    worker = threading.Thread(target=attempt, name="index", daemon=True)
+    worker.start()
+    try:
+        worker.join(EVERY)
+        while worker.is_alive():
+            told(_progress(database, number))
+            worker.join(EVERY)
+    except BaseException:
+        _cancel(database, connection, number)
+        worker.join()
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _progress(database: Database, number: int | None) -> str:
+    """How far the server is, as far as it tells: MySQL has no such column, SQLite no such view."""
+    if number is not None:
+        with contextlib.suppress(Exception):
+            return str(_ask(database, _PROGRESS[database.dialect], number) or "")
+    return ""
+
+
+def _cancel(database: Database, connection: sa.Connection, number: int | None) -> None:
+    if number is None:
+        connection.connection.driver_connection.interrupt()  # type: ignore[union-attr]
+    else:
+        _ask(database, _CANCEL[database.dialect], number)
+
+
+def _ask(database: Database, statement: str, number: int) -> object:
+    with database.engine.connect() as connection:
+        result = connection.exec_driver_sql(statement.format(number), ())
+        return result.scalar() if result.returns_rows else None
+
+
+def _in_words(error: BaseException) -> BaseException:
+    """A server's refusal, which speaks of tables and indexes and holds no values."""
+    inner = getattr(error, "inner_exception", None) or error
+    original = getattr(inner, "orig", None)
+    if db_errors.is_lost(error) or original is None:
+        return db_errors.to_domain(error)
+    if db_errors.is_contended(error):
+        return errors.Conflict(
+            f"Another transaction has held the table for {PATIENCE:.0f} seconds. Nothing was "
+            f"changed; try again.")
+    said = original.args[-1] if original.args else original
+    return errors.Conflict(f"The database refuses: {str(said).strip().partition(chr(10))[0]}")

@@ -264,7 +264,7 @@ def _conditions(shape: Shape, one_by_one: bool = False) -> list[sa.ColumnElement
     """What an image must be like, whoever asks."""
     conditions = [
         live(images),
-        images.c.status != "killed",
+        veiled(images.c.status) != "killed",
         veiled(images.c.os_hidden) == sa.bindparam("hidden", type_=sa.Boolean),
     ]
     for n, (field, op) in enumerate(shape.filters):

@@ -44,6 +44,9 @@ REMOVED = {
 #: Types of stores that are gone, and the scheme of their addresses.
 GONE_STORES = {"sheepdog": "sheepdog", "vmware": "vsphere", "gridfs": "gridfs"}
 
+#: From so many images on, lists that no index of the schema helps are felt.
+LARGE = 50_000
+
 _HEALTHCHECK = """\
 oslo.middleware has no health check that is a filter any more. Take healthcheck out of the \
 pipelines and write: [composite:glance-api-{flavor}] paste.composite_factory = \
@@ -188,7 +191,7 @@ def image_cache(conf: cfg.ConfigOpts) -> Result:
 
 def database(conf: cfg.ConfigOpts) -> Result:
     """The schema, and data that needs attention."""
-    from glance_py.db import engine, migrations, survey
+    from glance_py.db import engine, indexes, migrations, survey
     try:
         found = engine.connect(conf)
         phase = migrations.pending(found)
@@ -208,6 +211,11 @@ def database(conf: cfg.ConfigOpts) -> Result:
             f"{number} addresses of S3 objects hold keys. They work, with the keys of the store's "
             f"section; who can read the database can read them. Change those keys at the "
             f"provider, then in the section: the ones in the database are worth nothing then."))
+    if survey.has_more_images_than(found, LARGE) and any(
+            each.state is not indexes.State.PRESENT for each in indexes.survey(found)):
+        return Result(Code.SUCCESS, (
+            f"There are more than {LARGE} images. 'glance-manage db indexes' shows indexes that "
+            f"make lists by name, property and tag quick, and --add builds them."))
     return Result(Code.SUCCESS)
 
 

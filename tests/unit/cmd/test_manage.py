@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sqlite3
 import tempfile
 
 import testtools
@@ -72,6 +73,40 @@ class TestManage(testtools.TestCase):
         self.assertEqual((1, "glance-manage: The age in days must not be negative.\n"),
                          (code, complaint))
         self.assertEqual(1, self.code("db", "purge", "--max_rows", "-2"))
+
+    def test_indexes(self):
+        code, _output, complaint = self.run_tool("db", "indexes")
+        self.assertEqual(1, code)
+        self.assertIn("db sync", complaint)
+        self.code("db", "sync")
+        self.assertEqual({"missing"}, self.states())
+        code, _output, told = self.run_tool("db", "indexes", "--add", "images_name")
+        self.assertEqual(0, code)
+        self.assertRegex(told, r"^images_name: built in [0-9.]+ s\n$")
+        self.assertEqual({"missing", "present"}, self.states())
+        self.assertEqual((0, ""), self.run_tool("db", "indexes", "--add", "images_name")[::2])
+        self.assertEqual(0, self.code("db", "indexes", "--add"))
+        self.assertEqual({"present"}, self.states())
+        self.assertEqual(0, self.code("db", "check"))
+        self.assertEqual(0, self.code("db", "indexes", "--drop"))
+        self.assertEqual({"missing"}, self.states())
+
+    def test_indexes_that_are_not_ours(self):
+        self.code("db", "sync")
+        with contextlib.closing(sqlite3.connect(f"{self.file[:-15]}x.sqlite")) as database:
+            database.execute("create index images_name on images (status)")
+        for way in ("--add", "--drop"):
+            code, output, complaint = self.run_tool("db", "indexes", way, "images_name")
+            self.assertEqual(1, code)
+            self.assertIn("left alone, since it is another index: images (status)", complaint)
+            self.assertIn(" other ", output)
+        code, _output, complaint = self.run_tool("db", "indexes", "nonsense")
+        self.assertEqual(1, code)
+        self.assertIn("images_name", complaint)
+        self.assertEqual(2, self.code("db", "indexes", "--add", "--drop"))
+
+    def states(self):
+        return {each["state"] for each in json.loads(self.run_tool("db", "indexes", "--json")[1])}
 
     def test_no_action_shows_which_there_are(self):
         self.assertEqual(2, self.code("db"))

@@ -4,8 +4,10 @@ import contextlib
 import io
 import json
 import pathlib
+import sqlite3
 import tempfile
 import unittest
+import unittest.mock
 
 from glance_py import options
 from glance_py.cmd import manage, status, upgrade_checks
@@ -158,7 +160,6 @@ class TestChecks(StatusCase):
 class TestDatabase(StatusCase):
 
     def location(self, url):
-        import sqlite3
         with contextlib.closing(sqlite3.connect(self.directory / "x.sqlite")) as database:
             database.execute("insert into images (id, status, created_at, deleted, min_disk, "
                              "min_ram) values (?, 'active', '2020-01-01', 0, 0, 0)", (url,))
@@ -176,11 +177,25 @@ class TestDatabase(StatusCase):
         self.found("Database", 2, "sheepdog")
 
     def test_an_older_schema(self):
-        import sqlite3
         with contextlib.closing(sqlite3.connect(self.directory / "x.sqlite")) as database:
             database.execute("update alembic_version set version_num = '2023_1_contract01'")
             database.commit()
         self.found("Database", 1, "db expand")
+
+    def test_a_large_catalogue_without_indexes_is_told_and_stops_nothing(self):
+        self.found("Database", 0)
+        with unittest.mock.patch.object(upgrade_checks, "LARGE", 0):
+            with contextlib.closing(sqlite3.connect(self.directory / "x.sqlite")) as database:
+                database.execute(
+                    "insert into images (id, status, created_at, deleted, min_disk, min_ram, "
+                    "protected) values ('a', 'active', '2020-01-01 00:00:00', 0, 0, 0, 0)")
+                database.commit()
+            self.found("Database", 0, "db indexes")
+            with contextlib.redirect_stdout(io.StringIO()), \
+                    contextlib.redirect_stderr(io.StringIO()):
+                manage.main(["--config-file", self.conf, "--log-file", "/dev/null",
+                             "db", "indexes", "--add"])
+            self.assertNotIn("db indexes", self.result("Database")[1] or "")
 
     def test_no_database(self):
         self.add("[database]\nconnection = postgresql+psycopg2://u:secret@127.0.0.1:1/x\n")

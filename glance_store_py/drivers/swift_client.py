@@ -124,7 +124,9 @@ class Client:
         """The objects of a container whose names begin with ``prefix``, by name."""
         for item in self._listing(f"/{quote(container, safe='')}", prefix):
             if "name" in item:
-                yield Entry(item["name"], item["bytes"], item["last_modified"] + "+00:00")
+                # Swift writes no zone, the gateway of Ceph a Z.
+                modified = item["last_modified"].removesuffix("Z") + "+00:00"
+                yield Entry(item["name"], item["bytes"], modified)
 
     def containers(self, prefix: str) -> Iterator[str]:
         """The names of containers that begin with ``prefix``."""

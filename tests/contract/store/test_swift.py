@@ -6,6 +6,7 @@ http://project:user:password@host:port/v3,project:user:password (domain Default)
 GLANCE_TEST_SWIFT_TEMPAUTH is a Swift with tempauth and the credentials of two
 users of different accounts: http://test:tester:testing@host:port and
 test2:tester2:testing2 behind a comma.
+Both may be the gateway of a Ceph with rgw_swift_account_in_url.
 Without them the cases start a Swift of their own (tests/servers/swift.py), for which
 a filter of the tests stands in for Keystone.
 """
@@ -283,7 +284,8 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
         self.store.guard.set_acls(location, True, [], caller=self.owner)
         with self.assertRaises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"http://{location.authority}{location.path}")
-        self.assertEqual(401, caught.exception.code)
+        # The gateway of Ceph denies that there is anything.
+        self.assertIn(caught.exception.code, (401, 404))
 
     def test_an_upload_outlives_its_token(self):
         directory = self.enterContext(servers.scratch())

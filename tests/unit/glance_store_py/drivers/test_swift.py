@@ -310,6 +310,15 @@ class TestStumbling(unittest.TestCase):
         found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
         self.assertEqual([("a", 5), ("b", 10), ("c", 5)], found)
 
+    def test_times_in_a_listing_are_utc_with_a_zone_and_without(self):
+        for written in ("2026-01-01T00:00:00.000000", "2026-01-01T00:00:00.000Z"):
+            def answer(asked, written=written):
+                page = [] if asked.path.endswith("marker=a") else [
+                    {"name": "a", "bytes": 5, "last_modified": written}]
+                return Answer(200, json.dumps(page).encode())
+
+            self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).images("c")))
+
 
 class TestTenants(unittest.TestCase):
 

@@ -12,7 +12,7 @@ import contextlib
 import copy
 import importlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from glance_store_py import driver, errors
@@ -120,7 +120,24 @@ class Driver:
             return StoredData(iter(()), 0)
         stack = contextlib.ExitStack()
         device = stack.enter_context(self._host.reading(volume))
-        return StoredData(device.read(start, end), end - start, close=stack.close)
+        return StoredData(self._last_detached(volume, device.read(start, end), end - start, stack),
+                          end - start, close=stack.close)
+
+    @staticmethod
+    def _last_detached(volume: str, data: Iterable[bytes], size: int,
+                       attached: contextlib.ExitStack) -> Iterator[bytes]:
+        """``data``; before its last piece goes out the volume is let go of.
+
+        Whoever has all of an image may remove it at once.
+        """
+        for piece in data:
+            size -= len(piece)
+            if not size:
+                try:
+                    attached.close()
+                except Exception:
+                    LOG.exception("Volume %s was read, but could not be let go of", volume)
+            yield piece
 
     def size(self, location: Location) -> int:
         return _size(self._volumes.show(_volume(location)))

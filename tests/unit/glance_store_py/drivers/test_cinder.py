@@ -134,6 +134,21 @@ class TestVolumes(unittest.TestCase):
         self.assertEqual(["disconnect", "detach"], self.steps[3:])
         self.assertEqual({}, self.driver._host._read)
 
+    def test_whoever_has_the_last_byte_may_remove_the_image(self):
+        location = self.add(b"x" * MIB, b"end")
+        self.steps.clear()
+        pieces = iter(self.store.get(location).chunks)
+        next(pieces)
+        self.assertNotIn("detach", self.steps)
+        self.assertEqual(b"end", next(pieces))
+        self.assertEqual(["disconnect", "detach"], self.steps[3:])
+
+    def test_an_image_that_was_read_is_not_lost_because_its_volume_stays_attached(self):
+        location = self.add(b"data")
+        with mock.patch.object(self.volumes, "detach", side_effect=errors.Busy()), \
+                self.assertLogs("glance_store_py.drivers.cinder", "ERROR"):
+            self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
+
     def test_what_another_worker_of_this_host_uses_stays_connected(self):
         self.volumes.others = [{"id": "theirs", "status": "attached",
                                 "connection_info": {"attached_host": "here"}}]

@@ -182,7 +182,7 @@ class SqlImages:
         return self._database.write(
             lambda connection: connection.execute(_GUARDED_UPDATE, beat).rowcount > 0)
 
-    def stalled(self, status: str, seconds: float, limit: int = 100,
+    def stalled(self, status: str, seconds: float, limit: int = 1000,
                 unfinished: bool = False) -> Sequence[str]:
         """Ids of images in ``status`` whose updated_at is older than ``seconds``, oldest first.
 

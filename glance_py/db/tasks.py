@@ -133,7 +133,7 @@ class SqlTasks:
         self._database.write(work)
         return after
 
-    def stalled(self, seconds: float, limit: int = 100) -> Sequence[str]:
+    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[str]:
         """Ids of unfinished tasks whose updated_at is older than ``seconds``."""
         before = self._database.now() - datetime.timedelta(seconds=seconds)
         return self._database.read(lambda connection: connection.execute(

@@ -111,7 +111,7 @@ class ImageRecords(Protocol):
     def heartbeat(self, image_id: str, status: str) -> bool:
         """Set updated_at to now while the image is in ``status``; False when it is not."""
 
-    def stalled(self, status: str, seconds: float, limit: int = 100,
+    def stalled(self, status: str, seconds: float, limit: int = 1000,
                 unfinished: bool = False) -> Sequence[str]:
         """Ids of images in ``status`` whose updated_at is older than ``seconds``.
 

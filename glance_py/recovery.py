@@ -32,9 +32,9 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds between two refreshes of a lease, and after which it has run out.
 HEARTBEAT = 5.0
-LEASE = 40.0
+LEASE = 30.0
 #: Seconds between two looks for lost work.
-PERIOD = 10.0
+PERIOD = 5.0
 #: Seconds between two looks into the stores themselves, which costs more.
 SWEEP = 60.0
 

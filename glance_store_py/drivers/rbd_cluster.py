@@ -129,6 +129,9 @@ class Cluster:
             cluster = self._handle()
             cluster.connect()
             pool = cluster.open_ioctx(self._settings["rbd_store_pool"])
+            # A full pool refuses what makes it fuller, and lets things be removed, instead
+            # of keeping every request until there is room.
+            pool.set_osdmap_full_try()
             fsid = cluster.get_fsid()
         except ImportError as error:
             raise errors.RemoteServiceUnavailable(

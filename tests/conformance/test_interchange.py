@@ -1,7 +1,9 @@
 """What the original service stored this one reads and removes, and the other way round.
 
-File, S3 and Swift; small images, large ones in parts or segments, and images of
-which the size was not announced.  Nothing may be left in any store in the end.
+File, S3, Swift and, where ``GLANCE_TEST_CEPH_CONF`` names a cluster (see
+``tests/contract/store/test_rbd.py``), RBD; small images, large ones in parts or
+segments, and images of which the size was not announced.  Nothing may be left in
+any store in the end.
 """
 
 from __future__ import annotations
@@ -14,22 +16,25 @@ import tempfile
 import unittest
 from urllib.parse import urlsplit
 
-from glance_store_py.drivers import s3, swift
+from glance_store_py.drivers import rbd, s3, swift
+from glance_store_py.drivers.rbd_options import OPTIONS as RBD_OPTIONS
 from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
 from glance_store_py.testing import settings
 from tests.conformance import reference
-from tests.contract.store import servers
+from tests.contract.store import servers, test_rbd
 
 MIB = 1 << 20
 STORES = ("fast", "objects", "containers")
+#: One more, where there is a cluster.
+POOL = "pool"
 SIZES = (1, 3 * MIB, 12 * MIB + 17)
 #: Segments of an announced size, which the original does not manage to end.
 NEVER_THEIRS = ("containers", SIZES[2])
 
 OPTIONS = """\
 [DEFAULT]
-enabled_backends = fast:file, slow:file, objects:s3, containers:swift
+enabled_backends = fast:file, slow:file, objects:s3, containers:swift{more}
 [objects]
 s3_store_host = {s3}
 s3_store_access_key = {access}
@@ -47,6 +52,13 @@ swift_store_create_container_on_put = True
 swift_store_large_object_size = 5
 swift_store_large_object_chunk_size = 2
 swift_store_multiple_containers_seed = 2
+"""
+RBD = """\
+[pool]
+rbd_store_pool = {pool}
+rbd_store_user = {user}
+rbd_store_ceph_conf = {conf}
+rados_connect_timeout = 30
 """
 REFERENCES = """\
 [ours]
@@ -66,8 +78,12 @@ class TestInterchange(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.files = os.path.join(directory.name, "data", "fast")
         options = self.configure_s3() | self.configure_swift(directory.name)
+        self.stores, self.in_pool, rbd_options = STORES, list, ""
+        if not test_rbd.missing():
+            self.stores, rbd_options = (*STORES, POOL), self.configure_rbd()
+        options["more"] = f", {POOL}:rbd" if rbd_options else ""
         self.pair = reference.Pair(directory.name, f"sqlite:///{directory.name}/glance.sqlite",
-                                   "fakeauth+nocache", OPTIONS.format(**options))
+                                   "fakeauth+nocache", OPTIONS.format(**options) + rbd_options)
         self.addCleanup(self.pair.stop)
 
     def configure_s3(self) -> dict[str, str]:
@@ -92,8 +108,22 @@ class TestInterchange(unittest.TestCase):
         self.account = made._client(made._references["ours"])
         return {"references": path}
 
+    def configure_rbd(self) -> str:
+        cluster = rbd.Driver(settings(
+            RBD_OPTIONS, rbd_store_ceph_conf=test_rbd.CONF, rbd_store_pool=test_rbd.POOL,
+            rbd_store_user=test_rbd.USER, rados_connect_timeout=30), "x")._cluster
+
+        def names() -> list[str]:
+            with cluster.pool() as pool:
+                return [*test_rbd.librbd.RBD().list(pool),
+                        *(each["name"] for each in test_rbd.librbd.RBD().trash_list(pool))]
+
+        self.in_pool = names
+        return RBD.format(pool=test_rbd.POOL, user=test_rbd.USER, conf=test_rbd.CONF)
+
     def leftovers(self) -> list[str]:
-        return [*os.listdir(self.files), *(each.key for each in self.bucket.entries()),
+        return [*self.in_pool(), *os.listdir(self.files),
+                *(each.key for each in self.bucket.entries()),
                 *(each.key for each in self.bucket.uploads()),
                 *(each.name for container in self.account.containers("interchange")
                   for each in self.account.entries(container))]
@@ -112,7 +142,7 @@ class TestInterchange(unittest.TestCase):
     def upload_all(self, by_reference: bool = False) -> dict[str, bytes]:
         """Images of every kind, by id."""
         made = {}
-        for store in STORES:
+        for store in self.stores:
             for size in SIZES:
                 for announced in (True, False):
                     if by_reference and announced and (store, size) == NEVER_THEIRS:

@@ -4,10 +4,11 @@
     benchmarks/stores.py [--gib N] [--directory DIR] [--beside NAME=COMMAND] [store ...]
 
 Starts an S3 service and a Swift (those of the tests), the service with one worker
-and stores ``file``, ``s3`` and ``swift``, uploads an image of known size to each,
-downloads it, compares every byte and removes it.  COMMAND starts another Image
-service: it is given a file with the same stores, to be read beside its own
-configuration, and prints its address and the id of its first process.
+and stores ``file``, ``s3`` and ``swift`` (and ``rbd`` where GLANCE_TEST_CEPH_CONF
+names a cluster, see tests/contract/store/test_rbd.py), uploads an image of known
+size to each, downloads it, compares every byte and removes it.  COMMAND starts
+another Image service: it is given a file with the same stores, to be read beside
+its own configuration, and prints its address and the id of its first process.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tests.contract.store import seaweed  # noqa: E402 - found through the line above
+from tests.contract.store import seaweed, test_rbd  # noqa: E402 - found through the line above
 from tests.functional.server import GLANCE_API, MIB, Process  # noqa: E402
 from tests.servers import swift  # noqa: E402
 
@@ -41,7 +42,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 STORES = """\
 [DEFAULT]
-enabled_backends = fast:file, slow:file, objects:s3, containers:swift
+enabled_backends = fast:file, slow:file, objects:s3, containers:swift{more}
 [objects]
 s3_store_host = {s3}
 s3_store_access_key = {access}
@@ -54,6 +55,13 @@ swift_store_config_file = {directory}/references.conf
 default_swift_reference = benchmark
 swift_store_container = benchmark
 swift_store_create_container_on_put = True
+"""
+RBD = """\
+[pool]
+rbd_store_pool = {pool}
+rbd_store_user = {user}
+rbd_store_ceph_conf = {conf}
+rados_connect_timeout = 30
 """
 LOCAL = """
 [fast]
@@ -70,6 +78,8 @@ user_domain_id = default
 project_domain_id = default
 """
 NAMES = {"file": "fast", "s3": "objects", "swift": "containers"}
+if not test_rbd.missing():
+    NAMES["rbd"] = "pool"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,7 +196,10 @@ def write_stores(directory: pathlib.Path, volumes: int) -> str:
     (directory / "references.conf").write_text(REFERENCES.format(
         address=f"http://{host}{first.path}", user=user, key=key))
     return STORES.format(s3=f"http://{s3.netloc.rpartition('@')[2]}", access=s3.username,
-                         secret=s3.password, directory=directory)
+                         secret=s3.password, directory=directory,
+                         more=", pool:rbd" if "rbd" in NAMES else "") + (
+        RBD.format(pool=test_rbd.POOL, user=test_rbd.USER, conf=test_rbd.CONF)
+        if "rbd" in NAMES else "")
 
 
 def ours(directory: pathlib.Path, stores: str) -> tuple[Service, Process]:

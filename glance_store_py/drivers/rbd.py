@@ -20,6 +20,7 @@ from glance_store_py import driver, errors
 from glance_store_py.config import Settings
 from glance_store_py.driver import Object, Stored, StoredData
 from glance_store_py.drivers import rbd_transfer
+from glance_store_py.drivers.later import Later
 from glance_store_py.drivers.rbd_cluster import Cluster
 from glance_store_py.location import Location
 
@@ -45,6 +46,7 @@ class Driver:
         self._chunk = settings["rbd_store_chunk_size"] * MIB
         self._thin = settings["rbd_thin_provisioning"]
         self._cluster = Cluster(settings)
+        self._later = Later()
         self._fsid: str | None = None
         self._describe()
 
@@ -66,12 +68,15 @@ class Driver:
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
         location = self._location(image_id)
         self._create(image_id, size or 0)
+        made = None
         try:
             with self._cluster.pool() as pool, _open(pool, image_id) as image:
+                made = image.id()
                 written = rbd_transfer.write(image, data, size, self._chunk, self._thin)
                 _seal(image, SNAPSHOT)
         except BaseException:
-            self._abandon(image_id)
+            if made is not None:
+                self._abandon(image_id, made)
             raise
         return Stored(location.url, written)
 
@@ -93,13 +98,22 @@ class Driver:
             except (rbd.ImageExists, errors.InUseByStore):
                 raise errors.Duplicate(name) from None
 
-    def _abandon(self, name: str) -> None:
-        try:
-            with self._cluster.pool() as pool:
-                _remove(pool, name, SNAPSHOT)
-        except (OSError, errors.GlanceStoreError) as error:
-            LOG.error("RBD image %s/%s is incomplete and could not be removed: %s",
-                      self._pool, name, error)
+    def _abandon(self, name: str, made: str) -> None:
+        """Remove the image of this name whose internal id is ``made``; later when the cluster
+        is away, and not what another writer made meanwhile."""
+        def remove() -> None:
+            try:
+                with self._cluster.pool() as pool:
+                    with _open(pool, name, read_only=True) as image:
+                        if image.id() != made:
+                            return
+                    _remove(pool, name, SNAPSHOT)
+            except FileNotFoundError:
+                pass
+            except (TimeoutError, ConnectionError) as error:
+                raise errors.RemoteServiceUnavailable() from error
+
+        self._later.remove(f"The incomplete RBD image {self._pool}/{name}", remove)
 
     def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
         name, snapshot = self._named(location)

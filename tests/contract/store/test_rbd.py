@@ -24,6 +24,7 @@ from glance_store_py.drivers import rbd
 from glance_store_py.drivers.rbd_options import OPTIONS
 from glance_store_py.location import parse
 from glance_store_py.testing import DriverContract, settings
+from glance_store_py.testing.contract import failing
 
 MIB = 1024 * 1024
 
@@ -154,6 +155,28 @@ class TestRBDImages(TestRBD):
                 stored = self.store.add("torn", [b"data"])
                 self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"other"])
         self.assertEqual(b"data", self.read(parse(stored.url)))
+
+    def test_what_cannot_be_removed_is_removed_later(self):
+        self.store.driver._later._period = 0.1
+        remove, torn, calls = rbd._remove, str(uuid.uuid4()), []
+
+        def removing(*arguments):
+            calls.append(arguments)
+            if len(calls) == 1:
+                raise TimeoutError
+            remove(*arguments)
+
+        with mock.patch.object(rbd, "_remove", removing):
+            with self.assertRaises(Exception) as caught:
+                self.store.add(torn, failing(b"x"))
+            self.assertEqual("SourceFailed", type(caught.exception).__name__)
+            self.assertIn(torn, self.leftovers())
+            self.assertTrue(self.wait_until(lambda: torn not in self.leftovers()))
+        self.assertEqual(2, len(calls))
+
+    def test_what_another_writer_made_is_not_removed(self):
+        self.store.driver._abandon(self.image_id, "another id")
+        self.assertEqual(b"data", self.read(self.location))
 
     def test_addresses_of_other_pools_are_refused(self):
         other = parse(self.location.url.replace(f"/{POOL}/", "/vms/"))

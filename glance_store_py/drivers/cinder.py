@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import importlib
 import logging
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from glance_store_py import driver, errors
+from glance_store_py import driver
 from glance_store_py.config import SINGLE_SECTION, Settings
 from glance_store_py.driver import Caller, Stored, StoredData
 from glance_store_py.drivers.cinder_api import Volumes
 from glance_store_py.drivers.cinder_attachment import Host
+from glance_store_py.drivers.later import AWAY
 from glance_store_py.drivers.rbd_transfer import pieces
 from glance_store_py.location import Location
 
@@ -27,8 +30,8 @@ LOG = logging.getLogger(__name__)
 
 GIB = 1024 ** 3
 
-#: Metadata of volumes that are being written.
-UNFINISHED = {"glance_unfinished": "yes"}
+#: Metadata of volumes that are being written; the value is of one upload alone.
+UNFINISHED = "glance_unfinished"
 
 
 class Driver:
@@ -73,14 +76,25 @@ class Driver:
         metadata = {"glance_image_id": image_id}
         if self._owner:
             metadata["image_owner"] = self._owner
-        volume = self._volumes.create(f"image-{image_id}", gib, {**metadata, **UNFINISHED})
+        mark = {UNFINISHED: uuid.uuid4().hex}
+        volume = None
         try:
+            volume = self._volumes.create(f"image-{image_id}", gib, {**metadata, **mark})
+            self._volumes.wait(volume, {"available"})
             written = self._write(volume, data, gib)
             self._volumes.finish(volume, {**metadata, "image_size": str(written)})
-        except BaseException:
-            self._abandon(volume)
+        except BaseException as error:
+            self._volumes.later.remove(
+                f"What may be left of volume image-{image_id}",
+                functools.partial(self._abandon, volume, mark), at_once=not isinstance(error, AWAY))
             raise
         return Stored(self._location(volume).url, written)
+
+    def _abandon(self, volume: str | None, mark: dict[str, str]) -> None:
+        """Remove the volume of an upload that failed; of which Cinder may not have told the id."""
+        for each in [volume] if volume else [found["id"] for found in self._volumes.find(mark)]:
+            self._host.abandon(each)
+            self._volumes.delete(each, wait=False)
 
     def _write(self, volume: str, data: Iterable[bytes], gib: int) -> int:
         """Write to a volume of ``gib`` GiB that grows as it must; the number of bytes."""
@@ -104,12 +118,6 @@ class Driver:
         gib = max(gib + max(1, gib // 8), -(-needed // GIB))
         self._volumes.extend(volume, gib, status)
         return gib
-
-    def _abandon(self, volume: str) -> None:
-        try:
-            self._volumes.delete(volume, wait=False)
-        except errors.GlanceStoreError as error:
-            LOG.error("Volume %s is incomplete and could not be removed: %s", volume, error)
 
     def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
         volume = _volume(location)
@@ -144,7 +152,7 @@ class Driver:
 
     def delete(self, location: Location) -> None:
         volume = _volume(location)
-        if UNFINISHED.items() <= self._volumes.show(volume)["metadata"].items():
+        if UNFINISHED in self._volumes.show(volume)["metadata"]:
             self._host.abandon(volume)
         self._volumes.delete(volume)
 
@@ -153,8 +161,9 @@ class Driver:
         return ()
 
     def remains_of(self, image_id: str) -> list[Location]:
-        return [self._location(volume) for volume in
-                self._volumes.find({"glance_image_id": image_id, **UNFINISHED})]
+        return [self._location(volume["id"])
+                for volume in self._volumes.find({"glance_image_id": image_id})
+                if UNFINISHED in volume["metadata"]]
 
     def sweep(self) -> list[str]:
         """Whether the writer of a volume is alive is not known here; see remains_of."""

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 from glance_store_py import errors
 from glance_store_py.config import Settings
+from glance_store_py.drivers.later import Later
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -48,6 +49,8 @@ class Volumes:
         self._adapter: Adapter | None = None
         self._process = 0
         self._lock = threading.Lock()
+        #: What Cinder could not be told yet.
+        self.later = Later()
 
     def check_settings(self) -> None:
         """:raises errors.BadStoreConfiguration: they do not say who asks Cinder."""
@@ -68,26 +71,19 @@ class Volumes:
             raise settings.error("cinder_catalog_info", "this is not type:name:endpoint.")
 
     def create(self, name: str, gib: int, metadata: dict[str, str]) -> str:
-        """A new volume that can be attached; its id.
+        """A new volume; its id.  Wait until it is ``available``.
 
-        :raises errors.StorageFull: a quota or the storage does not allow it.
+        :raises errors.StorageFull: a quota does not allow it.
         """
         wanted: dict[str, Any] = {"name": name, "size": gib, "metadata": metadata}
         kind = self._settings["cinder_volume_type"]
         if kind:
             wanted["volume_type"] = kind
         try:
-            volume = self._ask("POST", "/volumes", {"volume": wanted})["volume"]["id"]
+            return self._ask("POST", "/volumes", {"volume": wanted})["volume"]["id"]
         except errors.NotFound:
             raise self._settings.error("cinder_volume_type",
                                        f"there is no volume type '{kind}'.") from None
-        try:
-            self.wait(volume, {"available"})
-        except BaseException:
-            with contextlib.suppress(errors.GlanceStoreError):
-                self.delete(volume, wait=False)
-            raise
-        return volume
 
     def show(self, volume: str) -> dict[str, Any]:
         """A volume as Cinder describes it."""
@@ -127,10 +123,10 @@ class Volumes:
         self._ask("PUT", f"/volumes/{volume}/metadata", {"metadata": metadata})
         self._act(volume, "os-update_readonly_flag", readonly=True)
 
-    def find(self, metadata: dict[str, str]) -> list[str]:
-        """The ids of volumes of which all this is recorded."""
+    def find(self, metadata: dict[str, str]) -> list[dict[str, Any]]:
+        """The volumes of which all this is recorded."""
         found = self._list("volumes", {"metadata": str(metadata)})  # A Python literal.
-        return [volume["id"] for volume in found
+        return [volume for volume in found
                 if metadata.items() <= volume["metadata"].items()]
 
     def attach(self, volume: str, connector: dict, mode: str) -> dict[str, Any]:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from glance_store_py import errors
 from glance_store_py.config import Settings
 from glance_store_py.drivers.cinder_api import Conflict, Volumes
 from glance_store_py.drivers.cinder_device import Device, opened
+from glance_store_py.drivers.later import AWAY
 
 LOG = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class Connected:
     connection: dict[str, Any]
     connector: Any
     device: dict[str, Any]
+    #: Does this host still hold it?
+    plugged: bool = True
 
     @property
     def path(self) -> Any:
@@ -121,18 +125,18 @@ class Host:
             connector = self._connector(kind, connection)
             with _held(volume):
                 device = connector.connect_volume(connection)
-            connected = Connected(attachment["id"], connection, connector, device)
-            try:
-                self._volumes.attached(attachment["id"])
-            except BaseException:
-                self._unplug(volume, connected)
-                raise
         except BaseException as error:
-            self._volumes.detach(attachment["id"])
+            self._owing(attachment["id"], functools.partial(self._volumes.detach, attachment["id"]))
             if isinstance(error, Exception) and not isinstance(error, errors.GlanceStoreError):
                 LOG.exception("Volume %s (%s) cannot be connected to this host", volume, kind)
                 raise errors.GlanceStoreError(
                     "The volume cannot be connected to this host.") from error
+            raise
+        connected = Connected(attachment["id"], connection, connector, device)
+        try:
+            self._volumes.attached(attachment["id"])
+        except BaseException:
+            self._disconnect(volume, connected)
             raise
         return connected
 
@@ -148,17 +152,36 @@ class Host:
         raise errors.Busy()
 
     def _disconnect(self, volume: str, connected: Connected) -> None:
+        self._owing(connected.attachment, functools.partial(self._let_go, volume, connected))
+
+    def _owing(self, attachment: str, step: Callable[[], None]) -> None:
+        """Take a step that ends an attachment; when Cinder is away it fails, and is taken later."""
+        try:
+            step()
+        except AWAY:
+            self._volumes.later.remove(f"Attachment {attachment}", step, at_once=False)
+            raise
+
+    def _let_go(self, volume: str, connected: Connected) -> None:
+        """Disconnect, then detach; neither when Cinder does not tell who else is connected."""
         try:
             self._unplug(volume, connected)
-        finally:
+        except AWAY:
+            raise
+        except BaseException:
             self._volumes.detach(connected.attachment)
+            raise
+        self._volumes.detach(connected.attachment)
 
     def _unplug(self, volume: str, connected: Connected) -> None:
         """Disconnect, unless another attachment of this host needs the connection."""
+        if not connected.plugged:
+            return
         with _held(volume):
             private = connected.connection["driver_volume_type"] in _PRIVATE
             if private or not self._elsewhere(volume, connected.attachment):
                 connected.connector.disconnect_volume(connected.connection, connected.device)
+        connected.plugged = False
 
     def _elsewhere(self, volume: str, attachment: str) -> bool:
         host = self._host_properties()["host"]

@@ -21,8 +21,10 @@ PERIOD = 5.0
 #: So many debts are remembered; who fails that often has other worries.
 MOST = 1000
 
-#: What says that it is worth trying again.
+#: What says that the service is away.
 AWAY = (errors.RemoteServiceUnavailable, errors.TimeoutError)
+#: What says that it is worth trying again: the service is away, or still busy with it.
+AGAIN = (*AWAY, errors.InUseByStore)
 
 _Debt = tuple[str, Callable[[], None]]
 
@@ -36,12 +38,13 @@ class Later:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def remove(self, what: str, remove: Callable[[], None]) -> None:
+    def remove(self, what: str, remove: Callable[[], None], at_once: bool = True) -> None:
         """Call ``remove`` now, and again until it fails for no other reason than absence.
 
         :param what: for the log.
+        :param at_once: False when the service is known to be away.
         """
-        if self._settled(what, remove):
+        if at_once and self._settled(what, remove):
             return
         with self._lock:
             if len(self._debts) >= MOST:
@@ -72,9 +75,9 @@ class Later:
             remove()
         except errors.NotFound:
             pass
-        except AWAY as error:
+        except AGAIN as error:
             LOG.warning("%s could not be removed yet: %s", what, error)
             return False
-        except errors.GlanceStoreError as error:
+        except Exception as error:
             LOG.warning("%s was not removed: %s", what, error)
         return True

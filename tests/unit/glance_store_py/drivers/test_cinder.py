@@ -17,6 +17,7 @@ from glance_store_py.drivers.cinder_api import Conflict
 from glance_store_py.drivers.cinder_api import Volumes as Api
 from glance_store_py.drivers.cinder_attachment import Host, _place_for_locks
 from glance_store_py.drivers.cinder_options import OPTIONS
+from glance_store_py.drivers.later import Later
 from glance_store_py.guard import Guard
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
@@ -31,11 +32,30 @@ class Volumes:
     def __init__(self, steps):
         self.steps = steps
         self.gib, self.metadata = 0, {}
-        self.others, self.busy, self.kind = [], 0, {"driver_volume_type": "iscsi"}
+        self.mine, self.others = [], []
+        self.busy, self.kind = 0, {"driver_volume_type": "iscsi"}
+        self.later = Later(period=0.01)
+        #: Steps that Cinder is away for, and how often.
+        self.away = {}
+
+    def step(self, name):
+        if self.away.get(name):
+            self.away[name] -= 1
+            raise errors.RemoteServiceUnavailable()
+        self.steps.append(name)
 
     def create(self, name, gib, metadata):
         self.gib, self.metadata = gib, metadata
+        self.step("create")
         return VOLUME
+
+    def wait(self, volume, wanted):
+        return self.show(volume)
+
+    def find(self, metadata):
+        if not metadata.items() <= self.metadata.items():
+            return []
+        return [{"id": VOLUME, "metadata": self.metadata}]
 
     def show(self, volume):
         return {"size": self.gib, "metadata": self.metadata}
@@ -48,23 +68,27 @@ class Volumes:
         self.metadata = metadata
 
     def delete(self, volume, wait=True):
-        self.steps.append("delete")
+        self.step("delete")
 
     def attach(self, volume, connector, mode):
         if self.busy:
             self.busy -= 1
             raise Conflict()
-        self.steps.append(f"attach {mode}")
-        return {"id": "mine", "connection_info": dict(self.kind)}
+        self.step(f"attach {mode}")
+        self.mine = [{"id": "mine", "status": "attached", "connection_info": dict(self.kind)}]
+        return self.mine[0]
 
     def attached(self, attachment):
-        self.steps.append("attached")
+        self.step("attached")
 
     def attachments(self, volume):
-        return [{"id": "mine", "status": "attached"}, *self.others]
+        if self.away.get("attachments"):
+            self.step("attachments")
+        return [*self.mine, *self.others]
 
     def detach(self, attachment):
-        self.steps.append("detach")
+        self.step("detach")
+        self.mine = []
 
 
 class Connector:
@@ -77,7 +101,7 @@ class Connector:
         self.steps.append("connect")
         return {"path": self.path}
 
-    def disconnect_volume(self, connection, device):
+    def disconnect_volume(self, connection, device, **how):
         self.steps.append("disconnect")
 
     def extend_volume(self, connection):
@@ -120,7 +144,8 @@ class TestVolumes(unittest.TestCase):
     def test_a_volume_is_written_disconnected_and_then_detached(self):
         location = self.add(b"hello", b", volume")
         self.assertEqual(f"cinder://vol/{VOLUME}", location.url)
-        self.assertEqual(["attach rw", "connect", "attached", "disconnect", "detach"], self.steps)
+        self.assertEqual(["create", "attach rw", "connect", "attached", "disconnect", "detach"],
+                         self.steps)
         self.assertEqual({"glance_image_id": "image", "image_size": "13"}, self.volumes.metadata)
         self.assertEqual(b"lo, vol", b"".join(self.store.get(location, 3, 10).chunks))
 
@@ -153,7 +178,7 @@ class TestVolumes(unittest.TestCase):
         self.volumes.others = [{"id": "theirs", "status": "attached",
                                 "connection_info": {"attached_host": "here"}}]
         self.add(b"data")
-        self.assertEqual(["attach rw", "connect", "attached", "detach"], self.steps)
+        self.assertEqual(["create", "attach rw", "connect", "attached", "detach"], self.steps)
         self.volumes.others[0]["connection_info"]["attached_host"] = "elsewhere"
         self.steps.clear()
         self.add(b"data")
@@ -168,8 +193,8 @@ class TestVolumes(unittest.TestCase):
                 self.steps.clear()
                 self.driver._online = online
                 location = self.add(b"x" * MIB, b"y")
-                self.assertEqual(["attach rw", "connect", "attached", *steps, "disconnect",
-                                  "detach"], self.steps)
+                self.assertEqual(["create", "attach rw", "connect", "attached", *steps,
+                                  "disconnect", "detach"], self.steps)
                 self.assertEqual((2, MIB + 1), (self.volumes.gib, self.store.size(location)))
 
     def test_a_source_that_fails_is_detached_before_the_volume_goes(self):
@@ -186,7 +211,48 @@ class TestVolumes(unittest.TestCase):
                 self.volumes.kind = {"driver_volume_type": "nfs", **more}
                 self.assertRaisesRegex(errors.GlanceStoreError, "cannot hold images",
                                        self.add, b"data")
-                self.assertEqual(["attach rw", "detach", "delete"], self.steps)
+                self.assertEqual(["create", "attach rw", "detach", "delete"], self.steps)
+
+    def settled(self):
+        """Wait until nothing is owed to Cinder any more."""
+        thread = self.volumes.later._thread
+        if thread is not None:
+            thread.join(5)
+            self.assertFalse(thread.is_alive())
+
+    def test_what_an_upload_leaves_while_cinder_is_away_goes_when_it_is_back(self):
+        for step in ("create", "attach rw", "attached", "attachments", "detach"):
+            with self.subTest(step=step), self.assertLogs("glance_store_py"):
+                self.steps.clear()
+                # Once for the upload itself, and twice for what would tidy up.
+                self.volumes.away = {step: 1, "delete": 2}
+                self.assertRaises(errors.RemoteServiceUnavailable, self.add, b"data")
+                self.assertNotIn("delete", self.steps)
+                self.settled()
+                self.assertEqual("delete", self.steps[-1])
+                self.assertEqual([], self.volumes.mine)
+                self.assertEqual(self.steps.count("connect"), self.steps.count("disconnect"))
+
+    def test_what_was_created_by_another_upload_is_not_removed(self):
+        self.volumes.create("image", 1, {cinder.UNFINISHED: "theirs"})
+        self.steps.clear()
+        with mock.patch.object(self.volumes, "create",
+                               side_effect=errors.RemoteServiceUnavailable()):
+            self.assertRaises(errors.RemoteServiceUnavailable, self.add, b"data")
+            self.settled()
+        self.assertEqual([], self.steps)
+
+    def test_a_volume_that_was_read_is_let_go_of_when_cinder_is_back(self):
+        location = self.add(b"data")
+        for step in ("attachments", "detach"):
+            with self.subTest(step=step):
+                self.steps.clear()
+                self.volumes.away = {step: 2}
+                with self.assertLogs("glance_store_py.drivers.cinder", "ERROR"):
+                    self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
+                self.settled()
+                self.assertEqual(["attach ro", "connect", "attached", "disconnect", "detach"],
+                                 self.steps)
 
     def test_a_volume_that_stays_attached_elsewhere_is_busy(self):
         location = self.add(b"data")
@@ -238,7 +304,8 @@ class TestLists(unittest.TestCase):
     def test_filters_may_be_refused_or_ignored(self):
         for self.filters in ("refused", "ignored"):
             with self.subTest(filters=self.filters):
-                self.assertEqual(["1", "3"], self.api.find({"glance_image_id": "1"}))
+                self.assertEqual(["1", "3"], [each["id"] for each in self.api.find(
+                    {"glance_image_id": "1"})])
                 self.assertEqual(["0", "2", "4"],
                                  [each["id"] for each in self.api.attachments("0")])
 

@@ -33,9 +33,15 @@ class TestLater(unittest.TestCase):
     def test_a_service_that_is_away_is_asked_again(self):
         away = errors.RemoteServiceUnavailable()
         with self.assertLogs("glance_store_py"):
-            self.later.remove("it", self.remover(away, errors.TimeoutError(1), away))
+            self.later.remove("it", self.remover(
+                away, errors.TimeoutError(1), errors.InUseByStore(), away))
             self.assertTrue(self.over.wait(5))
-        self.assertEqual(["later"] * 3, self.calls[1:])
+        self.assertEqual(["later"] * 4, self.calls[1:])
+
+    def test_a_service_that_is_known_to_be_away_is_not_asked_at_once(self):
+        self.later.remove("it", self.remover(), at_once=False)
+        self.assertTrue(self.over.wait(5))
+        self.assertEqual(["later"], self.calls)
 
     def test_a_thread_ends_with_its_work_and_another_follows(self):
         for _ in range(2):
@@ -50,5 +56,6 @@ class TestLater(unittest.TestCase):
     def test_other_answers_settle_it(self):
         with self.assertLogs("glance_store_py"):
             self.later.remove("it", self.remover(errors.Forbidden()))
+            self.later.remove("it", self.remover(ValueError()))
         self.later.remove("it", self.remover(errors.NotFound("x")))
         self.assertIsNone(self.later._thread)

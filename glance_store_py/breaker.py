@@ -22,7 +22,8 @@ FAILURES = 5
 #: Seconds until somebody may try again.
 PAUSE = 10.0
 
-#: What says that the service is away; anything else says that it is there.
+#: What says that the service is away; anything else says that it is there.  One that is
+#: full answers, and those who read from it must not be kept away.
 AWAY = (errors.RemoteServiceUnavailable, errors.TimeoutError)
 
 

@@ -129,6 +129,15 @@ class RemoteServiceUnavailable(GlanceStoreError):
     text = "The store cannot be reached."
 
 
+class RemoteServiceFailed(GlanceStoreError):
+    """(status): the store is there and answers, but it failed.
+
+    Services that run out of space in the middle of a request say no more than that.
+    """
+
+    text = "The store failed (status %s): it may be full or overloaded."
+
+
 class TimeoutError(GlanceStoreError):
     """(seconds): the store did not answer in the time the operator allows."""
 

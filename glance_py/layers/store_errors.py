@@ -17,6 +17,7 @@ MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.Busy: errors.StoreUnavailable,
     store.TimeoutError: errors.StoreUnavailable,
     store.RemoteServiceUnavailable: errors.StoreUnavailable,
+    store.RemoteServiceFailed: errors.StoreUnavailable,
     store.StoreAddDisabled: errors.StoreReadOnly,
     store.StoreGetNotSupported: errors.Invalid,
     store.StoreRandomGetNotSupported: errors.Invalid,

@@ -22,7 +22,7 @@ PERIOD = 5.0
 MOST = 1000
 
 #: What says that the service is away.
-AWAY = (errors.RemoteServiceUnavailable, errors.TimeoutError)
+AWAY = (errors.RemoteServiceUnavailable, errors.RemoteServiceFailed, errors.TimeoutError)
 #: What says that it is worth trying again: the service is away, or still busy with it.
 AGAIN = (*AWAY, errors.InUseByStore)
 

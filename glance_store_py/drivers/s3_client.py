@@ -343,7 +343,7 @@ class Client:
         if answer.status in (401, 403):
             return errors.Forbidden()
         if answer.status in BUSY or code in ("SlowDown", "RequestTimeout"):
-            return errors.RemoteServiceUnavailable()
+            return errors.RemoteServiceFailed(answer.status)
         return ServiceError(answer.status, code)
 
 

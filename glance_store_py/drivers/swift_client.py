@@ -226,5 +226,5 @@ class Client:
         if answer.status == 403:
             return errors.Forbidden()
         if answer.status in BUSY or answer.status == 498:
-            return errors.RemoteServiceUnavailable()
+            return errors.RemoteServiceFailed(answer.status)
         return ServiceError(answer.status)

@@ -23,8 +23,9 @@ from glance_store_py.drivers import s3, swift
 from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
 from glance_store_py.testing import settings
-from tests.contract.store import servers
+from tests.contract.store import seaweed, servers
 from tests.functional.server import GLANCE_API, MIB, OCTETS, TOKEN, Process, pieces, until
+from tests.servers import swift as own_swift
 from tests.servers.faulty import PIECE, Faulty
 
 AGAIN = b"uploaded again"
@@ -87,8 +88,20 @@ class Answer:
         self.seconds = time.monotonic() - started
 
 
-class Faults:
-    """Cases for a service whose store ``remote`` is behind ``cls.faulty``."""
+def small_file_system(case: type[unittest.TestCase], mib: int) -> str:
+    """A file system of so many MiB for the time of a class; only root has that."""
+    scratch = tempfile.TemporaryDirectory(prefix="glance-")
+    case.addClassCleanup(scratch.cleanup)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs",
+                              scratch.name], capture_output=True)
+    if mounted.returncode:
+        raise unittest.SkipTest("only root can mount a small file system")
+    case.addClassCleanup(subprocess.run, ["umount", scratch.name], check=True)
+    return scratch.name
+
+
+class Remote:
+    """A service whose store ``remote`` is behind ``cls.faulty``."""
 
     @classmethod
     def start(cls, target: str) -> None:
@@ -167,6 +180,10 @@ class Faults:
         self.assertEqual(status, answer.status, answer.body)
         self.assertLess(answer.seconds, within)
         self.assertNotIn(b"Traceback", answer.body)
+
+
+class Faults(Remote):
+    """Cases for every such service."""
 
     def test_parts_of_an_image(self) -> None:
         """Ranges without faults: across parts, segments and pieces."""
@@ -268,13 +285,50 @@ class Faults:
         self.server.start()
 
 
-class S3Faults(Faults, unittest.TestCase):
-    third_upload = 204
+class Full(Remote):
+    """Cases for a service that has no room for 48 MiB, until :meth:`grow`.
+
+    What it says of that is 500 or 503: more it does not know itself.
+    """
+
+    #: A file system on which everything lies.
+    small: str
+
+    def grow(self) -> None:
+        subprocess.run(["mount", "-o", "remount,size=512m", self.small], check=True)
+
+    def test_an_upload_that_does_not_fit(self) -> None:
+        small = self.image_id
+        self.addCleanup(self.server.ask, "DELETE", f"/v2/images/{small}")
+        self.assertEqual(204, self.put(AGAIN, len(AGAIN)).status)
+        kept = self.leftovers()
+        for announced in (True, False):
+            self.image_id = self.server.create()
+            self.addCleanup(self.server.ask, "DELETE", f"/v2/images/{self.image_id}")
+            # What can be compressed might fit.
+            answer = self.put((os.urandom(MIB) for _ in range(48)),
+                              48 * MIB if announced else None)
+            self.check_refused(answer, 503, 10)
+            self.assertIn(b"it may be full", answer.body)
+            self.assertEqual("queued", self.server.show(self.image_id)["status"])
+            self.assertEqual(kept, until(self.leftovers, lambda found: found == kept, 15))
+        self.assertEqual(AGAIN, self.server.download(small))
+        self.grow()
+        self.assertEqual(204, until(lambda: self.put_pieces(24).status,
+                                    lambda status: status == 204, 20))
+        self.assertEqual(b"".join(pieces(24, MIB)), self.get().body)
+
+
+class OnS3(Remote):
     whole = 8
 
     @classmethod
+    def service(cls) -> str:
+        return servers.s3()
+
+    @classmethod
     def setUpClass(cls) -> None:
-        cls.url = urlsplit(servers.s3())
+        cls.url = urlsplit(cls.service())
         host = cls.url.netloc.rpartition("@")[2]
         cls.client = s3.Driver(settings(
             S3_OPTIONS, s3_store_host=f"http://{host}", s3_store_access_key=cls.url.username,
@@ -291,15 +345,33 @@ class S3Faults(Faults, unittest.TestCase):
         return [each.key for each in (*self.client.entries(), *self.client.uploads())]
 
 
-class SwiftFaults(Faults, unittest.TestCase):
-    #: Segments are sent once, as they come.
-    third_upload = 503
+class S3Faults(OnS3, Faults, unittest.TestCase):
+    third_upload = 204
+
+
+class FullS3(OnS3, Full, unittest.TestCase):
+
+    @classmethod
+    def service(cls) -> str:
+        if not seaweed.program():
+            raise unittest.SkipTest("there is no program 'weed'")
+        cls.small = small_file_system(cls, 32)
+        url, process = seaweed.start_in(cls.small, volumes=20)
+        cls.addClassCleanup(seaweed.end, process)
+        return url
+
+
+class OnSwift(Remote):
     resumes = 2
     whole = 4
 
     @classmethod
+    def service(cls) -> str:
+        return servers.swift_keystone()
+
+    @classmethod
     def setUpClass(cls) -> None:
-        url = urlsplit(servers.swift_keystone().partition(",")[0])
+        url = urlsplit(cls.service().partition(",")[0])
         credentials, _, host = url.netloc.rpartition("@")
         cls.user, _, cls.key = credentials.rpartition(":")
         cls.keystone = f"http://{host}{url.path}"
@@ -332,25 +404,50 @@ class SwiftFaults(Faults, unittest.TestCase):
         return [each.name for each in self.client.entries("faults")]
 
 
+class SwiftFaults(OnSwift, Faults, unittest.TestCase):
+    #: Segments are sent once, as they come.
+    third_upload = 503
+
+    def test_quota_of_the_container(self) -> None:
+        if not self.client.has_container("faults"):
+            self.client.put_container("faults")
+        for way in self.each_way():
+            self.client.post_container("faults", {"x-container-meta-quota-bytes": str(3 * MIB)})
+            answer = self.put_pieces(*way)
+            self.check_refused(answer, 413, 10)
+            self.assertIn(b"not enough room", answer.body)
+            self.check_clean()
+            self.client.post_container("faults", {"x-container-meta-quota-bytes": ""})
+
+
+class FullSwift(OnSwift, Full, unittest.TestCase):
+
+    @classmethod
+    def service(cls) -> str:
+        if not own_swift.program():
+            raise unittest.SkipTest("Swift is not installed")
+        cls.small = small_file_system(cls, 32)
+        try:
+            os.setxattr(cls.small, "user.test", b"x")
+        except OSError:
+            raise unittest.SkipTest("tmpfs has no extended attributes here") from None
+        swift_here = own_swift.start_in(cls.small)
+        cls.addClassCleanup(swift_here.end)
+        return swift_here.keystone
+
+
 class FullFileSystem(unittest.TestCase):
     """The file store on a file system of eight MiB."""
 
-    def setUp(self) -> None:
-        scratch = tempfile.TemporaryDirectory(prefix="glance-")
-        self.addCleanup(scratch.cleanup)
-        self.small = os.path.join(scratch.name, "small")
-        os.mkdir(self.small)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", self.small],
-                                 capture_output=True)
-        if mounted.returncode:
-            self.skipTest("only root can mount a small file system")
-        self.addCleanup(subprocess.run, ["umount", self.small], check=True)
-        place = os.path.join(scratch.name, "service")
-        os.mkdir(place)
-        self.server = Process(place, GLANCE_API, silence=60, options=(
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.small = small_file_system(cls, 8)
+        place = tempfile.TemporaryDirectory(prefix="glance-")
+        cls.addClassCleanup(place.cleanup)
+        cls.server = Process(place.name, GLANCE_API, silence=60, options=(
             "enabled_backends = local:file, small:file\n"
-            f"[small]\nfilesystem_store_datadir = {self.small}"))
-        self.addCleanup(self.server.end)
+            f"[small]\nfilesystem_store_datadir = {cls.small}"))
+        cls.addClassCleanup(cls.server.end)
 
     def test_an_upload_that_does_not_fit(self) -> None:
         for size in (None, 24 * MIB):

@@ -61,7 +61,8 @@ workers = 0
 user = {user}
 swift_dir = {directory}
 [pipeline:main]
-pipeline = catch_errors gatekeeper identity keystoneauth tempauth bulk copy slo dlo proxy-server
+pipeline = catch_errors gatekeeper identity keystoneauth tempauth bulk copy container_quotas
+    slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -69,6 +70,8 @@ conn_timeout = 20
 node_timeout = 60
 recoverable_node_timeout = 60
 error_suppression_limit = 1000000
+# A device that is full is tried again soon: there is no other.
+error_suppression_interval = 1
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:gatekeeper]
@@ -90,6 +93,8 @@ user_test2_tester2 = testing2 .admin
 use = egg:swift#bulk
 [filter:copy]
 use = egg:swift#copy
+[filter:container_quotas]
+use = egg:swift#container_quotas
 [filter:slo]
 use = egg:swift#slo
 [filter:dlo]
@@ -102,6 +107,12 @@ class Swift:
     """Addresses with credentials of two users, as the contract of drivers takes them."""
 
     port: int
+    processes: tuple[subprocess.Popen, ...] = ()
+
+    def end(self) -> None:
+        """Nobody uses its directory any more."""
+        for process in self.processes:
+            ports.end(process)
 
     @property
     def keystone(self) -> str:
@@ -143,7 +154,7 @@ def start_in(directory: str) -> Swift:
                zip((*KINDS, "proxy"), (*storage, port), strict=True)]
     for process, its_port in started:
         ports.wait(its_port, process, where / "log")
-    return Swift(port)
+    return Swift(port, tuple(process for process, _ in started))
 
 
 def _roomy() -> str:

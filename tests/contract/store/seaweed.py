@@ -48,7 +48,17 @@ def start(volumes: int = 20) -> str:
 def _start(volumes: int) -> str:
     scratch = tempfile.TemporaryDirectory(prefix="weed")
     atexit.register(scratch.cleanup)
-    config = os.path.join(scratch.name, "s3.json")
+    url, process = start_in(scratch.name, volumes)
+    atexit.register(end, process)
+    return url
+
+
+def start_in(directory: str, volumes: int) -> tuple[str, subprocess.Popen]:
+    """A service that keeps everything in ``directory``: its address, and what is to be ended.
+
+    :raises RuntimeError: it did not start.
+    """
+    config = os.path.join(directory, "s3.json")
     with open(config, "w", encoding="utf-8") as file:
         json.dump({"identities": [{
             "name": "glance", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
@@ -57,17 +67,20 @@ def _start(volumes: int) -> str:
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
              "filer.port.grpc", "s3.port.grpc", "s3.port")
     process = subprocess.Popen(
-        [str(program()), "-logtostderr=true", "server", f"-dir={scratch.name}", "-ip=127.0.0.1",
+        [str(program()), "-logtostderr=true", "server", f"-dir={directory}", "-ip=127.0.0.1",
          "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-volume.max={volumes}", "-filer", "-s3",
          "-master.volumeSizeLimitMB=256", f"-s3.config={config}", "-s3.iam=false",
-         "-s3.port.iceberg=0", "-s3.port.lance=0",
+         "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0",
          *(f"-{name}={port}" for name, port in zip(names, ports, strict=False))],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(end, process)
     host = f"127.0.0.1:{ports[names.index('s3.port')]}"
-    wait(f"http://{host}/", 403, process)
-    wait(f"http://127.0.0.1:{ports[0]}/dir/assign", 200, process)
-    return f"http://{ACCESS}:{SECRET}@{host}"
+    try:
+        wait(f"http://{host}/", 403, process)
+        wait(f"http://127.0.0.1:{ports[0]}/dir/assign", 200, process)
+    except BaseException:
+        end(process)
+        raise
+    return f"http://{ACCESS}:{SECRET}@{host}", process
 
 
 def free_ports(number: int) -> list[int]:
@@ -105,3 +118,4 @@ def end(process: subprocess.Popen) -> None:
         process.wait(10)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()

@@ -37,6 +37,16 @@ class TestBreaker(unittest.TestCase):
         self.ask()
         self.assertFalse(self.breaker.is_open)
 
+    def test_a_service_that_fails_but_answers_is_not_away(self):
+        """Who writes to a full store does not keep away those who read."""
+        self.is_away(2)
+        for _ in range(5):
+            self.assertRaises(errors.RemoteServiceFailed, self.ask,
+                              errors.RemoteServiceFailed(500))
+        self.assertFalse(self.breaker.is_open)
+        self.ask()
+        self.assertEqual(8, self.asked)
+
     def test_after_a_while_one_tries_for_all(self):
         self.is_away(3)
         self.now += 11

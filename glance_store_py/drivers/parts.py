@@ -95,11 +95,13 @@ class Sender:
         failed = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(self._threads, "parts") as pool:
             try:
-                for number, part in enumerate(parts, 1):
+                for part in parts:
                     if failed.is_set():
                         break
                     self._room.take(len(part))
+                    number = len(futures) + 1
                     futures.append(pool.submit(self._send, send, number, part, failed))
+                    del part  # It may be gone before the next one has come.
             except BaseException:
                 failed.set()
                 raise

@@ -145,11 +145,12 @@ class Driver:
             self._publish(key, mark, lambda: self._client.put_stream(key, data, size, mark))
             return
         parts = cut(data, self._part_sizes(size))
-        first, second = next(parts, bytearray()), next(parts, None)
-        if second is None:
-            self._publish(key, mark, lambda: self._client.put(key, first, mark))
+        begun = list(itertools.islice(parts, 2))
+        if len(begun) < 2:
+            whole = begun[0] if begun else bytearray()
+            self._publish(key, mark, lambda: self._client.put(key, whole, mark))
         else:
-            self._write_parts(key, itertools.chain((first, second), parts), mark)
+            self._write_parts(key, itertools.chain(_emptied(begun), parts), mark)
 
     def _write_parts(self, key: str, parts: Iterator[bytearray], mark: dict[str, str]) -> None:
         upload = self._client.create_upload(key, mark)
@@ -271,6 +272,12 @@ class Driver:
         except errors.NotFound:
             return False
         return True
+
+
+def _emptied(parts: list[bytearray]) -> Iterator[bytearray]:
+    """All ``parts``; who got one is the only one that holds it."""
+    while parts:
+        yield parts.pop(0)
 
 
 def _length(answer: BaseHTTPResponse, start: int) -> int:

@@ -70,7 +70,7 @@ def start_in(directory: str, volumes: int) -> tuple[str, subprocess.Popen]:
         [str(program()), "-logtostderr=true", "server", f"-dir={directory}", "-ip=127.0.0.1",
          "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-volume.max={volumes}", "-filer", "-s3",
          "-master.volumeSizeLimitMB=256", f"-s3.config={config}", "-s3.iam=false",
-         "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0",
+         "-s3.port.iceberg=0", "-s3.port.lance=0",
          *(f"-{name}={port}" for name, port in zip(names, ports, strict=False))],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     host = f"127.0.0.1:{ports[names.index('s3.port')]}"
@@ -113,9 +113,6 @@ def wait(url: str, wanted: int, process: subprocess.Popen) -> None:
 
 
 def end(process: subprocess.Popen) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """At once: asked politely it takes ten seconds, and nobody wants its data any more."""
+    process.kill()
+    process.wait()

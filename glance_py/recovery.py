@@ -44,7 +44,7 @@ _MYSELF = RequestContext(is_admin=True)
 ANY_AGE = -366 * 86400.0
 
 #: Turns between two looks for data that could not be removed with its image.
-STRAY_TURNS = 20
+STRAY_TURNS = 40
 
 
 class Lease:
@@ -102,7 +102,7 @@ class Recovery:
         self._stop = threading.Event()
         self._next_sweep = 0.0
         #: When what is being worked on was last refreshed, and since when that is known.
-        self._seen: dict[str, tuple[datetime.datetime | None, float]] = {}
+        self._seen: dict[str, tuple[datetime.datetime, float]] = {}
         os.register_at_fork(after_in_child=self.start)
 
     def start(self) -> None:
@@ -132,12 +132,12 @@ class Recovery:
         done: list[str] = []
         images, tasks = self._records.images, self._records.tasks
         before, self._seen = self._seen, {}
-        lost = functools.partial(self._lost, before, self._image_refreshed)
+        lost = functools.partial(self._lost, before)
         for image_id in lost(images.stalled("saving", ANY_AGE)):
             done += self._try(self._bring_back, image_id, "saving")
         for image_id in lost(images.stalled("uploading", ANY_AGE, unfinished=True)):
             done += self._try(self._bring_back, image_id, "uploading")
-        for task_id in self._lost(before, self._task_refreshed, tasks.stalled(ANY_AGE)):
+        for task_id in lost(tasks.stalled(ANY_AGE)):
             done += self._try(self._end, task_id)
         for image_id in lost(images.stalled("importing", ANY_AGE), self._import_lease):
             done += self._try(self._imports.recover_image, image_id)
@@ -150,8 +150,8 @@ class Recovery:
         self._turn += 1
         return done
 
-    def _lost(self, before: Mapping[str, tuple[datetime.datetime | None, float]],
-              refreshed: Callable[[str], datetime.datetime | None], ids: Iterable[str],
+    def _lost(self, before: Mapping[str, tuple[datetime.datetime, float]],
+              found: Iterable[tuple[str, datetime.datetime]],
               lease: Callable[[str], float] = lambda _: LEASE) -> list[str]:
         """Those that nobody refreshed for as long as a lease lasts.
 
@@ -160,13 +160,9 @@ class Recovery:
         """
         now = time.monotonic()
         lost = []
-        for each in ids:
-            try:
-                stamp = refreshed(each)
-            except errors.NotFound:
-                continue
+        for each, stamp in found:
             known, since = before.get(each, (None, now))
-            if each not in before or known != stamp:
+            if known != stamp:
                 since = now - _head_start(stamp)
             self._seen[each] = stamp, since
             if now - since >= lease(each):
@@ -176,12 +172,6 @@ class Recovery:
     def _import_lease(self, image_id: str) -> float:
         """Shorter when only whoever takes an import back can be at work, and died at that."""
         return min(LEASE, 2 * HEARTBEAT) if self._imports.is_over(image_id) else LEASE
-
-    def _image_refreshed(self, image_id: str) -> datetime.datetime | None:
-        return self._records.images.get(_MYSELF, image_id).updated_at
-
-    def _task_refreshed(self, task_id: str) -> datetime.datetime | None:
-        return self._records.tasks.get(task_id).updated_at
 
     @staticmethod
     def _try(act: Callable[..., Iterable[str]], *subject: str) -> list[str]:
@@ -222,14 +212,12 @@ class Recovery:
         return [*done, f"Image {image_id} was left {status} by a dead worker: it is queued again"]
 
 
-def _head_start(stamp: datetime.datetime | None) -> float:
+def _head_start(stamp: datetime.datetime) -> float:
     """For how many seconds nobody refreshed what bears this stamp when we first see it.
 
     Never so many that a living worker could not refresh it twice before its
     lease has run out: a process that has just started need not wait for a
     whole one, and none trusts the clocks of others.
     """
-    if stamp is None:
-        return 0.0
     age = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - stamp
     return max(0.0, min(age.total_seconds(), LEASE - 2 * HEARTBEAT))

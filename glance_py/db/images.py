@@ -37,7 +37,7 @@ _UPDATE = images.update().where(_THIS, live(images))
 _GUARDED_UPDATE = _UPDATE.where(_EXPECTED)
 _STATUS = sa.select(images.c.status).where(_THIS, live(images))
 _STALLED = (
-    sa.select(images.c.id)
+    sa.select(images.c.id, images.c.updated_at)
     .where(veiled(images.c.status) == sa.bindparam("status"), live(images),
            images.c.updated_at < sa.bindparam("before"))
     .order_by(images.c.updated_at).limit(sa.bindparam("limit"))
@@ -183,8 +183,9 @@ class SqlImages:
             lambda connection: connection.execute(_GUARDED_UPDATE, beat).rowcount > 0)
 
     def stalled(self, status: str, seconds: float, limit: int = 1000,
-                unfinished: bool = False) -> Sequence[str]:
-        """Ids of images in ``status`` whose updated_at is older than ``seconds``, oldest first.
+                unfinished: bool = False) -> Sequence[tuple[str, datetime.datetime]]:
+        """Images in ``status`` whose updated_at is older than ``seconds``, oldest first: the id
+        and that time.
 
         ``unfinished`` leaves out those whose size is known.
         """
@@ -192,7 +193,7 @@ class SqlImages:
         before = self._database.now() - datetime.timedelta(seconds=seconds)
         wanted = {"status": status, "before": before, "limit": limit}
         return self._database.read(
-            lambda connection: connection.execute(statement, wanted).scalars().all())
+            lambda connection: [tuple(row) for row in connection.execute(statement, wanted)])
 
     @staticmethod
     def _set(connection: sa.Connection, image_id: str, fields: dict[str, object],

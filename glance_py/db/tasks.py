@@ -44,7 +44,7 @@ _UNFINISHED = tasks.c.status.in_(sorted(UNFINISHED))
 _CHANGE = tasks.update().where(tasks.c.id == sa.bindparam("this_id"), live(tasks), _UNFINISHED)
 _CHANGE_INFO = task_info.update().where(task_info.c.task_id == sa.bindparam("this_id"))
 _STALLED = (
-    sa.select(tasks.c.id)
+    sa.select(tasks.c.id, tasks.c.updated_at)
     .where(live(tasks), _UNFINISHED, tasks.c.updated_at < sa.bindparam("before"))
     .order_by(tasks.c.updated_at).limit(sa.bindparam("limit"))
 )
@@ -133,11 +133,11 @@ class SqlTasks:
         self._database.write(work)
         return after
 
-    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[str]:
-        """Ids of unfinished tasks whose updated_at is older than ``seconds``."""
+    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[tuple[str, datetime.datetime]]:
+        """Unfinished tasks whose updated_at is older than ``seconds``: the id and that time."""
         before = self._database.now() - datetime.timedelta(seconds=seconds)
-        return self._database.read(lambda connection: connection.execute(
-            _STALLED, {"before": before, "limit": limit}).scalars().all())
+        return self._database.read(lambda connection: [tuple(row) for row in connection.execute(
+            _STALLED, {"before": before, "limit": limit})])
 
 
 def _json(value: object) -> str | None:

@@ -7,6 +7,7 @@ whether that is SQL or the registry.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -112,8 +113,8 @@ class ImageRecords(Protocol):
         """Set updated_at to now while the image is in ``status``; False when it is not."""
 
     def stalled(self, status: str, seconds: float, limit: int = 1000,
-                unfinished: bool = False) -> Sequence[str]:
-        """Ids of images in ``status`` whose updated_at is older than ``seconds``.
+                unfinished: bool = False) -> Sequence[tuple[str, datetime.datetime]]:
+        """Images in ``status`` whose updated_at is older than ``seconds``: the id and that time.
 
         ``unfinished`` leaves out those whose size is known.
         """

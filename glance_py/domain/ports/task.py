@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -61,7 +62,8 @@ class TaskRecords(Protocol):
 
     def expire(self) -> int: ...
 
-    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[str]: ...
+    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[
+            tuple[str, datetime.datetime]]: ...
 
 
 class LockRecords(Protocol):

@@ -189,8 +189,9 @@ class ImageCases:
     def test_heartbeat_and_stalled(self):
         image = self.create(status="saving")
         old = self.create(status="saving")
-        self.update(old, fields={"updated_at": image.updated_at - datetime.timedelta(hours=1)})
-        self.assertEqual([old.id], list(self.records.images.stalled("saving", 60)))
+        past = image.updated_at - datetime.timedelta(hours=1)
+        self.update(old, fields={"updated_at": past})
+        self.assertEqual([(old.id, past)], list(self.records.images.stalled("saving", 60)))
         self.assertEqual([], list(self.records.images.stalled("importing", 60)))
         self.assertEqual([], list(self.records.images.stalled("saving", 60, limit=0)))
         self.assertTrue(self.records.images.heartbeat(old.id, "saving"))

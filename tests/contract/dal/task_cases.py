@@ -69,7 +69,7 @@ class TaskCases:
         past = datetime.datetime(2020, 1, 1)
         self.age(old, updated_at=past)
         self.age(ended, updated_at=past)
-        self.assertEqual([old.id], list(self.records.tasks.stalled(60)))
+        self.assertEqual([(old.id, past)], list(self.records.tasks.stalled(60)))
         self.records.tasks.update(old, message="alive")
         self.assertEqual([], list(self.records.tasks.stalled(60)))
         self.assertEqual("pending", self.records.tasks.get(fresh.id).status)
@@ -154,5 +154,5 @@ class LockCases:
             image = Image(str(uuid.uuid4()), status="uploading", size=size, updated_at=past)
             ids.append(self.records.images.create(None, image).id)
         stalled = self.records.images.stalled
-        self.assertEqual(set(ids), set(stalled("uploading", 60)))
-        self.assertEqual(ids[:1], list(stalled("uploading", 60, unfinished=True)))
+        self.assertEqual({(each, past) for each in ids}, set(stalled("uploading", 60)))
+        self.assertEqual([(ids[0], past)], list(stalled("uploading", 60, unfinished=True)))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 
+from glance_py.cmd.progress import Line
 from glance_py.db import indexes
 from glance_py.db.engine import Database
 from glance_py.db.indexes import Found, State
 from glance_py.domain import errors
-
-_WORDS = {
-    State.PRESENT: "present", State.MISSING: "missing",
-    State.INVALID: "unfinished", State.FOREIGN: "other",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,42 +65,35 @@ def _survey(database: Database, wanted: set[str]) -> list[Found]:
 
 def _do(doing: str, done: str, work: Callable, database: Database, found: Found) -> None:
     """One line about one index, on stderr; on a terminal it tells how far it is."""
-    name, began = found.index.name, time.monotonic()
-    terminal = sys.stderr.isatty()
+    name, began, line = found.index.name, time.monotonic(), Line()
 
     def told(progress: str) -> None:
-        if terminal:
-            text = f"{name}: {doing}, {time.monotonic() - began:.0f} s {progress}".rstrip()
-            columns = os.get_terminal_size(sys.stderr.fileno()).columns
-            sys.stderr.write("\r\033[K" + text[:columns - 1])
-            sys.stderr.flush()
+        line.write(f"{name}: {doing}, {time.monotonic() - began:.0f} s {progress}".rstrip())
 
     told("")
     try:
         work(database, found.index, told)
     except BaseException as error:
-        _line(terminal, f"{name}: not {done}")
+        line.clear()
+        print(f"{name}: not {done}", file=sys.stderr)
         if isinstance(error, KeyboardInterrupt):
             raise errors.Conflict(
                 "Interrupted. Call it again, with --add to go on or with --drop to remove what "
                 "is there.") from None
         raise
-    _line(terminal, f"{name}: {done} in {time.monotonic() - began:.1f} s")
-
-
-def _line(terminal: bool, text: str) -> None:
-    print(("\r\033[K" if terminal else "") + text, file=sys.stderr, flush=True)
+    line.clear()
+    print(f"{name}: {done} in {time.monotonic() - began:.1f} s", file=sys.stderr)
 
 
 def _print(found: list[Found], as_json: bool) -> None:
     if as_json:
         print(json.dumps([{
             "name": each.index.name, "table": each.index.table,
-            "state": _WORDS[each.state], "size": each.size, "definition": each.definition,
+            "state": each.state.value, "size": each.size, "definition": each.definition,
             "serves": each.index.serves} for each in found], indent=2))
         return
     lines = [("INDEX", "TABLE", "STATE", "MIB", "SERVES")]
-    lines += [(each.index.name, each.index.table, _WORDS[each.state],
+    lines += [(each.index.name, each.index.table, each.state.value,
                "" if each.size is None else f"{each.size / 2**20:.1f}", each.index.serves)
               for each in found]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

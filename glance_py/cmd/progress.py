@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, and silence elsewhere."""
+"""How far something is: on a terminal, and silence elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,39 @@ from types import TracebackType
 #: Seconds between two paintings.
 EVERY = 0.2
 WIDTH = 30
+
+
+class Line:
+    """A line on stderr that is written anew again and again, when that is a terminal.
+
+    :param wanted: False never writes.
+    """
+
+    def __init__(self, wanted: bool = True) -> None:
+        self._writes = wanted and sys.stderr.isatty()
+        self._next = 0.0
+        self._shown = False
+
+    def is_due(self) -> bool:
+        """Would :meth:`write` be seen, and is the last one long enough ago?"""
+        return self._writes and time.monotonic() >= self._next
+
+    def write(self, text: str) -> None:
+        """Show ``text``, or as much as there is room for, instead of what was there."""
+        if not self._writes:
+            return
+        self._next = time.monotonic() + EVERY
+        self._shown = True
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        sys.stderr.write("\r\033[K" + text[:columns - 1])
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        if self._shown:
+            self._shown = False
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
 
 
 class Progress:
@@ -25,33 +58,26 @@ class Progress:
         self._total = total
         self._done = 0
         self._began = time.monotonic()
-        self._painted = 0.0
-        self._paints = wanted and sys.stderr.isatty()
+        self._line = Line(wanted)
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
-        if self._painted:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+        self._line.clear()
 
     def add(self, number: int) -> None:
         """So many bytes more are done."""
         self._done += number
-        now = time.monotonic()
-        if self._paints and now - self._painted >= EVERY:
-            self._painted = now
-            self._paint(now)
+        if self._line.is_due():
+            self._line.write(self._text())
 
-    def _paint(self, now: float) -> None:
-        rate = self._done / max(now - self._began, 0.001) / 2**20
+    def _text(self) -> str:
+        rate = self._done / max(time.monotonic() - self._began, 0.001) / 2**20
         text = f"{self._done / 2**20:.1f} MiB {rate:.1f} MiB/s {self._name}"
         if self._total:
             part = min(self._done / self._total, 1.0)
             bar = "#" * int(part * WIDTH)
             text = f"[{bar:<{WIDTH}}] {part:4.0%} {text}"
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
-        sys.stderr.write("\r\033[K" + text[:columns - 1])
-        sys.stderr.flush()
+        return text

@@ -10,10 +10,10 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 
 from oslo_config import cfg
 
+from glance_py.cmd.progress import Line
 from glance_py.cmd.store_check_comparison import Comparison, Counts, Finding, Wanted
 from glance_py.db.records import records as open_records
 from glance_store_py.errors import GlanceStoreError
@@ -23,9 +23,6 @@ from glance_store_py.stores import Stores
 WELL, FAILED, WRONG = 0, 1, 3
 
 _HOUR = 3600
-#: Seconds between two pictures of the progress.
-_PERIOD = 0.2
-_WIDTH = 76
 
 
 def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
@@ -39,15 +36,20 @@ def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
     """
     try:
         stores = Stores.from_config(conf)
-        progress = Progress(sys.stderr.isatty() and not options.json)
+        line = Line(not options.json)
+
+        def show(counts: Counts) -> None:
+            if line.is_due():
+                line.write(_so_far(counts))
+
         comparison = Comparison(open_records(conf), stores, _wanted(stores, options),
-                                progress.show)
+                                show)
         wrong = False
         for finding in comparison.run():
             wrong |= not finding.removed
-            progress.clear()
+            line.clear()
             print(_as_json(finding) if options.json else _as_line(finding), flush=True)
-        progress.clear()
+        line.clear()
     except GlanceStoreError as error:
         print(f"glance-manage: {error}", file=sys.stderr)
         return FAILED
@@ -105,27 +107,8 @@ def _summary(counts: Counts) -> str:
     return text
 
 
-class Progress:
-    """A line on a terminal that tells how far the check is."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._next = 0.0
-        self._shown = False
-
-    def show(self, counts: Counts) -> None:
-        """Draw the line anew, if it is time."""
-        if not self._wanted or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _PERIOD
-        text = f"{counts.objects} objects, {counts.images} images"
-        if counts.hashed:
-            text += f", {counts.hashed / 2**30:.1f} GiB hashed"
-        print(f"\r{text:<{_WIDTH}}", end="", file=sys.stderr, flush=True)
-        self._shown = True
-
-    def clear(self) -> None:
-        """Make room for other output."""
-        if self._shown:
-            print(f"\r{'':<{_WIDTH}}\r", end="", file=sys.stderr, flush=True)
-            self._shown = False
+def _so_far(counts: Counts) -> str:
+    text = f"{counts.objects} objects, {counts.images} images"
+    if counts.hashed:
+        text += f", {counts.hashed / 2**30:.1f} GiB hashed"
+    return text

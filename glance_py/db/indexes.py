@@ -69,14 +69,14 @@ INDEXES = (
 
 
 class State(enum.Enum):
-    """How an index is found."""
+    """How an index is found, in the words of ``glance-manage db indexes``."""
 
     PRESENT = "present"
     MISSING = "missing"
     #: A build was interrupted; PostgreSQL maintains it and never reads it.
-    INVALID = "invalid"
+    INVALID = "unfinished"
     #: Something else has its name.
-    FOREIGN = "foreign"
+    FOREIGN = "other"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from glance_store_py.config import SINGLE_SECTION, Settings
 from glance_store_py.driver import Caller, Stored, StoredData
 from glance_store_py.drivers.cinder_api import Volumes
 from glance_store_py.drivers.cinder_attachment import Host
-from glance_store_py.drivers.later import AWAY
+from glance_store_py.drivers.later import UNABLE
 from glance_store_py.drivers.rbd_transfer import pieces
 from glance_store_py.location import Location
 
@@ -84,9 +84,11 @@ class Driver:
             written = self._write(volume, data, gib)
             self._volumes.finish(volume, {**metadata, "image_size": str(written)})
         except BaseException as error:
-            self._volumes.later.remove(
-                f"What may be left of volume image-{image_id}",
-                functools.partial(self._abandon, volume, mark), at_once=not isinstance(error, AWAY))
+            unable = isinstance(error, UNABLE)
+            if volume or unable:  # Else Cinder has refused, and made nothing.
+                self._volumes.later.remove(
+                    f"What may be left of volume image-{image_id}",
+                    functools.partial(self._abandon, volume, mark), at_once=not unable)
             raise
         return Stored(self._location(volume).url, written)
 

@@ -23,7 +23,7 @@ from glance_store_py import errors
 from glance_store_py.config import Settings
 from glance_store_py.drivers.cinder_api import Conflict, Volumes
 from glance_store_py.drivers.cinder_device import Device, opened
-from glance_store_py.drivers.later import AWAY
+from glance_store_py.drivers.later import UNABLE
 
 LOG = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class Host:
         """Take a step that ends an attachment; when Cinder is away it fails, and is taken later."""
         try:
             step()
-        except AWAY:
+        except UNABLE:
             self._volumes.later.remove(f"Attachment {attachment}", step, at_once=False)
             raise
 
@@ -166,7 +166,7 @@ class Host:
         """Disconnect, then detach; neither when Cinder does not tell who else is connected."""
         try:
             self._unplug(volume, connected)
-        except AWAY:
+        except UNABLE:
             raise
         except BaseException:
             self._volumes.detach(connected.attachment)

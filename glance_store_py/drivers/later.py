@@ -21,10 +21,10 @@ PERIOD = 5.0
 #: So many debts are remembered; who fails that often has other worries.
 MOST = 1000
 
-#: What says that the service is away.
-AWAY = (errors.RemoteServiceUnavailable, errors.RemoteServiceFailed, errors.TimeoutError)
-#: What says that it is worth trying again: the service is away, or still busy with it.
-AGAIN = (*AWAY, errors.InUseByStore)
+#: What says that the service cannot do it at the moment.
+UNABLE = (errors.RemoteServiceUnavailable, errors.RemoteServiceFailed, errors.TimeoutError)
+#: What says that it is worth trying again: that, or it is still busy with the object.
+AGAIN = (*UNABLE, errors.InUseByStore)
 
 _Debt = tuple[str, Callable[[], None]]
 
@@ -42,7 +42,7 @@ class Later:
         """Call ``remove`` now, and again until it fails for no other reason than absence.
 
         :param what: for the log.
-        :param at_once: False when the service is known to be away.
+        :param at_once: False when the service is known to be unable.
         """
         if at_once and self._settled(what, remove):
             return
@@ -78,6 +78,9 @@ class Later:
         except AGAIN as error:
             LOG.warning("%s could not be removed yet: %s", what, error)
             return False
-        except Exception as error:
+        except errors.GlanceStoreError as error:
             LOG.warning("%s was not removed: %s", what, error)
+        except Exception:
+            # Without this thread no other debt would be paid.
+            LOG.exception("%s was not removed", what)
         return True

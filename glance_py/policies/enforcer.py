@@ -32,12 +32,12 @@ _LOOK_EVERY = 1.0
 _ABSENT = object()
 
 
-def library_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
+def oslo_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
     """oslo.policy's own enforcer with the defaults of this service."""
-    library = policy.Enforcer(conf)
-    library.suppress_default_change_warnings = True
-    library.register_defaults(policies.list_rules())
-    return library
+    enforcer = policy.Enforcer(conf)
+    enforcer.suppress_default_change_warnings = True
+    enforcer.register_defaults(policies.list_rules())
+    return enforcer
 
 
 def get_enforcer() -> policy.Enforcer:
@@ -54,7 +54,7 @@ def get_enforcer() -> policy.Enforcer:
     conf([f"--config-file={path}" for path in named.config_file]
          + [f"--config-dir={path}" for path in named.config_dir],
          project="glance", prog="glance-api")
-    return library_enforcer(conf)
+    return oslo_enforcer(conf)
 
 
 class Enforcer:
@@ -65,7 +65,7 @@ class Enforcer:
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._library = library_enforcer(conf)
+        self._oslo = oslo_enforcer(conf)
         self._scopes: dict[str, frozenset[str]] = {
             rule.name: frozenset(rule.scope_types)
             for rule in policies.list_rules() if rule.scope_types
@@ -73,8 +73,8 @@ class Enforcer:
         self._lock = threading.Lock()
         self._next_look = 0.0
         # The library would say it to standard error, once; the log is where operators look.
-        self._library.suppress_deprecation_warnings = True
-        self._library.load_rules()
+        self._oslo.suppress_deprecation_warnings = True
+        self._oslo.load_rules()
         self._take()
         if not conf.oslo_policy.enforce_new_defaults:
             LOG.warning("[oslo_policy] enforce_new_defaults is off: who was allowed by the old "
@@ -82,15 +82,15 @@ class Enforcer:
                             rule.name for rule in policies.list_rules() if rule.deprecated_rule))
 
     def _take(self) -> None:
-        self._loaded = dict(self._library.rules)
+        self._loaded = dict(self._oslo.rules)
         self._name_deprecated()
-        self._book = Rulebook(self._library.rules, self._library)
+        self._book = Rulebook(self._oslo.rules, self._oslo)
         self._next_look = time.monotonic() + _LOOK_EVERY
 
     def _name_deprecated(self) -> None:
         """Name the rules of the policy files that will not be looked at for ever."""
-        for name in self._library.file_rules:
-            default = self._library.registered_rules.get(name)
+        for name in self._oslo.file_rules:
+            default = self._oslo.registered_rules.get(name)
             if default is not None and default.deprecated_for_removal:
                 LOG.warning("The policy files set the rule %s, which is deprecated: %s", name,
                             default.deprecated_reason)
@@ -100,8 +100,8 @@ class Enforcer:
         if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
             try:
                 self._next_look = time.monotonic() + _LOOK_EVERY
-                self._library.load_rules()
-                if self._library.rules != self._loaded:
+                self._oslo.load_rules()
+                if self._oslo.rules != self._loaded:
                     self._take()
             except Exception:
                 LOG.exception("The changed policy files cannot be read; the old rules stay.")
@@ -116,14 +116,14 @@ class Enforcer:
         Those that were added before take their new meaning.
         """
         with self._lock:
-            known = self._library.registered_rules
+            known = self._oslo.registered_rules
             for name, check in checks.items():
                 if name in known and known[name].check_str == check:
                     continue
-                if known.pop(name, None) and name not in self._library.file_rules:
-                    self._library.rules.pop(name, None)
-                self._library.register_default(policy.RuleDefault(name, check))
-            self._library.load_rules()
+                if known.pop(name, None) and name not in self._oslo.file_rules:
+                    self._oslo.rules.pop(name, None)
+                self._oslo.register_default(policy.RuleDefault(name, check))
+            self._oslo.load_rules()
             self._take()
 
     def _question(self, ctx, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:

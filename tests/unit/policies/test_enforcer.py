@@ -133,7 +133,7 @@ class SameAnswersTest(EnforcerCase):
         names = [f"r{number}" for number in range(60)]
         text = "\n".join(f'"{name}": "{self.rule(choose)}"' for name in names)
         rules = self.enforcer(text + '\n"other": "role:member or \'a\':%(name)s"')
-        library = enforcer_module.library_enforcer(rules._library.conf)
+        library = enforcer_module.oslo_enforcer(rules._oslo.conf)
         images = [Image(
             id=choose.choice("uv"), owner=choose.choice(("p1", "p2", None)),
             visibility=choose.choice(("public", "private")), name=choose.choice(("a", None)),

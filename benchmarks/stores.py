@@ -56,13 +56,6 @@ default_swift_reference = benchmark
 swift_store_container = benchmark
 swift_store_create_container_on_put = True
 """
-RBD = """\
-[pool]
-rbd_store_pool = {pool}
-rbd_store_user = {user}
-rbd_store_ceph_conf = {conf}
-rados_connect_timeout = 30
-"""
 LOCAL = """
 [fast]
 filesystem_store_datadir = {directory}/fast
@@ -198,8 +191,7 @@ def write_stores(directory: pathlib.Path, volumes: int) -> str:
     return STORES.format(s3=f"http://{s3.netloc.rpartition('@')[2]}", access=s3.username,
                          secret=s3.password, directory=directory,
                          more=", pool:rbd" if "rbd" in NAMES else "") + (
-        RBD.format(pool=test_rbd.POOL, user=test_rbd.USER, conf=test_rbd.CONF)
-        if "rbd" in NAMES else "")
+        test_rbd.section("pool") if "rbd" in NAMES else "")
 
 
 def ours(directory: pathlib.Path, stores: str) -> tuple[Service, Process]:

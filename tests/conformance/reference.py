@@ -3,7 +3,8 @@
 The environment variable ``GLANCE_REFERENCE_UP`` names a command that starts it:
 it is given ``--work DIRECTORY --port N --db URL --flavor NAME --conf FILE`` and
 leaves ``etc/glance-api.conf``, ``etc/paste.ini``, ``data/`` and ``pid`` in the
-directory.  ``GLANCE_REFERENCE_VENV`` names a virtual environment that it may use.
+directory.  ``GLANCE_REFERENCE_VENV`` names a virtual environment that it may use, and
+``GLANCE_REFERENCE_PYTHONPATH`` where filters lie that its paste file names.
 Without the first such tests are skipped.
 """
 

@@ -8,12 +8,8 @@ any store in the end.
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import json
 import os
 import tempfile
-import unittest
 from urllib.parse import urlsplit
 
 from glance_store_py.drivers import rbd, s3, swift
@@ -22,15 +18,13 @@ from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
 from glance_store_py.testing import settings
 from tests.conformance import reference
+from tests.conformance.interchange import MIB, Interchange
 from tests.contract.store import servers, test_rbd
 
-MIB = 1 << 20
 STORES = ("fast", "objects", "containers")
 #: One more, where there is a cluster.
 POOL = "pool"
 SIZES = (1, 3 * MIB, 12 * MIB + 17)
-#: Segments of an announced size, which the original does not manage to end.
-NEVER_THEIRS = ("containers", SIZES[2])
 
 OPTIONS = """\
 [DEFAULT]
@@ -53,13 +47,6 @@ swift_store_large_object_size = 5
 swift_store_large_object_chunk_size = 2
 swift_store_multiple_containers_seed = 2
 """
-RBD = """\
-[pool]
-rbd_store_pool = {pool}
-rbd_store_user = {user}
-rbd_store_ceph_conf = {conf}
-rados_connect_timeout = 30
-"""
 REFERENCES = """\
 [ours]
 auth_address = {address}
@@ -70,7 +57,10 @@ project_domain_id = default
 """
 
 
-class TestInterchange(unittest.TestCase):
+class TestInterchange(Interchange):
+    sizes = SIZES
+    #: Segments of an announced size, which the original does not manage to end.
+    never_theirs = frozenset({("containers", SIZES[2], True)})
 
     def setUp(self) -> None:
         reference.command()
@@ -119,7 +109,7 @@ class TestInterchange(unittest.TestCase):
                         *(each["name"] for each in test_rbd.librbd.RBD().trash_list(pool))]
 
         self.in_pool = names
-        return RBD.format(pool=test_rbd.POOL, user=test_rbd.USER, conf=test_rbd.CONF)
+        return test_rbd.section(POOL)
 
     def leftovers(self) -> list[str]:
         return [*self.in_pool(), *os.listdir(self.files),
@@ -128,67 +118,18 @@ class TestInterchange(unittest.TestCase):
                 *(each.name for container in self.account.containers("interchange")
                   for each in self.account.entries(container))]
 
-    def ask(self, method: str, path: str, body=None, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.pair.port, timeout=120)
-        try:
-            connection.request(method, path, body, {
-                "X-Auth-Token": "u:p:admin",
-                **{name.replace("_", "-"): value for name, value in headers.items()}})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def upload_all(self, by_reference: bool = False) -> dict[str, bytes]:
-        """Images of every kind, by id."""
-        made = {}
-        for store in self.stores:
-            for size in SIZES:
-                for announced in (True, False):
-                    if by_reference and announced and (store, size) == NEVER_THEIRS:
-                        continue
-                    status, body = self.ask("POST", "/v2/images", json.dumps(
-                        {"disk_format": "raw", "container_format": "bare"}),
-                        Content_Type="application/json")
-                    self.assertEqual(201, status, body)
-                    image_id, data = json.loads(body)["id"], os.urandom(size)
-                    status, body = self.ask(
-                        "PUT", f"/v2/images/{image_id}/file",
-                        data if announced else iter([data]),
-                        Content_Type="application/octet-stream", X_Image_Meta_Store=store)
-                    self.assertEqual(204, status, (store, size, announced, body))
-                    made[image_id] = data
-        return made
-
-    def read_all(self, images: dict[str, bytes], ranges: bool) -> None:
-        for image_id, data in images.items():
-            image = json.loads(self.ask("GET", f"/v2/images/{image_id}")[1])
-            with self.subTest(stores=image["stores"], size=len(data)):
-                status, body = self.ask("GET", f"/v2/images/{image_id}/file")
-                self.assertEqual(200, status)
-                self.assertEqual(image["os_hash_value"], hashlib.sha512(body).hexdigest())
-                self.assertTrue(data == body, "the bytes differ")
-                if ranges and len(data) > 1:
-                    border = 2 * MIB
-                    status, body = self.ask("GET", f"/v2/images/{image_id}/file",
-                                            Range=f"bytes={border - 9}-{border + 9}")
-                    self.assertEqual((206, data[border - 9:border + 10]), (status, body))
-
-    def delete_all(self, images: dict[str, bytes]) -> None:
-        for image_id in images:
-            self.assertEqual(204, self.ask("DELETE", f"/v2/images/{image_id}")[0])
-        self.assertEqual([], self.leftovers())
-
     def test_images_change_hands(self) -> None:
         self.pair.start_reference()
         theirs = self.upload_all(by_reference=True)
         self.pair.stop_reference()
         self.pair.start_ours()
-        self.read_all(theirs, ranges=True)
+        self.read_all(theirs)
         self.delete_all(theirs)
+        self.assertEqual([], self.leftovers())
         ours = self.upload_all()
-        self.read_all(ours, ranges=True)
+        self.read_all(ours)
         self.pair.stop_ours()
         self.pair.start_reference()
         self.read_all(ours, ranges=False)
         self.delete_all(ours)
+        self.assertEqual([], self.leftovers())

@@ -33,6 +33,12 @@ POOL = os.environ.get("GLANCE_TEST_CEPH_POOL", "images")
 USER = os.environ.get("GLANCE_TEST_CEPH_USER", "glance")
 
 
+def section(name: str) -> str:
+    """The configuration of a store in the cluster."""
+    return (f"[{name}]\nrbd_store_pool = {POOL}\nrbd_store_user = {USER}\n"
+            f"rbd_store_ceph_conf = {CONF}\nrados_connect_timeout = 30\n")
+
+
 def missing() -> str | None:
     """Why there is no cluster to test with."""
     if not CONF:

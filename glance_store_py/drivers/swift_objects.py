@@ -39,7 +39,8 @@ REMOVERS = 8
 #: Metadata of an object that tells who wrote it.
 _MARK = "X-Object-Meta-Glance-Upload"
 _ONLY_NEW = {"if-none-match": "*"}
-_SEGMENT = re.compile(r"(.+)-\d{5,}\Z")
+#: The id of an image may end in twelve digits, the number of a segment has five or a few more.
+_SEGMENT = re.compile(r"(.+)-\d{5,11}\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 _SPOOL_CHUNK = 256 * 1024
 

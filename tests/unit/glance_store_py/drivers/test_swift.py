@@ -298,7 +298,8 @@ class TestStumbling(unittest.TestCase):
         self.assertRaises(errors.RemoteServiceUnavailable, lambda: b"".join(broken.chunks))
 
     def test_a_listing_is_read_page_by_page(self):
-        names = ["a", "b-00001", "b-00002", "c"]
+        digits = "8c7338aa-40f0-4fe4-bf94-012345678901"
+        names = [digits, f"{digits}-00001", f"{digits}-00002", "a", "b-00001", "b-00002", "c"]
 
         def answer(asked):
             marker = asked.path.rpartition("marker=")[2]
@@ -308,7 +309,7 @@ class TestStumbling(unittest.TestCase):
                 for name in page]).encode())
 
         found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
-        self.assertEqual([("a", 5), ("b", 10), ("c", 5)], found)
+        self.assertEqual([(digits, 15), ("a", 5), ("b", 10), ("c", 5)], found)
 
     def test_times_in_a_listing_are_utc_with_a_zone_and_without(self):
         for written in ("2026-01-01T00:00:00.000000", "2026-01-01T00:00:00.000Z"):

@@ -17,6 +17,7 @@ import testtools
 SERVERS = {
     "PostgreSQL": ("postgresql",), "MariaDB": ("mariadb", "mysql"), "RabbitMQ": ("rabbitmq",),
     "Swift": ("swift is not installed",), "S3": ("no program 'weed'",),
+    "nginx": ("nginx is not installed",),
 }
 
 

@@ -61,7 +61,7 @@ workers = 0
 user = {user}
 swift_dir = {directory}
 [pipeline:main]
-pipeline = catch_errors gatekeeper identity keystoneauth tempauth bulk copy container_quotas
+pipeline = catch_errors gatekeeper s3api identity keystoneauth tempauth bulk copy container_quotas
     slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
@@ -76,6 +76,9 @@ error_suppression_interval = 1
 use = egg:swift#catch_errors
 [filter:gatekeeper]
 use = egg:swift#gatekeeper
+[filter:s3api]
+use = egg:swift#s3api
+s3_acl = false
 [filter:identity]
 paste.filter_factory = tests.servers.identity:filter_factory
 address = http://127.0.0.1:{port}
@@ -118,6 +121,11 @@ class Swift:
     def keystone(self) -> str:
         return (f"http://service:glance:glance@127.0.0.1:{self.port}/identity/v3,"
                 "demo:demo:demo")
+
+    @property
+    def s3(self) -> str:
+        """The S3 API, for the first user of tempauth."""
+        return f"http://test%3Atester:testing@127.0.0.1:{self.port}"
 
     @property
     def tempauth(self) -> str:

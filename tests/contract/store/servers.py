@@ -13,12 +13,16 @@ from tests.servers import swift as own_swift
 def required(variable: str, what: str) -> str:
     """The value of a variable; without it the case is skipped, or fails where CI wants it."""
     value = os.environ.get(variable)
-    if value:
-        return value
-    reason = f"{variable} does not name {what}"
-    if os.environ.get("GLANCE_TEST_REQUIRE_SERVICES") == "1":
-        raise AssertionError(reason)
-    raise unittest.SkipTest(reason)
+    needs(value, f"{variable} does not name {what}")
+    return str(value)
+
+
+def needs(present: object, reason: str) -> None:
+    """Skip the case, or fail it where CI wants it, unless something is ``present``."""
+    if not present:
+        if os.environ.get("GLANCE_TEST_REQUIRE_SERVICES") == "1":
+            raise AssertionError(reason)
+        raise unittest.SkipTest(reason)
 
 
 def s3() -> str:
@@ -41,6 +45,12 @@ def swift_tempauth() -> str:
         return own_swift.start().tempauth
     return required("GLANCE_TEST_SWIFT_TEMPAUTH",
                     "a Swift with tempauth, and Swift is not installed")
+
+
+def swift_s3() -> str:
+    """The S3 API of our own Swift, as :func:`s3` gives an address."""
+    needs(own_swift.program(), "Swift is not installed")
+    return own_swift.start().s3
 
 
 def cinder_account() -> dict[str, str]:

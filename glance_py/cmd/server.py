@@ -11,8 +11,10 @@ import contextlib
 import gc
 import io
 import os
+import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,6 +22,7 @@ from typing import Any
 
 from gunicorn import glogging
 from gunicorn.app import base
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.body import LengthReader
 from gunicorn.workers.gthread import ThreadWorker
 from oslo_config import cfg
@@ -42,6 +45,27 @@ LINGER = 2.0
 LINGER_BYTES = 64 << 20
 
 
+#: Signals that a worker must not miss while it starts.
+STOPPING = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT})
+
+
+class Master(Arbiter):
+    """Gunicorn's master, whose workers hear it from their first moment on.
+
+    A worker that has just been forked would give a signal to the handlers of the
+    master, which it still has: it would go on, and the end of the service would
+    take all of ``graceful_shutdown_timeout``.
+    """
+
+    def spawn_worker(self) -> int:
+        """Fork a worker; the signals that end it wait until it can hear them."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Worker(ThreadWorker):
     """Gunicorn's threaded worker, safe from clients that stall.
 
@@ -61,6 +85,11 @@ class Worker(ThreadWorker):
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.tcp_keepidle)
         super().init_process()
+
+    def init_signals(self) -> None:
+        """From here on this worker has handlers of its own."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def handle(self, conn: Any) -> Any:
         """One turn of a connection, in a thread of the pool."""
@@ -178,6 +207,13 @@ class Server(base.BaseApplication):
             self.cfg.set(name, value)
         self.cfg.set("proc_name", self._name)
         self.cfg.set("post_worker_init", lambda worker: self.service.begin())
+
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        try:
+            Master(self).run()
+        except RuntimeError as error:
+            sys.exit(f"{self._name}: {error}")
 
     def load(self) -> Any:
         """The WSGI application, for gunicorn."""

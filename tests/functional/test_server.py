@@ -103,6 +103,15 @@ class EveryServer:
         self.assertEqual(b"helloworld", self.server.download(image_id))
 
 
+class SlowBootTest(ServerCase):
+    command = ["-m", "tests.functional.slow_to_boot"]
+
+    def test_a_stop_while_workers_start(self) -> None:
+        """Nobody waits for a worker that has not heard of it."""
+        self.server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(0, self.server.process.wait(10))
+
+
 class GlanceApiTest(EveryServer, ServerCase):
     command = GLANCE_API
 

@@ -43,6 +43,8 @@ _STALLED = (
     .order_by(images.c.updated_at).limit(sa.bindparam("limit"))
 )
 _STALLED_UNFINISHED = _STALLED.where(images.c.size.is_(None))
+#: States that the service itself ends, together with what belongs to the image.
+_MOVING = frozenset({"saving", "importing"})
 _ROW = tuple(column.name for column in select.COLUMNS)
 
 
@@ -58,19 +60,31 @@ class SqlImages:
         :raises errors.ImageNotFound: no such image, or it is deleted.
         """
         def work(connection: sa.Connection) -> Image:
-            row = connection.execute(rows.BY_ID, {"image_id": image_id}).first()
-            if row is None:
-                raise errors.ImageNotFound(image_id)
-            image = rows.image(row)
-            rows.complete(connection, ctx, (image,), self._database.cipher)
-            return image
+            row = self._row(connection, image_id)
+            while True:
+                image = rows.image(row)
+                rows.complete(connection, ctx, (image,), self._database.cipher)
+                if image.status not in _MOVING:
+                    return image
+                # Was it, while the rest was read, still what its row had said?
+                before, row = row, self._row(connection, image_id)
+                if row == before:
+                    return image
 
         return self._database.read(work)
+
+    @staticmethod
+    def _row(connection: sa.Connection, image_id: str) -> sa.Row:
+        row = connection.execute(rows.BY_ID, {"image_id": image_id}).first()
+        if row is None:
+            raise errors.ImageNotFound(image_id)
+        return row
 
     def list(self, ctx, query: ImageQuery) -> Page:
         """One page of the images that the caller may see and wants.
 
-        :raises errors.MarkerNotFound: the marker is no image that the caller may see.
+        :raises errors.MarkerNotFound: there is no image of the marker's id.
+        :raises errors.MarkerHidden: the caller may not see it.
         """
         def work(connection: sa.Connection) -> Page:
             after = _marker(connection, ctx, query) if query.marker is not None else None
@@ -214,7 +228,8 @@ def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
     statement = select.marker(query.sort, bool(ctx.is_admin))
     row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
     if row is None:
-        raise errors.MarkerNotFound(query.marker)
+        hidden = connection.execute(_STATUS, {"this_id": query.marker}).first() is not None
+        raise (errors.MarkerHidden if hidden else errors.MarkerNotFound)(query.marker)
     return row
 
 

@@ -227,3 +227,8 @@ def _associate(connection: sa.Connection, found: Sequence[Namespace]) -> None:
     for those in portions(list(by_id)):
         for number, *row in connection.execute(_ASSOCIATIONS, {"those": those}):
             by_id[number].contents.setdefault(Association, []).append(Association(*row))
+    for namespace in found:
+        if not namespace.name:
+            # wire: in a list, the namespace without a name has all resource types there are.
+            namespace.contents[Association] = [
+                Association(*row) for row in connection.execute(_TYPES)]

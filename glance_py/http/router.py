@@ -97,12 +97,16 @@ def _not_allowed(method: str, rows: Mapping[str, Row]) -> Exception:
 def _path(environ: dict[str, Any]) -> str:
     """The path below the application, repeated slashes taken as one.
 
+    wire: it stays the way WSGI hands it over, one character for each byte of UTF-8
+    (PEP 3333).  So are the tags that clients of Glance have put into databases by
+    this way, and by it they look for them.
+
     :raises errors.Invalid: it is not UTF-8 (RFC 3987).
     """
     path = environ.get("PATH_INFO") or "/"
     try:
         if not path.isascii():
-            path = path.encode("latin-1").decode()
+            path.encode("latin-1").decode()
     except UnicodeError:
         raise errors.Invalid("The path of the request is not UTF-8.") from None
     return _SLASHES.sub("/", path) if "//" in path else path

@@ -177,19 +177,25 @@ def load_tag(tag: str) -> str:
     return tag
 
 
-def load_member(body: bytes) -> str:
-    """The project id in the request that shares an image.
+def load_member(body: bytes) -> str | float:
+    """The project id in the request that shares an image; :func:`stored_member` keeps it.
 
-    :raises errors.Invalid: none, empty, not a string or longer than 255 characters.
+    wire: a number is taken for its text, and the database says how long a text may be.
+
+    :raises errors.Invalid: none, empty, or neither text nor number.
     """
     project = parse_object(body).get("member")
     if not project:
         raise errors.Invalid("The project to share the image with is not given.")
-    if not isinstance(project, str) or len(project) > _NAME_LENGTH:
-        raise errors.Invalid(
-            f"A project id must be a string of at most {_NAME_LENGTH} characters.")
-    check_storable("A project id", project)
+    if not isinstance(project, str | int | float):
+        raise errors.Invalid("A project id must be a string.")
+    check_storable("A project id", str(project))
     return project
+
+
+def stored_member(project: str | float) -> str:
+    """The text of a project id."""
+    return str(int(project) if isinstance(project, bool) else project)
 
 
 def load_member_status(body: bytes) -> str:

@@ -54,6 +54,19 @@ class MetadefCase(unittest.TestCase):
 
 class NamespaceTest(MetadefCase):
 
+    def test_a_location_shows_the_name_as_far_as_a_header_can(self):
+        for name, shown in (("a b", "a b"), ("100%", "100%"), ("\xdcn\xef", "\xdcn\xef"),
+                            ("\u20ac", "%E2%82%AC"), ("a\nb", "a%0Ab")):
+            answer = self.call("POST", ALL, {"namespace": name})
+            self.assertEqual(f"http://localhost{ALL}/{shown}", answer.headers["location"])
+
+    def test_the_namespace_without_a_name_lists_all_resource_types(self):
+        self.make("N", resource_type_associations=[{"name": "T", "prefix": "p"}])
+        self.assertEqual(201, self.code("POST", ALL, {"namespace": ""}))
+        listed = {each["namespace"]: bare(each.get("resource_type_associations"))
+                  for each in self.call("GET", ALL).json["namespaces"]}
+        self.assertEqual({"N": [{"name": "T", "prefix": "p"}], "": [{"name": "T"}]}, listed)
+
     def test_a_namespace_from_birth_to_death(self):
         answer = self.call("POST", ALL, {"namespace": "N", "description": "d"})
         self.assertEqual(f"http://localhost{ALL}/N", answer.headers["location"])
@@ -109,9 +122,13 @@ class NamespaceTest(MetadefCase):
         self.assertEqual([], self.call("GET", ALL).json["namespaces"])
 
     def test_names_of_all_sorts(self):
-        for name in ("with space", "Ünï", "Ωmega", "quote\"'", "a\r\nb: c", "100%"):
+        for name in ("with space", "quote\"'", "a\r\nb: c", "100%"):
             path = self.make(name)
             self.assertEqual(name, self.call("GET", path).json["namespace"])
+        # In a path each byte is a character, as with the original.
+        self.assertEqual(404, self.code("GET", self.make("Ünï")))
+        self.assertEqual(200, self.code("GET", self.make("Ωmega".encode().decode("latin-1"))
+                                        .replace("%C3%8E%C2%A9", "%CE%A9")))
         self.make("sla/sh")
         self.assertEqual(404, self.code("GET", f"{ALL}/sla%2Fsh"))
 

@@ -8,7 +8,7 @@ from glance_py.domain import errors
 from glance_py.domain.ports import ImageVerbs, MemberVerbs
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire.dump import dump_member, dump_members
-from glance_py.wire.load import load_member, load_member_status
+from glance_py.wire.load import load_member, load_member_status, stored_member
 
 
 class Members:
@@ -27,7 +27,8 @@ class Members:
         """POST /v2/images/{image_id}/members"""
         project = load_member(request.document())
         image = self._images.find(request.context, image_id)
-        return json_response(dump_member(self._members.create(request.context, image, project)))
+        member = self._members.create(request.context, image, stored_member(project))
+        return json_response(dump_member(member, shown_id=project))
 
     def show(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/members/{member_id}"""

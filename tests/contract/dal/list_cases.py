@@ -157,7 +157,7 @@ class ListCases:
             if is_visible(ctx, seen):
                 self.assertEqual([], self.records.images.list(ctx, page).images)
             else:
-                self.assertRaises(errors.MarkerNotFound, self.records.images.list, ctx, page)
+                self.assertRaises(errors.MarkerHidden, self.records.images.list, ctx, page)
 
     def test_a_marker_must_exist(self):
         gone = self.model.images[0]

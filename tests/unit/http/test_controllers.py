@@ -84,6 +84,11 @@ class Images(unittest.TestCase):
         self.assertEqual(204, self.service.call("DELETE", f"{path}/p2").status)
         self.assertEqual(404, self.service.call("GET", f"{path}/p2").status)
 
+    def test_a_member_that_is_a_number_is_shown_as_it_came(self):
+        path = f"/images/{self.service.image()}/members"
+        self.assertEqual(5, self.service.call("POST", path, {"member": 5}).json["member_id"])
+        self.assertEqual("5", self.service.call("GET", f"{path}/5").json["member_id"])
+
 
 class Info(unittest.TestCase):
     def test_what_is_offered(self):

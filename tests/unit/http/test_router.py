@@ -42,11 +42,14 @@ class Paths(unittest.TestCase):
     def test_slashes_in_a_row_are_one(self):
         self.assertEqual(200, self.service.call("GET", "//images").status)
 
-    def test_paths_are_utf8(self):
+    def test_paths_are_utf8_and_stay_bytes(self):
         self.assertEqual(400, self.service.call("GET", "/images/\xff").status)
         image = self.service.image()
         self.service.call("PUT", f"/images/{image}/tags/\xc3\xbc")
-        self.assertEqual(["ü"], self.service.images.get(None, image).tags)
+        self.assertEqual(["\xc3\xbc"], self.service.images.get(None, image).tags)
+        self.assertEqual(
+            204, self.service.call("DELETE", f"/images/{image}/tags/\xc3\xbc").status)
+        self.assertEqual([], self.service.images.get(None, image).tags)
 
 
 class Bodies(unittest.TestCase):

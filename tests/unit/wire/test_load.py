@@ -10,7 +10,13 @@ import orjson
 from glance_py.domain import errors
 from glance_py.wire.check import compile_check
 from glance_py.wire.image import SchemaClash, image_resource
-from glance_py.wire.load import ImageLoader, load_member, load_member_status, load_tag
+from glance_py.wire.load import (
+    ImageLoader,
+    load_member,
+    load_member_status,
+    load_tag,
+    stored_member,
+)
 from tests.unit.http.fakes import conf
 
 CTX = types.SimpleNamespace(project_id="p1", is_admin=False)
@@ -145,11 +151,18 @@ class Checks(unittest.TestCase):
 class SmallBodies(unittest.TestCase):
     def test_members(self):
         self.assertEqual("p2", load_member(b'{"member": "p2", "status": "accepted"}'))
-        for body in (b"{}", b'{"member": ""}', b'{"member": null}', b'{"member": 5}',
-                     b'{"member": ["p2"]}', b"[]", b'"p2"',
-                     orjson.dumps({"member": "m" * 256})):
+        for body in (b"{}", b'{"member": ""}', b'{"member": null}', b'{"member": 0}',
+                     b'{"member": ["p2"]}', b'{"member": {"a": 1}}', b"[]", b'"p2"',
+                     orjson.dumps({"member": "nul\0"})):
             with self.subTest(body=body), self.assertRaises(errors.Invalid):
                 load_member(body)
+
+    def test_members_that_are_numbers(self):
+        for body, shown, kept in ((b'{"member": 5}', 5, "5"), (b'{"member": 1.5}', 1.5, "1.5"),
+                                  (b'{"member": true}', True, "1")):
+            with self.subTest(body=body):
+                self.assertEqual(shown, load_member(body))
+                self.assertEqual(kept, stored_member(load_member(body)))
 
     def test_member_status(self):
         self.assertEqual("accepted", load_member_status(b'{"status": "accepted", "x": 1}'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 
 import webob
@@ -12,8 +13,8 @@ from glance_py.wire.metadef_dump import PATH, dump_namespace, dump_namespaces
 from glance_py.wire.metadef_load import load_namespace
 from glance_py.wire.metadef_query import load_namespace_query, load_resource_type
 
-#: wire: a Location shows the name as it is, but for what a header cannot hold.
-_IN_A_HEADER = "".join(chr(code) for code in range(0x20, 0x7f) if chr(code) != "%")
+#: wire: a Location shows the name as it is, but for what a header cannot hold (PEP 3333).
+_NOT_IN_A_HEADER = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
 
 
 class Namespaces:
@@ -35,7 +36,9 @@ class Namespaces:
         """POST /v2/metadefs/namespaces"""
         namespace = load_namespace(request.context, request.document())
         created = self._namespaces.create(request.context, namespace)
-        location = f"{PATH}/{urllib.parse.quote(created.name, safe=_IN_A_HEADER)}"
+        name = _NOT_IN_A_HEADER.sub(
+            lambda found: urllib.parse.quote(found.group()), created.name)
+        location = f"{PATH}/{name}"
         return json_response(dump_namespace(created), 201, (("Location", location),))
 
     def show(self, request: Request, namespace: str) -> webob.Response:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
@@ -50,7 +50,8 @@ class Filter:
         """Give back what is held.  Called always, once, last."""
 
 
-def stream(source: Iterable[Chunk], filters: Sequence[Filter]) -> Iterator[Chunk]:
+def stream(source: Iterable[Chunk],
+           filters: Sequence[Filter]) -> Generator[Chunk, None, None]:
     """Yield the chunks of ``source``, untouched, after each filter has seen them.
 
     The generator ends, without an error, only when every filter accepted all of it.
@@ -159,6 +160,11 @@ class Hash(_Parallel):
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._hash = hashlib.new(algorithm)
         super().__init__(self._md5.update, self._hash.update)
+
+    def fields(self) -> dict[str, str]:
+        """The fields of an image that describe the data."""
+        return {"checksum": self.checksum, "os_hash_algo": self.algorithm,
+                "os_hash_value": self.value}
 
     @property
     def checksum(self) -> str:

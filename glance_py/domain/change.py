@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from glance_py.domain.claim import Claim
-from glance_py.domain.image import Location
+from glance_py.domain.image import DIGESTS, Image, Location
 
 
 @dataclasses.dataclass(slots=True)
@@ -58,6 +58,12 @@ class Change:
         """A guarded transition to ``to``, with other fields set along with it."""
         states = {expected} if isinstance(expected, str) else expected
         return cls(fields={"status": to, **fields}, expected=frozenset(states))
+
+    def start_over(self, image: Image) -> None:
+        """Data is on its way to a queued image: what data that was refused left there, goes."""
+        self.remove_locations = (*self.remove_locations, *image.locations)
+        if image.checksum is not None or image.os_hash_value is not None:
+            self.fields = {**dict.fromkeys(DIGESTS), **self.fields}
 
     def __bool__(self) -> bool:
         return bool(

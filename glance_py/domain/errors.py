@@ -9,6 +9,8 @@ and ``args``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class GlanceError(Exception):
     """Base of all errors of the service.
@@ -43,6 +45,15 @@ class NotAuthenticated(GlanceError):
 
 class Forbidden(GlanceError):
     text = "You are not authorized to complete this action."
+
+
+class MarkerHidden(Forbidden):
+    """(marker): the marker of a list is an image that the caller may not see.
+
+    wire: unlike everywhere else, such an image does not count as one that does not exist.
+    """
+
+    text = "You may not see the image %s, so it cannot be a marker."
 
 
 class PolicyForbids(Forbidden):
@@ -186,9 +197,13 @@ class UnsupportedMediaType(GlanceError):
 
 
 class FormatRefused(UnsupportedMediaType):
-    """The data is not what disk_format says, or is unsafe."""
+    """The data is not what disk_format says, or is unsafe.
+
+    ``digests`` are the fields of an image that describe the data, where all of it was read.
+    """
 
     text = "The data does not have the declared format."
+    digests: Mapping[str, str] | None = None
 
 
 class UploadTargetGone(GlanceError):

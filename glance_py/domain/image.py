@@ -35,6 +35,9 @@ RESERVED_PREFIX = "os_glance"
 #: Internal properties that no answer shows.
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
 
+#: What is known of an image's data only when all of it has passed.
+DIGESTS = ("checksum", "os_hash_algo", "os_hash_value")
+
 
 @dataclasses.dataclass(slots=True)
 class Location:
@@ -42,13 +45,15 @@ class Location:
 
     ``url`` is the store's address of the object, ``metadata`` what the store
     said about it (``store`` names the store), ``id`` the row of a location
-    that was read from the database.
+    that was read from the database.  ``extra`` is what else a client said about
+    a new one; it is in the answer to that request and nowhere else.
     """
 
     url: str
     metadata: dict = dataclasses.field(default_factory=dict)
     status: str = "active"
     id: int | None = None
+    extra: dict = dataclasses.field(default_factory=dict)
 
     @property
     def store(self) -> str | None:

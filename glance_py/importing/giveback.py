@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import Image
+from glance_py.domain.image import DIGESTS, Image
 from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, joined, listed
 from glance_py.importing.job import unmade
 from glance_py.importing.staging import Staging
@@ -20,8 +20,7 @@ from glance_store_py.errors import GlanceStoreError
 LOG = logging.getLogger(__name__)
 
 #: What an image without data does not know.
-UNKNOWN: dict[str, object] = dict.fromkeys(
-    ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"))
+UNKNOWN: dict[str, object] = dict.fromkeys(("size", "virtual_size", *DIGESTS))
 
 
 class GiveBack:

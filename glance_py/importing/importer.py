@@ -245,8 +245,7 @@ class Importer:
                         expected=frozenset({NEEDED[request.name]}))
         if not request.copies:
             change.fields["status"] = "importing"
-            # Only data that was refused can be recorded already (see registration.py).
-            change.remove_locations = tuple(image.locations)
+            change.start_over(image)
         if self._stores.multi:
             mine = {store for store in stores if store is not None}
             change.set_properties = {

@@ -101,8 +101,7 @@ class RegistrationProxy(Proxy):
                   expected: str) -> Image:
         change = Change.status("active", expected=expected, **fields)
         change.add_locations = (location,)
-        # What was refused before and stayed (see _put_back) goes.
-        change.remove_locations = tuple(image.locations)
+        change.start_over(image)
         return self.below.update(ctx, image, change)
 
     def _verify(self, ctx, image: Image, location: Location, registration: Registration,
@@ -117,8 +116,7 @@ class RegistrationProxy(Proxy):
                 refused = (location,)
                 raise errors.Invalid(
                     f"The {registration.algorithm} of the data is not the one that was given.")
-            fields.update(checksum=digests.checksum, os_hash_algo=digests.algorithm,
-                          os_hash_value=digests.value)
+            fields.update(digests.fields())
             self._activate(ctx, image, location, fields, "importing")
         except BaseException:
             self._put_back(ctx, image, refused)
@@ -146,8 +144,7 @@ class RegistrationProxy(Proxy):
             try:
                 digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
                 self.below.update(ctx, image, Change(
-                    fields={"checksum": digests.checksum, "os_hash_algo": digests.algorithm,
-                            "os_hash_value": digests.value},
+                    fields=dict(digests.fields()),
                     expected=frozenset({"active", "deactivated"})))
                 return
             except (errors.TaskAbandoned, errors.ImageNotFound, errors.StatusConflict) as error:

@@ -173,10 +173,11 @@ class AddressProxy(Proxy):
         size = found[0][1] if image.status == "queued" else image.size
         if any(other != size for _, other in found):
             raise errors.Invalid(f"{INVALID}: the data there has another size.")
-        if image.os_hash_value and self._secure:
-            self._require_same(ctx, image, change)
         if image.status == "queued":
             change.fields.update(status="active", size=size)
+            change.start_over(image)
+        elif image.os_hash_value and self._secure:
+            self._require_same(ctx, image, change)
         return change
 
     def _require_new(self, image: Image, change: Change) -> None:

@@ -7,8 +7,10 @@ that at no moment there is an active image without its bytes.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
+from collections.abc import Iterator, Mapping
 
 from oslo_log import log as logging
 
@@ -58,11 +60,13 @@ class LocationProxy(Proxy):
         """Data at removed locations goes after the record, or later with delayed_delete."""
         if not change.remove_locations:
             return self.below.update(ctx, image, change)
+        # A queued image has only what was refused, and its place is needed now.
+        delayed = self._delayed and image.status != "queued"
         pending = tuple(dataclasses.replace(location, status="pending_delete")
                         for location in change.remove_locations)
         after = self.below.update(ctx, image, dataclasses.replace(
             change, remove_locations=pending))
-        if not self._delayed:
+        if not delayed:
             try:
                 self._removal.remove(image.id, pending, ctx)
             except errors.StoreInUse:
@@ -75,10 +79,10 @@ class LocationProxy(Proxy):
         store = self._target(upload)
         check_formats(image)
         check_transition(image, "saving")
-        # Only data that was refused can be recorded already (see registration.py).
-        saving = self.below.update(ctx, image, dataclasses.replace(
-            Change.status("saving", expected="queued"), claim=upload.claim,
-            remove_locations=tuple(image.locations)))
+        change = Change.status("saving", expected="queued")
+        change.claim = upload.claim
+        change.start_over(image)
+        saving = self.update(ctx, image, change)
         try:
             with self._lease.hold(saving, "saving"):
                 upload.progress("saving", saving)
@@ -89,7 +93,9 @@ class LocationProxy(Proxy):
         except BaseException as exc:
             upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
                           else "The data could not be stored.")
-            self._put_back(ctx, saving, upload)
+            refused = self._trace(image.id, store, exc) if isinstance(
+                exc, errors.FormatRefused) else Change()
+            self._put_back(ctx, saving, upload, refused)
             raise
         for step in ("upload", "activate", "active"):
             upload.progress(step, active)
@@ -111,18 +117,21 @@ class LocationProxy(Proxy):
         """
         inspection = streams.InspectFormat(image, self._conf)
         digests = streams.Hash(image.os_hash_algo or self._algorithm)
-        filters = (*upload.filters, inspection, *streams.signature_filters(ctx, image),
-                   digests)
-        with naming_store_errors():
-            stored = self._stores.add(
-                store, image.id, streams.stream(upload.source, filters), upload.size,
-                caller=ctx)
+        judges = (inspection, *streams.signature_filters(ctx, image))
+        with contextlib.closing(
+                streams.stream(upload.source, (*upload.filters, digests))) as arriving:
+            try:
+                with naming_store_errors():
+                    stored = self._stores.add(
+                        store, image.id, streams.stream(arriving, judges), upload.size,
+                        caller=ctx)
+            except errors.FormatRefused as refused:
+                if image.status == "saving":
+                    refused.digests = _digests_of_all(arriving, digests)
+                raise
         location = Location(stored.url, stored.metadata)
-        found = {
-            "size": stored.size, "virtual_size": inspection.virtual_size,
-            "checksum": digests.checksum,
-            "os_hash_algo": digests.algorithm, "os_hash_value": digests.value,
-        }
+        found = {"size": stored.size, "virtual_size": inspection.virtual_size,
+                 **digests.fields()}
         try:
             with settle() as (before, change):
                 _check_same(before, found)
@@ -156,11 +165,31 @@ class LocationProxy(Proxy):
         self._removal.discard(image.id, location, ctx)
         return after
 
-    def _put_back(self, ctx, image: Image, upload: Upload) -> None:
-        """Give the image back to the client; whatever went wrong stays the error."""
+    def _trace(self, image_id: str, store: str | None, refused: errors.FormatRefused) -> Change:
+        """What a queued image keeps of data that was refused.
+
+        wire: its digests, and the address where it would lie.  The bytes are gone,
+        and the next data for the image wipes this away.
+        """
+        if refused.digests is None:
+            return Change()
+        name = self._stores.default if store is None else store
+        url = self._stores.location_of(name, image_id)
+        places = () if url is None else (
+            Location(url, {"store": name} if self._stores.multi else {}),)
+        return Change(fields=dict(refused.digests), add_locations=places)
+
+    def _put_back(self, ctx, image: Image, upload: Upload, kept: Change | None = None) -> None:
+        """Give the image back to the client; whatever went wrong stays the error.
+
+        :param kept: what the image says besides of what happened.
+        """
+        change = Change.status("queued", expected=image.status, size=None, virtual_size=None)
+        if kept is not None:
+            change.fields.update(kept.fields)
+            change.add_locations = kept.add_locations
         try:
-            upload.progress("queued", self.below.update(ctx, image, Change.status(
-                "queued", expected=image.status, size=None, virtual_size=None)))
+            upload.progress("queued", self.below.update(ctx, image, change))
         except (errors.ImageNotFound, errors.StatusConflict):
             LOG.info("Image %s was deleted while its data arrived", image.id)
         except Exception:
@@ -171,12 +200,12 @@ class LocationProxy(Proxy):
         """Queued, uploading; the bytes wait in the staging store for an import."""
         check_transition(image, "uploading")
         change = Change.status("uploading", expected="queued")
-        change.remove_locations = tuple(image.locations)
+        change.start_over(image)
         if self._host:
             # Another worker finds the bytes only by asking this one.
             change.set_properties = {STAGE_HOST: self._host}
         change.claim = upload.claim
-        uploading = self.below.update(ctx, image, change)
+        uploading = self.update(ctx, image, change)
         try:
             with self._lease.hold(uploading, "uploading"):
                 upload.progress("uploading", uploading)
@@ -275,6 +304,17 @@ class LocationProxy(Proxy):
             raise errors.Forbidden(
                 f"An image in status {image.status} cannot become {to}.")
         return self.below.update(ctx, image, Change.status(to, expected=image.status))
+
+
+def _digests_of_all(arriving: Iterator[streams.Chunk],
+                    digests: streams.Hash) -> Mapping[str, str] | None:
+    """The digests of data that the store does not want; None when the rest does not come."""
+    try:
+        collections.deque(arriving, maxlen=0)
+    except Exception as exc:
+        LOG.info("Data that was refused broke off: %s", exc)
+        return None
+    return digests.fields()
 
 
 def _check_whole(image: Image, wanted: Download, data: StoredData) -> None:

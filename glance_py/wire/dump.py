@@ -68,7 +68,8 @@ class ImageDump:
         locations = [] if hidden else self.in_order(image.locations)
         if self._show_locations:
             document["locations"] = [
-                {"url": location.url, "metadata": location.metadata} for location in locations
+                {"url": location.url, "metadata": location.metadata, **location.extra}
+                for location in locations
             ]
         if not locations:
             return
@@ -109,9 +110,12 @@ def member_document(member: Member) -> dict[str, Any]:
     return {**dict(_member_attributes(member)), "schema": "/v2/schemas/member"}
 
 
-def dump_member(member: Member) -> bytes:
-    """The body that shows one member."""
-    return dumps(member_document(member))
+def dump_member(member: Member, shown_id: str | float | None = None) -> bytes:
+    """The body that shows one member, its project id as the client wrote it if that is given."""
+    document = member_document(member)
+    if shown_id is not None:
+        document["member_id"] = shown_id
+    return dumps(document)
 
 
 def dump_members(members: Iterable[Member]) -> bytes:

@@ -60,8 +60,9 @@ class LocationDraft:
     def __init__(self, image: Image, locations: Iterable[Location], algorithm: str) -> None:
         self._image = image
         self._algorithm = algorithm
-        self._before = {location.id: location for location in locations}
-        self._now = list(locations)
+        # A queued image has no data, whatever was refused there.
+        self._now = [] if image.status == "queued" else list(locations)
+        self._before = {location.id: location for location in self._now}
         self._digests: dict[str, str] = {}
         self._absent: tuple[Location, ...] = ()
 
@@ -70,7 +71,7 @@ class LocationDraft:
         if position != "-" and not position.isdecimal():
             raise errors.Invalid("Invalid position for adding a location.")
         self._require("active", "queued")
-        location = Location(value["url"], value["metadata"])
+        location = _location(value)
         if any(_same(location, other) for other in self._now):
             raise errors.Invalid("The image has this location already.")
         self._verify(value.get("validation_data"))
@@ -99,7 +100,7 @@ class LocationDraft:
         if not values:
             raise errors.Forbidden("Cannot set locations to empty list.")
         self._require("active", "queued")
-        wanted = [Location(value["url"], value["metadata"]) for value in values]
+        wanted = [_location(value) for value in values]
         for place, location in enumerate(wanted):
             if any(_same(location, other) for other in wanted[:place]):
                 raise errors.Invalid("The same location is given twice.")
@@ -136,9 +137,10 @@ class LocationDraft:
         if "checksum" in data:
             _check_digest("checksum", data["checksum"], "md5")
         for name, value in data.items():
-            known = self._digests.get(name) or getattr(self._image, name)
+            queued = self._image.status == "queued"
+            known = self._digests.get(name) if queued else getattr(self._image, name)
             if known is None:
-                if self._image.status != "queued":
+                if not queued:
                     raise errors.Conflict(
                         f"{name} can only be set while the image is queued.")
                 self._digests[name] = value
@@ -158,6 +160,12 @@ class LocationDraft:
             if location.id is not None
             and location.metadata != self._before[location.id].metadata)
         change.fields.update(self._digests)
+
+
+def _location(value: dict[str, Any]) -> Location:
+    """wire: the answer repeats what it does not understand, and the digests."""
+    extra = {key: value[key] for key in value.keys() - {"url", "metadata"}}
+    return Location(value["url"], value["metadata"], extra=extra)
 
 
 def _same(one: Location, other: Location) -> bool:

@@ -6,10 +6,12 @@ say; the service must look at them itself and believe no name.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import struct
 import unittest
 
-from tests.functional.client import files
+from tests.functional.client import OCTETS, files
 from tests.functional.test_security import SecurityTestCase
 
 
@@ -63,6 +65,75 @@ class TestRefused(SecurityTestCase):
 
     def test_something_else_than_declared(self) -> None:
         self.refuse("qcow2", b"no header at all".ljust(65536, b"."))
+
+    def refused(self, data: bytes = b"no disk") -> str:
+        image_id = self.ann.create(disk_format="qcow2")
+        self.assert_refused(self.ann.upload(image_id, data), 415)
+        return image_id
+
+    def digests(self, data: bytes) -> tuple[str, str, str]:
+        return hashlib.md5(data).hexdigest(), "sha512", hashlib.sha512(data).hexdigest()
+
+    def assert_digests(self, image_id: str, data: bytes) -> None:
+        image = self.ann.show(image_id)
+        self.assertEqual(self.digests(data), (
+            image["checksum"], image["os_hash_algo"], image["os_hash_value"]))
+
+    def test_the_image_says_what_was_refused_and_has_none_of_it(self) -> None:
+        # What is wrong here is seen long before the data ends.
+        data = qcow2(backing=b"/etc/passwd") + b"x" * (1 << 20)
+        image_id = self.refused(data)
+        self.assert_digests(image_id, data)
+        image = self.ann.show(image_id)
+        self.assertEqual(("queued", None, None, "fast"), (
+            image["status"], image["size"], image["virtual_size"], image["stores"]))
+        self.assertEqual(b"", self.ann.download(image_id).body)
+        self.assertEqual([], self.stored())
+        self.assertEqual(204, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
+
+    def test_the_next_data_wipes_that_away(self) -> None:
+        image_id = self.refused()
+        self.assertEqual(204, self.ann.upload(
+            image_id, qcow2(), X_Image_Meta_Store="slow").status_int)
+        self.assert_digests(image_id, qcow2())
+        self.assertEqual(("active", "slow"), (
+            self.ann.show(image_id)["status"], self.ann.show(image_id)["stores"]))
+        self.assertEqual(qcow2(), self.ann.download(image_id).body)
+        self.ann.call("DELETE", f"/v2/images/{image_id}")
+        self.assertEqual([], self.stored())
+
+    def test_staged_data_wipes_it_away(self) -> None:
+        image_id = self.refused()
+        self.assertEqual(204, self.ann.call(
+            "PUT", f"/v2/images/{image_id}/stage", qcow2(), content_type=OCTETS).status_int)
+        image = self.ann.show(image_id)
+        self.assertEqual(("uploading", None), (image["status"], image["checksum"]))
+        self.assertNotIn("stores", image)
+        self.ann.call("DELETE", f"/v2/images/{image_id}")
+
+    def test_bytes_that_another_service_left_there_go_first(self) -> None:
+        # The original keeps refused data in the store.
+        image_id = self.refused()
+        path = os.path.join(self.directory, "fast", image_id)
+        with open(path, "wb") as file:
+            file.write(b"no disk")
+        self.assertEqual(204, self.ann.upload(image_id, qcow2()).status_int)
+        self.assertEqual(qcow2(), self.ann.download(image_id).body)
+        self.assertEqual([path], self.stored())
+        self.ann.call("DELETE", f"/v2/images/{image_id}")
+
+    def test_data_that_breaks_off_leaves_nothing(self) -> None:
+        def pieces():
+            yield qcow2(backing=b"/etc/passwd")
+            yield b"x" * (1 << 20)
+            raise OSError("the client went away")
+
+        image_id = self.ann.create(disk_format="qcow2")
+        self.assert_refused(self.ann.upload_pieces(image_id, pieces()), 415)
+        image = self.ann.show(image_id)
+        self.assertEqual(("queued", None, None), (
+            image["status"], image["checksum"], image["os_hash_value"]))
+        self.assertNotIn("stores", image)
 
 
 class TestAccepted(SecurityTestCase):

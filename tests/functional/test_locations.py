@@ -92,6 +92,24 @@ class TestPatch(LocationsTestCase):
         self.assertEqual([self.url("same"), self.url("data")],
                          [x["url"] for x in answer.json["locations"]])
 
+    def test_the_answer_repeats_what_was_said_of_a_new_location_and_no_other_does(self) -> None:
+        image_id = self.ann.create()
+        answer = self.ann.patch(image_id, add(self.url("data"), extra=1))
+        self.assertEqual([1], [x["extra"] for x in answer.json["locations"]])
+        self.assertEqual([{"url": self.url("data"), "metadata": {"store": "web"}}],
+                         self.ann.show(image_id)["locations"])
+        answer = self.ann.patch(image_id, add(self.url("same")))
+        self.assertNotIn("extra", answer.text)
+
+    def test_a_location_wipes_away_what_was_refused(self) -> None:
+        image_id = self.ann.create(disk_format="qcow2")
+        self.assert_status(415, self.ann.upload(image_id, b"no disk"))
+        self.assertEqual(1, len(self.ann.show(image_id)["locations"]))
+        self.assert_status(200, self.ann.patch(image_id, add(self.url("data"))))
+        image = self.ann.show(image_id)
+        self.assertEqual(("active", None, [self.url("data")]), (
+            image["status"], image["checksum"], [x["url"] for x in image["locations"]]))
+
     def test_formats_come_first(self) -> None:
         image_id = self.ann.create(disk_format=None)
         self.assert_status(400, self.ann.patch(image_id, add(self.url("data"))))

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 
 from webob import exc
+from webob.acceptparse import create_accept_header
 
 from glance_py.domain import errors
 
@@ -52,7 +53,26 @@ def response(error: Exception, request) -> exc.WSGIHTTPException:
     # The pages of some statuses (415 among them) leave out what was wrong.
     answer.body_template_obj = exc.WSGIHTTPException.body_template_obj
     answer.json_formatter = functools.partial(_json, answer)
+    if answer.code >= 400 and request.method != "HEAD":
+        _fill(answer, request.environ)
     return answer
+
+
+def _fill(answer: exc.WSGIHTTPException, environ: dict) -> None:
+    """Give ``answer`` the body that WebOb would, which looks at Accept anew for each."""
+    kind = _kind(environ.get("HTTP_ACCEPT", ""))
+    write = {"text/html": answer.html_body, "application/json": answer.json_body}.get(
+        kind, answer.plain_body)
+    answer.headers["Content-Type"] = (
+        kind if kind == "application/json" else f"{kind}; charset=UTF-8")
+    answer.body = write(environ).encode()
+
+
+@functools.lru_cache(maxsize=128)
+def _kind(accept: str) -> str:
+    """The media type of an error for one who accepts this."""
+    offers = create_accept_header(accept).acceptable_offers(["text/html", "application/json"])
+    return str(offers[0][0]) if offers else "text/plain"
 
 
 def _json(answer: exc.WSGIHTTPException, body: str, status: str, title: str,

@@ -46,10 +46,8 @@ class Readers:
                           image.id, redacted(location.url), exc)
 
 
-class ReaderProxy(Proxy):
-    """Tells the stores when an image gets data or another visibility."""
-
-    verbs = WORK_VERBS
+class _TellingProxy(Proxy):
+    """What both layers of this module share."""
 
     def __init__(self, below, services) -> None:
         super().__init__(below)
@@ -59,6 +57,12 @@ class ReaderProxy(Proxy):
     def wanted(cls, services) -> bool:
         """Does a store judge readers?"""
         return services.stores.judge_readers
+
+
+class ReaderProxy(_TellingProxy):
+    """Tells the stores when an image gets data or another visibility."""
+
+    verbs = WORK_VERBS
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         after = self.below.update(ctx, image, change)
@@ -77,19 +81,10 @@ class ReaderProxy(Proxy):
         return image
 
 
-class MemberReaderProxy(Proxy):
+class MemberReaderProxy(_TellingProxy):
     """Tells the stores when an image gets or loses a member."""
 
     verbs = MEMBER_VERBS
-
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._readers = Readers(services)
-
-    @classmethod
-    def wanted(cls, services) -> bool:
-        """Does a store judge readers?"""
-        return services.stores.judge_readers
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         member = self.below.create(ctx, image, member_id)

@@ -14,7 +14,7 @@ from glance_py.domain.metadef import (
     Tag,
 )
 from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
-from glance_py.layers.base import Proxy
+from glance_py.layers.announcing import AnnouncingProxy
 from glance_py.notifications.metadef_payloads import definition_payload, namespace_payload
 
 #: First part of the events about a kind, and what its removal as a whole is called.
@@ -31,17 +31,8 @@ _CLEARED: dict[Kind, str] = {
 }
 
 
-class _NotifierProxy(Proxy):
-    """What both layers of this module share: the way out, and when it is shut."""
-
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._notifier = services.notifier
-
-    @classmethod
-    def wanted(cls, services) -> bool:
-        """Does anybody listen?"""
-        return services.notifier.enabled
+class _NotifierProxy(AnnouncingProxy):
+    """What both layers of this module announce."""
 
     def _created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
         for definition in definitions:

@@ -13,7 +13,7 @@ from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Data, Download, Settle, Upload
-from glance_py.layers.base import Proxy
+from glance_py.layers.announcing import AnnouncingProxy
 from glance_py.notifications.counted import counted
 from glance_py.notifications.payloads import (
     data_payload,
@@ -34,21 +34,15 @@ STEPS = {
 }
 
 
-class NotifierProxy(Proxy):
+class NotifierProxy(AnnouncingProxy):
     """Announces changes of images and transfers of their data."""
 
     verbs = WORK_VERBS
 
     def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._notifier = services.notifier
+        super().__init__(below, services)
         conf = services.conf
         self._default_store = conf.glance_store.default_backend if conf.enabled_backends else None
-
-    @classmethod
-    def wanted(cls, services) -> bool:
-        """Does anybody listen?"""
-        return services.notifier.enabled
 
     def create(self, ctx, image: Image) -> Image:
         created = self.below.create(ctx, image)
@@ -118,19 +112,10 @@ class NotifierProxy(Proxy):
         return counted(data, report)
 
 
-class MemberNotifierProxy(Proxy):
+class MemberNotifierProxy(AnnouncingProxy):
     """Announces with whom images are shared."""
 
     verbs = MEMBER_VERBS
-
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._notifier = services.notifier
-
-    @classmethod
-    def wanted(cls, services) -> bool:
-        """Does anybody listen?"""
-        return services.notifier.enabled
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         member = self.below.create(ctx, image, member_id)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from glance_py.domain.image import Image
 from glance_py.domain.ports import TASK_VERBS, TASK_WORK_VERBS, TaskVerbs
 from glance_py.domain.task import Task, TaskQuery
+from glance_py.layers.announcing import AnnouncingProxy
 from glance_py.layers.base import Proxy
 from glance_py.notifications.payloads import task_payload
 
@@ -42,19 +43,10 @@ class TaskPolicyProxy(Proxy):
         return self.below.create(ctx, task)
 
 
-class TaskNotifierProxy(Proxy):
+class TaskNotifierProxy(AnnouncingProxy):
     """Announces the life of tasks."""
 
     verbs = TASK_WORK_VERBS
-
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._notifier = services.notifier
-
-    @classmethod
-    def wanted(cls, services) -> bool:
-        """Does anybody listen?"""
-        return services.notifier.enabled
 
     def _announced(self, event: str, task: Task) -> Task:
         self._notifier.info(event, task_payload(task))

@@ -32,7 +32,7 @@ class Readers:
 
     def tell(self, ctx, image: Image) -> None:
         """Bring the stores' lists in line with an image's visibility and members."""
-        if not image.locations:
+        if not image.locations or image.status == "queued":
             return
         readers: list[str] = []
         if image.visibility == "shared":

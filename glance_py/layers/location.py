@@ -30,6 +30,7 @@ from glance_py.layers.base import Proxy
 from glance_py.layers.removal import Removal
 from glance_py.layers.store_errors import naming_store_errors
 from glance_store_py.driver import StoredData
+from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
@@ -174,10 +175,12 @@ class LocationProxy(Proxy):
         if refused.digests is None:
             return Change()
         name = self._stores.default if store is None else store
-        url = self._stores.location_of(name, image_id)
-        places = () if url is None else (
-            Location(url, {"store": name} if self._stores.multi else {}),)
-        return Change(fields=dict(refused.digests), add_locations=places)
+        trace = Change(fields=dict(refused.digests))
+        with contextlib.suppress(GlanceStoreError):
+            if (url := self._stores.location_of(name, image_id)) is not None:
+                metadata = {"store": name} if self._stores.multi else {}
+                trace.add_locations = (Location(url, metadata),)
+        return trace
 
     def _put_back(self, ctx, image: Image, upload: Upload, kept: Change | None = None) -> None:
         """Give the image back to the client; whatever went wrong stays the error.

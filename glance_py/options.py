@@ -141,7 +141,7 @@ STORE = [
              "without enabled_backends; with them it is the option filesystem_store_datadir of "
              "[os_glance_staging_store]."),
     List("enabled_import_methods", bounds=True,
-         item_type=types.String(choices=list(IMPORT_METHODS)),
+         item_type=types.String(choices=list(IMPORT_METHODS), quotes=True),
          default=["glance-direct", "web-download", "copy-image"],
          help="Import methods that are offered, in square brackets: [glance-direct,web-download]. "
               "[] switches the import off."),
@@ -166,11 +166,12 @@ STORE = [
 
 #: Which addresses that a client names the service asks (web-download, http locations).
 IMPORT_FILTERING: list[cfg.Opt] = [
-    List("allowed_schemes", bounds=True, item_type=types.String(), default=["http", "https"],
+    List("allowed_schemes", bounds=True, item_type=types.String(quotes=True),
+         default=["http", "https"],
          help="Schemes of URLs that may be imported from, in square brackets: [http,https]. "
               "While this list names any, disallowed_schemes is not looked at; the same holds "
               "for the lists of hosts and ports."),
-    List("disallowed_schemes", bounds=True, item_type=types.String(), default=[],
+    List("disallowed_schemes", bounds=True, item_type=types.String(quotes=True), default=[],
          help="Schemes that may not be imported from. Used when allowed_schemes is []."),
     List("allowed_hosts", bounds=True, item_type=types.HostAddress(), default=[],
          help="The only hosts that may be imported from, in square brackets: "

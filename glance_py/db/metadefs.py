@@ -88,7 +88,8 @@ class SqlNamespaces:
     def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
         """One page of the namespaces that the caller may see and wants, with associations.
 
-        :raises errors.NamespaceNotFound: the marker is none that the caller may see.
+        :raises errors.NamespaceNotFound: there is no namespace of the marker's name.
+        :raises errors.MarkerHidden: the caller may not see it.
         """
         listing = query.listing
         conditions, bound = _conditions(ctx, query)
@@ -101,7 +102,8 @@ class SqlNamespaces:
                 after = pages.marker(connection, keys, visible,
                                      {"this_name": listing.marker, "me": ctx.project_id})
                 if after is None:
-                    raise errors.NamespaceNotFound(listing.marker)
+                    by_name(connection, listing.marker)
+                    raise errors.MarkerHidden(listing.marker)
             statement = pages.page(
                 _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after)
             found = [Namespace(*row) for row in connection.execute(statement, bound)]

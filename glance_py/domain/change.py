@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from glance_py.domain.claim import Claim
+from glance_py.domain.errors import GlanceError
 from glance_py.domain.image import DIGESTS, Image, Location
 
 
@@ -84,3 +85,14 @@ class Change:
         after.update(self.add_tags)
         after.difference_update(self.remove_tags)
         return after
+
+
+@dataclasses.dataclass(slots=True)
+class ImpossibleChange(Change):
+    """What somebody asked for and cannot have: ``objection`` says why.
+
+    It is judged like any other change as far as rights go, so that the objection,
+    which tells about the image, is told only to those who may change it.
+    """
+
+    objection: GlanceError = dataclasses.field(default_factory=GlanceError)

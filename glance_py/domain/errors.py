@@ -48,12 +48,12 @@ class Forbidden(GlanceError):
 
 
 class MarkerHidden(Forbidden):
-    """(marker): the marker of a list is an image that the caller may not see.
+    """(marker): the marker of a list is something that the caller may not see.
 
-    wire: unlike everywhere else, such an image does not count as one that does not exist.
+    wire: unlike everywhere else, that does not count as something that does not exist.
     """
 
-    text = "You may not see the image %s, so it cannot be a marker."
+    text = "You may not see %s, so it cannot be a marker."
 
 
 class PolicyForbids(Forbidden):

@@ -93,10 +93,12 @@ class Namespace:
         What lies in it, by kind, as far as it was asked for or given.
     id
         The row of a namespace that was read from the database.
+    owner
+        A project; None only in a request that names none.
     """
 
     name: str
-    owner: str
+    owner: str | None
     display_name: str | None = None
     description: str | None = None
     visibility: str = "private"

@@ -28,9 +28,13 @@ class Request(webob.BaseRequest):
 
     @property
     def has_body(self) -> bool:
-        """Does a body come with this request?"""
+        """Does a body come with this request?
+
+        wire: one of unknown length does not count where none is expected anyway.
+        """
         length = self.environ.get("CONTENT_LENGTH") or "0"
-        return length != "0" or is_chunked(self.environ)
+        return length != "0" or (
+            self.method in ("POST", "PUT", "PATCH") and is_chunked(self.environ))
 
     def document(self) -> bytes:
         """The body of a request that carries JSON, read whole.

@@ -60,7 +60,7 @@ ROWS: tuple[Row, ...] = (
     Row("PUT", "/images/{image_id}/stage", "image_data.stage", BYTES),
 
     Row("POST", "/images/{image_id}/import", "imports.create", JSON),
-    Row("GET", "/images/{image_id}/tasks", "imports.tasks"),
+    Row("GET", "/images/{image_id}/tasks", "imports.tasks", listed=False),
 
     Row("POST", "/images/{image_id}/actions/deactivate", "actions.deactivate"),
     Row("POST", "/images/{image_id}/actions/reactivate", "actions.reactivate"),
@@ -98,7 +98,7 @@ ROWS: tuple[Row, ...] = (
     Row("DELETE", "/cache/{image_id}", "cache.delete"),
 
     Row("GET", "/metadefs/resource_types", "metadef_resource_types.known"),
-    Row("GET", "/metadefs/namespaces", "metadef_namespaces.index"),
+    Row("GET", "/metadefs/namespaces", "metadef_namespaces.index", IGNORED),
     Row("POST", "/metadefs/namespaces", "metadef_namespaces.create", JSON),
     Row("GET", "/metadefs/namespaces/{namespace}", "metadef_namespaces.show"),
     Row("PUT", "/metadefs/namespaces/{namespace}", "metadef_namespaces.update", JSON),

@@ -228,7 +228,7 @@ class Importer:
         """
         method = request.method
         if request.name == WEB_DOWNLOAD:
-            uri = str(method["uri"])
+            uri = str(method["uri"]).strip()
             self.filter.check(uri)
             checksum = method.get("checksum")
             return WebDownload(uri, (str(method["checksum_algorithm"]), str(checksum))

@@ -6,7 +6,7 @@ from oslo_config import cfg, types
 
 IMPORT: list[cfg.Opt] = [
     cfg.ListOpt(
-        "image_import_plugins", item_type=types.String(), bounds=True, default=[],
+        "image_import_plugins", item_type=types.String(quotes=True), bounds=True, default=[],
         help="What is done to data between its arrival and the stores, in this order, in square "
              "brackets: [image_decompression,image_conversion]. Ships with no_op, "
              "inject_image_metadata, image_decompression and image_conversion; others are found "
@@ -36,7 +36,7 @@ INJECT: list[cfg.Opt] = [
 ]
 
 GLANCE_DOWNLOAD: list[cfg.Opt] = [
-    cfg.ListOpt("extra_properties", item_type=types.String(), bounds=True,
+    cfg.ListOpt("extra_properties", item_type=types.String(quotes=True), bounds=True,
                 default=["hw_", "trait:", "os_distro", "os_secure_boot", "os_type"],
                 help="Properties that glance-download copies from the image of the other "
                      "region: all whose names start like this, in square brackets."),

@@ -1,7 +1,7 @@
 """What holds whatever the operator allows: who sees an image, and what it says of itself.
 
 The outermost layer.  It compares the caller with the owner, the visibility and
-the membership, and looks whether the image is protected or deactivated.  What
+the membership, and looks whether the image is deactivated.  What
 the operator allows is the business of the policy layer behind it, and who may
 change an image that of the ownership layer behind that.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download
 from glance_py.domain.visibility import is_mutable, is_visible
@@ -20,7 +20,7 @@ from glance_py.layers.base import Proxy
 
 
 class AuthorizationProxy(Proxy):
-    """Images are seen when visible, deleted when not protected, read when not deactivated."""
+    """Images are seen when visible, and their data is found when they are not deactivated."""
 
     verbs = IMAGE_VERBS
 
@@ -42,15 +42,14 @@ class AuthorizationProxy(Proxy):
             raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self.below.update(ctx, image, change)
 
-    def delete(self, ctx, image: Image) -> None:
-        if image.protected:
-            raise errors.Protected(image.id)
-        self.below.delete(ctx, image)
-
     def download(self, ctx, image: Image, wanted: Download) -> Data | None:
         if image.status == "deactivated" and not ctx.is_admin:
             raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
         return self.below.download(ctx, image, wanted)
+
+    def locate(self, ctx, image: Image) -> Sequence[Location]:
+        locations = self.below.locate(ctx, image)
+        return [] if image.status == "deactivated" and not ctx.is_admin else locations
 
 
 class MemberAuthorizationProxy(Proxy):
@@ -100,7 +99,8 @@ class MemberAuthorizationProxy(Proxy):
 
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:
         self._require_shared(image)
-        if not ctx.is_admin and member.member_id != ctx.project_id:
+        if not ctx.is_admin and (
+                member.member_id != ctx.project_id or image.owner == ctx.project_id):
             raise errors.Forbidden("Only the member itself accepts or rejects an image.")
         return self.below.update(ctx, image, member, status)
 

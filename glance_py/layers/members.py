@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from glance_py.domain import errors
 from glance_py.domain.image import Image
-from glance_py.domain.member import Member
+from glance_py.domain.member import STATUSES, Member
 from glance_py.domain.ports import MEMBER_VERBS
 from glance_py.layers.base import Proxy
 
@@ -28,6 +28,9 @@ class MemberRepository(Proxy):
         return self.below.create(ctx, image.id, member_id)
 
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+        """:raises errors.Invalid: a status that there is not; said only to who may set one."""
+        if status not in STATUSES:
+            raise errors.Invalid(f"The status must be one of {', '.join(STATUSES)}.")
         return self.below.update(ctx, member, status)
 
     def delete(self, ctx, image: Image, member: Member) -> None:

@@ -52,6 +52,7 @@ class NamespaceAuthorizationProxy(Proxy):
         return namespace
 
     def create(self, ctx, namespace: Namespace) -> Namespace:
+        self._require_owner(namespace)
         if not is_mutable(ctx, namespace):
             raise errors.Forbidden(
                 f"You are not permitted to create namespaces owned by '{namespace.owner}'.")
@@ -59,9 +60,15 @@ class NamespaceAuthorizationProxy(Proxy):
 
     def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
         require_mutable(ctx, namespace)
+        self._require_owner(after)
         if not is_mutable(ctx, after):
             raise errors.Forbidden("Only an administrator may give a namespace another owner.")
         return self.below.update(ctx, namespace, after)
+
+    @staticmethod
+    def _require_owner(namespace: Namespace) -> None:
+        if namespace.owner is None:
+            raise errors.Invalid("A caller without a project must say who owns the namespace.")
 
     def delete(self, ctx, namespace: Namespace) -> None:
         require_mutable(ctx, namespace)
@@ -93,8 +100,10 @@ class DefinitionAuthorizationProxy(Proxy):
 
     def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
         require_mutable(ctx, namespace)
-        # Before it is known whether there is such a thing: the answer must not depend on it.
-        require_unprotected(namespace)
+        if namespace.protected:
+            # wire: what is not there is missed first.
+            self.below.get(ctx, namespace, kind, name)
+            require_unprotected(namespace)
         return self.below.delete(ctx, namespace, kind, name)
 
     def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:

@@ -8,7 +8,7 @@ judged before.
 from __future__ import annotations
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import Change, ImpossibleChange
 from glance_py.domain.image import Image
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.ports import IMAGE_VERBS, Upload
@@ -25,7 +25,10 @@ def require_mutable(ctx, image: Image) -> None:
 
 
 class OwnershipProxy(Proxy):
-    """Images of other projects are never changed."""
+    """Images of other projects are never changed; protected ones are not deleted.
+
+    The last room that judges rights: what is wrong with the image itself comes after it.
+    """
 
     verbs = IMAGE_VERBS
 
@@ -38,10 +41,14 @@ class OwnershipProxy(Proxy):
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         require_mutable(ctx, image)
+        if isinstance(change, ImpossibleChange):
+            raise change.objection
         return self.below.update(ctx, image, change)
 
     def delete(self, ctx, image: Image) -> None:
         require_mutable(ctx, image)
+        if image.protected:
+            raise errors.Protected(image.id)
         self.below.delete(ctx, image)
 
     def upload(self, ctx, image: Image, upload: Upload) -> Image:

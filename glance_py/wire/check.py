@@ -154,7 +154,10 @@ def _by_library(schema: Mapping[str, Any]) -> Check:
     import jsonschema
 
     jsonschema.Draft4Validator.check_schema(schema)
-    validator = jsonschema.Draft4Validator(schema)
+    draft4 = jsonschema.Draft4Validator
+    # As here, 1.0 is an integer, which only later drafts say.
+    validator = jsonschema.validators.extend(draft4, type_checker=draft4.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: _is_integer(value)))(schema)
 
     def check(value: object) -> str | None:
         for error in validator.iter_errors(value):

@@ -58,7 +58,8 @@ class LocationDraft:
     """The locations of an image while operations are played on them."""
 
     def __init__(self, image: Image, locations: Iterable[Location], algorithm: str) -> None:
-        self._image = image
+        #: The image as it is by now; what stands before in a request may change it.
+        self.image = image
         self._algorithm = algorithm
         # A queued image has no data, whatever was refused there.
         self._now = [] if image.status == "queued" else list(locations)
@@ -118,11 +119,11 @@ class LocationDraft:
         self._now = wanted
 
     def _require(self, *states: str) -> None:
-        if self._image.status not in states:
+        if self.image.status not in states:
             raise errors.Conflict(
-                f"Locations cannot be changed in status {self._image.status}.")
-        if self._image.status == "queued":
-            check_formats(self._image)
+                f"Locations cannot be changed in status {self.image.status}.")
+        if self.image.status == "queued":
+            check_formats(self.image)
 
     def _verify(self, data: dict[str, str] | None) -> None:
         """Digests of data that the service will not read itself.
@@ -137,8 +138,8 @@ class LocationDraft:
         if "checksum" in data:
             _check_digest("checksum", data["checksum"], "md5")
         for name, value in data.items():
-            queued = self._image.status == "queued"
-            known = self._digests.get(name) if queued else getattr(self._image, name)
+            queued = self.image.status == "queued"
+            known = self._digests.get(name) if queued else getattr(self.image, name)
             if known is None:
                 if not queued:
                     raise errors.Conflict(

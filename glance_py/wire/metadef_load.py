@@ -155,7 +155,11 @@ def _object(document: Mapping[str, Any]) -> Object:
 
 
 def _property(name: str, schema: dict[str, Any]) -> Property:
-    _require_schema(name, schema)
+    # wire: inside a namespace a property may say this, too.
+    said = {key: value for key, value in schema.items() if key != "confidential"}
+    _require_schema(name, said)
+    if not isinstance(schema.get("confidential", False), bool):
+        raise errors.Invalid(f"The property {name} is confidential (true) or not (false).")
     return Property(_name("property", name), schema=schema)
 
 
@@ -183,7 +187,7 @@ def load_namespace(ctx, body: bytes) -> Namespace:
     :raises errors.Invalid, errors.ReadOnly: it is not one as Image API v2 has it.
     """
     document = _checked(body, metadef.NAMESPACE)
-    return _namespace(document, document.get("owner") or ctx.project_id)
+    return _namespace(document, document.get("owner", ctx.project_id))
 
 
 def load_namespace_document(document: Any, owner: str) -> Namespace:
@@ -196,8 +200,9 @@ def load_namespace_document(document: Any, owner: str) -> Namespace:
     return _namespace(document, document.get("owner") or owner)
 
 
-def _namespace(document: Mapping[str, Any], owner: str) -> Namespace:
-    check_storable("owner", owner)
+def _namespace(document: Mapping[str, Any], owner: str | None) -> Namespace:
+    if owner is not None:
+        check_storable("owner", owner)
     return Namespace(
         _name("namespace", document["namespace"]), owner,
         _text(document, "display_name"), _text(document, "description"),

@@ -1,7 +1,7 @@
 """Query strings of lists of metadata definitions, and the paths of their pages.
 
-wire: of a repeated name the last value counts, and names that are not
-understood are carried along in links but otherwise ignored.
+wire: of a repeated name the first value counts, but links carry the last; names
+that are not understood are carried along in links of lists and otherwise ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from glance_py.domain.metadef import VISIBILITIES, Listing, NamespaceQuery
 from glance_py.wire.field import Resource
 from glance_py.wire.metadef import NAMESPACE, TAG
 from glance_py.wire.metadef_dump import PATH
-from glance_py.wire.query import parse_parameters
+from glance_py.wire.query import Parameters, parse_parameters
 
 _NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
 
@@ -43,7 +43,8 @@ def load_namespace_query(query_string: str, default_limit: int,
 
     :raises errors.Invalid: a value that is not understood.
     """
-    parameters = dict(parse_parameters(query_string))
+    pairs = parse_parameters(query_string)
+    parameters = _first(pairs)
     limit = _limit(parameters)
     types = parameters.get("resource_types")
     query = NamespaceQuery(
@@ -52,7 +53,7 @@ def load_namespace_query(query_string: str, default_limit: int,
         None if types is None else tuple(types.split(",")),
     )
     return NamespaceRequest(
-        query, {name: value for name, value in parameters.items() if name != "marker"})
+        query, {name: value for name, value in dict(pairs).items() if name != "marker"})
 
 
 def load_tag_query(query_string: str) -> Listing:
@@ -60,8 +61,10 @@ def load_tag_query(query_string: str) -> Listing:
 
     :raises errors.Invalid: a value that is not understood.
     """
-    parameters = dict(parse_parameters(query_string))
-    return _listing(parameters, TAG, _limit(parameters))
+    parameters = _first(parse_parameters(query_string))
+    listing = _listing(parameters, TAG, _limit(parameters))
+    # wire: an empty marker is none here.
+    return dataclasses.replace(listing, marker=listing.marker or None)
 
 
 def check_object_query(query_string: str) -> None:
@@ -71,7 +74,7 @@ def check_object_query(query_string: str) -> None:
 
     :raises errors.Invalid: a value that makes no sense.
     """
-    parameters = dict(parse_parameters(query_string))
+    parameters = _first(parse_parameters(query_string))
     if _limit(parameters) == 0:
         raise errors.Invalid("limit must be positive.")
     _direction(parameters)
@@ -81,9 +84,17 @@ def check_object_query(query_string: str) -> None:
 def load_resource_type(query_string: str) -> str:
     """For which type of resources names are wanted with their prefix; empty for none.
 
-    :raises errors.Invalid: the query string is not UTF-8.
+    :raises errors.Invalid: the query string is not UTF-8, or asks for something else.
     """
-    return dict(parse_parameters(query_string)).get("resource_type", "")
+    parameters = _first(parse_parameters(query_string))
+    for name in parameters:
+        if name != "resource_type":
+            raise errors.Invalid(f"'{name}' cannot be asked for here, only resource_type can.")
+    return parameters.get("resource_type", "")
+
+
+def _first(pairs: Parameters) -> dict[str, str]:
+    return dict(reversed(pairs))
 
 
 def _listing(parameters: dict[str, str], resource: Resource, limit: int | None) -> Listing:
@@ -111,8 +122,8 @@ def _visibility(parameters: dict[str, str]) -> str | None:
 
 
 def _limit(parameters: dict[str, str]) -> int | None:
-    text = parameters.get("limit", "")
-    if not text:
+    text = parameters.get("limit")
+    if text is None:
         return None
     if not _NUMBER.fullmatch(text) or int(text) < 0:
         raise errors.Invalid("limit must be an integer, zero or more.")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import Change, ImpossibleChange
 from glance_py.domain.image import Image, Location
 from glance_py.wire import load
 from glance_py.wire.load import ImageLoader, is_reserved, parse
@@ -38,13 +38,15 @@ _LOCATION_DEPTH = {"add": 2, "insert": 2, "replace": 1, "remove": 2}
 class Operation:
     """One step: ``do`` is add, insert (must be new), replace or remove.
 
-    ``position`` is the second part of a path into the locations.
+    ``position`` is the second part of a path into the locations, ``objection`` why
+    the value cannot be kept; it counts when its turn comes.
     """
 
     do: str
     name: str
     position: str = ""
     value: Any = None
+    objection: errors.GlanceError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,14 +100,17 @@ class PatchLoader:
             return Operation(do, name, position)
         if "value" not in item:
             raise errors.Invalid(f"Operation \"{do}\" requires a member named \"value\".")
-        return Operation(do, name, position, self._value(name, item["value"], bool(rest)))
+        value = item["value"]
+        self._loader.check("" if name in _SHADOWED else name, [value] if rest else value)
+        try:
+            return Operation(do, name, position, self._stored(name, value))
+        except errors.Invalid as objection:
+            return Operation(do, name, position, value, objection)
 
-    def _value(self, name: str, value: Any, is_item: bool) -> Any:
+    def _stored(self, name: str, value: Any) -> Any:
         if name in _SHADOWED:
-            self._loader.check("", value)
             load.check_storable(name, value)
             return value
-        self._loader.check(name, [value] if is_item else value)
         return value if name == "locations" else self._loader.stored(name, value)
 
 
@@ -158,23 +163,73 @@ def apply(image: Image, operations: list[Operation], loader: ImageLoader,
           rules: LocationRules) -> Change:
     """What ``operations`` change in ``image``; empty when they change nothing.
 
-    :raises errors.Conflict: a property exists that must not, or the other way round.
-    :raises errors.Forbidden: the image's state or the configuration forbids it.
+    An ImpossibleChange when a property exists that must not or the other way round, or
+    the image's state, its database or the configuration forbids a step.
     """
-    change = Change()
-    places: LocationDraft | None = None
+    play = _Play(image, loader, rules)
     for operation in operations:
+        try:
+            play.step(operation)
+        except errors.GlanceError as objection:
+            return play.abandoned(operation, objection)
+    return play.change()
+
+
+class _Play:
+    """Operations, one after the other, on an image that they leave as it is."""
+
+    def __init__(self, image: Image, loader: ImageLoader, rules: LocationRules) -> None:
+        self._image = image
+        self._writable = loader.writable
+        self._rules = rules
+        self._change = Change()
+        self._places: LocationDraft | None = None
+
+    def step(self, operation: Operation) -> None:
+        """:raises errors.GlanceError: this cannot be done to the image as it is by now."""
+        if operation.objection is not None:
+            raise operation.objection
         if operation.name == "locations":
-            if places is None:
-                places = _draft_of(image, rules)
-            _play_location(places, operation)
-        elif operation.name in loader.writable:
-            _set_field(image, change, operation)
+            self._play_location(operation)
+        elif operation.name in self._writable:
+            _set_field(self._image, self._change, operation)
+            if operation.name in ("disk_format", "container_format"):
+                self._see(**{operation.name: operation.value})
         else:
-            _set_property(image, change, operation)
-    if places is not None:
-        places.write(change)
-    return change
+            _set_property(self._image, self._change, operation)
+
+    def _play_location(self, operation: Operation) -> None:
+        if self._places is None:
+            self._places = _draft_of(self._image, self._rules)
+        _play_location(self._places, operation)
+        if self._image.status == "queued":
+            self._see(status="active")
+
+    def _see(self, **fields: Any) -> None:
+        self._image = dataclasses.replace(self._image, **fields)
+        if self._places is not None:
+            self._places.image = self._image
+
+    def change(self) -> Change:
+        """What the steps so far change."""
+        if self._places is not None:
+            self._places.write(self._change)
+        return self._change
+
+    def abandoned(self, operation: Operation, objection: errors.GlanceError) -> Change:
+        """The same with what ``operation``, to which there is an objection, would have touched."""
+        change = self.change()
+        if operation.name == "locations":
+            if operation.do == "remove":
+                change.remove_locations += (Location(""),)
+            else:
+                change.add_locations += (Location(""),)
+        elif operation.name in self._writable:
+            change.fields[operation.name] = operation.value
+        else:
+            change.set_properties[operation.name] = ""
+        known = {each.name: getattr(change, each.name) for each in dataclasses.fields(change)}
+        return ImpossibleChange(**known, objection=objection)
 
 
 def _set_field(image: Image, change: Change, operation: Operation) -> None:

@@ -110,6 +110,20 @@ class TestPatch(LocationsTestCase):
         self.assertEqual(("active", None, [self.url("data")]), (
             image["status"], image["checksum"], [x["url"] for x in image["locations"]]))
 
+    def test_formats_may_come_along(self) -> None:
+        image_id = self.ann.create(disk_format=None, container_format=None)
+        formats = [{"op": "replace", "path": f"/{name}", "value": value}
+                   for name, value in (("disk_format", "raw"), ("container_format", "bare"))]
+        self.assert_status(200, self.ann.patch(image_id, *formats, add(self.url("data"))))
+        self.assertEqual("active", self.ann.show(image_id)["status"])
+
+    def test_where_data_of_a_deactivated_image_lies_is_for_administrators(self) -> None:
+        image_id = self.uploaded()
+        path = f"/v2/images/{image_id}/locations"
+        self.assertEqual(1, len(self.nova.call("GET", path).json))
+        self.root.call("POST", f"/v2/images/{image_id}/actions/deactivate")
+        self.assertEqual([], self.nova.call("GET", path).json)
+
     def test_formats_come_first(self) -> None:
         image_id = self.ann.create(disk_format=None)
         self.assert_status(400, self.ann.patch(image_id, add(self.url("data"))))

@@ -25,6 +25,7 @@ class MetadefCase(unittest.TestCase):
     def setUp(self):
         running = service.running()
         app, _directory = running.__enter__()
+        self.app = app
         self.addCleanup(running.__exit__, None, None, None)
         self.client = {
             "admin": Client(app, "root:p1:admin"),
@@ -85,6 +86,23 @@ class NamespaceTest(MetadefCase):
         self.assertEqual(204, self.code("DELETE", f"{ALL}/M"))
         self.assertEqual(404, self.code("DELETE", f"{ALL}/M"))
 
+    def test_who_has_no_project_must_say_whose_it_is(self):
+        for token, without, with_owner in (("u:none:reader", 403, 403), ("u:none:admin", 400, 201)):
+            self.client["nobody"] = Client(self.app, token)
+            self.assertEqual(without, self.code("POST", ALL, {"namespace": "N"}, who="nobody"))
+            self.assertEqual(with_owner, self.code(
+                "POST", ALL, {"namespace": "N", "owner": "p1"}, who="nobody"))
+        self.assertEqual(400, self.code("PUT", f"{ALL}/N", {"namespace": "M"}, who="nobody"))
+        self.assertEqual("", self.call("POST", ALL, {"namespace": "O", "owner": ""}).json["owner"])
+
+    def test_numbers_and_words_that_only_some_clients_send(self):
+        schema = {"title": "t", "type": "string", "minLength": 1.0, "confidential": False}
+        answer = self.call("POST", ALL, {"namespace": "N", "properties": {"p": schema}})
+        self.assertEqual((201, schema), (answer.status_int, answer.json["properties"]["p"]))
+        schema["confidential"] = "no"
+        self.assertEqual(400, self.code("POST", ALL, {"namespace": "M", "properties": {
+            "p": schema}}))
+
     def test_everything_in_it_can_come_at_once(self):
         contents = {
             "resource_type_associations": [{"name": "OS::A", "prefix": "a_"}, {"name": "OS::B"}],
@@ -104,8 +122,8 @@ class NamespaceTest(MetadefCase):
         self.assertEqual(["OS::A", "OS::B"], self.names("/v2/metadefs/resource_types",
                                                         "resource_types", who="reader"))
         for path, status in (("a_p?resource_type=OS::A", 200), ("p?resource_type=OS::A", 404),
-                             ("p?resource_type=OS::B", 200), ("p?resource_type=OS::C", 404),
-                             ("a_x?resource_type=OS::A", 404), ("p", 200), ("p?x=1", 200)):
+                             ("p?resource_type=OS::B", 404), ("p?resource_type=OS::C", 404),
+                             ("a_x?resource_type=OS::A", 404), ("p", 200), ("p?x=1", 400)):
             self.assertEqual(status, self.code("GET", f"{ALL}/N/properties/{path}"), path)
         self.assertEqual("p", self.call(
             "GET", f"{ALL}/N/properties/a_p?resource_type=OS::A").json["name"])
@@ -255,7 +273,7 @@ class WhoTest(MetadefCase):
 
     PROPERTY = {"name": "x", "title": "X", "type": "string"}
     READS = ("", "?resource_type=T", "/objects", "/objects/x", "/properties", "/properties/x",
-             "/properties/x?resource_type=T", "/tags", "/tags/x", "/resource_types")
+             "/properties/p_x?resource_type=T", "/tags", "/tags/x", "/resource_types")
     WRITES = (
         ("PUT", "", {"namespace": "N"}), ("POST", "/objects", {"name": "y"}),
         ("PUT", "/objects/x", {"name": "x"}), ("PUT", "/objects/none", {"name": "x"}),
@@ -274,7 +292,7 @@ class WhoTest(MetadefCase):
         for name in ("public", "private"):
             self.make(name, visibility=name, objects=[{"name": "x"}], tags=[{"name": "x"}],
                       properties={"x": {"title": "X", "type": "string"}},
-                      resource_type_associations=[{"name": "T"}])
+                      resource_type_associations=[{"name": "T", "prefix": "p_"}])
 
     def test_reading(self):
         for who, sees in (("reader", {"public", "private"}), ("other", {"public"}),
@@ -301,7 +319,7 @@ class WhoTest(MetadefCase):
                 "GET", ALL, who=who).json["namespaces"]])
         self.assertEqual(404, self.code("GET", ALL, who="none"))
         self.assertEqual(404, self.code("GET", "/v2/metadefs/resource_types", who="none"))
-        self.assertEqual(404, self.code("GET", f"{ALL}?marker=private", who="other"))
+        self.assertEqual(403, self.code("GET", f"{ALL}?marker=private", who="other"))
         self.assertEqual(403, self.code("POST", ALL, {"namespace": "N"}, who="member"))
 
 

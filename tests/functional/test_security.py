@@ -63,6 +63,17 @@ class TestStrangers(SecurityTestCase):
             self.assert_refused(self.bob.call("DELETE", f"/v2/images/{image_id}"), status)
             self.assertEqual(b"0123456789", self.ann.download(image_id).body)
 
+    def test_who_may_not_change_an_image_learns_nothing_of_it(self) -> None:
+        image_id = self.active(visibility="private", protected=True, secret="x")
+        ron, nil = (Client(self.app, f"u:p1:{role}") for role in ("reader", "nothing"))
+        for who, status in ((ron, 403), (nil, 404)):
+            for operation in ({"op": "remove", "path": "/none"},
+                              {"op": "replace", "path": "/none", "value": "x"},
+                              {"op": "replace", "path": "/disk_format", "value": "qcow2"},
+                              {"op": "replace", "path": "/min_ram", "value": -1}):
+                self.assert_refused(who.patch(image_id, operation), status)
+            self.assert_refused(who.call("DELETE", f"/v2/images/{image_id}"), status)
+
     def test_ossn_0005_nobody_consents_for_another(self) -> None:
         image_id = self.active(name="gift")
         self.ann.call("POST", f"/v2/images/{image_id}/members", b'{"member": "p2"}',

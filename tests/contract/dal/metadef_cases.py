@@ -143,7 +143,7 @@ class NamespaceCases(_Cases):
         self.assertEqual(["b"], self.names(caller(None)))
         self.assertEqual([], self.names(visibility=""))
         self.assertEqual(["b"], self.names(caller("p2"), marker="c"))
-        self.assertRaises(errors.NamespaceNotFound, self.names, caller("p2"), marker="a")
+        self.assertRaises(errors.MarkerHidden, self.names, caller("p2"), marker="a")
         self.assertRaises(errors.NamespaceNotFound, self.names, marker="unknown")
 
     def test_lists_by_resource_type(self):

@@ -10,6 +10,7 @@ import orjson
 
 from glance_py.context import RequestContext
 from glance_py.domain import errors
+from glance_py.domain.change import ImpossibleChange
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Data
 from glance_py.domain.query import Page
@@ -64,6 +65,8 @@ class Images:
 
     def update(self, ctx, image, change):
         self.change = change
+        if isinstance(change, ImpossibleChange):
+            raise change.objection
         for tag in set(change.remove_tags).difference(image.tags):
             raise errors.TagNotFound(tag, image.id)
         for name, value in change.fields.items():

@@ -145,6 +145,12 @@ class SharingTest(unittest.TestCase):
             with self.assertRaises(errors.Forbidden):
                 self.layer.update(ctx, self.shared, self.share, "accepted")
 
+    def test_an_owner_does_not_even_answer_for_its_own_row(self):
+        own = Member("shared", "p1")
+        with self.assertRaises(errors.Forbidden):
+            self.layer.update(OWNER, self.shared, own, "accepted")
+        self.layer.update(ADMIN, self.shared, own, "accepted")
+
     def test_the_owner_decides_who_is_a_member(self):
         self.layer.create(STRANGER, self.shared, "p5")  # as far as no policy forbids it
         old = conf()

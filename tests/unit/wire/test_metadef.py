@@ -183,18 +183,19 @@ class QueryTest(unittest.TestCase):
         self.assertEqual(("created_at", "desc", None, 25), (
             found.listing.sort_key, found.listing.sort_dir, found.listing.marker,
             found.listing.limit))
-        self.assertEqual([1000, 0, 25], [
-            self.load(f"limit={limit}").query.listing.limit for limit in ("5000", "0", "")])
+        self.assertEqual([1000, 0], [
+            self.load(f"limit={limit}").query.listing.limit for limit in ("5000", "0")])
 
-    def test_the_last_of_a_name_counts_and_links_keep_it(self):
+    def test_the_first_of_a_name_counts_and_links_keep_the_last(self):
         found = self.load("limit=1&x=a%20b&limit=2&marker=M&resource_types=A,B")
+        self.assertEqual(1, found.query.listing.limit)
         self.assertEqual(("A", "B"), found.query.resource_types)
         self.assertEqual("/v2/metadefs/namespaces?limit=2&x=a+b&resource_types=A%2CB", found.first)
         self.assertEqual(found.first + "&marker=N%26", found.after("N&"))
         self.assertEqual("/v2/metadefs/namespaces", self.load("marker=x").first)
 
     def test_what_makes_no_sense_is_refused(self):
-        for text in ("limit=x", "limit=-1", "limit=1.5", "sort_key=nope", "sort_key=",
+        for text in ("limit=x", "limit=", "limit=-1", "limit=1.5", "sort_key=nope", "sort_key=",
                      "sort_dir=nope", "visibility=shared", "x=%ff"):
             self.assertRaises(errors.Invalid, self.load, text)
         for text in ("limit=0", "limit=x", "sort_dir=nope", "visibility=x"):
@@ -204,11 +205,14 @@ class QueryTest(unittest.TestCase):
     def test_tags_have_no_limit_unless_one_is_asked_for(self):
         self.assertIsNone(query.load_tag_query("sort_key=name").limit)
         self.assertEqual(0, query.load_tag_query("limit=0").limit)
+        self.assertEqual(("m", None), (query.load_tag_query("marker=m").marker,
+                                       query.load_tag_query("marker=").marker))
         self.assertRaises(errors.Invalid, query.load_tag_query, "sort_key=owner")
 
     def test_the_resource_type(self):
-        self.assertEqual("A", query.load_resource_type("x=1&resource_type=A"))
-        self.assertEqual("", query.load_resource_type("x=1"))
+        self.assertEqual("A", query.load_resource_type("resource_type=A&resource_type=B"))
+        self.assertEqual("", query.load_resource_type(""))
+        self.assertRaises(errors.Invalid, query.load_resource_type, "resource_type=A&x=1")
 
 
 if __name__ == "__main__":

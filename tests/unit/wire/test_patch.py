@@ -5,6 +5,7 @@ import unittest
 import orjson
 
 from glance_py.domain import errors
+from glance_py.domain.change import ImpossibleChange
 from glance_py.domain.image import Image, Location
 from glance_py.wire import patch
 from glance_py.wire.image import image_resource
@@ -36,7 +37,9 @@ class Patches(unittest.TestCase):
 
     def refused(self, error, *operations, **how):
         with self.subTest(operations=operations), self.assertRaises(error):
-            self.apply(*operations, **how)
+            change = self.apply(*operations, **how)
+            if isinstance(change, ImpossibleChange):
+                raise change.objection
 
 
 class Reading(Patches):
@@ -72,11 +75,33 @@ class Reading(Patches):
                     self.read([operation])
 
     def test_values_are_checked(self):
-        for name, value in (("name", 1), ("tags", ["t" * 256]), ("tags", None), ("min_ram", -1),
-                            ("min_disk", 2**31), ("num", 1), ("nul", None), ("emoji", "\U0001f600"),
-                            ("disk_format", "bare"), ("stores", 5)):
+        for name, value in (("name", 1), ("tags", ["t" * 256]), ("tags", None), ("num", 1),
+                            ("nul", None), ("disk_format", "bare"), ("stores", 5)):
             with self.subTest(name=name), self.assertRaises(errors.Invalid):
                 self.read([op("add", f"/{name}", value)])
+
+    def test_what_the_database_cannot_hold_counts_when_its_turn_comes(self):
+        for name, value in (("min_ram", -1), ("min_disk", 2**31), ("emoji", "\U0001f600")):
+            self.refused(errors.Invalid, op("add", f"/{name}", value))
+        self.refused(errors.Conflict, op("remove", "/none"), op("add", "/min_ram", -1))
+        self.refused(errors.Invalid, op("add", "/min_ram", -1), op("remove", "/none"))
+
+    def test_a_step_sees_those_before_it(self):
+        self.image.disk_format = None
+        place = op("add", "/locations/-", {"url": "c://1", "metadata": {}})
+        self.assertEqual(1, len(self.apply(
+            op("replace", "/disk_format", "raw"), place).add_locations))
+        self.refused(errors.Invalid, place)
+        self.image.disk_format = "raw"
+        self.refused(errors.Invalid, op("replace", "/container_format", None), place)
+        self.refused(errors.Forbidden, place, op("replace", "/disk_format", "qcow2"))
+        self.refused(errors.Forbidden, place, op("remove", "/locations/0"))
+
+    def test_an_objection_is_told_by_what_is_touched(self):
+        change = self.apply(op("replace", "/visibility", "public"), op("remove", "/none"))
+        self.assertEqual(({"visibility": "public"}, ["none"]),
+                         (change.fields, list(change.set_properties)))
+        self.assertEqual(1, len(self.apply(op("remove", "/locations/0")).remove_locations))
 
     def test_older_media_type(self):
         self.assertEqual(

@@ -39,7 +39,8 @@ class Properties(Definitions):
             association = self._definitions.get(
                 request.context, found, Association, resource_type)
             prefix = getattr(association, "prefix", None) or ""
-            if not name.startswith(prefix):
+            # wire: without a prefix there are none.
+            if not prefix or not name.startswith(prefix):
                 raise errors.NotFound(f"The names of properties begin with '{prefix}' on "
                                       f"resources of type {resource_type}.")
             wanted = name.removeprefix(prefix)

@@ -124,7 +124,7 @@ class Watch(threading.Thread):
                 if (image["status"] in USABLE and "os_glance_import_task" not in image
                         and all(task["status"] in ENDED for task in tasks)):
                     trial.ended = time.monotonic()
-                    last = tasks[0] if tasks else {"status": "never begun", "message": "-"}
+                    last = tasks[-1] if tasks else {"status": "never begun", "message": "-"}
                     trial.end = f"{image['status']}: {last['status']}: {last['message']}"
                     if not last["message"]:
                         trial.end = "no reason"

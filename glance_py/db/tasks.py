@@ -33,7 +33,7 @@ _BY_ID = _WHOLE.where(tasks.c.id == sa.bindparam("this_id"))
 _OF_IMAGE = (
     _WHOLE.where(tasks.c.image_id == sa.bindparam("image_id"),
                  tasks.c.expires_at.is_(None) | (tasks.c.expires_at > sa.bindparam("now")))
-    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+    .order_by(tasks.c.created_at, tasks.c.id)
 )
 _EXPIRED = (
     tasks.update()
@@ -99,7 +99,7 @@ class SqlTasks:
         return self._database.read(work)
 
     def of_image(self, image_id: str) -> Sequence[Task]:
-        """The tasks about an image that have not expired, newest first."""
+        """The tasks about an image that have not expired, oldest first."""
         wanted = {"image_id": image_id, "now": self._database.now()}
         return self._database.read(lambda connection: [
             _task(row) for row in connection.execute(_OF_IMAGE, wanted)])

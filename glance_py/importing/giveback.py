@@ -78,17 +78,15 @@ class GiveBack:
 
     def _settle(self, ctx, image: Image, stores: Iterable[str | None],
                 failed: Iterable[str | None]) -> Image:
-        change = Change()
-        if self._stores.multi:
-            mine = {store for store in stores if store is not None}
-            present = {location.store for location in image.locations}
-            lost = {store for store in failed if store is not None}
-            if image.status != "importing":
-                lost -= present
-            change.set_properties = {
-                PENDING_STORES: joined(set(listed(image, PENDING_STORES)) - mine),
-                FAILED_STORES: joined(set(listed(image, FAILED_STORES)) | lost),
-            }
+        mine = {store for store in stores if store is not None}
+        present = {location.store for location in image.locations}
+        lost = {store for store in failed if store is not None}
+        if image.status != "importing":
+            lost -= present
+        change = Change(set_properties={
+            PENDING_STORES: joined(set(listed(image, PENDING_STORES)) - mine),
+            FAILED_STORES: joined(set(listed(image, FAILED_STORES)) | lost),
+        })
         if image.status == "importing":
             change.fields = {"status": "queued", **UNKNOWN}
             change.expected = frozenset({"importing"})

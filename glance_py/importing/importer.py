@@ -246,12 +246,11 @@ class Importer:
         if not request.copies:
             change.fields["status"] = "importing"
             change.start_over(image)
-        if self._stores.multi:
-            mine = {store for store in stores if store is not None}
-            change.set_properties = {
-                PENDING_STORES: joined(mine | set(listed(image, PENDING_STORES))),
-                FAILED_STORES: joined(set(listed(image, FAILED_STORES)) - mine),
-            }
+        mine = {store for store in stores if store is not None}
+        change.set_properties = {
+            PENDING_STORES: joined(mine | set(listed(image, PENDING_STORES))),
+            FAILED_STORES: joined(set(listed(image, FAILED_STORES)) - mine),
+        }
         return change
 
     def _do(self, ctx, image: Image, request: ImportRequest, stores: Sequence[str | None],

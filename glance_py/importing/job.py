@@ -124,8 +124,7 @@ class Job:
         """A store got no copy; whether that matters is decided by others."""
         with self._lock:
             self.failed[store] = error
-        if self.room.stores.multi:
-            self.change(Change(set_properties=self.lists()))
+        self.change(Change(set_properties=self.lists()))
 
     def remove_copy(self, store: str | None) -> None:
         """Take back what :meth:`add_copy` did, unless that made an image that can be used."""
@@ -142,8 +141,6 @@ class Job:
 
     def lists(self, without: str | None = None) -> dict[str, str]:
         """The properties that say which stores are waited for, and which failed."""
-        if not self.room.stores.multi:
-            return {}
         mine = {store for store in self.stores if store is not None}
         over = {*self.done, *self.failed, without}
         waiting = mine - over

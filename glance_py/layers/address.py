@@ -147,11 +147,11 @@ class AddressProxy(Proxy):
 
     def register(self, ctx, image: Image, registration: Registration) -> None:
         """Users may register data on the web, services data in any store."""
+        if image.status != "queued":
+            raise errors.Conflict(f"The image is {image.status}, not queued.")
         on_the_web = registration.url.partition("://")[0].lower() in ("http", "https")
         if not is_service(ctx) and not (on_the_web and self._has_web):
             raise errors.Forbidden("Only services may register data that is not on the web.")
-        if image.status != "queued":
-            raise errors.Conflict(f"The image is {image.status}, not queued.")
         _check_digest(registration)
         self._addresses.check_scheme(ctx, registration.url)
         self._addresses.check_filter(registration.url)

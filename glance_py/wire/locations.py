@@ -51,7 +51,9 @@ def load_registration(body: bytes) -> Registration:
     data = document.get("validation_data") or {}
     if len(data) == 1:
         raise errors.Invalid("os_hash_algo and os_hash_value come together.")
-    return Registration(document["url"], data.get("os_hash_algo"), data.get("os_hash_value"))
+    value = data.get("os_hash_value")
+    return Registration(document["url"], data.get("os_hash_algo"),
+                        None if value is None else value.lower())
 
 
 class LocationDraft:
@@ -165,7 +167,7 @@ class LocationDraft:
 
 def _location(value: dict[str, Any]) -> Location:
     """wire: the answer repeats what it does not understand, and the digests."""
-    extra = {key: value[key] for key in value.keys() - {"url", "metadata"}}
+    extra = {key: value[key] for key in value.keys() - {"url", "metadata", "status"}}
     return Location(value["url"], value["metadata"], extra=extra)
 
 

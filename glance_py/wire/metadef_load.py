@@ -165,9 +165,25 @@ def _property(name: str, schema: dict[str, Any]) -> Property:
 
 def _require_schema(name: str, schema: Mapping[str, Any]) -> None:
     _require(_check_schema()(schema), f"The property {name}")
+    _require_readable(name, schema)
     for key in ("minimum", "maximum"):
         if abs(schema.get(key, 0)) >= 2**63:
             raise errors.Invalid(f"The {key} of the property {name} does not fit into 64 bits.")
+
+
+def _require_readable(name: str, schema: Mapping[str, Any]) -> None:
+    """Refuse what the schema of properties allows, but other services on this database cannot read.
+
+    :raises errors.Invalid: choices that are no texts, items of no type, a list of required names.
+    """
+    items = schema.get("items", {"type": "string"})
+    for each in (schema, items):
+        if not all(isinstance(choice, str | None) for choice in each.get("enum", ())):
+            raise errors.Invalid(f"The property {name} has an enum with something else than texts.")
+    if "type" not in items or items.keys() - {"type", "enum"}:
+        raise errors.Invalid(f"The items of the property {name} take a type and an enum.")
+    if "required" in schema:
+        raise errors.Invalid(f"The property {name} cannot say what is required.")
 
 
 def _tag(document: Mapping[str, Any]) -> Tag:

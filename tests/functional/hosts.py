@@ -70,7 +70,7 @@ filesystem_thin_provisioning = true
             X_Auth_Token="u:p:admin" if method == "copy-image" else "u:p:member")[0]
 
     def tasks(self, image_id: str) -> list[dict]:
-        """The tasks of an image, newest first."""
+        """The tasks of an image, oldest first."""
         return json.loads(self.ask("GET", f"/v2/images/{image_id}/tasks",
                                    X_Auth_Token="u:p:admin")[1])["tasks"]
 
@@ -79,9 +79,9 @@ filesystem_thin_provisioning = true
         deadline = time.monotonic() + seconds
         while True:
             image, tasks = self.show(image_id), self.tasks(image_id)
-            if (tasks and tasks[0]["status"] in ENDED and "os_glance_import_task" not in image
+            if (tasks and tasks[-1]["status"] in ENDED and "os_glance_import_task" not in image
                     or time.monotonic() > deadline):
-                return image, tasks[0]
+                return image, tasks[-1]
             time.sleep(0.1)
 
     def stored(self) -> list[tuple[str, str]]:

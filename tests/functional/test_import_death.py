@@ -52,7 +52,7 @@ class EveryServer:
         self.assertEqual(202, status, body)
 
     def task(self, image_id: str) -> dict:
-        return json.loads(self.server.ask("GET", f"/v2/images/{image_id}/tasks")[1])["tasks"][0]
+        return json.loads(self.server.ask("GET", f"/v2/images/{image_id}/tasks")[1])["tasks"][-1]
 
     def begin(self) -> str:
         """An import of which half has come."""

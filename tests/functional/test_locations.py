@@ -54,8 +54,8 @@ class LocationsTestCase(unittest.TestCase):
         """The newest task of an image when it has ended."""
         for _ in range(200):
             tasks = self.ann.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
-            if tasks and tasks[0]["status"] in ("success", "failure"):
-                return tasks[0]
+            if tasks and tasks[-1]["status"] in ("success", "failure"):
+                return tasks[-1]
             time.sleep(0.05)
         raise AssertionError("the task did not end")
 

@@ -40,10 +40,10 @@ def end(client: Client, image_id: str) -> tuple[dict, dict]:
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         tasks = client.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
-        if tasks and tasks[0]["status"] in ("success", "failure"):
+        if tasks and tasks[-1]["status"] in ("success", "failure"):
             break
         time.sleep(0.05)
-    return client.show(image_id), tasks[0]
+    return client.show(image_id), tasks[-1]
 
 
 def ask(client: Client, image_id: str, **method):

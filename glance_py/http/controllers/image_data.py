@@ -5,6 +5,7 @@ Bytes pass through unread; nothing here holds more than one chunk.
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 
 import webob
@@ -15,6 +16,9 @@ from glance_py.http import download
 from glance_py.http.body import CHUNK_SIZE, body_chunks, is_chunked
 from glance_py.http.ranges import wanted_range
 from glance_py.http.request import Request, no_content
+
+_SIZE = re.compile(r"\s*\+?\d{1,19}\s*", re.ASCII)
+_NOTHING = re.compile(r"\s*\+?0+\s*")
 
 
 class ImageData:
@@ -77,12 +81,15 @@ def _upload(request: Request) -> Upload:
             f"The Content-Type of image data must be {download.OCTETS}.")
     size = environ.get("HTTP_X_OPENSTACK_IMAGE_SIZE")
     if size is None and not is_chunked(environ):
-        size = environ.get("CONTENT_LENGTH")
-    if size and not (size.isascii() and size.isdigit() and len(size) < 20):
+        size = environ.get("CONTENT_LENGTH") or None
+    elif size is not None and _NOTHING.fullmatch(size):
+        # wire: a client that says 0 does not know.
+        size = None
+    if size is not None and not _SIZE.fullmatch(size):
         raise errors.Invalid("The size of the image must be a number of bytes.")
     return Upload(
         source=body_chunks(environ, CHUNK_SIZE),
-        size=int(size) if size else None,
+        size=None if size is None else int(size),
         store=environ.get("HTTP_X_IMAGE_META_STORE"),
     )
 
@@ -93,4 +100,5 @@ def _preferred(request: Request) -> tuple[str, ...]:
     if not query or "prefer" not in query:
         return ()
     values = urllib.parse.parse_qs(query).get("prefer", [])
-    return tuple(store.strip() for store in values[-1].split(",")) if values else ()
+    named = [store.strip() for store in values[-1].split(",")] if values else []
+    return tuple(store for store in named if store)

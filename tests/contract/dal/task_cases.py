@@ -54,6 +54,13 @@ class TaskCases:
             ended = [number for number in pool.map(end, range(4)) if number]
         self.assertEqual([self.records.tasks.get(task.id).message], ended)
 
+    def test_tasks_of_an_image_are_in_the_order_in_which_they_came(self):
+        made = [self.create(image_id="j") for _ in range(3)]
+        for age, task in enumerate(reversed(made)):
+            self.age(task, created_at=datetime.datetime(2030, 1, 1 + age))
+        self.assertEqual([task.id for task in reversed(made)],
+                         [task.id for task in self.records.tasks.of_image("j")])
+
     def test_expiry(self):
         past = datetime.datetime(2020, 1, 1)
         gone, kept = self.create(image_id="i"), self.create(image_id="i")

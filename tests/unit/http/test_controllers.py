@@ -148,6 +148,11 @@ class Uploads(unittest.TestCase):
             for verb in ("file", "stage"):
                 self.assertEqual(415, self.put(verb, content_type=content_type).status)
 
+    def test_a_client_that_says_0_does_not_know(self):
+        for size, meant in (("0", None), (" 10 ", 10), ("+10", 10), ("10", 10)):
+            self.assertEqual(204, self.put(x_openstack_image_size=size).status)
+            self.assertEqual(meant, self.service.images.uploaded.size)
+
     def test_sizes_that_are_none(self):
         for size in ("x", "-5", "1.5", "9" * 30, "\u0663"):
             self.assertEqual(400, self.put(x_openstack_image_size=size).status)

@@ -84,10 +84,12 @@ class LoadTest(unittest.TestCase):
     def test_a_property_says_what_it_likes_of_what_there_is_to_say(self):
         schema = {"name": "p", "title": "P", "type": "array", "operators": ["<in>"],
                   "readonly": True, "items": {"type": "string", "enum": ["a"]}, "minItems": 0,
-                  "uniqueItems": True, "enum": [1, None], "default": ["a"], "pattern": "("}
+                  "uniqueItems": True, "enum": ["a", None], "default": ["a"], "pattern": "("}
         self.assertEqual(Property("p", schema=schema), load.load_property(body(**schema)))
-        for wrong in ({"minLength": -1}, {"minimum": "1"}, {"minimum": 1e300},
-                      {"maximum": 2**63}, {"operators": [1]}, {"title": None}, {"name": 5},
+        for wrong in ({"enum": [1]}, {"enum": [[]]}, {"items": {}}, {"items": {"enum": ["a"]}},
+                      {"items": {"type": "string", "title": "x"}}, {"required": ["x"]},
+                      {"items": {"type": "integer", "enum": [5]}}, {"minLength": -1},
+                      {"minimum": "1"}, {"minimum": 1e300}, {"maximum": 2**63}, {"operators": [1]}, {"title": None}, {"name": 5},
                       {"name": "p" * 81}, {"items": {"type": "nope"}}):
             with self.subTest(wrong):
                 self.assertRaises(errors.Invalid, load.load_property,

@@ -89,8 +89,9 @@ class LoadTest(unittest.TestCase):
         for wrong in ({"enum": [1]}, {"enum": [[]]}, {"items": {}}, {"items": {"enum": ["a"]}},
                       {"items": {"type": "string", "title": "x"}}, {"required": ["x"]},
                       {"items": {"type": "integer", "enum": [5]}}, {"minLength": -1},
-                      {"minimum": "1"}, {"minimum": 1e300}, {"maximum": 2**63}, {"operators": [1]}, {"title": None}, {"name": 5},
-                      {"name": "p" * 81}, {"items": {"type": "nope"}}):
+                      {"minimum": "1"}, {"minimum": 1e300}, {"maximum": 2**63},
+                      {"operators": [1]}, {"title": None}, {"name": 5}, {"name": "p" * 81},
+                      {"items": {"type": "nope"}}):
             with self.subTest(wrong):
                 self.assertRaises(errors.Invalid, load.load_property,
                                   body(**{"name": "p", "title": "P", "type": "string", **wrong}))

@@ -59,6 +59,10 @@ class API:
         return response(environ, start_response)
 
     def _answer(self, request: Request) -> webob.Response:
+        if not request.environ.get("PATH_INFO"):
+            return webob.Response(status=302, headerlist=[
+                ("Location", request.path_url + "/"),
+                ("Content-Type", "text/plain; charset=utf8"), ("Content-Length", "0")])
         row, variables = self._find(request)
         context = request.context
         if context.read_only and row.method != "GET":
@@ -68,8 +72,6 @@ class API:
         return self._actions[row](request, **variables)
 
     def _find(self, request: Request) -> tuple[Row, Mapping[str, str]]:
-        if not request.environ.get("PATH_INFO"):
-            raise exc.HTTPFound(location=request.path_url + "/")
         path = _path(request.environ)
         method = request.environ["REQUEST_METHOD"]
         found = self._table.match(path)

@@ -25,6 +25,9 @@ NOTHING = Filter("id", "in", ())
 FIXED_PARAMETERS = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "tag",
                               "visibility", "member_status", "os_hidden"})
 
+#: What a list has one of.
+_SINGLE = frozenset({"visibility", "member_status", "sort", "limit", "marker"})
+
 #: Not filters on their own; ``deleted`` never had an effect on a list of images.
 _NOT_FILTERS = FIXED_PARAMETERS | {"deleted"}
 _REFUSED = frozenset({"changes-since", "locations"})
@@ -98,6 +101,11 @@ class ImageQueryLoader:
         parameters = parse_parameters(query_string)
         last = dict(parameters)
         filters, properties = self._conditions(parameters, last)
+        if len(last) < len(parameters) and (repeated := _repeated(parameters)):
+            # wire: the first value counts, and no image has what the others ask for.
+            filters.append(NOTHING)
+            first = dict(reversed(parameters))
+            last.update((name, first[name]) for name in repeated)
         tags = tuple(value.strip() for name, value in parameters if name == "tag")
         if any("\x00" in value for value in (*tags, *(v for pair in properties for v in pair))):
             filters.append(NOTHING)
@@ -198,6 +206,12 @@ class ImageQueryLoader:
         if limit is None or limit < 0:
             raise errors.Invalid("limit must be an integer, zero or more.")
         return min(limit, self._max_limit)
+
+
+def _repeated(parameters: Parameters) -> set[str]:
+    """Names that may stand in a query string once, and stand there more often."""
+    names = [name for name, _ in parameters if name in _SINGLE]
+    return {name for name in names if names.count(name) > 1}
 
 
 def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:

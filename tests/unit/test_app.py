@@ -95,8 +95,9 @@ class FlavorTest(Case):
         self.assertEqual((200, []), self.images(built))
         self.assertEqual((200, b"OK"), call(built, "/healthcheck")[::2])
         self.assertEqual(300, call(built, "/")[0])
-        self.assertEqual((302, "http://img.example/v2/"), (
-            call(built, "/v2")[0], call(built, "/v2")[1].get("location")))
+        status, headers, answer = call(built, "/v2")
+        self.assertEqual((302, "http://img.example/v2/", b""), (
+            status, headers.get("location"), answer))
 
     def test_fakeauth(self) -> None:
         built = self.build("flavor = fakeauth")

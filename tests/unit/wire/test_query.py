@@ -110,6 +110,15 @@ class Sorting(unittest.TestCase):
 
 
 class Paging(unittest.TestCase):
+    def test_a_list_that_is_asked_for_in_two_ways_is_empty(self):
+        for text, kept in (("limit=1&limit=2", ("limit", 1)),
+                           ("visibility=public&visibility=public", ("visibility", "public")),
+                           ("member_status=all&member_status=x", ("member_status", "all"))):
+            found = load(text).query
+            self.assertIn(NOTHING, found.filters)
+            self.assertEqual(kept[1], getattr(found, kept[0]))
+        self.assertNotIn(NOTHING, load("name=a&name=b&tag=x&tag=y").query.filters)
+
     def test_limits(self):
         for text, wanted in (("", 25), ("limit=0", 0), ("limit=1001", 1000), ("limit=%2B7", 7),
                              ("limit=" + "9" * 30, 1000)):

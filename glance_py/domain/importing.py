@@ -36,6 +36,9 @@ class ImportRequest:
         The ids that were named, None when none were.
     document
         The body as it was sent, for the record and for another worker.
+    objection
+        What is wrong with the stores that were named.  It counts only where an import
+        could begin at all.
     """
 
     name: str
@@ -44,6 +47,7 @@ class ImportRequest:
     stores: Sequence[str] | None = None
     all_stores: bool = False
     all_must_succeed: bool = True
+    objection: errors.Invalid | None = None
 
     @property
     def copies(self) -> bool:

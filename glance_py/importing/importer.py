@@ -46,6 +46,9 @@ LOG = logging.getLogger(__name__)
 
 DIED = "The worker that did this died; start it again."
 
+CONTRADICTION = ("glance-direct imports what was staged and web-download a uri: ask for one of "
+                 "them. The staged data is still there.")
+
 #: Seconds that staged data must lie still before it can be taken for lost.
 SETTLED = 10.0
 
@@ -90,6 +93,8 @@ class Importer:
         self._check_limits(image, request)
         if not self._is_free(image):
             raise errors.ImportActive(image.id)
+        if request.objection is not None:
+            raise request.objection
         stores = self._targets(image, request)
         if request.copies and not stores:
             return  # wire: there is nothing left to copy, and no task to look at
@@ -102,6 +107,10 @@ class Importer:
                 input={"image_id": image.id, "import_req": request.document,
                        "backend": list(stores)},
                 image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
+            if request.name == GLANCE_DIRECT and request.method.get("uri"):
+                # wire: the task says so, and holds the image until the next import takes over.
+                tasks.fail(task, CONTRADICTION)
+                return
             try:
                 image = self.images.update(ctx, image, self._opening(image, request, stores))
             except BaseException as error:
@@ -163,7 +172,8 @@ class Importer:
             task = self._task(holder)
             if task is not None and task.status in UNFINISHED and not self._is_queued(image):
                 return False
-            late = time.monotonic() >= deadline
+            late = time.monotonic() >= deadline or (
+                task is not None and image.status == "uploading")  # nothing is being undone
             if task is None and late or task is not None and self._is_over(task):
                 LOG.info("Image %s was held by task %s, which is over", image.id, holder)
                 return self._records.locks.release(image.id, holder)

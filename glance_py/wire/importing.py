@@ -53,7 +53,8 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
 def load_details(request: ImportRequest, header: str | None) -> ImportRequest:
     """The same request with what its method needs judged, and the stores.
 
-    wire: an image in the wrong state is answered before any of this.
+    wire: an image in the wrong state is answered before any of this, and what is wrong
+    with the stores after everything else.
 
     :param header: the value of X-Image-Meta-Store.
     :raises errors.Invalid: something is missing, or of the wrong form.
@@ -67,7 +68,10 @@ def load_details(request: ImportRequest, header: str | None) -> ImportRequest:
     elif request.name == GLANCE_DOWNLOAD:
         _check_glance_download(method)
         method.setdefault("glance_service_interface", "public")
-    return dataclasses.replace(request, method=method, stores=_stores(request, header))
+    try:
+        return dataclasses.replace(request, method=method, stores=_stores(request, header))
+    except errors.Invalid as objection:
+        return dataclasses.replace(request, method=method, objection=objection)
 
 
 def _stores(request: ImportRequest, header: str | None) -> Sequence[str] | None:

@@ -93,6 +93,10 @@ class PatchLoader:
             raise errors.ReadOnly(name)
         if is_reserved(name):
             raise errors.Reserved(name)
+        if name == "image_id":
+            # wire: the name of a column of properties. A new image may have it.
+            raise errors.Reserved(name) if do == "remove" else errors.NotFound(
+                f"Attribute '{name}' cannot be changed.")
         position = rest[0] if rest else ""
         if do == "remove":
             if name in self._loader.required:

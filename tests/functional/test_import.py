@@ -324,6 +324,34 @@ class AtTheSameTime(ImportCase):
             "uri": self.source.url("/image")}).status_int)
         self.assertEqual(409, self.stage(image_id).status_int)
 
+    def test_staged_data_and_a_uri_are_not_both_meant(self) -> None:
+        image_id = self.member.create()
+        self.stage(image_id)
+        body = json.dumps({"method": {"name": "glance-direct", "uri": "http://127.0.0.1/x"}})
+        path = f"/v2/images/{image_id}/import"
+        self.assertEqual(202, self.member.call(
+            "POST", path, body.encode(), content_type="application/json").status_int)
+        [task] = self.member.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
+        self.assertEqual("failure", task["status"])
+        self.assertIn("uri", task["message"])
+        image = self.member.show(image_id)
+        self.assertEqual(("uploading", task["id"]),
+                         (image["status"], image["os_glance_import_task"]))
+        started = time.monotonic()
+        body = json.dumps({"method": {"name": "glance-direct"}, "stores": "wrong"}).encode()
+        answer = self.member.call("POST", path, body, content_type="application/json")
+        self.assertEqual(409, answer.status_int)
+        self.assertLess(time.monotonic() - started, 1)
+        with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as database:
+            database.execute("update tasks set updated_at = '2020-01-01 00:00:00.000000'")
+            database.commit()
+        self.assertEqual(400, self.member.call(
+            "POST", path, body, content_type="application/json").status_int)
+        body = json.dumps({"method": {"name": "glance-direct"}}).encode()
+        self.assertEqual(202, self.member.call(
+            "POST", path, body, content_type="application/json").status_int)
+        self.assertEqual("active", self.end(image_id)[0]["status"])
+
     def test_deleted_meanwhile(self) -> None:
         """No bytes are left of an image that was deleted while its data came."""
         image_id = self.download_from("/stall")

@@ -74,6 +74,13 @@ class Reading(Patches):
                 with self.subTest(operation=operation), self.assertRaises(errors.Forbidden):
                     self.read([operation])
 
+    def test_the_name_of_a_column_is_neither_there_nor_free(self):
+        for operation, error in ((op("add", "/image_id", "x"), errors.NotFound),
+                                 (op("replace", "/image_id", "x"), errors.NotFound),
+                                 (op("remove", "/image_id"), errors.Forbidden)):
+            with self.subTest(operation=operation), self.assertRaises(error):
+                self.read([operation])
+
     def test_values_are_checked(self):
         for name, value in (("name", 1), ("tags", ["t" * 256]), ("tags", None), ("num", 1),
                             ("nul", None), ("disk_format", "bare"), ("stores", 5)):

@@ -144,7 +144,7 @@ class RegistrationProxy(Proxy):
             try:
                 digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
                 self.below.update(ctx, image, Change(
-                    fields=dict(digests.fields()),
+                    fields=digests.fields(),
                     expected=frozenset({"active", "deactivated"})))
                 return
             except (errors.TaskAbandoned, errors.ImageNotFound, errors.StatusConflict) as error:

@@ -166,6 +166,8 @@ class AddressProxy(Proxy):
         change.update_locations = tuple(map(self._addresses.placed, change.update_locations))
         if not change.add_locations:
             return change
+        if image.status == "queued":
+            change.start_over(image)
         found = [self._addresses.examine(ctx, image.id, location)
                  for location in change.add_locations]
         change.add_locations = tuple(location for location, _ in found)
@@ -175,7 +177,6 @@ class AddressProxy(Proxy):
             raise errors.Invalid(f"{INVALID}: the data there has another size.")
         if image.status == "queued":
             change.fields.update(status="active", size=size)
-            change.start_over(image)
         elif image.os_hash_value and self._secure:
             self._require_same(ctx, image, change)
         return change

@@ -94,9 +94,10 @@ class LocationProxy(Proxy):
         except BaseException as exc:
             upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
                           else "The data could not be stored.")
-            refused = self._trace(image.id, store, exc) if isinstance(
-                exc, errors.FormatRefused) else Change()
-            self._put_back(ctx, saving, upload, refused)
+            kept = None
+            if isinstance(exc, errors.FormatRefused) and exc.digests is not None:
+                kept = self._trace(image.id, store, exc.digests)
+            self._put_back(ctx, saving, upload, kept)
             raise
         for step in ("upload", "activate", "active"):
             upload.progress(step, active)
@@ -166,16 +167,14 @@ class LocationProxy(Proxy):
         self._removal.discard(image.id, location, ctx)
         return after
 
-    def _trace(self, image_id: str, store: str | None, refused: errors.FormatRefused) -> Change:
+    def _trace(self, image_id: str, store: str | None, digests: Mapping[str, str]) -> Change:
         """What a queued image keeps of data that was refused.
 
         wire: its digests, and the address where it would lie.  The bytes are gone,
         and the next data for the image wipes this away.
         """
-        if refused.digests is None:
-            return Change()
         name = self._stores.default if store is None else store
-        trace = Change(fields=dict(refused.digests))
+        trace = Change(fields=dict(digests))
         with contextlib.suppress(GlanceStoreError):
             if (url := self._stores.location_of(name, image_id)) is not None:
                 metadata = {"store": name} if self._stores.multi else {}

@@ -140,6 +140,10 @@ class UnauthenticatedContextMiddleware(ContextMiddleware):
     def factory(cls, global_conf: dict, roles: str = "", **local_conf: str) -> Callable:
         """Paste filter factory."""
         make = super().factory(global_conf, **local_conf)
+        if not _split_roles(roles):
+            LOG.warning("Nobody is authenticated and nobody has a role: policies will refuse "
+                        "nearly everything. Choose a flavor such as keystone, or write roles = ... "
+                        "into the section of the filter unauthenticated-context.")
 
         def filtered(app: Callable) -> Callable:
             made = make(app)

@@ -140,8 +140,10 @@ class LocationDraft:
         if "checksum" in data:
             _check_digest("checksum", data["checksum"], "md5")
         for name, value in data.items():
+            known = self._digests.get(name)
             queued = self.image.status == "queued"
-            known = self._digests.get(name) if queued else getattr(self.image, name)
+            if known is None and not queued:
+                known = getattr(self.image, name)
             if known is None:
                 if not queued:
                     raise errors.Conflict(

@@ -13,7 +13,7 @@ from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change, ImpossibleChange
-from glance_py.domain.image import Image, Location
+from glance_py.domain.image import DIGESTS, Image, Location
 from glance_py.wire import load
 from glance_py.wire.load import ImageLoader, is_reserved, parse
 from glance_py.wire.locations import LocationDraft
@@ -194,7 +194,7 @@ class _Play:
         if operation.objection is not None:
             raise operation.objection
         if operation.name == "locations":
-            self._play_location(operation)
+            self._step_location(operation)
         elif operation.name in self._writable:
             _set_field(self._image, self._change, operation)
             if operation.name in ("disk_format", "container_format"):
@@ -202,12 +202,13 @@ class _Play:
         else:
             _set_property(self._image, self._change, operation)
 
-    def _play_location(self, operation: Operation) -> None:
+    def _step_location(self, operation: Operation) -> None:
         if self._places is None:
             self._places = _draft_of(self._image, self._rules)
         _play_location(self._places, operation)
         if self._image.status == "queued":
-            self._see(status="active")
+            # With digests of its own; those of refused data are not its.
+            self._see(status="active", **dict.fromkeys(DIGESTS))
 
     def _see(self, **fields: Any) -> None:
         self._image = dataclasses.replace(self._image, **fields)

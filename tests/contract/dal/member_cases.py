@@ -36,6 +36,15 @@ class MemberCases:
         self.assertEqual([], self.records.members.find(caller("p1"), self.image.id, "d"))
         self.assertEqual([], self.records.members.find(caller("p1"), "unknown"))
 
+    def test_a_project_id_that_does_not_fit_is_refused_or_kept_whole(self):
+        project = "m" * 256
+        try:
+            self.records.members.create(caller("p1"), self.image.id, project)
+        except errors.Invalid:
+            self.assertEqual([], self.ids())
+        else:
+            self.assertEqual([project], self.ids())
+
     def test_a_member_cannot_be_added_twice(self):
         self.records.members.create(caller("p1"), self.image.id, "p2")
         self.assertRaises(errors.Duplicate, self.records.members.create,

@@ -104,6 +104,17 @@ class Reading(Patches):
         self.refused(errors.Forbidden, place, op("replace", "/disk_format", "qcow2"))
         self.refused(errors.Forbidden, place, op("remove", "/locations/0"))
 
+    def test_several_first_locations_may_say_the_same_of_their_data(self):
+        self.image.os_hash_value, self.image.os_hash_algo = "cd" * 64, "sha512"  # was refused
+        first, second = (op("add", "/locations/-", {
+            "url": f"c://{number}", "metadata": {},
+            "validation_data": {"os_hash_algo": "sha512", "os_hash_value": SHA}})
+            for number in (1, 2))
+        change = self.apply(first, second)
+        self.assertEqual((SHA, 2), (change.fields["os_hash_value"], len(change.add_locations)))
+        second["value"]["validation_data"]["os_hash_value"] = "cd" * 64
+        self.refused(errors.Conflict, first, second)
+
     def test_an_objection_is_told_by_what_is_touched(self):
         change = self.apply(op("replace", "/visibility", "public"), op("remove", "/none"))
         self.assertEqual(({"visibility": "public"}, ["none"]),

@@ -19,9 +19,9 @@ from glance_py.db.select import live, veiled
 from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.quota import QuotaReservation
 
 T = TypeVar("T")
 
@@ -96,10 +96,10 @@ class SqlImages:
 
         return self._database.read(work, replica=True)
 
-    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image:
+    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image:
         """Record a new image with all that belongs to it.
 
-        :param claim: the room that the project must have for it.
+        :param reservation: the room that the project must have for it.
         :returns: the image with the times that were recorded.
         :raises errors.Duplicate: the id is in use, or was once.
         :raises errors.QuotaExceeded: there is no such room.
@@ -123,7 +123,7 @@ class SqlImages:
                 connection, image.id, created.locations, now, self._database.cipher)
 
         try:
-            self._write(work, claim)
+            self._write(work, reservation)
         except errors.Duplicate:
             raise errors.Duplicate(f"Image ID {image.id} is in use or was used before.") from None
         return created
@@ -139,14 +139,14 @@ class SqlImages:
         :raises errors.StatusConflict: the image is in none of ``change.expected``.
         :raises errors.TagNotFound: a tag of ``change.remove_tags`` is not there.
         :raises errors.LastLocation: without a change of status, the image would have no data.
-        :raises errors.QuotaExceeded: there is less room than ``change.claim`` asks for.
+        :raises errors.QuotaExceeded: there is less room than ``change.reservation`` asks for.
         :raises errors.Invalid: a value does not fit into its column.
         """
         _check_bounds(change.fields)
         now = self._database.now()
         fields = {"updated_at": now, **change.fields}
 
-        held = _held(change.claim)
+        held = _reserved(change.reservation)
 
         def work(connection: sa.Connection) -> Image:
             self._set(connection, image.id, {**fields, **held}, change.expected)
@@ -157,19 +157,19 @@ class SqlImages:
                 connection, image, change, now, self._database.cipher)
             return after
 
-        return self._write(work, change.claim)
+        return self._write(work, change.reservation)
 
-    def _write(self, work: Callable[[sa.Connection], T], claim: Claim | None) -> T:
-        """Do ``work``, but not when it makes the project have more than ``claim`` allows."""
-        if claim is None:
+    def _write(self, work: Callable[[sa.Connection], T], reservation: QuotaReservation | None) -> T:
+        """Do ``work``, but not when it makes the project have more than ``reservation`` allows."""
+        if reservation is None:
             return self._database.write(work)
 
-        def claimed(connection: sa.Connection) -> T:
+        def reserved(connection: sa.Connection) -> T:
             result = work(connection)
-            claim.check(lambda resource, owner: usage.used(connection, resource, owner))
+            reservation.enforce(lambda resource, owner: usage.used(connection, resource, owner))
             return result
 
-        return self._database.write(claimed, alone=f"claims of {claim.owner}")
+        return self._database.write(reserved, alone=f"claims of {reservation.owner}")
 
     def delete(self, ctx, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.
@@ -233,9 +233,11 @@ def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
     return row
 
 
-def _held(claim: Claim | None) -> dict[str, int]:
-    """The column that keeps what a claim holds; ``rows`` hides it from readers."""
-    return {} if claim is None or claim.hold is None else {"size": claim.hold}
+def _reserved(reservation: QuotaReservation | None) -> dict[str, int]:
+    """The column that stores the reserved bytes; ``rows`` hides it from readers."""
+    if reservation is None or reservation.reserve is None:
+        return {}
+    return {"size": reservation.reserve}
 
 
 def _check_bounds(fields: dict[str, Any]) -> None:

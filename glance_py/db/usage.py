@@ -63,7 +63,7 @@ _BY_RESOURCE = {
 def used(connection: sa.Connection, resource: str, owner: str | None) -> int:
     """What ``owner`` has, as a transaction sees it.
 
-    :param resource: a key of ``domain.claim.SENTENCES``.
+    :param resource: a key of ``domain.reservation.QUOTA_MESSAGES``.
     """
     return int(connection.scalar(_BY_RESOURCE[resource], {"owner": owner}) or 0)
 

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from glance_py.domain.claim import Claim
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.image import DIGESTS, Image, Location
+from glance_py.domain.quota import QuotaReservation
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,7 +37,7 @@ class Change:
     expected
         The states in which the image must be for the change to happen; the
         DAL compares and sets in one statement and raises Conflict otherwise.
-    claim
+    reservation
         The room that the project must have for it.
     """
 
@@ -52,7 +52,7 @@ class Change:
     update_locations: tuple[Location, ...] = ()
     positions: tuple[int, ...] = ()
     expected: frozenset[str] | None = None
-    claim: Claim | None = None
+    reservation: QuotaReservation | None = None
 
     @classmethod
     def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> Change:

@@ -81,7 +81,7 @@ class LocationProxy(Proxy):
         check_formats(image)
         check_transition(image, "saving")
         change = Change.status("saving", expected="queued")
-        change.claim = upload.claim
+        change.reservation = upload.reservation
         change.start_over(image)
         saving = self.update(ctx, image, change)
         try:
@@ -206,7 +206,7 @@ class LocationProxy(Proxy):
         if self._host:
             # Another worker finds the bytes only by asking this one.
             change.set_properties = {STAGE_HOST: self._host}
-        change.claim = upload.claim
+        change.reservation = upload.reservation
         uploading = self.update(ctx, image, change)
         try:
             with self._lease.hold(uploading, "uploading"):
@@ -226,7 +226,7 @@ class LocationProxy(Proxy):
         try:
             return self.below.update(ctx, image, Change(
                 fields={"size": stored.size}, expected=frozenset({"uploading"}),
-                claim=upload.claim))
+                reservation=upload.reservation))
         except BaseException as exc:
             self._unstage(image.id)
             if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):

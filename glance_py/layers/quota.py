@@ -1,6 +1,6 @@
 """Is there room?  Counts what an image may have and what a project may store.
 
-A project's room is claimed in the transaction that needs it (``domain/claim``),
+A project's quota is reserved in the transaction that needs it (``domain/quota``),
 so that those who come at the same time never get more than there is: for an
 upload when its data begins to come, and, when its size was not announced, again
 and again while it comes.
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Settle, Upload
+from glance_py.domain.quota import QuotaReservation
 from glance_py.layers.base import Proxy
 from glance_py.limits import MIB, storage_quota
 from glance_py.streams import Chunk, Filter, Limit
@@ -59,7 +59,7 @@ class QuotaProxy(Proxy):
             most["images"] = min(self._images, most.get("images", self._images))
         if not most:
             return self.below.create(ctx, image)
-        return self.below.create(ctx, image, Claim(image.owner, most))
+        return self.below.create(ctx, image, QuotaReservation(image.owner, most))
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         if change.set_properties.keys() - image.properties.keys():
@@ -80,7 +80,8 @@ class QuotaProxy(Proxy):
         _check("locations", count, self._locations)
         if not self._storage:
             return change
-        return dataclasses.replace(change, claim=Claim(image.owner, {"storage": self._storage}))
+        return dataclasses.replace(change, reservation=QuotaReservation(
+            image.owner, {"storage": self._storage}))
 
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
@@ -89,17 +90,17 @@ class QuotaProxy(Proxy):
         most = self._most_of_upload(image, upload)
         if not most:
             return self.below.upload(ctx, image, _filtered(upload, [cap]))
-        claim = Claim(image.owner, most, hold=upload.size)
+        reservation = QuotaReservation(image.owner, most, reserve=upload.size)
         if "storage" not in most:
-            claim = dataclasses.replace(claim, hold=None)
+            reservation = dataclasses.replace(reservation, reserve=None)
             return self.below.upload(ctx, image, dataclasses.replace(
-                _filtered(upload, [cap]), claim=claim))
+                _filtered(upload, [cap]), reservation=reservation))
         if upload.size is None:
             # One byte tells whether there is any room; oslo.limit lets in what is not announced.
-            claim = dataclasses.replace(claim, hold=0 if self._limits else 1)
-        room = Room(self.below.update, ctx, image, claim, one_over=bool(self._limits))
+            reservation = dataclasses.replace(reservation, reserve=0 if self._limits else 1)
+        room = Room(self.below.update, ctx, image, reservation, one_over=bool(self._limits))
         return self.below.upload(ctx, image, dataclasses.replace(
-            _filtered(upload, [cap, room]), claim=claim))
+            _filtered(upload, [cap, room]), reservation=reservation))
 
     def _most_of_upload(self, image: Image, upload: Upload) -> dict[str, int]:
         if self._limits:
@@ -117,7 +118,7 @@ class QuotaProxy(Proxy):
             if upload.size is None:
                 # wire: data that was not announced may exceed the limit, once.
                 most.pop("staging", None)
-            upload = dataclasses.replace(upload, claim=Claim(image.owner, most))
+            upload = dataclasses.replace(upload, reservation=QuotaReservation(image.owner, most))
         return self.below.stage(ctx, image, upload)
 
     def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
@@ -127,9 +128,10 @@ class QuotaProxy(Proxy):
             # The copy that is coming counts already, since the import began.
             most = self._limits.room(image.owner, {"image_size_total": 0})
         if "storage" in most and upload.size is not None:
-            claim = Claim(image.owner, most, hold=upload.size)
+            reservation = QuotaReservation(image.owner, most, reserve=upload.size)
             self.below.update(ctx, image, Change(
-                claim=claim, expected=frozenset({"importing", "active", "deactivated"})))
+                reservation=reservation,
+                expected=frozenset({"importing", "active", "deactivated"})))
         return self.below.add_copy(ctx, image, _filtered(upload, [cap]), settle)
 
     def _cap(self, upload: Upload) -> Limit:
@@ -145,26 +147,28 @@ def _filtered(upload: Upload, filters: Sequence[Filter]) -> Upload:
 
 
 class Room(Filter):
-    """Claims room for an upload as its bytes come, always before they are stored.
+    """Reserves quota for an upload as its bytes come, always before they are stored.
 
     What was announced is held from the beginning.  What was not is held in
     steps that grow with the image, and that shrink where room gets scarce, so
     that little is held in vain.
 
     :param record: the verb ``update`` of the room below.
-    :param claim: what the upload began with.
+    :param reservation: what the upload began with.
     :param one_over: may this upload exceed the limit when nobody else has?  So
         do unified limits understand data that was not announced.
     """
 
     _LEAST, _MOST = MIB, 64 * MIB
 
-    def __init__(self, record, ctx, image: Image, claim: Claim, one_over: bool) -> None:
+    def __init__(self, record, ctx, image: Image, reservation: QuotaReservation,
+                 one_over: bool) -> None:
         self._record = record
         self._ctx = ctx
         self._image = image
-        self._claim = Claim(claim.owner, {"storage": claim.most["storage"]})
-        self._held = claim.hold or 0
+        self._reservation = QuotaReservation(
+            reservation.owner, {"storage": reservation.limits["storage"]})
+        self._held = reservation.reserve or 0
         self._one_over = one_over
         self._over = False
         self._step: int | None = None
@@ -173,9 +177,9 @@ class Room(Filter):
     def update(self, chunk: Chunk) -> None:
         self._size += len(chunk)
         if self._size > self._held and not self._over:
-            self._claim_more()
+            self._reserve_more()
 
-    def _claim_more(self) -> None:
+    def _reserve_more(self) -> None:
         """At least for the bytes that are here.
 
         :raises errors.QuotaExceeded: there is no room for them.
@@ -199,10 +203,10 @@ class Room(Filter):
             self._over = True
 
     def _hold(self, size: int, beyond: int = 0) -> None:
-        most = {name: value + beyond for name, value in self._claim.most.items()}
+        most = {name: value + beyond for name, value in self._reservation.limits.items()}
         try:
             self._record(self._ctx, self._image, Change(
-                claim=Claim(self._claim.owner, most, hold=size),
+                reservation=QuotaReservation(self._reservation.owner, most, reserve=size),
                 expected=frozenset({"saving"})))
         except (errors.ImageNotFound, errors.StatusConflict) as error:
             raise errors.UploadTargetGone(self._image.id) from error

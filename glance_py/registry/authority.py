@@ -15,7 +15,6 @@ from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import D, Kind, Listing, Namespace, NamespacePage, NamespaceQuery
@@ -23,6 +22,7 @@ from glance_py.domain.metadef import is_mutable as is_namespace_mutable
 from glance_py.domain.metadef import is_visible as is_namespace_visible
 from glance_py.domain.ports import ImageRecords, MemberRecords, Records
 from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.visibility import is_mutable, is_visible
 from glance_py.registry import protocol
 
@@ -67,11 +67,11 @@ class CallerImages:
     def list(self, ctx, query: ImageQuery) -> Page:
         return self._below.list(ctx, query)  # it holds only what the caller may see
 
-    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image:
+    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
             raise errors.Forbidden(
                 f"You are not permitted to create images owned by '{image.owner}'.")
-        return self._below.create(ctx, image, claim)
+        return self._below.create(ctx, image, reservation)
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         if not ctx.is_admin:

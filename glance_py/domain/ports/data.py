@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image
+from glance_py.domain.quota import QuotaReservation
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,7 +31,7 @@ class Upload:
         been made: "saving", "prepare", "upload", "activate", "active".
     failed
         Called with one sentence when the data could not be stored.
-    claim
+    reservation
         The room that the project must have when the data begins to come.
     """
 
@@ -41,7 +41,7 @@ class Upload:
     filters: tuple = ()
     progress: Callable[[str, Image], None] = lambda step, image: None
     failed: Callable[[str], None] = lambda reason: None
-    claim: Claim | None = None
+    reservation: QuotaReservation | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

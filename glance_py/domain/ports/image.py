@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.ports.data import Data, Download, Upload
 from glance_py.domain.query import ImageQuery, Page
+from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.registration import Registration
 
 #: The image as it is at this moment and what shall change in it; held until that is recorded.
@@ -94,7 +94,7 @@ class ImageRecords(Protocol):
     ``update`` applies a change atomically and returns the image as it is then;
     it raises ImageNotFound when the image is gone and StatusConflict when
     ``change.expected`` does not hold.  Both raise QuotaExceeded when there is
-    less room than the claim asks for.  ``delete`` marks the image and what
+    less room than the reservation asks for.  ``delete`` marks the image and what
     belongs to it deleted (status "deleted", or "pending_delete") and raises
     StatusConflict when the image is no longer in one of the ``expected`` states.
     """
@@ -103,7 +103,7 @@ class ImageRecords(Protocol):
 
     def list(self, ctx, query: ImageQuery) -> Page: ...
 
-    def create(self, ctx, image: Image, claim: Claim | None = None) -> Image: ...
+    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image: ...
 
     def update(self, ctx, image: Image, change: Change) -> Image: ...
 

@@ -9,7 +9,7 @@ class UsageRecords(Protocol):
     """What a project occupies, for quotas.  Sizes in bytes.
 
     Whatever is decided by these numbers alone may be wrong a moment later; a
-    :class:`~glance_py.domain.claim.Claim` is not.
+    :class:`~glance_py.domain.quota.QuotaReservation` is not.
     """
 
     def storage(self, owner: str | None, without: str | None = None) -> int:

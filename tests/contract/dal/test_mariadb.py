@@ -1,7 +1,6 @@
 """The suite on MariaDB."""
 
 from tests.contract.dal.backends import MariaDB
-from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
@@ -11,6 +10,7 @@ from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
 from tests.contract.dal.task_cases import LockCases, TaskCases
 from tests.contract.dal.upgrade_cases import UpgradeCases
@@ -32,7 +32,7 @@ class TestUsage(UsageCases, MariaDB):
     pass
 
 
-class TestClaims(ClaimCases, MariaDB):
+class TestClaims(QuotaCases, MariaDB):
     pass
 
 

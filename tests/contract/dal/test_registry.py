@@ -13,13 +13,13 @@ from glance_py.policies.enforcer import Enforcer
 from glance_py.registry import client
 from glance_py.registry.server import Registry
 from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
-from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.metadef_cases import DefinitionCases, NamespaceCases
 from tests.contract.dal.pending_cases import PendingCases
+from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.test_cached_images import CachedImageCases
 from tests.functional.registry import Wire
 
@@ -67,7 +67,7 @@ class TestUsageOverSQLite(Remote, UsageCases, SQLite):
     pass
 
 
-class TestClaimOverSQLite(Remote, ClaimCases, SQLite):
+class TestClaimOverSQLite(Remote, QuotaCases, SQLite):
     pass
 
 
@@ -107,7 +107,7 @@ class TestUsageOverPostgreSQL(Remote, UsageCases, PostgreSQL):
     pass
 
 
-class TestClaimOverPostgreSQL(Remote, ClaimCases, PostgreSQL):
+class TestClaimOverPostgreSQL(Remote, QuotaCases, PostgreSQL):
     pass
 
 
@@ -147,7 +147,7 @@ class TestUsageOverMariaDB(Remote, UsageCases, MariaDB):
     pass
 
 
-class TestClaimOverMariaDB(Remote, ClaimCases, MariaDB):
+class TestClaimOverMariaDB(Remote, QuotaCases, MariaDB):
     pass
 
 

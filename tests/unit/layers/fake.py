@@ -28,8 +28,8 @@ class Images:
         self.calls.append(("list",))
         return Page([dataclasses.replace(image) for image in self.images.values()], full=True)
 
-    def create(self, ctx, image, claim=None):
-        self.calls.append(("create", image, claim))
+    def create(self, ctx, image, reservation=None):
+        self.calls.append(("create", image, reservation))
         return image
 
     def update(self, ctx, image, change):

@@ -5,10 +5,10 @@ import unittest
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Upload
+from glance_py.domain.quota import QuotaReservation as Reserved
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
 from glance_py.limits import MIB
 from tests.unit.layers.fake import Images, Members, services
@@ -107,17 +107,18 @@ class SizesTest(QuotaCase):
         layer = self.layer(user_storage_quota="1KB")
         image = Image(id="i", owner="p1")
         layer.upload(member(), image, Upload([b"x" * 24], size=24))
-        self.assertEqual(Claim("p1", {"storage": 1024}, hold=24), self.below.calls[-1][2].claim)
+        self.assertEqual(Reserved("p1", {"storage": 1024}, reserve=24),
+                         self.below.calls[-1][2].reservation)
         self.assertEqual(24, self.pump())
         self.assertEqual(["upload"], self.below.verbs)
         layer.stage(member(), image, Upload([], size=2000))
-        self.assertIsNone(self.below.calls[-1][2].claim)
+        self.assertIsNone(self.below.calls[-1][2].reservation)
 
     def test_what_was_not_announced_is_claimed_while_it_comes(self):
         self.below = Project(room=10 * MIB)
         layer = self.layer(user_storage_quota="1TB")
         layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10))
-        self.assertEqual(1, self.below.calls[-1][2].claim.hold)
+        self.assertEqual(1, self.below.calls[-1][2].reservation.reserve)
         self.assertEqual(10 * MIB, self.pump())
         self.assertEqual(10 * MIB, self.below.held)
         self.below.held = 0
@@ -156,19 +157,20 @@ class SizesTest(QuotaCase):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", size=60, locations=[Location("file:///a", id=1)])
         layer.update(member(), image, Change(add_locations=(Location("file:///b"),)))
-        self.assertEqual(Claim("p1", {"storage": 100}), self.below.calls[-1][2].claim)
+        self.assertEqual(Reserved("p1", {"storage": 100}), self.below.calls[-1][2].reservation)
 
     def test_a_copy_that_an_import_makes_is_claimed_first(self):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", status="importing")
         layer.add_copy(member(), image, Upload([b"x" * 60], size=60), None)
         self.assertEqual(["update", "add_copy"], self.below.verbs)
-        self.assertEqual(Claim("p1", {"storage": 100}, hold=60), self.below.calls[0][2].claim)
+        self.assertEqual(Reserved("p1", {"storage": 100}, reserve=60),
+                         self.below.calls[0][2].reservation)
 
     def test_number_of_images(self):
         layer = self.layer(image_count_quota=3)
         layer.create(member(), Image(id="i", owner="p1"))
-        self.assertEqual(Claim("p1", {"images": 3}), self.below.calls[-1][2])
+        self.assertEqual(Reserved("p1", {"images": 3}), self.below.calls[-1][2])
         self.layer().create(member(), Image(id="i", owner="p1"))
         self.assertIsNone(self.below.calls[-1][2])
 
@@ -193,10 +195,10 @@ class Project(Images):
 
     def update(self, ctx, image, change):
         self.calls.append(("update", image, change))
-        beyond = max(0, change.claim.most["storage"] - self.limit)
-        if change.claim.hold > self.room + beyond:
+        beyond = max(0, change.reservation.limits["storage"] - self.limit)
+        if change.reservation.reserve > self.room + beyond:
             raise errors.QuotaExceeded()
-        self.held = change.claim.hold
+        self.held = change.reservation.reserve
 
     limit = 1024 ** 4 * 2
 
@@ -235,21 +237,21 @@ class UnifiedLimitsTest(QuotaCase):
         layer = self.layer(self.Limits(storage=100, uploading=2), image_count_quota=9)
         image = Image(id="i", owner="p1")
         layer.upload(member(), image, Upload([], size=5))
-        self.assertEqual(Claim("p1", {"storage": 100, "uploading": 2}, hold=5),
-                         self.below.calls[-1][2].claim)
+        self.assertEqual(Reserved("p1", {"storage": 100, "uploading": 2}, reserve=5),
+                         self.below.calls[-1][2].reservation)
         layer = self.layer(self.Limits(uploading=2))
         layer.upload(member(), image, Upload([], size=5))
-        self.assertEqual(Claim("p1", {"uploading": 2}), self.below.calls[-1][2].claim)
+        self.assertEqual(Reserved("p1", {"uploading": 2}), self.below.calls[-1][2].reservation)
         for most, claimed in ((4, 4), (20, 9)):
             layer = self.layer(self.Limits(images=most), image_count_quota=9)
             layer.create(member(), image)
-            self.assertEqual(Claim("p1", {"images": claimed}), self.below.calls[-1][2])
+            self.assertEqual(Reserved("p1", {"images": claimed}), self.below.calls[-1][2])
 
     def test_staging(self):
         layer = self.layer(self.Limits(staging=100, uploading=2))
         for size, most in ((5, {"staging": 100, "uploading": 2}), (None, {"uploading": 2})):
             layer.stage(member(), Image(id="i", owner="p1"), Upload([], size=size))
-            self.assertEqual(Claim("p1", most), self.below.calls[-1][2].claim)
+            self.assertEqual(Reserved("p1", most), self.below.calls[-1][2].reservation)
 
     def test_refusal(self):
         layer = self.layer(self.Limits(full=0))
@@ -260,7 +262,7 @@ class UnifiedLimitsTest(QuotaCase):
         self.below = Project(room=MIB)
         layer = self.layer(self.Limits(storage=Project.limit, uploading=2))
         layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 3))
-        self.assertEqual(0, self.below.calls[-1][2].claim.hold)
+        self.assertEqual(0, self.below.calls[-1][2].reservation.reserve)
         self.assertEqual(3 * MIB, self.pump())
         self.assertEqual(2 * MIB, self.below.held)
 
@@ -268,4 +270,4 @@ class UnifiedLimitsTest(QuotaCase):
         layer = self.layer(self.Limits(), user_storage_quota="1")
         layer.upload(member(), Image(id="i"), Upload([b"xx"], size=2))
         self.assertEqual(2, self.pump())
-        self.assertIsNone(self.below.calls[-1][2].claim)
+        self.assertIsNone(self.below.calls[-1][2].reservation)

@@ -7,7 +7,6 @@ import unittest
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
@@ -23,6 +22,7 @@ from glance_py.domain.metadef import (
 )
 from glance_py.domain.ports import PendingData
 from glance_py.domain.query import Filter, ImageQuery, Page
+from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.registry import protocol
 from glance_py.registry.protocol import COMMANDS, Malformed
@@ -46,13 +46,13 @@ CALLS = {
                  Filter("protected", "eq", True), Filter("size", "lte", 7)),
         tags=("a",), properties=(("k", "v"),), sort=(("name", "asc"), ("id", "desc")),
         marker="m"),), Page([IMAGE, Image("j")], full=True)),
-    "images.create": ((IMAGE, Claim("p", {"images": 7}, hold=5)), IMAGE),
+    "images.create": ((IMAGE, QuotaReservation("p", {"images": 7}, reserve=5)), IMAGE),
     "images.update": ((IMAGE, Change(
         fields={"name": None, "updated_at": NOW, "size": 4}, set_properties={"k": "v"},
         remove_properties={"a", "b"}, tags=["x"], add_tags=("y",), remove_tags=("z",),
         add_locations=(Location("file:///b"),), remove_locations=tuple(IMAGE.locations),
         update_locations=tuple(IMAGE.locations), positions=(0, 1),
-        expected=frozenset({"queued", "saving"}), claim=Claim(None, {}))), IMAGE),
+        expected=frozenset({"queued", "saving"}), reservation=QuotaReservation(None, {}))), IMAGE),
     "images.delete": ((IMAGE, "pending_delete"), None),
     "images.heartbeat": (("i", "saving"), True),
     "images.stalled": (("saving", 40.0, 10, True), [("i", NOW), ("j", NOW)]),

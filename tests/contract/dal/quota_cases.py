@@ -1,12 +1,12 @@
-"""Claims: what a project gets is never more than it may have, whoever comes at the same time."""
+"""Reservations: what a project gets never exceeds a limit, whoever comes at the same time."""
 
 import threading
 import uuid
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image, Location
+from glance_py.domain.quota import QuotaReservation
 from tests.contract.dal.backends import caller
 
 CTX = caller("p1")
@@ -32,7 +32,7 @@ def together(acts):
     return len(done)
 
 
-class ClaimCases:
+class QuotaCases:
 
     def image(self, **fields):
         locations = [Location(f"file:///{n}") for n in range(fields.pop("copies", 0))]
@@ -40,9 +40,9 @@ class ClaimCases:
             str(uuid.uuid4()), locations=locations, **{"owner": "p1", **fields}))
 
     def save(self, image, hold, most):
-        claim = Claim("p1", {"storage": most}, hold=hold)
+        reservation = QuotaReservation("p1", {"storage": most}, reserve=hold)
         change = Change.status("saving", expected="queued")
-        change.claim = claim
+        change.reservation = reservation
         return self.records.images.update(CTX, image, change)
 
     def test_of_twenty_new_images_seven_fit(self):
@@ -50,7 +50,7 @@ class ClaimCases:
 
         def create():
             self.records.images.create(CTX, Image(str(uuid.uuid4()), owner="p1"),
-                                       Claim("p1", {"images": 8}))
+                                       QuotaReservation("p1", {"images": 8}))
 
         self.assertEqual(7, together([create] * 20))
         self.assertEqual(8, self.records.usage.images("p1"))
@@ -88,7 +88,7 @@ class ClaimCases:
         self.assertEqual(40, self.records.usage.storage("p1"))
 
     def test_claims_of_other_projects_do_not_wait(self):
-        """While one project's claim is being judged, another's goes through."""
+        """While one project's reservation is being judged, another's goes through."""
         if not self.kills_connections:
             self.skipTest("a file has one writer at a time")
         other = self.records.images.create(CTX, Image(str(uuid.uuid4()), owner="p2"))
@@ -101,11 +101,11 @@ class ClaimCases:
                 return ()
 
         slow = threading.Thread(target=lambda: self.records.images.create(
-            CTX, Image(str(uuid.uuid4()), owner="p1"), Claim("p1", Slow())))
+            CTX, Image(str(uuid.uuid4()), owner="p1"), QuotaReservation("p1", Slow())))
         slow.start()
         inside.wait(10)
         change = Change.status("saving", expected="queued")
-        change.claim = Claim("p2", {"storage": 1}, hold=1)
+        change.reservation = QuotaReservation("p2", {"storage": 1}, reserve=1)
         self.records.images.update(CTX, other, change)
         done.set()
         slow.join()

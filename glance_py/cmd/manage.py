@@ -18,6 +18,7 @@ from glance_py import config
 from glance_py.cmd import indexes, metadefs, store_check
 from glance_py.db import engine
 from glance_py.db.errors import to_domain
+from glance_py.db.timeouts import ADMINISTRATION
 from glance_py.domain import errors
 
 UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
@@ -265,7 +266,8 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
                                  "-1 for no limit")
     elif name == "indexes":
         indexes.add_arguments(parser)
-    parser.set_defaults(run=lambda conf, options: command(engine.connect(conf), options))
+    parser.set_defaults(run=lambda conf, options: command(
+        engine.connect(conf, ADMINISTRATION), options))
 
 
 def _add_metadef_action(parsers, spelling: str, name: str, command: Callable,
@@ -276,7 +278,8 @@ def _add_metadef_action(parsers, spelling: str, name: str, command: Callable,
         spelling, **listed, description=inspect.cleandoc(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     metadefs.add_arguments(parser, name, old)
-    parser.set_defaults(run=lambda conf, options: command(conf, engine.connect(conf), options))
+    parser.set_defaults(run=lambda conf, options: command(
+        conf, engine.connect(conf, ADMINISTRATION), options))
 
 
 def _add_store_check(parsers, spelling: str) -> None:

@@ -28,7 +28,10 @@ from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
 from glance_py.db import errors, locks
+from glance_py.db import timeouts as limits
 from glance_py.db.cipher import UrlCipher
+from glance_py.db.timeouts import Timeouts
+from glance_py.domain import errors as domain
 
 LOG = logging.getLogger(__name__)
 # It logs a traceback for what a caller can cause with a wrong value; errors.py decides here.
@@ -44,11 +47,6 @@ PATIENCE = 30.0
 #: The bound of a list's window comes from a subquery.  MariaDB plans with its value only when it
 #: believes it cheap, and its belief ignores the subquery's LIMIT.  Other servers see a comment.
 _MARIADB = " /*M!100000 , SESSION expensive_subquery_limit = 1000000000 */"
-#: How long to wait for a server to accept a connection, and for MySQL to answer, in seconds.
-CONNECT_TIMEOUT = 10
-ANSWER_TIMEOUT = 60
-#: How long MySQL may take to change one table, in seconds.
-TABLE_TIMEOUT = 6 * 3600
 
 
 class Database:
@@ -59,17 +57,23 @@ class Database:
     :param reconnects: how often to try again when the connection was lost, at least once.
     :param pause: seconds between two such attempts after the first.
     :param cipher: seals the addresses of data, when they are kept sealed.
+    :param options: the group of options from which the engine was made; None for defaults.
+    :param patience: how long a write keeps trying against other transactions, in seconds;
+        None for ``PATIENCE``.
     """
 
     def __init__(self, engine: sa.Engine, replica: sa.Engine | None = None,
                  reconnects: int = 1, pause: float = 0.0,
-                 cipher: UrlCipher | None = None) -> None:
+                 cipher: UrlCipher | None = None, options=None,
+                 patience: float | None = None) -> None:
         self.engine = engine
         self.replica = replica or engine
         self.dialect: str = engine.dialect.name
         self.cipher = cipher
         self._reconnects = reconnects
         self._pause = pause
+        self._options = options
+        self._patience = patience
         self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
 
     def now(self) -> datetime.datetime:
@@ -98,8 +102,10 @@ class Database:
 
         :param alone: writes with the same text here follow each other, and each sees
             what those before it did.
+        :raises glance_py.domain.errors.OutcomeUnknown: the answer to COMMIT was lost or
+            late; everything may have been written, or nothing.
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
-            other transactions were in the way for too long.
+            other transactions were in the way for too long; nothing was written.
         """
         if alone is None:
             return self._persist(lambda: self._transact(work))
@@ -116,25 +122,40 @@ class Database:
         """
         if self.dialect == "sqlite":
             return self._persist(lambda: self._transact_unbound(work))
-        if self.dialect == "mysql":
-            patient = self.patient()
-            try:
-                return patient.write(work, alone="tables")
-            finally:
-                patient.dispose()
-        return self.write(work, alone="tables")
+        patient = self.patient()
+        try:
+            return patient.write(work, alone="tables")
+        finally:
+            patient.dispose()
 
     def patient(self) -> Database:
         """The same database through connections of its own, which wait for large tables.
 
         Whoever asks for it disposes of it.
         """
+        return Database(self._engine(limits.ADMINISTRATION), cipher=self.cipher,
+                        options=self._options)
+
+    def for_heartbeats(self) -> Database:
+        """The same database through one connection of its own that soon gives up.
+
+        A heartbeat neither waits behind requests for a connection nor for an answer that
+        does not come: a call ends within some 20 seconds, retry included.  Connections wait
+        for one another: it is for one thread.  Whoever asks for it disposes of it.
+        """
+        if _is_in_memory(self.engine.url):
+            # There is no second way into it; disposing of the copy must not empty it.
+            return _Borrowed(self.engine, cipher=self.cipher)
+        return Database(
+            self._engine(limits.HEARTBEAT, pool_size=1, max_overflow=0,
+                         pool_timeout=limits.HEARTBEAT.connect),
+            cipher=self.cipher, options=self._options, patience=limits.HEARTBEAT.lock)
+
+    def _engine(self, timeouts: Timeouts, **pool_options) -> sa.Engine:
+        """Another engine for the same database, with time-outs that the URL does not change."""
         url = self.engine.url
-        if self.dialect == "mysql":
-            # Its driver would turn away from a table that takes longer.
-            url = url.update_query_dict(
-                {"read_timeout": str(TABLE_TIMEOUT), "write_timeout": str(TABLE_TIMEOUT)})
-        return Database(create_engine(url))
+        url = url.difference_update_query(limits.connect_args(url, timeouts))
+        return create_engine(url, self._options, timeouts, **pool_options)
 
     def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -159,7 +180,7 @@ class Database:
                 return self._transact_on(connection, locks.until_commit(name, work))
             if self.dialect == "mysql":
                 # Before the transaction, which sees what was there when it first looked.
-                with locks.held(connection, name, PATIENCE):
+                with locks.held(connection, name, _lock_wait(self._patience)):
                     return self._transact_on(connection, work)
             return self._transact_on(connection, work)
 
@@ -183,15 +204,17 @@ class Database:
             connection.exec_driver_sql("COMMIT")
         except BaseException as error:
             connection.invalidate()
-            if errors.is_lost(error):
-                # Whether it was committed is unknown: running it again could do it twice.
-                raise errors.to_domain(error) from error
+            if errors.is_outcome_unknown(error, self.dialect):
+                # Running it again could do it twice.
+                LOG.error("The outcome of a COMMIT is unknown: %s", errors.first_line(error))
+                raise domain.OutcomeUnknown() from error
             raise
         return result
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another transaction nor a dead connection."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + (
+            PATIENCE if self._patience is None else self._patience)
         lost, delay = 0, 0.01
         while True:
             try:
@@ -212,6 +235,13 @@ class Database:
             time.sleep(wait)
 
 
+class _Borrowed(Database):
+    """A database through the engine of another one."""
+
+    def dispose(self) -> None:
+        """Leave the connections to their owner."""
+
+
 def _connected(engine: sa.Engine) -> sa.Connection:
     try:
         return engine.connect()
@@ -229,12 +259,13 @@ def _roll_back(connection: sa.Connection) -> None:
         connection.invalidate()
 
 
-def connect(conf) -> Database:
+def connect(conf, timeouts: Timeouts = limits.REQUEST) -> Database:
     """The database that the group ``[database]`` of ``conf`` names.
 
     Nothing is contacted before the first use.
 
     :param conf: an oslo.config ConfigOpts.
+    :param timeouts: how long to wait, unless the URL says otherwise.
     :raises ValueError: ``connection`` is missing or cannot be understood, or
         ``metadata_encryption_key`` is no key.
     """
@@ -242,22 +273,23 @@ def connect(conf) -> Database:
     group = conf.database
     if not group.connection:
         raise ValueError("The option connection in the group [database] is not set.")
-    replica = create_engine(group.slave_connection, group) if group.slave_connection else None
+    replica = (create_engine(_url(group.slave_connection, group.connection_parameters), group,
+                             timeouts) if group.slave_connection else None)
     persistent = group.use_db_reconnect
     key = conf.metadata_encryption_key if "metadata_encryption_key" in conf else None
     return Database(
-        create_engine(group.connection, group), replica,
+        create_engine(_url(group.connection, group.connection_parameters), group, timeouts),
+        replica,
         reconnects=max(1, group.db_max_retries) if persistent else 1,
         pause=group.db_retry_interval if persistent else 0.0,
         cipher=UrlCipher(key) if key else None,
+        options=group,
     )
 
 
-def create_engine(url: str | sa.URL, group=None) -> sa.Engine:
-    """An engine in autocommit whose errors are those of oslo.db.
+def _url(url: str | sa.URL, parameters: str = "") -> sa.URL:
+    """The URL with more parameters, as ``connection_parameters`` has them.
 
-    :param url: SQLAlchemy URL.
-    :param group: the options of oslo.db; None for their defaults.
     :raises ValueError: the URL cannot be understood.
     """
     try:
@@ -265,18 +297,30 @@ def create_engine(url: str | sa.URL, group=None) -> sa.Engine:
     except sa_exc.ArgumentError:
         # The URL itself may hold a password.
         raise ValueError("The database connection is not a SQLAlchemy URL.") from None
+    return parsed.update_query_string(parameters, append=True) if parameters else parsed
+
+
+def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQUEST,
+                  **pool_options) -> sa.Engine:
+    """An engine in autocommit whose errors are those of oslo.db.
+
+    :param url: SQLAlchemy URL.
+    :param group: the options of oslo.db; None for their defaults.
+    :param timeouts: how long to wait, unless the URL says otherwise.
+    :param pool_options: of the pool, instead of what ``group`` says.
+    :raises ValueError: the URL cannot be understood.
+    """
+    parsed = _url(url)
     if parsed.get_backend_name() == "mariadb":
         # The same server; everything here speaks of it by one name.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
-    if getattr(group, "connection_parameters", ""):
-        parsed = parsed.update_query_string(group.connection_parameters, append=True)
     sqlite = parsed.get_backend_name() == "sqlite"
     engine = sa.create_engine(
         parsed,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        connect_args=_connect_args(parsed, group),
-        **(_sqlite_pool(parsed) if sqlite else _server_pool(group)),
+        connect_args=_connect_args(parsed, group, timeouts),
+        **{**(_sqlite_pool(parsed) if sqlite else _server_pool(group)), **pool_options},
     )
     exc_filters.register_engine(engine)
     if sqlite:
@@ -284,17 +328,21 @@ def create_engine(url: str | sa.URL, group=None) -> sa.Engine:
     else:
         _test_idle_connections(engine)
     if engine.dialect.name == "postgresql":
-        _prepare_postgresql(engine)
+        _prepare_postgresql(engine, timeouts)
+        limits.limit_answers(engine, timeouts)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine
 
 
 def _sqlite_pool(url: sa.URL) -> dict:
-    in_memory = url.database in (None, "", ":memory:")
-    if in_memory:
+    if _is_in_memory(url):
         return {"poolclass": pool.StaticPool}
     return {"poolclass": pool.QueuePool, "pool_size": 5, "max_overflow": 50}
+
+
+def _is_in_memory(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
 def _server_pool(group) -> dict:
@@ -313,29 +361,31 @@ def _server_pool(group) -> dict:
     }
 
 
-def _connect_args(url: sa.URL, group) -> dict:
+def _connect_args(url: sa.URL, group, timeouts: Timeouts = limits.REQUEST) -> dict:
     """What the driver shall do when it connects, unless the URL says otherwise."""
     driver = url.get_driver_name()
-    wanted: dict[str, object]
+    wanted = limits.connect_args(url, timeouts)
+    lock = _lock_wait(timeouts.lock)
     if url.get_backend_name() == "sqlite":
-        wanted = {"timeout": PATIENCE, "check_same_thread": False}
+        wanted |= {"timeout": min(PATIENCE, lock), "check_same_thread": False}
     elif url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
-        wanted = {"connect_timeout": CONNECT_TIMEOUT, "client_encoding": "utf8",
-                  "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+        wanted["client_encoding"] = "utf8"
     elif driver in ("pymysql", "mysqldb"):
-        wanted = {"connect_timeout": CONNECT_TIMEOUT, "charset": "utf8mb4",
-                  "read_timeout": ANSWER_TIMEOUT, "write_timeout": ANSWER_TIMEOUT}
+        wanted["charset"] = "utf8mb4"
         mode = getattr(group, "mysql_sql_mode", "TRADITIONAL")
         if mode is not None:
             wanted["sql_mode"] = mode
         wait = getattr(group, "mysql_wsrep_sync_wait", None)
-        session = [f"SESSION innodb_lock_wait_timeout = {max(1, int(PATIENCE))}"]
+        session = [f"SESSION innodb_lock_wait_timeout = {lock}"]
         if wait is not None:
             session.append(f"SESSION wsrep_sync_wait = {int(wait)}")
         wanted["init_command"] = f"SET {', '.join(session)}{_MARIADB}"
-    else:
-        wanted = {}
     return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+def _lock_wait(most: float | None) -> int:
+    """Whole seconds to wait for a lock."""
+    return max(1, int(min(PATIENCE, most if most is not None else limits.REQUEST.lock)))
 
 
 def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
@@ -353,7 +403,7 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
         cursor.close()
 
 
-def _prepare_postgresql(engine: sa.Engine) -> None:
+def _prepare_postgresql(engine: sa.Engine, timeouts: Timeouts) -> None:
     """PostgreSQL waits for a lock without end, and compiles what runs only once."""
 
     @event.listens_for(engine, "connect")
@@ -361,7 +411,7 @@ def _prepare_postgresql(engine: sa.Engine) -> None:
         cursor = connection.cursor()
         # Not as options of the connection: connection poolers refuse those.  Compiling one
         # page's plan takes longer than reading a hundred thousand rows.
-        cursor.execute(f"SET lock_timeout = {int(PATIENCE * 1000)}; SET jit = off")
+        cursor.execute(f"SET lock_timeout = {_lock_wait(timeouts.lock) * 1000}; SET jit = off")
         cursor.close()
 
 

@@ -34,6 +34,28 @@ def is_contended(error: BaseException) -> bool:
         sign in str(error.orig) for sign in ("is locked", "lock timeout"))
 
 
+def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
+    """May a COMMIT that failed with ``error`` have been done all the same?
+
+    :param dialect: postgresql, mysql or sqlite.
+    """
+    if is_lost(error) or _is_without_quorum(error):
+        return True
+    if isinstance(error, (db_exc.DBDeadlock, db_exc.DBDuplicateEntry, db_exc.DBReferenceError,
+                          db_exc.DBConstraintError, db_exc.DBDataError)) or is_contended(error):
+        return False
+    # An ERROR of PostgreSQL at COMMIT, like one of SQLite, is a rollback; MySQL's errors also
+    # report what happens after a transaction became durable (replication, KILL QUERY).
+    return dialect == "mysql" and isinstance(error, (db_exc.DBError, sa_exc.DBAPIError))
+
+
+def _is_without_quorum(error: BaseException) -> bool:
+    """Did a Galera node lose its cluster (error 1180 of MariaDB)?"""
+    inner = getattr(error, "inner_exception", None) or error
+    args = getattr(getattr(inner, "orig", None), "args", None) or (None,)
+    return args[0] == 1180 or "Primary Component" in str(args[-1])
+
+
 def to_domain(error: BaseException) -> BaseException:
     """The domain error that says the same as ``error``, or ``error`` itself."""
     if isinstance(error, db_exc.DBDuplicateEntry):
@@ -42,8 +64,9 @@ def to_domain(error: BaseException) -> BaseException:
                           OverflowError)):
         return errors.Invalid(_OUT_OF_RANGE)
     if isinstance(error, (db_exc.DBConnectionError, db_exc.DBNonExistentDatabase,
-                          db_exc.DBDeadlock, sa_exc.TimeoutError)) or is_contended(error):
-        LOG.error("The database did not answer: %s", _first_line(error))
+                          db_exc.DBDeadlock, sa_exc.TimeoutError)) or (
+            is_contended(error) or _is_without_quorum(error)):
+        LOG.error("The database did not answer: %s", first_line(error))
         return errors.DatabaseUnavailable()
     inner = getattr(error, "inner_exception", None)
     if isinstance(inner, (sa_exc.DataError, ValueError, OverflowError)):
@@ -65,5 +88,6 @@ def naming_duplicates(sentence: str) -> Iterator[None]:
         raise errors.Duplicate(sentence) from None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a log may say of ``error``: the statement and its values stand below."""
     return str(error).partition("\n")[0]

@@ -224,6 +224,17 @@ class DatabaseUnavailable(GlanceError):
     text = "The database cannot be reached at the moment; try again later."
 
 
+class OutcomeUnknown(DatabaseUnavailable):
+    """The answer to a write was lost: the write may have been done, and may still be done.
+
+    Whoever gets this must read the record before acting on either assumption.  All other
+    errors of a write mean that nothing of it was done.
+    """
+
+    text = ("The database did not confirm the change, which may have been made; look at it again "
+            "before you repeat it.")
+
+
 class RangeNotSatisfiable(GlanceError):
     """(text, size of the image): no byte of the image lies in the asked range."""
 

@@ -6,6 +6,7 @@ from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
+from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
@@ -37,6 +38,10 @@ class TestClaims(QuotaCases, PostgreSQL):
 
 
 class TestFailures(FailureCases, PostgreSQL):
+    pass
+
+
+class TestLost(LostCases, PostgreSQL):
     pass
 
 

@@ -184,4 +184,4 @@ class TestConnect(testtools.TestCase):
             read = [database.read(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())
                     for name in ("foreign_keys", "journal_mode", "busy_timeout")]
             database.dispose()
-        self.assertEqual([1, "wal", 30000], read)
+        self.assertEqual([1, "wal", 20000], read)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
@@ -21,17 +22,17 @@ from glance_py import config, gateway, limits, pipeline, recovery, reports
 from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
+from glance_py.claims import STAGING_STORE, Claims, Clock
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote, open_records
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Records
-from glance_py.domain.task import API_IMAGE_IMPORT, IMPORT, LOCATION_IMPORT
 from glance_py.http.router import API
+from glance_py.importing import registration
 from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
-from glance_py.importing.registration import take_back
 from glance_py.layers.address import store_judge
-from glance_py.layers.location import STAGING_STORE, LocationProxy
+from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
@@ -65,13 +66,19 @@ class Service:
         """Start what runs beside requests in a process that serves."""
         reports.start(self.services.conf, "glance-api")
         importer = self.importer
-        recovery.Recovery(self.services.records, self.services.stores, importer, tasks={
-            IMPORT: importer.recover_task, API_IMAGE_IMPORT: importer.recover_task,
-            LOCATION_IMPORT: functools.partial(
-                take_back, self.services.records, importer.images,
-                importer.background.tasks)}).start()
+        recovery_of(self.services, importer).start()
         if self.prefetcher is not None:
             self.prefetcher.resume()
+
+
+def recovery_of(services: gateway.Services, importer: Importer,
+                clock: Clock = time) -> recovery.Recovery:
+    """What finds and ends work that dead processes left."""
+    return recovery.Recovery(
+        services, recovery.recoverers(importer, functools.partial(
+            registration.recover, services.records, importer.images, importer.background.tasks,
+            services.claims)),
+        importer.recover_staging, clock)
 
 
 def build(conf: cfg.ConfigOpts) -> Callable:
@@ -151,7 +158,7 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         stores=stores,
         enforcer=enforcer,
         notifier=Notifier(conf),
-        lease=recovery.Lease(records),
+        claims=Claims(records.claims, records.images),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=(limits.Limits(records, conf.keystone_limits_cache_time)

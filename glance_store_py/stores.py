@@ -201,28 +201,39 @@ class Stores:
                 LOG.warning("Store %s could not be swept: %s", store.id, error)
         return lines
 
-    def discard(self, image_id: str, store_id: str | None = None) -> list[str]:
+    def discard(self, image_id: str, store_id: str | None = None,
+                strict: bool = False) -> list[str]:
         """Remove what :meth:`add` made, or would have made, for an image.
 
         In one store, or (None) in all, reserved ones too; a store that knows
         neither where an image goes nor what was left of it is left out.  Returns
         the URLs of what was removed.
+
+        :param strict: raise what kept something from being removed, after all was tried.
         """
         stores = self._stores.values() if store_id is None else (self._store(store_id),)
-        return [url for store in stores if drivers.DELETE in store.guard.abilities
-                for url in self._discard(image_id, store)]
+        removed: list[str] = []
+        failures: list[errors.GlanceStoreError] = []
+        for store in stores:
+            if drivers.DELETE in store.guard.abilities:
+                self._discard(image_id, store, removed, failures)
+        if strict and failures:
+            raise failures[0]
+        return removed
 
-    def _discard(self, image_id: str, store: Store) -> Iterator[str]:
+    def _discard(self, image_id: str, store: Store, removed: list[str],
+                 failures: list[errors.GlanceStoreError]) -> None:
         locations: Sequence[Location] = ()
-        with self._tolerated(image_id, store):
+        with self._tolerated(image_id, store, failures):
             locations = store.guard.remains_of(image_id)
         for location in locations:
-            with self._tolerated(image_id, store):
+            with self._tolerated(image_id, store, failures):
                 store.guard.delete(location)
-                yield location.url
+                removed.append(location.url)
 
     @contextlib.contextmanager
-    def _tolerated(self, image_id: str, store: Store) -> Iterator[None]:
+    def _tolerated(self, image_id: str, store: Store,
+                   failures: list[errors.GlanceStoreError]) -> Iterator[None]:
         """What cannot be discarded must not keep the rest from going."""
         try:
             yield
@@ -230,6 +241,7 @@ class Stores:
             LOG.debug("Store %s has nothing of %s", store.id, image_id)
         except errors.GlanceStoreError as error:
             LOG.warning("Store %s could not discard %s: %s", store.id, image_id, error)
+            failures.append(error)
 
     def set_judge(self, judge: Callable[[str, bool], Sequence[str]]) -> None:
         """Have ``judge`` say where stores on the web may be asked; see ``drivers/http.py``."""

@@ -115,14 +115,16 @@ def delete_tags(connection: sa.Connection, numbers: Collection[int],
 
 def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
                   now: datetime.datetime, cipher: UrlCipher | None = None) -> None:
-    """Record locations and fill their ``id``.
+    """Record locations and fill their ``id``; those that are pending_delete are deleted.
 
     :param cipher: seals addresses that are kept sealed.
     """
     for location in locations:
         value = location.url if cipher is None else cipher.seal(location.url)
+        is_pending = location.status == "pending_delete"
         result = connection.execute(image_locations.insert(), {
-            **_fresh(image_id, now), "value": value,
+            **_fresh(image_id, now), "value": value, "deleted": is_pending,
+            "deleted_at": now if is_pending else None,
             "meta_data": metadata_text(location.metadata), "status": location.status})
         location.id = result.inserted_primary_key[0]  # type: ignore[index]
 

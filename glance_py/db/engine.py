@@ -74,6 +74,7 @@ class Database:
         self._pause = pause
         self._options = options
         self._patience = patience
+        self._derived: list[Database] = []
         self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
 
     def now(self) -> datetime.datetime:
@@ -141,15 +142,17 @@ class Database:
 
         A heartbeat neither waits behind requests for a connection nor for an answer that
         does not come: a call ends within some 20 seconds, retry included.  Connections wait
-        for one another: it is for one thread.  Whoever asks for it disposes of it.
+        for one another: it is for one thread.  It is disposed of together with this one.
         """
         if _is_in_memory(self.engine.url):
             # There is no second way into it; disposing of the copy must not empty it.
             return _Borrowed(self.engine, cipher=self.cipher)
-        return Database(
+        made = Database(
             self._engine(limits.HEARTBEAT, pool_size=1, max_overflow=0,
                          pool_timeout=limits.HEARTBEAT.connect),
             cipher=self.cipher, options=self._options, patience=limits.HEARTBEAT.lock)
+        self._derived.append(made)
+        return made
 
     def _engine(self, timeouts: Timeouts, **pool_options) -> sa.Engine:
         """Another engine for the same database, with time-outs that the URL does not change."""
@@ -168,6 +171,8 @@ class Database:
         """Close all pooled connections."""
         self.engine.dispose()
         self.replica.dispose()
+        for derived in self._derived:
+            derived.dispose()
 
     def _transact(self, work: Work[T]) -> T:
         with _connected(self.engine) as connection:

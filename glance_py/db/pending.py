@@ -7,11 +7,13 @@ process may die at any moment and nothing is lost sight of.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
+from glance_py.db import belongings
 from glance_py.db.engine import Database
 from glance_py.db.rows import metadata
 from glance_py.db.select import live
@@ -95,6 +97,13 @@ class SqlPending:
             PendingData(image_id, status,
                         Location(self._open(value), metadata(text), state, number))
             for image_id, status, value, text, state, number in rows]
+
+    def add(self, image_id: str, location: Location) -> None:
+        """Data that was never recorded could not be removed; it is to be removed later."""
+        now = self._database.now()
+        pending = dataclasses.replace(location, status="pending_delete")
+        self._database.write(lambda connection: belongings.add_locations(
+            connection, image_id, (pending,), now, self._database.cipher))
 
     def forget(self, locations: Collection[Location]) -> None:
         """The data at these locations is gone."""

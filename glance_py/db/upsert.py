@@ -39,6 +39,15 @@ def ignoring(dialect: str, table: sa.Table) -> sa.Insert:
     return _insert(dialect, table).on_conflict_do_nothing()
 
 
+@functools.cache
+def inserting(dialect: str, table: sa.Table) -> sa.Insert:
+    """An INSERT of one row whose ``rowcount`` is 0 when a unique key has it already."""
+    if dialect == "mysql":
+        # Not ON DUPLICATE KEY UPDATE: its row count is the same whether it inserts or not.
+        return table.insert().prefix_with("IGNORE")
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
 def _insert(dialect: str, table: sa.Table):
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from glance_py.claims import HEARTBEAT
 from glance_py.domain import errors
 from glance_py.domain.ports import TaskVerbs
 from glance_py.domain.task import Task
-from glance_py.recovery import HEARTBEAT
 
 LOG = logging.getLogger(__name__)
 

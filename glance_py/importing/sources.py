@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX
@@ -71,11 +72,12 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
     :raises errors.GlanceError: it could not be fetched, or is not what was said.
     """
     for attempt in range(RETRIES + 1):
-        job.work.check()
+        job.check()
         cap = job.room.conf.image_size_cap
-        passed = (Limit(cap, too_large(cap)), *filters, Told(job.work, "Fetched {}", None))
+        passed = (Limit(cap, too_large(cap)), *filters, ClaimFilter(job.claim),
+                  Told(job.work, "Fetched {}", None))
         try:
-            size = job.room.staging.write(job.image.id, stream(body.chunks(), passed), None)
+            size = job.room.staging.write(job.staged_name, stream(body.chunks(), passed), None)
         except _Interrupted as interruption:
             if attempt == RETRIES:
                 raise errors.SourceFailed(str(interruption)) from None
@@ -86,7 +88,7 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
             break
     if expected is not None and size != expected:
         raise errors.SourceFailed(f"The source sent {size} bytes instead of {expected}.")
-    job.note_size(size)
+    job.set_staged_size(size)
 
 
 def too_large(cap: int) -> errors.ImageTooLarge:

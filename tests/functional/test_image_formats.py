@@ -119,7 +119,7 @@ class TestRefused(SecurityTestCase):
             file.write(b"no disk")
         self.assertEqual(204, self.ann.upload(image_id, qcow2()).status_int)
         self.assertEqual(qcow2(), self.ann.download(image_id).body)
-        self.assertEqual([path], self.stored())
+        self.assertEqual([f"{path}.2"], self.stored())
         self.ann.call("DELETE", f"/v2/images/{image_id}")
 
     def test_data_that_breaks_off_leaves_nothing(self) -> None:

@@ -31,6 +31,9 @@ class PendingRecords(Protocol):
         ``stray``: only what belongs to no image that waits for the scrubber.
         """
 
+    def add(self, image_id: str, location: Location) -> None:
+        """Data that was never recorded could not be removed; it is to be removed later."""
+
     def forget(self, locations: Collection[Location]) -> None:
         """The data at these locations is gone."""
 

@@ -1,6 +1,7 @@
 """The suite on PostgreSQL."""
 
 from tests.contract.dal.backends import PostgreSQL
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
@@ -13,7 +14,7 @@ from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
-from tests.contract.dal.task_cases import LockCases, TaskCases
+from tests.contract.dal.task_cases import TaskCases
 from tests.contract.dal.upgrade_cases import UpgradeCases
 
 
@@ -33,7 +34,7 @@ class TestUsage(UsageCases, PostgreSQL):
     pass
 
 
-class TestClaims(QuotaCases, PostgreSQL):
+class TestQuotas(QuotaCases, PostgreSQL):
     pass
 
 
@@ -65,7 +66,7 @@ class TestTasks(TaskCases, PostgreSQL):
     pass
 
 
-class TestLocks(LockCases, PostgreSQL):
+class TestClaims(ClaimCases, PostgreSQL):
     pass
 
 

@@ -42,6 +42,13 @@ class Patches(unittest.TestCase):
                 raise change.objection
 
 
+class Owners(Patches):
+    def test_the_empty_owner_is_none(self):
+        change = self.apply(op("replace", "/owner", ""))
+        self.assertEqual({"owner": None}, change.fields)
+        self.assertEqual({"owner": "p2"}, self.apply(op("replace", "/owner", "p2")).fields)
+
+
 class Reading(Patches):
     def test_wrong_shapes_are_invalid(self):
         for item in (op("move", "/q", "x"), {"path": "/name", "value": "x"}, op("add", "name", 1),

@@ -177,6 +177,12 @@ def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> S
 _TAKE_DELETED = image_properties.update().where(
     image_properties.c.image_id == sa.bindparam("this_image"),
     image_properties.c.name == TASK, image_properties.c.deleted == sa.true())
+#: The same on MySQL, which holds other spellings of the name for equal: no lock has one.
+_TAKE_DELETED_OR_MISSPELLED = image_properties.update().where(
+    image_properties.c.image_id == sa.bindparam("this_image"),
+    image_properties.c.name == TASK,
+    (image_properties.c.deleted == sa.true())
+    | (sa.cast(image_properties.c.name, sa.LargeBinary) != sa.literal(TASK.encode())))
 _GIVE_BACK = image_properties.delete().where(
     image_properties.c.image_id == sa.bindparam("this_image"),
     image_properties.c.name == TASK, image_properties.c.value == sa.bindparam("task_id"))
@@ -194,14 +200,14 @@ class SqlLocks:
     def acquire(self, image_id: str, task_id: str) -> bool:
         """Make ``task_id`` the one that imports; False when another one does."""
         now = self._database.now()
-        row = {"value": task_id, "created_at": now, "updated_at": now, "deleted_at": None,
-               "deleted": False}
+        row = {"name": TASK, "value": task_id, "created_at": now, "updated_at": now,
+               "deleted_at": None, "deleted": False}
+        take = _TAKE_DELETED_OR_MISSPELLED if self._database.dialect == "mysql" else _TAKE_DELETED
 
         def work(connection: sa.Connection) -> None:
-            taken = connection.execute(_TAKE_DELETED, {"this_image": image_id, **row})
+            taken = connection.execute(take, {"this_image": image_id, **row})
             if taken.rowcount == 0:
-                connection.execute(image_properties.insert(),
-                                   {"image_id": image_id, "name": TASK, **row})
+                connection.execute(image_properties.insert(), {"image_id": image_id, **row})
 
         try:
             self._database.write(work)

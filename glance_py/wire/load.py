@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from glance_py.domain import errors
-from glance_py.domain.image import RESERVED_PREFIX, Image
+from glance_py.domain import errors, property_names
+from glance_py.domain.image import Image
 from glance_py.wire.check import Check, compile_check
 from glance_py.wire.field import Resource, text
 from glance_py.wire.image import MAX_INTEGER, RESERVED
@@ -143,7 +143,7 @@ class ImageLoader:
 
 def is_reserved(name: str) -> bool:
     """Is this a name that no client may write, in any request?"""
-    return name in RESERVED or name.startswith(RESERVED_PREFIX)
+    return name in RESERVED or property_names.is_reserved(name)
 
 
 def _bounded(name: str, value: float) -> int:

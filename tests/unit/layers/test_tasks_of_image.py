@@ -2,8 +2,8 @@
 
 import unittest
 
-from glance_py.domain import errors
 from glance_py.context import RequestContext
+from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.layers.tasks import TaskRepository

@@ -75,7 +75,8 @@ class Reading(Patches):
     def test_read_only_and_reserved_names_are_forbidden_whatever_the_value(self):
         for name in ("status", "checksum", "size", "virtual_size", "created_at", "updated_at",
                      "direct_url", "self", "file", "schema", "os_hash_algo", "os_hash_value",
-                     "id", "location", "deleted", "deleted_at", "os_glance_x"):
+                     "id", "location", "deleted", "deleted_at", "os_glance_x", "OS_GLANCE_x",
+                     "ös_glance_x", "os_gla\u00adnce_x"):
             for operation in (op("add", f"/{name}", []), op("replace", f"/{name}", "x"),
                               op("remove", f"/{name}")):
                 with self.subTest(operation=operation), self.assertRaises(errors.Forbidden):

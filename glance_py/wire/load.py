@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from glance_py.domain import errors, property_names
-from glance_py.domain.image import Image
+from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.wire.check import Check, compile_check
 from glance_py.wire.field import Resource, text
 from glance_py.wire.image import MAX_INTEGER, RESERVED
@@ -143,7 +143,10 @@ class ImageLoader:
 
 def is_reserved(name: str) -> bool:
     """Is this a name that no client may write, in any request?"""
-    return name in RESERVED or property_names.is_reserved(name)
+    if name.isascii() and name.isprintable():
+        # What nearly all names are; each property of each request passes here.
+        return name in RESERVED or name.lower().startswith(RESERVED_PREFIX)
+    return property_names.is_reserved(name)
 
 
 def _bounded(name: str, value: float) -> int:

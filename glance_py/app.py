@@ -209,17 +209,18 @@ def wsgi_application() -> Callable:
 
     Reads the files of OS_GLANCE_CONFIG_DIR and uses the process-wide
     ``cfg.CONF``, because libraries in the pipeline look there.
+
+    :raises config.ConfigurationError: there are none.
     """
     conf = config.load(conf=cfg.CONF)
     config.setup_logging(conf)
-    prepare_stand_alone(conf)
     service = build_service(conf)
     service.begin()
     return service.app
 
 
 def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
-    """Make database and directories when there is no configuration, else nothing.
+    """Make database and directories when stand-alone was asked for, else nothing.
 
     An operator's database is never touched: that is what glance-manage is for.
     """
@@ -232,5 +233,5 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
     database = engine.connect(conf)
     if migrations.pending(database) is not None:
         migrations.upgrade(database)
-    LOG.warning("There is no configuration file: everybody is an administrator, and everything "
+    LOG.warning("Stand-alone, as was asked for: everybody is an administrator, and everything "
                 "is kept in %s.", conf.state_dir)

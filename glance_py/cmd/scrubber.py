@@ -52,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(OPTIONS)
     try:
-        config.load(sys.argv[1:] if argv is None else argv,
-                    config.tool_config_files("glance-scrubber.conf"), conf,
-                    prog="glance-scrubber", epilog="Exit codes: 0 done, 1 it could not be done.",
+        config.load(sys.argv[1:] if argv is None else argv, conf=conf, prog="glance-scrubber",
+                    own_file="glance-scrubber.conf",
+                    epilog="Exit codes: 0 done, 1 it could not be done.",
                     description="Removes the data of deleted images, once or as a daemon, or "
                                 "brings a deleted image back.")
         config.setup_logging(conf)

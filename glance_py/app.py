@@ -60,6 +60,8 @@ class Service:
     services: gateway.Services
     importer: Importer
     prefetcher: Prefetcher | None = None
+    #: What the pipeline demands of a server, see ``composition.LOOPBACK``.
+    demands: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
@@ -94,12 +96,13 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     cache, prefetcher = build_image_cache(services)
     api = API(verbs, conf, services.stores, services.enforcer,
               limits=services.limits, cache=cache)
-    with composition.composing(composition.Composition(
-            conf, services.enforcer, api, verbs.images, cache, services.notifier,
-            services.records.ping, services.stores,
-            functools.partial(staging_room, services.stores))):
+    composed = composition.Composition(
+        conf, services.enforcer, api, verbs.images, cache, services.notifier,
+        services.records.ping, services.stores,
+        functools.partial(staging_room, services.stores))
+    with composition.composing(composed):
         app = pipeline.load(conf)
-    return Service(app, services, verbs.importer, prefetcher)
+    return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class RegistryService:
     """The WSGI application of a registry."""
 
     app: Callable
+    demands: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
@@ -125,10 +129,12 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
             "set sqlalchemy here, and the registry on API hosts.")
     records = open_records(conf)
-    with composition.composing(composition.Composition(
-            conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
-            ping=records.ping)):
-        return RegistryService(pipeline.load(conf, pipeline.REGISTRY))
+    composed = composition.Composition(
+        conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
+        ping=records.ping)
+    with composition.composing(composed):
+        app = pipeline.load(conf, pipeline.REGISTRY)
+    return RegistryService(app, frozenset(composed.demands))
 
 
 def staging_room(stores: Stores) -> int:

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from tests.functional.client import PATCH
 from tests.functional.server import (
+    CONFIGURATION,
     GLANCE_API,
     GUNICORN,
     MIB,
@@ -251,3 +252,25 @@ class WithoutConfiguration(unittest.TestCase):
             self.assertEqual(1, done.returncode)
             self.assertIn("NoConfiguration", done.stderr)
             self.assertEqual([], os.listdir(directory))
+
+
+class FakeAuthTest(unittest.TestCase):
+    """Tokens that are believed unseen are for this machine."""
+
+    def test_it_listens_on_loopback_only(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            path = os.path.join(directory, "glance-api.conf")
+            for program, host in (("api", "0.0.0.0"), ("api", "::"),  # noqa: S104
+                                  ("api", "glance.example.org"), ("registry", "192.0.2.1")):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(CONFIGURATION.format(
+                        port=1, workers=1, silence=2, options="", directory=directory,
+                    ).replace("bind_host = 127.0.0.1", f"bind_host = {host}"))
+                with self.subTest(program, host=host):
+                    done = subprocess.run(
+                        [sys.executable, "-m", f"glance_py.cmd.{program}", "--config-file", path],
+                        cwd=directory, text=True, capture_output=True, timeout=60,
+                        env={**os.environ, "PYTHONPATH": str(ROOT)})
+                    self.assertEqual(1, done.returncode, done.stderr)
+                    self.assertIn("bind_host", done.stderr)
+                    self.assertIn("fakeauth", done.stderr)

@@ -61,6 +61,8 @@ class Service:
     services: gateway.Services
     importer: Importer
     prefetcher: Prefetcher | None = None
+    #: What the pipeline demands of a server, see ``composition.LOOPBACK``.
+    demands: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
@@ -101,12 +103,13 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     cache, prefetcher = build_image_cache(services)
     api = API(verbs, conf, services.stores, services.enforcer,
               limits=services.limits, cache=cache)
-    with composition.composing(composition.Composition(
-            conf, services.enforcer, api, verbs.images, cache, services.notifier,
-            services.records.ping, services.stores,
-            functools.partial(staging_room, services.stores))):
+    composed = composition.Composition(
+        conf, services.enforcer, api, verbs.images, cache, services.notifier,
+        services.records.ping, services.stores,
+        functools.partial(staging_room, services.stores))
+    with composition.composing(composed):
         app = pipeline.load(conf)
-    return Service(app, services, verbs.importer, prefetcher)
+    return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class RegistryService:
     """The WSGI application of a registry."""
 
     app: Callable
+    demands: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
@@ -132,10 +136,12 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
             "set sqlalchemy here, and the registry on API hosts.")
     records = open_records(conf)
-    with composition.composing(composition.Composition(
-            conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
-            ping=records.ping)):
-        return RegistryService(pipeline.load(conf, pipeline.REGISTRY))
+    composed = composition.Composition(
+        conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
+        ping=records.ping)
+    with composition.composing(composed):
+        app = pipeline.load(conf, pipeline.REGISTRY)
+    return RegistryService(app, frozenset(composed.demands))
 
 
 def staging_room(stores: Stores) -> int:
@@ -216,17 +222,18 @@ def wsgi_application() -> Callable:
 
     Reads the files of OS_GLANCE_CONFIG_DIR and uses the process-wide
     ``cfg.CONF``, because libraries in the pipeline look there.
+
+    :raises config.ConfigurationError: there are none.
     """
     conf = config.load(conf=cfg.CONF)
     config.setup_logging(conf)
-    prepare_stand_alone(conf)
     service = build_service(conf)
     service.begin()
     return service.app
 
 
 def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
-    """Make database and directories when there is no configuration, else nothing.
+    """Make database and directories when stand-alone was asked for, else nothing.
 
     An operator's database is never touched: that is what glance-manage is for.
     """
@@ -239,5 +246,5 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
     database = engine.connect(conf)
     if migrations.pending(database) is not None:
         migrations.upgrade(database)
-    LOG.warning("There is no configuration file: everybody is an administrator, and everything "
+    LOG.warning("Stand-alone, as was asked for: everybody is an administrator, and everything "
                 "is kept in %s.", conf.state_dir)

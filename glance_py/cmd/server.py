@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import ipaddress
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
+from glance_py.middleware.composition import LOOPBACK
 from glance_py.middleware.context import CONTEXT
 
 LOG = logging.getLogger(__name__)
@@ -194,12 +196,24 @@ class Server(base.BaseApplication):
 
     def __init__(self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any],
                  name: str) -> None:
-        """``build`` makes what is served: it has ``app`` and ``begin``."""
+        """``build`` makes what is served: it has ``app``, ``begin`` and ``demands``.
+
+        :raises config.ConfigurationError: what is served must not be served here.
+        """
         self.conf = conf
         self._build = build
         self._name = name
-        self.service = build(conf)
+        self.service = self._built()
         super().__init__(prog=name)
+
+    def _built(self) -> Any:
+        service = self._build(self.conf)
+        if LOOPBACK in service.demands and not _is_loopback(self.conf.bind_host):
+            raise config.ConfigurationError(
+                f"[DEFAULT] bind_host: with the flavor fakeauth, which believes every token, the "
+                f"service listens on this machine's own address only (127.0.0.1), not on "
+                f"{self.conf.bind_host}.")
+        return service
 
     def load_config(self) -> None:
         """Called by gunicorn, at the start and for each reload."""
@@ -228,12 +242,21 @@ class Server(base.BaseApplication):
             if not self.conf.reload_config_files():
                 raise config.ConfigurationError("the files cannot be read")
             config.check(self.conf)
-            self.service = self._build(self.conf)
+            self.service = self._built()
         except Exception as error:
             LOG.error("The new configuration is wrong, the old one stays in use: %s", error)
             return
         self.callable = None
         super().reload()
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:

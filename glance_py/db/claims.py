@@ -82,9 +82,13 @@ _IS_HELD_BY = sa.select(sa.literal(1)).where(_THIS, _HELD_BY)
 
 _LOCK_OF = (image_properties.c.image_id == sa.bindparam("this_id"),
             image_properties.c.name == LOCK_PROPERTY)
-_SET_LOCK = image_properties.update().where(
-    *_LOCK_OF, sa.or_(image_properties.c.deleted == sa.true(),
-                      image_properties.c.value == sa.bindparam("replaced")))
+_IS_REPLACEABLE = sa.or_(image_properties.c.deleted == sa.true(),
+                         image_properties.c.value == sa.bindparam("replaced"))
+_SET_LOCK = image_properties.update().where(*_LOCK_OF, _IS_REPLACEABLE)
+#: The same on MySQL, which holds other spellings of the name for equal: no lock has one.
+_SET_LOCK_OR_MISSPELLED = image_properties.update().where(*_LOCK_OF, sa.or_(
+    _IS_REPLACEABLE,
+    sa.cast(image_properties.c.name, sa.LargeBinary) != sa.literal(LOCK_PROPERTY.encode())))
 _REMOVE_LOCK = image_properties.delete().where(
     *_LOCK_OF, image_properties.c.value == sa.bindparam("task_id"))
 
@@ -140,14 +144,15 @@ def take(connection: sa.Connection, image_id: str, request: ClaimRequest,
 def _set_lock_property(connection: sa.Connection, image_id: str, request: ClaimRequest,
                        now: datetime.datetime) -> None:
     """wire: the image names the task that imports into it; Glance takes this for its lock."""
-    row = {"value": request.task_id, "created_at": now, "updated_at": now, "deleted_at": None,
-           "deleted": False}
+    dialect = connection.dialect.name
+    row = {"name": LOCK_PROPERTY, "value": request.task_id, "created_at": now,
+           "updated_at": now, "deleted_at": None, "deleted": False}
     found = connection.execute(
-        _SET_LOCK, {"this_id": image_id, "replaced": request.replaces, **row})
+        _SET_LOCK_OR_MISSPELLED if dialect == "mysql" else _SET_LOCK,
+        {"this_id": image_id, "replaced": request.replaces, **row})
     if found.rowcount == 0:
         inserted = connection.execute(
-            upsert.inserting(connection.dialect.name, image_properties),
-            {"image_id": image_id, "name": LOCK_PROPERTY, **row})
+            upsert.inserting(dialect, image_properties), {"image_id": image_id, **row})
         if inserted.rowcount != 1:
             raise errors.ImportActive(image_id)
 

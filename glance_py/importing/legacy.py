@@ -13,9 +13,10 @@ from typing import Any
 from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.claim import TASK as CLAIM
-from glance_py.domain.image import COLUMNS, RESERVED_PREFIX, Image
+from glance_py.domain.image import COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import TASK_VERBS
+from glance_py.domain.property_names import is_reserved
 from glance_py.domain.task import IMPORT, Task
 from glance_py.importing.background import Work
 from glance_py.importing.importer import Importer
@@ -75,7 +76,7 @@ class TaskStartProxy(Proxy):
         properties = dict(wanted.get("image_properties") or {})
         fields = {name: properties.pop(name) for name in _FIELDS & properties.keys()}
         for name in list(properties):
-            if name in COLUMNS or name.startswith(RESERVED_PREFIX) or not isinstance(
+            if name in COLUMNS or is_reserved(name) or not isinstance(
                     properties[name], str):
                 raise errors.Invalid(f"image_properties cannot set {name!r} to this.")
         fields.setdefault("disk_format", wanted.get("import_from_format") or None)

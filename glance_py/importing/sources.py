@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import RESERVED_PREFIX
+from glance_py.domain.property_names import is_reserved
 from glance_py.importing.job import Job, Told
 from glance_py.outgoing import Fetcher, Response, Target, UriFilter
 from glance_py.streams import Chunk, Filter, Limit, stream
@@ -220,7 +220,7 @@ class GlanceDownload:
             set_properties={
                 name: value for name, value in remote.items()
                 if isinstance(value, str) and name.startswith(wanted)
-                and not name.startswith(RESERVED_PREFIX)}))
+                and not is_reserved(name)}))
         size = remote.get("size")
         checksum = _known_digest(remote)
         stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers),

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from glance_py.domain import errors
+from glance_py.domain import errors, property_names
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.wire.check import Check, compile_check
 from glance_py.wire.field import Resource, text
@@ -143,7 +143,10 @@ class ImageLoader:
 
 def is_reserved(name: str) -> bool:
     """Is this a name that no client may write, in any request?"""
-    return name in RESERVED or name.startswith(RESERVED_PREFIX)
+    if name.isascii() and name.isprintable():
+        # What nearly all names are; each property of each request passes here.
+        return name in RESERVED or name.lower().startswith(RESERVED_PREFIX)
+    return property_names.is_reserved(name)
 
 
 def _bounded(name: str, value: float) -> int:
@@ -159,7 +162,15 @@ def _tags(name: str, value: list[str]) -> list[str]:
     return list(value)
 
 
+def _owner(name: str, value: str | None) -> str | None:
+    """wire: an image whose owner is the empty string has none."""
+    if value:
+        check_storable(name, value)
+    return value or None
+
+
 _STORED: dict[str, Callable[[str, Any], Any]] = {
+    "owner": _owner,
     "min_ram": _bounded,
     "min_disk": _bounded,
     "tags": _tags,

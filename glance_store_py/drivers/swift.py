@@ -8,6 +8,7 @@ into the database; older ones that carry some are still read.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from glance_store_py.drivers.swift_client import Client
 from glance_store_py.drivers.swift_objects import Layout, Objects
 from glance_store_py.drivers.swift_tenants import Acting
 from glance_store_py.location import Location
+
+LOG = logging.getLogger(__name__)
 
 _COMMON = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.ATOMIC, driver.REMOTE})
 _SINGLE = _COMMON | {driver.PREDICTABLE_LOCATION, driver.LIST}
@@ -47,6 +50,9 @@ class Driver:
         self._multi = settings["swift_store_multi_tenant"]
         self.abilities = _MULTI if self._multi else _SINGLE
         self._pools = Pools(settings["swift_store_cacert"], settings["swift_store_auth_insecure"])
+        if settings["swift_store_auth_insecure"]:
+            LOG.warning("Store %s does not check the certificates of Swift and Keystone: "
+                        "swift_store_auth_insecure is True.", store_id)
         self._clients: dict[Reference, Client] = {}
         self._lock = threading.Lock()
         self._references: Mapping[str, Reference] = {}

@@ -11,16 +11,23 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import json
+import os
 import random
 import signal
+import subprocess
+import sys
+import tempfile
 import time
+import unittest
 from collections.abc import Iterator
 
 from tests.functional.client import PATCH
 from tests.functional.server import (
+    CONFIGURATION,
     GLANCE_API,
     GUNICORN,
     MIB,
+    ROOT,
     TOKEN,
     UWSGI,
     Process,
@@ -217,3 +224,53 @@ class WritersTest(ServerCase):
 def _chunks(data: bytes, size: int) -> Iterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start:start + size]
+
+
+class WithoutConfiguration(unittest.TestCase):
+    """A misspelt directory must not make everybody an administrator."""
+
+    def run_with(self, directory: str, *command: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *command], cwd=directory, text=True, capture_output=True, timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT),
+                 "OS_GLANCE_CONFIG_DIR": f"{directory}/misspelt"})
+
+    def test_nothing_starts(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            for command in (GLANCE_API, ["-m", "glance_py.cmd.manage", "db", "sync"],
+                            ["-m", "glance_py.cmd.scrubber"]):
+                with self.subTest(command):
+                    done = self.run_with(directory, *command)
+                    self.assertEqual(1, done.returncode, done.stderr)
+                    self.assertIn(f"There is no glance-api.conf in {directory}/misspelt",
+                                  done.stderr)
+            self.assertEqual([], os.listdir(directory))
+
+    def test_no_wsgi_server_gets_an_application(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            done = self.run_with(directory, "-c", "import glance_py.wsgi.api")
+            self.assertEqual(1, done.returncode)
+            self.assertIn("NoConfiguration", done.stderr)
+            self.assertEqual([], os.listdir(directory))
+
+
+class FakeAuthTest(unittest.TestCase):
+    """Tokens that are believed unseen are for this machine."""
+
+    def test_it_listens_on_loopback_only(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            path = os.path.join(directory, "glance-api.conf")
+            for program, host in (("api", "0.0.0.0"), ("api", "::"),  # noqa: S104
+                                  ("api", "glance.example.org"), ("registry", "192.0.2.1")):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(CONFIGURATION.format(
+                        port=1, workers=1, silence=2, options="", directory=directory,
+                    ).replace("bind_host = 127.0.0.1", f"bind_host = {host}"))
+                with self.subTest(program, host=host):
+                    done = subprocess.run(
+                        [sys.executable, "-m", f"glance_py.cmd.{program}", "--config-file", path],
+                        cwd=directory, text=True, capture_output=True, timeout=60,
+                        env={**os.environ, "PYTHONPATH": str(ROOT)})
+                    self.assertEqual(1, done.returncode, done.stderr)
+                    self.assertIn("bind_host", done.stderr)
+                    self.assertIn("fakeauth", done.stderr)

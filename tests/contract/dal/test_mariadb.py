@@ -9,6 +9,7 @@ from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.name_cases import CollationCases, NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
@@ -79,4 +80,12 @@ class TestOddRows(OddRowCases, MariaDB):
 
 
 class TestIndexes(ServerIndexCases, MariaDB):
+    pass
+
+
+class TestNames(NameCases, MariaDB):
+    pass
+
+
+class TestCollations(CollationCases, NameCases, MariaDB):
     pass

@@ -9,6 +9,7 @@ from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.name_cases import NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
@@ -79,4 +80,8 @@ class TestOddRows(OddRowCases, PostgreSQL):
 
 
 class TestIndexes(ServerIndexCases, PostgreSQL):
+    pass
+
+
+class TestNames(NameCases, PostgreSQL):
     pass

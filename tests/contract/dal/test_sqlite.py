@@ -8,6 +8,7 @@ from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import IndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.name_cases import NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
@@ -74,4 +75,8 @@ class TestOddRows(OddRowCases, SQLite):
 
 
 class TestIndexes(IndexCases, SQLite):
+    pass
+
+
+class TestNames(NameCases, SQLite):
     pass

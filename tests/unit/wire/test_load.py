@@ -63,7 +63,8 @@ class ImageBodies(unittest.TestCase):
                 ("status", "active"), ("size", 1), ("checksum", "a"), ("created_at", "x"),
                 ("direct_url", "x"), ("self", "x"), ("file", "x"), ("schema", "x"),
                 ("stores", "x"), ("locations", []), ("location", "x"), ("deleted", "x"),
-                ("deleted_at", "x"), ("os_glance_import_task", "x"), ("os_glancex", "x")):
+                ("deleted_at", "x"), ("os_glance_import_task", "x"), ("os_glancex", "x"),
+                ("Os_Glance_stage_host", "x"), ("os_glance ", "x"), ("øs_glance_x", "x")):
             with self.subTest(name=name), self.assertRaises(errors.Forbidden):
                 self.load(**{name: value})
 

@@ -42,6 +42,13 @@ class Patches(unittest.TestCase):
                 raise change.objection
 
 
+class Owners(Patches):
+    def test_the_empty_owner_is_none(self):
+        change = self.apply(op("replace", "/owner", ""))
+        self.assertEqual({"owner": None}, change.fields)
+        self.assertEqual({"owner": "p2"}, self.apply(op("replace", "/owner", "p2")).fields)
+
+
 class Reading(Patches):
     def test_wrong_shapes_are_invalid(self):
         for item in (op("move", "/q", "x"), {"path": "/name", "value": "x"}, op("add", "name", 1),
@@ -68,7 +75,8 @@ class Reading(Patches):
     def test_read_only_and_reserved_names_are_forbidden_whatever_the_value(self):
         for name in ("status", "checksum", "size", "virtual_size", "created_at", "updated_at",
                      "direct_url", "self", "file", "schema", "os_hash_algo", "os_hash_value",
-                     "id", "location", "deleted", "deleted_at", "os_glance_x"):
+                     "id", "location", "deleted", "deleted_at", "os_glance_x", "OS_GLANCE_x",
+                     "ös_glance_x", "os_gla\u00adnce_x"):
             for operation in (op("add", f"/{name}", []), op("replace", f"/{name}", "x"),
                               op("remove", f"/{name}")):
                 with self.subTest(operation=operation), self.assertRaises(errors.Forbidden):

@@ -1,4 +1,4 @@
-"""Objects in a bucket of an S3 service, named by image id.
+"""Objects in a bucket of an S3 service, named as they were added.
 
 An image is one object: sent as a whole when it is small or its size is known, in
 parts otherwise, and visible only when all of it is there.  No name is taken
@@ -17,7 +17,7 @@ import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from glance_store_py import driver, errors
 from glance_store_py.config import Settings
@@ -28,6 +28,7 @@ from glance_store_py.drivers.s3_client import (
     Bucket,
     Client,
     NoBucket,
+    Upload,
     crc32,
     is_virtual,
     region_of,
@@ -55,16 +56,18 @@ RESUMES = 3
 #: Metadata of an object that tells who wrote it.
 _MARK = "x-amz-meta-glance-upload"
 _REQUIRED = ("s3_store_host", "s3_store_access_key", "s3_store_secret_key", "s3_store_bucket")
+#: Stands where the name of an object stands, for an upload of it that is not finished.
+_UPLOAD = re.compile(r"(.+)\?uploadId=([^?]+)\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 
 
 class Driver:
-    """A bucket; addresses are ``s3://host/bucket/<image id>`` or ``s3+https://...``."""
+    """A bucket; addresses are ``s3://host/bucket/<name>`` or ``s3+https://...``."""
 
     schemes = ("s3", "s3+http", "s3+https")
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
                            driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.LIST,
-                           driver.REMOTE})
+                           driver.FINDS_REMAINS, driver.REMOTE})
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._settings = settings
@@ -119,24 +122,24 @@ class Driver:
 
     # ------------------------------------------------------------ writing
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
         mark = {_MARK: secrets.token_hex(16)}
         counted = Counted(data)
         try:
             if self._create_bucket and not self._client.bucket_exists():
                 self._client.create_bucket()
-            if self._exists(image_id):
-                raise errors.Duplicate(image_id)
-            self._write(image_id, counted, size, mark)
+            if self._exists(name):
+                raise errors.Duplicate(name)
+            self._write(name, counted, size, mark)
         except errors.Duplicate:
             # A request that was sent twice may have met its own work.
-            if not self._is_mine(image_id, mark):
+            if not self._is_mine(name, mark):
                 raise
         except errors.Forbidden:
             raise errors.StorageWriteDenied() from None
         except NoBucket as error:
             raise self._settings.error("s3_store_bucket", str(error)) from error
-        return Stored(self._location(image_id).url, counted.count)
+        return Stored(self._location(name).url, counted.count)
 
     def _write(self, key: str, data: Iterable[bytes], size: int | None,
                mark: dict[str, str]) -> None:
@@ -232,24 +235,31 @@ class Driver:
 
     def delete(self, location: Location) -> None:
         key = self._key(location)
+        upload = _UPLOAD.match(key)
+        if upload is not None:
+            LOG.info("Removing an unfinished upload of %s/%s", self._bucket, upload[1])
+            self._client.abort_upload(upload[1], unquote(upload[2]))
+            return
         if not self._exists(key):
-            # What is removed and not there may have been cut off before its end.
-            for upload in self._client.uploads(key):
-                if upload.key == key:
-                    LOG.info("Removing an unfinished upload of %s", location.shown)
-                    self._client.abort_upload(key, upload.id)
             raise errors.NotFound(location.shown)
         self._client.delete(key)
 
-    def locations_of(self, image_id: str) -> tuple[Location, ...]:
-        return (self._location(image_id),)
+    def locations_of(self, name: str) -> tuple[Location, ...]:
+        return (self._location(name),)
+
+    def remains_of(self, name: str) -> list[Location]:
+        return [self._location(name), *(
+            self._location(_upload_name(upload)) for upload in self._client.uploads(name)
+            if upload.key == name)]
 
     def objects(self) -> Iterator[Object]:
         for upload in self._client.uploads():
-            yield Object(self._location(upload.key).url, upload.key, 0, _seconds(upload.begun))
+            name = _upload_name(upload)
+            yield Object(self._location(name).url, driver.image_id_of(upload.key), 0,
+                         _seconds(upload.begun), name)
         for entry in self._client.entries():
-            yield Object(self._location(entry.key).url, entry.key, entry.size,
-                         _seconds(entry.modified))
+            yield Object(self._location(entry.key).url, driver.image_id_of(entry.key),
+                         entry.size, _seconds(entry.modified), entry.key)
 
     def sweep(self) -> list[str]:
         """Nothing is left that is not removed with its image."""
@@ -259,9 +269,9 @@ class Driver:
         if not self._client.bucket_exists(attempts=1) and not self._create_bucket:
             raise NoBucket(self._bucket)
 
-    def _location(self, image_id: str) -> Location:
+    def _location(self, name: str) -> Location:
         scheme = "s3+https" if self._scheme == "https" else "s3"
-        return Location(scheme, self._host, f"/{self._bucket}/{image_id}")
+        return Location(scheme, self._host, f"/{self._bucket}/{name}")
 
     def _key(self, location: Location) -> str:
         return location.path.removeprefix(f"/{self._bucket}/")
@@ -272,6 +282,10 @@ class Driver:
         except errors.NotFound:
             return False
         return True
+
+
+def _upload_name(upload: Upload) -> str:
+    return f"{upload.key}?uploadId={quote(upload.id, safe='')}"
 
 
 def _emptied(parts: list[bytearray]) -> Iterator[bytearray]:

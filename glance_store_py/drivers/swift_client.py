@@ -117,6 +117,7 @@ class Client:
         if report.get("Errors"):
             LOG.warning("Not all segments of %s/%s were removed: %s", container, name,
                         report.get("Response Status"))
+            raise errors.RemoteServiceFailed(report.get("Response Status"))
 
     # ------------------------------------------------------------ containers
 

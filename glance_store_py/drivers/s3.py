@@ -22,12 +22,16 @@ from urllib.parse import quote, unquote, urlsplit
 from glance_store_py import driver, errors
 from glance_store_py.config import Settings
 from glance_store_py.driver import Object, Stored, StoredData
+from glance_store_py.drivers import remote
+from glance_store_py.drivers.later import UNABLE
 from glance_store_py.drivers.parts import Counted, Sender, cut
 from glance_store_py.drivers.remote import resuming
 from glance_store_py.drivers.s3_client import (
     Bucket,
     Client,
     NoBucket,
+    NotStored,
+    Part,
     Upload,
     crc32,
     is_virtual,
@@ -50,6 +54,8 @@ EQUAL_PARTS = 5_000
 DOUBLING = 500
 #: Parts that one process sends at the same time when the operator does not say.
 PARTS_UNDER_WAY = 4
+#: Seconds after which a service is asked once more to put an object together.
+COMPLETE_PAUSES = (1.0, 4.0)
 #: How often a download that breaks off is taken up again.
 RESUMES = 3
 
@@ -131,53 +137,94 @@ class Driver:
             if self._exists(name):
                 raise errors.Duplicate(name)
             self._write(name, counted, size, mark)
-        except errors.Duplicate:
-            # A request that was sent twice may have met its own work.
-            if not self._is_mine(name, mark):
-                raise
         except errors.Forbidden:
             raise errors.StorageWriteDenied() from None
         except NoBucket as error:
             raise self._settings.error("s3_store_bucket", str(error)) from error
         return Stored(self._location(name).url, counted.count)
 
-    def _write(self, key: str, data: Iterable[bytes], size: int | None,
-               mark: dict[str, str]) -> None:
+    def _write(self, key: str, data: Counted, size: int | None, mark: dict[str, str]) -> None:
         """As a whole when it fits into one part or is known to be small, else in parts."""
         if size is not None and self._part < size < self._large:
-            self._publish(key, mark, lambda: self._client.put_stream(key, data, size, mark))
+            self._publish(key, mark, data,
+                          lambda: self._client.put_stream(key, data, size, mark))
             return
         parts = cut(data, self._part_sizes(size))
         begun = list(itertools.islice(parts, 2))
         if len(begun) < 2:
             whole = begun[0] if begun else bytearray()
-            self._publish(key, mark, lambda: self._client.put(key, whole, mark))
+            self._publish(key, mark, data, lambda: self._client.put(key, whole, mark))
         else:
-            self._write_parts(key, itertools.chain(_emptied(begun), parts), mark)
+            self._write_parts(key, itertools.chain(_emptied(begun), parts), mark, data)
 
-    def _write_parts(self, key: str, parts: Iterator[bytearray], mark: dict[str, str]) -> None:
-        upload = self._client.create_upload(key, mark)
+    def _write_parts(self, key: str, parts: Iterator[bytearray], mark: dict[str, str],
+                     data: Counted) -> None:
+        only = False
         try:
-            sent = self._sender.send(
-                parts, lambda number, part: self._client.put_part(key, upload, number, part))
-            self._publish(key, mark, lambda: self._client.complete_upload(key, upload, sent))
-        except BaseException:
-            self._abort(key, upload)
-            raise
+            upload, only = self._client.create_upload(key, mark)
+            try:
+                sent = self._sender.send(
+                    parts, lambda number, part: self._client.put_part(key, upload, number, part))
+                self._publish(key, mark, data,
+                              lambda: self._complete(key, upload, sent, mark, data.count))
+            except BaseException:
+                self._abort(key, upload)
+                raise
+        finally:
+            if not only:
+                # This one has ended, and no other can be published under its name.
+                self._client.pool.later.remove(
+                    f"What may have begun of {self._bucket}/{key}", lambda: self._abort_all(key))
 
-    def _publish(self, key: str, mark: dict[str, str], publish: Callable[[], None]) -> None:
-        """Publish an object; when that fails, what was published all the same goes."""
+    def _complete(self, key: str, upload: str, parts: list[Part], mark: dict[str, str],
+                  size: int) -> None:
+        """Complete an upload; where the answer does not tell what became of it, look.
+
+        Asking again is safe: an upload is completed once.
+        """
+        for seconds in (*COMPLETE_PAUSES, None):
+            try:
+                self._client.complete_upload(key, upload, parts)
+                return
+            except UNABLE:
+                if self._holds(key, mark, size):
+                    return
+                if seconds is None:
+                    raise
+                remote.pause(seconds)
+
+    def _publish(self, key: str, mark: dict[str, str], data: Counted,
+                 publish: Callable[[], None]) -> None:
+        """Publish an object of all of ``data``, and make sure that it is there.
+
+        When it is not, what was published all the same goes.
+
+        :raises errors.Duplicate: there is an object of another writer.
+        """
         try:
-            publish()
+            try:
+                publish()
+            except (errors.Duplicate, errors.NotFound):
+                # A request that was sent twice may have met its own work, or an upload that
+                # an earlier attempt has completed already.
+                if not self._holds(key, mark, data.count):
+                    raise
+            else:
+                if not self._holds(key, mark, data.count):
+                    raise NotStored
         except errors.Duplicate:
             raise
-        except errors.NotFound:
-            # The upload is gone: an earlier attempt completed it, or somebody aborted it.
-            if not self._is_mine(key, mark):
-                raise
         except BaseException:
             self._remove_mine(key, mark)
             raise
+
+    def _holds(self, key: str, mark: dict[str, str], size: int) -> bool:
+        """Does the service have the object of this writer, all of it?"""
+        try:
+            headers = self._client.head(key).headers
+        except errors.NotFound:
+            return False
+        return headers.get(_MARK) == mark[_MARK] and headers.get("Content-Length") == str(size)
 
     def _is_mine(self, key: str, mark: dict[str, str]) -> bool:
         try:
@@ -195,6 +242,13 @@ class Driver:
     def _abort(self, key: str, upload: str) -> None:
         self._client.pool.later.remove(f"Upload {upload} of {self._bucket}/{key}",
                                        lambda: self._client.abort_upload(key, upload))
+
+    def _abort_all(self, key: str) -> None:
+        """Abort what was begun under a name, when nothing more is to come of it."""
+        for upload in self._client.uploads(key):
+            if upload.key == key:
+                LOG.info("Removing an upload of %s/%s that got no answer", self._bucket, key)
+                self._client.abort_upload(key, upload.id)
 
     def _part_sizes(self, size: int | None) -> Callable[[int], int]:
         """The size of each part by its number, so that 10,000 parts are enough."""

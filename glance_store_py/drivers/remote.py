@@ -205,7 +205,7 @@ def _retries(attempts: int, asks_for_time: Callable[[int], bool]) -> Retry:
     """How to go on after a failure: ``attempts`` times, and while the service asks for time."""
     made = _retry_class()(
         total=None, connect=min(attempts - 1, 1), read=attempts - 1, redirect=False,
-        status=None, other=0, allowed_methods=None, status_forcelist=BUSY,
+        status=None, other=0, allowed_methods=None, status_forcelist=BUSY | LATER,
         backoff_factor=_FIRST_PAUSE, backoff_max=LONGEST_PAUSE, backoff_jitter=_FIRST_PAUSE,
         raise_on_status=False, respect_retry_after_header=False)
     made.attempts, made.asks_for_time = attempts, asks_for_time

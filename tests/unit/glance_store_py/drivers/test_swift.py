@@ -5,14 +5,15 @@ import os
 import tempfile
 import types
 import unittest
+from unittest import mock
 from urllib.parse import parse_qsl
 
 from glance_store_py import errors
 from glance_store_py.config import DRIVERS
-from glance_store_py.drivers import swift
+from glance_store_py.drivers import remote, swift
 from glance_store_py.drivers.remote import Pool, Pools
 from glance_store_py.drivers.swift_accounts import Reference, references
-from glance_store_py.drivers.swift_client import Client
+from glance_store_py.drivers.swift_client import Client, NotAuthenticated
 from glance_store_py.drivers.swift_objects import Layout, Objects, Source
 from glance_store_py.drivers.swift_tenants import Acting, account_url
 from glance_store_py.location import parse
@@ -204,6 +205,33 @@ class TestStumbling(unittest.TestCase):
         objects = self.serve(lambda asked: Answer(401))
         self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
         self.assertEqual(2, len(self.server.asked))
+
+    def test_a_swift_that_accepts_no_token_is_not_asked_for_ever(self):
+        """Keystone gives out a new token whenever it is asked, and Swift accepts none."""
+        tokens = []
+
+        def refused(token):
+            tokens.append(token)
+            self.account._token = f"token {len(tokens)}"
+            return True
+
+        objects = self.serve(lambda asked: Answer(401 if len(tokens) < 50 else 500))
+        self.account.refused = refused
+        for number in (1, 2):
+            self.assertRaises(NotAuthenticated, objects.size, "c", "o")
+            self.assertEqual(number, len(tokens))
+        self.assertEqual(4, len(self.server.asked))
+
+    def test_a_swift_that_is_overloaded_is_waited_for(self):
+        pauses = []
+        self.enterContext(mock.patch.object(remote, "pause", pauses.append))
+        self.enterContext(mock.patch.object(remote, "clock", lambda: sum(pauses)))
+        for status in (503, 498, 429):
+            pauses.clear()
+            objects = self.serve(lambda asked, status=status: Answer(
+                status if sum(pauses) < 20 else 200, headers={"Content-Length": "4"}))
+            self.account._token = "new"
+            self.assertEqual(4, objects.size("c", "o"))
 
     def test_a_manifest_that_meets_its_own_work_is_a_success(self):
         stored = {}

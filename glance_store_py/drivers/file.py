@@ -70,6 +70,8 @@ class Driver:
             raise errors.Duplicate(name)
         directory = self._choose(size)
         final = os.path.join(directory, name)
+        # Before the file has its name: after that nothing may fail any more.
+        url, mount = Location("file", path=final).url, file_settings.mount_of(self._mounts, final)
         fd, part = _open_part(directory, name)
         try:
             written = self._write(fd, data)
@@ -83,8 +85,7 @@ class Driver:
             with contextlib.suppress(OSError):
                 _unlink_own(part, os.fstat(fd))
             os.close(fd)
-        url = Location("file", path=final).url
-        return Stored(url, written, file_settings.mount_of(self._mounts, final))
+        return Stored(url, written, mount)
 
     def _write(self, fd: int, data: Iterable[bytes]) -> int:
         written = 0

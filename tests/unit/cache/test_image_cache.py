@@ -25,6 +25,16 @@ from tests.unit.cache.store import CHUNK, Store
 MIB = 1024 * 1024
 
 
+def small_disk(case: unittest.TestCase, size: int) -> str | None:
+    """A file system of ``size`` bytes for one case; None where nobody may mount one."""
+    place = case.enterContext(tempfile.TemporaryDirectory(prefix="glance-cache-"))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place],
+                      capture_output=True).returncode:
+        return None
+    case.addCleanup(subprocess.run, ["umount", "--lazy", place], check=True)
+    return place
+
+
 class CacheCase(unittest.TestCase):
 
     max_size = 8 * MIB
@@ -298,6 +308,34 @@ class TestTrouble(CacheCase):
         self.assertTrue(self.cache.is_cached(image.id))
         self.assertEqual(2, sum(self.cache.is_cached(each.id) for each in images))
         self.assertEqual((True, self.store.data[image.id]), self.read(image))
+
+    def test_a_real_disk_smaller_than_the_cache_makes_room(self) -> None:
+        place = small_disk(self, 2 * MIB)
+        if place is None:
+            self.skipTest("only root can mount a small file system")
+        self.root = place
+        self.cache = self.another(self.store)
+        images = [self.store.image(512 * 1024) for _ in range(8)]
+        for image in images:
+            self.read(image)
+            self.until(lambda image=image: self.cache.is_cached(image.id))
+            self.assertEqual((True, self.store.data[image.id]), self.read(image))
+        self.assertFalse(self.cache.is_cached(images[0].id))
+        # Somebody else takes the rest while a fill is under way.
+        self.store.gate.clear()
+        image = self.store.image(512 * 1024)
+        copy = self.cache.read(image)
+        with contextlib.suppress(OSError), \
+                open(os.path.join(place, "foreign"), "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        self.store.gate.set()
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            body = b"".join(copy.data.chunks)
+        copy.data.close()
+        self.assertEqual(self.store.data[image.id], body)
+        self.until(lambda: self.cache.is_cached(image.id))
+        self.assertEqual(([], []), (self.names("incomplete"), self.names("invalid")))
 
     def test_a_disk_that_others_have_filled_costs_no_images_in_vain(self) -> None:
         kept, = self.cached(1)

@@ -54,8 +54,9 @@ EQUAL_PARTS = 5_000
 DOUBLING = 500
 #: Parts that one process sends at the same time when the operator does not say.
 PARTS_UNDER_WAY = 4
-#: Seconds after which a service is asked once more to put an object together.
-COMPLETE_PAUSES = (1.0, 4.0)
+#: Seconds after which a service is asked once more to put an object together, or for one
+#: that it says to have stored.
+PAUSES = (1.0, 4.0)
 #: How often a download that breaks off is taken up again.
 RESUMES = 3
 
@@ -159,22 +160,24 @@ class Driver:
 
     def _write_parts(self, key: str, parts: Iterator[bytearray], mark: dict[str, str],
                      data: Counted) -> None:
-        only = False
         try:
             upload, only = self._client.create_upload(key, mark)
-            try:
-                sent = self._sender.send(
-                    parts, lambda number, part: self._client.put_part(key, upload, number, part))
-                self._publish(key, mark, data,
-                              lambda: self._complete(key, upload, sent, mark, data.count))
-            except BaseException:
-                self._abort(key, upload)
-                raise
+        except UNABLE:
+            # It may have begun all the same.
+            self._abort_all(key, at_once=False)
+            raise
+        try:
+            sent = self._sender.send(
+                parts, lambda number, part: self._client.put_part(key, upload, number, part))
+            self._publish(key, mark, data,
+                          lambda: self._complete(key, upload, sent, mark, data.count))
+        except BaseException:
+            self._abort(key, upload)
+            raise
         finally:
             if not only:
                 # This one has ended, and no other can be published under its name.
-                self._client.pool.later.remove(
-                    f"What may have begun of {self._bucket}/{key}", lambda: self._abort_all(key))
+                self._abort_all(key)
 
     def _complete(self, key: str, upload: str, parts: list[Part], mark: dict[str, str],
                   size: int) -> None:
@@ -182,7 +185,7 @@ class Driver:
 
         Asking again is safe: an upload is completed once.
         """
-        for seconds in (*COMPLETE_PAUSES, None):
+        for seconds in (*PAUSES, None):
             try:
                 self._client.complete_upload(key, upload, parts)
                 return
@@ -210,13 +213,24 @@ class Driver:
                 if not self._holds(key, mark, data.count):
                     raise
             else:
-                if not self._holds(key, mark, data.count):
-                    raise NotStored
+                self._require(key, mark, data.count)
         except errors.Duplicate:
             raise
         except BaseException:
             self._remove_mine(key, mark)
             raise
+
+    def _require(self, key: str, mark: dict[str, str], size: int) -> None:
+        """Look for an object that the service says to have stored; it may be slow to show it.
+
+        :raises NotStored: it is not there.
+        """
+        for seconds in PAUSES:
+            if self._holds(key, mark, size):
+                return
+            remote.pause(seconds)
+        if not self._holds(key, mark, size):
+            raise NotStored
 
     def _holds(self, key: str, mark: dict[str, str], size: int) -> bool:
         """Does the service have the object of this writer, all of it?"""
@@ -243,12 +257,16 @@ class Driver:
         self._client.pool.later.remove(f"Upload {upload} of {self._bucket}/{key}",
                                        lambda: self._client.abort_upload(key, upload))
 
-    def _abort_all(self, key: str) -> None:
+    def _abort_all(self, key: str, at_once: bool = True) -> None:
         """Abort what was begun under a name, when nothing more is to come of it."""
-        for upload in self._client.uploads(key):
-            if upload.key == key:
-                LOG.info("Removing an upload of %s/%s that got no answer", self._bucket, key)
-                self._client.abort_upload(key, upload.id)
+        def abort() -> None:
+            for upload in self._client.uploads(key):
+                if upload.key == key:
+                    LOG.info("Removing an upload of %s/%s that got no answer", self._bucket, key)
+                    self._client.abort_upload(key, upload.id)
+
+        self._client.pool.later.remove(f"What may have begun of {self._bucket}/{key}", abort,
+                                       at_once)
 
     def _part_sizes(self, size: int | None) -> Callable[[int], int]:
         """The size of each part by its number, so that 10,000 parts are enough."""

@@ -349,7 +349,8 @@ class Client:
             content = answer.read(decode_content=True)
             answer.release_conn()
         try:
-            return ElementTree.fromstring(content)
+            # White space may come first, to keep the connection open.
+            return ElementTree.fromstring(content.strip())
         except ElementTree.ParseError:
             return ElementTree.Element("Nothing")
 

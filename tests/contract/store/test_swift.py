@@ -287,6 +287,21 @@ class Tenants(DriverContract):
         self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"x"], 2)
         self.assertFalse(client.has_container(container))
 
+    def test_each_attempt_has_a_container_which_goes_with_it(self):
+        made = self.add_attempts(1, 2)
+        acting = self.store.driver.on_behalf_of(self.owner)
+        client, first, name = acting._resolved(made[1][0])
+        second = acting._resolved(made[2][0])[1]
+        self.assertEqual((f"glance_{self.image_id}", f"glance_{self.attempt(2)}"),
+                         (first, second))
+        # What a dead writer of this attempt left goes, too.
+        client.put(first, f"{name}_{'0' * 32}_00001", b"dead", 4)
+        self.store.delete(made[1][0])
+        self.assertFalse(client.has_container(first))
+        self.assert_intact(made, 2)
+        self.store.delete(made[2][0])
+        self.assertFalse(client.has_container(second))
+
     def test_a_token_goes_to_no_other_host(self):
         place = Location("swift+http", "192.0.2.1", f"/v1/AUTH_x/glance_x/{self.image_id}")
         self.assertRaises(errors.BadStoreUri, self.store.get, place)

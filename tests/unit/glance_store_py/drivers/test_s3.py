@@ -1,6 +1,8 @@
 """The S3 driver: how it signs and addresses, and what it does when the service stumbles."""
 
 import calendar
+import dataclasses
+import threading
 import unittest
 from unittest import mock
 from urllib.parse import parse_qsl
@@ -299,6 +301,46 @@ class TestStumbling(unittest.TestCase):
             server = serving(self, forgetful)
             guard = Guard(store(f"http://{server.address}"), "s")
             self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(size)], size)
+
+    def test_a_service_that_is_slow_to_show_what_it_stored_is_asked_again(self):
+        guard = self.serve(lambda asked: Answer(404 if asked.method == "HEAD" else 200))
+        held = self.server.answer
+        heads = []
+
+        def late(asked):
+            if asked.method == "HEAD":
+                heads.append(asked)
+                if len(heads) <= 3:  # The first one comes before the upload.
+                    return Answer(404)
+            return held(asked)
+
+        self.server.answer = late
+        self.assertEqual(4, guard.add("id", [b"data"]).size)
+
+    def test_a_result_may_stand_behind_white_space(self):
+        guard = self.serve(self.uploading(RESULT))
+        held = self.server.answer
+
+        def padded(asked):
+            got = held(asked)
+            return dataclasses.replace(got, body=b" \n " + got.body) if got is RESULT else got
+
+        self.server.answer = padded
+        self.assertEqual(6 * MIB, guard.add("id", [bytes(6 * MIB)]).size)
+        self.assertEqual([], self.pauses)
+
+    def test_an_upload_that_never_got_an_answer_is_aborted_later(self):
+        uploads = ["lost"]
+        aborted = threading.Event()
+        guard = self.serve(lambda asked: (
+            Answer(503) if asked.method == "POST" else
+            Answer(404) if asked.method == "HEAD" else
+            Answer(200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>")
+            if asked.method == "GET" else (uploads.clear(), aborted.set(), Answer(204))[2]))
+        guard.driver._client.pool.later._period = 0.01
+        self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(6 * MIB)])
+        self.assertTrue(aborted.wait(30))
+        self.assertEqual([], uploads)
 
     def test_an_upload_whose_beginning_got_no_answer_does_not_stay(self):
         for ends_well in (True, False):

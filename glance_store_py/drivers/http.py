@@ -74,7 +74,7 @@ class Driver:
     def prepare(self) -> None:
         """There is nothing to write to."""
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
         raise errors.StoreAddDisabled(self._store)
 
     def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
@@ -111,7 +111,7 @@ class Driver:
     def delete(self, location: Location) -> None:
         raise errors.StoreDeleteNotSupported(self._store)
 
-    def locations_of(self, image_id: str) -> tuple[Location, ...]:
+    def locations_of(self, name: str) -> tuple[Location, ...]:
         return ()
 
     def sweep(self) -> list[str]:

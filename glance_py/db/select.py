@@ -412,7 +412,7 @@ def beginning(shape: Shape) -> sa.Select:
     if not reach and column.nullable:
         unknown = images.alias("unknown")
         conditions.append(~sa.select(sa.literal_column("1")).where(
-            unknown.c[key].is_(None), live(unknown)).exists())
+            unknown.c[key].is_(None), veiled(unknown.c.deleted) == sa.false()).exists())
     return (
         sa.select(*COLUMNS).where(*conditions)
         .order_by(walk, *_order(shape)[1:]).limit(sa.bindparam("limit"))

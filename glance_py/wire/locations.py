@@ -101,7 +101,7 @@ class LocationDraft:
             self._absent = (Location(""),)
 
     def _index(self, position: str, last: int) -> int:
-        """Where ``position`` is in the list; ``-`` is ``last``, and what is beyond it is its length.
+        """Where ``position`` is in the list: ``-`` is ``last``, what is beyond it is its length.
 
         Digits are counted first, since Python refuses to convert thousands of them.
         """

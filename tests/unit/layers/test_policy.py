@@ -49,7 +49,8 @@ class Paged(Images):
         self.asked.append(query)
         if query.marker in self.gone:
             raise errors.MarkerNotFound(query.marker)
-        found = [each for each in self.images.values() if each.id > (query.marker or "")][:query.limit]
+        found = [each for each in self.images.values() if each.id > (query.marker or "")]
+        found = found[:query.limit]
         return Page(found, full=len(found) == query.limit)
 
 

@@ -225,9 +225,27 @@ metadef_namespace_resource_types = sa.Table(
     sa.Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
 )
 
+OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+
+#: Digests of the addresses of image_locations, see ``location_index``.
+location_digests = sa.Table(
+    "location_digests", metadata,
+    sa.Column("location_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Index("ix_location_digests_digest", "digest"),
+    **OWN_TABLE_OPTIONS,
+)
+
+#: Up to which row of image_locations there are digests, and a digest that tells with which key.
+location_digests_reach = sa.Table(
+    "location_digests_reach", metadata,
+    sa.Column("fingerprint", sa.String(64), primary_key=True),
+    sa.Column("location_id", sa.Integer, nullable=False),
+    **OWN_TABLE_OPTIONS,
+)
+
 #: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
 #: every upgrade, without a revision.  They have no foreign key to another table: the original
 #: service would stumble over it when it removes rows.  Each is
 #: declared with OWN_TABLE_OPTIONS, which are what the shared tables have on MySQL.
-OWN_TABLES: list[sa.Table] = []
-OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+OWN_TABLES: list[sa.Table] = [location_digests, location_digests_reach]

@@ -20,13 +20,14 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import upsert
 from glance_py.db.engine import Database
 from glance_py.db.select import live
-from glance_py.db.tables import image_locations, location_digests, location_digests_reach
+from glance_py.db.tables import image_locations, location_digests
 
 LOG = logging.getLogger(__name__)
 
+#: Not a location: the digest in this row tells with which key the others were made.
+KEY = 0
 #: How many rows are read each time before they get digests.
 TAIL = 500
 #: Rows of one transaction, and seconds of one call, that bring the table up to date.
@@ -47,10 +48,10 @@ _BEYOND_WITH = _BEYOND.where(image_locations.c.value == sa.bindparam("url")).lim
 _LISTED = _OTHERS.join(
     location_digests, location_digests.c.location_id == image_locations.c.id,
 ).where(location_digests.c.digest == sa.bindparam("digest"))
-_REACH = sa.select(location_digests_reach.c.location_id).where(
-    location_digests_reach.c.fingerprint == sa.bindparam("this_key"))
 _STATE = sa.select(
-    _REACH.scalar_subquery(),
+    sa.select(location_digests.c.digest).where(
+        location_digests.c.location_id == KEY).scalar_subquery(),
+    sa.select(sa.func.max(location_digests.c.location_id)).scalar_subquery(),
     sa.select(sa.func.max(image_locations.c.id)).scalar_subquery())
 _NEXT = (
     sa.select(image_locations.c.id, image_locations.c.value)
@@ -64,7 +65,8 @@ _UNSETTLED = sa.select(sa.func.min(image_locations.c.id)).where(
     image_locations.c.created_at > sa.bindparam("since"))
 _GONE = (
     sa.select(location_digests.c.location_id)
-    .where(~sa.exists().where(image_locations.c.id == location_digests.c.location_id))
+    .where(location_digests.c.location_id != KEY,
+           ~sa.exists().where(image_locations.c.id == location_digests.c.location_id))
     .limit(BATCH)
 )
 _DELETE = location_digests.delete().where(
@@ -99,13 +101,13 @@ class LocationIndex:
         if connection.dialect.name == "sqlite":
             return 0, 0  # it uses ids again, and nobody has so many images there
         try:
-            row = connection.execute(_STATE, {"this_key": self._fingerprint()}).one()
+            key, reach, last = connection.execute(_STATE).one()
         except (db_exc.DBError, sa_exc.ProgrammingError):
-            if sa.inspect(connection).has_table(location_digests_reach.name):
+            if sa.inspect(connection).has_table(location_digests.name):
                 raise
             # The service is newer than the schema: "glance-manage db expand" is still to come.
             return 0, 0
-        return row[0] or 0, row[1] or 0
+        return reach if key == self._fingerprint() else 0, last or 0
 
     def _is_listed(self, image_id: str, url: str) -> bool:
         values = self._database.read(lambda connection: connection.execute(
@@ -139,8 +141,12 @@ class LocationIndex:
 
     def _advance(self, connection: sa.Connection) -> int:
         """Give digests to the next rows; how many there were."""
-        key = self._fingerprint()
-        reach = connection.scalar(_REACH, {"this_key": key}) or 0
+        reach, _ = self._reach(connection)
+        if not reach:
+            # There are none, or they are of another key.
+            connection.execute(location_digests.delete())
+            connection.execute(location_digests.insert(), {
+                "location_id": KEY, "digest": self._fingerprint()})
         rows = [tuple(row) for row in connection.execute(_NEXT, {"reach": reach, "limit": BATCH})]
         if rows:
             since = self._database.now() - datetime.timedelta(seconds=SETTLED)
@@ -149,15 +155,9 @@ class LocationIndex:
             if unsettled is not None:
                 rows = [row for row in rows if row[0] < unsettled]
         if rows:
-            connection.execute(
-                upsert.overwriting(self._database.dialect, location_digests,
-                                   ("location_id",), ("digest",)),
-                [{"location_id": number, "digest": self._digest(self._open(value))}
-                 for number, value in rows])
-            # Digests of another key are overwritten; it would have to begin anew.
-            connection.execute(location_digests_reach.delete())
-            connection.execute(location_digests_reach.insert(),
-                               {"fingerprint": key, "location_id": rows[-1][0]})
+            connection.execute(location_digests.insert(), [
+                {"location_id": number, "digest": self._digest(self._open(value))}
+                for number, value in rows])
             if rows[-1][0] // SWEEP != reach // SWEEP:
                 gone = connection.execute(_GONE).scalars().all()
                 connection.execute(_DELETE, {"those": gone})

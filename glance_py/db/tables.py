@@ -236,16 +236,8 @@ location_digests = sa.Table(
     **OWN_TABLE_OPTIONS,
 )
 
-#: Up to which row of image_locations there are digests, and a digest that tells with which key.
-location_digests_reach = sa.Table(
-    "location_digests_reach", metadata,
-    sa.Column("fingerprint", sa.String(64), primary_key=True),
-    sa.Column("location_id", sa.Integer, nullable=False),
-    **OWN_TABLE_OPTIONS,
-)
-
 #: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
 #: every upgrade, without a revision.  They have no foreign key to another table: the original
 #: service would stumble over it when it removes rows.  Each is
 #: declared with OWN_TABLE_OPTIONS, which are what the shared tables have on MySQL.
-OWN_TABLES: list[sa.Table] = [location_digests, location_digests_reach]
+OWN_TABLES: list[sa.Table] = [location_digests]

@@ -27,7 +27,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import errors, locks
+from glance_py.db import bounds, errors, locks
 from glance_py.db import timeouts as limits
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.timeouts import Timeouts
@@ -335,6 +335,8 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     if engine.dialect.name == "postgresql":
         _prepare_postgresql(engine, timeouts)
         limits.limit_answers(engine, timeouts)
+    if timeouts.read is not None:
+        bounds.bound_reads(engine, timeouts.read)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine

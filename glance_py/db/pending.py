@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from glance_py.db import belongings
 from glance_py.db.engine import Database
+from glance_py.db.location_index import LocationIndex
 from glance_py.db.rows import metadata
-from glance_py.db.select import live
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -65,12 +65,6 @@ _REVIVE_LOCATIONS = image_locations.update().where(
     image_locations.c.image_id == sa.bindparam("this_image"), _PENDING,
     image_locations.c.deleted_at == sa.bindparam("then"),
 ).values(status="active", deleted=sa.false(), deleted_at=None)
-_IN_USE = live(image_locations) | _PENDING
-_OTHERS = (
-    sa.select(image_locations.c.value)
-    .where(_IN_USE, image_locations.c.image_id != sa.bindparam("this_image"))
-)
-_OTHERS_WITH = _OTHERS.where(image_locations.c.value == sa.bindparam("url")).limit(1)
 _KNOWN = sa.select(sa.literal(1)).where(
     images.c.id.in_(sa.bindparam("those", expanding=True)),
     images.c.status != "deleted").limit(1)
@@ -81,6 +75,7 @@ class SqlPending:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._locations = LocationIndex(database)
 
     def find(self, seconds: float, after: int = 0, limit: int = 100,
              stray: bool = False) -> Sequence[PendingData]:
@@ -146,13 +141,7 @@ class SqlPending:
 
     def is_shared(self, image_id: str, url: str) -> bool:
         """Does another image have its data at this address?"""
-        cipher = self._database.cipher
-        if cipher is None:
-            return self._database.read(lambda connection: connection.execute(
-                _OTHERS_WITH, {"this_image": image_id, "url": url}).first()) is not None
-        return self._database.read(lambda connection: any(
-            cipher.open(value) == url for value in
-            connection.execute(_OTHERS, {"this_image": image_id}).scalars()))
+        return self._locations.has_other(image_id, url)
 
     def are_images(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""

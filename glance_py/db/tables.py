@@ -247,7 +247,16 @@ image_claims = sa.Table(
     **OWN_TABLE_OPTIONS,
 )
 
+#: Digests of the addresses of image_locations, see ``location_index``.
+location_digests = sa.Table(
+    "location_digests", metadata,
+    sa.Column("location_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Index("ix_location_digests_digest", "digest"),
+    **OWN_TABLE_OPTIONS,
+)
+
 #: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
 #: every upgrade, without a revision.  They have no foreign key to another table: the original
 #: service would stumble over it when it removes rows.
-OWN_TABLES: list[sa.Table] = [image_claims]
+OWN_TABLES: list[sa.Table] = [image_claims, location_digests]

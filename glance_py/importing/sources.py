@@ -61,7 +61,9 @@ class WebDownload:
 
     def fetch(self, job: Job) -> None:
         filters = (Digest(*self._checksum),) if self._checksum else ()
-        stage(job, Body(job.room.fetcher, self._uri, job.room.conf.image_size_cap), filters)
+        conf = job.room.conf
+        stage(job, Body(job.room.fetcher, self._uri, conf.image_size_cap,
+                        seconds=conf.image_import_opts.source_timeout), filters)
 
 
 def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
@@ -98,10 +100,16 @@ def too_large(cap: int) -> errors.ImageTooLarge:
 
 
 class Body:
-    """The bytes of a URL, over as many connections as it takes."""
+    """The bytes of a URL, over as many connections as it takes.
+
+    :param cap: how many bytes there may be.
+    :param seconds: how long it may take until all have arrived, from now on; 0 for ever.
+    """
 
     def __init__(self, fetcher: Fetcher, uri: str, cap: int,
-                 headers: Mapping[str, str] | None = None) -> None:
+                 headers: Mapping[str, str] | None = None, seconds: float = 0) -> None:
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds if seconds else float("inf")
         self._fetcher = fetcher
         self._uri = uri
         self._cap = cap
@@ -110,12 +118,13 @@ class Body:
     def chunks(self) -> Iterator[bytes]:
         """All bytes, once.
 
-        :raises errors.SourceFailed: the source has no such bytes.
+        :raises errors.SourceFailed: the source has no such bytes, or takes too long.
         :raises errors.ImageTooLarge: it announces too many.
         """
         received, validator, retries = 0, None, 0
         while True:
             before = received
+            self._check_time()
             try:
                 answer = self._fetcher.open(self._uri, received, validator, self._headers)
             except errors.StoreUnavailable as error:
@@ -130,6 +139,7 @@ class Body:
                 for chunk in answer.chunks:
                     received += len(chunk)
                     yield chunk
+                    self._check_time()
                 return
             except errors.StoreUnavailable as error:
                 if received and validator is None:
@@ -138,6 +148,11 @@ class Body:
                     0 if received - before >= PROGRESS else retries, str(error))
             finally:
                 answer.close()
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise errors.SourceFailed(
+                f"The source did not send the data within {self._seconds:.0f} seconds.")
 
     def _again(self, retries: int, reason: str) -> int:
         """Wait a little before the next attempt; give up when there were enough."""
@@ -223,7 +238,8 @@ class GlanceDownload:
                 and not is_reserved(name)}))
         size = remote.get("size")
         checksum = _known_digest(remote)
-        stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers),
+        stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers,
+                        conf.image_import_opts.source_timeout),
               (Digest(*checksum),) if checksum else (),
               expected=size if isinstance(size, int) else None)
 

@@ -33,6 +33,13 @@ def _counted(properties) -> int:
     return sum(1 for name in properties if not name.startswith(RESERVED_PREFIX))
 
 
+def check_locations(image: Image, change: Change, quota: int) -> None:
+    """:raises errors.QuotaExceeded: the change would make more copies of the data than allowed."""
+    if change.add_locations:
+        _check("locations", len(image.locations) + len(change.add_locations)
+               - len(change.remove_locations), quota)
+
+
 class QuotaProxy(Proxy):
     """Quotas of images: properties, tags, locations, sizes and unified limits."""
 
@@ -76,8 +83,7 @@ class QuotaProxy(Proxy):
 
     def _with_locations(self, image: Image, change: Change) -> Change:
         """One more copy of the data counts as much as the first."""
-        count = len(image.locations) + len(change.add_locations) - len(change.remove_locations)
-        _check("locations", count, self._locations)
+        check_locations(image, change, self._locations)
         if not self._storage:
             return change
         return dataclasses.replace(change, reservation=QuotaReservation(

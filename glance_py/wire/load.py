@@ -28,20 +28,39 @@ _NAME_LENGTH = 255
 #: NUL, which PostgreSQL cannot.
 _UNSTORABLE = re.compile("[\x00\U00010000-\U0010ffff]")
 
+#: How many arrays and objects may lie in each other in a request.  No document of the API needs
+#: a dozen, and the serialiser ends at 254.
+MAX_DEPTH = 100
+
 _check_tag = compile_check(text(255))
 
 
 def parse(body: bytes) -> Any:
     """The JSON of a request body (RFC 8259).
 
-    :raises errors.Invalid: empty, not UTF-8 or not JSON.
+    :raises errors.Invalid: empty, not UTF-8, not JSON, or nested deeper than MAX_DEPTH.
     """
     if not body:
         raise errors.Invalid("Body expected in request.")
     try:
-        return orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise errors.Invalid("Malformed JSON in request body.") from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check_depth(document)
+    return document
+
+
+def _check_depth(document: object) -> None:
+    """:raises errors.Invalid: nested deeper than MAX_DEPTH."""
+    level: list[Any] = [document] if isinstance(document, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise errors.Invalid(f"The JSON of a request cannot be nested deeper than {MAX_DEPTH} levels.")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -180,11 +199,15 @@ _STORED: dict[str, Callable[[str, Any], Any]] = {
 def load_tag(tag: str) -> str:
     """A tag that was given in the path of a request.
 
-    :raises errors.Invalid: too long.
+    wire: characters of 4 bytes are left to the database here; a list of tags may not have them.
+
+    :raises errors.Invalid: too long, or with a NUL, which not every database can hold.
     """
     wrong = _check_tag(tag)
     if wrong is not None:
         raise errors.Invalid(f"The tag {wrong}.")
+    if "\x00" in tag:
+        raise errors.Invalid("A tag cannot contain NUL.")
     return tag
 
 

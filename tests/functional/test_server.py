@@ -9,14 +9,17 @@ also: stalled clients, reloading, many writers at once.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from collections.abc import Iterator
@@ -159,6 +162,50 @@ class GlanceApiTest(EveryServer, ServerCase):
             self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
             # Unserved, it would be for ever; a busy machine takes its time.
             self.assertLess(time.monotonic() - start, 20)
+
+    def test_heads_that_come_byte_by_byte(self) -> None:
+        """Unfinished heads occupy no thread, however many there are and however they come."""
+        head = (b"GET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: "
+                + b"x" * 9000 + b"\r\n\r\n")
+        slow = [self.server.connect() for _ in range(40)]
+        self.addCleanup(lambda: [sock.close() for sock in slow])
+        sent = [0] * len(slow)
+        stop = threading.Event()
+
+        def send(number: int, end: int) -> None:
+            slow[number].sendall(head[sent[number]:end])
+            sent[number] = end
+
+        def drip() -> None:
+            for number in range(0, len(slow), 2):
+                send(number, 8500)  # longer than what gunicorn reads at once
+            while not stop.wait(0.05):
+                for number, place in enumerate(sent):
+                    send(number, place + 1)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            for _ in range(20):
+                start = time.monotonic()
+                self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
+                # It would be the 20 seconds of a head.
+                self.assertLess(time.monotonic() - start, 15)
+        finally:
+            stop.set()
+            dripping.join()
+        for number, sock in enumerate(slow):
+            send(number, len(head))
+            self.assertIn(b"200 OK", sock.recv(1000))
+            sock.close()
+
+    def test_heads_that_are_broken_off(self) -> None:
+        for words in (b"GET / HT", b"GET /healthcheck HTTP/1.1\r\nX: " + b"x" * 100_000):
+            with self.server.connect() as sock:
+                sock.sendall(words)
+                sock.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionResetError):
+                    self.assertNotIn(b"200 OK", sock.recv(1000))
 
     def test_reload(self) -> None:
         """SIGHUP takes a new configuration; a wrong one leaves the old one in use."""

@@ -10,6 +10,7 @@ elsewhere.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import datetime
 import logging
 import os
@@ -17,7 +18,7 @@ import random
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -88,6 +89,10 @@ class Database:
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away.
         """
         engine = self.replica if replica else self.engine
+        joint = _JOINT.get()
+        if joint is not None and joint.database is self and joint.connection is not None:
+            # What was written so far is seen there only.
+            return joint.read(joint.connection, work)
 
         def attempt() -> T:
             with _connected(engine) as connection:
@@ -107,9 +112,37 @@ class Database:
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
             other transactions were in the way for too long; nothing was written.
         """
+        joint = _JOINT.get()
+        if joint is not None and joint.database is self:
+            return joint.write(work, alone)
         if alone is None:
             return self._persist(lambda: self._transact(work))
         return self._persist(lambda: self._transact_alone(work, alone))
+
+    def jointly(self, run: Callable[[], T], finish: Callable[[sa.Connection, T], None]) -> T:
+        """Call ``run`` and make one transaction of all that it writes through this database.
+
+        Without a write there is no transaction.  ``run`` may be called several times and
+        must have no other effects.
+
+        :param finish: called at the end of the transaction with what ``run`` returned.
+        :returns: what ``run`` returned.
+        :raises glance_py.domain.errors.GlanceError: what ``run`` and :meth:`write` raise.
+        """
+        def attempt() -> T:
+            with contextlib.closing(_Joint(self)) as joint:
+                token = _JOINT.set(joint)
+                try:
+                    result = run()
+                finally:
+                    _JOINT.reset(token)
+                joint.check()
+                if (connection := joint.connection) is not None:
+                    finish(connection, result)
+                    joint.commit(connection)
+                return result
+
+        return self._persist(attempt)
 
     def alter(self, work: Work[T]) -> T:
         """Run ``work(connection)``, which changes tables, when nobody else does.
@@ -200,6 +233,10 @@ class Database:
         except BaseException:
             _roll_back(connection)
             raise
+        self._commit(connection)
+        return result
+
+    def _commit(self, connection: sa.Connection) -> None:
         try:
             connection.exec_driver_sql("COMMIT")
         except BaseException as error:
@@ -209,7 +246,6 @@ class Database:
                 LOG.error("The outcome of a COMMIT is unknown: %s", errors.first_line(error))
                 raise domain.OutcomeUnknown() from error
             raise
-        return result
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another transaction nor a dead connection."""
@@ -233,6 +269,92 @@ class Database:
                         raise
                     raise translated from error
             time.sleep(wait)
+
+
+class _Joint:
+    """The transaction of :meth:`Database.jointly`; it begins with the first write."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.connection: sa.Connection | None = None
+        self._stack = contextlib.ExitStack()
+        self._wrote = False
+        self._failure: BaseException | None = None
+
+    def write(self, work: Work[T], alone: str | None) -> T:
+        """As :meth:`Database.write`, but for the end of the transaction and for retries."""
+        with self._translating():
+            connection = self.connection
+            if connection is None:
+                connection = self._begin(alone)
+            elif alone is not None:
+                self._lock(connection, alone)
+            result = work(connection)
+        self._wrote = True
+        return result
+
+    def read(self, connection: sa.Connection, work: Work[T]) -> T:
+        """As :meth:`Database.read`, in the transaction on ``connection``."""
+        with self._translating():
+            return work(connection)
+
+    def check(self) -> None:
+        """Raise what made an earlier write be taken back, also when that was caught."""
+        if self._failure is not None:
+            raise self._failure
+
+    def commit(self, connection: sa.Connection) -> None:
+        """End the transaction on ``connection``; locks are released by ``close``."""
+        self.connection = None
+        self.database._commit(connection)
+
+    def close(self) -> None:
+        """Take back what was not committed, and give up connection and locks."""
+        if self.connection is not None:
+            _roll_back(self.connection)
+            self.connection = None
+        self._stack.close()
+
+    def _begin(self, alone: str | None) -> sa.Connection:
+        connection = self._stack.enter_context(_connected(self.database.engine))
+        if alone is not None and self.database.dialect == "mysql":
+            # Before the transaction, which sees what was there when it first looked.
+            self._lock(connection, alone)
+        connection.exec_driver_sql(self.database._begin)
+        self.connection = connection
+        if alone is not None and self.database.dialect == "postgresql":
+            self._lock(connection, alone)
+        return connection
+
+    def _lock(self, connection: sa.Connection, name: str) -> None:
+        if self.database.dialect == "mysql":
+            self._stack.enter_context(locks.held(
+                connection, name, _lock_wait(self.database._patience)))
+        elif self.database.dialect == "postgresql":
+            locks.until_commit(name, lambda _: None)(connection)
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        """Take everything back when it fails; a later write begins anew."""
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            self._stack = contextlib.ExitStack()
+            if errors.is_lost(error) or errors.is_contended(error):
+                # The whole is to be run again.
+                self._failure = error
+                raise
+            translated = errors.to_domain(error)
+            if self._wrote:
+                self._failure = translated
+            if translated is error:
+                raise
+            raise translated from error
+
+
+#: The transaction that this thread's writes belong to.
+_JOINT: contextvars.ContextVar[_Joint | None] = contextvars.ContextVar("joint", default=None)
 
 
 class _Borrowed(Database):

@@ -7,6 +7,7 @@ databases: a change here needs a migration.  This module holds no queries.
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 metadata = sa.MetaData()
 
@@ -231,3 +232,16 @@ metadef_namespace_resource_types = sa.Table(
 #: declared with OWN_TABLE_OPTIONS, which are what the shared tables have on MySQL.
 OWN_TABLES: list[sa.Table] = []
 OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+
+#: What a registry answered to writes that a client may repeat, see ``db/answers.py``.
+registry_answers = sa.Table(
+    "registry_answers", metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    # A BLOB of MySQL holds 64 KiB.
+    sa.Column("answer", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql"),
+              nullable=False),
+    sa.Index("ix_registry_answers_created_at", "created_at"),
+    **OWN_TABLE_OPTIONS,
+)
+OWN_TABLES.append(registry_answers)

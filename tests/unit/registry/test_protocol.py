@@ -110,8 +110,8 @@ CALLS = {
 def over_the_wire(command, args, **kwargs):
     """The arguments as the registry gets them."""
     body = protocol.dump_request([(command, command.arguments(args, kwargs))])
-    [(_, arguments)] = protocol.load_request(body)
-    return arguments
+    [call] = protocol.load_request(body)
+    return call.arguments
 
 
 class CommandsTest(unittest.TestCase):

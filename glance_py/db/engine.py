@@ -75,7 +75,12 @@ class Database:
         self._pause = pause
         self._options = options
         self._patience = patience
-        self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
+        self._begin = {
+            "sqlite": "BEGIN IMMEDIATE",
+            # For this transaction only: behind a pooler the session is somebody else's, too.
+            "postgresql": "BEGIN; SET LOCAL lock_timeout = "
+                          f"{engine.get_execution_options().get('lock_timeout', 0)}",
+        }.get(self.dialect, "BEGIN")
 
     def now(self) -> datetime.datetime:
         """The present, naive UTC, as precise as the database keeps it."""
@@ -442,6 +447,8 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         connect_args=_connect_args(parsed, group, timeouts),
+        # In milliseconds, as PostgreSQL has it; see Database.
+        execution_options={"lock_timeout": _lock_wait(timeouts.lock) * 1000},
         **{**(_sqlite_pool(parsed) if sqlite else _server_pool(group)), **pool_options},
     )
     exc_filters.register_engine(engine)
@@ -450,7 +457,7 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     else:
         _test_idle_connections(engine)
     if engine.dialect.name == "postgresql":
-        _prepare_postgresql(engine, timeouts)
+        _prepare_postgresql(engine)
         limits.limit_answers(engine, timeouts)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
@@ -492,6 +499,9 @@ def _connect_args(url: sa.URL, group, timeouts: Timeouts = limits.REQUEST) -> di
         wanted |= {"timeout": min(PATIENCE, lock), "check_same_thread": False}
     elif url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
         wanted["client_encoding"] = "utf8"
+        if driver == "psycopg":
+            # A pooler gives the next statement to a server that has not prepared it.
+            wanted["prepare_threshold"] = None
     elif driver in ("pymysql", "mysqldb"):
         wanted["charset"] = "utf8mb4"
         mode = getattr(group, "mysql_sql_mode", "TRADITIONAL")
@@ -525,16 +535,36 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
         cursor.close()
 
 
-def _prepare_postgresql(engine: sa.Engine, timeouts: Timeouts) -> None:
-    """PostgreSQL waits for a lock without end, and compiles what runs only once."""
+#: Is there no pooler between the server and the client, who believes that its process is the
+#: parameter?  Only then a setting is the client's own.  Compiling one page's plan takes longer
+#: than reading a hundred thousand rows.
+_JIT_OFF = """
+    SELECT pg_backend_pid() <> %s,
+           CASE WHEN pg_backend_pid() = %s THEN set_config('jit', 'off', false) END
+"""
+
+
+def _prepare_postgresql(engine: sa.Engine) -> None:
+    """Find out whether a pooler lends out the connection; see :func:`is_pooled`.
+
+    Settings are no options of the connection, since poolers refuse those.
+    """
 
     @event.listens_for(engine, "connect")
     def prepare(connection, record) -> None:
+        process = connection.info.backend_pid
         cursor = connection.cursor()
-        # Not as options of the connection: connection poolers refuse those.  Compiling one
-        # page's plan takes longer than reading a hundred thousand rows.
-        cursor.execute(f"SET lock_timeout = {_lock_wait(timeouts.lock) * 1000}; SET jit = off")
+        cursor.execute(_JIT_OFF, (process, process))
+        record.info["pooled"] = cursor.fetchone()[0]
         cursor.close()
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Does a pooler such as PgBouncer lend out the connections of PostgreSQL?
+
+    Then neither locks nor settings of a session belong to this client.
+    """
+    return bool(connection.info.get("pooled"))
 
 
 def _test_idle_connections(engine: sa.Engine) -> None:

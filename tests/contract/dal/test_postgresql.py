@@ -10,6 +10,7 @@ from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
+from tests.contract.dal.pooler_cases import PoolerCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
@@ -42,6 +43,10 @@ class TestFailures(FailureCases, PostgreSQL):
 
 
 class TestLost(LostCases, PostgreSQL):
+    pass
+
+
+class TestPooler(PoolerCases, PostgreSQL):
     pass
 
 

@@ -173,6 +173,15 @@ class TestConnect(testtools.TestCase):
         self.assertNotIn("read_timeout", arguments)
         self.assertEqual("TRADITIONAL", arguments["sql_mode"])
 
+    def test_psycopg_prepares_no_statements(self):
+        """A pooler gives the next statement to another connection, which has not prepared it."""
+        url = sa.make_url("postgresql+psycopg://root@localhost/x")
+        arguments = engine._connect_args(url, options().database)
+        self.assertIn("prepare_threshold", arguments)
+        self.assertIsNone(arguments["prepare_threshold"])
+        self.assertNotIn("prepare_threshold", engine._connect_args(
+            sa.make_url("postgresql+psycopg2://root@localhost/x"), options().database))
+
     def test_connection_parameters_are_added(self):
         database = engine.connect(options(
             connection="mysql+pymysql://root@localhost/x", connection_parameters="a=b"))

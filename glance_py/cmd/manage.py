@@ -164,10 +164,17 @@ def _version_control(database: engine.Database, options) -> None:
 
 
 def _purge(database: engine.Database, options) -> None:
-    """Remove for good what was deleted long ago, except the rows of images themselves."""
+    """Remove for good what was deleted long ago, except the rows of images themselves.
+
+    Locations whose data is still to be removed stay, and so do their images: nothing
+    else says where that data is. glance-scrubber and the service remove it.
+    """
     from glance_py.db import purge
     removed = purge.purge(database, options.age_in_days, options.max_rows)
     print(f"Removed {removed} rows.")
+    if left := purge.unremoved(database):
+        print(f"{left} locations stay until their data is removed (by glance-scrubber, or by the "
+              "service).")
 
 
 def _purge_images(database: engine.Database, options) -> None:

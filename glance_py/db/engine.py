@@ -28,7 +28,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import errors, locks
+from glance_py.db import errors, galera, locks
 from glance_py.db import timeouts as limits
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.timeouts import Timeouts
@@ -459,6 +459,8 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     if engine.dialect.name == "postgresql":
         _prepare_postgresql(engine)
         limits.limit_answers(engine, timeouts)
+    if engine.dialect.name == "mysql":
+        galera.find_out(engine)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine

@@ -50,6 +50,7 @@ READS = frozenset({
 IDEMPOTENT = frozenset({
     "images.heartbeat", "locks.release", "cached_images.node", "cached_images.add",
     "cached_images.hit", "cached_images.remove", "cached_images.adopt", "pending.forget",
+    "pending.begin_removal", "pending.cancel_removal",
 })
 
 #: Characters of a key.

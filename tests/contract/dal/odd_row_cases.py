@@ -2,7 +2,10 @@
 
 import datetime
 
+import sqlalchemy as sa
+
 from glance_py.db.tables import image_properties, image_tags, images
+from glance_py.domain.change import Change
 from tests.contract.dal.backends import caller
 
 THEN = datetime.datetime(2015, 3, 4, 5, 6, 7)
@@ -38,3 +41,21 @@ class OddRowCases:
             "image_id": "odd", "name": "k", "value": "v", **gone})
         self.execute(image_tags.insert(), {"image_id": "odd", "value": "t", **gone})
         self.assertEqual(({}, []), (self.image().properties, self.image().tags))
+
+    def twice(self, *tags):
+        for tag in tags * 2:
+            self.execute(image_tags.insert(), {"image_id": "odd", "value": tag, **AUDIT})
+        return self.image()
+
+    def test_a_tag_that_is_there_twice_is_removed_whole(self):
+        image = self.twice("a", "b")
+        self.records.images.update(caller("p"), image, Change(remove_tags=("a",)))
+        self.assertEqual(["b"], self.image().tags)
+
+    def test_a_tag_that_is_there_twice_is_so_no_more_after_a_change(self):
+        image = self.twice("a")
+        self.records.images.update(caller("p"), image, Change(add_tags=("b",)))
+        self.assertEqual(["a", "b"], self.image().tags)
+        live = sa.select(image_tags.c.value).where(
+            image_tags.c.image_id == image.id, image_tags.c.deleted == sa.false())
+        self.assertEqual(["a", "b"], sorted(row[0] for row in self.execute(live)))

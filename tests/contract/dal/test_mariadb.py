@@ -3,6 +3,7 @@
 from tests.contract.dal.backends import MariaDB
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
+from tests.contract.dal.galera_cases import GaleraCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
@@ -42,6 +43,10 @@ class TestFailures(FailureCases, MariaDB):
 
 
 class TestLost(LostCases, MariaDB):
+    pass
+
+
+class TestGalera(GaleraCases, MariaDB):
     pass
 
 

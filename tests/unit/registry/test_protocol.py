@@ -97,6 +97,8 @@ CALLS = {
     "cached_images.nodes": (("i",), ["http://n"]),
     "cached_images.adopt": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
     "pending.find": ((60, 0, 10, True), [PendingData("i", "deleted", IMAGE.locations[0])]),
+    "pending.begin_removal": ((IMAGE.locations,), [7]),
+    "pending.cancel_removal": ((IMAGE.locations,), None),
     "pending.forget": ((IMAGE.locations,), None),
     "pending.take_back": ((IMAGE.locations,), None),
     "pending.finish": (("i",), True),

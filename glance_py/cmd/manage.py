@@ -23,6 +23,8 @@ from glance_py.domain import errors
 
 UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
 
+LOG = logging.getLogger(__name__)
+
 _DESCRIPTION = ("Looks after the database and the stores of the Image service. Options come before "
                 "the command: glance-manage --config-file FILE db sync.")
 _EXIT_CODES = ("Exit codes: 0 done, 1 it could not be done, 2 wrong arguments. 'db check': 0 up "
@@ -56,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         translated = to_domain(error)
         if isinstance(translated, (MigrationError, errors.GlanceError)):
             return _fail(translated)
-        raise
+        # Where there is a log file, nobody would read anything on the terminal.
+        LOG.exception("glance-manage failed")
+        return _fail(RuntimeError(f"it failed in a way that was not foreseen "
+                                  f"({type(error).__name__}); the log says where."))
 
 
 def _fail(error: Exception) -> int:

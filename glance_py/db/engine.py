@@ -441,6 +441,10 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     if parsed.get_backend_name() == "mariadb":
         # The same server; everything here speaks of it by one name.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
+    if (parsed.get_backend_name() == "mysql"
+            and parsed.query.get("charset") in ("utf8", "utf8mb3")):
+        # MySQL's names for a part of UTF-8; the default, utf8mb4, is all of it.
+        parsed = parsed.difference_update_query(["charset"])
     sqlite = parsed.get_backend_name() == "sqlite"
     engine = sa.create_engine(
         parsed,

@@ -32,6 +32,11 @@ def find_out(engine: sa.Engine) -> None:
         record.info[_INFO] = known[0]
 
 
+def is_node(connection: sa.Connection) -> bool:
+    """Does the connection lead to a node of a Galera cluster?"""
+    return bool(connection.info.get(_INFO))
+
+
 def certify(connection: sa.Connection, table: sa.Table, key: str | int | None) -> None:
     """On a Galera node, have this transaction conflict with all others that certify the row.
 
@@ -40,7 +45,7 @@ def certify(connection: sa.Connection, table: sa.Table, key: str | int | None) -
     :param table: has the columns ``id`` and ``created_at``.
     :param key: the ``id`` of the row.
     """
-    if not connection.info.get(_INFO):
+    if not is_node(connection):
         return
     for change in _THERE_AND_BACK:
         connection.execute(

@@ -8,7 +8,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import engine, galera
+from glance_py.db import engine, galera, migrations
 from glance_py.db.records import records
 from glance_py.db.tables import images, metadef_namespaces
 from glance_py.domain.change import Change
@@ -69,6 +69,24 @@ class GaleraCases:
         [(created,)] = self.execute(sa.select(metadef_namespaces.c.created_at).where(
             metadef_namespaces.c.id == space.id))
         self.assertEqual(space.created_at, created)
+
+    def test_a_schema_that_another_node_makes_is_not_to_be_marked(self):
+        with self.node.engine.connect() as connection:
+            [mark] = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one()
+            connection.exec_driver_sql("DELETE FROM alembic_version")
+        self.addCleanup(migrations.stamp, self.database, mark)
+        self.patch(self.node, "patient", lambda: self.node)
+        error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.node)
+        self.assertIn("wait until it has ended", str(error))
+
+    def test_two_that_change_the_same_tables_are_told(self):
+        def meanwhile(connection):
+            connection.exec_driver_sql("CREATE TABLE images (id INTEGER)")
+
+        self.patch(migrations.command, "upgrade", lambda config, revision: meanwhile(
+            config.attributes["connection"]))
+        error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.database)
+        self.assertIn("Another process changes the tables", str(error))
 
     def test_other_servers_are_spared(self):
         with self.database.engine.connect() as connection:

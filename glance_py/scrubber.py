@@ -65,20 +65,27 @@ class Scrubber:
 
     def _image(self, found: Sequence[PendingData]) -> Scrubbed:
         image_id, reason = found[0].image_id, ""
+        # First the record: whoever restores the image must not get one without its data.
+        locations = [each.location for each in found]
+        pending = set(self._pending.begin_removal(locations))
+        locations = [location for location in locations if location.id in pending]
         try:
-            removed = self._removal.remove(image_id, [each.location for each in found])
-            if removed < len(found):
+            removed = self._removal.remove(image_id, locations)
+            if removed < len(locations):
                 reason = "The store failed; its error is in the log."
         except errors.StoreInUse as error:
             removed, reason = 0, str(error)
+            self._pending.cancel_removal(
+                [location for location in locations if location in error.kept])
         if found[0].image_status == "pending_delete":
             self._pending.finish(image_id)
-        return Scrubbed(image_id, removed, len(found) - removed, reason)
+        return Scrubbed(image_id, removed, len(locations) - removed, reason)
 
     def restore(self, image_id: str) -> None:
         """Bring an image back whose data was kept by delayed_delete.
 
-        :raises errors.ImageNotFound: there is no such image, or its data is gone.
+        :raises errors.ImageNotFound: there is no such image.
+        :raises errors.DataDamaged: its data is gone, or is being removed.
         """
         self._pending.restore(image_id, "active")
 

@@ -23,6 +23,8 @@ from glance_py.domain import errors
 
 UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
 
+LOG = logging.getLogger(__name__)
+
 _DESCRIPTION = ("Looks after the database and the stores of the Image service. Options come before "
                 "the command: glance-manage --config-file FILE db sync.")
 _EXIT_CODES = ("Exit codes: 0 done, 1 it could not be done, 2 wrong arguments. 'db check': 0 up "
@@ -56,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         translated = to_domain(error)
         if isinstance(translated, (MigrationError, errors.GlanceError)):
             return _fail(translated)
-        raise
+        # Where there is a log file, nobody would read anything on the terminal.
+        LOG.exception("glance-manage failed")
+        return _fail(RuntimeError(f"it failed in a way that was not foreseen "
+                                  f"({type(error).__name__}); the log says where."))
 
 
 def _fail(error: Exception) -> int:
@@ -164,10 +169,17 @@ def _version_control(database: engine.Database, options) -> None:
 
 
 def _purge(database: engine.Database, options) -> None:
-    """Remove for good what was deleted long ago, except the rows of images themselves."""
+    """Remove for good what was deleted long ago, except the rows of images themselves.
+
+    Locations whose data is still to be removed stay, and so do their images: nothing
+    else says where that data is. glance-scrubber and the service remove it.
+    """
     from glance_py.db import purge
     removed = purge.purge(database, options.age_in_days, options.max_rows)
     print(f"Removed {removed} rows.")
+    if left := purge.unremoved(database):
+        print(f"{left} locations stay until their data is removed (by glance-scrubber, or by the "
+              "service).")
 
 
 def _purge_images(database: engine.Database, options) -> None:

@@ -119,9 +119,12 @@ def delete_properties(connection: sa.Connection, image_id: str, names: Collectio
             _DELETE_PROPERTIES, {"this_image": image_id, "those": list(names), "now": now})
 
 
-def tags(connection: sa.Connection, image_id: str) -> dict[str, int]:
-    """The tags of an image and the numbers of their rows."""
-    return dict(tuple(row) for row in connection.execute(_TAGS, {"this_image": image_id}))
+def tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]]:
+    """The tags of an image and the numbers of their rows; some may be there more than once."""
+    found: dict[str, list[int]] = {}
+    for tag, number in connection.execute(_TAGS, {"this_image": image_id}):
+        found.setdefault(tag, []).append(number)
+    return found
 
 
 def add_tags(connection: sa.Connection, image_id: str, values: Iterable[str],

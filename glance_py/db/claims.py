@@ -2,7 +2,8 @@
 
 A claim is one row per image in a table of our own.  Transactions lock that row before the
 image's row, always in this order.  A guarded write locks it too, so that a take-over
-and a late write of the former holder follow each other and the later one fails.
+and a late write of the former holder follow each other and the later one fails.  On Galera,
+where locks of other nodes are not seen, both change the image's row.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from glance_py.db import upsert
+from glance_py.db import galera, upsert
 from glance_py.db.engine import Database
 from glance_py.db.select import live, veiled
 from glance_py.db.tables import image_claims, image_properties, images, tasks
@@ -242,7 +243,7 @@ class SqlClaims:
             renewed = connection.execute(
                 _RENEW, {"this_id": image_id, "holders": list(holders), "holder": holder})
             if renewed.rowcount:
-                touch(connection, image_id)
+                galera.certify(connection, images, image_id)
             return renewed.rowcount > 0
 
         return self._database.write(work)
@@ -260,7 +261,7 @@ class SqlClaims:
         def work(connection: sa.Connection) -> ClaimGrant | None:
             if connection.execute(_TAKE_OVER, bound).rowcount == 0:
                 return None
-            touch(connection, claim.image_id)
+            galera.certify(connection, images, claim.image_id)
             return ClaimGrant(*connection.execute(_GRANT, {"this_id": claim.image_id}).one())
 
         return self._database.write(work)
@@ -300,7 +301,7 @@ class SqlClaims:
                 grant = take(connection, work.image_id, request, now)
             except (errors.ImageBusy, errors.ImportActive):
                 return None
-            touch(connection, work.image_id)
+            galera.certify(connection, images, work.image_id)
             return grant
 
         return self._database.write(transaction)
@@ -310,22 +311,6 @@ class SqlClaims:
         row = self._database.read(
             lambda connection: connection.execute(_BY_IMAGE, {"this_id": image_id}).first())
         return None if row is None else _claim(row)
-
-
-_TOUCH = images.update().where(images.c.id == sa.bindparam("this_id")).values(
-    min_ram=images.c.min_ram + sa.bindparam("step"))
-
-
-def touch(connection: sa.Connection, image_id: str) -> None:
-    """Change the row of an image and change it back, when another node might write to it.
-
-    Galera compares the rows that transactions changed on different nodes, so that of a
-    take-over and a write of the former holder one fails.  Where all write to one server,
-    the lock of the claim's row does the same.
-    """
-    if connection.dialect.name == "mysql":
-        for step in (1, -1):
-            connection.execute(_TOUCH, {"this_id": image_id, "step": step})
 
 
 def _claim(row: sa.Row) -> HeldClaim:

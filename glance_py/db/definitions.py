@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from glance_py.db import galera, upsert
 from glance_py.db import listing as pages
-from glance_py.db import upsert
 from glance_py.db.engine import Database
 from glance_py.db.errors import naming_duplicates
 from glance_py.db.tables import (
@@ -167,6 +167,7 @@ def lock(connection: sa.Connection, namespace: Namespace) -> None:
     """
     if connection.execute(_LOCK, {"this_namespace": namespace.id}).first() is None:
         raise errors.NamespaceNotFound(namespace.name)
+    galera.certify(connection, metadef_namespaces, namespace.id)
 
 
 def contents(connection: sa.Connection, namespace_id: int | None) -> dict[Kind, list[Any]]:

@@ -10,6 +10,7 @@ elsewhere.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import datetime
 import logging
 import os
@@ -17,7 +18,7 @@ import random
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import bounds, errors, locks
+from glance_py.db import bounds, errors, galera, locks
 from glance_py.db import timeouts as limits
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.timeouts import Timeouts
@@ -75,7 +76,12 @@ class Database:
         self._options = options
         self._patience = patience
         self._derived: list[Database] = []
-        self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
+        self._begin = {
+            "sqlite": "BEGIN IMMEDIATE",
+            # For this transaction only: behind a pooler the session is somebody else's, too.
+            "postgresql": "BEGIN; SET LOCAL lock_timeout = "
+                          f"{engine.get_execution_options().get('lock_timeout', 0)}",
+        }.get(self.dialect, "BEGIN")
 
     def now(self) -> datetime.datetime:
         """The present, naive UTC, as precise as the database keeps it."""
@@ -89,6 +95,10 @@ class Database:
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away.
         """
         engine = self.replica if replica else self.engine
+        joint = _JOINT.get()
+        if joint is not None and joint.database is self and joint.connection is not None:
+            # What was written so far is seen there only.
+            return joint.read(joint.connection, work)
 
         def attempt() -> T:
             with _connected(engine) as connection:
@@ -108,9 +118,37 @@ class Database:
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
             other transactions were in the way for too long; nothing was written.
         """
+        joint = _JOINT.get()
+        if joint is not None and joint.database is self:
+            return joint.write(work, alone)
         if alone is None:
             return self._persist(lambda: self._transact(work))
         return self._persist(lambda: self._transact_alone(work, alone))
+
+    def jointly(self, run: Callable[[], T], finish: Callable[[sa.Connection, T], None]) -> T:
+        """Call ``run`` and make one transaction of all that it writes through this database.
+
+        Without a write there is no transaction.  ``run`` may be called several times and
+        must have no other effects.
+
+        :param finish: called at the end of the transaction with what ``run`` returned.
+        :returns: what ``run`` returned.
+        :raises glance_py.domain.errors.GlanceError: what ``run`` and :meth:`write` raise.
+        """
+        def attempt() -> T:
+            with contextlib.closing(_Joint(self)) as joint:
+                token = _JOINT.set(joint)
+                try:
+                    result = run()
+                finally:
+                    _JOINT.reset(token)
+                joint.check()
+                if (connection := joint.connection) is not None:
+                    finish(connection, result)
+                    joint.commit(connection)
+                return result
+
+        return self._persist(attempt)
 
     def alter(self, work: Work[T]) -> T:
         """Run ``work(connection)``, which changes tables, when nobody else does.
@@ -205,6 +243,10 @@ class Database:
         except BaseException:
             _roll_back(connection)
             raise
+        self._commit(connection)
+        return result
+
+    def _commit(self, connection: sa.Connection) -> None:
         try:
             connection.exec_driver_sql("COMMIT")
         except BaseException as error:
@@ -214,7 +256,6 @@ class Database:
                 LOG.error("The outcome of a COMMIT is unknown: %s", errors.first_line(error))
                 raise domain.OutcomeUnknown() from error
             raise
-        return result
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another transaction nor a dead connection."""
@@ -238,6 +279,92 @@ class Database:
                         raise
                     raise translated from error
             time.sleep(wait)
+
+
+class _Joint:
+    """The transaction of :meth:`Database.jointly`; it begins with the first write."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.connection: sa.Connection | None = None
+        self._stack = contextlib.ExitStack()
+        self._wrote = False
+        self._failure: BaseException | None = None
+
+    def write(self, work: Work[T], alone: str | None) -> T:
+        """As :meth:`Database.write`, but for the end of the transaction and for retries."""
+        with self._translating():
+            connection = self.connection
+            if connection is None:
+                connection = self._begin(alone)
+            elif alone is not None:
+                self._lock(connection, alone)
+            result = work(connection)
+        self._wrote = True
+        return result
+
+    def read(self, connection: sa.Connection, work: Work[T]) -> T:
+        """As :meth:`Database.read`, in the transaction on ``connection``."""
+        with self._translating():
+            return work(connection)
+
+    def check(self) -> None:
+        """Raise what made an earlier write be taken back, also when that was caught."""
+        if self._failure is not None:
+            raise self._failure
+
+    def commit(self, connection: sa.Connection) -> None:
+        """End the transaction on ``connection``; locks are released by ``close``."""
+        self.connection = None
+        self.database._commit(connection)
+
+    def close(self) -> None:
+        """Take back what was not committed, and give up connection and locks."""
+        if self.connection is not None:
+            _roll_back(self.connection)
+            self.connection = None
+        self._stack.close()
+
+    def _begin(self, alone: str | None) -> sa.Connection:
+        connection = self._stack.enter_context(_connected(self.database.engine))
+        if alone is not None and self.database.dialect == "mysql":
+            # Before the transaction, which sees what was there when it first looked.
+            self._lock(connection, alone)
+        connection.exec_driver_sql(self.database._begin)
+        self.connection = connection
+        if alone is not None and self.database.dialect == "postgresql":
+            self._lock(connection, alone)
+        return connection
+
+    def _lock(self, connection: sa.Connection, name: str) -> None:
+        if self.database.dialect == "mysql":
+            self._stack.enter_context(locks.held(
+                connection, name, _lock_wait(self.database._patience)))
+        elif self.database.dialect == "postgresql":
+            locks.until_commit(name, lambda _: None)(connection)
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        """Take everything back when it fails; a later write begins anew."""
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            self._stack = contextlib.ExitStack()
+            if errors.is_lost(error) or errors.is_contended(error):
+                # The whole is to be run again.
+                self._failure = error
+                raise
+            translated = errors.to_domain(error)
+            if self._wrote:
+                self._failure = translated
+            if translated is error:
+                raise
+            raise translated from error
+
+
+#: The transaction that this thread's writes belong to.
+_JOINT: contextvars.ContextVar[_Joint | None] = contextvars.ContextVar("joint", default=None)
 
 
 class _Borrowed(Database):
@@ -319,12 +446,18 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     if parsed.get_backend_name() == "mariadb":
         # The same server; everything here speaks of it by one name.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
+    if (parsed.get_backend_name() == "mysql"
+            and parsed.query.get("charset") in ("utf8", "utf8mb3")):
+        # MySQL's names for a part of UTF-8; the default, utf8mb4, is all of it.
+        parsed = parsed.difference_update_query(["charset"])
     sqlite = parsed.get_backend_name() == "sqlite"
     engine = sa.create_engine(
         parsed,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         connect_args=_connect_args(parsed, group, timeouts),
+        # In milliseconds, as PostgreSQL has it; see Database.
+        execution_options={"lock_timeout": _lock_wait(timeouts.lock) * 1000},
         **{**(_sqlite_pool(parsed) if sqlite else _server_pool(group)), **pool_options},
     )
     exc_filters.register_engine(engine)
@@ -333,10 +466,12 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     else:
         _test_idle_connections(engine)
     if engine.dialect.name == "postgresql":
-        _prepare_postgresql(engine, timeouts)
+        _prepare_postgresql(engine)
         limits.limit_answers(engine, timeouts)
     if timeouts.read is not None:
         bounds.bound_reads(engine, timeouts.read)
+    if engine.dialect.name == "mysql":
+        galera.find_out(engine)
     _forget_connections_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine
@@ -377,6 +512,9 @@ def _connect_args(url: sa.URL, group, timeouts: Timeouts = limits.REQUEST) -> di
         wanted |= {"timeout": min(PATIENCE, lock), "check_same_thread": False}
     elif url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
         wanted["client_encoding"] = "utf8"
+        if driver == "psycopg":
+            # A pooler gives the next statement to a server that has not prepared it.
+            wanted["prepare_threshold"] = None
     elif driver in ("pymysql", "mysqldb"):
         wanted["charset"] = "utf8mb4"
         mode = getattr(group, "mysql_sql_mode", "TRADITIONAL")
@@ -410,16 +548,36 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
         cursor.close()
 
 
-def _prepare_postgresql(engine: sa.Engine, timeouts: Timeouts) -> None:
-    """PostgreSQL waits for a lock without end, and compiles what runs only once."""
+#: Is there no pooler between the server and the client, who believes that its process is the
+#: parameter?  Only then a setting is the client's own.  Compiling one page's plan takes longer
+#: than reading a hundred thousand rows.
+_JIT_OFF = """
+    SELECT pg_backend_pid() <> %s,
+           CASE WHEN pg_backend_pid() = %s THEN set_config('jit', 'off', false) END
+"""
+
+
+def _prepare_postgresql(engine: sa.Engine) -> None:
+    """Find out whether a pooler lends out the connection; see :func:`is_pooled`.
+
+    Settings are no options of the connection, since poolers refuse those.
+    """
 
     @event.listens_for(engine, "connect")
     def prepare(connection, record) -> None:
+        process = connection.info.backend_pid
         cursor = connection.cursor()
-        # Not as options of the connection: connection poolers refuse those.  Compiling one
-        # page's plan takes longer than reading a hundred thousand rows.
-        cursor.execute(f"SET lock_timeout = {_lock_wait(timeouts.lock) * 1000}; SET jit = off")
+        cursor.execute(_JIT_OFF, (process, process))
+        record.info["pooled"] = cursor.fetchone()[0]
         cursor.close()
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Does a pooler such as PgBouncer lend out the connections of PostgreSQL?
+
+    Then neither locks nor settings of a session belong to this client.
+    """
+    return bool(connection.info.get("pooled"))
 
 
 def _test_idle_connections(engine: sa.Engine) -> None:

@@ -52,9 +52,21 @@ def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
 
 def _is_without_quorum(error: BaseException) -> bool:
     """Did a Galera node lose its cluster (error 1180 of MariaDB)?"""
+    number, text = _of_driver(error)
+    return number == 1180 or "Primary Component" in text
+
+
+def is_schema_conflict(error: BaseException) -> bool:
+    """Did another process change the same tables of a MySQL server at the same time?"""
+    # Exists already; no such one any more; is being changed.
+    return _of_driver(error)[0] in (1050, 1060, 1061, 1051, 1091, 1684)
+
+
+def _of_driver(error: BaseException) -> tuple[object, str]:
+    """The number and the text of the error of a MySQL driver; None without one."""
     inner = getattr(error, "inner_exception", None) or error
     args = getattr(getattr(inner, "orig", None), "args", None) or (None,)
-    return args[0] == 1180 or "Primary Component" in str(args[-1])
+    return args[0], str(args[-1])
 
 
 def to_domain(error: BaseException) -> BaseException:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from glance_py.db import belongings, claims, rows, select, usage
+from glance_py.db import belongings, claims, galera, rows, select, usage
 from glance_py.db.engine import Database
 from glance_py.db.select import live
 from glance_py.db.tables import images
@@ -153,6 +153,8 @@ class SqlImages:
 
         def work(connection: sa.Connection) -> Image:
             grant = self._judge_claim(connection, image.id, change, now)
+            if _touches_belongings(change):
+                galera.certify(connection, images, image.id)
             self._set(connection, image.id, {**fields, **reserved}, change.expected,
                       None if change.release else change.holder)
             after = dataclasses.replace(image, **fields, grant=grant)
@@ -251,6 +253,13 @@ def _check_bounds(fields: dict[str, Any]) -> None:
             raise errors.Invalid(f"{name} must not be larger than {bound}.")
 
 
+def _touches_belongings(change: Change) -> bool:
+    """Are rows written that belong to the image?"""
+    return bool(change.set_properties or change.remove_properties or change.tags is not None
+                or change.add_tags or change.remove_tags or change.add_locations
+                or change.remove_locations or change.update_locations)
+
+
 def _change_properties(connection, image: Image, change: Change, now) -> dict[str, str]:
     if not change.set_properties and not change.remove_properties:
         return image.properties
@@ -268,8 +277,11 @@ def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
         if tag not in present:
             raise errors.TagNotFound(tag, image.id)
     wanted = change.tags_after(present)
-    belongings.delete_tags(
-        connection, [number for tag, number in present.items() if tag not in wanted], now)
+    # Of a tag that is there twice, as in databases that were written by several nodes of a
+    # Galera cluster, one row is left.
+    belongings.delete_tags(connection, [
+        number for tag, numbers in present.items()
+        for number in (numbers[1:] if tag in wanted else numbers)], now)
     belongings.add_tags(connection, image.id, wanted - present.keys(), now)
     return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from glance_py.db import errors as db_errors
 from glance_py.db import locks
-from glance_py.db.engine import PATIENCE, Database
+from glance_py.db.engine import PATIENCE, Database, is_pooled
 from glance_py.domain import errors
 
 #: Seconds between two looks at how far a build is.
@@ -112,7 +112,8 @@ def add(database: Database, index: Index, told: Callable[[str], None]) -> None:
     What an interrupted build left is removed before; an interrupted call cancels the build.
 
     :param told: called about once a second with how far it is, a few words.
-    :raises errors.Conflict: another process is at it, or the server refuses.
+    :raises errors.Conflict: another process is at it, the server refuses, or there is only a
+        pooler to speak with.
     """
     def work(connection: sa.Connection) -> None:
         # Nobody else builds now: what is invalid is a leftover.
@@ -241,6 +242,10 @@ _SESSION = {
     "postgresql": "SET lock_timeout = 0; SET statement_timeout = 0",
     "mysql": f"SET SESSION lock_wait_timeout = {int(PATIENCE)}",
 }
+#: Lock, settings and process would be those of whoever gets the server's connection next.
+_POOLED = ("A connection pooler (such as PgBouncer) stands between here and PostgreSQL. Indexes "
+           "are built and dropped over a direct connection only: run this command with a "
+           "configuration file whose [database] connection names the server itself.")
 _NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 _CANCEL = {"postgresql": "SELECT pg_cancel_backend({})", "mysql": "KILL QUERY {}"}
 _PROGRESS = {
@@ -258,6 +263,8 @@ def _run(database: Database, work: Callable[[sa.Connection], None],
     patient = database.patient()
     try:
         with patient.engine.connect() as connection:
+            if is_pooled(connection):
+                raise errors.Conflict(_POOLED)
             if database.dialect in _SESSION:
                 connection.exec_driver_sql(_SESSION[database.dialect]).close()
             with locks.alone(connection, "indexes"):

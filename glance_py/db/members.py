@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from glance_py.db import galera
 from glance_py.db.engine import Database
 from glance_py.db.select import live
 from glance_py.db.tables import image_members, images
@@ -61,6 +62,7 @@ class SqlMembers:
         def work(connection: sa.Connection) -> None:
             if connection.execute(_LOCK_IMAGE, bound).first() is None:
                 raise errors.ImageNotFound(image_id)
+            galera.certify(connection, images, image_id)
             present = connection.execute(_NEWEST_ROW, bound).first()
             if present is None:
                 connection.execute(image_members.insert(),

@@ -44,6 +44,14 @@ _THOSE = image_locations.c.id.in_(sa.bindparam("those", expanding=True))
 _FORGET = image_locations.update().where(_THOSE, _PENDING).values(status="deleted")
 _TAKE_BACK = image_locations.update().where(_THOSE, _PENDING).values(
     status="active", deleted=sa.false(), deleted_at=None)
+#: Bytes of a location without updated_at may be gone any moment.  A further status would not be
+#: understood by the original's scrubber.
+_BEGIN_REMOVAL = image_locations.update().where(_THOSE, _PENDING).values(updated_at=None)
+_BEGUN = sa.select(image_locations.c.id).where(
+    _THOSE, _PENDING, image_locations.c.updated_at.is_(None))
+_CANCEL_REMOVAL = image_locations.update().where(
+    _THOSE, _PENDING, image_locations.c.updated_at.is_(None),
+).values(updated_at=image_locations.c.deleted_at)
 _IMAGE = images.c.id == sa.bindparam("this_image")
 _FINISH = (
     images.update()
@@ -64,6 +72,7 @@ _REVIVE_BELONGINGS = tuple(
 _REVIVE_LOCATIONS = image_locations.update().where(
     image_locations.c.image_id == sa.bindparam("this_image"), _PENDING,
     image_locations.c.deleted_at == sa.bindparam("then"),
+    image_locations.c.updated_at.is_not(None),
 ).values(status="active", deleted=sa.false(), deleted_at=None)
 _KNOWN = sa.select(sa.literal(1)).where(
     images.c.id.in_(sa.bindparam("those", expanding=True)),
@@ -100,6 +109,23 @@ class SqlPending:
         self._database.write(lambda connection: belongings.add_locations(
             connection, image_id, (pending,), now, self._database.cipher))
 
+    def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
+        """Note that the data at these locations is about to be removed.
+
+        :returns: the ids of the locations that are still pending, which alone may be removed.
+        """
+        numbers = [location.id for location in locations if location.id is not None]
+
+        def work(connection: sa.Connection) -> Sequence[int]:
+            connection.execute(_BEGIN_REMOVAL, {"those": numbers})
+            return connection.scalars(_BEGUN, {"those": numbers}).all()
+
+        return self._database.write(work) if numbers else []
+
+    def cancel_removal(self, locations: Collection[Location]) -> None:
+        """The data at these locations was not removed after all."""
+        self._set(_CANCEL_REMOVAL, locations)
+
     def forget(self, locations: Collection[Location]) -> None:
         """The data at these locations is gone."""
         self._set(_FORGET, locations)
@@ -122,11 +148,12 @@ class SqlPending:
     def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
         """Undo the deletion of an image whose data is still there.
 
-        Locations whose data is gone stay deleted.
+        Locations whose data is gone, or may go at any moment, stay deleted.
 
         :param status: the state in which it comes back.
         :param was: the state in which the deletion left it.
         :raises errors.ImageNotFound: there is no such deleted image.
+        :raises errors.DataDamaged: an active image would have no data.
         """
         def work(connection: sa.Connection) -> None:
             this = {"this_image": image_id}
@@ -136,6 +163,10 @@ class SqlPending:
             connection.execute(_REVIVE, {**this, "new_status": status})
             for statement in (*_REVIVE_BELONGINGS, _REVIVE_LOCATIONS):
                 connection.execute(statement, {**this, "then": row[0]})
+            if status == "active" and not belongings.has_locations(connection, image_id):
+                raise errors.DataDamaged(
+                    f"The data of image {image_id} is removed, or is being removed; the image "
+                    "cannot be restored.")
 
         self._database.write(work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glance_py.db.answers import SqlAnswers
 from glance_py.db.cache import SqlCachedImages
 from glance_py.db.claims import SqlClaims
 from glance_py.db.definitions import SqlDefinitions
@@ -29,4 +30,6 @@ def records(source) -> Records:
         pending=SqlPending(database),
         cached_images=SqlCachedImages(database), namespaces=SqlNamespaces(database),
         definitions=SqlDefinitions(database), ping=database.ping,
+        once=SqlAnswers(database).once,
+        for_heartbeats=lambda: records(database.for_heartbeats()),
     )

@@ -38,14 +38,15 @@ def _belongings(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
 
 _NONE = sa.null()
 
+#: The locations come first, since their columns say of which types the others' are: a cast of
+#: NULL would have the collation of the connection, which need not be that of the tables.
 BELONGINGS = sa.union_all(
-    _belongings(_PROPERTY, image_properties, image_properties.c.name.label("name"),
-                image_properties.c.value.label("value"),
-                sa.cast(_NONE, sa.String(30)).label("status"),
-                sa.cast(_NONE, sa.Integer).label("number")),
+    _belongings(_LOCATION, image_locations, image_locations.c.meta_data.label("name"),
+                image_locations.c.value, image_locations.c.status,
+                image_locations.c.id.label("number")),
+    _belongings(_PROPERTY, image_properties, image_properties.c.name, image_properties.c.value,
+                _NONE, _NONE),
     _belongings(_TAG, image_tags, image_tags.c.value, _NONE, _NONE, image_tags.c.id),
-    _belongings(_LOCATION, image_locations, image_locations.c.meta_data,
-                image_locations.c.value, image_locations.c.status, image_locations.c.id),
     _belongings(_MEMBER, image_members, image_members.c.member, _NONE, _NONE, _NONE,
                 where=membership()),
 )

@@ -7,6 +7,7 @@ databases: a change here needs a migration.  This module holds no queries.
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 metadata = sa.MetaData()
 
@@ -256,7 +257,19 @@ location_digests = sa.Table(
     **OWN_TABLE_OPTIONS,
 )
 
+#: What a registry answered to writes that a client may repeat, see ``db/answers.py``.
+registry_answers = sa.Table(
+    "registry_answers", metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    # A BLOB of MySQL holds 64 KiB.
+    sa.Column("answer", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql"),
+              nullable=False),
+    sa.Index("ix_registry_answers_created_at", "created_at"),
+    **OWN_TABLE_OPTIONS,
+)
+
 #: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
 #: every upgrade, without a revision.  They have no foreign key to another table: the original
 #: service would stumble over it when it removes rows.
-OWN_TABLES: list[sa.Table] = [image_claims, location_digests]
+OWN_TABLES: list[sa.Table] = [image_claims, location_digests, registry_answers]

@@ -9,7 +9,7 @@ and ``args``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class GlanceError(Exception):
@@ -180,6 +180,9 @@ class LastLocation(Conflict):
 
 
 class StoreInUse(Conflict):
+    """``kept`` are the locations whose data is in use and still there, where that is known."""
+
+    kept: Sequence[object] = ()
     text = "The data of the image is in use and cannot be removed."
 
 

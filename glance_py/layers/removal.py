@@ -40,16 +40,19 @@ class Removal:
         :returns: how many of them are done with.
         :raises errors.StoreInUse: a store needs some of it; the others are gone.
         """
-        gone, objection = [], None
+        gone, kept, objection = [], [], None
         for location in locations:
             try:
                 if self._one(image_id, location, ctx):
                     gone.append(location)
             except store_errors.InUseByStore as exc:
+                kept.append(location)
                 objection = exc
         self._pending.forget(gone)
         if objection is not None:
-            raise errors.StoreInUse(str(objection)) from objection
+            in_use = errors.StoreInUse(str(objection))
+            in_use.kept = kept
+            raise in_use from objection
         return len(gone)
 
     def discard(self, image_id: str, location: Location, ctx=None) -> None:

@@ -8,6 +8,7 @@ is judged on both sides.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -49,12 +50,33 @@ class Client:
     def call_all(self, ctx, calls: Sequence[tuple[Command, dict[str, Any]]]) -> list[Any]:
         """Have several commands done, one after the other, in one request.
 
+        A write whose answer was lost is asked for once more, in a way that lets the registry
+        know it again.
+
         :returns: what each returned; an error stands in its place.
         :raises errors.NotAuthenticated: the caller's token is not accepted.
         :raises errors.DatabaseUnavailable: the registry is away, or does not know this host.
+        :raises errors.OutcomeUnknown: the answer to writes was lost, and they may be done.
         """
-        body = protocol.dump_request(calls)
-        again = all(command.reads for command, _ in calls)
+        if not any(command.needs_key for command, _ in calls):
+            return self._ask(ctx, calls, protocol.dump_request(calls), again=True)
+        body = protocol.dump_request(calls, uuid.uuid4().hex)
+        try:
+            outcomes = self._ask(ctx, calls, body, again=False)
+            if not any(isinstance(each, errors.OutcomeUnknown) for each in outcomes):
+                return outcomes
+        except errors.OutcomeUnknown:
+            pass
+        LOG.info("The outcome of a change is unknown; the registry is asked again")
+        try:
+            return self._ask(ctx, calls, body, again=False)
+        except (errors.DatabaseUnavailable, errors.NotAuthenticated) as error:
+            # What became of the first request is still not known.
+            raise errors.OutcomeUnknown() from error
+
+    def _ask(self, ctx, calls: Sequence[tuple[Command, dict[str, Any]]], body: bytes,
+             again: bool) -> list[Any]:
+        """:param again: does it do no harm when it is done twice?"""
         status, answer = self._post(ctx, body, again)
         if status in (401, 403) and self._identity.renew():
             # Nothing was done: it may be this host's token that is old.
@@ -63,12 +85,15 @@ class Client:
             raise errors.NotAuthenticated()
         if status != 200:
             LOG.error("The registry answered %s: %s", status, answer[:200].decode(errors="replace"))
+            if status >= 500 and not again:
+                # Perhaps a proxy's, which lost the registry's answer.
+                raise errors.OutcomeUnknown()
             raise errors.DatabaseUnavailable()
         try:
             return protocol.load_response([command for command, _ in calls], answer)
         except Malformed as error:
             LOG.error("The registry gave no answer that makes sense: %s", error)
-            raise errors.DatabaseUnavailable() from error
+            raise (errors.DatabaseUnavailable() if again else errors.OutcomeUnknown()) from error
 
     def _post(self, ctx, body: bytes, again: bool) -> tuple[int, bytes]:
         headers = self._identity.headers(ctx)
@@ -103,6 +128,11 @@ def records(conf: Any, connection: Any = None) -> Records:
     :raises ValueError: an option is wrong.
     """
     identity = IdentityHeaders(conf) if conf.send_identity_headers else Tokens(conf)
-    client = Client(connection or Connection(conf), identity)
+    return _over(connection or Connection(conf), identity)
+
+
+def _over(connection: Any, identity: Any) -> Records:
+    client = Client(connection, identity)
     rooms = {name: cast(Any, Room(client, name)) for name in protocol.PORTS}
-    return Records(**rooms, ping=lambda: client.call(protocol.COMMANDS["ping"], None, {}))
+    return Records(**rooms, ping=lambda: client.call(protocol.COMMANDS["ping"], None, {}),
+                   for_heartbeats=lambda: _over(connection.for_heartbeats(), identity))

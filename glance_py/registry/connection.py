@@ -1,7 +1,8 @@
 """The way to a registry: HTTP over connections that are kept open.
 
 It knows nothing of what it carries.  It never waits longer than it was told to,
-and never sends again what might have been done already.
+and sends again what might have been done already only when it is told that this
+does no harm.
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds for the registry to accept a connection.
 CONNECT_TIMEOUT = 5.0
+#: Seconds for the registry to answer a heartbeat: several must fit into a lease (30 s).
+HEARTBEAT_TIMEOUT = 5.0
 
 #: Nothing was sent yet.
 _NOT_SENT = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)
 
 
 class Connection:
-    """A pool of connections to the registry of ``conf``; safe in threads and across a fork."""
+    """A pool of connections to the registry of ``conf``; safe in threads and across a fork.
 
-    def __init__(self, conf: Any) -> None:
-        self._timeout = urllib3.Timeout(
-            connect=min(CONNECT_TIMEOUT, conf.registry_client_timeout),
-            read=conf.registry_client_timeout)
+    :param timeout: seconds to wait for an answer, instead of what ``conf`` says.
+    """
+
+    def __init__(self, conf: Any, timeout: float | None = None) -> None:
+        self._conf = conf
+        timeout = timeout or conf.registry_client_timeout
+        self._timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
         host = conf.registry_host
         self._host = f"[{host}]" if ":" in host else host
         self._port = conf.registry_port
@@ -41,6 +47,10 @@ class Connection:
         self._most = conf.threads + conf.wsgi.task_pool_threads
         self._connect()
         _forget_connections_after_fork(self)
+
+    def for_heartbeats(self) -> Connection:
+        """Another way to the same registry that soon gives up."""
+        return Connection(self._conf, min(HEARTBEAT_TIMEOUT, self._conf.registry_client_timeout))
 
     def _connect(self) -> None:
         pool: type[urllib3.HTTPConnectionPool] = urllib3.HTTPConnectionPool
@@ -60,6 +70,8 @@ class Connection:
         :param again: does it do no harm when it is done twice?
         :returns: status and body.
         :raises errors.DatabaseUnavailable: there was no answer.
+        :raises errors.OutcomeUnknown: there was none to a request that was, perhaps, received,
+            and that does harm when it is done twice.
         """
         for last in (False, True):
             try:
@@ -72,7 +84,9 @@ class Connection:
                     continue  # a registry that was started again, or another one
                 LOG.error("The registry at %s:%s does not answer: %s", self._host, self._port,
                           error)
-                raise errors.DatabaseUnavailable() from error
+                if again or isinstance(error, _NOT_SENT):
+                    raise errors.DatabaseUnavailable() from error
+                raise errors.OutcomeUnknown() from error
         raise errors.DatabaseUnavailable()
 
 

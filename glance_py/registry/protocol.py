@@ -8,6 +8,7 @@ names is imported or looked up outside of what stands here.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
@@ -46,6 +47,16 @@ READS = frozenset({
     "pending.are_images",
 })
 
+#: Writes that do no harm when they are done twice.
+IDEMPOTENT = frozenset({
+    "images.heartbeat", "locks.release", "cached_images.node", "cached_images.add",
+    "cached_images.hit", "cached_images.remove", "cached_images.adopt", "pending.forget",
+    "pending.begin_removal", "pending.cancel_removal",
+})
+
+#: Characters of a key.
+KEY_LENGTHS = range(16, 65)
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:
@@ -71,6 +82,11 @@ class Command:
     @property
     def reads(self) -> bool:
         return self.name in READS
+
+    @property
+    def needs_key(self) -> bool:
+        """Must a repeated call of it be known as such?"""
+        return not self.reads and self.name not in IDEMPOTENT
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call of the method, ready for JSON, by name."""
@@ -152,15 +168,35 @@ class UnknownCommand(Malformed):
     """There is no such command here."""
 
 
-def dump_request(calls: Iterable[tuple[Command, Mapping[str, Any]]]) -> bytes:
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One command of a request.
+
+    digest
+        Of the whole command with its key: the same when the client repeats it, and
+        no other.  None when it has no key.
+    """
+
+    command: Command
+    arguments: dict[str, Any]
+    digest: bytes | None = None
+
+
+def dump_request(calls: Iterable[tuple[Command, Mapping[str, Any]]],
+                 key: str | None = None) -> bytes:
     """The body of a request; arguments are those of :meth:`Command.arguments`.
 
+    :param key: random text that no other request has.  A request that is repeated with the
+        same key, byte by byte, is done once.
     :raises errors.Invalid: a value cannot be written as JSON.
     """
-    return _dumps([{"command": command.name, "kwargs": kwargs} for command, kwargs in calls])
+    return _dumps([
+        {"command": command.name, "kwargs": kwargs,
+         **({"key": f"{key}-{number}"} if key and command.needs_key else {})}
+        for number, (command, kwargs) in enumerate(calls)])
 
 
-def load_request(body: bytes) -> list[tuple[Command, dict[str, Any]]]:
+def load_request(body: bytes) -> list[Call]:
     """Every command of a request, all of them checked.
 
     :raises UnknownCommand: a command does not exist.
@@ -173,18 +209,37 @@ def load_request(body: bytes) -> list[tuple[Command, dict[str, Any]]]:
     for entry in document:
         if not isinstance(entry, dict) or not isinstance(entry.get("command"), str):
             raise Malformed('A command must be an object with the name "command".')
-        if entry.keys() - {"command", "kwargs"}:
-            raise Malformed('A command has a "command" and "kwargs", and nothing else.')
+        if entry.keys() - {"command", "kwargs", "key"}:
+            raise Malformed('A command has a "command", "kwargs" and a "key", and nothing else.')
         command = COMMANDS.get(entry["command"])
         if command is None:
             raise UnknownCommand(f"There is no command {entry['command'][:64]!r}.")
-        calls.append((command, command.check(entry.get("kwargs", {}))))
+        calls.append(Call(command, command.check(entry.get("kwargs", {})), _digest(entry)))
     return calls
+
+
+def _digest(entry: dict[str, Any]) -> bytes | None:
+    key = entry.get("key")
+    if key is None:
+        return None
+    if not isinstance(key, str) or len(key) not in KEY_LENGTHS:
+        raise Malformed(f"A key has {KEY_LENGTHS.start} to {KEY_LENGTHS.stop - 1} characters.")
+    return hashlib.sha256(orjson.dumps(entry)).digest()
 
 
 def answer(command: Command, result: Any) -> dict[str, Any]:
     """What a command returned, as a part of :func:`dump_response`."""
     return {"result": values.encode(command.result, result)}
+
+
+def dump_answer(command: Command, result: Any) -> bytes:
+    """What a command returned, to be kept."""
+    return _dumps(answer(command, result))
+
+
+def kept_answer(kept: bytes) -> orjson.Fragment:
+    """What :func:`dump_answer` made, as a part of :func:`dump_response`."""
+    return orjson.Fragment(kept)
 
 
 def refusal(error: errors.GlanceError) -> dict[str, Any]:
@@ -193,7 +248,7 @@ def refusal(error: errors.GlanceError) -> dict[str, Any]:
     return {"error": {"class": type(error).__name__, "args": args}}
 
 
-def dump_response(results: list[dict[str, Any]]) -> bytes:
+def dump_response(results: Sequence[dict[str, Any] | orjson.Fragment]) -> bytes:
     """The body of a response, one part for each command."""
     return _dumps(results)
 

@@ -1,21 +1,25 @@
 """The registry itself: ``POST /rpc`` over the records of a database.
 
 A WSGI application at the end of a pipeline whose middleware has found out who
-asks.  It checks a whole request before it does any of it, holds nothing between
-two requests, and tells of errors by their names.  What went wrong unforeseen is
+asks.  It checks a whole request before it does any of it and tells of errors by
+their names.  A process holds nothing between two requests: the answers to
+repeated writes are in the database.  What went wrong unforeseen is
 in the log only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
+
 from glance_py.domain import errors
 from glance_py.domain.ports import Records
 from glance_py.registry import authority, protocol
-from glance_py.registry.protocol import Command, Malformed, UnknownCommand
+from glance_py.registry.protocol import Call, Malformed, UnknownCommand
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class Registry:
 
     def __init__(self, records: Records) -> None:
         self._functions = authority.judged(records)
+        self._once = records.once
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         try:
@@ -68,19 +73,30 @@ class Registry:
             raise Refused(400, str(error)) from None
         if len(calls) > MAX_COMMANDS:
             raise Refused(413, f"A request may hold {MAX_COMMANDS} commands.")
-        return protocol.dump_response([self._run(ctx, *call) for call in calls])
+        return protocol.dump_response([self._run(ctx, call) for call in calls])
 
-    def _run(self, ctx, command: Command, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, ctx, call: Call) -> dict[str, Any] | orjson.Fragment:
+        command, function = call.command, self._functions[call.command.name]
         try:
             if ctx.read_only and not command.reads:
                 raise errors.Forbidden("Read-only access: this needs authentication.")
-            return protocol.answer(command, self._functions[command.name](ctx, **arguments))
+            if call.digest is None or self._once is None or not command.needs_key:
+                return protocol.answer(command, function(ctx, **call.arguments))
+            return protocol.kept_answer(self._once(
+                _key(ctx, call.digest),
+                lambda: protocol.dump_answer(command, function(ctx, **call.arguments))))
         except errors.GlanceError as error:
             return protocol.refusal(error)
         except Exception:
             LOG.exception("%s failed", command.name)
             return protocol.refusal(errors.GlanceError(
                 f"The registry could not do {command.name} because of an error of its own."))
+
+
+def _key(ctx, digest: bytes) -> str:
+    """The key of a call: that of another caller is another one, whatever it holds."""
+    who = f"{ctx.user_id}\0{ctx.project_id}\0{bool(ctx.is_admin)}\0".encode()
+    return hashlib.sha256(who + digest).hexdigest()
 
 
 def _body(environ: dict[str, Any]) -> bytes:

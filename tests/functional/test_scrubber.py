@@ -17,6 +17,7 @@ import unittest
 import unittest.mock
 
 from glance_py.cmd import scrubber
+from glance_store_py.stores import Stores
 from tests.functional import registry
 from tests.functional.client import Client
 from tests.functional.service import running
@@ -101,6 +102,24 @@ class TestDelayedDelete(ScrubberTestCase):
         scrubbed = self.deleted()
         self.run_command()
         self.assertEqual(1, self.run_command("--restore", scrubbed)[0])
+
+    def test_no_image_comes_back_while_its_data_goes(self) -> None:
+        """Scrubbers of several hosts do not know of each other; the records do."""
+        image_id, answers = self.deleted(), []
+        delete = Stores.delete
+
+        def meanwhile(stores, *args, **kwargs):
+            with unittest.mock.patch.object(scrubber, "_alone", contextlib.nullcontext):
+                answers.append(self.run_command("--restore", image_id))
+            return delete(stores, *args, **kwargs)
+
+        with unittest.mock.patch.object(Stores, "delete", meanwhile):
+            self.assertEqual(0, self.run_command()[0])
+        [(code, _, err)] = answers
+        self.assertEqual(1, code)
+        self.assertIn("cannot be restored", err)
+        self.assertEqual(404, self.ann.call("GET", f"/v2/images/{image_id}").status_int)
+        self.assertFalse(os.path.exists(self.path(image_id)))
 
     def test_restore_and_daemon_exclude_each_other(self) -> None:
         code, _, err = self.run_command("--restore", self.deleted(), "--daemon")

@@ -21,6 +21,7 @@ import enum
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,12 +67,13 @@ class Proxy:
 
     ``accepted``: connections so far.  ``received`` and ``sent``: bytes that came from
     clients, and bytes that were passed on to clients.  ``delay``: seconds before each piece
-    of an answer is passed on.
+    of an answer is passed on.  ``rewrite``: makes of each piece what is passed on instead.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self.delay = 0.0
+        self.rewrite: Callable[[bytes], bytes] = bytes
         self.accepted = self.received = self.sent = 0
         self._lock = threading.Lock()
         self._flows: set[_Flow] = set()
@@ -128,6 +130,7 @@ class Proxy:
             self._traps.clear()
         self._refuses = self._drops_answers = False
         self.delay = 0.0
+        self.rewrite = bytes
         self._passes.set()
         wake, self._wake = self._wake, threading.Event()
         wake.set()
@@ -242,6 +245,7 @@ class _Flow:
                 continue
             if proxy.delay:
                 proxy._wake.wait(proxy.delay)
+            data = proxy.rewrite(data)
             self._client.sendall(data)
             proxy.sent += len(data)
 

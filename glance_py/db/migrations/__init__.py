@@ -21,6 +21,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from glance_py.db import errors as db_errors
+from glance_py.db import galera
 from glance_py.db.engine import Database
 from glance_py.db.migrations import extensions, schema_2024_1
 from glance_py.db.migrations.data import MIGRATIONS, Migration
@@ -33,6 +35,15 @@ OLDEST = "liberty"
 
 #: Marks of early releases, and what they are called since.
 _RENAMED = {"ocata01": "ocata_contract01", "pike01": "pike_contract01"}
+
+_UNMARKED = ("The database has tables, but nothing says of which revision. Note it with "
+             "'glance-manage db version_control --version REVISION'.")
+#: What one node has made and not finished yet looks the same from another one.
+_UNMARKED_ON_GALERA = (
+    "The database has tables, but nothing says of which revision. If another process changes the "
+    "database through another node of the cluster, wait until it has ended and run this command "
+    "again. If there is none, note the revision with "
+    "'glance-manage db version_control --version REVISION'.")
 
 
 class MigrationError(Exception):
@@ -77,9 +88,7 @@ def upgrade(database: Database, revision: str = "heads") -> None:
             command.stamp(config, schema_2024_1.EXPANDED if expanding
                           else schema_2024_1.CONTRACTED, purge=True)
         elif not marks:
-            raise MigrationError(
-                "The database has tables, but nothing says of which revision. Note it with "
-                "'glance-manage db version_control --version REVISION'.")
+            raise MigrationError(_UNMARKED_ON_GALERA if galera.is_node(connection) else _UNMARKED)
         elif any(mark in _RENAMED for mark in marks):
             command.stamp(config, [_RENAMED.get(mark, mark) for mark in marks], purge=True)
         command.upgrade(config, revision)
@@ -165,3 +174,11 @@ def _alter(database: Database, work: Callable[[sa.Connection], None]) -> None:
         database.alter(work)
     except CommandError as error:
         raise MigrationError(str(error)) from None
+    except Exception as error:
+        if db_errors.is_schema_conflict(error):
+            # The lock that keeps others away is a node's; a cluster has several.
+            raise MigrationError(
+                "Another process changes the tables of this database at this moment. Wait until "
+                "it has ended, then run this command again: what is done already is left as "
+                "it is.") from error
+        raise

@@ -16,7 +16,10 @@ metadata = sa.MetaData()
 EXPANDED = "2024_1_expand01"
 CONTRACTED = "2024_1_contract01"
 
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+#: All of Unicode, as on the other databases.  Tables that were made by a release before stay what
+#: they are.  The server's usual collation would take all emoji for the same character.
+_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4",
+          "mysql_collate": "utf8mb4_unicode_520_ci"}
 
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 _BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")

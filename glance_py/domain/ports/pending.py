@@ -21,7 +21,8 @@ class PendingData:
 class PendingRecords(Protocol):
     """The DAL for data that is to be removed: nothing is forgotten before it is gone.
 
-    ``restore`` raises ImageNotFound when there is no such deleted image.
+    ``restore`` raises ImageNotFound when there is no such deleted image, and
+    DataDamaged when its data is gone or going.
     """
 
     def find(self, seconds: float, after: int = 0, limit: int = 100,
@@ -33,6 +34,15 @@ class PendingRecords(Protocol):
 
     def add(self, image_id: str, location: Location) -> None:
         """Data that was never recorded could not be removed; it is to be removed later."""
+
+    def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
+        """From now on ``restore`` leaves these locations alone: their data may be removed.
+
+        The ids of those that are still to be removed; of others it must not be.
+        """
+
+    def cancel_removal(self, locations: Collection[Location]) -> None:
+        """The data at these locations was not removed, and ``restore`` may have it."""
 
     def forget(self, locations: Collection[Location]) -> None:
         """The data at these locations is gone."""

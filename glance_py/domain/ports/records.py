@@ -30,3 +30,9 @@ class Records:
     pending: PendingRecords
     #: Answers the database's health: raises errors.GlanceError when it is away.
     ping: Callable[[], None]
+    #: ``once(key, run)``: does the writes of ``run`` once for a key of at most 64 characters and
+    #: returns what it returned then, whichever process is asked.  None where that cannot be done.
+    once: Callable[[str, Callable[[], bytes]], bytes] | None = None
+    #: The same records by way of a connection of its own that gives up within seconds; for one
+    #: thread.  None where there is no other way.
+    for_heartbeats: Callable[[], Records] | None = None

@@ -90,6 +90,24 @@ class LostCases:
         self.assertIs(errors.DatabaseUnavailable, type(error))
         self.assertFalse(self.exists(image_id))
 
+    def test_a_key_tells_whether_a_lost_commit_was_done(self):
+        key, image_ids = uuid.uuid4().hex, []
+
+        def run():
+            image_id, create = self.create()
+            create()
+            image_ids.append(image_id)
+            return image_id.encode()
+
+        once = records(self.remote).once
+        self.proxy.lose_answer_to(b"COMMIT", Fault.CUT_BEFORE)
+        self.assertIs(errors.OutcomeUnknown, type(self.bounded(lambda: once(key, run))))
+        self.proxy.lose_answer_to(b"COMMIT", Fault.CUT_AFTER)
+        answer = once(key, run).decode()
+        self.assertEqual(answer, once(key, run).decode())
+        self.assertEqual([False, True, False], [self.exists(each) for each in image_ids])
+        self.assertEqual(answer, image_ids[1])
+
     def test_silence_ends(self):
         """Also where the other host's kernel acknowledges what nobody answers."""
         for fault in (self.proxy.stall, self.proxy.drop_answers):

@@ -1,8 +1,13 @@
 """Rows as they are in databases that have lived: read as their owners know them."""
 
 import datetime
+import uuid
+
+import sqlalchemy as sa
 
 from glance_py.db.tables import image_properties, image_tags, images
+from glance_py.domain.change import Change
+from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
 
 THEN = datetime.datetime(2015, 3, 4, 5, 6, 7)
@@ -38,3 +43,35 @@ class OddRowCases:
             "image_id": "odd", "name": "k", "value": "v", **gone})
         self.execute(image_tags.insert(), {"image_id": "odd", "value": "t", **gone})
         self.assertEqual(({}, []), (self.image().properties, self.image().tags))
+
+    def twice(self, *tags):
+        for tag in tags * 2:
+            self.execute(image_tags.insert(), {"image_id": "odd", "value": tag, **AUDIT})
+        return self.image()
+
+    def test_a_tag_that_is_there_twice_is_removed_whole(self):
+        image = self.twice("a", "b")
+        self.records.images.update(caller("p"), image, Change(remove_tags=("a",)))
+        self.assertEqual(["b"], self.image().tags)
+
+    def test_a_tag_that_is_there_twice_is_so_no_more_after_a_change(self):
+        image = self.twice("a")
+        self.records.images.update(caller("p"), image, Change(add_tags=("b",)))
+        self.assertEqual(["a", "b"], self.image().tags)
+        live = sa.select(image_tags.c.value).where(
+            image_tags.c.image_id == image.id, image_tags.c.deleted == sa.false())
+        self.assertEqual(["a", "b"], sorted(row[0] for row in self.execute(live)))
+
+    def test_all_of_unicode_is_stored_and_told_apart(self):
+        smile, laugh = "\U0001f600", "\U0001f602"
+        image = self.records.images.create(caller("p"), Image(
+            str(uuid.uuid4()), owner="p", name=f"a {smile}", tags=[smile, laugh],
+            properties={smile: laugh, laugh: smile}))
+        found = self.records.images.get(caller("p"), image.id)
+        self.assertEqual((image.name, image.tags, image.properties),
+                         (found.name, found.tags, found.properties))
+        image = self.records.images.update(caller("p"), image, Change(remove_tags=(smile,)))
+        self.assertEqual([laugh], self.records.images.get(caller("p"), image.id).tags)
+        for name, number in ((f"a {smile}", 1), (f"a {laugh}", 0)):
+            self.assertEqual(number, len(self.execute(
+                sa.select(images.c.id).where(images.c.name == name))))

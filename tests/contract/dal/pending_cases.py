@@ -93,6 +93,32 @@ class PendingCases:
         self.assertEqual(1, len(self.records.members.find(caller("p1"), image.id)))
         self.assertEqual([], self.pending())
 
+    def test_no_image_comes_back_without_its_data(self):
+        image = self.active("file:///a")
+        self.delete(image, "pending_delete")
+        pending = self.records.pending
+        self.assertEqual([image.locations[0].id], list(pending.begin_removal(image.locations)))
+        # A scrubber that was stopped goes on where it was.
+        self.assertEqual([image.locations[0].id], list(pending.begin_removal(image.locations)))
+        self.assertRaises(errors.DataDamaged, pending.restore, image.id, "active")
+        self.assertEqual([(image.id, "pending_delete", "file:///a")], self.pending())
+        pending.cancel_removal(image.locations)
+        pending.restore(image.id, "active")
+        self.assertEqual(image.locations,
+                         self.records.images.get(caller("p1"), image.id).locations)
+        self.assertEqual([], list(pending.begin_removal(image.locations)))
+        pending.forget(image.locations)
+        self.assertEqual([("active", False)], self.statuses(image))
+
+    def test_only_copies_that_nobody_removes_come_back(self):
+        image = self.active("file:///a", "file:///b")
+        self.delete(image, "pending_delete")
+        self.records.pending.begin_removal(image.locations[:1])
+        self.records.pending.restore(image.id, "active")
+        self.assertEqual(["file:///b"], [
+            each.url for each in self.records.images.get(caller("p1"), image.id).locations])
+        self.assertEqual([(image.id, "active", "file:///a")], self.pending(stray=True))
+
     def test_only_a_deletion_is_undone(self):
         image = self.active("file:///a")
         for image_id in (image.id, str(uuid.uuid4())):

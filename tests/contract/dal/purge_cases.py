@@ -6,9 +6,17 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import purge
-from glance_py.db.tables import image_properties, image_tags, images, task_info, tasks
+from glance_py.db.tables import (
+    image_locations,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+    task_info,
+    tasks,
+)
 from glance_py.domain import errors
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, Location
 from tests.contract.dal.backends import caller
 
 
@@ -54,6 +62,59 @@ class PurgeCases:
         self.assertEqual(1, purge.purge_images(self.database, 180, 100))
         self.assertEqual(0, self.count(images))
         self.records.images.create(caller("p1"), Image(image.id))
+
+    def located_image(self, days, status="deleted"):
+        image = self.records.images.create(caller("p1"), Image(
+            str(uuid.uuid4()), owner="p1", status="active", tags=["a"],
+            locations=[Location("file:///a"), Location("file:///b")]))
+        self.records.images.delete(caller("p1"), image, status)
+        when = self.database.now() - datetime.timedelta(days=days)
+        for table in (images, image_tags, image_locations):
+            key = table.c.id if table is images else table.c.image_id
+            self.execute(table.update().where(key == image.id), {"deleted_at": when})
+        return image
+
+    def test_a_location_stays_until_its_bytes_are_gone(self):
+        for status in ("deleted", "pending_delete"):
+            image = self.located_image(200, status)
+            self.assertEqual(1, purge.purge(self.database, 30, -1))  # the tag
+            self.assertEqual(0, purge.purge_images(self.database, 30, -1))
+            self.assertEqual(2, purge.unremoved(self.database))
+            self.assertEqual(2, len(self.records.pending.find(0)))
+            self.records.pending.forget(image.locations[:1])
+            self.assertEqual(1, purge.purge(self.database, 30, -1))
+            self.assertEqual(0, purge.purge_images(self.database, 30, -1))
+            self.records.pending.forget(image.locations)
+            self.assertEqual(0, purge.unremoved(self.database))
+            self.assertEqual(1, purge.purge(self.database, 30, -1))
+            self.assertEqual(1, purge.purge_images(self.database, 30, -1))
+
+    def test_what_belongs_to_a_deleted_image_goes_whatever_it_says_of_itself(self):
+        """Nodes of a Galera cluster could write it while another one deleted the image."""
+        image, kept = self.deleted_image(200), self.records.images.create(
+            caller("p1"), Image(str(uuid.uuid4()), owner="p1", tags=["a"]))
+        now, common = self.database.now(), {"image_id": image.id, "deleted": False}
+        self.records.members.create(caller("p1"), kept.id, "p2")
+        for table, row in ((image_members, {"member": "p2", "can_share": False,
+                                            "status": "pending"}),
+                           (image_tags, {"value": "x"}),
+                           (image_properties, {"name": "x", "value": "y"})):
+            self.execute(table.insert(), {**common, **row, "created_at": now, "updated_at": now})
+        self.execute(image_locations.insert(), {
+            **common, "value": "file:///x", "meta_data": "{}", "status": "active",
+            "created_at": now, "updated_at": now})
+        self.assertEqual(2, purge.purge(self.database, 30, 1) - 1)
+        self.assertEqual(3, purge.purge(self.database, 30, -1))
+        # Its bytes come first.
+        self.assertEqual(0, purge.purge_images(self.database, 180, -1))
+        [pending] = self.records.pending.find(0)
+        self.assertEqual((image.id, "file:///x"), (pending.image_id, pending.location.url))
+        self.records.pending.forget([pending.location])
+        self.execute(image_locations.update(), {"deleted_at": datetime.datetime(2020, 1, 1)})
+        self.assertEqual(1, purge.purge(self.database, 30, -1))
+        self.assertEqual(1, purge.purge_images(self.database, 180, -1))
+        self.assertEqual(["a"], self.records.images.get(caller("p1"), kept.id).tags)
+        self.assertEqual(1, len(self.records.members.find(caller("p1"), kept.id)))
 
     def test_tasks_go_with_their_details(self):
         old = self.database.now() - datetime.timedelta(days=100)

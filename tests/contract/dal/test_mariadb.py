@@ -1,9 +1,13 @@
 """The suite on MariaDB."""
 
+import sqlalchemy as sa
+
+from glance_py.db import migrations
 from tests.contract.dal.backends import MariaDB
 from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
+from tests.contract.dal.galera_cases import GaleraCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
@@ -21,6 +25,31 @@ from tests.contract.dal.upgrade_cases import UpgradeCases
 
 class TestImages(ImageCases, MariaDB):
     pass
+
+
+class TestImagesInOldTables(ImageCases, MariaDB):
+    """Tables of a database that was taken over stay in the character set that they have."""
+
+    @classmethod
+    def setUpClass(cls):
+        sa.event.listen(sa.Engine, "before_cursor_execute", cls.as_before, retval=True)
+        try:
+            super().setUpClass()
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", cls.as_before)
+        migrations.upgrade(cls.database)
+
+    @staticmethod
+    def as_before(connection, cursor, statement, parameters, context, many):
+        for part, old in (("CHARSET=utf8mb4", "CHARSET=utf8mb3"),
+                          ("COLLATE utf8mb4_unicode_520_ci", "")):
+            statement = statement.replace(part, old)
+        return statement, parameters
+
+    def test_they_are_old(self):
+        self.assertEqual([("utf8mb3_general_ci",)], self.execute(sa.text(
+            "SELECT DISTINCT table_collation FROM information_schema.tables "
+            "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'")))
 
 
 class TestLists(ListCases, MariaDB):
@@ -44,6 +73,10 @@ class TestFailures(FailureCases, MariaDB):
 
 
 class TestLost(LostCases, MariaDB):
+    pass
+
+
+class TestGalera(GaleraCases, MariaDB):
     pass
 
 

@@ -12,6 +12,7 @@ from tests.contract.dal.member_cases import MemberCases, UsageCases
 from tests.contract.dal.name_cases import NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
+from tests.contract.dal.pooler_cases import PoolerCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
@@ -44,6 +45,10 @@ class TestFailures(FailureCases, PostgreSQL):
 
 
 class TestLost(LostCases, PostgreSQL):
+    pass
+
+
+class TestPooler(PoolerCases, PostgreSQL):
     pass
 
 

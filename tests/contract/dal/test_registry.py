@@ -25,8 +25,12 @@ from tests.contract.dal.test_cached_images import CachedImageCases
 from tests.functional.registry import Wire
 
 
-def behind_registry(records):
-    """``records`` as an API host sees them."""
+def behind_registry(records, connect=lambda wire: wire):
+    """``records`` as an API host sees them.
+
+    :param records: those of one registry, or a tuple of several.
+    :param connect: makes the host's connection from the wires to the registries.
+    """
     conf = cfg.ConfigOpts()
     config.register(conf)
     loading.register_auth_conf_options(conf, "service_user")
@@ -36,9 +40,12 @@ def behind_registry(records):
     for name, value in (("auth_type", "admin_token"), ("endpoint", "http://registry.invalid"),
                         ("token", "glance:service:service")):
         conf.set_override(name, value, "service_user")
-    with composition.composing(composition.Composition(
-            conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None)):
-        return client.records(conf, Wire(pipeline.load(conf, pipeline.REGISTRY)))
+    wires = []
+    for each in records if isinstance(records, tuple) else (records,):
+        with composition.composing(composition.Composition(
+                conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None)):
+            wires.append(Wire(pipeline.load(conf, pipeline.REGISTRY)))
+    return client.records(conf, connect(*wires))
 
 
 class Remote:

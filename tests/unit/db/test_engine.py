@@ -135,6 +135,48 @@ class TestRead(EngineCase):
         self.assertEqual(1, self.database.engine.pool.checkedin())
 
 
+class TestErrors(testtools.TestCase):
+    """What servers say, as oslo.db passes it on."""
+
+    def failing(self, statement, number, text, dialect="mysql"):
+        """A database where one statement fails as a MySQL server lets it fail."""
+        database = engine.Database(engine.create_engine("sqlite://"))
+        self.addCleanup(database.dispose)
+        database.dialect = dialect
+        driver = type("OperationalError", (Exception,), {})
+
+        @sa.event.listens_for(database.engine, "before_cursor_execute")
+        def fail(connection, cursor, asked, parameters, context, many):
+            if asked == statement:
+                raise db_exc.DBError(sa.exc.OperationalError(asked, {}, driver(number, text)))
+
+        return database
+
+    def test_a_node_without_quorum_is_away(self):
+        for number, text in (
+                (1180, 'Got error 6 "No such device or address" during COMMIT'),
+                (1105, "Error while appending streaming replication fragment(provider status: "
+                       "Not connected to Primary Component)")):
+            database = self.failing("SELECT 1", number, text)
+            self.assertRaises(errors.DatabaseUnavailable, database.ping)
+            database = self.failing("COMMIT", number, text)
+            self.assertRaises(errors.OutcomeUnknown, database.write, lambda connection: None)
+
+    def test_what_mysql_says_after_it_committed_may_be_nothing(self):
+        database = self.failing("COMMIT", 1317, "Query execution was interrupted")
+        self.assertRaises(errors.OutcomeUnknown, database.write, lambda connection: None)
+
+    def test_what_surely_rolled_back_is_not_unknown(self):
+        for error, expected in ((db_exc.DBDuplicateEntry(), errors.Duplicate),
+                                (db_exc.DBDeadlock(), errors.DatabaseUnavailable),
+                                (db_exc.DBDataError(), errors.Invalid)):
+            self.assertFalse(engine.errors.is_outcome_unknown(error, "mysql"))
+            self.assertIs(expected, type(engine.errors.to_domain(error)))
+        refused = db_exc.DBError(sa.exc.OperationalError("COMMIT", {}, Exception("no")))
+        self.assertFalse(engine.errors.is_outcome_unknown(refused, "postgresql"))
+        self.assertTrue(engine.errors.is_outcome_unknown(refused, "mysql"))
+
+
 class TestConnect(testtools.TestCase):
 
     def test_the_connection_must_be_named(self):
@@ -172,6 +214,21 @@ class TestConnect(testtools.TestCase):
         self.assertNotIn("charset", arguments)
         self.assertNotIn("read_timeout", arguments)
         self.assertEqual("TRADITIONAL", arguments["sql_mode"])
+
+    def test_a_url_with_half_of_unicode_gets_all_of_it(self):
+        made = [engine.create_engine(f"mysql+pymysql://root@localhost/x{query}")
+                for query in ("?charset=utf8", "?charset=utf8mb3", "", "?charset=latin1")]
+        self.assertEqual([None, None, None, "latin1"],
+                         [each.url.query.get("charset") for each in made])
+
+    def test_psycopg_prepares_no_statements(self):
+        """A pooler gives the next statement to another connection, which has not prepared it."""
+        url = sa.make_url("postgresql+psycopg://root@localhost/x")
+        arguments = engine._connect_args(url, options().database)
+        self.assertIn("prepare_threshold", arguments)
+        self.assertIsNone(arguments["prepare_threshold"])
+        self.assertNotIn("prepare_threshold", engine._connect_args(
+            sa.make_url("postgresql+psycopg2://root@localhost/x"), options().database))
 
     def test_connection_parameters_are_added(self):
         database = engine.connect(options(

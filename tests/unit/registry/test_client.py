@@ -26,7 +26,10 @@ class Wire:
 
     def post(self, body, headers, again):
         self.sent.append((orjson.loads(body), headers, again))
-        return self._answers.pop(0)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 class Auth:
@@ -153,6 +156,47 @@ class AnswerTest(ClientCase):
         images.get(ANN, "i")
         images.update(ANN, Image("i"), Change())
         self.assertEqual([True, False], [again for _, _, again in self.wire.sent])
+
+    def test_a_change_whose_answer_is_lost_is_asked_for_again_under_its_key(self):
+        for lost in (errors.OutcomeUnknown(), (504, b"<html>"), (200, b""),
+                     error("OutcomeUnknown")):
+            images = self.client(lost, result({"id": "i"}))
+            with self.assertLogs("glance_py.registry.client"):
+                self.assertEqual("i", images.update(ANN, Image("i"), Change()).id)
+            first, second = (sent for sent, _, _ in self.wire.sent)
+            self.assertEqual(first, second)
+            self.assertGreaterEqual(len(first[0]["key"]), 16)
+
+    def test_a_change_that_nobody_confirms_has_an_unknown_outcome(self):
+        for second in (errors.OutcomeUnknown(), errors.DatabaseUnavailable(), (401, b""),
+                       (404, b""), error("OutcomeUnknown")):
+            images = self.client(errors.OutcomeUnknown(), second)
+            with self.assertLogs("glance_py.registry.client"):
+                self.assertRaises(errors.OutcomeUnknown, images.delete, ANN, Image("i"))
+            self.assertEqual(2, len(self.wire.sent))
+
+    def test_a_change_that_was_surely_not_made_is_not_unknown(self):
+        for answer in (errors.DatabaseUnavailable(), (404, b""), (413, b"")):
+            images = self.client(answer)
+            with self.assertRaises(errors.DatabaseUnavailable) as raised:
+                images.delete(ANN, Image("i"))
+            self.assertIs(errors.DatabaseUnavailable, type(raised.exception))
+            self.assertEqual(1, len(self.wire.sent))
+
+    def test_what_may_be_done_twice_has_no_key(self):
+        images = self.client(result(True), result({"id": "i"}))
+        images.heartbeat("i", "saving")
+        images.get(ANN, "i")
+        self.assertEqual([True, True], [again for _, _, again in self.wire.sent])
+        self.assertFalse(any("key" in sent[0] for sent, _, _ in self.wire.sent))
+
+    def test_each_change_has_a_key_of_its_own(self):
+        images = self.client(*[result({"id": "i"})] * 2)
+        keys = set()
+        for _ in range(2):
+            images.update(ANN, Image("i"), Change())
+            keys.add(self.wire.sent[-1][0][0]["key"])
+        self.assertEqual(2, len(keys))
 
     def test_several_commands_are_one_request(self):
         wire = Wire((200, orjson.dumps([

@@ -11,8 +11,10 @@ import tempfile
 import threading
 import time
 import unittest
+from unittest import mock
 
 from glance_py.domain import errors
+from glance_py.registry import connection as module
 from glance_py.registry.connection import Connection
 from tests.unit.setting import conf
 
@@ -76,6 +78,16 @@ class ConnectionTest(unittest.TestCase):
                               (connection or self.connection).post, body, {}, again)
         self.assertLess(time.monotonic() - start, 2.5)
 
+    def test_heartbeats_have_a_connection_that_gives_up_soon(self):
+        patient = connection(self.server.server_port, registry_client_timeout=60)
+        with mock.patch.object(module, "HEARTBEAT_TIMEOUT", 1):
+            beats = patient.for_heartbeats()
+        for _ in range(2):
+            self.assertEqual((200, b"x"), patient.post(b"x", {}, True))
+            self.assertEqual((200, b"y"), beats.post(b"y", {}, True))
+        self.assertEqual(2, self.server.connections)
+        self.away(b"sleep", connection=beats)
+
     def test_one_connection_serves_many_requests(self):
         for _ in range(5):
             self.assertEqual((200, b"x"), self.connection.post(b"x", {}, False))
@@ -97,8 +109,20 @@ class ConnectionTest(unittest.TestCase):
 
     def test_a_lost_answer_to_a_change_is_not(self):
         """Whether it was made is unknown; making it twice could be worse."""
-        self.away(b"hang up once", again=False)
-        self.assertEqual(1, self.server.requests)
+        for body in (b"hang up once", b"sleep"):
+            self.server.requests = 0
+            with self.assertLogs("glance_py.registry.connection", "ERROR"):
+                self.assertRaises(errors.OutcomeUnknown, self.connection.post, body, {}, False)
+            self.assertEqual(1, self.server.requests)
+
+    def test_a_change_that_was_not_sent_was_not_made(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        with (self.assertLogs("glance_py.registry.connection", "ERROR"),
+              self.assertRaises(errors.DatabaseUnavailable) as raised):
+            connection(port).post(b"x", {}, False)
+        self.assertNotIsInstance(raised.exception, errors.OutcomeUnknown)
 
     def test_a_second_failure_is_the_last(self):
         self.away(b"hang up")

@@ -112,6 +112,8 @@ CALLS = {
     "cached_images.adopt": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
     "pending.find": ((60, 0, 10, True), [PendingData("i", "deleted", IMAGE.locations[0])]),
     "pending.add": (("i", IMAGE.locations[0]), None),
+    "pending.begin_removal": ((IMAGE.locations,), [7]),
+    "pending.cancel_removal": ((IMAGE.locations,), None),
     "pending.forget": ((IMAGE.locations,), None),
     "pending.take_back": ((IMAGE.locations,), None),
     "pending.finish": (("i",), True),
@@ -125,8 +127,8 @@ CALLS = {
 def over_the_wire(command, args, **kwargs):
     """The arguments as the registry gets them."""
     body = protocol.dump_request([(command, command.arguments(args, kwargs))])
-    [(_, arguments)] = protocol.load_request(body)
-    return arguments
+    [call] = protocol.load_request(body)
+    return call.arguments
 
 
 class CommandsTest(unittest.TestCase):

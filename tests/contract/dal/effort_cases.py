@@ -173,7 +173,7 @@ class EffortCases:
         searched = []
 
         def note(connection, cursor, statement, *rest):
-            if statement.startswith("SELECT") and "FROM image_tags" in statement:
+            if "SELECT" in statement and "FROM image_tags" in statement:
                 searched.append(statement)
 
         sa.event.listen(self.database.engine, "before_cursor_execute", note)

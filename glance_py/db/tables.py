@@ -224,3 +224,10 @@ metadef_namespace_resource_types = sa.Table(
     *_dates(),
     sa.Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
 )
+
+#: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
+#: every upgrade, without a revision.  They have no foreign key to another table: the original
+#: service would stumble over it when it removes rows.  Each is
+#: declared with OWN_TABLE_OPTIONS, which are what the shared tables have on MySQL.
+OWN_TABLES: list[sa.Table] = []
+OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}

@@ -4,6 +4,7 @@ Revisions are named as operators know them, by release and phase: what a phase
 "expand" adds does not disturb processes of the release before, "migrate" moves
 data, "contract" removes what only that release needed.  ``2024_1_contract01``
 is the state of release 2024.1 and later; the way to it begins at Liberty.
+Tables that only this service has are no revisions, see ``extensions``.
 alembic is imported only here.
 """
 
@@ -21,10 +22,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from glance_py.db.engine import Database
+from glance_py.db.migrations import extensions, schema_2024_1
 from glance_py.db.migrations.data import MIGRATIONS, Migration
-from glance_py.db.migrations.schema_2024_1 import metadata as schema_2024_1
 
-#: Where each phase ends.
+#: Where each phase ends: the newest revisions.
 EXPANDED = "2024_1_expand01"
 CONTRACTED = "2024_1_contract01"
 #: The oldest revision from which there is a way.
@@ -49,17 +50,18 @@ def pending(database: Database) -> str | None:
     :raises MigrationError: the database is at a revision unknown here.
     """
     reached = _reached(database.read(_marks))
+    if EXPANDED not in reached or database.read(extensions.missing):
+        return "expand"
     if CONTRACTED in reached:
         return None
-    if EXPANDED not in reached:
-        return "expand"
     return "migrate" if _unmoved(database, reached) else "contract"
 
 
 def upgrade(database: Database, revision: str = "heads") -> None:
     """Bring the schema to ``revision``; harmless when it is there.
 
-    An empty database gets the newest schema at once.
+    An empty database gets the tables of 2024.1 at once, and the revisions since then.
+    Tables of our own that are missing are created whatever the revision is.
 
     :raises MigrationError: there is no such revision, or the database is at one
         unknown here, or has tables of an unknown revision.
@@ -69,8 +71,11 @@ def upgrade(database: Database, revision: str = "heads") -> None:
         marks = _marks(connection)
         _reached(marks)
         if not sa.inspect(connection).has_table("images"):
-            schema_2024_1.create_all(connection)
-            command.stamp(config, EXPANDED if revision == EXPANDED else CONTRACTED, purge=True)
+            schema_2024_1.metadata.create_all(connection)
+            # What the tables are, not the newest revision: those since then are still to be run.
+            expanding = revision in (EXPANDED, schema_2024_1.EXPANDED)
+            command.stamp(config, schema_2024_1.EXPANDED if expanding
+                          else schema_2024_1.CONTRACTED, purge=True)
         elif not marks:
             raise MigrationError(
                 "The database has tables, but nothing says of which revision. Note it with "
@@ -78,6 +83,7 @@ def upgrade(database: Database, revision: str = "heads") -> None:
         elif any(mark in _RENAMED for mark in marks):
             command.stamp(config, [_RENAMED.get(mark, mark) for mark in marks], purge=True)
         command.upgrade(config, revision)
+        extensions.create_missing(connection)
 
     _alter(database, work)
 

@@ -11,6 +11,11 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
+#: The revisions that a database with these tables is at, before and after the contraction.
+#: They stay, too: further revisions are run after the tables have been made.
+EXPANDED = "2024_1_expand01"
+CONTRACTED = "2024_1_contract01"
+
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
 
 #: SQLite numbers rows by itself only in a column declared INTEGER.

@@ -4,14 +4,18 @@ What a revision added is taken away from a database of today, which leaves one a
 that release had it; then it goes the way back.
 """
 
+import contextlib
 import datetime
+import pathlib
+import tempfile
+from unittest import mock
 
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from glance_py.db import migrations
+from glance_py.db import migrations, tables
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -58,6 +62,45 @@ def _before_ocata(op):
 #: What to take away to get before each of these, the youngest first.
 STEPS = (("2023_1_contract01", _before_2024_1), ("ussuri_contract01", _before_wallaby),
          ("queens_contract01", _before_rocky), ("mitaka02", _before_ocata))
+
+#: The phases of a release after the newest one.
+FURTHER = {"further_expand01": """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "further_expand01", "2024_1_expand01"
+def upgrade():
+    op.add_column("images", sa.Column("further", sa.String(10)))
+""", "further_contract01": """
+revision, down_revision = "further_contract01", "2024_1_contract01"
+depends_on = "further_expand01"
+def upgrade():
+    pass
+"""}
+
+
+@contextlib.contextmanager
+def further_release():
+    """Meanwhile there is a release that adds the column ``further`` to the images."""
+    make = migrations._config
+    with tempfile.TemporaryDirectory() as directory:
+        for name, text in FURTHER.items():
+            pathlib.Path(directory, f"{name}.py").write_text(text)
+
+        def config(connection):
+            made = make(connection)
+            made.set_main_option("path_separator", "os")
+            own = pathlib.Path(made.get_main_option("script_location"), "versions")
+            made.set_main_option("version_locations", f"{own}:{directory}")
+            return made
+
+        with (mock.patch.object(migrations, "_config", config),
+              mock.patch.object(migrations, "EXPANDED", "further_expand01"),
+              mock.patch.object(migrations, "CONTRACTED", "further_contract01")):
+            migrations._scripts.cache_clear()
+            try:
+                yield
+            finally:
+                migrations._scripts.cache_clear()
 
 
 class UpgradeCases:
@@ -167,6 +210,106 @@ class UpgradeCases:
         error = self.assertRaises(
             migrations.MigrationError, migrations.upgrade, self.database)
         self.assertIn("version_control", str(error))
+
+    # --- A release after the snapshot that an empty database begins with ------------------------
+
+    def empty(self):
+        self.database.write(lambda connection: metadata.drop_all(connection))
+        self.database.write(lambda connection: connection.exec_driver_sql(
+            "DROP TABLE alembic_version") and None)
+
+    def in_phases(self):
+        while phase := migrations.pending(self.database):
+            yield phase
+            {"expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
+             "migrate": lambda: migrations.migrate(self.database),
+             "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
+             }[phase]()
+
+    def check_further(self):
+        self.assertEqual(("further_contract01",), migrations.current(self.database))
+        self.assertIsNone(migrations.pending(self.database))
+        self.assertIn("further", self.columns("images"))
+
+    def columns(self, table):
+        return {column["name"] for column in self.database.read(
+            lambda connection: sa.inspect(connection).get_columns(table))}
+
+    def further_release(self):
+        self.addCleanup(migrations.stamp, self.database, "2024_1_contract01")
+        meanwhile = contextlib.ExitStack()
+        self.addCleanup(meanwhile.close)
+        meanwhile.enter_context(further_release())
+
+    def test_a_further_release_reaches_an_empty_database(self):
+        self.empty()
+        self.further_release()
+        migrations.upgrade(self.database)
+        self.check_further()
+
+    def test_a_further_release_reaches_an_empty_database_in_phases(self):
+        self.empty()
+        self.further_release()
+        self.assertEqual(["expand", "contract"], list(self.in_phases()))
+        self.check_further()
+
+    def test_a_further_release_reaches_databases_of_today(self):
+        self.further_release()
+        self.assertEqual(["expand", "contract"], list(self.in_phases()))
+        self.check_further()
+
+    # --- Tables of our own -----------------------------------------------------------------------
+
+    def own_table(self):
+        """Meanwhile there is a table of our own, with an index."""
+        table = sa.Table(
+            "own", sa.MetaData(), sa.Column("id", sa.String(36), primary_key=True),
+            sa.Column("at", sa.DateTime), sa.Index("own_at", "at"), **tables.OWN_TABLE_OPTIONS)
+        patch = mock.patch.object(tables, "OWN_TABLES", [table])
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.addCleanup(self.database.write, lambda connection: table.drop(
+            connection, checkfirst=True))
+        return table
+
+    def check_own_table(self, table):
+        self.assertIsNone(migrations.pending(self.database))
+        self.assertEqual({"id", "at"}, self.columns("own"))
+        indexes = self.database.read(lambda connection: sa.inspect(connection).get_indexes("own"))
+        self.assertEqual(["own_at"], [index["name"] for index in indexes])
+        # What the original knows, so that it takes the database back.
+        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
+        self.execute(table.insert().values(id="x"))
+        migrations.upgrade(self.database)
+        self.assertEqual(1, len(self.execute(table.select())))
+
+    def test_an_empty_database_gets_tables_of_our_own(self):
+        self.empty()
+        table = self.own_table()
+        migrations.upgrade(self.database)
+        self.check_own_table(table)
+
+    def test_a_database_of_an_old_release_gets_tables_of_our_own_first(self):
+        """Expansion is when processes of the new release may be started."""
+        self.grow_old("ussuri_contract01")
+        table = self.own_table()
+        phases = self.in_phases()
+        self.assertEqual(["expand", "contract"], [next(phases), next(phases)])
+        self.assertEqual({"id", "at"}, self.columns("own"))
+        self.assertEqual([], list(phases))
+        self.check_own_table(table)
+
+    def test_a_database_of_the_newest_revision_gets_tables_of_our_own(self):
+        """Such as the original leaves it."""
+        table = self.own_table()
+        self.assertEqual(["expand"], list(self.in_phases()))
+        self.check_own_table(table)
+
+    def test_tables_of_our_own_stand_alone(self):
+        """The original, which does not know them, has to go on removing rows of its own."""
+        for table in tables.OWN_TABLES:
+            self.assertEqual(set(), table.foreign_keys, table.name)
+            self.assertIs(metadata, table.metadata)
 
 
 class _Admin:

@@ -5,10 +5,13 @@ import io
 import json
 import sqlite3
 import tempfile
+from unittest import mock
 
+import sqlalchemy as sa
 import testtools
 
 from glance_py.cmd import manage
+from glance_py.db import tables
 
 
 class TestManage(testtools.TestCase):
@@ -51,6 +54,17 @@ class TestManage(testtools.TestCase):
         self.assertEqual(0, self.code("db", "check"))
         for phase in ("expand", "migrate", "contract"):
             self.assertEqual(0, self.code("db", phase))
+
+    def test_tables_of_our_own_are_part_of_the_schema(self):
+        self.assertEqual(0, self.code("db", "sync"))
+        own = sa.Table("own", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
+        with mock.patch.object(tables, "OWN_TABLES", [own]):
+            code, said, _ = self.run_tool("db", "check")
+            self.assertEqual(3, code)
+            self.assertIn("db expand", said)
+            self.assertEqual(0, self.code("db", "sync"))
+            self.assertEqual(0, self.code("db", "check"))
+        self.assertEqual((0, "2024_1_contract01\n"), self.run_tool("db", "version")[:2])
 
     def test_old_spellings(self):
         for word in ("db_expand", "db_migrate", "db_contract", "db_sync", "db_check",

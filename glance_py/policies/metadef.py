@@ -21,8 +21,8 @@ _TAG = f"{_ONE}/tags/{{tag_name}}"
 _TYPES = f"{_ONE}/resource_types"
 
 
-def _reads(name: str, description: str, operation: str, check: str = _READ):
-    return rule(name, check, description, operation, old=_OLD, since="X")
+def _reads(name: str, description: str, *operations: str, check: str = _READ):
+    return rule(name, check, description, *operations, old=_OLD, since="X")
 
 
 def _writes(name: str, description: str, operation: str):
@@ -35,19 +35,22 @@ RULES = (
     policy.RuleDefault(name="metadef_admin", check_str=ADMIN,
                        description="Who may write metadata definitions."),
     _reads("get_metadef_namespace", "See one namespace", f"GET {_ONE}"),
-    _reads("get_metadef_namespaces", "List namespaces", f"GET {_ALL}", ADMIN_OR_READER),
+    _reads("get_metadef_namespaces", "List namespaces", f"GET {_ALL}",
+           check=ADMIN_OR_READER),
     _writes("modify_metadef_namespace", "Change a namespace", f"PUT {_ONE}"),
     _writes("add_metadef_namespace", "Create a namespace", f"POST {_ALL}"),
     _writes("delete_metadef_namespace", "Delete a namespace", f"DELETE {_ONE}"),
-    _reads("get_metadef_object", "See one object", f"GET {_OBJECT}"),
+    _reads("get_metadef_object", "See one object; a list leaves out what it refuses",
+           f"GET {_OBJECT}", f"GET {_ONE}/objects"),
     _reads("get_metadef_objects", "List objects", f"GET {_ONE}/objects"),
     _writes("modify_metadef_object", "Change an object", f"PUT {_OBJECT}"),
     _writes("add_metadef_object", "Create an object", f"POST {_ONE}/objects"),
     _writes("delete_metadef_object", "Delete an object", f"DELETE {_OBJECT}"),
     _reads("list_metadef_resource_types", "List resource types",
-           "GET /v2/metadefs/resource_types"),
-    _reads("get_metadef_resource_type", "List the resource types of a namespace",
-           f"GET {_TYPES}"),
+           "GET /v2/metadefs/resource_types", f"GET {_TYPES}", f"GET {_ALL}", f"GET {_ONE}"),
+    _reads("get_metadef_resource_type",
+           "See the resource types of a namespace; a list leaves out what it refuses",
+           f"GET {_TYPES}", f"GET {_PROPERTY}"),
     _writes("add_metadef_resource_type_association",
             "Associate a resource type with a namespace", f"POST {_TYPES}"),
     _writes("remove_metadef_resource_type_association",

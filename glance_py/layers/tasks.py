@@ -87,7 +87,8 @@ class TaskRepository:
 
     def list(self, ctx, query: TaskQuery) -> Sequence[Task]:
         self._records.expire()
-        return self._records.list(query, None if ctx.is_admin else ctx.project_id)
+        # Without an owner the records list all tasks: a caller without a project has none.
+        return self._records.list(query, None if ctx.is_admin else ctx.project_id or "")
 
     def get(self, ctx, task_id: str) -> Task:
         return self._records.get(task_id)

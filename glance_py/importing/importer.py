@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import Claim
 from glance_py.domain.image import Image
 from glance_py.domain.importing import (
     FAILED_STORES,
@@ -88,7 +89,7 @@ class Importer:
 
         :raises errors.ImportActive: another one is going on.
         :raises errors.Invalid, errors.Conflict: stores or the source make no sense.
-        :raises errors.QuotaExceeded: a unified limit is reached.
+        :raises errors.QuotaExceeded: there is no room for the data.
         """
         self._check_limits(image, request)
         if not self._is_free(image):
@@ -112,7 +113,12 @@ class Importer:
                 tasks.fail(task, CONTRADICTION)
                 return
             try:
-                image = self.images.update(ctx, image, self._opening(image, request, stores))
+                image = self._open(ctx, image, request, stores)
+            except errors.QuotaExceeded as error:
+                # wire: too many images on their way is what the task says, not the answer.
+                tasks.fail(task, sentence(error))
+                self._records.locks.release(image.id, task_id)
+                return
             except BaseException as error:
                 tasks.fail(task, sentence(error))
                 raise
@@ -128,7 +134,7 @@ class Importer:
         stores = self._targets(image, request)
         source = self.source(ctx, request)
         with self._locked(image, work.task.id):
-            image = self.images.update(ctx, image, self._opening(image, request, stores))
+            image = self._open(ctx, image, request, stores)
         try:
             return self._do(ctx, image, request, stores, source, work)
         finally:
@@ -154,8 +160,7 @@ class Importer:
             self._limits.room(image.owner, {"image_size_total": size})
         else:
             size = size if request.copies else 0
-            self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size,
-                                            "image_count_uploading": 0})
+            self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size})
 
     def _is_free(self, image: Image) -> bool:
         """Is no import going on?  A lock that outlived its task is taken away.
@@ -247,6 +252,23 @@ class Importer:
             return GlanceDownload(*(str(method[key]) for key in (
                 "glance_region", "glance_service_interface", "glance_image_id")))
         return None
+
+    def _open(self, ctx, image: Image, request: ImportRequest,
+              stores: Sequence[str | None]) -> Image:
+        """Let the import begin, if there is a place among the images whose data is on its way.
+
+        Staged data has its place already.
+
+        :raises errors.QuotaExceeded: too many are on their way; the image is as it was.
+        """
+        change = self._opening(image, request, stores)
+        if self._limits is not None and request.name != GLANCE_DIRECT:
+            counted = bool(listed(image, PENDING_STORES))
+            most = self._limits.room(
+                image.owner, {"image_count_uploading": 0 if counted else 1})
+            if most:
+                change.claim = Claim(image.owner, most)
+        return self.images.update(ctx, image, change)
 
     def _opening(self, image: Image, request: ImportRequest,
                  stores: Sequence[str | None]) -> Change:

@@ -58,7 +58,13 @@ class Service:
 
 
 class TestSwift(DriverContract, unittest.TestCase):
+    abilities = swift._SINGLE
     options: dict = {}
+
+    @classmethod
+    def setUpClass(cls):
+        servers.swift_keystone()
+        super().setUpClass()
 
     def make_driver(self):
         service = Service()
@@ -199,6 +205,8 @@ class TestOlderOptions(unittest.TestCase):
 class Tenants(DriverContract):
     """Every project in its own account, with the token of the caller."""
 
+    abilities = swift._MULTI
+
     def log_in_both(self):
         """The callers self.owner and self.other."""
         raise NotImplementedError
@@ -234,6 +242,11 @@ class Tenants(DriverContract):
 
 class TestTenants(Tenants, unittest.TestCase):
 
+    @classmethod
+    def setUpClass(cls):
+        servers.swift_tempauth()
+        super().setUpClass()
+
     def log_in_both(self):
         value = servers.swift_tempauth()
         first, second = value.split(",")
@@ -254,6 +267,11 @@ class TestTenants(Tenants, unittest.TestCase):
 
 
 class TestTenantsWithKeystone(Tenants, unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        servers.swift_keystone()
+        super().setUpClass()
 
     def log_in_both(self):
         self.service = Service()

@@ -1,4 +1,4 @@
-"""From every route to the rules that it asks, and from every rule to its routes.
+"""From every route to its operations and the rules that they ask, and back.
 
 Each row says how a route is asked and which rules that takes, in their order. A route
 without a row fails the test, and so does a rule that no route asks. Each rule is then
@@ -17,7 +17,8 @@ from unittest import mock
 
 from oslo_policy import policy
 
-from glance_py import policies
+from glance_py import gateway, policies
+from glance_py.domain import ports
 from glance_py.http.routes import ROWS
 from glance_py.policies.enforcer import Enforcer
 from tests.functional import service
@@ -38,6 +39,19 @@ NOT_ASKED = {
     "add_task": "without effect, see tasks_api_access",
     "modify_task": "without effect, see tasks_api_access",
     "manage_image_cache": "asked by the middleware that manages the cache",
+}
+
+#: Operations by noun, as the gateway has them.
+OPERATIONS = {
+    "images": ports.IMAGE_VERBS, "members": ports.MEMBER_VERBS, "tasks": ports.TASK_VERBS,
+    "namespaces": ports.NAMESPACE_VERBS, "definitions": ports.DEFINITION_VERBS,
+}
+
+#: Routes that ask a rule themselves, since no operation of the gateway does what they do.
+THEMSELVES = {
+    "GET /info/stores/detail", "POST /tasks", "DELETE /tasks/{task_id}", "GET /cache",
+    "DELETE /cache", "POST /cache/clean", "POST /cache/prune", "GET /cache/nodes/{image_id}",
+    "PUT /cache/{image_id}", "DELETE /cache/{image_id}",
 }
 
 NAMESPACE = ("get_metadef_namespace",)
@@ -212,24 +226,58 @@ def rows() -> Iterator[tuple[str, str, Row]]:
             yield method, path, row
 
 
+class Witness:
+    """Stands before the operations of a noun and notes which is being asked for."""
+
+    def __init__(self, noun: str, below: object, begun: list[str], running: list[str]) -> None:
+        self._noun, self._below, self._begun, self._running = noun, below, begun, running
+
+    def __getattr__(self, verb: str):
+        operation = getattr(self._below, verb)
+
+        def witnessed(*arguments):
+            self._begun.append(f"{self._noun}.{verb}")
+            self._running.append(verb)
+            try:
+                return operation(*arguments)
+            finally:
+                self._running.pop()
+
+        return witnessed
+
+
 class AccessTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
         running = contextlib.ExitStack()
         cls.addClassCleanup(running.close)
+        cls.operations: list[str] = []
+        under_way: list[str] = []
+        build = gateway.build
+
+        def witnessed(services):
+            made = build(services)
+            return dataclasses.replace(made, **{
+                noun: Witness(noun, getattr(made, noun), cls.operations, under_way)
+                for noun in OPERATIONS})
+
+        running.enter_context(mock.patch.object(gateway, "build", witnessed))
         options = "enabled_import_methods = [glance-direct,web-download,copy-image]\n" \
                   "show_multiple_locations = true\n"
         app, _directory = running.enter_context(service.running(options))
         cls.admin = Client(app, "u:p:admin")
         cls.refused: frozenset[str] = frozenset()
         cls.asked: list[str] = []
+        cls.asked_outside: list[str] = []
         real = Enforcer._question
 
         def question(self, ctx, rule):
             judge, pure, credentials = real(self, ctx, rule)
             if rule != "context_is_admin":
                 cls.asked.append(rule)
+                if not under_way:
+                    cls.asked_outside.append(rule)
             return None if rule in cls.refused else judge, pure, credentials
 
         running.enter_context(mock.patch.object(Enforcer, "_question", question))
@@ -270,7 +318,8 @@ class AccessTest(unittest.TestCase):
     def request(self, method: str, path: str, row: Row, *refused: str):
         """Ask with some rules refused; the answer, and what was asked."""
         type(self).refused = frozenset(refused)
-        self.asked.clear()
+        for noted in (self.asked, self.asked_outside, self.operations):
+            noted.clear()
         try:
             answer = self.send(method, path, row.body, row.kind)
         finally:
@@ -334,7 +383,23 @@ class AccessTest(unittest.TestCase):
                         blunt = rule in ("publicize_image", "communitize_image")
                         self.assertEqual(403 if blunt else 404, answer.status_int, answer.text)
 
+    def test_rules_are_asked_by_operations(self) -> None:
+        themselves = set()
+        for method, path, row in rows():
+            self.request(method, self.prepared(path, row), row)
+            if self.asked_outside:
+                themselves.add(f"{method} {path}")
+        self.assertEqual(THEMSELVES, themselves)
+
     # --- The way back ------------------------------------------------------------------------
+
+    def test_every_operation_is_asked_for_by_a_route(self) -> None:
+        begun = set()
+        for method, path, row in rows():
+            self.request(method, self.prepared(path, row), row)
+            begun |= set(self.operations)
+        self.assertEqual({f"{noun}.{verb}" for noun, verbs in OPERATIONS.items()
+                          for verb in verbs}, begun)
 
     def test_every_rule_is_asked_by_a_route(self) -> None:
         asked = {rule for _method, _path, row in rows() for rule in row.rules}

@@ -225,9 +225,14 @@ metadef_namespace_resource_types = sa.Table(
     sa.Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
 )
 
-#: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
-#: every upgrade, without a revision.  They have no foreign key to another table: the original
-#: service would stumble over it when it removes rows.  Each is
-#: declared with OWN_TABLE_OPTIONS, which are what the shared tables have on MySQL.
-OWN_TABLES: list[sa.Table] = []
+
+# --- Tables that only this service has -------------------------------------------------------
+#
+# Declare one here, in ``metadata`` and with OWN_TABLE_OPTIONS, and append it to OWN_TABLES:
+# ``glance-manage db sync`` and ``db expand`` create it where it is missing, see
+# ``migrations/extensions.py``.  It has no foreign key: the original service, which does not know
+# it, has to go on removing rows of its own tables.
+
 OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+
+OWN_TABLES: list[sa.Table] = []

@@ -103,7 +103,7 @@ class Rules(Enforcer):
 
 
 class Records:
-    """The innermost room: has what it is made of, and notes which verbs arrive, and from whom."""
+    """The innermost layer: has what it is made of, and notes which verbs arrive, and from whom."""
 
     def __init__(self, **found: Any) -> None:
         self._found = found
@@ -342,7 +342,7 @@ class ImageAccessTest(AccessCase):
                 self.assertEqual((rule,), raised.exception.args)
                 self.assertEqual([], self.records.arrived)
 
-    def test_what_the_rules_of_a_creation_are_told(self) -> None:
+    def test_which_target_the_rules_of_a_creation_get(self) -> None:
         targets = []
         self.build()
         self.rules.allows = lambda ctx, rule, target: targets.append(dict(target)) or True
@@ -736,7 +736,7 @@ class MetadefAccessTest(AccessCase):
         page = self.namespaces.list(owner, NamespaceQuery())
         self.assertEqual(([], True), (page.namespaces, page.full))
 
-    def test_what_the_rules_are_told_of_a_namespace(self) -> None:
+    def test_which_target_the_rules_get_for_a_namespace(self) -> None:
         self.assertEqual(
             {"project_id": "owner", "owner": "owner", "visibility": "public",
              "namespace": "public"}, metadefs_policy.target(NAMESPACES["public"][0]))

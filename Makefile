@@ -20,7 +20,7 @@ pip     := $(bin)/python -m pip --disable-pip-version-check install --quiet
 package := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint style types imports unit first-steps samples check-samples docs clean
+.PHONY: help run venv test lint style types imports unit mutants first-steps samples check-samples docs clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -125,6 +125,10 @@ imports: $(VENV)/.test
 unit: $(VENV)/.test $(VENV)/.servers
 	@$(bin)/stestr run --concurrency 2 $(if $(TESTS),'$(TESTS)'); status=$$?; \
 	$(bin)/stestr last --subunit | $(bin)/python tests/summary.py; exit $$status
+
+# Errors in the checks of rights that no test notices; two minutes.
+mutants: $(VENV)/.test
+	$(bin)/python -m tests.mutants
 
 # The base package alone must be enough for the first steps of a new user.
 first-steps:

@@ -84,10 +84,16 @@ class Scrubber:
     def restore(self, image_id: str) -> None:
         """Bring an image back whose data was kept by delayed_delete.
 
-        :raises errors.ImageNotFound: there is no such image.
+        :raises errors.Conflict: there is no such image, or it is not pending_delete.
         :raises errors.DataDamaged: its data is gone, or is being removed.
         """
-        self._pending.restore(image_id, "active")
+        try:
+            self._pending.restore(image_id, "active")
+        except errors.ImageNotFound:
+            raise errors.Conflict(
+                f"Image {image_id} is not restored: there is no image with this id in the status "
+                "pending_delete. Only an image that was deleted under delayed_delete comes back, "
+                "until a scrubber has removed its data.") from None
 
 
 def _by_image(found: Sequence[PendingData]) -> Iterator[list[PendingData]]:

@@ -226,7 +226,14 @@ metadef_namespace_resource_types = sa.Table(
     sa.Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
 )
 
-#: What the shared tables have on MySQL.
+
+# --- Tables that only this service has -------------------------------------------------------
+#
+# Declare one here, in ``metadata`` and with OWN_TABLE_OPTIONS, and name it in OWN_TABLES:
+# ``glance-manage db sync`` and ``db expand`` create it where it is missing, see
+# ``migrations/extensions.py``.  It has no foreign key: the original service, which does not know
+# it, has to go on removing rows of its own tables.
+
 OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
 
 #: Which attempt works on the data of an image; see ``glance_py.domain.claim``.
@@ -269,7 +276,4 @@ registry_answers = sa.Table(
     **OWN_TABLE_OPTIONS,
 )
 
-#: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
-#: every upgrade, without a revision.  They have no foreign key to another table: the original
-#: service would stumble over it when it removes rows.
 OWN_TABLES: list[sa.Table] = [image_claims, location_digests, registry_answers]

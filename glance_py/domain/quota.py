@@ -19,7 +19,8 @@ QUOTA_MESSAGES: Mapping[str, str] = {
     "storage": "A project may store %s bytes of image data.",
     "staging": "A project may have %s bytes of image data in staging.",
     "images": "A project may have %s images.",
-    "uploading": "The data of %s images of a project may be on its way at the same time.",
+    "uploading": "The data of %s images of a project may be on its way at the same time "
+                 "(image_count_uploading).",
 }
 
 

@@ -33,6 +33,7 @@ from glance_py.domain.importing import (
     joined,
     listed,
 )
+from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task
 from glance_py.importing.background import Background, Work
 from glance_py.importing.background import sentence as user_message
@@ -87,7 +88,7 @@ class Importer:
 
         :raises errors.ImportActive: another one is going on.
         :raises errors.Invalid, errors.Conflict: stores or the source make no sense.
-        :raises errors.QuotaExceeded: a unified limit is reached.
+        :raises errors.QuotaExceeded: there is no room for the data.
         """
         self._check_limits(image, request)
         replaces = self._finished_holder(image)
@@ -113,8 +114,12 @@ class Importer:
                 self._end(claim)
                 return
             try:
-                image = self.images.update(
-                    ctx, image, claim.guard(self._opening(image, request, stores)))
+                image = self._open(ctx, image, request, stores, claim)
+            except errors.QuotaExceeded as error:
+                # wire: too many images on their way is what the task says, not the answer.
+                tasks.fail(task, user_message(error))
+                self._end(claim)
+                return
             except BaseException as error:
                 tasks.fail(task, user_message(error))
                 raise
@@ -134,9 +139,7 @@ class Importer:
         """
         stores = self._targets(image, request)
         source = self.source(ctx, request)
-        change = self._opening(image, request, stores)
-        change.set_properties[TASK] = work.task.id
-        image = self.images.update(ctx, image, claim.guard(change))
+        image = self._open(ctx, image, request, stores, claim, work.task.id)
         return self._do(ctx, image, request, stores, source, work, claim)
 
     def _claim(self, ctx, image: Image, request: ImportRequest, task_id: str,
@@ -166,8 +169,7 @@ class Importer:
             self._limits.room(image.owner, {"image_size_total": size})
         else:
             size = size if request.copies else 0
-            self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size,
-                                            "image_count_uploading": 0})
+            self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size})
 
     def _finished_holder(self, image: Image) -> str | None:
         """The finished task that the image still names, which the next import may replace.
@@ -243,6 +245,26 @@ class Importer:
             return GlanceDownload(*(str(method[key]) for key in (
                 "glance_region", "glance_service_interface", "glance_image_id")))
         return None
+
+    def _open(self, ctx, image: Image, request: ImportRequest, stores: Sequence[str | None],
+              claim: Claim, task_id: str | None = None) -> Image:
+        """Let the import begin, if there is a place among the images whose data is on its way.
+
+        Staged data has its place already.
+
+        :param task_id: the task that the image is to name, when the claim does not say it.
+        :raises errors.QuotaExceeded: too many are on their way; the image is as it was.
+        """
+        change = self._opening(image, request, stores)
+        if self._limits is not None and request.name != GLANCE_DIRECT:
+            counted = bool(listed(image, PENDING_STORES))
+            most = self._limits.room(
+                image.owner, {"image_count_uploading": 0 if counted else 1})
+            if most:
+                change.reservation = QuotaReservation(image.owner, most)
+        if task_id is not None:
+            change.set_properties[TASK] = task_id
+        return self.images.update(ctx, image, claim.guard(change))
 
     def _opening(self, image: Image, request: ImportRequest,
                  stores: Sequence[str | None]) -> Change:

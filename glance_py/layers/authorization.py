@@ -84,10 +84,20 @@ class MemberAuthorizationProxy(Proxy):
         return [member for member in members if member.member_id == ctx.project_id]
 
     def get(self, ctx, image: Image, member_id: str) -> Member:
+        self._require_visible(ctx, image, member_id)
+        return self.below.get(ctx, image, member_id)
+
+    def find(self, ctx, image: Image, member_id: str) -> Member:
+        # wire: what the rules refuse is said before whether the member is there.
+        self._require_shared(image)
+        member = self.below.find(ctx, image, member_id)
+        self._require_visible(ctx, image, member_id)
+        return member
+
+    def _require_visible(self, ctx, image: Image, member_id: str) -> None:
         self._require_shared(image)
         if member_id != ctx.project_id and not is_mutable(ctx, image):
             raise errors.MemberNotFound(member_id, image.id)
-        return self.below.get(ctx, image, member_id)
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         self._require_shared(image)

@@ -20,6 +20,9 @@ class MemberRepository(Proxy):
         return self.below.find(ctx, image.id)
 
     def get(self, ctx, image: Image, member_id: str) -> Member:
+        return self.find(ctx, image, member_id)
+
+    def find(self, ctx, image: Image, member_id: str) -> Member:
         for member in self.below.find(ctx, image.id, member_id):
             return member
         raise errors.MemberNotFound(member_id, image.id)

@@ -56,12 +56,16 @@ RULES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
         "clear": ("delete_metadef_namespace", "delete_metadef_tags"),
     },
     Association: {
-        "list": ("get_metadef_resource_type",),
+        "list": ("list_metadef_resource_types",),
         "get": ("get_metadef_resource_type",),
         "create": ("add_metadef_resource_type_association",),
         "delete": ("remove_metadef_resource_type_association",),
     },
 }
+
+#: Kinds whose lists leave out what the rule on reading one refuses.  It judges the namespace, and
+#: so has one answer for all of them.
+_FILTERED = (Object, Association)
 
 #: What one who looks at a whole namespace must be allowed.
 _SEE_WHOLE = (_SEE, "list_metadef_resource_types", "get_metadef_objects",
@@ -150,6 +154,11 @@ class DefinitionPolicyProxy(_PolicyProxy):
     def list(self, ctx, namespace: Namespace, kind: Kind,
              listing: Listing | None = None) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["list"])
+        # wire: lists of properties and tags do not ask the rule on reading one.
+        if kind in _FILTERED and not all(
+                self._enforcer.allows(ctx, rule, target(namespace))
+                for rule in RULES[kind]["get"]):
+            return []
         return self.below.list(ctx, namespace, kind, listing)
 
     def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:

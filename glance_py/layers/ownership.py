@@ -24,6 +24,11 @@ def require_mutable(ctx, image: Image) -> None:
         raise errors.Forbidden(f"You do not own image {image.id}.")
 
 
+def foreign_owner(image: Image) -> errors.Forbidden:
+    """What is said to one who would create an image for another project."""
+    return errors.Forbidden(f"You are not permitted to create images owned by '{image.owner}'.")
+
+
 class OwnershipProxy(Proxy):
     """Images of other projects are never changed; protected ones are not deleted.
 
@@ -34,9 +39,7 @@ class OwnershipProxy(Proxy):
 
     def create(self, ctx, image: Image) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
-            raise errors.Forbidden(
-                f"You are not permitted to create images owned by '{image.owner}'."
-            )
+            raise foreign_owner(image)
         return self.below.create(ctx, image)
 
     def update(self, ctx, image: Image, change: Change) -> Image:

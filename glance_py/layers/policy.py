@@ -19,6 +19,7 @@ from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download, Up
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.registration import Registration
 from glance_py.layers.base import Proxy
+from glance_py.layers.ownership import foreign_owner
 from glance_py.policies.target import ImageTarget, new_image_target
 
 #: Visibilities that have a rule of their own.
@@ -85,7 +86,9 @@ class PolicyProxy(Proxy):
 
     def create(self, ctx, image: Image) -> Image:
         target = new_image_target(image.owner, image.visibility)
-        self._enforcer.check(ctx, "add_image", target)
+        if not self._enforcer.allows(ctx, "add_image", target):
+            raise foreign_owner(image) if image.owner != ctx.project_id else (
+                errors.PolicyForbids("add_image"))
         visibility_rule = VISIBILITY_RULES.get(image.visibility)
         if visibility_rule:
             self._enforcer.check(ctx, visibility_rule, target)
@@ -169,6 +172,11 @@ class MemberPolicyProxy(Proxy):
             # wire: who may not see a member is told that there is none.
             raise errors.MemberNotFound(member_id, image.id)
         return self.below.get(ctx, image, member_id)
+
+    def find(self, ctx, image: Image, member_id: str) -> Member:
+        # wire: before it is changed or removed a member is read, and refused with 403 here.
+        self._check(ctx, "get_member", image)
+        return self.below.find(ctx, image, member_id)
 
     def create(self, ctx, image: Image, member_id: str) -> Member:
         self._check(ctx, "add_member", image)

@@ -19,31 +19,41 @@ from glance_py.policies.base import (
 
 _SINCE = "W"
 
+_ALL = "/v2/images"
+_ONE = f"{_ALL}/{{image_id}}"
+_MEMBERS = f"{_ONE}/members"
+_MEMBER = f"{_MEMBERS}/{{member_id}}"
+_TAG = f"{_ONE}/tags/{{tag}}"
+_COPY = "/v2/stores/{store_id}/{image_id}"
+
 RULES = (
     rule("add_image", CREATE_IMAGE, "Create an image", "POST /v2/images",
          old=DEFAULT, since=_SINCE),
     rule("delete_image", ADMIN_OR_MEMBER, "Delete an image", "DELETE /v2/images/{image_id}",
          old=DEFAULT, since=_SINCE),
-    rule("get_image", GET_IMAGE, "See one image", "GET /v2/images/{image_id}",
-         old=DEFAULT, since=_SINCE),
+    rule("get_image", GET_IMAGE, "See one image; a list leaves out what it refuses",
+         f"GET {_ONE}", f"GET {_ALL}", f"GET {_ONE}/tasks", f"GET {_MEMBERS}", f"POST {_MEMBERS}",
+         f"GET {_MEMBER}", f"PUT {_MEMBER}", f"DELETE {_MEMBER}", old=DEFAULT, since=_SINCE),
     rule("get_images", ADMIN_OR_READER, "List images", "GET /v2/images",
          old=DEFAULT, since=_SINCE),
-    rule("modify_image", ADMIN_OR_MEMBER, "Change an image", "PATCH /v2/images/{image_id}",
-         old=DEFAULT, since=_SINCE),
+    rule("modify_image", ADMIN_OR_MEMBER, "Change an image, stage and import its data",
+         f"PATCH {_ONE}", f"PUT {_TAG}", f"DELETE {_TAG}", f"PUT {_ONE}/stage",
+         f"POST {_ONE}/import", old=DEFAULT, since=_SINCE),
     rule("publicize_image", ADMIN, "Make an image visible to all projects",
-         "PATCH /v2/images/{image_id}"),
+         f"PATCH {_ONE}", f"POST {_ALL}"),
     rule("communitize_image", ADMIN_OR_MEMBER, "Make an image available to all who know its id",
-         "PATCH /v2/images/{image_id}", old=DEFAULT, since=_SINCE),
+         f"PATCH {_ONE}", f"POST {_ALL}", old=DEFAULT, since=_SINCE),
     rule("download_image", DOWNLOAD_IMAGE, "Download the data of an image",
          "GET /v2/images/{image_id}/file", old=DEFAULT, since=_SINCE),
     rule("download_from_store", DOWNLOAD_IMAGE, "Say from which store to download",
          "GET /v2/images/{image_id}/file"),
     rule("upload_image", ADMIN_OR_MEMBER, "Upload the data of an image",
          "PUT /v2/images/{image_id}/file", old=DEFAULT, since=_SINCE),
-    rule("delete_image_location", ADMIN, "Remove a location of an image",
-         "PATCH /v2/images/{image_id}", old=DEFAULT, since=_SINCE),
-    rule("get_image_location", ADMIN_OR_READER, "See the locations of an image",
-         "GET /v2/images/{image_id}", old=DEFAULT, since=_SINCE),
+    rule("delete_image_location", ADMIN, "Remove a location of an image, or its copy in a store",
+         f"PATCH {_ONE}", f"DELETE {_COPY}", old=DEFAULT, since=_SINCE),
+    rule("get_image_location", ADMIN_OR_READER,
+         "Find the copy of an image in a store that is to be removed",
+         f"DELETE {_COPY}", old=DEFAULT, since=_SINCE),
     rule("set_image_location", ADMIN_OR_MEMBER, "Set the locations of an image",
          "PATCH /v2/images/{image_id}", old=DEFAULT, since=_SINCE),
     rule("add_image_location", SERVICE_OR_MEMBER, "Register data that lies in a store already",
@@ -54,8 +64,9 @@ RULES = (
          "POST /v2/images/{image_id}/members", old=DEFAULT, since=_SINCE),
     rule("delete_member", ADMIN_OR_MEMBER, "Stop sharing an image with a project",
          "DELETE /v2/images/{image_id}/members/{member_id}", old=DEFAULT, since=_SINCE),
-    rule("get_member", READ_MEMBERS, "See one member of an image",
-         "GET /v2/images/{image_id}/members/{member_id}", old=DEFAULT, since=_SINCE),
+    rule("get_member", READ_MEMBERS, "See one member of an image, and change or remove it",
+         f"GET {_MEMBER}", f"PUT {_MEMBER}", f"DELETE {_MEMBER}", f"GET {_MEMBERS}",
+         old=DEFAULT, since=_SINCE),
     rule("get_members", READ_MEMBERS, "List the members of an image",
          "GET /v2/images/{image_id}/members", old=DEFAULT, since=_SINCE),
     rule("modify_member", MEMBER_ITSELF, "Accept or reject a shared image",

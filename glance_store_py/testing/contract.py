@@ -1,11 +1,13 @@
 """The contract of a storage driver, as a mixin of test cases.
 
-A driver's own test says how to build it and, if it cannot write, how an object
-gets there; the cases say what must then hold.  A case names the abilities it
-needs and is skipped for a driver that does not claim them; no case knows which
+A driver's own test says how to build it, what it claims and, if it cannot write, how
+an object gets there; the cases say what must then hold.  A case names the abilities it
+needs and is not generated for a driver that does not claim them; no case knows which
 driver it runs for.  Needs the standard library only.
 
     class TestMine(DriverContract, unittest.TestCase):
+        abilities = mine.Driver.abilities
+
         def make_driver(self):
             return mine.Driver(settings(mine_option=1), "contract")
 """
@@ -58,15 +60,22 @@ class SourceFailed(Exception):
     """What the source of the data raises in these cases."""
 
 
-def requires(*abilities: str) -> Callable:
-    """Skip a case for a driver that does not have all of ``abilities``."""
+def requires(*abilities: str, without: str | None = None) -> Callable:
+    """A case for drivers that have all of ``abilities``, or that lack the one in ``without``.
+
+    A test that does not say what its driver claims has the case, which is skipped then.
+    """
     def decorate(case: Callable) -> Callable:
+        def is_for(claimed: frozenset[str]) -> bool:
+            return claimed.issuperset(abilities) and without not in claimed
+
         @functools.wraps(case)
         def run(self) -> None:
-            missing = set(abilities) - self.store.abilities
-            if missing:
-                self.skipTest(f"the driver does not claim: {', '.join(sorted(missing))}")
+            if not is_for(self.store.abilities):
+                self.skipTest("the driver's abilities are not those that the case is about")
             case(self)
+
+        run.is_for = is_for  # type: ignore[attr-defined]
         return run
     return decorate
 
@@ -78,7 +87,30 @@ def failing(*chunks: bytes) -> Iterator[bytes]:
 
 
 class DriverContract(Case):
-    """Mix this into a TestCase and define :meth:`make_driver`."""
+    """Mix this into a TestCase, define :meth:`make_driver` and say which ``abilities`` to prove.
+
+    These are compared with what the driver claims once it is made.
+    """
+
+    abilities: frozenset[str] | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in dir(cls):
+            if not name.startswith("test_") or vars(cls).get(name, True) is None:
+                continue
+            # A class in between may have been without a case that this one has.
+            case = next(found for base in cls.__mro__ if (found := vars(base).get(name)))
+            if not cls.applies(name, case):
+                setattr(cls, name, None)
+            elif getattr(cls, name) is None:
+                setattr(cls, name, case)
+
+    @classmethod
+    def applies(cls, name: str, case: Callable) -> bool:
+        """Is this a case for the driver?  Others are not generated."""
+        is_for = getattr(case, "is_for", None)
+        return is_for is None or cls.abilities is None or is_for(cls.abilities)
 
     def make_driver(self) -> Driver:
         """A driver with an empty store of its own; clean up with addCleanup."""
@@ -95,6 +127,8 @@ class DriverContract(Case):
     def setUp(self) -> None:
         super().setUp()
         made = self.make_driver()
+        if self.abilities is not None:
+            self.assertEqual(self.abilities, made.abilities)
         made.prepare()
         self.store = Guard(made, "contract")
         self.image_id = str(uuid.uuid4())
@@ -168,9 +202,8 @@ class DriverContract(Case):
         self.assertEqual(b"", self.read(location, 10))
         self.assertEqual(b"", self.read(location, 1000, 1001))
 
+    @requires(without=driver.RANDOM_READ)
     def test_a_store_that_reads_no_parts_says_so(self) -> None:
-        if driver.RANDOM_READ in self.store.abilities:
-            self.skipTest("the driver reads parts")
         location = parse(self.place(self.image_id, b"0123456789"))
         self.assertRaises(errors.StoreRandomGetNotSupported, self.store.get, location, 1)
 

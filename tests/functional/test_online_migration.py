@@ -26,8 +26,11 @@ from tests.contract.dal.upgrade_cases import STEPS
 from tests.functional.server import GLANCE_API, Process
 
 PATCH = "application/openstack-images-v2.1-json-patch"
-#: Seconds that clients write before, between and after the phases.
-MEANWHILE = 0.7
+#: What each client does at least before, between and after the phases: turns of a client of the
+#: service, rows of a writer.
+TURNS, ROWS = 3, 10
+#: Seconds after which a client that does nothing has failed.
+PATIENCE = 300
 
 
 def grow_old(database: Database, mark: str) -> None:
@@ -56,15 +59,27 @@ class OnlineCase:
         self.addCleanup(self.database.dispose)
         migrations.upgrade(self.database)
         self.stop = threading.Event()
+        #: Client -> how much it has done.
+        self.done: dict[int, int] = {}
 
-    def phases(self) -> list[str]:
-        """Expand, migrate and contract, with time for clients around each."""
+    def meanwhile(self, clients: list[concurrent.futures.Future], number: int) -> None:
+        """Let every client do so much more, however long that takes; return when one fails."""
+        goals = {client: self.done.get(client, 0) + number for client in range(len(clients))}
+        deadline = time.monotonic() + PATIENCE
+        while any(self.done.get(client, 0) < goal for client, goal in goals.items()):
+            if any(client.done() for client in clients):
+                return
+            self.assertLess(time.monotonic(), deadline, f"clients stand still at {self.done}")
+            time.sleep(0.01)
+
+    def phases(self, clients: list[concurrent.futures.Future]) -> list[str]:
+        """Expand, migrate and contract, and what clients do around each."""
         done = []
-        time.sleep(MEANWHILE)
+        self.meanwhile(clients, TURNS)
         while phase := migrations.pending(self.database):
             self.phase(phase)
             done.append(phase)
-            time.sleep(MEANWHILE)
+            self.meanwhile(clients, TURNS)
         return done
 
     def phase(self, name: str) -> None:
@@ -84,11 +99,12 @@ class OnlineCase:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(self.client, server, n) for n in range(4)]
             try:
-                self.assertEqual(["expand", "contract"], self.phases())
+                self.assertEqual(["expand", "contract"], self.phases(clients))
             finally:
                 self.stop.set()
             kept = [image for client in clients for image in client.result()]
-        self.assertGreater(len(kept), 10)
+        # Of the turns of four clients around two phases two thirds leave an image.
+        self.assertGreaterEqual(len(kept), 4 * 3 * TURNS * 2 // 3)
         for image_id, name in kept:
             self.assertEqual(name, server.show(image_id)["name"])
         rows = self.database.read(lambda connection: connection.scalar(sa.text(
@@ -124,6 +140,7 @@ class OnlineCase:
                 kept.append((image_id, name))
             else:
                 self.fine(server.ask("DELETE", f"/v2/images/{image_id}"))
+            self.done[number] = turn + 1
         return kept
 
     def fine(self, answer: tuple[int, bytes]) -> None:
@@ -137,13 +154,15 @@ class OnlineCase:
         grow_old(self.database, "mitaka02")
         writer = concurrent.futures.ThreadPoolExecutor(1)
         self.addCleanup(writer.shutdown)
+        # Whatever fails, the writer is told to stop before it is waited for.
+        self.addCleanup(self.stop.set)
         written = writer.submit(self.write_as_newton)
-        time.sleep(MEANWHILE)
+        self.meanwhile([written], ROWS)
         self.phase("expand")
-        time.sleep(MEANWHILE)
+        self.meanwhile([written], ROWS)
         self.assertEqual("migrate", migrations.pending(self.database))
         self.phase("migrate")
-        time.sleep(MEANWHILE)
+        self.meanwhile([written], ROWS)
         # What it wrote meanwhile is seen, and done as well.
         self.assertEqual("migrate", migrations.pending(self.database))
         self.stop.set()
@@ -153,7 +172,7 @@ class OnlineCase:
         self.assertIsNone(migrations.pending(self.database))
         found = self.database.read(lambda connection: dict(connection.execute(sa.text(
             "SELECT id, visibility FROM images")).tuples().all()))
-        self.assertGreater(len(rows), 10)
+        self.assertGreaterEqual(len(rows), 3 * ROWS)
         self.assertEqual({image_id: "public" if is_public else "private"
                           for image_id, is_public in rows}, found)
 
@@ -172,6 +191,7 @@ class OnlineCase:
             self.database.write(lambda connection, values=values: connection.execute(
                 insert, values) and None)
             rows.append(row)
+            self.done[0] = len(rows)
             time.sleep(0.005)
         return rows
 

@@ -99,6 +99,7 @@ class TestDelayedDelete(ScrubberTestCase):
             code, _, err = self.run_command("--restore", image_id)
             self.assertEqual(1, code)
             self.assertIn(image_id, err)
+            self.assertIn("pending_delete", err)
         scrubbed = self.deleted()
         self.run_command()
         self.assertEqual(1, self.run_command("--restore", scrubbed)[0])

@@ -14,7 +14,14 @@ class MemberVerbs(Protocol):
 
     def list(self, ctx, image: Image) -> Sequence[Member]: ...
 
-    def get(self, ctx, image: Image, member_id: str) -> Member: ...
+    def get(self, ctx, image: Image, member_id: str) -> Member:
+        """The member, for one who wants to look at it."""
+
+    def find(self, ctx, image: Image, member_id: str) -> Member:
+        """The member, for one who will change or remove it.
+
+        Whoever may not see it and sees the image is told so; for ``get`` there is none.
+        """
 
     def create(self, ctx, image: Image, member_id: str) -> Member: ...
 
@@ -23,7 +30,7 @@ class MemberVerbs(Protocol):
     def delete(self, ctx, image: Image, member: Member) -> None: ...
 
 
-MEMBER_VERBS = ("list", "get", "create", "update", "delete")
+MEMBER_VERBS = ("list", "get", "find", "create", "update", "delete")
 
 
 class MemberRecords(Protocol):

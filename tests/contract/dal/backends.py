@@ -37,6 +37,12 @@ def caller(project, is_admin=False):
     return RequestContext(auth_token=token, project_id=project, is_admin=is_admin)
 
 
+def on_servers(case):
+    """A case for backends that can end the connections of others; elsewhere it is not there."""
+    case.on_servers = True
+    return case
+
+
 class DatabaseCase(testtools.TestCase):
     """A test with an empty database of the newest schema and the records in it."""
 
@@ -44,6 +50,12 @@ class DatabaseCase(testtools.TestCase):
     kills_connections = False
     #: Does each test begin with empty tables?
     begins_empty = True
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        for name in dir(cls) if not cls.kills_connections else ():
+            if name.startswith("test_") and hasattr(getattr(cls, name), "on_servers"):
+                setattr(cls, name, None)
 
     @classmethod
     def setUpClass(cls):

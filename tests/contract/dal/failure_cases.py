@@ -11,7 +11,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery
-from tests.contract.dal.backends import caller
+from tests.contract.dal.backends import caller, on_servers
 
 CTX = caller("p1")
 
@@ -132,9 +132,8 @@ class FailureCases:
         self.database.write(hold)
         self.assertEqual("n", records(impatient).images.update(CTX, image, change).name)
 
+    @on_servers
     def test_a_lost_connection_is_replaced(self):
-        if not self.kills_connections:
-            self.skipTest("needs a server that can end connections")
         image = self.create()
         for _ in range(3):
             self.kill_connections()

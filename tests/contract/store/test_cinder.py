@@ -70,12 +70,18 @@ class Keystone(http.server.BaseHTTPRequestHandler):
 class CinderContract(DriverContract):
     """The contract, and what is particular to volumes."""
 
+    abilities = cinder.Driver.abilities
+
+    @classmethod
+    def setUpClass(cls):
+        servers.needs_os_brick()
+        super().setUpClass()
+
     def account(self) -> dict[str, str]:
         """The options of a store that say who asks Cinder."""
         raise NotImplementedError
 
     def make_driver(self):
-        servers.needs_os_brick()
         made = cinder.Driver(
             settings(OPTIONS, cinder_state_transition_timeout=120, **self.account()), "contract")
         self.volumes = made._volumes
@@ -185,9 +191,13 @@ class Noauth(CinderContract):
     options: dict[str, str]
     method: str
 
-    def account(self):
+    @classmethod
+    def setUpClass(cls):
         if not URL:
-            self.skipTest("GLANCE_TEST_CINDER is not set")
+            raise unittest.SkipTest("GLANCE_TEST_CINDER is not set")
+        super().setUpClass()
+
+    def account(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keystone)
         server.asked = self.asked = []
         self.addCleanup(server.server_close)
@@ -209,6 +219,11 @@ class TestCinder(Noauth, unittest.TestCase):
 
 class TestCinderKeystone(CinderContract, unittest.TestCase):
     """A Cinder that asks Keystone who somebody is, and wants service tokens."""
+
+    @classmethod
+    def setUpClass(cls):
+        servers.cinder_account()
+        super().setUpClass()
 
     def account(self):
         return servers.cinder_account()
@@ -236,10 +251,9 @@ class ForTheCredential:
     CASES = ("test_it_proved", "test_an_object_is_read", "test_two_readers",
              "test_what_a_killed_writer")
 
-    def setUp(self):
-        if not self._testMethodName.startswith(self.CASES):
-            self.skipTest("the same as with a password")
-        super().setUp()
+    @classmethod
+    def applies(cls, name, case):
+        return name.startswith(cls.CASES) and super().applies(name, case)
 
 
 class TestApplicationCredential(ForTheCredential, Noauth, unittest.TestCase):
@@ -249,6 +263,11 @@ class TestApplicationCredential(ForTheCredential, Noauth, unittest.TestCase):
 
 
 class TestApplicationCredentialKeystone(ForTheCredential, CinderContract, unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        servers.cinder_account()
+        super().setUpClass()
 
     def account(self):
         from keystoneauth1.identity import v3

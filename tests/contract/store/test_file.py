@@ -10,6 +10,7 @@ from glance_store_py.testing import DriverContract, settings
 
 
 class TestFile(DriverContract, unittest.TestCase):
+    abilities = file.Driver.abilities
     options: dict = {}
 
     def make_driver(self):

@@ -54,6 +54,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class TestHTTP(DriverContract, unittest.TestCase):
+    abilities = driver.Driver.abilities
 
     def make_driver(self):
         self.server = Server(("127.0.0.1", 0), Handler)
@@ -69,9 +70,14 @@ class TestHTTP(DriverContract, unittest.TestCase):
 
 
 class TestNginx(DriverContract, unittest.TestCase):
+    abilities = driver.Driver.abilities
+
+    @classmethod
+    def setUpClass(cls):
+        servers.needs(nginx.program(), "nginx is not installed")
+        super().setUpClass()
 
     def make_driver(self):
-        servers.needs(nginx.program(), "nginx is not installed")
         scratch = tempfile.TemporaryDirectory(prefix="nginx-")
         self.addCleanup(scratch.cleanup)
         self.files = pathlib.Path(scratch.name, "files")

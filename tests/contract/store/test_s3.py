@@ -19,13 +19,17 @@ from tests.contract.store import servers
 
 
 class TestS3(DriverContract, unittest.TestCase):
+    abilities = s3.Driver.abilities
     options: dict = {}
+    service = staticmethod(servers.s3)
 
-    def service(self):
-        return servers.s3()
+    @classmethod
+    def setUpClass(cls):
+        cls.url = cls.service()
+        super().setUpClass()
 
     def make_driver(self):
-        url = urlsplit(self.service())
+        url = urlsplit(self.url)
         self.bucket = f"contract-{uuid.uuid4()}"
         made = s3.Driver(settings(
             OPTIONS, s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
@@ -108,11 +112,10 @@ class TestS3(DriverContract, unittest.TestCase):
 
 class TestS3OfSwift(TestS3):
 
-    def service(self):
-        return servers.swift_s3()
+    service = staticmethod(servers.swift_s3)
 
-    def test_of_two_writers_at_once_one_wins_whole(self):
-        self.skipTest("Swift answers both that they were first")
+    #: Swift answers both that they were first.
+    test_of_two_writers_at_once_one_wins_whole = None
 
 
 class TestS3WithChecksums(TestS3):

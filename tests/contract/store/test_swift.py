@@ -59,7 +59,13 @@ class Service:
 
 
 class TestSwift(DriverContract, unittest.TestCase):
+    abilities = swift._SINGLE
     options: dict = {}
+
+    @classmethod
+    def setUpClass(cls):
+        servers.swift_keystone()
+        super().setUpClass()
 
     def make_driver(self):
         service = Service()
@@ -259,6 +265,8 @@ class TestOlderOptions(unittest.TestCase):
 class Tenants(DriverContract):
     """Every project in its own account, with the token of the caller."""
 
+    abilities = swift._MULTI
+
     def log_in_both(self):
         """The callers self.owner and self.other."""
         raise NotImplementedError
@@ -309,6 +317,11 @@ class Tenants(DriverContract):
 
 class TestTenants(Tenants, unittest.TestCase):
 
+    @classmethod
+    def setUpClass(cls):
+        servers.swift_tempauth()
+        super().setUpClass()
+
     def log_in_both(self):
         value = servers.swift_tempauth()
         first, second = value.split(",")
@@ -329,6 +342,11 @@ class TestTenants(Tenants, unittest.TestCase):
 
 
 class TestTenantsWithKeystone(Tenants, unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        servers.swift_keystone()
+        super().setUpClass()
 
     def log_in_both(self):
         self.service = Service()

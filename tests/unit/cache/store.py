@@ -19,7 +19,8 @@ class Store:
     """Images by id; remembers from which byte on each was read, and for whom.
 
     ``pause`` seconds lie between two chunks; after ``stop_after`` bytes of an
-    image the store does what ``trouble`` says; chunks wait for ``gate``.
+    image the store does what ``trouble`` says; chunks from the byte ``gate_at`` on
+    wait for ``gate``.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Store:
         self.pause = 0.0
         self.stop_after: int | None = None
         self.trouble: Exception | None = None
+        self.gate_at = 0
         self.gate = threading.Event()
         self.gate.set()
 
@@ -56,7 +58,8 @@ class Store:
 
     def chunks(self, data: bytes, start: int) -> Iterator[bytes]:
         for begin in range(start, len(data), CHUNK):
-            self.gate.wait(10)
+            if begin >= self.gate_at:
+                self.gate.wait(60)
             if self.pause:
                 time.sleep(self.pause)
             if self.stop_after is not None and begin >= self.stop_after:

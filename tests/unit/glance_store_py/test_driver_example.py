@@ -11,13 +11,16 @@ PAGE = pathlib.Path(__file__).parents[3] / "doc/source/contributor/writing-a-dri
 [CODE] = re.findall(r"```python\n(\"\"\".*?)```", PAGE.read_text(), re.DOTALL)
 
 
+NAMES: dict = {"__name__": "example"}
+exec(compile(CODE, str(PAGE), "exec"), NAMES)  # noqa: S102 - our own page
+
+
 class TestExample(DriverContract, unittest.TestCase):
+    abilities = NAMES["Driver"].abilities
 
     def make_driver(self):
-        names: dict = {"__name__": "example"}
-        exec(compile(CODE, str(PAGE), "exec"), names)  # noqa: S102 - our own page
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
-        return names["Driver"](
-            settings(names["Driver"].options, drawer_path=f"{scratch.name}/drawer.sqlite"),
+        return NAMES["Driver"](
+            settings(NAMES["Driver"].options, drawer_path=f"{scratch.name}/drawer.sqlite"),
             "contract")

@@ -110,6 +110,8 @@ class Members:
             raise errors.MemberNotFound(member_id, image.id)
         return self.members[member_id]
 
+    find = get
+
     def create(self, ctx, image, member_id):
         self.members[member_id] = Member(image.id, member_id, "pending", NOW, NOW)
         return self.members[member_id]

@@ -48,11 +48,14 @@ class FakeStaged:
 
 class ConversionTest(unittest.TestCase):
 
-    def setUp(self) -> None:
+    @classmethod
+    def setUpClass(cls) -> None:
         if shutil.which("qemu-img") is None:
             if os.environ.get("GLANCE_TEST_REQUIRE_SERVICES") == "1":
-                self.fail("qemu-img is not installed")
-            self.skipTest("qemu-img is not installed")
+                raise AssertionError("qemu-img is not installed")
+            raise unittest.SkipTest("qemu-img is not installed")
+
+    def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = directory.name

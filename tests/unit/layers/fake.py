@@ -105,6 +105,8 @@ class Members:
                 return member
         raise errors.MemberNotFound(member_id, image.id)
 
+    find = get
+
     def create(self, ctx, image, member_id):
         self.members.append(Member(image.id, member_id))
         return self.members[-1]

@@ -110,10 +110,12 @@ class PolicyProxyTest(unittest.TestCase):
         self.layer.create(member(), Image(id="n", owner="p1", visibility="community"))
         self.layer.create(caller("admin"), Image(id="n", owner="p9", visibility="public"))
         for ctx, image in ((caller("reader"), Image(id="n", owner="p1")),
-                           (member(), Image(id="n", owner="p2")),
                            (member(), Image(id="n", owner="p1", visibility="public"))):
             with self.assertRaises(errors.PolicyForbids):
                 self.layer.create(ctx, image)
+        with self.assertRaises(errors.Forbidden) as raised:
+            self.layer.create(member(), Image(id="n", owner="p2"))
+        self.assertIn("'p2'", str(raised.exception))
 
     def test_who_sees_is_forbidden_and_who_does_not_finds_nothing(self):
         upload, wanted = Upload(source=[]), Download()

@@ -27,6 +27,7 @@ ROLES = (section("^own_.*", "admin,Member", "admin,member,reader", "admin,member
          + section("secret", "admin,member", "admin", "admin", "admin")
          + section("^free_.*", *"@@@@")
          + section("^never_.*", *"!!!!")
+         + section("^fixed_.*", "member", "member", "!", "!")
          + section(".*", "admin", "admin", "admin", "admin"))
 
 
@@ -129,21 +130,25 @@ class ProxyTest(ProtectionsCase):
 
     def setUp(self):
         super().setUp()
-        self.image = Image(id="i", properties={"own_a": "1", "secret": "2", "free_b": "3"})
+        self.image = Image(id="i", properties={"own_a": "1", "secret": "2", "free_b": "3",
+                                               "fixed_a": "4"})
         self.below = Images(self.image)
         self.layer = PropertyProtectionProxy.build(
             self.below, services(protections=self.protections(ROLES)))
 
     def test_left_out_when_there_are_no_rules(self):
         self.assertIs(self.below, PropertyProtectionProxy.build(self.below, services()))
+        off = services(protections=PropertyProtections(conf(), None))
+        self.assertIs(self.below, PropertyProtectionProxy.build(self.below, off))
 
     def test_what_may_not_be_read_is_not_there(self):
-        visible = {"own_a": "1", "free_b": "3"}
+        visible = {"own_a": "1", "free_b": "3", "fixed_a": "4"}
         self.assertEqual(visible, self.layer.get(member(), "i").properties)
         page = self.layer.list(member(), ImageQuery())
         self.assertEqual(visible, page.images[0].properties)
         self.assertTrue(page.full)
-        self.assertEqual(self.image.properties, self.layer.get(caller("admin"), "i").properties)
+        self.assertEqual({"own_a": "1", "secret": "2", "free_b": "3"},
+                         self.layer.get(caller("admin"), "i").properties)
 
     def test_create(self):
         made = self.layer.create(member(), Image(id="n", properties={"own_a": "1", "secret": "2"}))
@@ -155,15 +160,17 @@ class ProxyTest(ProtectionsCase):
     def test_update_does_not_lose_what_is_hidden(self):
         image = self.layer.get(member(), "i")
         updated = self.layer.update(member(), image, Change(set_properties={"own_a": "9"}))
-        self.assertEqual({"own_a": "9", "free_b": "3"}, updated.properties)
+        self.assertEqual({"own_a": "9", "free_b": "3", "fixed_a": "4"}, updated.properties)
         _, seen_below, _ = self.below.calls[-1]
-        self.assertEqual({"own_a": "1", "secret": "2", "free_b": "3"}, seen_below.properties)
+        self.assertEqual(self.image.properties, seen_below.properties)
 
     def test_update_is_judged_by_what_the_caller_sees(self):
         image = self.layer.get(member(), "i")
         # To write an unseen property is to create it, which a member may.
         self.layer.update(member(), image, Change(set_properties={"secret": "9"}))
+        self.layer.update(member(), image, Change(set_properties={"fixed_b": "1"}))
         for change in (Change(set_properties={"never_x": "1"}),
+                       Change(set_properties={"fixed_a": "1"}),
                        Change(set_properties={"other": "1"}),
                        Change(remove_properties={"own_a"})):
             with self.assertRaises(errors.Reserved):
@@ -177,5 +184,8 @@ class ProxyTest(ProtectionsCase):
         self.layer.delete(member(), image)
         self.layer.download(member(), image, None)
         self.layer.transition(member(), image, "deactivated")
+        self.layer.import_(member(), image, None)
+        self.assertEqual(["upload", "stage", "delete", "download", "transition", "import"],
+                         self.below.verbs)
         for call in self.below.calls:
             self.assertEqual(self.image.properties, call[1].properties, call[0])

@@ -6,6 +6,7 @@ unless GLANCE_TEST_REQUIRE_SERVICES=1 makes its absence a failure.
 
 import json
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -83,13 +84,25 @@ class SendTest(NotifierCase):
 
     def test_a_child_process_sends_for_itself(self):
         notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n")
+        sent = queue.SimpleQueue()
+
+        class Sender:
+            def info(self, context, event, payload):
+                sent.put(os.getpid())
+
+        notifier._sender = Sender
         notifier.info("image.create", {})
+        # Nothing is under way, such as the import of a module, when the process is forked.
+        self.assertEqual(os.getpid(), sent.get(timeout=60))
         child = os.fork()
         if child == 0:
-            notifier.info("image.create", {})
-            ok = notifier._thread.is_alive() and notifier._process == os.getpid()
-            notifier.close()
-            os._exit(0 if ok and not notifier._thread.is_alive() else 1)
+            try:
+                notifier.info("image.create", {})
+                ok = sent.get(timeout=60) == os.getpid() == notifier._process
+                notifier.close(60)
+                os._exit(0 if ok and not notifier._thread.is_alive() else 1)
+            finally:
+                os._exit(2)
         self.assertEqual(0, os.waitpid(child, 0)[1])
 
     def test_a_broker_that_never_answers(self):

@@ -150,6 +150,12 @@ class SameAnswersTest(EnforcerCase):
                     self.assertEqual(expected, bool(rules.allows(ctx, name, target)), name)
                     self.assertEqual(expected, bool(remembered(target)), name)
 
+    def test_a_token_of_another_scope_sees_nothing_of_a_page(self):
+        rules = self.enforcer('"get_image": ""')
+        system = caller("admin", "reader", project=None, system_scope="all")
+        self.assertFalse(rules.for_page(system, "get_image")(ImageTarget(Image(id="i"))))
+        self.assertTrue(rules.for_page(member(), "get_image")(ImageTarget(Image(id="i"))))
+
     def test_a_page_asks_a_foreign_check_for_every_image(self):
         policy.register("name_is", Foreign)
         rules = self.enforcer('"get_image": "name_is:a or rule:context_is_admin"')

@@ -1,0 +1,72 @@
+"""The contract of drivers has the cases that a driver's abilities ask for, and no others."""
+
+from __future__ import annotations
+
+import unittest
+
+from glance_store_py import driver
+from glance_store_py.drivers import memory
+from glance_store_py.testing import DriverContract, settings
+
+READS, WRITES = "test_a_part_is_read_by_its_bounds", "test_the_size_need_not_be_known"
+READS_NOT = "test_a_store_that_reads_no_parts_says_so"
+ALWAYS = "test_an_object_may_be_empty"
+
+
+def cases(*abilities: str, base: type = DriverContract) -> list[str]:
+    """The names of the cases for a driver of these abilities."""
+    made = type("Made", (base, unittest.TestCase), {"abilities": frozenset(abilities)})
+    return unittest.defaultTestLoader.getTestCaseNames(made)
+
+
+class ContractTest(unittest.TestCase):
+
+    def assert_cases(self, found: list[str], *expected: str) -> None:
+        self.assertEqual(set(expected), {READS, WRITES, READS_NOT, ALWAYS} & set(found))
+
+    def test_abilities_decide_which_cases_there_are(self) -> None:
+        self.assert_cases(cases(), ALWAYS, READS_NOT)
+        self.assert_cases(cases(driver.RANDOM_READ), ALWAYS, READS)
+        self.assert_cases(cases(driver.ADD), ALWAYS, READS_NOT, WRITES)
+
+    def test_a_case_comes_back_for_a_class_with_more_abilities(self) -> None:
+        class Less(DriverContract):
+            abilities = frozenset()
+
+        self.assert_cases(cases(driver.ADD, driver.RANDOM_READ, base=Less), ALWAYS, READS, WRITES)
+
+    def test_a_class_may_do_without_a_case(self) -> None:
+        class Without(DriverContract):
+            abilities = frozenset()
+            test_an_object_may_be_empty = None
+
+        self.assertIsNone(Without.test_an_object_may_be_empty)
+
+    def test_without_abilities_all_cases_are_there(self) -> None:
+        class Undeclared(DriverContract, unittest.TestCase):
+            pass
+
+        found = unittest.defaultTestLoader.getTestCaseNames(Undeclared)
+        self.assert_cases(found, ALWAYS, READS, WRITES, READS_NOT)
+
+    def test_what_is_said_is_what_the_driver_claims(self) -> None:
+        class Wrong(DriverContract, unittest.TestCase):
+            abilities = memory.Driver.abilities - {driver.EXCLUSIVE}
+
+            def make_driver(self):
+                return memory.Driver(settings(), "contract")
+
+        result = unittest.TestResult()
+        Wrong(ALWAYS).run(result)
+        self.assertEqual(1, len(result.failures))
+
+    def test_no_case_of_a_driver_is_skipped(self) -> None:
+        class Memory(DriverContract, unittest.TestCase):
+            abilities = memory.Driver.abilities
+
+            def make_driver(self):
+                return memory.Driver(settings(), "contract")
+
+        result = unittest.TestResult()
+        unittest.defaultTestLoader.loadTestsFromTestCase(Memory).run(result)
+        self.assertEqual(([], True), (result.skipped, result.wasSuccessful()))

@@ -58,7 +58,7 @@ venv: $(VENV)/.test
 
 define CONFIGURATION
 # Written by "make run", each time: copy it before you change it.
-# The flavor "fakeauth" believes every token; never use it beyond loopback.
+# The flavor "fakeauth" believes every token; it serves on loopback only.
 [DEFAULT]
 bind_host = $(HOST)
 bind_port = $(PORT)

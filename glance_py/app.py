@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
@@ -21,17 +22,17 @@ from glance_py import config, gateway, limits, pipeline, recovery, reports
 from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
+from glance_py.claims import STAGING_STORE, Claims, Clock
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote, open_records
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Records
-from glance_py.domain.task import API_IMAGE_IMPORT, IMPORT, LOCATION_IMPORT
 from glance_py.http.router import API
+from glance_py.importing import registration
 from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
-from glance_py.importing.registration import take_back
 from glance_py.layers.address import store_judge
-from glance_py.layers.location import STAGING_STORE, LocationProxy
+from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
@@ -60,18 +61,26 @@ class Service:
     services: gateway.Services
     importer: Importer
     prefetcher: Prefetcher | None = None
+    #: What the pipeline demands of a server, see ``composition.LOOPBACK``.
+    demands: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
         reports.start(self.services.conf, "glance-api")
         importer = self.importer
-        recovery.Recovery(self.services.records, self.services.stores, importer, tasks={
-            IMPORT: importer.recover_task, API_IMAGE_IMPORT: importer.recover_task,
-            LOCATION_IMPORT: functools.partial(
-                take_back, self.services.records, importer.images,
-                importer.background.tasks)}).start()
+        recovery_of(self.services, importer).start()
         if self.prefetcher is not None:
             self.prefetcher.resume()
+
+
+def recovery_of(services: gateway.Services, importer: Importer,
+                clock: Clock = time) -> recovery.Recovery:
+    """What finds and ends work that dead processes left."""
+    return recovery.Recovery(
+        services, recovery.recoverers(importer, functools.partial(
+            registration.recover, services.records, importer.images, importer.background.tasks,
+            services.claims)),
+        importer.recover_staging, clock)
 
 
 def build(conf: cfg.ConfigOpts) -> Callable:
@@ -94,12 +103,13 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     cache, prefetcher = build_image_cache(services)
     api = API(verbs, conf, services.stores, services.enforcer,
               limits=services.limits, cache=cache)
-    with composition.composing(composition.Composition(
-            conf, services.enforcer, api, verbs.images, cache, services.notifier,
-            services.records.ping, services.stores,
-            functools.partial(staging_room, services.stores))):
+    composed = composition.Composition(
+        conf, services.enforcer, api, verbs.images, cache, services.notifier,
+        services.records.ping, services.stores,
+        functools.partial(staging_room, services.stores))
+    with composition.composing(composed):
         app = pipeline.load(conf)
-    return Service(app, services, verbs.importer, prefetcher)
+    return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ class RegistryService:
     """The WSGI application of a registry."""
 
     app: Callable
+    demands: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
@@ -125,10 +136,12 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
             "set sqlalchemy here, and the registry on API hosts.")
     records = open_records(conf)
-    with composition.composing(composition.Composition(
-            conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
-            ping=records.ping)):
-        return RegistryService(pipeline.load(conf, pipeline.REGISTRY))
+    composed = composition.Composition(
+        conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
+        ping=records.ping)
+    with composition.composing(composed):
+        app = pipeline.load(conf, pipeline.REGISTRY)
+    return RegistryService(app, frozenset(composed.demands))
 
 
 def staging_room(stores: Stores) -> int:
@@ -151,7 +164,7 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         stores=stores,
         enforcer=enforcer,
         notifier=Notifier(conf),
-        lease=recovery.Lease(records),
+        claims=Claims(records.claims, records.images),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=(limits.Limits(records, conf.keystone_limits_cache_time)
@@ -209,17 +222,18 @@ def wsgi_application() -> Callable:
 
     Reads the files of OS_GLANCE_CONFIG_DIR and uses the process-wide
     ``cfg.CONF``, because libraries in the pipeline look there.
+
+    :raises config.ConfigurationError: there are none.
     """
     conf = config.load(conf=cfg.CONF)
     config.setup_logging(conf)
-    prepare_stand_alone(conf)
     service = build_service(conf)
     service.begin()
     return service.app
 
 
 def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
-    """Make database and directories when there is no configuration, else nothing.
+    """Make database and directories when stand-alone was asked for, else nothing.
 
     An operator's database is never touched: that is what glance-manage is for.
     """
@@ -232,5 +246,5 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
     database = engine.connect(conf)
     if migrations.pending(database) is not None:
         migrations.upgrade(database)
-    LOG.warning("There is no configuration file: everybody is an administrator, and everything "
+    LOG.warning("Stand-alone, as was asked for: everybody is an administrator, and everything "
                 "is kept in %s.", conf.state_dir)

@@ -34,8 +34,19 @@ DEFAULT_FILES = ("glance-image-import.conf", "glance-api.conf")
 REGISTRY_FILE = "glance-registry.conf"
 
 
+_STAND_ALONE = "--stand-alone"
+_STAND_ALONE_OPTION = cfg.BoolOpt(
+    "stand-alone", default=False,
+    help="Use the built-in configuration for trials instead of any file: no authentication, "
+         "everybody is an administrator, everything is kept in $GLANCE_STATE_DIR or ./var.")
+
+
 class ConfigurationError(Exception):
     """A wrong configuration; the text names file, section or option and says what to do."""
+
+
+class NoConfiguration(ConfigurationError):
+    """There is no configuration file, and none was named."""
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -98,49 +109,102 @@ def _named(*beginnings: str) -> list[cfg.Opt]:
 
 def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None = None,
          conf: cfg.ConfigOpts | None = None, prog: str = "glance-api",
-         **about: Any) -> cfg.ConfigOpts:
+         own_file: str | None = None, **about: Any) -> cfg.ConfigOpts:
     """Read the configuration and return it, checked.
 
-    :param argv: command line (``--config-file``, ``--config-dir`` and those of
-        oslo.log); None or empty for a WSGI server's process.
+    :param argv: command line (``--config-file``, ``--config-dir``,
+        ``--stand-alone`` and those of oslo.log); None or empty for a WSGI
+        server's process, which therefore never is stand-alone.
     :param default_files: files used when ``argv`` names none; None: those of
-        :func:`default_config_files`.  When there are none at all, the built-in
-        stand-alone configuration is used.
+        :func:`default_config_files`.
     :param conf: the object to fill; entry points pass ``cfg.CONF``.
     :param prog: the name of the program, for its help.
+    :param own_file: see :func:`default_config_files`.
     :param about: ``description`` and ``epilog`` of its help.
-    :raises ConfigurationError: a file cannot be read or a value is wrong.
+    :raises ConfigurationError: there is no file, one cannot be read or a value
+        is wrong.
     """
     conf = cfg.ConfigOpts() if conf is None else conf
     register(conf)
-    files = default_config_files() if default_files is None else list(default_files)
-    named = any(word.startswith("--config-") for word in argv or ())
-    if not files and not named:
-        files = [_stand_alone(conf)]
+    conf.register_cli_opt(_STAND_ALONE_OPTION)
+    argv = list(argv or ())
+    alone = _STAND_ALONE in argv
+    files: list[str] = []
+    problem: ConfigurationError | None = None
     try:
-        conf(list(argv or ()), project="glance", prog=prog, version=version(),
-             default_config_files=files, default_config_dirs=_default_dirs(prog),
-             validate_default_values=True, **about)
-    except cfg.ConfigFilesNotFoundError as error:
+        files = [_stand_alone(conf, argv)] if alone else config_files(argv, default_files, own_file)
+    except ConfigurationError as error:
+        # Wrong words and --help come first: they end the program.
+        problem = error
+    _read(conf, argv, prog=prog, default_config_files=files,
+          default_config_dirs=[] if alone else _default_dirs(prog), **about)
+    if problem is not None:
+        raise problem
+    if conf.stand_alone and not alone:
+        # An abbreviation, or a line in a file.
+        raise ConfigurationError(f"{_STAND_ALONE} is for the command line, written in full.")
+    check(conf)
+    return conf
+
+
+def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **how: Any) -> None:
+    """Have the library read the files.
+
+    :raises ConfigurationError: it cannot.
+    """
+    try:
+        conf(list(argv), project="glance", version=version(), validate_default_values=True, **how)
+    except (cfg.ConfigFilesNotFoundError, cfg.ConfigDirNotFoundError) as error:
         raise ConfigurationError(f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR.") \
             from None
     except cfg.ConfigFilesPermissionDeniedError as error:
         raise ConfigurationError(f"{error}. The service's user must be able to read it.") from None
     except (cfg.ConfigFileValueError, cfg.ConfigFileParseError) as error:
         raise ConfigurationError(_with_hint(str(error))) from None
-    check(conf)
-    return conf
+    for directory in conf.config_dir or ():
+        try:
+            # The library takes a directory that cannot be read for an empty one.
+            os.listdir(directory)
+        except OSError as error:
+            raise ConfigurationError(_unreadable(directory, error)) from None
+
+
+def config_files(argv: Sequence[str], default_files: Sequence[str] | None = None,
+                 own_file: str | None = None) -> list[str]:
+    """The files to read unless ``argv`` names some; see :func:`load`.
+
+    :raises ConfigurationError: there are none, or they cannot be looked at.
+    """
+    named = {word.partition("=")[0] for word in argv}
+    if default_files is not None:
+        files = list(default_files)
+    elif "--config-file" in named:
+        files = []
+    else:
+        try:
+            files = default_config_files(own_file=own_file)
+        except NoConfiguration:
+            if "--config-dir" not in named:
+                raise
+            files = []
+    if not files and default_files is not None and named.isdisjoint(
+            ("--config-file", "--config-dir")):
+        raise NoConfiguration(
+            "There is no configuration file: name one with --config-file.")
+    return files
 
 
 def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
-    """The same for a registry, which has a file of its own and never does without.
+    """The same for a registry, which has a file of its own and is never stand-alone.
 
     :raises ConfigurationError: there is none, or it is wrong.
     """
     register(conf)
     conf.set_default("bind_port", registry.PORT)
     path = os.path.join(_directory(os.environ), REGISTRY_FILE)
-    found = [path] if os.path.exists(path) else []
+    if _STAND_ALONE in argv:
+        raise ConfigurationError(f"A registry cannot be started with {_STAND_ALONE}.")
+    found = [path] if _exists(path) else []
     if not found and not any(word.startswith("--config-") for word in argv):
         raise ConfigurationError(f"There is no {path}: name the configuration with --config-file.")
     return load(argv, found, conf)
@@ -160,26 +224,63 @@ def version() -> str:
         return "0"
 
 
-def default_config_files(environ: os._Environ | dict = os.environ) -> list[str]:
+def default_config_files(environ: os._Environ | dict = os.environ,
+                         own_file: str | None = None) -> list[str]:
     """Files that are read when the command line names none; only existing ones.
 
     ``OS_GLANCE_CONFIG_DIR`` replaces /etc/glance.  ``OS_GLANCE_CONFIG_FILES``
     names other files, divided by semicolons, relative to that directory; one
     that does not exist is an error then.
+
+    :param own_file: one more, the file of a tool; it alone is enough.
+    :raises NoConfiguration: neither this file nor that of the service exists,
+        and no directory of oslo.config has any.
+    :raises ConfigurationError: it cannot be told, because the directory may not
+        be entered.
     """
     directory = _directory(environ)
     named = [name.strip() for name in environ.get("OS_GLANCE_CONFIG_FILES", "").split(";")]
     named = [os.path.join(directory, name) for name in named if name]
     if named:
         return named
-    found = [os.path.join(directory, name) for name in DEFAULT_FILES]
-    return [path for path in found if os.path.exists(path)]
+    names = [*DEFAULT_FILES, *([own_file] if own_file else [])]
+    found = [name for name in names if _exists(os.path.join(directory, name))]
+    # The file about imports alone says nothing about who may do what.
+    if set(found) <= {DEFAULT_FILES[0]} and not (directory == CONFIG_DIR and _dirs_have_files()):
+        raise NoConfiguration(
+            f"There is no {DEFAULT_FILES[-1]} in {directory}. Name the configuration with "
+            f"--config-file or OS_GLANCE_CONFIG_DIR. For trials, glance-api {_STAND_ALONE} does "
+            "without one: everybody is an administrator then.")
+    return [os.path.join(directory, name) for name in found]
 
 
-def tool_config_files(own: str) -> list[str]:
-    """The same for a tool, which reads one more file that is called ``own``."""
-    path = os.path.join(_directory(os.environ), own)
-    return [*default_config_files(), *([path] if os.path.exists(path) else [])]
+def _exists(path: str) -> bool:
+    """Is there such a file?
+
+    :raises ConfigurationError: this user may not know.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigurationError(_unreadable(path, error)) from None
+    return True
+
+
+def _unreadable(path: str, error: OSError) -> str:
+    return (f"{path}: {error.strerror}. The service's user must be able to enter the directory "
+            "and to read what is in it.")
+
+
+def _dirs_have_files() -> bool:
+    for directory in _default_dirs("glance-api"):
+        try:
+            if any(name.endswith(".conf") for name in os.listdir(directory)):
+                return True
+        except OSError as error:
+            raise ConfigurationError(_unreadable(directory, error)) from None
+    return False
 
 
 def _directory(environ: os._Environ | dict) -> str:
@@ -230,11 +331,15 @@ def _with_hint(text: str) -> str:
     return text
 
 
-def _stand_alone(conf: cfg.ConfigOpts) -> str:
-    """Path of the configuration used when there is no file.
+def _stand_alone(conf: cfg.ConfigOpts, argv: Sequence[str]) -> str:
+    """Path of the configuration that ``--stand-alone`` asks for.
 
     Its paths start with ``$state_dir``: ``GLANCE_STATE_DIR`` or ./var.
+
+    :raises ConfigurationError: ``argv`` names files as well.
     """
+    if any(word.startswith("--config-") for word in argv):
+        raise ConfigurationError(f"{_STAND_ALONE} and --config-file exclude each other.")
     state_dir = os.path.abspath(os.environ.get("GLANCE_STATE_DIR") or "var")
     conf.register_opt(cfg.StrOpt("state_dir", default=state_dir,
                                  help="Where the stand-alone configuration keeps everything."))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from glance_py.claims import Claims
 from glance_py.domain.ports import (
     DefinitionVerbs,
     ImageVerbs,
@@ -109,7 +110,7 @@ class Services:
     stores: Any
     enforcer: Any
     notifier: Any
-    lease: Any
+    claims: Claims
     uri_filter: Any
     protections: Any = None
     limits: Any = None

@@ -222,7 +222,7 @@ def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
 class InspectFormat(Filter):
     """Refuses data that is not what ``disk_format`` says, or is unsafe to use.
 
-    After ``finish``: ``format`` is the name of the format that was found and
+    After ``finish``, for a bare disk: ``format`` is the name of the format that was found and
     ``virtual_size`` the size of the disk in bytes, None when it is not known.
     Inspection stops as soon as the verdict is clear.
     """
@@ -233,8 +233,10 @@ class InspectFormat(Filter):
     def __init__(self, image: Image, conf) -> None:
         """Inspect the data of ``image`` under the options ``[image_format]``.
 
-        Only a disk that is stored as it is (container_format ``bare``) is looked
-        into; the data of other images passes.
+        The data of every container but ``compressed`` must be safe, because a
+        consumer may take it for the disk whatever the container says.  Only a disk
+        that is stored as it is (``bare``) must be of the declared format, and has a
+        virtual size.
         """
         from oslo_utils.imageutils import format_inspector
         options = conf.image_format
@@ -247,14 +249,15 @@ class InspectFormat(Filter):
         if declared in ("ari", "aki"):
             # A kernel may look like a boot sector without being one.
             self._nonfatal_gpt |= {"mbr"}
-        known = (self._require_match and declared != "raw"
+        self._bare = image.container_format == "bare"
+        known = (self._bare and self._require_match and declared != "raw"
                  and declared in format_inspector.ALL_FORMATS)
         self._source = _OneChunk()
         self._inspector: Any = format_inspector.InspectWrapper(
             self._source, declared if known else None  # type: ignore[arg-type]
         )
         self._gathered = bytearray()
-        self._done = image.container_format != "bare"
+        self._done = image.container_format == "compressed"
         self._raw = False
         self._header_size = 0
         self._size = 0
@@ -299,6 +302,10 @@ class InspectFormat(Filter):
 
     def _judge(self) -> None:
         self._done = True
+        if not self._bare:
+            for each in self._inspector.formats:
+                self._check_safe(each)
+            return
         found = self._found()
         self._check_safe(found)
         self.format = str(found)

@@ -97,9 +97,9 @@ HTTP_OPTIONS = (
     ),
     cfg.BoolOpt(
         "https_insecure",
-        default=True,
+        default=False,
         help="Do not check the certificates of https servers. False checks them against the "
-        "authorities that the system knows.",
+        "authorities that the system knows. Glance's default is True.",
     ),
     cfg.DictOpt(
         "http_proxy_information",

@@ -8,6 +8,7 @@ address belongs to is decided in ``stores.py``.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol
 
@@ -29,7 +30,7 @@ EXCLUSIVE = "exclusive"
 ATOMIC = "atomic"
 #: Finds and removes what writers left that died half way.
 SWEEP = "sweep"
-#: Finds by the id of an image what was begun for it and never finished.
+#: Finds by the name of an object what was begun for it and never finished.
 FINDS_REMAINS = "finds_remains"
 #: Tells which objects it holds.
 LIST = "list"
@@ -39,6 +40,20 @@ REMOTE = "remote"
 ON_BEHALF = "on_behalf"
 #: Judges readers by lists of its own, which have to follow an image's visibility and members.
 ACLS = "acls"
+
+
+_ATTEMPT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:[2-9]|[1-9][0-9]+)\Z",
+                      re.IGNORECASE)
+
+
+def image_id_of(name: str) -> str:
+    """The id of the image for which an object was added under ``name``.
+
+    The first upload attempt of an image is stored under the id of the image,
+    attempt N under ``<image id>.<N>``; any other name stands for itself.
+    """
+    found = _ATTEMPT.match(name)
+    return found[1] if found else name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,13 +87,17 @@ class StoredData:
 class Object:
     """An object of a store: size in bytes, time of its last change in seconds since 1970.
 
-    ``image_id`` is the image for which it was added.
+    ``image_id`` is the image for which it was added, ``name`` the name under
+    which it was added, see :func:`image_id_of` (empty: the id of the image).
+    What was begun and never finished has a name and a URL of its own where a
+    complete object may lie beside it: removing the one never removes the other.
     """
 
     url: str
     image_id: str
     size: int
     modified: float
+    name: str = ""
 
 
 class Caller(Protocol):
@@ -93,12 +112,14 @@ class Caller(Protocol):
 class Verbs(Protocol):
     """What can be done with objects."""
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
-        """Store ``data`` for ``image_id``; ``size`` bytes are announced, None is unknown.
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+        """Store ``data`` as object ``name``; ``size`` bytes are announced, None is unknown.
 
-        Whatever is raised, by ``data`` too, nothing is left behind.
+        ``name`` is the id of an image, or ``<image id>.<N>`` for its upload
+        attempt N: two names never share anything in the store.  Whatever is
+        raised, by ``data`` too, nothing is left behind.
 
-        :raises errors.Duplicate: there is data for this image already.
+        :raises errors.Duplicate: there is an object of this name already, which stays.
         :raises errors.StorageFull: there is no room for it.
         """
 
@@ -117,7 +138,7 @@ class Verbs(Protocol):
         """
 
     def delete(self, location: Location) -> None:
-        """Remove an object.
+        """Remove an object, and nothing that another writer stored.
 
         :raises errors.NotFound: there is no such object.
         :raises errors.InUseByStore: something depends on the object, which stays
@@ -152,8 +173,8 @@ class Driver(Verbs, Protocol):
         :raises errors.BadStoreConfiguration: it will not be able to write.
         """
 
-    def locations_of(self, image_id: str) -> Sequence[Location]:
-        """Where add would put this image (PREDICTABLE_LOCATION), most likely place first."""
+    def locations_of(self, name: str) -> Sequence[Location]:
+        """Where add would put this object (PREDICTABLE_LOCATION), most likely place first."""
 
     def sweep(self) -> list[str]:
         """Remove what dead writers left (SWEEP); one sentence for each thing removed."""
@@ -168,16 +189,19 @@ class ListingDriver(Driver, Protocol):
     def objects(self) -> Iterator[Object]:
         """All objects in the store, named after an image or not.
 
-        Before them, what was begun for an image and never finished: deleting
-        that removes it and raises NotFound.
+        With them, what was begun for an image and never finished: deleting its
+        URL removes that and nothing else.
         """
 
 
 class RemainsDriver(Driver, Protocol):
     """A driver with the ability FINDS_REMAINS."""
 
-    def remains_of(self, image_id: str) -> Sequence[Location]:
-        """Objects that writers of this image did not finish, those at work included."""
+    def remains_of(self, name: str) -> Sequence[Location]:
+        """What writers of this object may have left, the work of those alive included.
+
+        With PREDICTABLE_LOCATION also where the complete object would lie.
+        """
 
 
 class OnBehalfDriver(Driver, Protocol):

@@ -89,7 +89,7 @@ class Guard:
         self.abilities = driver.abilities - lost
         self.breaker = Breaker(store_id) if drivers.REMOTE in driver.abilities else None
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None = None,
+    def add(self, name: str, data: Iterable[bytes], size: int | None = None,
             caller: Caller | None = None) -> Stored:
         """Store data; see Driver.add.
 
@@ -99,11 +99,11 @@ class Guard:
         if drivers.ADD not in self.abilities:
             raise errors.StoreAddDisabled(self.id)
         source = Source(data, size)
-        with (self._timed("add", image_id),
+        with (self._timed("add", name),
               self._named(errors.StorageWriteDenied(), errors.StorageWriteDenied())):
             acting = self._acting(caller)
             try:
-                stored = acting.add(image_id, source, size)
+                stored = acting.add(name, source, size)
             except BaseException:
                 if source.failure is None:
                     raise
@@ -177,18 +177,18 @@ class Guard:
         with self._timed("delete", location.shown), self._named(errors.NotFound(location.shown)):
             self._acting(caller).delete(location)
 
-    def locations_of(self, image_id: str) -> Sequence[Location]:
-        """Where add would put this image; empty when that cannot be known."""
+    def locations_of(self, name: str) -> Sequence[Location]:
+        """Where add would put this object; empty when that cannot be known."""
         if drivers.PREDICTABLE_LOCATION not in self.abilities:
             return ()
-        return self.driver.locations_of(image_id)
+        return self.driver.locations_of(name)
 
-    def remains_of(self, image_id: str) -> Sequence[Location]:
-        """Where a writer of this image may have left something."""
+    def remains_of(self, name: str) -> Sequence[Location]:
+        """Where a writer of this object may have left something."""
         if drivers.FINDS_REMAINS not in self.abilities:
-            return self.locations_of(image_id)
+            return self.locations_of(name)
         with self._named():
-            return cast(RemainsDriver, self.driver).remains_of(image_id)
+            return cast(RemainsDriver, self.driver).remains_of(name)
 
     def sweep(self) -> list[str]:
         """Remove what dead writers left; one sentence for each thing removed."""

@@ -92,11 +92,13 @@ class Stores:
             default, plans = loading.single(conf, reserved)
         return cls([_built(plan) for plan in plans], default, multi)
 
-    def add(self, store_id: str | None, image_id: str, data: Iterable[bytes],
+    def add(self, store_id: str | None, name: str, data: Iterable[bytes],
             size: int | None = None, reserved: bool = False,
             caller: Caller | None = None) -> Stored:
         """Store ``data`` for an image, in the default store when ``store_id`` is None.
 
+        ``name`` is the id of the image for its first upload attempt, and
+        ``<image id>.<N>`` for attempt N: objects of two attempts never meet.
         ``size`` is the announced number of bytes, None when unknown.  Only who
         says ``reserved`` can write into a reserved store.  ``caller``, here and
         below, matters to stores that act on behalf of those who ask.
@@ -104,12 +106,12 @@ class Stores:
         :raises errors.UnknownScheme: there is no such store.
         :raises errors.StoreAddDisabled: the store takes no data.
         :raises errors.Invalid: more or fewer bytes came than announced.
-        :raises errors.Duplicate: the store has data for this image already.
+        :raises errors.Duplicate: the store has an object of this name already.
         """
         store = self._store(self.default if store_id is None else store_id)
         if store.reserved and not reserved:
             raise errors.UnknownScheme(store.id)
-        stored = store.guard.add(image_id, data, size, caller)
+        stored = store.guard.add(name, data, size, caller)
         if not self.multi:
             return stored
         return dataclasses.replace(stored, metadata={**stored.metadata, "store": store.id})
@@ -186,9 +188,9 @@ class Stores:
             return None
         return store.id if store is not None and not store.reserved else None
 
-    def location_of(self, store_id: str, image_id: str) -> str | None:
-        """The URL under which a store would keep an image, when it can be known."""
-        locations = self._store(store_id).guard.locations_of(image_id)
+    def location_of(self, store_id: str, name: str) -> str | None:
+        """The URL under which a store would keep an object ``name``, when it can be known."""
+        locations = self._store(store_id).guard.locations_of(name)
         return locations[0].url if locations else None
 
     def sweep(self) -> list[str]:
@@ -201,35 +203,48 @@ class Stores:
                 LOG.warning("Store %s could not be swept: %s", store.id, error)
         return lines
 
-    def discard(self, image_id: str, store_id: str | None = None) -> list[str]:
-        """Remove what :meth:`add` made, or would have made, for an image.
+    def discard(self, name: str, store_id: str | None = None,
+                strict: bool = False) -> list[str]:
+        """Remove what :meth:`add` made, or would have made, under ``name``.
 
         In one store, or (None) in all, reserved ones too; a store that knows
-        neither where an image goes nor what was left of it is left out.  Returns
-        the URLs of what was removed.
+        neither where an object goes nor what was left of it is left out.  What
+        other attempts of the same image stored stays.  Returns the URLs of what
+        was removed.
+
+        :param strict: raise what kept something from being removed, after all was tried.
         """
         stores = self._stores.values() if store_id is None else (self._store(store_id),)
-        return [url for store in stores if drivers.DELETE in store.guard.abilities
-                for url in self._discard(image_id, store)]
+        removed: list[str] = []
+        failures: list[errors.GlanceStoreError] = []
+        for store in stores:
+            if drivers.DELETE in store.guard.abilities:
+                self._discard(name, store, removed, failures)
+        if strict and failures:
+            raise failures[0]
+        return removed
 
-    def _discard(self, image_id: str, store: Store) -> Iterator[str]:
+    def _discard(self, name: str, store: Store, removed: list[str],
+                 failures: list[errors.GlanceStoreError]) -> None:
         locations: Sequence[Location] = ()
-        with self._tolerated(image_id, store):
-            locations = store.guard.remains_of(image_id)
+        with self._tolerated(name, store, failures):
+            locations = store.guard.remains_of(name)
         for location in locations:
-            with self._tolerated(image_id, store):
+            with self._tolerated(name, store, failures):
                 store.guard.delete(location)
-                yield location.url
+                removed.append(location.url)
 
     @contextlib.contextmanager
-    def _tolerated(self, image_id: str, store: Store) -> Iterator[None]:
+    def _tolerated(self, name: str, store: Store,
+                   failures: list[errors.GlanceStoreError]) -> Iterator[None]:
         """What cannot be discarded must not keep the rest from going."""
         try:
             yield
         except errors.NotFound:
-            LOG.debug("Store %s has nothing of %s", store.id, image_id)
+            LOG.debug("Store %s has nothing of %s", store.id, name)
         except errors.GlanceStoreError as error:
-            LOG.warning("Store %s could not discard %s: %s", store.id, image_id, error)
+            LOG.warning("Store %s could not discard %s: %s", store.id, name, error)
+            failures.append(error)
 
     def set_judge(self, judge: Callable[[str, bool], Sequence[str]]) -> None:
         """Have ``judge`` say where stores on the web may be asked; see ``drivers/http.py``."""

@@ -1,7 +1,7 @@
 """The first steps of a new user, with nothing installed but the base package.
 
 Started by ``make first-steps`` with the Python of an environment that has no
-extras: serves an image as ``glance-api`` does without any configuration, and
+extras: serves an image as ``glance-api --stand-alone`` does, and
 looks whether the same bytes come back.  Needs the standard library only.
 """
 
@@ -44,7 +44,7 @@ def answers(seconds: float) -> bool:
 def main() -> None:
     program = pathlib.Path(sys.executable).with_name("glance-api")
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
-        server = subprocess.Popen([program], cwd=directory, env={
+        server = subprocess.Popen([program, "--stand-alone"], cwd=directory, env={
             **os.environ, "GLANCE_STATE_DIR": directory, "OS_DEFAULT__BIND_PORT": str(PORT)})
         try:
             if not answers(60):

@@ -134,6 +134,13 @@ class Directory:
             os.rename(path, self._at(self._invalid, image_id))
             _remove(_announcement(path))
 
+    def throw_away(self, image_id: str, fd: int) -> None:
+        """Remove a file that will never be complete, at once: the disk is full."""
+        path = self._at(self._incomplete, image_id)
+        if self._is_at(path, fd):
+            _remove(path)
+            _remove(_announcement(path))
+
     def is_being_written(self, image_id: str) -> bool:
         """Is there a file for it whose writer lives?"""
         try:
@@ -187,6 +194,11 @@ class Directory:
                 announced = _read_number(_announcement(os.path.join(self._incomplete, name)))
                 total += max(stat.st_size, announced)
         return total
+
+    def unwritten(self) -> int:
+        """Bytes of them that do not occupy the disk yet."""
+        return self.reserved() - sum(stat.st_size for name, stat in _listed(self._incomplete)
+                                     if not name.endswith(_ANNOUNCED))
 
     def free(self) -> int:
         """Bytes that the file system has left."""

@@ -8,6 +8,7 @@ that file grow instead: one image, one read of the store.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -28,6 +29,12 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two looks at a file that another process writes.
 _LOOK_EVERY = 0.02
 
+#: How often one fill may remove other images because the disk is full: who else writes to
+#: that disk shall not empty the cache.
+RELIEFS = 3
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 class Abandoned(Exception):
     """Nobody reads any more."""
@@ -42,12 +49,15 @@ class Fill:
 
     :param make_room: given a size in bytes, says whether the cache has room for
         it, and makes some; called while the directory is locked.
+    :param relieve: called when the disk is full, with the bytes that do not fit;
+        says whether it made some room.
     :param open_data: the data of an image from its store; None when there is none.
     :param ended: called last, with this fill.
     """
 
     def __init__(self, image: Image, directory: Directory, books: Books,
                  make_room: Callable[[int], bool],
+                 relieve: Callable[[int], bool],
                  open_data: Callable[[Image], Data | None],
                  ended: Callable[[Fill], None]) -> None:
         self.image = image
@@ -56,6 +66,8 @@ class Fill:
         self._directory = directory
         self._books = books
         self._make_room = make_room
+        self._relieve = relieve
+        self._relieved = 0
         self._open_data = open_data
         self._ended = ended
 
@@ -117,7 +129,7 @@ class Fill:
                 self.progress.settle(State.REFUSED)
             return
         self.progress.opened(fd)
-        outcome = State.BROKEN
+        outcome, is_full = State.BROKEN, False
         try:
             with contextlib.closing(data):
                 self._copy(data, fd)
@@ -131,10 +143,13 @@ class Fill:
             outcome = State.DAMAGED
         except Exception as error:
             # A full disk, a store that fails: the readers go on without the cache.
+            is_full = _says_full(error)
             LOG.warning("Image %s is not cached: %s: %s", self.image.id,
                         type(error).__name__, error)
         finally:
-            if outcome is not State.ADMITTED:
+            if is_full:
+                self._directory.throw_away(self.image.id, fd)
+            elif outcome is not State.ADMITTED:
                 self._directory.give_up(self.image.id, fd)
             files.release(fd)
             self.progress.settle(outcome)
@@ -149,7 +164,7 @@ class Fill:
             if written > self.size:
                 raise Wrong("the store delivers more bytes than the image has")
             digest.update(chunk)
-            _write(fd, chunk)
+            self._store(fd, chunk)
             self.progress.advance(len(chunk))
         if written < self.size:
             raise errors.DataDamaged(f"The data ended {self.size - written} bytes too early.")
@@ -158,6 +173,19 @@ class Fill:
                         self.image.id)
         elif digest.hexdigest() != expected:
             raise Wrong("its data does not have the checksum of the image")
+
+    def _store(self, fd: int, chunk: bytes | memoryview) -> None:
+        """Write a chunk, at the expense of other images when the disk is full."""
+        at = os.lseek(fd, 0, os.SEEK_CUR)
+        while True:
+            try:
+                return _write(fd, chunk)
+            except OSError as error:
+                if (not _says_full(error) or self._relieved == RELIEFS
+                        or not self._relieve(self.size - at)):
+                    raise
+                self._relieved += 1
+                os.lseek(fd, at, os.SEEK_SET)
 
     def _admit(self, fd: int) -> bool:
         """Into the cache, whole or not at all, also when the power fails."""
@@ -201,6 +229,10 @@ def _digest(image: Image):
     if image.os_hash_value and algorithm in hashlib.algorithms_available:
         return hashlib.new(algorithm), image.os_hash_value
     return hashlib.md5(usedforsecurity=False), None
+
+
+def _says_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _write(fd: int, chunk: bytes | memoryview) -> None:

@@ -130,7 +130,7 @@ class ImageCache:
             fill = self._fills.get(image.id)
             if fill is not None and fill.progress.join():
                 return fill
-            fill = Fill(image, self._directory, self._books, self._make_room,
+            fill = Fill(image, self._directory, self._books, self._make_room, self._relieve,
                         lambda image: self._open_data(image, 0, caller), self._ended)
             fill.progress.join()
             self._fills[image.id] = fill
@@ -145,7 +145,11 @@ class ImageCache:
     # --- space ---------------------------------------------------------------------------------
 
     def _make_room(self, size: int) -> bool:
-        """Remove what was used least until ``size`` more bytes fit; False: they never will."""
+        """Remove what was used least until ``size`` more bytes fit; False: they never will.
+
+        They must fit into the cache and on its disk, which may be smaller, or
+        shared with others.
+        """
         directory = self._directory
         directory.remove_leftovers()
         if directory.reserved() + size > self._max_size:
@@ -155,7 +159,28 @@ class ImageCache:
             excess -= directory.remove_invalid()
         if excess > 0:
             self._prune(excess)
+        missing = size + directory.unwritten() - directory.free()
+        if missing > 0:
+            missing -= directory.remove_invalid()
+        if missing > 0:
+            # In vain nothing is removed: somebody else may have filled the disk.
+            if sum(stat.st_size for stat in directory.files().values()) < missing:
+                return False
+            self._prune(missing)
         return directory.free() >= size
+
+    def _relieve(self, size: int) -> bool:
+        """The disk is full: remove images for ``size`` bytes; False when there was nothing.
+
+        :raises Busy: another process kept the directory for too long.
+        """
+        directory = self._directory
+        with directory.locked():
+            removed = directory.remove_leftovers() + directory.remove_invalid()
+            if removed < size:
+                removed += self._prune(size - removed)[1]
+        LOG.warning("The disk of the image cache is full: removed %d bytes", removed)
+        return removed > 0
 
     def _prune(self, excess: int) -> tuple[int, int]:
         """Remove images, the least recently read first, until ``excess`` bytes are gone.

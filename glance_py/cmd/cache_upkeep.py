@@ -54,8 +54,8 @@ def prefetch(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
     conf = cfg.ConfigOpts()
     try:
-        config.load(sys.argv[1:] if argv is None else argv,
-                    config.tool_config_files("glance-cache.conf"), conf, prog=name,
+        config.load(sys.argv[1:] if argv is None else argv, conf=conf, prog=name,
+                    own_file="glance-cache.conf",
                     description="Upkeep of this node's image cache; does its work once and ends.",
                     epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.")
         config.setup_logging(conf)

@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "command", title="Commands", handler=_add_commands,
         help="What to do; each has a --help of its own."))
     try:
-        config.load(argv, config.tool_config_files("glance-manage.conf"), conf,
-                    prog="glance-manage", description=_DESCRIPTION, epilog=_EXIT_CODES)
+        config.load(argv, conf=conf, prog="glance-manage", own_file="glance-manage.conf",
+                    description=_DESCRIPTION, epilog=_EXIT_CODES)
         config.setup_logging(conf)
         # alembic announces each of its parts at the level at which it tells of upgrades.
         logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)

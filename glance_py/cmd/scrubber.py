@@ -13,11 +13,13 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 
+from oslo_concurrency import opts as concurrency_options
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -52,15 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(OPTIONS)
     try:
-        config.load(sys.argv[1:] if argv is None else argv,
-                    config.tool_config_files("glance-scrubber.conf"), conf,
-                    prog="glance-scrubber", epilog="Exit codes: 0 done, 1 it could not be done.",
+        config.load(sys.argv[1:] if argv is None else argv, conf=conf, prog="glance-scrubber",
+                    own_file="glance-scrubber.conf",
+                    epilog="Exit codes: 0 done, 1 it could not be done.",
                     description="Removes the data of deleted images, once or as a daemon, or "
                                 "brings a deleted image back.")
         config.setup_logging(conf)
         if conf.restore and conf.daemon:
             raise config.ConfigurationError("--restore and --daemon exclude each other.")
-        with _alone():
+        with _alone(_place_for_lock(conf)):
             scrubber = Scrubber(Stores.from_config(conf), open_records(conf).pending,
                                 conf.scrub_pool_size)
             if conf.restore:
@@ -75,11 +77,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _place_for_lock(conf: cfg.ConfigOpts) -> str:
+    """A directory in which nobody else can put anything in the place of our lock.
+
+    ``[oslo_concurrency] lock_path``, or one of our own among the temporary files.
+
+    :raises config.ConfigurationError: others may write there.
+    """
+    for group, options in concurrency_options.list_opts():
+        conf.register_opts(options, group)
+    place = conf.oslo_concurrency.lock_path
+    own = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
+    try:
+        os.makedirs(place or own, mode=0o700, exist_ok=True)
+        found = os.stat(place) if place else os.lstat(own)
+    except OSError as error:
+        raise config.ConfigurationError(
+            f"[oslo_concurrency] lock_path: {place or own}: {error.strerror}.") from None
+    trusted = found.st_uid in (0, os.getuid()) if place else found.st_uid == os.getuid()
+    if not stat.S_ISDIR(found.st_mode) or not trusted or found.st_mode & stat.S_IWOTH:
+        raise config.ConfigurationError(
+            f"[oslo_concurrency] lock_path: other users may write to {place or own}. Set it to a "
+            "directory of this user alone.")
+    return place or own
+
+
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def _alone(place: str) -> Iterator[None]:
     """One scrubber at a time on a host: a restored image must not lose its data meanwhile."""
-    path = os.path.join(tempfile.gettempdir(), f"glance-scrubber-{os.getuid()}.lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    path = os.path.join(place, f"glance-scrubber-{os.getuid()}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise config.ConfigurationError(f"{path}: {error.strerror}.") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import ipaddress
 import os
 import signal
 import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -24,12 +25,15 @@ from gunicorn import glogging
 from gunicorn.app import base
 from gunicorn.arbiter import Arbiter
 from gunicorn.http.body import LengthReader
+from gunicorn.workers import gthread
 from gunicorn.workers.gthread import ThreadWorker
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
+from glance_py.middleware.composition import LOOPBACK
 from glance_py.middleware.context import CONTEXT
+from glance_store_py.watch import Watch
 
 LOG = logging.getLogger(__name__)
 
@@ -38,8 +42,12 @@ KEEPALIVE = 65
 #: Seconds after which a worker is replaced whose main loop does not turn any more.  How long a
 #: request takes does not matter.
 STUCK = 300
-#: Seconds that a client may fall silent inside of the headers.
+#: Seconds that a client may take for the head of a request, however it sends it.
 HEADERS = 20
+#: Bytes of a head that are awaited without a thread; a longer one occupies one until it is whole.
+PEEKED = 64 << 10
+#: What tells gunicorn's main loop to wait for more of a request.
+_DEFER = getattr(gthread, "_DEFER", None)
 #: Seconds and bytes that a closing connection is listened to.
 LINGER = 2.0
 LINGER_BYTES = 64 << 20
@@ -93,8 +101,17 @@ class Worker(ThreadWorker):
 
     def handle(self, conn: Any) -> Any:
         """One turn of a connection, in a thread of the pool."""
+        head = _head_of(conn)
+        state = head.look()
+        if state is _Head.PARTIAL:
+            return _DEFER
+        if state is _Head.LATE:
+            _say_goodbye(conn.sock, 0.0)
+            return False
         _be_patient(conn.sock, HEADERS)
-        keep = super().handle(conn)
+        conn.data_ready = True
+        with contextlib.nullcontext() if state is _Head.WHOLE else head.watched():
+            keep = super().handle(conn)
         if not keep:
             # Gunicorn would wait for the client's goodbye in the main loop, where it stops all
             # others of this worker.
@@ -103,10 +120,103 @@ class Worker(ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """The headers are complete: the body may take longer."""
+        _head_of(conn).end()
         _be_patient(conn.sock, self.client_timeout)
         if isinstance(req.body.reader, LengthReader):
             req.body = Body(req.body.reader)
         return super().handle_request(req, conn)
+
+
+class _Head:
+    """The head of the next request of a connection, from its first byte to its last.
+
+    A head that has not arrived whole is looked at and left in the kernel: the main loop waits
+    for more of it, so that clients that send it byte by byte occupy no thread.
+    """
+
+    WHOLE, PARTIAL, LATE, WATCHED = "whole", "partial", "late", "watched"
+
+    def __init__(self, conn: Any) -> None:
+        self._conn = conn
+        self._deadline: float | None = None
+        self._seen = 0
+        self._awaited = 1
+        self._watch: Watch | None = None
+
+    def look(self) -> str:
+        """Can the head be read?
+
+        WHOLE: at once.  PARTIAL: not yet, the main loop shall wait.  LATE: it took too long.
+        WATCHED: it must be waited for in a thread, inside of :meth:`watched`.
+        """
+        ahead = self._conn.parser.unreader.buf.getvalue() if self._conn.parser else b""
+        try:
+            arrived = _peek(self._conn.sock)
+        except BlockingIOError:
+            arrived = None
+        except OSError:
+            return self.WHOLE  # gunicorn will find it closed
+        if arrived == b"" or b"\r\n\r\n" in ahead + (arrived or b""):
+            self._await(1)
+            return self.WHOLE
+        if self._deadline is None and (ahead or arrived):
+            self._deadline = time.monotonic() + HEADERS
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return self.LATE
+        seen, self._seen = self._seen, len(arrived or b"")
+        # What is readable and brought nothing new has ended, or cannot be waited for.
+        if (_DEFER is None or self._seen >= PEEKED or (arrived and self._seen <= seen)
+                or not self._await(self._seen + 1)):
+            self._await(1)
+            return self.WATCHED
+        return self.PARTIAL
+
+    def _await(self, size: int) -> bool:
+        """Let the main loop hear of the connection when it has ``size`` bytes; can that be?"""
+        sock = self._conn.sock
+        if size == self._awaited:
+            return True
+        if sock.family == socket.AF_UNIX:
+            return False
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            self._awaited = size
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside of this the connection is cut off when its head takes too long."""
+        sock = self._conn.sock
+        watch = self._watch = Watch(lambda: sock.shutdown(socket.SHUT_RDWR))
+        left = HEADERS if self._deadline is None else self._deadline - time.monotonic()
+        try:
+            with contextlib.suppress(TimeoutError), watch.within(left):
+                yield
+        finally:
+            watch.stop()
+
+    def end(self) -> None:
+        """The head has been read."""
+        if self._watch is not None:
+            self._watch.stop()
+        self._conn.head = _Head(self._conn)
+
+
+def _head_of(conn: Any) -> _Head:
+    if not hasattr(conn, "head"):
+        conn.head = _Head(conn)
+    return conn.head
+
+
+def _peek(sock: socket.socket) -> bytes:
+    """What has arrived, up to PEEKED bytes, without taking it.
+
+    :raises BlockingIOError: nothing.
+    """
+    flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+    arrived = sock.recv(8192, flags)
+    return sock.recv(PEEKED, flags) if len(arrived) == 8192 else arrived
 
 
 class Body(io.BufferedReader):
@@ -168,9 +278,9 @@ def _be_patient(sock: socket.socket, seconds: int) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
 
 
-def _say_goodbye(sock: socket.socket) -> None:
+def _say_goodbye(sock: socket.socket, seconds: float = LINGER) -> None:
     """Let the client read the last answer before the connection closes (RFC 9112, 9.6)."""
-    until, left = time.monotonic() + LINGER, LINGER_BYTES
+    until, left = time.monotonic() + seconds, LINGER_BYTES
     with contextlib.suppress(OSError):  # also: it said nothing in time
         sock.shutdown(socket.SHUT_WR)
         while left > 0 and (remaining := until - time.monotonic()) > 0:
@@ -194,12 +304,24 @@ class Server(base.BaseApplication):
 
     def __init__(self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any],
                  name: str) -> None:
-        """``build`` makes what is served: it has ``app`` and ``begin``."""
+        """``build`` makes what is served: it has ``app``, ``begin`` and ``demands``.
+
+        :raises config.ConfigurationError: what is served must not be served here.
+        """
         self.conf = conf
         self._build = build
         self._name = name
-        self.service = build(conf)
+        self.service = self._built()
         super().__init__(prog=name)
+
+    def _built(self) -> Any:
+        service = self._build(self.conf)
+        if LOOPBACK in service.demands and not _is_loopback(self.conf.bind_host):
+            raise config.ConfigurationError(
+                f"[DEFAULT] bind_host: with the flavor fakeauth, which believes every token, the "
+                f"service listens on this machine's own address only (127.0.0.1), not on "
+                f"{self.conf.bind_host}.")
+        return service
 
     def load_config(self) -> None:
         """Called by gunicorn, at the start and for each reload."""
@@ -228,12 +350,21 @@ class Server(base.BaseApplication):
             if not self.conf.reload_config_files():
                 raise config.ConfigurationError("the files cannot be read")
             config.check(self.conf)
-            self.service = self._build(self.conf)
+            self.service = self._built()
         except Exception as error:
             LOG.error("The new configuration is wrong, the old one stays in use: %s", error)
             return
         self.callable = None
         super().reload()
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.disable(logging.ERROR)
     try:
         return upgradecheck.main(conf, "glance", UpgradeChecks(conf), words,
-                                 config.default_config_files() or None)
-    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFileParseError,
+                                 config.config_files(words) or None)
+    except (config.ConfigurationError, cfg.ConfigFilesNotFoundError, cfg.ConfigFileParseError,
             cfg.ConfigFilesPermissionDeniedError) as error:
         print(f"glance-status: {error}", file=sys.stderr)
         return 255

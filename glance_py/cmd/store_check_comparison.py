@@ -8,19 +8,20 @@ here but orphans that somebody explicitly wants removed.
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
+import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from glance_py import streams
 from glance_py.context import RequestContext
-from glance_py.domain import errors
+from glance_py.domain import errors, importing
 from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import Records
 from glance_py.domain.query import ImageQuery
-from glance_py.layers.removal import ids_in
 from glance_store_py import errors as store_errors
-from glance_store_py.driver import Object
+from glance_store_py.driver import Object, image_id_of
 from glance_store_py.location import parse, redacted
 from glance_store_py.stores import Stores
 
@@ -36,7 +37,11 @@ UNREADABLE = "unreadable"
 #: The store has it, and no record knows of it.
 ORPHAN = "orphan"
 
-#: In these states an image may get data at any moment.
+#: Names of objects in a URL: the id of an image, or that of one of its upload attempts.
+_NAMES = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])"
+                    r"(?:\.(?:[2-9]|[1-9][0-9]+)(?![^/?#]))?", re.IGNORECASE)
+
+#: In all but these states an image may get data at any moment.
 _SETTLED = frozenset({"active", "deactivated", "deleted", "killed"})
 
 
@@ -92,6 +97,7 @@ class Comparison:
         self._wanted = wanted
         self._progress = progress
         self._myself = RequestContext(is_admin=True)
+        #: By store and URL: an image may have objects of several upload attempts.
         self._listed: dict[tuple[str, str], Object] = {}
         self._known: set[tuple[str, str]] = set()
         self._places: set[str] = set()
@@ -103,8 +109,8 @@ class Comparison:
         self._list()
         for image in self._images():
             self.counts.images += 1
-            if image.status not in _SETTLED:
-                self._unsettled.add(image.id)
+            if not _is_settled(image):
+                self._unsettled.add(image.id.lower())
             for location in image.locations:
                 yield from self._copy(image, location)
             self._progress(self.counts)
@@ -120,7 +126,7 @@ class Comparison:
                     if not _is_id(found.image_id):
                         self.counts.foreign += 1
                     else:
-                        self._listed[store, found.image_id] = found
+                        self._listed[store, found.url] = found
                     self._progress(self.counts)
             except store_errors.StoreListNotSupported:
                 self.counts.silent.append(store)
@@ -151,7 +157,7 @@ class Comparison:
             return Finding(kind, store, image.id, redacted(location.url), detail)
 
         try:
-            size = self._size(image.id, location, store)
+            size = self._size(location, store)
             if image.size is not None and size != image.size:
                 yield finding(SIZE, f"{size} bytes instead of {image.size}")
             elif self._wanted.verify_hash:
@@ -161,12 +167,10 @@ class Comparison:
         except store_errors.GlanceStoreError as exc:
             yield finding(UNREADABLE, str(exc))
 
-    def _size(self, image_id: str, location: Location, store: str) -> int:
+    def _size(self, location: Location, store: str) -> int:
         """The size of a copy in bytes: as listed, or else as the store says."""
-        listed = self._listed.get((store, image_id))
-        if listed is not None and listed.url == parse(location.url).url:
-            return listed.size
-        return self._stores.size(location.url, location.store)
+        listed = self._listed.get((store, parse(location.url).url))
+        return self._stores.size(location.url, location.store) if listed is None else listed.size
 
     def _compare_hash(self, image: Image, location: Location,
                       finding: Callable[[str, str], Finding]) -> Iterator[Finding]:
@@ -196,47 +200,73 @@ class Comparison:
 
     def _know(self, image_id: str, url: str, store: str | None) -> None:
         self._places.add(_place(url))
-        for named in ids_in(url) | {image_id}:
+        for name in _names(image_id, url):
             if store is None:
-                self._unsettled.add(named)
+                self._unsettled.add(image_id_of(name))
             else:
-                self._known.add((store, named.lower()))
+                self._known.add((store, name))
 
     # ------------------------------------------------------------ what only the stores know
 
     def _orphans(self) -> Iterator[Finding]:
         oldest = time.time() - self._wanted.older_than
-        for (store, image_id), found in self._listed.items():
-            if ((store, image_id.lower()) in self._known or image_id in self._unsettled
+        for (store, _), found in self._listed.items():
+            if ((store, _name(found)) in self._known
+                    or found.image_id.lower() in self._unsettled
                     or _place(found.url) in self._places):
                 continue
             if found.modified > oldest:
                 self.counts.young += 1
                 continue
-            finding = Finding(ORPHAN, store, image_id, redacted(found.url), f"{found.size} bytes")
-            if self._wanted.delete_orphans and self._is_still_orphan(store, image_id):
+            finding = Finding(ORPHAN, store, found.image_id, redacted(found.url),
+                              f"{found.size} bytes")
+            if self._wanted.delete_orphans and self._is_still_orphan(store, found):
                 yield self._removed(finding, found.url)
             else:
                 yield finding
 
-    def _is_still_orphan(self, store: str, image_id: str) -> bool:
+    def _is_still_orphan(self, store: str, found: Object) -> bool:
         """Ask the records once more: the walk may have taken long."""
         try:
-            image = self._records.images.get(self._myself, image_id)
+            image = self._records.images.get(self._myself, found.image_id)
         except errors.ImageNotFound:
             return True
-        return image.status in _SETTLED and not any(
-            (location.store or self._stores.store_of(location.url)) == store
+        return _is_settled(image) and not any(
+            _name(found) in _names(image.id, location.url)
+            and (location.store or self._stores.store_of(location.url)) in (store, None)
             for location in image.locations)
 
     def _removed(self, finding: Finding, url: str) -> Finding:
         try:
             self._stores.delete(url, finding.store)
         except store_errors.NotFound:
-            pass  # It was half an object, and its parts are gone now.
+            pass  # Somebody else has removed it meanwhile.
         except store_errors.GlanceStoreError as exc:
             return dataclasses.replace(finding, detail=f"{finding.detail}; {exc}")
         return dataclasses.replace(finding, removed=True)
+
+
+def _is_settled(image: Image) -> bool:
+    """Does an image get no data at the moment?  An active one does while it is copied."""
+    return image.status in _SETTLED and not image.properties.get(importing.TASK)
+
+
+def _name(found: Object) -> str:
+    """The name under which an object was added, or that of something unfinished."""
+    return (found.name or found.image_id).lower()
+
+
+def _names(image_id: str, url: str) -> set[str]:
+    """The names of objects that a location of an image may mean.
+
+    A URL that does not name the image at all (a client may have registered it)
+    may mean its first object.
+    """
+    found = {name.lower() for text in (url, urllib.parse.unquote(url))
+             for name in _NAMES.findall(text)}
+    if image_id.lower() not in map(image_id_of, found):
+        found.add(image_id.lower())
+    return found
 
 
 def _place(url: str) -> str:

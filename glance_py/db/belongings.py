@@ -16,7 +16,9 @@ from glance_py.db.cipher import UrlCipher
 from glance_py.db.rows import metadata_text
 from glance_py.db.select import live
 from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
+from glance_py.domain import errors
 from glance_py.domain.image import Location
+from glance_py.domain.property_names import SERVICE_PROPERTIES
 
 _IMAGE: sa.BindParameter[str] = sa.bindparam("this_image")
 
@@ -47,6 +49,11 @@ _DELETE_ALL_LOCATIONS = _deletion(
     image_locations, _of_image(image_locations)).values(_LOCATION_STATUS)
 _DELETE_PROPERTIES = _deletion(
     image_properties, _of_image(image_properties), _one_of(image_properties.c.name))
+#: Names as the image has them, and whether the database holds them for one of the service's.
+_NAMES = (
+    sa.select(image_properties.c.name, image_properties.c.name.in_(sorted(SERVICE_PROPERTIES)))
+    .where(_of_image(image_properties), _one_of(image_properties.c.name), live(image_properties))
+)
 _DELETE_TAGS = _deletion(image_tags, _one_of(image_tags.c.id))
 _DELETE_LOCATIONS = _deletion(
     image_locations, _of_image(image_locations), _one_of(image_locations.c.id),
@@ -75,13 +82,33 @@ def _fresh(image_id: str, now: datetime.datetime) -> dict[str, object]:
 
 def write_properties(connection: sa.Connection, image_id: str, properties: Mapping[str, str],
                      now: datetime.datetime) -> None:
-    """Set custom properties, new ones and old ones alike."""
+    """Set custom properties, new ones and old ones alike.
+
+    :raises errors.Conflict: the database holds a name for another spelling of one that
+        the image has.
+    :raises errors.Reserved: the same for a name of the service.
+    """
     if properties:
         fresh = _fresh(image_id, now)
         connection.execute(
-            upsert.overwriting(connection.dialect.name, image_properties,
-                               ("image_id", "name"), _WRITTEN),
+            upsert.overwriting_property(connection.dialect.name, image_properties, _WRITTEN,
+                                        SERVICE_PROPERTIES),
             [{**fresh, "name": name, "value": value} for name, value in properties.items()])
+        if connection.dialect.name == "mysql":
+            _check_names(connection, image_id, properties)
+
+
+def _check_names(connection: sa.Connection, image_id: str, names: Collection[str]) -> None:
+    """Refuse names that the collation of the database took for others; see write_properties."""
+    found = dict(tuple(row) for row in connection.execute(
+        _NAMES, {"this_image": image_id, "those": list(names)}))
+    for name in names:
+        if name not in found:
+            raise errors.Conflict(
+                f"The property '{name}' cannot be set: there is one whose name differs in case, "
+                "accents or blanks only, and the database does not tell them apart.")
+        if found[name] and name not in SERVICE_PROPERTIES:
+            raise errors.Reserved(name)
 
 
 def delete_properties(connection: sa.Connection, image_id: str, names: Collection[str],
@@ -118,14 +145,16 @@ def delete_tags(connection: sa.Connection, numbers: Collection[int],
 
 def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
                   now: datetime.datetime, cipher: UrlCipher | None = None) -> None:
-    """Record locations and fill their ``id``.
+    """Record locations and fill their ``id``; those that are pending_delete are deleted.
 
     :param cipher: seals addresses that are kept sealed.
     """
     for location in locations:
         value = location.url if cipher is None else cipher.seal(location.url)
+        is_pending = location.status == "pending_delete"
         result = connection.execute(image_locations.insert(), {
-            **_fresh(image_id, now), "value": value,
+            **_fresh(image_id, now), "value": value, "deleted": is_pending,
+            "deleted_at": now if is_pending else None,
             "meta_data": metadata_text(location.metadata), "status": location.status})
         location.id = result.inserted_primary_key[0]  # type: ignore[index]
 

@@ -28,7 +28,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import errors, galera, locks
+from glance_py.db import bounds, errors, galera, locks
 from glance_py.db import timeouts as limits
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.timeouts import Timeouts
@@ -75,6 +75,7 @@ class Database:
         self._pause = pause
         self._options = options
         self._patience = patience
+        self._derived: list[Database] = []
         self._begin = {
             "sqlite": "BEGIN IMMEDIATE",
             # For this transaction only: behind a pooler the session is somebody else's, too.
@@ -179,15 +180,17 @@ class Database:
 
         A heartbeat neither waits behind requests for a connection nor for an answer that
         does not come: a call ends within some 20 seconds, retry included.  Connections wait
-        for one another: it is for one thread.  Whoever asks for it disposes of it.
+        for one another: it is for one thread.  It is disposed of together with this one.
         """
         if _is_in_memory(self.engine.url):
             # There is no second way into it; disposing of the copy must not empty it.
             return _Borrowed(self.engine, cipher=self.cipher)
-        return Database(
+        made = Database(
             self._engine(limits.HEARTBEAT, pool_size=1, max_overflow=0,
                          pool_timeout=limits.HEARTBEAT.connect),
             cipher=self.cipher, options=self._options, patience=limits.HEARTBEAT.lock)
+        self._derived.append(made)
+        return made
 
     def _engine(self, timeouts: Timeouts, **pool_options) -> sa.Engine:
         """Another engine for the same database, with time-outs that the URL does not change."""
@@ -206,6 +209,8 @@ class Database:
         """Close all pooled connections."""
         self.engine.dispose()
         self.replica.dispose()
+        for derived in self._derived:
+            derived.dispose()
 
     def _transact(self, work: Work[T]) -> T:
         with _connected(self.engine) as connection:
@@ -463,6 +468,8 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     if engine.dialect.name == "postgresql":
         _prepare_postgresql(engine)
         limits.limit_answers(engine, timeouts)
+    if timeouts.read is not None:
+        bounds.bound_reads(engine, timeouts.read)
     if engine.dialect.name == "mysql":
         galera.find_out(engine)
     _forget_connections_after_fork(engine)

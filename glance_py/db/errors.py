@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
+from glance_py.db import bounds
 from glance_py.domain import errors
 
 LOG = logging.getLogger(__name__)
@@ -79,6 +80,10 @@ def to_domain(error: BaseException) -> BaseException:
                           db_exc.DBDeadlock, sa_exc.TimeoutError)) or (
             is_contended(error) or _is_without_quorum(error)):
         LOG.error("The database did not answer: %s", first_line(error))
+        return errors.DatabaseUnavailable()
+    if isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)) and bounds.is_exceeded(error):
+        LOG.error("The database took too long for a read, which was ended: %s",
+                  first_line(error))
         return errors.DatabaseUnavailable()
     inner = getattr(error, "inner_exception", None)
     if isinstance(inner, (sa_exc.DataError, ValueError, OverflowError)):

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from glance_py.db import belongings, galera, rows, select, usage
+from glance_py.db import belongings, claims, galera, rows, select, usage
 from glance_py.db.engine import Database
-from glance_py.db.select import live, veiled
+from glance_py.db.select import live
 from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
@@ -35,14 +36,13 @@ _THIS = images.c.id == sa.bindparam("this_id")
 _EXPECTED = images.c.status.in_(sa.bindparam("expected", expanding=True))
 _UPDATE = images.update().where(_THIS, live(images))
 _GUARDED_UPDATE = _UPDATE.where(_EXPECTED)
+_CLAIMED_UPDATE = _GUARDED_UPDATE.where(claims.GUARD)
+_CLAIMED_IN_ANY_STATUS = _UPDATE.where(claims.GUARD)
+#: By whether a status is expected, and whether a holder is named.
+_STATEMENTS = {
+    (False, False): _UPDATE, (True, False): _GUARDED_UPDATE,
+    (False, True): _CLAIMED_IN_ANY_STATUS, (True, True): _CLAIMED_UPDATE}
 _STATUS = sa.select(images.c.status).where(_THIS, live(images))
-_STALLED = (
-    sa.select(images.c.id, images.c.updated_at)
-    .where(veiled(images.c.status) == sa.bindparam("status"), live(images),
-           images.c.updated_at < sa.bindparam("before"))
-    .order_by(images.c.updated_at).limit(sa.bindparam("limit"))
-)
-_STALLED_UNFINISHED = _STALLED.where(images.c.size.is_(None))
 #: States that the service itself ends, together with what belongs to the image.
 _MOVING = frozenset({"saving", "importing"})
 _ROW = tuple(column.name for column in select.COLUMNS)
@@ -137,6 +137,9 @@ class SqlImages:
         :returns: ``image`` with the change applied.
         :raises errors.ImageNotFound: the image is gone.
         :raises errors.StatusConflict: the image is in none of ``change.expected``.
+        :raises errors.ImageBusy, errors.ImportActive: ``change.acquire`` asks for a claim that
+            somebody else holds.
+        :raises errors.ClaimLost: ``change.holder`` does not have the claim any more.
         :raises errors.TagNotFound: a tag of ``change.remove_tags`` is not there.
         :raises errors.LastLocation: without a change of status, the image would have no data.
         :raises errors.QuotaExceeded: there is less room than ``change.reservation`` asks for.
@@ -146,13 +149,15 @@ class SqlImages:
         now = self._database.now()
         fields = {"updated_at": now, **change.fields}
 
-        held = _reserved(change.reservation)
+        reserved = _reserved(change.reservation)
 
         def work(connection: sa.Connection) -> Image:
+            grant = self._judge_claim(connection, image.id, change, now)
             if _touches_belongings(change):
                 galera.certify(connection, images, image.id)
-            self._set(connection, image.id, {**fields, **held}, change.expected)
-            after = dataclasses.replace(image, **fields)
+            self._set(connection, image.id, {**fields, **reserved}, change.expected,
+                      None if change.release else change.holder)
+            after = dataclasses.replace(image, **fields, grant=grant)
             after.properties = _change_properties(connection, image, change, now)
             after.tags = _change_tags(connection, image, change, now)
             after.locations = _change_locations(
@@ -192,37 +197,36 @@ class SqlImages:
 
         self._database.write(work)
 
-    def heartbeat(self, image_id: str, status: str) -> bool:
-        """Set updated_at to now while the image is in ``status``; False when it is not."""
-        beat = {"this_id": image_id, "expected": (status,), "updated_at": self._database.now()}
-        return self._database.write(
-            lambda connection: connection.execute(_GUARDED_UPDATE, beat).rowcount > 0)
-
-    def stalled(self, status: str, seconds: float, limit: int = 1000,
-                unfinished: bool = False) -> Sequence[tuple[str, datetime.datetime]]:
-        """Images in ``status`` whose updated_at is older than ``seconds``, oldest first: the id
-        and that time.
-
-        ``unfinished`` leaves out those whose size is known.
-        """
-        statement = _STALLED_UNFINISHED if unfinished else _STALLED
-        before = self._database.now() - datetime.timedelta(seconds=seconds)
-        wanted = {"status": status, "before": before, "limit": limit}
-        return self._database.read(
-            lambda connection: [tuple(row) for row in connection.execute(statement, wanted)])
+    @staticmethod
+    def _judge_claim(connection: sa.Connection, image_id: str, change: Change,
+                     now: datetime.datetime) -> ClaimGrant | None:
+        """Take or give back the claim, whose row is always locked before the image's row."""
+        if change.remove_locations:
+            claims.keep(connection, image_id, now)
+        if change.acquire is not None:
+            return claims.take(connection, image_id, change.acquire, now)
+        if change.release is not None and not claims.release(
+                connection, image_id, str(change.holder), change.release):
+            if connection.execute(_STATUS, {"this_id": image_id}).first() is None:
+                raise errors.ImageNotFound(image_id)
+            raise errors.ClaimLost(image_id)
+        return None
 
     @staticmethod
     def _set(connection: sa.Connection, image_id: str, fields: dict[str, object],
-             expected: Iterable[str] | None) -> None:
+             expected: Iterable[str] | None, holder: str | None = None) -> None:
         """Write columns of the row, which also keeps other writers of the image away."""
         bound = {"this_id": image_id, **fields}
-        if expected is None:
-            result = connection.execute(_UPDATE, bound)
-        else:
-            result = connection.execute(_GUARDED_UPDATE, {**bound, "expected": tuple(expected)})
-        if result.rowcount == 0:
+        if expected is not None:
+            bound["expected"] = tuple(expected)
+        if holder is not None:
+            bound["this_holder"] = holder
+        statement = _STATEMENTS[expected is not None, holder is not None]
+        if connection.execute(statement, bound).rowcount == 0:
             if connection.execute(_STATUS, {"this_id": image_id}).first() is None:
                 raise errors.ImageNotFound(image_id)
+            if holder is not None and not claims.is_held_by(connection, image_id, holder):
+                raise errors.ClaimLost(image_id)
             raise errors.StatusConflict(image_id)
 
 

@@ -7,6 +7,7 @@ process may die at any moment and nothing is lost sight of.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Collection, Sequence
 
@@ -14,8 +15,8 @@ import sqlalchemy as sa
 
 from glance_py.db import belongings
 from glance_py.db.engine import Database
+from glance_py.db.location_index import LocationIndex
 from glance_py.db.rows import metadata
-from glance_py.db.select import live
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -73,12 +74,6 @@ _REVIVE_LOCATIONS = image_locations.update().where(
     image_locations.c.deleted_at == sa.bindparam("then"),
     image_locations.c.updated_at.is_not(None),
 ).values(status="active", deleted=sa.false(), deleted_at=None)
-_IN_USE = live(image_locations) | _PENDING
-_OTHERS = (
-    sa.select(image_locations.c.value)
-    .where(_IN_USE, image_locations.c.image_id != sa.bindparam("this_image"))
-)
-_OTHERS_WITH = _OTHERS.where(image_locations.c.value == sa.bindparam("url")).limit(1)
 _KNOWN = sa.select(sa.literal(1)).where(
     images.c.id.in_(sa.bindparam("those", expanding=True)),
     images.c.status != "deleted").limit(1)
@@ -89,6 +84,7 @@ class SqlPending:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._locations = LocationIndex(database)
 
     def find(self, seconds: float, after: int = 0, limit: int = 100,
              stray: bool = False) -> Sequence[PendingData]:
@@ -105,6 +101,13 @@ class SqlPending:
             PendingData(image_id, status,
                         Location(self._open(value), metadata(text), state, number))
             for image_id, status, value, text, state, number in rows]
+
+    def add(self, image_id: str, location: Location) -> None:
+        """Data that was never recorded could not be removed; it is to be removed later."""
+        now = self._database.now()
+        pending = dataclasses.replace(location, status="pending_delete")
+        self._database.write(lambda connection: belongings.add_locations(
+            connection, image_id, (pending,), now, self._database.cipher))
 
     def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
         """Note that the data at these locations is about to be removed.
@@ -169,13 +172,7 @@ class SqlPending:
 
     def is_shared(self, image_id: str, url: str) -> bool:
         """Does another image have its data at this address?"""
-        cipher = self._database.cipher
-        if cipher is None:
-            return self._database.read(lambda connection: connection.execute(
-                _OTHERS_WITH, {"this_image": image_id, "url": url}).first()) is not None
-        return self._database.read(lambda connection: any(
-            cipher.open(value) == url for value in
-            connection.execute(_OTHERS, {"this_image": image_id}).scalars()))
+        return self._locations.has_other(image_id, url)
 
     def are_images(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""

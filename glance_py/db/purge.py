@@ -19,6 +19,7 @@ from oslo_db import exception as db_exc
 
 from glance_py.db.engine import Database
 from glance_py.db.tables import (
+    image_claims,
     image_locations,
     image_members,
     image_properties,
@@ -187,6 +188,8 @@ def _remove(connection: sa.Connection, table: sa.Table, conditions: Conditions,
             keys: Sequence[int | str]) -> int:
     if table is tasks:
         connection.execute(task_info.delete().where(task_info.c.task_id.in_(keys)))
+    if table is images:
+        connection.execute(image_claims.delete().where(image_claims.c.image_id.in_(keys)))
     # Asked again, since a property that is set anew takes the row of one that was removed.
     return connection.execute(
         table.delete().where(table.c.id.in_(keys), *conditions)).rowcount

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from glance_py.db.answers import SqlAnswers
 from glance_py.db.cache import SqlCachedImages
+from glance_py.db.claims import SqlClaims
 from glance_py.db.definitions import SqlDefinitions
 from glance_py.db.engine import Database, connect
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
 from glance_py.db.metadefs import SqlNamespaces
 from glance_py.db.pending import SqlPending
-from glance_py.db.tasks import SqlLocks, SqlTasks
+from glance_py.db.tasks import SqlTasks
 from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Records
 
@@ -25,7 +26,7 @@ def records(source) -> Records:
     database = source if isinstance(source, Database) else connect(source)
     return Records(
         images=SqlImages(database), members=SqlMembers(database),
-        tasks=SqlTasks(database), locks=SqlLocks(database), usage=SqlUsage(database),
+        tasks=SqlTasks(database), claims=SqlClaims(database), usage=SqlUsage(database),
         pending=SqlPending(database),
         cached_images=SqlCachedImages(database), namespaces=SqlNamespaces(database),
         definitions=SqlDefinitions(database), ping=database.ping,

@@ -54,7 +54,7 @@ BELONGINGS = sa.union_all(
 
 def image(row: Sequence) -> Image:
     """An image from the values of COLUMNS, with nothing that belongs to it yet."""
-    made = Image(*row, [], {}, [], None)  # type: ignore[call-arg]
+    made = Image(*row, [], {}, [], None, None)  # type: ignore[call-arg]
     if made.status == "saving":
         # What the record holds for data on its way, and no size yet.
         made.size = None

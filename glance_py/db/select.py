@@ -31,6 +31,11 @@ WINDOW = 500
 #: And how many at most, when some of those were wanted, but not enough for a page.
 LARGEST_WINDOW = 20_000
 
+#: Tags, and properties, that are each a sub-query of their own, which a planner may turn into a
+#: join and begin with.  Its work grows exponentially with their number: PostgreSQL planned 50 of
+#: them for 24 seconds.  Further ones are one sub-query together.
+SEPARATE = 3
+
 #: Sort keys that have an index to walk along.
 _INDEXED = frozenset({"created_at", "updated_at"})
 
@@ -199,9 +204,12 @@ class Shape:
     @property
     def walks(self) -> bool:
         """Is it worth to look at the beginning of the catalogue first?"""
-        wants_all = self.is_admin and self.visibility in (None, "all") and not (
-            self.filters or self.tags or self.properties)
-        return self.sort[0][0] in _INDEXED and not wants_all and not self.is_narrow
+        key = self.sort[0][0]
+        # Where an index has its nulls differs between databases; only a walk does without them.
+        sorted_by_index = not images.c[key].nullable and (
+            self.is_admin and self.visibility in (None, "all") and not (
+                self.filters or self.tags or self.properties))
+        return key in _INDEXED and not sorted_by_index and not self.is_narrow
 
 
 def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
@@ -272,17 +280,33 @@ def _conditions(shape: Shape, one_by_one: bool = False) -> list[sa.ColumnElement
         if field == "size":
             # While data comes, the column says how much it may be.
             conditions.append(images.c.status != "saving")
-    for n in range(shape.tags):
-        conditions.append(_has(
-            image_tags, image_tags.c.value == sa.bindparam(f"tag_{n}"), live(image_tags),
-            one_by_one=one_by_one))
-    for n in range(shape.properties):
-        conditions.append(_has(
-            image_properties,
-            image_properties.c.name == sa.bindparam(f"name_{n}"),
-            image_properties.c.value == sa.bindparam(f"value_{n}"),
-            live(image_properties), one_by_one=one_by_one))
+    for table, count, wanted in ((image_tags, shape.tags, _wanted_tag),
+                                 (image_properties, shape.properties, _wanted_property)):
+        conditions += [_has(table, wanted(n), live(table), one_by_one=one_by_one)
+                       for n in range(min(count, SEPARATE))]
+        if count > SEPARATE:
+            conditions.append(_has_all(table, [wanted(n) for n in range(SEPARATE, count)]))
     return conditions
+
+
+def _wanted_tag(n: int) -> sa.ColumnElement[bool]:
+    return image_tags.c.value == sa.bindparam(f"tag_{n}")
+
+
+def _wanted_property(n: int) -> sa.ColumnElement[bool]:
+    return (image_properties.c.name == sa.bindparam(f"name_{n}")) & (
+        image_properties.c.value == sa.bindparam(f"value_{n}"))
+
+
+def _has_all(table: sa.Table, wanted: list[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+    """Does the image of the outer select have a row of ``table`` for each of ``wanted``?
+
+    Each is looked for by itself, since a collation may take two of them for the same.
+    """
+    return sa.select(sa.literal_column("1")).where(
+        table.c.image_id == images.c.id, live(table), sa.or_(*wanted),
+    ).group_by(table.c.image_id).having(sa.and_(
+        *(sa.func.max(sa.case((each, 1), else_=0)) == 1 for each in wanted))).exists()
 
 
 def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]:
@@ -293,12 +317,10 @@ def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]
 
 
 def _order(shape: Shape, source=images, walk: bool = True) -> list[sa.ColumnElement]:
-    if not walk:
-        (key, way), *rest = shape.sort
-        first = veiled(source.c[key])
-        return [first.asc() if way == "asc" else first.desc(),
-                *_order(dataclasses.replace(shape, sort=tuple(rest)), source)]
-    return [clause for key, way in shape.sort for clause in _in_order(source.c[key], way)]
+    (key, way), *rest = shape.sort
+    first = source.c[key] if walk else veiled(source.c[key])
+    return [_in_order(first, key, way),
+            *(_in_order(source.c[other], other, toward) for other, toward in rest)]
 
 
 class nulls_first(FunctionElement):  # noqa: N801 - reads like an SQL function
@@ -318,11 +340,9 @@ def _stated(element, compiler, **kw) -> str:
     return f"{text} NULLS {'LAST' if text.endswith('DESC') else 'FIRST'}"
 
 
-def _in_order(column, way: str) -> Iterator[sa.ColumnElement]:
+def _in_order(column: sa.ColumnElement, key: str, way: str) -> sa.ColumnElement:
     ordering = column.asc() if way == "asc" else column.desc()
-    # PostgreSQL's index on updated_at has the nulls at the other end; the service always sets it.
-    nullable = images.c[column.name].nullable and column.name not in _INDEXED
-    yield nulls_first(ordering) if nullable else ordering
+    return nulls_first(ordering) if images.c[key].nullable else ordering
 
 
 def _after(shape: Shape) -> list[sa.ColumnElement[bool]]:
@@ -336,14 +356,23 @@ def _after(shape: Shape) -> list[sa.ColumnElement[bool]]:
         value = sa.bindparam(f"after_{n}", type_=column.type)
         beyond, same = _beyond(column, way, value, is_null)
         condition = beyond | (same & condition)
+    # Said twice so that a planner finds the range of the index.
+    key, way = shape.sort[0]
+    if way == "asc" or not images.c[key].nullable:
+        return [*_known_after(shape), condition]
+    if key in _INDEXED and not shape.after[0]:
+        return [sa.or_(*_known_after(shape), images.c[key].is_(None)), condition]
+    return [condition]
+
+
+def _known_after(shape: Shape) -> list[sa.ColumnElement[bool]]:
+    """Images whose first sort key is not null and not before the marker's, if that is not null."""
+    if shape.after is None or shape.after[0]:
+        return []
     key, way = shape.sort[0]
     column = images.c[key]
-    nulls_follow = way == "desc" and column.nullable and key not in _INDEXED
-    if shape.after[0] or nulls_follow:
-        return [condition]
-    # Said twice so that a planner finds the range of the index.
     value = sa.bindparam("after_0", type_=column.type)
-    return [column >= value if way == "asc" else column <= value, condition]
+    return [column >= value if way == "asc" else column <= value]
 
 
 def _beyond(column, way: str, value, is_null: bool) -> tuple:
@@ -353,8 +382,7 @@ def _beyond(column, way: str, value, is_null: bool) -> tuple:
     if way == "asc":
         return column > value, column == value
     beyond = column < value
-    return (beyond | column.is_(None) if column.nullable and column.name not in _INDEXED
-            else beyond), column == value
+    return (beyond | column.is_(None) if column.nullable else beyond), column == value
 
 
 @functools.lru_cache(maxsize=256)
@@ -365,20 +393,29 @@ def beginning(shape: Shape) -> sa.Select:
     the one behind them, so that images of one time are looked at together or
     not at all.  If this fills a page, the page is right; otherwise ask
     :func:`everywhere`.
+
+    An image without that time is never among them.  Those come last, or first: then
+    nothing is found while there is one that the marker does not lie behind.
     """
     key, way = shape.sort[0]
     column = images.c[key]
+    walk = column.asc() if way == "asc" else column.desc()
+    reach = _known_after(shape)
+    if not reach and column.nullable and way == "desc":
+        reach = [column.is_not(None)]
     last = (
-        sa.select(column).where(*_after(shape)[:1])
-        .order_by(column.asc() if way == "asc" else column.desc())
+        sa.select(column).where(*reach).order_by(walk)
         .limit(1).offset(sa.bindparam("window")).scalar_subquery()
     )
+    conditions = [column < last if way == "asc" else column > last, *_after(shape),
+                  *_conditions(shape, one_by_one=True), veiled(in_scope(shape))]
+    if not reach and column.nullable:
+        unknown = images.alias("unknown")
+        conditions.append(~sa.select(sa.literal_column("1")).where(
+            unknown.c[key].is_(None), veiled(unknown.c.deleted) == sa.false()).exists())
     return (
-        sa.select(*COLUMNS)
-        .where(column < last if way == "asc" else column > last,
-               *_after(shape), *_conditions(shape, one_by_one=True),
-               veiled(in_scope(shape)))
-        .order_by(*_order(shape)).limit(sa.bindparam("limit"))
+        sa.select(*COLUMNS).where(*conditions)
+        .order_by(walk, *_order(shape)[1:]).limit(sa.bindparam("limit"))
     )
 
 

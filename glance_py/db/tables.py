@@ -226,12 +226,36 @@ metadef_namespace_resource_types = sa.Table(
     sa.Index("ix_metadef_ns_res_types_namespace_id", "namespace_id"),
 )
 
-#: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
-#: every upgrade, without a revision.  They have no foreign key to another table: the original
-#: service would stumble over it when it removes rows.  Each is
-#: declared with OWN_TABLE_OPTIONS, which are what the shared tables have on MySQL.
-OWN_TABLES: list[sa.Table] = []
+#: What the shared tables have on MySQL.
 OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
+
+#: Which attempt works on the data of an image; see ``glance_py.domain.claim``.
+image_claims = sa.Table(
+    "image_claims", metadata,
+    sa.Column("image_id", sa.String(36), primary_key=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("holder", sa.String(36)),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("task_id", sa.String(36)),
+    sa.Column("host", sa.String(255), nullable=False, server_default=""),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("staged", sa.Integer, nullable=False),
+    # Data was removed: the name of the first attempt is not used a second time.
+    _flag("keep"),
+    sa.Column("updated_at", sa.DateTime, nullable=False),
+    # Observers ask for held claims only, so their cost does not grow with the table.
+    sa.Index("ix_image_claims_holder", "holder"),
+    **OWN_TABLE_OPTIONS,
+)
+
+#: Digests of the addresses of image_locations, see ``location_index``.
+location_digests = sa.Table(
+    "location_digests", metadata,
+    sa.Column("location_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Index("ix_location_digests_digest", "digest"),
+    **OWN_TABLE_OPTIONS,
+)
 
 #: What a registry answered to writes that a client may repeat, see ``db/answers.py``.
 registry_answers = sa.Table(
@@ -244,4 +268,8 @@ registry_answers = sa.Table(
     sa.Index("ix_registry_answers_created_at", "created_at"),
     **OWN_TABLE_OPTIONS,
 )
-OWN_TABLES.append(registry_answers)
+
+#: Tables that only this service has; :mod:`glance_py.db.migrations.extensions` creates them in
+#: every upgrade, without a revision.  They have no foreign key to another table: the original
+#: service would stumble over it when it removes rows.
+OWN_TABLES: list[sa.Table] = [image_claims, location_digests, registry_answers]

@@ -1,4 +1,4 @@
-"""The DAL for tasks and for the lock of an import: ports ``TaskRecords`` and ``LockRecords``.
+"""The DAL for tasks: the port ``TaskRecords``.
 
 A task is a row that is looked at by many and a second one with its texts.
 Every change of state compares before it sets, so that of several workers who
@@ -18,9 +18,8 @@ import sqlalchemy as sa
 from glance_py.db import listing as pages
 from glance_py.db.engine import Database
 from glance_py.db.select import live
-from glance_py.db.tables import image_properties, task_info, tasks
+from glance_py.db.tables import task_info, tasks
 from glance_py.domain import errors
-from glance_py.domain.importing import TASK
 from glance_py.domain.task import UNFINISHED, Task, TaskQuery
 
 _HEAD = tuple(tasks.c[f.name] for f in dataclasses.fields(Task) if f.name in tasks.c)
@@ -43,11 +42,6 @@ _EXPIRED = (
 _UNFINISHED = tasks.c.status.in_(sorted(UNFINISHED))
 _CHANGE = tasks.update().where(tasks.c.id == sa.bindparam("this_id"), live(tasks), _UNFINISHED)
 _CHANGE_INFO = task_info.update().where(task_info.c.task_id == sa.bindparam("this_id"))
-_STALLED = (
-    sa.select(tasks.c.id, tasks.c.updated_at)
-    .where(live(tasks), _UNFINISHED, tasks.c.updated_at < sa.bindparam("before"))
-    .order_by(tasks.c.updated_at).limit(sa.bindparam("limit"))
-)
 
 
 class SqlTasks:
@@ -133,12 +127,6 @@ class SqlTasks:
         self._database.write(work)
         return after
 
-    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[tuple[str, datetime.datetime]]:
-        """Unfinished tasks whose updated_at is older than ``seconds``: the id and that time."""
-        before = self._database.now() - datetime.timedelta(seconds=seconds)
-        return self._database.read(lambda connection: [tuple(row) for row in connection.execute(
-            _STALLED, {"before": before, "limit": limit})])
-
 
 def _json(value: object) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
@@ -172,50 +160,3 @@ def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> S
     if row is None:
         raise errors.Invalid(f"Marker {query.marker} names no task that you can see.")
     return row
-
-
-_TAKE_DELETED = image_properties.update().where(
-    image_properties.c.image_id == sa.bindparam("this_image"),
-    image_properties.c.name == TASK, image_properties.c.deleted == sa.true())
-_GIVE_BACK = image_properties.delete().where(
-    image_properties.c.image_id == sa.bindparam("this_image"),
-    image_properties.c.name == TASK, image_properties.c.value == sa.bindparam("task_id"))
-_HOLDER = sa.select(image_properties.c.value).where(
-    image_properties.c.image_id == sa.bindparam("this_image"),
-    image_properties.c.name == TASK, live(image_properties))
-
-
-class SqlLocks:
-    """Who imports into an image: one property, unique per image, that no other write touches."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def acquire(self, image_id: str, task_id: str) -> bool:
-        """Make ``task_id`` the one that imports; False when another one does."""
-        now = self._database.now()
-        row = {"value": task_id, "created_at": now, "updated_at": now, "deleted_at": None,
-               "deleted": False}
-
-        def work(connection: sa.Connection) -> None:
-            taken = connection.execute(_TAKE_DELETED, {"this_image": image_id, **row})
-            if taken.rowcount == 0:
-                connection.execute(image_properties.insert(),
-                                   {"image_id": image_id, "name": TASK, **row})
-
-        try:
-            self._database.write(work)
-        except errors.Duplicate:
-            return False
-        return True
-
-    def release(self, image_id: str, task_id: str) -> bool:
-        """Give the lock back; False when ``task_id`` does not hold it."""
-        held = {"this_image": image_id, "task_id": task_id}
-        return self._database.write(
-            lambda connection: connection.execute(_GIVE_BACK, held).rowcount > 0)
-
-    def holder(self, image_id: str) -> str | None:
-        """The id of the task that imports into an image; None when none does."""
-        return self._database.read(
-            lambda connection: connection.scalar(_HOLDER, {"this_image": image_id}))

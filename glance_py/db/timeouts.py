@@ -29,15 +29,19 @@ class Timeouts:
         or a wait for a lock would look like a lost connection.
     lock
         For a lock that another transaction holds.
+    read
+        For a statement that only reads, which the server then ends.  Shorter than ``answer``,
+        or a client would give up and ask again while the server goes on.
     """
 
     connect: int
     answer: int | None
     lock: int
+    read: float | None = None
 
 
 #: Requests: shorter than the lease of an upload (30 s).
-REQUEST = Timeouts(connect=10, answer=25, lock=20)
+REQUEST = Timeouts(connect=10, answer=25, lock=20, read=20)
 #: Heartbeats: several must fit into a lease.
 HEARTBEAT = Timeouts(connect=5, answer=5, lock=4)
 #: Changes of tables and other work of administrators.

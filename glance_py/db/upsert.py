@@ -7,7 +7,7 @@ a worker needs one of them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -30,12 +30,46 @@ def overwriting(dialect: str, table: sa.Table, keys: Sequence[str],
 
 
 @functools.cache
+def overwriting_property(dialect: str, table: sa.Table, columns: Sequence[str],
+                         kept: Collection[str]) -> sa.Insert:
+    """:func:`overwriting` for rows that are one by ``image_id`` and ``name``.
+
+    MySQL finds the row of another spelling of the name.  It gets the new spelling when it
+    was marked deleted, or when the new one is in ``kept``; else it keeps its own, by which
+    the caller sees that there was another property.
+
+    :param kept: plain identifiers.
+    """
+    if dialect != "mysql":
+        return overwriting(dialect, table, ("image_id", "name"), columns)
+    from sqlalchemy.dialects import mysql
+
+    into = mysql.insert(table)
+    # Written out: drivers that send many rows at once bind nothing behind VALUES.
+    renamed = sa.or_(table.c.deleted == sa.literal_column("1"), *(
+        into.inserted.name == sa.literal_column(f"'{name}'") for name in sorted(kept)))
+    # Assigned in this order: the name before the row is not deleted any more.
+    return into.on_duplicate_key_update([
+        ("name", sa.case((renamed, into.inserted.name), else_=table.c.name)),
+        *((name, into.inserted[name]) for name in columns)])
+
+
+@functools.cache
 def ignoring(dialect: str, table: sa.Table) -> sa.Insert:
     """An INSERT that does nothing when the row is there already."""
     if dialect == "mysql":
         from sqlalchemy.dialects import mysql
 
         return mysql.insert(table).on_duplicate_key_update({"id": table.c.id})
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+@functools.cache
+def inserting(dialect: str, table: sa.Table) -> sa.Insert:
+    """An INSERT of one row whose ``rowcount`` is 0 when a unique key has it already."""
+    if dialect == "mysql":
+        # Not ON DUPLICATE KEY UPDATE: its row count is the same whether it inserts or not.
+        return table.insert().prefix_with("IGNORE")
     return _insert(dialect, table).on_conflict_do_nothing()
 
 

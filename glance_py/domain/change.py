@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from glance_py.domain.claim import ClaimRelease, ClaimRequest
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.image import DIGESTS, Image, Location
 from glance_py.domain.quota import QuotaReservation
@@ -37,6 +38,14 @@ class Change:
     expected
         The states in which the image must be for the change to happen; the
         DAL compares and sets in one statement and raises Conflict otherwise.
+    acquire
+        The claim that is taken in the same transaction; the answer's ``grant`` tells the
+        generation.  Raises ImageBusy, or ImportActive, when somebody else works on the image.
+    holder
+        The change happens only while this holder has the claim of the image; otherwise
+        ClaimLost is raised.  Every change that an attempt makes names its holder.
+    release
+        How ``holder`` gives the claim back in the same transaction, None when it keeps it.
     reservation
         The room that the project must have for it.
     """
@@ -53,6 +62,9 @@ class Change:
     positions: tuple[int, ...] = ()
     expected: frozenset[str] | None = None
     reservation: QuotaReservation | None = None
+    acquire: ClaimRequest | None = None
+    holder: str | None = None
+    release: ClaimRelease | None = None
 
     @classmethod
     def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> Change:
@@ -71,6 +83,7 @@ class Change:
             self.fields or self.set_properties or self.remove_properties
             or self.tags is not None or self.add_tags or self.remove_tags
             or self.add_locations or self.remove_locations or self.update_locations
+            or self.acquire or self.release
         )
 
     def properties_after(self, properties: Mapping[str, str]) -> dict[str, str]:

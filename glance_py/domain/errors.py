@@ -148,6 +148,19 @@ class StatusConflict(Conflict):
     text = "The status of image %s changed in the meantime; look at it again."
 
 
+class ImageBusy(Conflict):
+    """(image id): somebody else is writing or removing data of the image."""
+
+    text = "Another request is working on the data of image %s; try again when it has ended."
+
+
+class ClaimLost(Conflict):
+    """(image id): this worker was silent for so long that another one took its work over."""
+
+    text = ("The work on image %s was taken over because its worker gave no sign of life for "
+            "too long; nothing of it was kept. Look at the image and try again.")
+
+
 class ImportActive(Conflict):
     """(image id): data of the image is being imported already."""
 

@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Mapping
 
 from glance_py.domain import errors
+from glance_py.domain.claim import ClaimGrant
 
 VISIBILITIES = ("private", "public", "shared", "community")
 
@@ -67,7 +68,8 @@ class Image:
 
     ``member`` is the caller's project when it is a member of this image, else
     None: the answer of the DAL to the one who asked, not a property of the
-    image.  Times are naive UTC.
+    image.  ``grant`` is the answer to a change that took the claim.  Times are
+    naive UTC.
     """
 
     id: str
@@ -93,12 +95,14 @@ class Image:
     properties: dict[str, str] = dataclasses.field(default_factory=dict)
     locations: list[Location] = dataclasses.field(default_factory=list)
     member: str | None = None
+    grant: ClaimGrant | None = None
 
 
 #: The fields that a Change may set on the image row itself.
 COLUMNS = frozenset(
     f.name for f in dataclasses.fields(Image)
-) - {"id", "tags", "properties", "locations", "member", "created_at", "updated_at", "deleted_at"}
+) - {"id", "tags", "properties", "locations", "member", "grant",
+     "created_at", "updated_at", "deleted_at"}
 
 
 def check_transition(image: Image, to: str) -> None:

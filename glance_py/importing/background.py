@@ -11,16 +11,16 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from glance_py.claims import HEARTBEAT
 from glance_py.domain import errors
 from glance_py.domain.ports import TaskVerbs
 from glance_py.domain.task import Task
-from glance_py.recovery import HEARTBEAT
+from glance_py.importing.fair_queue import FairQueue
 
 LOG = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Background:
         self._reset()
 
     def _reset(self) -> None:
-        self._waiting: queue.SimpleQueue = queue.SimpleQueue()
+        self._waiting: FairQueue = FairQueue(self._threads)
         self._at_work: dict[str, Work] = {}
         self._running = 0
         self._idle = 0
@@ -88,7 +88,7 @@ class Background:
             if self._process != os.getpid():
                 self._begin()
             self._at_work[task.id] = work
-            self._waiting.put((work, deed, after))
+            self._waiting.put(task.owner, (work, deed, after))
             if self._idle < self._waiting.qsize() and self._running < self._threads:
                 self._running += 1
                 threading.Thread(target=self._run, name="task", daemon=True).start()
@@ -104,7 +104,7 @@ class Background:
         while True:
             with self._lock:
                 self._idle += 1
-            work, deed, after = self._waiting.get()
+            owner, (work, deed, after) = self._waiting.get()
             with self._lock:
                 self._idle -= 1
             try:
@@ -113,6 +113,7 @@ class Background:
             except Exception:
                 LOG.exception("Task %s could not be ended; it is left to recovery", work.task.id)
             finally:
+                self._waiting.done(owner)
                 with self._lock:
                     self._at_work.pop(work.task.id, None)
 

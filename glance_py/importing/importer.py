@@ -11,13 +11,14 @@ import contextlib
 import datetime
 import functools
 import logging
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from glance_py.claims import LEASE, Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import COPY, IMPORT, object_name
 from glance_py.domain.image import Image
 from glance_py.domain.importing import (
     FAILED_STORES,
@@ -32,15 +33,15 @@ from glance_py.domain.importing import (
     joined,
     listed,
 )
-from glance_py.domain.task import API_IMAGE_IMPORT, LOCATION_IMPORT, UNFINISHED, Task
-from glance_py.importing.background import Background, Work, sentence
-from glance_py.importing.giveback import GiveBack
+from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task
+from glance_py.importing.background import Background, Work
+from glance_py.importing.background import sentence as user_message
 from glance_py.importing.job import Job, Room
 from glance_py.importing.plugins import load as load_plugins
+from glance_py.importing.rollback import ImportRollback
 from glance_py.importing.sources import GlanceDownload, Source, WebDownload
-from glance_py.importing.staging import Staging
+from glance_py.importing.staging import Staged, Staging
 from glance_py.outgoing import Fetcher
-from glance_py.recovery import LEASE
 
 LOG = logging.getLogger(__name__)
 
@@ -51,9 +52,6 @@ CONTRADICTION = ("glance-direct imports what was staged and web-download a uri: 
 
 #: Seconds that staged data must lie still before it can be taken for lost.
 SETTLED = 10.0
-
-#: Seconds that a request waits for a lock that is about to be given back.
-UNLOCKING = 3.0
 
 #: On whose behalf dead workers are cleaned up after.
 _MYSELF = RequestContext(is_admin=True)
@@ -76,12 +74,13 @@ class Importer:
         self._stores = services.stores
         self._limits = services.limits
         self._plugins = load_plugins(services.conf)
-        self.give_back = GiveBack(images, services.records, services.stores)
+        self.claims: Claims = services.claims
+        self.rollback = ImportRollback(images, services.records, services.stores, self.claims)
 
     @functools.cached_property
     def _room(self) -> Room:
         return Room(self._conf, self.images, self._records, self._stores, self.staging,
-                    Fetcher(self._conf, self.filter))
+                    Fetcher(self._conf, self.filter), self.rollback)
 
     def start(self, ctx, image: Image, request: ImportRequest) -> None:
         """Begin an import; returns when its end is certain.
@@ -91,8 +90,7 @@ class Importer:
         :raises errors.QuotaExceeded: a unified limit is reached.
         """
         self._check_limits(image, request)
-        if not self._is_free(image):
-            raise errors.ImportActive(image.id)
+        replaces = self._finished_holder(image)
         if request.objection is not None:
             raise request.objection
         stores = self._targets(image, request)
@@ -101,49 +99,63 @@ class Importer:
         source = self.source(ctx, request)
         task_id = str(uuid.uuid4())
         tasks = self.background.tasks
-        with self._locked(image, task_id):
+        claim = self._claim(ctx, image, request, task_id, replaces)
+        try:
             task = tasks.start(tasks.create(ctx, Task(
                 task_id, API_IMAGE_IMPORT, owner=ctx.project_id or "",
                 input={"image_id": image.id, "import_req": request.document,
                        "backend": list(stores)},
                 image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
             if request.name == GLANCE_DIRECT and request.method.get("uri"):
-                # wire: the task says so, and holds the image until the next import takes over.
+                # wire: the task says so, and stands in the image until the next import.
                 tasks.fail(task, CONTRADICTION)
+                claim.task_id = None
+                self._end(claim)
                 return
             try:
-                image = self.images.update(ctx, image, self._opening(image, request, stores))
+                image = self.images.update(
+                    ctx, image, claim.guard(self._opening(image, request, stores)))
             except BaseException as error:
-                tasks.fail(task, sentence(error))
+                tasks.fail(task, user_message(error))
                 raise
+        except BaseException:
+            self._end(claim)
+            raise
         self.background.submit(
-            task, lambda work: self._do(ctx, image, request, stores, source, work),
-            after=lambda: self._records.locks.release(image.id, task_id))
+            task, lambda work: self._do(ctx, image, request, stores, source, work, claim),
+            after=lambda: self._end(claim))
 
-    def run(self, ctx, image: Image, request: ImportRequest, work: Work) -> Mapping[str, object]:
+    def run(self, ctx, image: Image, request: ImportRequest, work: Work,
+            claim: Claim) -> Mapping[str, object]:
         """Do an import here and now, for a task that is being worked on already.
 
+        :param claim: the claim of the image, which the caller took and gives back.
         :raises errors.GlanceError: why it failed; the image is queued again.
         """
         stores = self._targets(image, request)
         source = self.source(ctx, request)
-        with self._locked(image, work.task.id):
-            image = self.images.update(ctx, image, self._opening(image, request, stores))
-        try:
-            return self._do(ctx, image, request, stores, source, work)
-        finally:
-            self._records.locks.release(image.id, work.task.id)
+        change = self._opening(image, request, stores)
+        change.set_properties[TASK] = work.task.id
+        image = self.images.update(ctx, image, claim.guard(change))
+        return self._do(ctx, image, request, stores, source, work, claim)
 
-    @contextlib.contextmanager
-    def _locked(self, image: Image, task_id: str) -> Iterator[None]:
-        """Let one task hold the image; it goes on holding it unless the block fails."""
-        if not self._records.locks.acquire(image.id, task_id):
-            raise errors.ImportActive(image.id)
+    def _claim(self, ctx, image: Image, request: ImportRequest, task_id: str,
+               replaces: str | None) -> Claim:
+        """Take the claim of the image for a task.
+
+        :raises errors.ImportActive: somebody else works on the image.
+        """
+        wanted = self.claims.request(COPY if request.copies else IMPORT, task_id, replaces)
         try:
-            yield
-        except BaseException:
-            self._records.locks.release(image.id, task_id)
-            raise
+            claimed = self._records.images.update(ctx, image, Change(
+                acquire=wanted, expected=frozenset({NEEDED[request.name]})))
+        except errors.ImageBusy:
+            raise errors.ImportActive(image.id) from None
+        return self.claims.keep(image.id, claimed.grant, wanted)
+
+    def _end(self, claim: Claim) -> None:
+        self.claims.release(claim)
+        self.claims.let_go(claim)
 
     def _check_limits(self, image: Image, request: ImportRequest) -> None:
         """Is there room now?  The copies themselves claim theirs when they come."""
@@ -157,44 +169,28 @@ class Importer:
             self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size,
                                             "image_count_uploading": 0})
 
-    def _is_free(self, image: Image) -> bool:
-        """Is no import going on?  A lock that outlived its task is taken away.
+    def _finished_holder(self, image: Image) -> str | None:
+        """The finished task that the image still names, which the next import may replace.
 
-        Not at once: it is taken just before its task is on record, and given
-        back only after all is undone that a failed task did.  Who sees a queued
-        image and asks at once waits for that.
+        Whether somebody works on the image is decided by its claim; this is about processes
+        that do not know claims, for which the property is the lock.
+
+        :raises errors.ImportActive: the task that the image names goes on.
         """
         holder = image.properties.get(TASK)
-        if holder is None:
-            return True
-        deadline = time.monotonic() + UNLOCKING
-        while True:
-            task = self._task(holder)
-            if task is not None and task.status in UNFINISHED and not self._is_queued(image):
-                return False
-            late = time.monotonic() >= deadline or (
-                task is not None and image.status == "uploading")  # nothing is being undone
-            if task is None and late or task is not None and self._is_over(task):
-                LOG.info("Image %s was held by task %s, which is over", image.id, holder)
-                return self._records.locks.release(image.id, holder)
-            if late:
-                return False
-            time.sleep(0.1)
-            if self._records.locks.holder(image.id) != holder:
-                return True  # or somebody else's: who takes the lock will see
+        task = None if holder is None else self._task(holder)
+        if task is not None and not self._is_over(task):
+            raise errors.ImportActive(image.id)
+        return holder
 
     @staticmethod
     def _is_over(task: Task) -> bool:
-        """Is there nobody any more who takes back what a task did?"""
+        """wire: a task that failed holds the image for a while longer."""
         if task.status in UNFINISHED:
             return False
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         return (task.status == "success" or task.updated_at is None
                 or (now - task.updated_at).total_seconds() > LEASE)
-
-    def _is_queued(self, image: Image) -> bool:
-        return image.status == "queued" and (
-            self._records.images.get(_MYSELF, image.id).status == "queued")
 
     def _task(self, task_id: str) -> Task | None:
         try:
@@ -264,58 +260,53 @@ class Importer:
         return change
 
     def _do(self, ctx, image: Image, request: ImportRequest, stores: Sequence[str | None],
-            source: Source | None, work: Work) -> Mapping[str, object]:
+            source: Source | None, work: Work, claim: Claim) -> Mapping[str, object]:
         from glance_py.importing import flow
 
-        job = Job(self._room, ctx, image, request, stores, work)
+        job = Job(self._room, ctx, image, request, stores, work, claim)
         return flow.run(job, source, () if request.copies else self._plugins)
 
-    def recover_task(self, task: Task) -> list[str]:
-        """Take back the import of a worker that died; a line for each thing that was done."""
-        try:
-            self.background.tasks.fail(task, DIED)
-        except errors.TaskFinished:
-            return []  # another worker does it
-        if task.image_id is None:
-            return [f"Task {task.id} was left by a dead worker"]
-        stores = (task.input or {}).get("backend") or self._stores.ids
-        status = self.give_back.image(_MYSELF, task.image_id, stores, stores, task.id)
-        return [f"The import of task {task.id} was left by a dead worker: image {task.image_id} "
-                f"is {status or 'gone'}"]
+    def recover(self, claim: Claim) -> list[str]:
+        """Roll back the import of a worker that died; a line for each thing that was done.
 
-    def is_over(self, image_id: str) -> bool:
-        """Has the task ended that holds an image?"""
-        holder = self._records.locks.holder(image_id)
-        task = None if holder is None else self._task(holder)
-        return task is not None and task.status not in UNFINISHED
-
-    def recover_image(self, image_id: str) -> list[str]:
-        """Take back an import whose task has ended, and the image does not know it."""
-        holder = self._records.locks.holder(image_id)
-        stores: Sequence[str | None] = self._stores.ids
-        task = None if holder is None else self._task(holder)
-        if task is not None:
-            if task.status in UNFINISHED or task.type == LOCATION_IMPORT:
-                return []
-            stores = (task.input or {}).get("backend") or stores
-        status = self.give_back.image(_MYSELF, image_id, stores, stores, holder or "")
-        return [f"Image {image_id} was left importing by a dead worker: it is {status or 'gone'}"]
+        :param claim: the claim of the image, taken over from the dead worker.
+        """
+        task = None if claim.task_id is None else self._task(claim.task_id)
+        if task is not None and task.status in UNFINISHED:
+            with contextlib.suppress(errors.TaskFinished):
+                self.background.tasks.fail(task, DIED)
+        stores = ((task.input or {}).get("backend") if task is not None else None) or (
+            self._stores.ids)
+        status = self.rollback.roll_back(_MYSELF, claim, stores, stores, claim.dead_names())
+        return [f"The import of task {claim.task_id} was left by a dead worker: image "
+                f"{claim.image_id} is {status or 'gone'}"]
 
     def recover_staging(self) -> list[str]:
-        """Remove staged data that nobody waits for: its image is gone, or waits for no data.
-
-        An active image may wait for more copies; then a task holds it.
-        """
+        """Remove staged data that nobody waits for: its image is gone, or waits for other data."""
         done = []
-        for image_id, age in list(self.staging.names()):
-            try:
-                image = self._records.images.get(_MYSELF, image_id)
-            except errors.ImageNotFound:
-                status, still = "gone", 0.0
-            else:
-                status, still = image.status, SETTLED
-                if status in ("uploading", "importing") or TASK in image.properties:
-                    continue
-            if age >= still and self.staging.remove_still(image_id, still):
-                done.append(f"Removed staged data of image {image_id}, which is {status}")
+        for staged in list(self.staging.list()):
+            reason = self._unneeded(staged)
+            if reason is not None and self.staging.remove_if_idle(
+                    staged.name, 0.0 if reason == "gone" else SETTLED):
+                done.append(f"Removed staged data {staged.name}: the image is {reason}")
         return done
+
+    def has_staged(self, image_id: str) -> bool:
+        """Is the staged data of an image within reach of this host?"""
+        claim = self._records.claims.get(image_id)
+        name = object_name(image_id, 1 if claim is None else claim.staged)
+        return self.staging.size(name) is not None
+
+    def _unneeded(self, staged: Staged) -> str | None:
+        """Why staged data is not needed, None while it is: the status of its image."""
+        try:
+            image = self._records.images.get(_MYSELF, staged.image_id)
+        except errors.ImageNotFound:
+            return "gone"
+        claim = self._records.claims.get(image.id)
+        waiting = {1} if claim is None else {claim.staged}
+        if claim is not None and claim.holder:
+            waiting.add(claim.generation)
+        needed = (claim is not None and claim.holder != "" or TASK in image.properties
+                  or image.status in ("uploading", "importing"))
+        return None if needed and staged.generation in waiting else image.status

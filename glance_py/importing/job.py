@@ -12,17 +12,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import (
     FAILED_STORES,
+    GLANCE_DIRECT,
     PENDING_STORES,
     ImportRequest,
     joined,
     listed,
 )
-from glance_py.domain.ports import Upload
+from glance_py.domain.ports import Attempt, Upload
 from glance_py.importing.background import Work
 from glance_py.importing.staging import Staging
 from glance_py.layers.store_errors import naming_store_errors
@@ -45,6 +47,7 @@ class Room:
     stores: Any
     staging: Staging
     fetcher: Any
+    rollback: Any
 
 
 class Job:
@@ -54,8 +57,11 @@ class Job:
     """
 
     def __init__(self, room: Room, ctx, image: Image, request: ImportRequest,
-                 stores: Sequence[str | None], work: Work) -> None:
+                 stores: Sequence[str | None], work: Work, claim: Claim) -> None:
         self.room = room
+        self.claim = claim
+        #: The name of the data in the staging store.
+        self.staged_name = claim.staged_name if request.name == GLANCE_DIRECT else claim.name
         self.ctx = ctx
         self.image = image
         self.request = request
@@ -68,9 +74,8 @@ class Job:
 
     def _objection(self) -> str | None:
         """Why there is no point in going on, if there is none."""
-        if not self.request.copies and self.room.records.images.heartbeat(
-                self.image.id, "importing"):
-            return None
+        if self.claim.lost:
+            return "Another worker took the import over, because this one gave no sign of life."
         try:
             status = self.room.records.images.get(self.ctx, self.image.id).status
         except errors.ImageNotFound:
@@ -79,25 +84,34 @@ class Job:
             return None
         return f"The image became {status} while its data was being imported."
 
+    def check(self) -> None:
+        """Is it still worth going on, and may this worker go on?
+
+        :raises errors.TaskAbandoned: no, with the reason.
+        :raises errors.ClaimLost: another worker took the import over.
+        """
+        self.work.check()
+        self.claim.check()
+
     def change(self, change: Change) -> None:
         """Change the image in a way that the import itself wants."""
         with self._lock:
-            self.image = self.room.images.update(self.ctx, self.image, change)
+            self.image = self.room.images.update(self.ctx, self.image, self.claim.guard(change))
 
-    def note_size(self, size: int) -> None:
-        """Record how many bytes are staged, which nobody needs to hear about."""
+    def set_staged_size(self, size: int) -> None:
+        """Record how many bytes are staged, without a notification."""
         with self._lock:
             self.image = self.room.records.images.update(
-                self.ctx, self.image, Change(fields={"size": size}))
+                self.ctx, self.image, self.claim.guard(Change(fields={"size": size})))
 
     def add_copy(self, store: str | None) -> None:
         """Bring the data into one store; the last one makes the image active.
 
         Or the first one, when not all need to succeed.
         """
-        self.work.check()
+        self.check()
         with self._source() as (chunks, size):
-            upload = Upload(source=chunks, size=size, store=store,
+            upload = Upload(source=chunks, size=size, store=store, attempt=Attempt(self.claim),
                             filters=(Told(self.work, f"Copied {{}}{_to(store)}", size),))
             after = self.room.images.add_copy(
                 self.ctx, self.image, upload, lambda: self._settle(store))
@@ -133,11 +147,11 @@ class Job:
             return
         location = self.done.pop(store, None)
         if location is not None:
-            change = unmade() if first else Change()
+            change = reset_to_importing() if first else Change()
             change.set_properties = self.lists()
             with self._lock:
                 self.image = self.room.images.remove_copy(
-                    self.ctx, self.image, location, change)
+                    self.ctx, self.image, location, self.claim.guard(change))
 
     def lists(self, without: str | None = None) -> dict[str, str]:
         """The properties that say which stores are waited for, and which failed."""
@@ -154,7 +168,7 @@ class Job:
     def _source(self) -> Iterator[tuple[Iterator[bytes], int]]:
         """The data: staged, or for a copy of what a store has."""
         if not self.request.copies:
-            with self.room.staging.read(self.image.id) as data:
+            with self.room.staging.read(self.staged_name) as data:
                 yield data
             return
         data = self._stored()
@@ -179,7 +193,7 @@ class Job:
         raise errors.SourceFailed(f"The data of the image cannot be read: {reason}")
 
 
-def unmade() -> Change:
+def reset_to_importing() -> Change:
     """A change that may take the last copy of an image, since that has no user yet."""
     return Change.status("importing", expected="importing")
 

@@ -10,10 +10,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from glance_py.claims import Claim
 from glance_py.domain import errors
-from glance_py.domain.image import COLUMNS, RESERVED_PREFIX, Image
+from glance_py.domain.claim import TASK as CLAIM
+from glance_py.domain.image import COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import TASK_VERBS
+from glance_py.domain.property_names import is_reserved
 from glance_py.domain.task import IMPORT, Task
 from glance_py.importing.background import Work
 from glance_py.importing.importer import Importer
@@ -38,35 +41,46 @@ class TaskStartProxy(Proxy):
         """:raises errors.Invalid: the address to import from is not allowed."""
         if task.type == IMPORT:
             self._importer.filter.check(str((task.input or {})["import_from"]))
-        created = self.below.create(ctx, task)
+        claims = self._importer.claims
+        # The image does not exist yet, but whoever finds this work abandoned needs its claim.
+        claim = claims.take(str(uuid.uuid4()), claims.request(CLAIM, task.id))
+        try:
+            created = self.below.create(ctx, task)
+        except BaseException:
+            self._end(claim)
+            raise
         self._importer.background.submit(
-            created, lambda work: self._do(ctx, work))
+            created, lambda work: self._do(ctx, work, claim), after=lambda: self._end(claim))
         return created
 
-    def _do(self, ctx, work: Work) -> Mapping[str, Any]:
+    def _end(self, claim: Claim) -> None:
+        self._importer.claims.release(claim)
+        self._importer.claims.let_go(claim)
+
+    def _do(self, ctx, work: Work, claim: Claim) -> Mapping[str, Any]:
         self._importer.background.tasks.start(work.task)
         wanted = work.task.input or {}
         if work.task.type != IMPORT:
             raise errors.Invalid(f"Input to {work.task.type} task is empty." if not wanted else
                                  f"A task of type {work.task.type} is started by a request "
                                  "about an image.")
-        image = self._importer.images.create(ctx, self._image(ctx, wanted))
+        image = self._importer.images.create(ctx, self._image(ctx, wanted, claim))
         request = ImportRequest(WEB_DOWNLOAD, {"uri": wanted["import_from"]}, {})
         try:
-            return self._importer.run(ctx, image, request, work)
+            return self._importer.run(ctx, image, request, work, claim)
         except BaseException:
             self._importer.images.delete(ctx, self._importer.images.find(ctx, image.id))
             raise
 
-    def _image(self, ctx, wanted: Mapping[str, Any]) -> Image:
+    def _image(self, ctx, wanted: Mapping[str, Any], claim: Claim) -> Image:
         properties = dict(wanted.get("image_properties") or {})
         fields = {name: properties.pop(name) for name in _FIELDS & properties.keys()}
         for name in list(properties):
-            if name in COLUMNS or name.startswith(RESERVED_PREFIX) or not isinstance(
+            if name in COLUMNS or is_reserved(name) or not isinstance(
                     properties[name], str):
                 raise errors.Invalid(f"image_properties cannot set {name!r} to this.")
         fields.setdefault("disk_format", wanted.get("import_from_format") or None)
         fields.setdefault("container_format", "bare")
         if fields["disk_format"] not in self._conf.image_format.disk_formats:
             raise errors.Invalid("import_from_format is no disk_format of this service.")
-        return Image(id=str(uuid.uuid4()), owner=ctx.project_id, properties=properties, **fields)
+        return Image(id=claim.image_id, owner=ctx.project_id, properties=properties, **fields)

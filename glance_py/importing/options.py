@@ -13,6 +13,10 @@ IMPORT: list[cfg.Opt] = [
              "by the entry points glance.image_import.plugins. Not done for copy-image."),
     cfg.IntOpt("max_parallel_stores", min=1, default=1,
                help="How many stores an import writes to at the same time."),
+    cfg.IntOpt("source_timeout", min=0, default=86400,
+               help="Seconds within which the data of a web-download or glance-download must have "
+                    "arrived, whatever the number of connections that it takes. 0 is no limit; "
+                    "a source that sends less than 1 MiB a minute is given up in any case."),
 ]
 
 DECOMPRESSION: list[cfg.Opt] = [

@@ -55,6 +55,6 @@ class ImportProxy(Proxy):
     def _elsewhere(self, image: Image) -> str | None:
         """The worker that has to be asked for staged data; None when it is within reach."""
         host = image.properties.get(STAGE_HOST)
-        if not host or host == self._host or self._importer.staging.size(image.id) is not None:
+        if not host or host == self._host or self._importer.has_staged(image.id):
             return None
         return host

@@ -13,13 +13,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from glance_py import streams
+from glance_py.claims import Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import LOCATION_IMPORT as CLAIM
 from glance_py.domain.image import Image, Location, check_formats
+from glance_py.domain.importing import TASK as LOCK_PROPERTY
 from glance_py.domain.ports import IMAGE_VERBS, TaskVerbs
 from glance_py.domain.registration import Registration
-from glance_py.domain.task import LOCATION_IMPORT, Task
+from glance_py.domain.task import LOCATION_IMPORT, UNFINISHED, Task
 from glance_py.importing.background import Work, sentence
 from glance_py.layers.address import Addresses
 from glance_py.layers.base import Proxy
@@ -39,6 +42,7 @@ class RegistrationProxy(Proxy):
         self._records = services.records
         self._stores = services.stores
         self._background = services.background
+        self._claims: Claims = services.claims
         self._addresses = Addresses(services)
         self._undeletable = {
             store.id for store in services.stores.describe() if store.read_only}
@@ -65,9 +69,14 @@ class RegistrationProxy(Proxy):
         :raises errors.ImportActive: other data is on its way into the image.
         """
         task_id = str(uuid.uuid4())
-        locks, tasks = self._records.locks, self._background.tasks
-        if not locks.acquire(image.id, task_id):
-            raise errors.ImportActive(image.id)
+        tasks = self._background.tasks
+        wanted = self._claims.request(CLAIM, task_id, self._finished_holder(image))
+        try:
+            claimed = self._records.images.update(
+                ctx, image, Change(acquire=wanted, expected=frozenset({"queued"})))
+        except errors.ImageBusy:
+            raise errors.ImportActive(image.id) from None
+        claim = self._claims.keep(image.id, claimed.grant, wanted)
         try:
             task = tasks.start(tasks.create(ctx, Task(
                 task_id, LOCATION_IMPORT, owner=ctx.project_id or "",
@@ -75,40 +84,57 @@ class RegistrationProxy(Proxy):
                        "validation_data": _given(registration)},
                 image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
         except BaseException:
-            locks.release(image.id, task_id)
+            self._end(claim)
             raise
         self._background.submit(
-            task, lambda work: self._do(ctx, image, registration, work),
-            after=lambda: locks.release(image.id, task_id))
+            task, lambda work: self._do(ctx, image, registration, work, claim),
+            after=lambda: self._end(claim))
+
+    def _finished_holder(self, image: Image) -> str | None:
+        """The finished task that the image still names.
+
+        :raises errors.ImportActive: that task goes on.
+        """
+        holder = image.properties.get(LOCK_PROPERTY)
+        if holder is not None:
+            with contextlib.suppress(errors.TaskNotFound):
+                if self._records.tasks.get(holder).status in UNFINISHED:
+                    raise errors.ImportActive(image.id)
+        return holder
+
+    def _end(self, claim: Claim) -> None:
+        self._claims.release(claim)
+        self._claims.let_go(claim)
 
     def _do(self, ctx, image: Image, registration: Registration,
-            work: Work) -> Mapping[str, object]:
-        """The deed of the task."""
+            work: Work, claim: Claim) -> Mapping[str, object]:
+        """The task's work."""
         check_formats(image)
         location, size = self._addresses.examine(ctx, image.id, Location(registration.url))
         fields: dict[str, object] = {"size": size}
         if registration.value and self._conf.do_secure_hash:
-            self._verify(ctx, image, location, registration, fields, work)
+            self._verify(ctx, image, location, registration, fields, work, claim)
             return {"image_id": image.id}
         if registration.value:
             fields.update(os_hash_algo=registration.algorithm, os_hash_value=registration.value)
-        active = self._activate(ctx, image, location, fields, "queued")
+        active = self._activate(ctx, image, location, fields, "queued", claim)
         if self._conf.do_secure_hash:
-            self._describe(ctx, active, location, work)
+            self._describe(ctx, active, location, work, claim)
         return {"image_id": image.id}
 
     def _activate(self, ctx, image: Image, location: Location, fields: Mapping[str, object],
-                  expected: str) -> Image:
+                  expected: str, claim: Claim) -> Image:
         change = Change.status("active", expected=expected, **fields)
         change.add_locations = (location,)
         change.start_over(image)
-        return self.below.update(ctx, image, change)
+        return self.below.update(ctx, image, claim.guard(change))
 
     def _verify(self, ctx, image: Image, location: Location, registration: Registration,
-                fields: dict[str, object], work: Work) -> None:
+                fields: dict[str, object], work: Work, claim: Claim) -> None:
         """Compare the data with the hash that was given, then record it."""
-        image = self.below.update(ctx, image, Change.status("importing", expected="queued"))
-        work.alive = lambda: self._objection(ctx, image, "importing")
+        image = self.below.update(
+            ctx, image, claim.guard(Change.status("importing", expected="queued")))
+        work.alive = lambda: self._objection(ctx, image, "importing", claim)
         refused: tuple[Location, ...] = ()
         try:
             digests = self._read(ctx, location, str(registration.algorithm), work)
@@ -117,12 +143,16 @@ class RegistrationProxy(Proxy):
                 raise errors.Invalid(
                     f"The {registration.algorithm} of the data is not the one that was given.")
             fields.update(digests.fields())
-            self._activate(ctx, image, location, fields, "importing")
+            claim.check()
+            self._activate(ctx, image, location, fields, "importing", claim)
+        except errors.OutcomeUnknown:
+            claim.uncertain = True  # It may be active: recovery finds out.
+            raise
         except BaseException:
-            self._put_back(ctx, image, refused)
+            self._put_back(ctx, image, refused, claim)
             raise
 
-    def _put_back(self, ctx, image: Image, refused: tuple[Location, ...]) -> None:
+    def _put_back(self, ctx, image: Image, refused: tuple[Location, ...], claim: Claim) -> None:
         """Back to queued.
 
         wire: the address of refused data stays on the image when its store does
@@ -133,21 +163,23 @@ class RegistrationProxy(Proxy):
         if not image.locations:
             change.add_locations = tuple(x for x in refused if x.store in self._undeletable)
         try:
-            self.below.update(ctx, image, change)
-        except (errors.ImageNotFound, errors.StatusConflict):
-            LOG.info("Image %s was deleted while its data was looked at", image.id)
+            self.below.update(ctx, image, claim.guard(change))
+        except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:
+            LOG.info("Image %s is not put back to queued: %s", image.id, error)
 
-    def _describe(self, ctx, image: Image, location: Location, work: Work) -> None:
+    def _describe(self, ctx, image: Image, location: Location, work: Work,
+                  claim: Claim) -> None:
         """Compute the hashes of an image that is active already; a failure changes nothing."""
-        work.alive = lambda: self._objection(ctx, image, "active")
+        work.alive = lambda: self._objection(ctx, image, "active", claim)
         for attempt in range(self._conf.http_retries + 1):
             try:
                 digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
-                self.below.update(ctx, image, Change(
+                self.below.update(ctx, image, claim.guard(Change(
                     fields=digests.fields(),
-                    expected=frozenset({"active", "deactivated"})))
+                    expected=frozenset({"active", "deactivated"}))))
                 return
-            except (errors.TaskAbandoned, errors.ImageNotFound, errors.StatusConflict) as error:
+            except (errors.TaskAbandoned, errors.ImageNotFound, errors.StatusConflict,
+                    errors.ClaimLost) as error:
                 LOG.info("Image %s gets no hash: %s", image.id, error)
                 return
             except Exception as error:
@@ -166,39 +198,38 @@ class RegistrationProxy(Proxy):
                 data.close()
         return digests
 
-    def _objection(self, ctx, image: Image, status: str) -> str | None:
+    def _objection(self, ctx, image: Image, status: str, claim: Claim) -> str | None:
         """Why nobody wants the hash any more; asked now and then while it is computed."""
-        if status == "importing" and self._records.images.heartbeat(image.id, status):
-            return None
+        if claim.lost:
+            return "Another worker took the work over, because this one gave no sign of life."
         try:
             found = self._records.images.get(ctx, image.id).status
         except errors.ImageNotFound:
             return "The image was deleted while its data was looked at."
-        if status == "active" or found in ("active", "deactivated"):
+        if found == status or status == "active" and found == "deactivated":
             return None
         return f"The image became {found} while its data was looked at."
 
 
-def take_back(records, images, tasks: TaskVerbs, task: Task) -> list[str]:
+def recover(records, images, tasks: TaskVerbs, claims: Claims, claim: Claim) -> list[str]:
     """End a registration whose worker died; a line for each thing that was done.
 
-    :param images: the verbs behind the policy.
+    :param images: the operations behind the policy.
+    :param claim: the claim of the image, taken over from the dead worker.
     """
-    if task.image_id is None:
-        return []
     myself = RequestContext(is_admin=True)
     state = "gone"
     with contextlib.suppress(errors.ImageNotFound, errors.StatusConflict):
-        image = records.images.get(myself, task.image_id)
+        image = records.images.get(myself, claim.image_id)
         if image.status == "importing":
-            image = images.update(myself, image, Change.status("queued", expected="importing"))
+            image = images.update(
+                myself, image, claim.guard(Change.status("queued", expected="importing")))
         state = image.status
-    records.locks.release(task.image_id, task.id)
-    try:
-        tasks.fail(task, "The worker that looked at the data died.")
-    except errors.TaskFinished:
-        return []  # another worker did it
-    return [f"Task {task.id} was left by a dead worker: image {task.image_id} is {state}"]
+    with contextlib.suppress(errors.TaskNotFound, errors.TaskFinished):
+        if claim.task_id is not None:
+            tasks.fail(records.tasks.get(claim.task_id), "The worker that looked at the data died.")
+    claims.release(claim)
+    return [f"Task {claim.task_id} was left by a dead worker: image {claim.image_id} is {state}"]
 
 
 def _given(registration: Registration) -> dict[str, str]:

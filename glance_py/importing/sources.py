@@ -15,9 +15,10 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import RESERVED_PREFIX
+from glance_py.domain.property_names import is_reserved
 from glance_py.importing.job import Job, Told
 from glance_py.outgoing import Fetcher, Response, Target, UriFilter
 from glance_py.streams import Chunk, Filter, Limit, stream
@@ -60,7 +61,9 @@ class WebDownload:
 
     def fetch(self, job: Job) -> None:
         filters = (Digest(*self._checksum),) if self._checksum else ()
-        stage(job, Body(job.room.fetcher, self._uri, job.room.conf.image_size_cap), filters)
+        conf = job.room.conf
+        stage(job, Body(job.room.fetcher, self._uri, conf.image_size_cap,
+                        seconds=conf.image_import_opts.source_timeout), filters)
 
 
 def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
@@ -71,11 +74,12 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
     :raises errors.GlanceError: it could not be fetched, or is not what was said.
     """
     for attempt in range(RETRIES + 1):
-        job.work.check()
+        job.check()
         cap = job.room.conf.image_size_cap
-        passed = (Limit(cap, too_large(cap)), *filters, Told(job.work, "Fetched {}", None))
+        passed = (Limit(cap, too_large(cap)), *filters, ClaimFilter(job.claim),
+                  Told(job.work, "Fetched {}", None))
         try:
-            size = job.room.staging.write(job.image.id, stream(body.chunks(), passed), None)
+            size = job.room.staging.write(job.staged_name, stream(body.chunks(), passed), None)
         except _Interrupted as interruption:
             if attempt == RETRIES:
                 raise errors.SourceFailed(str(interruption)) from None
@@ -86,7 +90,7 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
             break
     if expected is not None and size != expected:
         raise errors.SourceFailed(f"The source sent {size} bytes instead of {expected}.")
-    job.note_size(size)
+    job.set_staged_size(size)
 
 
 def too_large(cap: int) -> errors.ImageTooLarge:
@@ -96,10 +100,16 @@ def too_large(cap: int) -> errors.ImageTooLarge:
 
 
 class Body:
-    """The bytes of a URL, over as many connections as it takes."""
+    """The bytes of a URL, over as many connections as it takes.
+
+    :param cap: how many bytes there may be.
+    :param seconds: how long it may take until all have arrived, from now on; 0 for ever.
+    """
 
     def __init__(self, fetcher: Fetcher, uri: str, cap: int,
-                 headers: Mapping[str, str] | None = None) -> None:
+                 headers: Mapping[str, str] | None = None, seconds: float = 0) -> None:
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds if seconds else float("inf")
         self._fetcher = fetcher
         self._uri = uri
         self._cap = cap
@@ -108,12 +118,13 @@ class Body:
     def chunks(self) -> Iterator[bytes]:
         """All bytes, once.
 
-        :raises errors.SourceFailed: the source has no such bytes.
+        :raises errors.SourceFailed: the source has no such bytes, or takes too long.
         :raises errors.ImageTooLarge: it announces too many.
         """
         received, validator, retries = 0, None, 0
         while True:
             before = received
+            self._check_time()
             try:
                 answer = self._fetcher.open(self._uri, received, validator, self._headers)
             except errors.StoreUnavailable as error:
@@ -128,6 +139,7 @@ class Body:
                 for chunk in answer.chunks:
                     received += len(chunk)
                     yield chunk
+                    self._check_time()
                 return
             except errors.StoreUnavailable as error:
                 if received and validator is None:
@@ -136,6 +148,11 @@ class Body:
                     0 if received - before >= PROGRESS else retries, str(error))
             finally:
                 answer.close()
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise errors.SourceFailed(
+                f"The source did not send the data within {self._seconds:.0f} seconds.")
 
     def _again(self, retries: int, reason: str) -> int:
         """Wait a little before the next attempt; give up when there were enough."""
@@ -218,10 +235,11 @@ class GlanceDownload:
             set_properties={
                 name: value for name, value in remote.items()
                 if isinstance(value, str) and name.startswith(wanted)
-                and not name.startswith(RESERVED_PREFIX)}))
+                and not is_reserved(name)}))
         size = remote.get("size")
         checksum = _known_digest(remote)
-        stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers),
+        stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers,
+                        conf.image_import_opts.source_timeout),
               (Digest(*checksum),) if checksum else (),
               expected=size if isinstance(size, int) else None)
 

@@ -13,7 +13,6 @@ from taskflow import task
 
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.importing.giveback import GiveBack
 from glance_py.importing.job import Job
 from glance_py.importing.plugins.base import Staged
 from glance_py.importing.sources import Source
@@ -30,20 +29,28 @@ class Step(task.Task):
 
 
 class Begin(Step):
-    """Does nothing; taken back last, it gives the image back to its user."""
+    """Does nothing; reverted last, it rolls the whole import back."""
 
     def __init__(self, job: Job) -> None:
         super().__init__("begin", job)
 
     def execute(self) -> None:
-        self.job.work.check()
+        self.job.check()
 
     def revert(self, **kwargs) -> None:
         job = self.job
         # Where nothing was tried, the data never came, and then it came to no store.
         failed = job.failed or job.stores
-        GiveBack(job.room.images, job.room.records, job.room.stores).image(
-            job.ctx, job.image.id, job.stores, failed, job.work.task.id)
+        if job.claim.uncertain:
+            LOG.warning("The import into image %s is left to recovery: the outcome of its last "
+                        "write is unknown", job.image.id)
+            return
+        try:
+            job.room.rollback.roll_back(
+                job.ctx, job.claim, job.stores, failed, (job.claim.name,))
+        except errors.ClaimLost:
+            LOG.warning("The import into image %s was taken over by another worker",
+                        job.image.id)
 
 
 class Fetch(Step):
@@ -65,7 +72,7 @@ class Alter(Step):
         self._plugin = plugin
 
     def execute(self) -> None:
-        self.job.work.check()
+        self.job.check()
         self._plugin.process(Staged(self.job))
 
 
@@ -79,7 +86,8 @@ class Copy(Step):
     def execute(self) -> None:
         try:
             self.job.add_copy(self._store)
-        except (errors.TaskAbandoned, errors.UploadTargetGone):
+        except (errors.TaskAbandoned, errors.UploadTargetGone, errors.ClaimLost,
+                errors.OutcomeUnknown):
             raise
         except Exception as error:
             self.job.note_failure(self._store, error)
@@ -93,6 +101,9 @@ class Copy(Step):
             self.job.remove_copy(self._store)
         except errors.ImageNotFound:
             LOG.debug("Image %s is gone, and its copies with it", self.job.image.id)
+        except errors.ClaimLost:
+            LOG.warning("The import into image %s was taken over; its copies are left to those "
+                        "who did", self.job.image.id)
 
 
 class Finish(Step):
@@ -106,8 +117,9 @@ class Finish(Step):
         if not job.done:
             raise next(iter(job.failed.values()), errors.SourceFailed(
                 "There was no store to bring the data to."))
-        job.room.staging.remove(job.image.id)
         job.change(Change(set_properties=job.lists()))
+        job.room.staging.remove(job.staged_name)
+        job.claim.unrecorded = bool(job.failed)
         if job.failed:
             reasons = "; ".join(f"{store}: {error}" for store, error in job.failed.items()
                                 if isinstance(error, errors.GlanceError))

@@ -22,6 +22,7 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import IMAGE_VERBS
 from glance_py.domain.registration import Registration
 from glance_py.layers.base import Proxy
+from glance_py.layers.quota import check_locations
 from glance_py.layers.removal import Removal
 from glance_store_py import errors as store_errors
 from glance_store_py.location import redacted
@@ -138,6 +139,7 @@ class AddressProxy(Proxy):
         super().__init__(below)
         self._addresses = Addresses(services)
         self._secure = services.conf.do_secure_hash
+        self._quota = services.conf.image_location_quota
         self._has_web = any(store.type == "http" for store in services.stores.describe())
 
     def update(self, ctx, image: Image, change: Change) -> Image:
@@ -168,6 +170,8 @@ class AddressProxy(Proxy):
             return change
         if image.status == "queued":
             change.start_over(image)
+        # Before a store is asked about each of them.
+        check_locations(image, change, self._quota)
         found = [self._addresses.examine(ctx, image.id, location)
                  for location in change.add_locations]
         change.add_locations = tuple(location for location, _ in found)
@@ -184,12 +188,14 @@ class AddressProxy(Proxy):
     def _require_new(self, image: Image, change: Change) -> None:
         """Clients do not know the store's part of the metadata, so compare with it."""
         gone = {location.id for location in change.remove_locations}
-        known: list[tuple[str, Any]] = [
-            (x.url, x.metadata) for x in image.locations if x.id not in gone]
+        known: dict[str, list[Any]] = {}
+        for location in image.locations:
+            if location.id not in gone:
+                known.setdefault(location.url, []).append(location.metadata)
         for location in change.add_locations:
-            if (location.url, location.metadata) in known:
+            if location.metadata in known.setdefault(location.url, []):
                 raise errors.Invalid("The image has this location already.")
-            known.append((location.url, location.metadata))
+            known[location.url].append(location.metadata)
 
     def _require_same(self, ctx, image: Image, change: Change) -> None:
         """Another copy must be a copy: the data of an image never changes (OSSN-0065)."""

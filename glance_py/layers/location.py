@@ -15,8 +15,10 @@ from collections.abc import Iterator, Mapping
 from oslo_log import log as logging
 
 from glance_py import streams
+from glance_py.claims import LEASE, STAGING_STORE, Claim, ClaimFilter, Claims
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import STAGE, UPLOAD, ClaimRelease, object_name
 from glance_py.domain.image import (
     TRANSITIONS,
     Image,
@@ -35,8 +37,6 @@ from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
 
-STAGING_STORE = "os_glance_staging_store"
-
 
 class LocationProxy(Proxy):
     """Uploads, downloads and deletes the data of images."""
@@ -46,7 +46,8 @@ class LocationProxy(Proxy):
     def __init__(self, below, services) -> None:
         super().__init__(below)
         self._stores = services.stores
-        self._lease = services.lease
+        self._claims: Claims = services.claims
+        self._held = services.records.claims
         self._conf = services.conf
         self._algorithm = services.conf.hashing_algorithm
         self._delayed = services.conf.delayed_delete
@@ -82,23 +83,26 @@ class LocationProxy(Proxy):
         check_transition(image, "saving")
         change = Change.status("saving", expected="queued")
         change.reservation = upload.reservation
+        change.acquire = request = self._claims.request(UPLOAD)
         change.start_over(image)
         saving = self.update(ctx, image, change)
-        try:
-            with self._lease.hold(saving, "saving"):
+        with self._claims.hold(image.id, saving.grant, request) as claim:
+            upload.attempt.claim = claim
+            try:
                 upload.progress("saving", saving)
                 upload.progress("prepare", saving)
                 _, active = self._store_data(
-                    ctx, saving, upload, store, lambda: contextlib.nullcontext(
+                    ctx, saving, upload, store, claim, lambda: contextlib.nullcontext(
                         (saving, Change.status("active", expected="saving"))))
-        except BaseException as exc:
-            upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
-                          else "The data could not be stored.")
-            kept = None
-            if isinstance(exc, errors.FormatRefused) and exc.digests is not None:
-                kept = self._trace(image.id, store, exc.digests)
-            self._put_back(ctx, saving, upload, kept)
-            raise
+            except BaseException as exc:
+                upload.failed(_reason(exc))
+                kept = None
+                if isinstance(exc, errors.FormatRefused) and exc.digests is not None:
+                    kept = self._trace(claim.name, store, exc.digests)
+                self._put_back(ctx, saving, upload, claim, exc, kept)
+                raise
+            claim.unrecorded = False
+            self._claims.finish(claim)
         for step in ("upload", "activate", "active"):
             upload.progress(step, active)
         return active
@@ -111,21 +115,22 @@ class LocationProxy(Proxy):
             raise errors.Invalid(f"There is no store '{upload.store}' to upload to.")
         return upload.store
 
-    def _store_data(self, ctx, image: Image, upload: Upload, store: str | None,
+    def _store_data(self, ctx, image: Image, upload: Upload, store: str | None, claim: Claim,
                     settle: Settle) -> tuple[Image, Image]:
-        """Write the bytes, then record them and what ``settle`` says in one statement.
+        """Write the bytes, then record them and what ``settle`` says in one transaction.
 
         :returns: the image before and after that statement.
         """
         inspection = streams.InspectFormat(image, self._conf)
         digests = streams.Hash(image.os_hash_algo or self._algorithm)
-        judges = (inspection, *streams.signature_filters(ctx, image))
+        judges = (inspection, *streams.signature_filters(ctx, image), ClaimFilter(claim))
+        claim.unrecorded = True
         with contextlib.closing(
                 streams.stream(upload.source, (*upload.filters, digests))) as arriving:
             try:
                 with naming_store_errors():
                     stored = self._stores.add(
-                        store, image.id, streams.stream(arriving, judges), upload.size,
+                        store, claim.name, streams.stream(arriving, judges), upload.size,
                         caller=ctx)
             except errors.FormatRefused as refused:
                 if image.status == "saving":
@@ -137,22 +142,49 @@ class LocationProxy(Proxy):
         try:
             with settle() as (before, change):
                 _check_same(before, found)
-                return before, self.below.update(ctx, before, dataclasses.replace(
+                return before, self._record(ctx, before, claim, dataclasses.replace(
                     change, fields={**found, **change.fields}, add_locations=(location,)))
+        except errors.OutcomeUnknown:
+            # The bytes may be those of an active image: recovery finds out.
+            claim.uncertain = True
+            LOG.error("It is not known whether the data of image %s at %s was recorded; "
+                      "recovery decides in %d s", image.id, redacted(location.url), LEASE)
+            raise
         except BaseException as exc:
             self._removal.discard(image.id, location, ctx)
-            if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
+            if isinstance(exc, errors.ImageNotFound):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
 
+    def _record(self, ctx, image: Image, claim: Claim, change: Change) -> Image:
+        """Apply a change that adds a location, and find out whether it was applied.
+
+        :raises errors.OutcomeUnknown: that cannot be found out.
+        :raises errors.ClaimLost: it was not, since the claim was lost.
+        """
+        url = change.add_locations[0].url
+        for last in (False, False, True):
+            try:
+                return self.below.update(ctx, image, claim.guard(change))
+            except errors.OutcomeUnknown:
+                recorded = self._claims.resolve(ctx, claim, lambda found: any(
+                    location.url == url for location in found.locations))
+                if recorded is not None:
+                    return recorded
+                if claim.lost:
+                    raise errors.ClaimLost(image.id) from None
+                if last:
+                    raise errors.DatabaseUnavailable() from None
+        raise AssertionError
+
     def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
-        """The bytes into one more store, then the location and the change in one statement."""
+        """The bytes into one more store, then the location and the change in one transaction."""
         upload.progress("prepare", image)
         try:
-            before, after = self._store_data(ctx, image, upload, self._target(upload), settle)
+            before, after = self._store_data(
+                ctx, image, upload, self._target(upload), _claim_of(upload), settle)
         except BaseException as exc:
-            upload.failed(str(exc) if isinstance(exc, errors.GlanceError)
-                          else "The data could not be stored.")
+            upload.failed(_reason(exc))
             raise
         upload.progress("upload", after)
         if after.status != before.status:
@@ -162,40 +194,51 @@ class LocationProxy(Proxy):
 
     def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
         """Forget one copy and apply ``change``, then remove the bytes."""
+        pending = (dataclasses.replace(location, status="pending_delete"),)
         after = self.below.update(
-            ctx, image, dataclasses.replace(change, remove_locations=(location,)))
-        self._removal.discard(image.id, location, ctx)
+            ctx, image, dataclasses.replace(change, remove_locations=pending))
+        try:
+            self._removal.remove(image.id, pending, ctx)
+        except errors.StoreInUse as exc:
+            LOG.warning("A copy of image %s is removed later: %s", image.id, exc)
         return after
 
-    def _trace(self, image_id: str, store: str | None, digests: Mapping[str, str]) -> Change:
+    def _trace(self, name: str, store_id: str | None, digests: Mapping[str, str]) -> Change:
         """What a queued image keeps of data that was refused.
 
         wire: its digests, and the address where it would lie.  The bytes are gone,
         and the next data for the image wipes this away.
         """
-        name = self._stores.default if store is None else store
+        store = self._stores.default if store_id is None else store_id
         trace = Change(fields=dict(digests))
         with contextlib.suppress(GlanceStoreError):
-            if (url := self._stores.location_of(name, image_id)) is not None:
-                metadata = {"store": name} if self._stores.multi else {}
+            if (url := self._stores.location_of(store, name)) is not None:
+                metadata = {"store": store} if self._stores.multi else {}
                 trace.add_locations = (Location(url, metadata),)
         return trace
 
-    def _put_back(self, ctx, image: Image, upload: Upload, kept: Change | None = None) -> None:
-        """Give the image back to the client; whatever went wrong stays the error.
+    def _put_back(self, ctx, image: Image, upload: Upload, claim: Claim, reason: BaseException,
+                  kept: Change | None = None) -> None:
+        """Give the image back to the client; ``reason`` stays the error.
 
         :param kept: what the image says besides of what happened.
         """
+        if isinstance(reason, errors.OutcomeUnknown | errors.ClaimLost):
+            return  # It is decided by others what becomes of the image.
         change = Change.status("queued", expected=image.status, size=None, virtual_size=None)
         if kept is not None:
             change.fields.update(kept.fields)
             change.add_locations = kept.add_locations
         try:
-            upload.progress("queued", self.below.update(ctx, image, change))
-        except (errors.ImageNotFound, errors.StatusConflict):
+            upload.progress("queued", self.below.update(
+                ctx, image, claim.guard(change, release=True)))
+        except errors.ImageNotFound:
             LOG.info("Image %s was deleted while its data arrived", image.id)
+            self._claims.release(claim)
+        except errors.ClaimLost:
+            LOG.warning("Image %s was taken over by recovery while its data arrived", image.id)
         except Exception:
-            LOG.exception("Image %s stays in %s until its lease runs out",
+            LOG.exception("Image %s stays in %s until its claim expires",
                           image.id, image.status)
 
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
@@ -207,29 +250,43 @@ class LocationProxy(Proxy):
             # Another worker finds the bytes only by asking this one.
             change.set_properties = {STAGE_HOST: self._host}
         change.reservation = upload.reservation
+        change.acquire = request = self._claims.request(STAGE)
         uploading = self.update(ctx, image, change)
-        try:
-            with self._lease.hold(uploading, "uploading"):
+        with self._claims.hold(image.id, uploading.grant, request) as claim:
+            upload.attempt.claim = claim
+            try:
                 upload.progress("uploading", uploading)
-                return self._stage_data(ctx, uploading, upload)
-        except BaseException:
-            self._put_back(ctx, uploading, upload)
-            raise
+                return self._stage_data(ctx, uploading, upload, claim)
+            except BaseException as exc:
+                self._put_back(ctx, uploading, upload, claim, exc)
+                raise
 
-    def _stage_data(self, ctx, image: Image, upload: Upload) -> Image:
+    def _stage_data(self, ctx, image: Image, upload: Upload, claim: Claim) -> Image:
         """Write the bytes to staging; a size on the record says that they are all there."""
+        claim.unrecorded = True
         with naming_store_errors():
             stored = self._stores.add(
-                STAGING_STORE, image.id, streams.stream(upload.source, upload.filters),
+                STAGING_STORE, claim.name,
+                streams.stream(upload.source, (*upload.filters, ClaimFilter(claim))),
                 upload.size, reserved=True,
             )
+        change = Change(fields={"size": stored.size}, expected=frozenset({"uploading"}),
+                        reservation=upload.reservation, holder=claim.holder,
+                        release=ClaimRelease(forget=True))
         try:
-            return self.below.update(ctx, image, Change(
-                fields={"size": stored.size}, expected=frozenset({"uploading"}),
-                reservation=upload.reservation))
+            try:
+                return self.below.update(ctx, image, change)
+            except errors.OutcomeUnknown:
+                staged = self._claims.resolve(ctx, claim, lambda found: (
+                    found.size == stored.size and found.status in ("uploading", "importing")))
+                if staged is None:
+                    raise errors.ClaimLost(image.id) from None
+                return staged
+        except errors.OutcomeUnknown:
+            raise
         except BaseException as exc:
-            self._unstage(image.id)
-            if isinstance(exc, errors.ImageNotFound | errors.StatusConflict):
+            self._unstage(claim.name)
+            if isinstance(exc, errors.ImageNotFound):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
 
@@ -286,7 +343,7 @@ class LocationProxy(Proxy):
                    and "pending_delete" in TRANSITIONS[image.status])
         self.below.delete(ctx, image, "pending_delete" if delayed else "deleted")
         if image.status in ("uploading", "importing"):
-            self._unstage(image.id)
+            self._unstage(image.id, *self._staged_names(image.id))
         if image.locations and not delayed:
             try:
                 self._removal.remove(image.id, image.locations, ctx)
@@ -294,9 +351,16 @@ class LocationProxy(Proxy):
                 self._pending.restore(image.id, image.status, was="deleted")
                 raise
 
-    def _unstage(self, image_id: str) -> None:
-        for url in self._stores.discard(image_id, STAGING_STORE):
-            LOG.debug("Removed staged data %s", url)
+    def _staged_names(self, image_id: str) -> list[str]:
+        """The names under which later attempts may have staged data of an image."""
+        found = self._held.get(image_id)
+        last = 1 if found is None else found.generation
+        return [object_name(image_id, number) for number in range(2, last + 1)]
+
+    def _unstage(self, *names: str) -> None:
+        for name in names:
+            for url in self._stores.discard(name, STAGING_STORE):
+                LOG.debug("Removed staged data %s", url)
 
     def transition(self, ctx, image: Image, to: str) -> Image:
         """Deactivate or reactivate; asking for the present state is no error."""
@@ -306,6 +370,18 @@ class LocationProxy(Proxy):
             raise errors.Forbidden(
                 f"An image in status {image.status} cannot become {to}.")
         return self.below.update(ctx, image, Change.status(to, expected=image.status))
+
+
+def _reason(error: BaseException) -> str:
+    """What is announced about an upload that failed."""
+    return (str(error) if isinstance(error, errors.GlanceError)
+            else "The data could not be stored.")
+
+
+def _claim_of(upload: Upload) -> Claim:
+    if not isinstance(upload.attempt.claim, Claim):
+        raise RuntimeError("Data is stored under a claim only.")
+    return upload.attempt.claim
 
 
 def _digests_of_all(arriving: Iterator[streams.Chunk],

@@ -24,6 +24,9 @@ from glance_py.policies.target import ImageTarget, new_image_target
 #: Visibilities that have a rule of their own.
 VISIBILITY_RULES = {"public": "publicize_image", "community": "communitize_image"}
 
+#: How many images are read at once while a rule hides all of them.
+LARGEST_PAGE = 1000
+
 #: Fields that come along with a location and fall under its rule.
 _OF_LOCATION = frozenset({"checksum", "os_hash_algo", "os_hash_value", "size", "status"})
 
@@ -62,7 +65,23 @@ class PolicyProxy(Proxy):
         page = self.below.list(ctx, query)
         visible = self._enforcer.for_page(ctx, "get_image")
         images = [image for image in page.images if visible(ImageTarget(image))]
-        return dataclasses.replace(page, images=images)
+        most = query.limit
+        while page.full and page.images and not images:
+            # An answer without images has nothing that a link to the next page could begin
+            # behind, and clients stop at it.
+            most = max(most, min(2 * most, LARGEST_PAGE))
+            page = self._following(ctx, dataclasses.replace(query, limit=most), page)
+            images = [image for image in page.images if visible(ImageTarget(image))]
+        return Page(images[:query.limit], full=page.full or len(images) > query.limit)
+
+    def _following(self, ctx, query: ImageQuery, page: Page) -> Page:
+        """The page after ``page``; images of that one may have been deleted since."""
+        for image in reversed(page.images):
+            try:
+                return self.below.list(ctx, dataclasses.replace(query, marker=image.id))
+            except (errors.MarkerNotFound, errors.MarkerHidden):
+                continue
+        return Page([])
 
     def create(self, ctx, image: Image) -> Image:
         target = new_image_target(image.owner, image.visibility)

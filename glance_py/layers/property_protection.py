@@ -16,7 +16,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
 
 from oslo_config import cfg
 
@@ -25,6 +26,7 @@ from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
+from glance_py.domain.property_names import fold, spellings
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.layers.base import Proxy
 
@@ -49,6 +51,37 @@ def _everyone(ctx) -> bool:
 
 def _nobody(ctx) -> bool:
     return False
+
+
+def _both(one: Permission, other: Permission) -> Permission:
+    return lambda ctx: one(ctx) and other(ctx)
+
+
+_FREE: dict[str, Permission] = dict.fromkeys(OPERATIONS, _everyone)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Section:
+    """A section of the rules file: its pattern, and the same for folded spellings."""
+
+    pattern: re.Pattern
+    loose: re.Pattern
+    permissions: dict[str, Permission]
+
+    def matches(self, name: str, spelled: Iterable[str]) -> bool:
+        """Is it about the name, or about one of the spellings?"""
+        return bool(self.pattern.search(name)) or any(map(self.loose.search, spelled))
+
+
+def _loosely(section: str, pattern: re.Pattern) -> re.Pattern:
+    """The pattern of a section without regard to case and accents."""
+    plain = re.sub("[^\x00-\x7f]", lambda match: re.escape(fold(match[0])),
+                   unicodedata.normalize("NFC", section))
+    try:
+        return re.compile(plain, re.IGNORECASE)
+    except re.error:
+        # A range of characters that has no meaning any more.
+        return re.compile(pattern.pattern, re.IGNORECASE)
 
 
 class PropertyProtections:
@@ -115,19 +148,30 @@ class Rules:
     def __init__(self, path: str, by_policy: bool, enforcer) -> None:
         self._by_policy = by_policy
         self._enforcer = enforcer
-        self._sections: list[tuple[re.Pattern, dict[str, Permission]]] = [
-            (re.compile(rf"{RESERVED_PREFIX}.*"), dict.fromkeys(OPERATIONS, _everyone))]
+        self._service = re.compile(rf"{RESERVED_PREFIX}.*")
+        self._sections: list[_Section] = []
         self._read(path)
         # Names come from callers: remember the section of many, but not of all.
         self.find = functools.lru_cache(maxsize=1024)(self._search)
 
     def _search(self, name: str) -> dict[str, Permission] | None:
-        """Who may do what with this property; None when no section is about it."""
-        for pattern, permissions in self._sections:
-            # wire: a section may match anywhere in the name.
-            if pattern.search(name):
-                return permissions
-        return None
+        """Who may do what with this property; None when no section is about it.
+
+        Where another section comes first for another spelling of the name, both
+        must allow it: the database may hold the spellings for one property.
+        """
+        # wire: a section may match anywhere in the name.
+        if self._service.search(name):
+            return _FREE
+        exact = next((each for each in self._sections if each.pattern.search(name)), None)
+        if exact is None:
+            return None
+        spelled = (name, *spellings(name))
+        first = next(each for each in self._sections if each.matches(name, spelled))
+        if first is exact:
+            return exact.permissions
+        return {operation: _both(exact.permissions[operation], first.permissions[operation])
+                for operation in OPERATIONS}
 
     def _read(self, path: str) -> None:
         rules = configparser.RawConfigParser()
@@ -165,7 +209,7 @@ class Rules:
             else:
                 permission = _roles(place, names)
             permissions[operation] = permission
-        self._sections.append((pattern, permissions))
+        self._sections.append(_Section(pattern, _loosely(section, pattern), permissions))
 
     def _policy(self, place: str, rule: str, names: list[str],
                 checks: dict[str, str]) -> Permission:

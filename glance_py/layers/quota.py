@@ -15,7 +15,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
-from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Settle, Upload
+from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Attempt, Settle, Upload
 from glance_py.domain.quota import QuotaReservation
 from glance_py.layers.base import Proxy
 from glance_py.limits import MIB, storage_quota
@@ -31,6 +31,13 @@ def _check(what: str, count: int, quota: int) -> None:
 def _counted(properties) -> int:
     """How many properties count: those of the service itself do not."""
     return sum(1 for name in properties if not name.startswith(RESERVED_PREFIX))
+
+
+def check_locations(image: Image, change: Change, quota: int) -> None:
+    """:raises errors.QuotaExceeded: the change would make more copies of the data than allowed."""
+    if change.add_locations:
+        _check("locations", len(image.locations) + len(change.add_locations)
+               - len(change.remove_locations), quota)
 
 
 class QuotaProxy(Proxy):
@@ -76,8 +83,7 @@ class QuotaProxy(Proxy):
 
     def _with_locations(self, image: Image, change: Change) -> Change:
         """One more copy of the data counts as much as the first."""
-        count = len(image.locations) + len(change.add_locations) - len(change.remove_locations)
-        _check("locations", count, self._locations)
+        check_locations(image, change, self._locations)
         if not self._storage:
             return change
         return dataclasses.replace(change, reservation=QuotaReservation(
@@ -98,7 +104,8 @@ class QuotaProxy(Proxy):
         if upload.size is None:
             # One byte tells whether there is any room; oslo.limit lets in what is not announced.
             reservation = dataclasses.replace(reservation, reserve=0 if self._limits else 1)
-        room = Room(self.below.update, ctx, image, reservation, one_over=bool(self._limits))
+        room = Room(self.below.update, ctx, image, reservation, upload.attempt,
+                    one_over=bool(self._limits))
         return self.below.upload(ctx, image, dataclasses.replace(
             _filtered(upload, [cap, room]), reservation=reservation))
 
@@ -129,9 +136,9 @@ class QuotaProxy(Proxy):
             most = self._limits.room(image.owner, {"image_size_total": 0})
         if "storage" in most and upload.size is not None:
             reservation = QuotaReservation(image.owner, most, reserve=upload.size)
-            self.below.update(ctx, image, Change(
+            self.below.update(ctx, image, upload.attempt.guard(Change(
                 reservation=reservation,
-                expected=frozenset({"importing", "active", "deactivated"})))
+                expected=frozenset({"importing", "active", "deactivated"}))))
         return self.below.add_copy(ctx, image, _filtered(upload, [cap]), settle)
 
     def _cap(self, upload: Upload) -> Limit:
@@ -155,6 +162,7 @@ class Room(Filter):
 
     :param record: the verb ``update`` of the room below.
     :param reservation: what the upload began with.
+    :param attempt: the claim of the upload.
     :param one_over: may this upload exceed the limit when nobody else has?  So
         do unified limits understand data that was not announced.
     """
@@ -162,13 +170,14 @@ class Room(Filter):
     _LEAST, _MOST = MIB, 64 * MIB
 
     def __init__(self, record, ctx, image: Image, reservation: QuotaReservation,
-                 one_over: bool) -> None:
+                 attempt: Attempt, one_over: bool) -> None:
         self._record = record
         self._ctx = ctx
         self._image = image
         self._reservation = QuotaReservation(
             reservation.owner, {"storage": reservation.limits["storage"]})
         self._held = reservation.reserve or 0
+        self._attempt = attempt
         self._one_over = one_over
         self._over = False
         self._step: int | None = None
@@ -205,10 +214,10 @@ class Room(Filter):
     def _hold(self, size: int, beyond: int = 0) -> None:
         most = {name: value + beyond for name, value in self._reservation.limits.items()}
         try:
-            self._record(self._ctx, self._image, Change(
+            self._record(self._ctx, self._image, self._attempt.guard(Change(
                 reservation=QuotaReservation(self._reservation.owner, most, reserve=size),
-                expected=frozenset({"saving"})))
-        except (errors.ImageNotFound, errors.StatusConflict) as error:
+                expected=frozenset({"saving"}))))
+        except errors.ImageNotFound as error:
             raise errors.UploadTargetGone(self._image.id) from error
         self._held = size
 

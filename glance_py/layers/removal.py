@@ -56,12 +56,21 @@ class Removal:
         return len(gone)
 
     def discard(self, image_id: str, location: Location, ctx=None) -> None:
-        """Remove data that was never recorded, such as that of an upload that failed."""
+        """Remove data that was never recorded, such as that of an upload that failed.
+
+        What cannot be removed now is recorded, so that it is removed later.
+        """
         try:
-            self._one(image_id, location, ctx)
+            if self._one(image_id, location, ctx):
+                return
         except store_errors.InUseByStore as exc:
-            LOG.error("The data of image %s at %s is left behind: %s",
+            LOG.error("The data of image %s at %s cannot be removed yet: %s",
                       image_id, redacted(location.url), exc)
+        try:
+            self._pending.add(image_id, location)
+        except errors.GlanceError as exc:
+            LOG.error("The data of image %s at %s is left behind, and cannot be noted for later "
+                      "removal: %s", image_id, redacted(location.url), exc)
 
     def _one(self, image_id: str, location: Location, ctx) -> bool:
         """Remove one copy.  Is there nothing left to do about it?"""

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 
+from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.ports import TASK_VERBS, TASK_WORK_VERBS, TaskVerbs
 from glance_py.domain.task import Task, TaskQuery
@@ -87,10 +88,21 @@ class TaskRepository:
 
     def list(self, ctx, query: TaskQuery) -> Sequence[Task]:
         self._records.expire()
-        return self._records.list(query, None if ctx.is_admin else ctx.project_id)
+        if ctx.is_admin:
+            return self._records.list(query, None)
+        # None would mean the tasks of all projects.
+        return self._records.list(query, ctx.project_id) if ctx.project_id else []
 
     def get(self, ctx, task_id: str) -> Task:
-        return self._records.get(task_id)
+        """One task of the caller's project; of any project for an administrator.
+
+        :raises errors.TaskNotFound: there is none that the caller may see.
+        """
+        task = self._records.get(task_id)
+        if not ctx.is_admin and (not ctx.project_id or task.owner != ctx.project_id):
+            # Its input may hold the password of a source.
+            raise errors.TaskNotFound(task_id)
+        return task
 
     def create(self, ctx, task: Task) -> Task:
         return self._records.create(task)

@@ -13,6 +13,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+#: The server must listen on this machine's own addresses only.
+LOOPBACK = "loopback"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Composition:
@@ -33,6 +36,8 @@ class Composition:
     ping: Any = None
     stores: Any = None
     staging_room: Any = None
+    #: What parts of the pipeline demand of the server, for example LOOPBACK.
+    demands: set[str] = dataclasses.field(default_factory=set)
 
 
 _current: contextvars.ContextVar[Composition] = contextvars.ContextVar("composition")

@@ -1,15 +1,19 @@
 """Identity without Keystone, for demonstrations and tests.
 
 Believes what the token says, so anyone can be anyone: it is part of no
-pipeline but the flavor ``fakeauth`` and says so loudly at the start.  It sets
-the headers that keystonemiddleware would set and removes those a client sends.
+pipeline but the flavor ``fakeauth``, says so loudly at the start and answers
+this machine only.  It sets the headers that keystonemiddleware would set and
+removes those a client sends.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
 from collections.abc import Callable, Iterable
+
+from glance_py.middleware import composition
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +34,21 @@ _IDENTITY = tuple(
 ) + ("HTTP_X_SERVICE_CATALOG", "HTTP_OPENSTACK_SYSTEM_SCOPE")
 
 
+#: Addresses of this machine, as servers usually write them.
+_HERE = frozenset({"", "127.0.0.1", "::1"})
+
+_REFUSAL = (b"This service believes every token (flavor fakeauth) and answers its own machine "
+            b"only.\n")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
 class FakeAuth:
     """``X-Auth-Token: user:project:role``; X-Service-Token likewise.
 
@@ -43,12 +62,23 @@ class FakeAuth:
 
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
-        """Paste filter factory; warns that nothing is checked."""
+        """Paste filter factory; warns that nothing is checked.
+
+        A server that knows where it listens refuses to start elsewhere than on
+        loopback; under other servers each request is looked at.
+        """
+        composition.current().demands.add(composition.LOOPBACK)
         LOG.warning("Authentication is a fake: every caller is believed to be whom its token "
                     "names. Never let anyone reach this service but yourself.")
         return cls
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        # Servers behind a Unix socket name no address.
+        if environ.get("REMOTE_ADDR", "") not in _HERE and not _is_loopback(
+                environ["REMOTE_ADDR"]):
+            start_response("403 Forbidden", [("Content-Type", "text/plain"),
+                                             ("Content-Length", str(len(_REFUSAL)))])
+            return [_REFUSAL]
         for name in _IDENTITY:
             environ.pop(name, None)
         environ["HTTP_X_IDENTITY_STATUS"] = "Invalid"

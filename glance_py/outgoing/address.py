@@ -15,10 +15,13 @@ from ipaddress import IPv6Address as IPv6
 Address = IPv4 | IPv6
 
 #: Prefixes whose addresses are nothing but an IPv4 address in their last 32 bits:
-#: mapped (RFC 4291), NAT64 (RFC 6052), local NAT64 (RFC 8215), SIIT (RFC 2765) and the
-#: deprecated compatible form.
+#: mapped (RFC 4291), NAT64 (RFC 6052), SIIT (RFC 2765) and the deprecated compatible form.
 _WRAPPERS = tuple(map(ipaddress.IPv6Network, (
-    "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
+    "::ffff:0:0/96", "64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+
+#: NAT64 for local use (RFC 8215).  Each network chooses its own prefix inside of it, of one of
+#: the lengths of RFC 6052, and only its translator knows which.
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 #: ``::`` and ``::1`` lie among the compatible addresses and are none.
 _OWN = frozenset({IPv6("::"), IPv6("::1")})
@@ -58,10 +61,24 @@ def carried(address: Address) -> Iterator[IPv4]:
     number = int(address)
     if _is_wrapper(address) or (number >> 32) & 0xFFFFFFFF in _ISATAP:
         yield IPv4(number & 0xFFFFFFFF)
+    if address in _LOCAL_NAT64:
+        yield from _translated(number)
     if address.sixtofour is not None:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
+
+
+def _translated(number: int) -> Iterator[IPv4]:
+    """The IPv4 addresses to which a translator might send a local NAT64 address.
+
+    One for each length of prefix (RFC 6052, 2.2): shorter ones leave out bits 64 to 71.
+    A reading inside of 0.0.0.0/8 leads nowhere; it counts when there is no other.
+    """
+    without_u = number >> 64 << 56 | number & (1 << 56) - 1
+    readings = [IPv4(without_u >> 120 - length - 32 & 0xFFFFFFFF) for length in (48, 56, 64)]
+    readings.append(IPv4(number & 0xFFFFFFFF))
+    yield from [each for each in readings if each not in _THIS_NETWORK] or readings
 
 
 def canonical(address: Address) -> Address:
@@ -73,7 +90,8 @@ def canonical(address: Address) -> Address:
 
 def objection(address: Address, deny_private: bool = False) -> str | None:
     """What kind of place speaks against an address, for example "loopback"; None if nothing."""
-    for each in (canonical(address), *carried(address)):
+    translated = isinstance(address, IPv6) and address in _LOCAL_NAT64
+    for each in (*(() if translated else (canonical(address),)), *carried(address)):
         kind = _kind(each)
         if kind is None and deny_private and not each.is_global:
             kind = "private"
@@ -89,6 +107,8 @@ def _is_wrapper(address: IPv6) -> bool:
 def _kind(address: Address) -> str | None:
     if address.is_unspecified or address in _THIS_NETWORK:
         return "unspecified"
+    if isinstance(address, IPv6) and address.is_site_local:
+        return "site-local"  # fec0::/10, deprecated by RFC 3879 and never global
     for kind in ("loopback", "link_local", "multicast", "reserved"):
         if getattr(address, f"is_{kind}"):
             return kind.replace("_", "-")

@@ -36,7 +36,7 @@ READ_TIMEOUT = 60.0
 HEADER_TIMEOUT = 60.0
 
 #: At least so many bytes must come in so many seconds of waiting for them.
-PACE_BYTES = 64 * 1024
+PACE_BYTES = 1024 * 1024
 PACE_SECONDS = 60.0
 
 #: How many addresses of one name are tried.

@@ -186,7 +186,8 @@ class UriFilter:
             mine = {canonical(_address(text)) for text in self._resolve(host, 0)}
         except (OSError, ValueError):
             return False
-        return any(canonical(each) in mine for each in found)
+        return any(not mine.isdisjoint((canonical(each), *addresses.carried(each)))
+                   for each in found)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -256,12 +257,25 @@ def _parse(url: str) -> _Parts:
     except ValueError:
         raise errors.Invalid("The host of the URL must be a name, or an IP address in its "
                              "usual form.") from None
-    if port and not 0 < int(port[:6]) < 65536:
-        raise errors.Invalid("The port of the URL must be a number from 1 to 65535.")
     path = urllib.parse.quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
     if query is not None:
         path += "?" + urllib.parse.quote(query, safe="/%?:@!$&'()*+,;=~-._[]|")
-    return _Parts(scheme.lower(), host, literal, int(port) if port else None, path, credentials)
+    return _Parts(scheme.lower(), host, literal, _port(port), path, credentials)
+
+
+def _port(text: str | None) -> int | None:
+    """The port of a URL; None where it names none.
+
+    The number that is returned is the one that is judged and connected to.  Five
+    digits are enough for every port, so longer numbers, whose leading zeros readers
+    may treat differently, are refused.
+    """
+    if not text:
+        return None
+    if len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise errors.Invalid("The port of the URL must be a number from 1 to 65535, of at most "
+                             "five digits.")
+    return int(text)
 
 
 def _name(host: str) -> str | Address:

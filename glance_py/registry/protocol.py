@@ -28,7 +28,7 @@ PORTS: Mapping[str, type] = {
     "images": ports.ImageRecords,
     "members": ports.MemberRecords,
     "tasks": ports.TaskRecords,
-    "locks": ports.LockRecords,
+    "claims": ports.ClaimRecords,
     "usage": ports.UsageRecords,
     "namespaces": ports.NamespaceVerbs,
     "definitions": ports.DefinitionVerbs,
@@ -38,8 +38,9 @@ PORTS: Mapping[str, type] = {
 
 #: Commands that change nothing: they may be sent again, and by callers who may only look.
 READS = frozenset({
-    "ping", "images.get", "images.list", "images.stalled", "members.find", "tasks.get",
-    "tasks.list", "tasks.of_image", "tasks.stalled", "locks.holder", "usage.storage",
+    "ping", "images.get", "images.list", "members.find", "tasks.get",
+    "tasks.list", "tasks.of_image", "claims.held", "claims.unclaimed", "claims.get",
+    "usage.storage",
     "usage.staging", "usage.images", "usage.uploading", "namespaces.get", "namespaces.find",
     "namespaces.list", "namespaces.resource_types", "definitions.list", "definitions.get",
     "cached_images.entries", "cached_images.nodes", "pending.find", "pending.is_shared",

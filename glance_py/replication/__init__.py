@@ -6,6 +6,7 @@ knows a database, a store or the command line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ READ_ONLY = frozenset({
 #: Properties whose names start so are the bookkeeping of a server.
 RESERVED_PREFIX = "os_glance"
 
+_ID = re.compile("[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}(?:\\1[0-9A-Fa-f]{4}){2}\\1[0-9A-Fa-f]{12}")
+
 
 class Failure(Exception):
     """What went wrong with one image, or with all; a sentence for the operator."""
@@ -27,6 +30,16 @@ class Failure(Exception):
 
 class Broken(Failure):
     """Data ended too soon; reading on from there may do."""
+
+
+def checked_id(image_id: object) -> str:
+    """The id of an image, which becomes part of paths and of URLs here.
+
+    :raises Failure: it is no UUID, as a server that is not to be trusted may send.
+    """
+    if not isinstance(image_id, str) or not _ID.fullmatch(image_id):
+        raise Failure(f"its id {image_id!r} is not a UUID")
+    return image_id
 
 
 class Source(Protocol):

@@ -15,6 +15,7 @@ from glance_py.replication import (
     Failure,
     Image,
     Source,
+    checked_id,
     content,
     differences,
     has_data,
@@ -47,7 +48,7 @@ def to_server(image: Image, source: Source, target: Server, rules: Rules, tell: 
     :returns: what was done: ``created``, ``updated``, ``uploaded`` or ``equal``.
     :raises Failure: it could not be done; what was begun is removed again.
     """
-    found = target.find(image["id"])
+    found = target.find(checked_id(image["id"]))
     if found is None:
         _create(image, source, target, rules, tell)
         return "created"
@@ -71,7 +72,7 @@ def to_directory(image: Image, source: Source, target: Directory, rules: Rules,
     :returns: what was done: ``created``, ``updated``, ``downloaded`` or ``equal``.
     :raises Failure: it could not be done.
     """
-    found = target.find(image["id"])
+    found = target.find(checked_id(image["id"]))
     kept = {name: value for name, value in image.items() if name not in rules.without}
     done = "equal"
     if found != kept:
@@ -89,7 +90,7 @@ def compare(image: Image, target: Server, rules: Rules) -> list[str]:
 
     :raises Failure: the target does not tell.
     """
-    found = target.find(image["id"])
+    found = target.find(checked_id(image["id"]))
     if found is None:
         return ["is not there"]
     lines = [f"{name}: {mine!r} here, {theirs!r} there"

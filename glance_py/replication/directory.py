@@ -10,10 +10,9 @@ import hashlib
 import json
 import os
 import pathlib
-import uuid
 from collections.abc import Callable, Iterator
 
-from glance_py.replication import Broken, Failure, Image, Source
+from glance_py.replication import Broken, Failure, Image, Source, checked_id
 
 #: How often reading on is tried after the data broke off, without getting any further.
 ATTEMPTS = 5
@@ -34,7 +33,7 @@ class Directory:
     def images(self) -> Iterator[Image]:
         """See :class:`glance_py.replication.Source`."""
         for path in sorted(self._path.iterdir()):
-            if path.suffix or not _is_id(path.name):
+            if not _is_id(path.name):
                 continue
             try:
                 image = json.loads(path.read_text())
@@ -46,7 +45,7 @@ class Directory:
 
     def find(self, image_id: str) -> Image | None:
         """The image, or None."""
-        path = self._path / image_id
+        path = self._path / checked_id(image_id)
         return json.loads(path.read_text()) if path.exists() else None
 
     def has_data(self, image: Image) -> bool:
@@ -68,7 +67,7 @@ class Directory:
 
     def keep(self, image: Image) -> None:
         """Write down what an image is."""
-        path = self._path / image["id"]
+        path = self._path / checked_id(image["id"])
         written = path.with_name(f"{path.name}.json.part")
         written.write_text(json.dumps(image, indent=2, sort_keys=True, ensure_ascii=False))
         written.replace(path)
@@ -98,7 +97,7 @@ class Directory:
         part.replace(path)
 
     def _data(self, image: Image) -> pathlib.Path:
-        return self._path / f"{image['id']}.img"
+        return self._path / f"{checked_id(image['id'])}.img"
 
     def _is_whole(self, path: pathlib.Path, image: Image) -> bool:
         with open(path, "rb") as file:
@@ -136,7 +135,7 @@ def reading_on(image: Image, source: Source, start: int = 0) -> Iterator[bytes]:
 
 def _is_id(name: str) -> bool:
     try:
-        uuid.UUID(name)
-    except ValueError:
+        checked_id(name)
+    except Failure:
         return False
     return True

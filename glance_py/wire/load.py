@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from glance_py.domain import errors
+from glance_py.domain import errors, property_names
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.wire.check import Check, compile_check
 from glance_py.wire.field import Resource, text
@@ -28,20 +28,39 @@ _NAME_LENGTH = 255
 #: NUL, which PostgreSQL cannot.
 _UNSTORABLE = re.compile("[\x00\U00010000-\U0010ffff]")
 
+#: How many arrays and objects may lie in each other in a request.  No document of the API needs
+#: a dozen, and the serialiser ends at 254.
+MAX_DEPTH = 100
+
 _check_tag = compile_check(text(255))
 
 
 def parse(body: bytes) -> Any:
     """The JSON of a request body (RFC 8259).
 
-    :raises errors.Invalid: empty, not UTF-8 or not JSON.
+    :raises errors.Invalid: empty, not UTF-8, not JSON, or nested deeper than MAX_DEPTH.
     """
     if not body:
         raise errors.Invalid("Body expected in request.")
     try:
-        return orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise errors.Invalid("Malformed JSON in request body.") from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check_depth(document)
+    return document
+
+
+def _check_depth(document: object) -> None:
+    """:raises errors.Invalid: nested deeper than MAX_DEPTH."""
+    level: list[Any] = [document] if isinstance(document, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise errors.Invalid(f"The JSON of a request cannot be nested deeper than {MAX_DEPTH} levels.")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -143,7 +162,10 @@ class ImageLoader:
 
 def is_reserved(name: str) -> bool:
     """Is this a name that no client may write, in any request?"""
-    return name in RESERVED or name.startswith(RESERVED_PREFIX)
+    if name.isascii() and name.isprintable():
+        # What nearly all names are; each property of each request passes here.
+        return name in RESERVED or name.lower().startswith(RESERVED_PREFIX)
+    return property_names.is_reserved(name)
 
 
 def _bounded(name: str, value: float) -> int:
@@ -159,7 +181,15 @@ def _tags(name: str, value: list[str]) -> list[str]:
     return list(value)
 
 
+def _owner(name: str, value: str | None) -> str | None:
+    """wire: an image whose owner is the empty string has none."""
+    if value:
+        check_storable(name, value)
+    return value or None
+
+
 _STORED: dict[str, Callable[[str, Any], Any]] = {
+    "owner": _owner,
     "min_ram": _bounded,
     "min_disk": _bounded,
     "tags": _tags,
@@ -169,11 +199,15 @@ _STORED: dict[str, Callable[[str, Any], Any]] = {
 def load_tag(tag: str) -> str:
     """A tag that was given in the path of a request.
 
-    :raises errors.Invalid: too long.
+    wire: characters of 4 bytes are left to the database here; a list of tags may not have them.
+
+    :raises errors.Invalid: too long, or with a NUL, which not every database can hold.
     """
     wrong = _check_tag(tag)
     if wrong is not None:
         raise errors.Invalid(f"The tag {wrong}.")
+    if "\x00" in tag:
+        raise errors.Invalid("A tag cannot contain NUL.")
     return tag
 
 

@@ -7,8 +7,9 @@ active by it, is found out by the layer that knows the stores.
 
 from __future__ import annotations
 
+import collections
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from glance_py.domain import errors
@@ -66,6 +67,7 @@ class LocationDraft:
         # A queued image has no data, whatever was refused there.
         self._now = [] if image.status == "queued" else list(locations)
         self._before = {location.id: location for location in self._now}
+        self._identities = {_identity(location) for location in self._now}
         self._digests: dict[str, str] = {}
         self._absent: tuple[Location, ...] = ()
 
@@ -75,13 +77,12 @@ class LocationDraft:
             raise errors.Invalid("Invalid position for adding a location.")
         self._require("active", "queued")
         location = _location(value)
-        if any(_same(location, other) for other in self._now):
+        identity = _identity(location)
+        if identity in self._identities:
             raise errors.Invalid("The image has this location already.")
         self._verify(value.get("validation_data"))
-        if position == "-":
-            self._now.append(location)
-        else:
-            self._now.insert(int(position), location)
+        self._now.insert(self._index(position, len(self._now)), location)
+        self._identities.add(identity)
 
     def remove(self, position: str) -> None:
         """Forget one copy and its data, never the last.
@@ -93,10 +94,21 @@ class LocationDraft:
             raise errors.Invalid("Invalid position for removing a location.")
         if len(self._now) == 1:
             raise errors.Forbidden("Cannot delete the last location of an image.")
-        try:
-            del self._now[-1 if position == "-" else int(position)]
-        except IndexError:
+        index = self._index(position, len(self._now) - 1)
+        if 0 <= index < len(self._now):
+            self._identities.discard(_identity(self._now.pop(index)))
+        else:
             self._absent = (Location(""),)
+
+    def _index(self, position: str, last: int) -> int:
+        """Where ``position`` is in the list: ``-`` is ``last``, what is beyond it is its length.
+
+        Digits are counted first, since Python refuses to convert thousands of them.
+        """
+        if position == "-":
+            return last
+        digits = position.lstrip("0") or "0"
+        return len(self._now) if len(digits) > 9 else min(int(digits), len(self._now))
 
     def replace(self, values: list[dict[str, Any]]) -> None:
         """The whole list: new metadata for the same addresses, or the first copies."""
@@ -104,21 +116,21 @@ class LocationDraft:
             raise errors.Forbidden("Cannot set locations to empty list.")
         self._require("active", "queued")
         wanted = [_location(value) for value in values]
-        for place, location in enumerate(wanted):
-            if any(_same(location, other) for other in wanted[:place]):
-                raise errors.Invalid("The same location is given twice.")
+        identities = {_identity(location) for location in wanted}
+        if len(identities) < len(wanted):
+            raise errors.Invalid("The same location is given twice.")
         if self._now and sorted(x.url for x in self._now) != sorted(x.url for x in wanted):
             raise errors.Invalid("Original locations is not empty; remove them first.")
         for value in values:
             self._verify(value.get("validation_data"))
-        unclaimed = list(self._now)
+        unclaimed: dict[str, collections.deque[Location]] = {}
+        for old in self._now:
+            unclaimed.setdefault(old.url, collections.deque()).append(old)
         for location in wanted:
-            for old in unclaimed:
-                if old.url == location.url:
-                    location.id, location.status = old.id, old.status
-                    unclaimed.remove(old)
-                    break
-        self._now = wanted
+            if unclaimed.get(location.url):
+                old = unclaimed[location.url].popleft()
+                location.id, location.status = old.id, old.status
+        self._now, self._identities = wanted, identities
 
     def _require(self, *states: str) -> None:
         if self.image.status not in states:
@@ -173,8 +185,17 @@ def _location(value: dict[str, Any]) -> Location:
     return Location(value["url"], value["metadata"], extra=extra)
 
 
-def _same(one: Location, other: Location) -> bool:
-    return one.url == other.url and one.metadata == other.metadata
+def _identity(location: Location) -> Hashable:
+    """Equal for copies that have the same address and the same metadata."""
+    return location.url, _hashable(location.metadata)
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return tuple(map(_hashable, value))
+    return value
 
 
 def _check_digest(name: str, value: str, algorithm: str) -> None:

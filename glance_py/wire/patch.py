@@ -26,6 +26,10 @@ MEDIA_TYPES = (V20, V21)
 
 _OPERATIONS = ("add", "replace", "remove")
 
+#: Operations of one PATCH, each location of a new list counting as one.  They are read before it
+#: is known what the caller may do.
+MAX_OPERATIONS = 10_000
+
 #: wire: computed, yet a PATCH may write a custom property of this name; the computed value
 #: hides it once there is one.
 _SHADOWED = frozenset({"stores"})
@@ -78,10 +82,14 @@ class PatchLoader:
 
         :raises errors.Invalid: wrong shape, path or value.
         :raises errors.Forbidden: a read-only or reserved name.
+        :raises errors.LimitExceeded: more than MAX_OPERATIONS.
         """
         document = parse(body)
         if not isinstance(document, list):
             raise errors.Invalid("Request body must be a JSON array of operation objects.")
+        if _weight(document) > MAX_OPERATIONS:
+            raise errors.LimitExceeded(
+                f"A PATCH cannot hold more than {MAX_OPERATIONS} operations or locations.")
         read = _read_v21 if media_type == V21 else _read_v20
         return [self._operation(*read(item)) for item in document]
 
@@ -116,6 +124,13 @@ class PatchLoader:
             load.check_storable(name, value)
             return value
         return value if name == "locations" else self._loader.stored(name, value)
+
+
+def _weight(document: list[Any]) -> int:
+    """How many operations there are, and how many items their values hold."""
+    return len(document) + sum(
+        len(item["value"]) for item in document
+        if isinstance(item, dict) and isinstance(item.get("value"), list))
 
 
 def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:

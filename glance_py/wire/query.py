@@ -32,6 +32,10 @@ _SINGLE = frozenset({"visibility", "member_status", "sort", "limit", "marker"})
 _NOT_FILTERS = FIXED_PARAMETERS | {"deleted"}
 _REFUSED = frozenset({"changes-since", "locations"})
 
+#: Filters, tags and properties of one list.  An image has 128 tags and as many properties by
+#: default; each further condition is more work for the database.
+MAX_CONDITIONS = 256
+
 _PATH = "/v2/images"
 _DIRECTIONS = ("asc", "desc")
 _BIGGEST = 2**63 - 1
@@ -106,7 +110,9 @@ class ImageQueryLoader:
             filters.append(NOTHING)
             first = dict(reversed(parameters))
             last.update((name, first[name]) for name in repeated)
-        tags = tuple(value.strip() for name, value in parameters if name == "tag")
+        tags = tuple(dict.fromkeys(value.strip() for name, value in parameters if name == "tag"))
+        if len(filters) + len(tags) + len(properties) > MAX_CONDITIONS:
+            raise errors.Invalid(f"A list cannot have more than {MAX_CONDITIONS} filters.")
         if any("\x00" in value for value in (*tags, *(v for pair in properties for v in pair))):
             filters.append(NOTHING)
         visibility = last.get("visibility")

@@ -35,7 +35,7 @@ UNFINISHED = "glance_unfinished"
 
 
 class Driver:
-    """Volumes named ``image-<image id>``; addresses are ``cinder://<store id>/<volume id>``."""
+    """Volumes named ``image-<name>``; addresses are ``cinder://<store id>/<volume id>``."""
 
     schemes = ("cinder",)
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.ON_BEHALF,
@@ -71,15 +71,16 @@ class Driver:
         acting._owner = caller.project_id if caller is not None else None
         return acting
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
         gib = max(1, -(-(size or 0) // GIB))
-        metadata = {"glance_image_id": image_id}
+        # The volume has the name of the attempt; for Cinder and its users it is the image's.
+        metadata = {"glance_image_id": driver.image_id_of(name)}
         if self._owner:
             metadata["image_owner"] = self._owner
         mark = {UNFINISHED: uuid.uuid4().hex}
         volume = None
         try:
-            volume = self._volumes.create(f"image-{image_id}", gib, {**metadata, **mark})
+            volume = self._volumes.create(_volume_name(name), gib, {**metadata, **mark})
             self._volumes.wait(volume, {"available"})
             written = self._write(volume, data, gib)
             self._volumes.finish(volume, {**metadata, "image_size": str(written)})
@@ -87,7 +88,7 @@ class Driver:
             unable = isinstance(error, UNABLE)
             if volume or unable:  # Else Cinder has refused, and made nothing.
                 self._volumes.later.remove(
-                    f"What may be left of volume image-{image_id}",
+                    f"What may be left of volume {_volume_name(name)}",
                     functools.partial(self._abandon, volume, mark), at_once=not unable)
             raise
         return Stored(self._location(volume).url, written)
@@ -158,14 +159,14 @@ class Driver:
             self._host.abandon(volume)
         self._volumes.delete(volume)
 
-    def locations_of(self, image_id: str) -> tuple[Location, ...]:
+    def locations_of(self, name: str) -> tuple[Location, ...]:
         """Cinder chooses the id of a volume."""
         return ()
 
-    def remains_of(self, image_id: str) -> list[Location]:
-        return [self._location(volume["id"])
-                for volume in self._volumes.find({"glance_image_id": image_id})
-                if UNFINISHED in volume["metadata"]]
+    def remains_of(self, name: str) -> list[Location]:
+        found = self._volumes.find({"glance_image_id": driver.image_id_of(name)})
+        return [self._location(volume["id"]) for volume in found
+                if UNFINISHED in volume["metadata"] and volume["name"] == _volume_name(name)]
 
     def sweep(self) -> list[str]:
         """Whether the writer of a volume is alive is not known here; see remains_of."""
@@ -177,6 +178,10 @@ class Driver:
     def _location(self, volume: str) -> Location:
         return Location("cinder", self._name, f"/{volume}") if self._name else Location(
             "cinder", volume)
+
+
+def _volume_name(name: str) -> str:
+    return f"image-{name}"
 
 
 def _volume(location: Location) -> str:

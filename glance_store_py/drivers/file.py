@@ -36,7 +36,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVA
 
 
 class Driver:
-    """Files named by image id; addresses are ``file://<directory>/<image id>``."""
+    """Files named as they were added; addresses are ``file://<directory>/<name>``."""
 
     schemes = ("file", "filesystem")
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.SENDFILE,
@@ -65,26 +65,27 @@ class Driver:
         for directory in self._directories:
             file_settings.make_directory(self._settings, directory.path, self._permissions)
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
-        if any(self._exists(location.path) for location in self.locations_of(image_id)):
-            raise errors.Duplicate(image_id)
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+        if any(self._exists(location.path) for location in self.locations_of(name)):
+            raise errors.Duplicate(name)
         directory = self._choose(size)
-        final = os.path.join(directory, image_id)
-        fd, part = _open_part(directory, image_id)
+        final = os.path.join(directory, name)
+        # Before the file has its name: after that nothing may fail any more.
+        url, mount = Location("file", path=final).url, file_settings.mount_of(self._mounts, final)
+        fd, part = _open_part(directory, name)
         try:
             written = self._write(fd, data)
             if self._permissions is not None:
                 os.fchmod(fd, self._permissions)
             os.fsync(fd)
-            _publish(part, final, image_id)
+            _publish(fd, part, final, name)
         finally:
             # Unlocked last: whoever gets the lock may take the file for abandoned.
             # What cannot be removed now is for the next sweep.
             with contextlib.suppress(OSError):
-                os.unlink(part)
+                _unlink_own(part, os.fstat(fd))
             os.close(fd)
-        url = Location("file", path=final).url
-        return Stored(url, written, file_settings.mount_of(self._mounts, final))
+        return Stored(url, written, mount)
 
     def _write(self, fd: int, data: Iterable[bytes]) -> int:
         written = 0
@@ -130,9 +131,9 @@ class Driver:
             LOG.warning("%s cannot be removed: %s", location.path, error.strerror)
             raise errors.Forbidden() from error
 
-    def locations_of(self, image_id: str) -> list[Location]:
-        name = _file_name(image_id)
-        return [Location("file", path=os.path.join(d.path, name)) for d in self._directories]
+    def locations_of(self, name: str) -> list[Location]:
+        found = _file_name(name)
+        return [Location("file", path=os.path.join(d.path, found)) for d in self._directories]
 
     def objects(self) -> Iterator[Object]:
         for directory in self._directories:
@@ -142,8 +143,9 @@ class Driver:
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat()
-                        yield Object(Location("file", path=entry.path).url, entry.name,
-                                     status.st_size, status.st_mtime)
+                        yield Object(Location("file", path=entry.path).url,
+                                     driver.image_id_of(entry.name), status.st_size,
+                                     status.st_mtime, entry.name)
 
     def sweep(self) -> list[str]:
         removed = []
@@ -181,16 +183,16 @@ class Driver:
         return self._in_time(os.path.lexists, path)
 
 
-def _file_name(image_id: str) -> str:
-    if not image_id or image_id.startswith(".") or "/" in image_id or "\0" in image_id:
-        raise errors.Invalid("An image id that is to name a file has no slash and no leading dot.")
-    return image_id
+def _file_name(name: str) -> str:
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise errors.Invalid("The name of a file in a store has no slash and no leading dot.")
+    return name
 
 
-def _open_part(directory: str, image_id: str) -> tuple[int, str]:
+def _open_part(directory: str, name: str) -> tuple[int, str]:
     """A new hidden file for an image, locked by us: (descriptor, path)."""
     while True:
-        path = os.path.join(directory, f".{image_id}.{secrets.token_hex(4)}{PART}")
+        path = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{PART}")
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
@@ -220,35 +222,61 @@ def _write_all(fd: int, chunk: bytes) -> None:
         done += os.write(fd, memoryview(chunk)[done:])
 
 
-def _publish(part: str, final: str, image_id: str) -> None:
+def _publish(fd: int, part: str, final: str, name: str) -> None:
     """Give a complete file its name, never one that is taken, and make that last.
+
+    ``fd`` is the file.  What this writer did not make is never removed: the
+    inode decides, not the name.
 
     :raises errors.Duplicate: the name is taken.
     """
+    own = os.fstat(fd)
     try:
-        _take_name(part, final)
+        _take_name(part, final, own)
     except FileExistsError:
-        raise errors.Duplicate(image_id) from None
+        raise errors.Duplicate(name) from None
     try:
         _sync_directory(os.path.dirname(final))
     except BaseException:
-        os.unlink(final)
+        _unlink_own(final, own)
         raise
 
 
-def _take_name(part: str, final: str) -> None:
+def _take_name(part: str, final: str, own: os.stat_result) -> None:
+    if not _is_at(part, own):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), part)
     try:
         os.link(part, final)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         # No hard links here: take the name with an empty file, then replace that.
-        os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+        reserved = os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
+            placeholder = os.fstat(reserved)
+        finally:
+            os.close(reserved)
+        try:
+            if not _is_at(final, placeholder):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
             os.rename(part, final)
         except BaseException:
-            os.unlink(final)
+            _unlink_own(final, placeholder)
             raise
+
+
+def _is_at(path: str, own: os.stat_result) -> bool:
+    """Is this very file, and no other, at ``path``?"""
+    try:
+        return os.path.samestat(os.lstat(path), own)
+    except FileNotFoundError:
+        return False
+
+
+def _unlink_own(path: str, own: os.stat_result) -> None:
+    """Remove a name, unless another file has taken it."""
+    if _is_at(path, own):
+        os.unlink(path)
 
 
 def _sync_directory(path: str) -> None:
@@ -274,9 +302,11 @@ def _remove_if_abandoned(path: str) -> int | None:
     try:
         if not _lock(fd, without=False):
             return None
-        size = os.fstat(fd).st_size
+        found = os.fstat(fd)
+        if not _is_at(path, found):
+            return None
         os.unlink(path)
-        return size
+        return found.st_size
     except FileNotFoundError:
         return None
     finally:

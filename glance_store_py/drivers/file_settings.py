@@ -128,6 +128,10 @@ def mounts(settings: Settings) -> list[dict]:
     if not isinstance(entries, list) or not all(map(_is_mount, entries)):
         raise settings.error(option, "expected an object, or a list of objects, with the strings "
                              "id and mountpoint.")
+    for entry in entries:
+        if not os.path.isabs(entry["mountpoint"]):
+            LOG.warning("[%s] %s: the mountpoint %s is not an absolute path and holds no file.",
+                        settings.section, option, entry["mountpoint"])
     return entries
 
 
@@ -140,7 +144,8 @@ def mount_of(mounts: list[dict], path: str) -> dict:
     """The entry of the metadata file whose mountpoint holds a file."""
     for entry in mounts:
         mountpoint = os.path.normpath(entry["mountpoint"])
-        if os.path.commonpath([mountpoint, path]) == mountpoint:
+        if (os.path.isabs(mountpoint)
+                and os.path.commonpath([mountpoint, path]) == mountpoint):
             return dict(entry)
     if mounts:
         LOG.error("No mountpoint of the metadata file holds %s.", path)

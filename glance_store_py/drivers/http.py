@@ -61,6 +61,9 @@ class Driver:
         self._store = store_id
         self._authorities = settings["https_ca_certificates_file"]
         self._insecure = settings["https_insecure"] and not self._authorities
+        if self._insecure:
+            LOG.warning("Store %s does not check the certificates of https servers: "
+                        "https_insecure is True.", store_id)
         self._proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}"
                          for scheme, proxy in settings["http_proxy_information"].items()}
         #: Set once, before the first request; None: names are resolved as usual.
@@ -71,7 +74,7 @@ class Driver:
     def prepare(self) -> None:
         """There is nothing to write to."""
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
         raise errors.StoreAddDisabled(self._store)
 
     def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
@@ -108,7 +111,7 @@ class Driver:
     def delete(self, location: Location) -> None:
         raise errors.StoreDeleteNotSupported(self._store)
 
-    def locations_of(self, image_id: str) -> tuple[Location, ...]:
+    def locations_of(self, name: str) -> tuple[Location, ...]:
         return ()
 
     def sweep(self) -> list[str]:
@@ -227,10 +230,8 @@ class Driver:
         from glance_store_py.drivers import http_connection
 
         if self._insecure and scheme == "https":
-            # One line of ours, once, instead of a warning with every connection.
+            # The line of __init__ says it once, instead of a warning with every connection.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            LOG.warning("Store %s does not check the certificates of https servers; "
-                        "https_insecure = False makes it.", self._store)
         options = {
             # One more try when a connection turns out dead that was kept open.
             "retries": urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0,

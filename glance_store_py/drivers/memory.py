@@ -18,7 +18,7 @@ CHUNK = 1024 * 1024
 
 
 class Driver:
-    """A dictionary as a store; addresses are ``memory://<store id>/<image id>``."""
+    """A dictionary as a store; addresses are ``memory://<store id>/<name>``."""
 
     schemes = ("memory",)
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
@@ -34,12 +34,12 @@ class Driver:
     def prepare(self) -> None:
         """Memory is always ready."""
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
-        location = self._location(image_id)
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+        location = self._location(name)
         whole = b"".join(data)
         with self._lock:
             if location.path in self._objects:
-                raise errors.Duplicate(image_id)
+                raise errors.Duplicate(name)
             self._objects[location.path] = whole
         return Stored(location.url, len(whole))
 
@@ -54,8 +54,8 @@ class Driver:
         if self._objects.pop(location.path, None) is None:
             raise errors.NotFound(location.shown)
 
-    def locations_of(self, image_id: str) -> tuple[Location, ...]:
-        return (self._location(image_id),)
+    def locations_of(self, name: str) -> tuple[Location, ...]:
+        return (self._location(name),)
 
     def sweep(self) -> list[str]:
         """Nothing outlives its writer here."""
@@ -64,8 +64,8 @@ class Driver:
     def check(self) -> None:
         """Memory is always well."""
 
-    def _location(self, image_id: str) -> Location:
-        return Location("memory", self._store, f"/{image_id}")
+    def _location(self, name: str) -> Location:
+        return Location("memory", self._store, f"/{name}")
 
     def _object(self, location: Location) -> bytes:
         try:

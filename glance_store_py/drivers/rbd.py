@@ -33,7 +33,7 @@ ABANDONED = 60
 
 
 class Driver:
-    """Images named by image id; addresses are ``rbd://<fsid>/<pool>/<image id>/snap``."""
+    """Images named as they were added; addresses are ``rbd://<fsid>/<pool>/<name>/snap``."""
 
     schemes = ("rbd",)
     abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
@@ -65,18 +65,18 @@ class Driver:
         self._fsid = self._cluster.configured_fsid()
         self._describe()
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
-        location = self._location(image_id)
-        self._create(image_id, size or 0)
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+        location = self._location(name)
+        self._create(name, size or 0)
         made = None
         try:
-            with self._cluster.pool() as pool, _open(pool, image_id) as image:
+            with self._cluster.pool() as pool, _open(pool, name) as image:
                 made = image.id()
                 written = rbd_transfer.write(image, data, size, self._chunk, self._thin)
                 _seal(image, SNAPSHOT)
         except BaseException:
             if made is not None:
-                self._abandon(image_id, made)
+                self._abandon(name, made)
             raise
         return Stored(location.url, written)
 
@@ -146,23 +146,23 @@ class Driver:
         with self._cluster.pool() as pool:
             _remove(pool, name, snapshot)
 
-    def locations_of(self, image_id: str) -> tuple[Location, ...]:
-        return (self._location(image_id),)
+    def locations_of(self, name: str) -> tuple[Location, ...]:
+        return (self._location(name),)
 
     def objects(self) -> Iterator[Object]:
         """Also incomplete ones.  What is not named like an image of ours is a disk, perhaps."""
         import rbd
 
         with self._cluster.pool() as pool:
-            for name in filter(_is_uuid, rbd.RBD().list(pool)):
+            for name in filter(_is_image, rbd.RBD().list(pool)):
                 with contextlib.suppress(rbd.ImageNotFound), _open(
                         pool, name, read_only=True) as image:
                     size, modified = image.size(), image.modify_timestamp()
-                    yield Object(self._location(name).url, name, size,
-                                 modified.replace(tzinfo=datetime.UTC).timestamp())
+                    yield Object(self._location(name).url, driver.image_id_of(name), size,
+                                 modified.replace(tzinfo=datetime.UTC).timestamp(), name)
 
     def sweep(self) -> list[str]:
-        """What is incomplete lies at the address of its image, where it is looked for."""
+        """What is incomplete lies at the address of its object, where it is looked for."""
         return []
 
     def check(self) -> None:
@@ -174,13 +174,13 @@ class Driver:
             except rados.ObjectNotFound:
                 LOG.debug("Pool %s holds no image yet", self._pool)
 
-    def _location(self, image_id: str) -> Location:
-        if not image_id or "/" in image_id or "@" in image_id:
-            raise errors.Invalid("An image id that is to name an RBD image has no slash and no @.")
+    def _location(self, name: str) -> Location:
+        if not name or "/" in name or "@" in name:
+            raise errors.Invalid("The name of an RBD image has no slash and no @.")
         if self._fsid is None:
             self._fsid = self._cluster.fsid()
             self._describe()
-        parts = (self._pool, image_id, SNAPSHOT)
+        parts = (self._pool, name, SNAPSHOT)
         return Location("rbd", quote(self._fsid, safe=""),
                         "".join(f"/{quote(part, safe='')}" for part in parts))
 
@@ -199,9 +199,11 @@ class Driver:
         return name, snapshot
 
 
-def _is_uuid(name: str) -> bool:
+def _is_image(name: str) -> bool:
+    """Is this the name of an image's object, of whatever attempt?"""
+    image_id = driver.image_id_of(name)
     try:
-        return str(uuid.UUID(name)) == name
+        return str(uuid.UUID(image_id)) == image_id
     except ValueError:
         return False
 

@@ -12,6 +12,7 @@ import functools
 import logging
 import os
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +35,14 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 #: What a service answers that may do better the next time.
 BUSY = frozenset({429, 500, 502, 503, 504})
+#: What says in so many words that it is overloaded, or restarting, and wants to be asked later.
+LATER = frozenset({429, 498, 503})
+#: Seconds for which a service that wants to be asked later is asked again, counted from when
+#: it began: requests that come when this time is over are not kept waiting for another one.
+PATIENCE = 30.0
+#: Seconds between two attempts at most, and at first.
+LONGEST_PAUSE = 8.0
+_FIRST_PAUSE = 0.3
 
 _PIECE = 256 * 1024
 
@@ -60,6 +69,8 @@ class Pool:
         self._process = 0
         self._manager: PoolManager | None = None
         self._lock = threading.Lock()
+        #: Since when every answer asks to come later; None when the last one did not.
+        self._overloaded: float | None = None
         #: What could not be removed from the service yet.
         self.later = Later()
 
@@ -68,17 +79,31 @@ class Pool:
                 wait: float = READ_TIMEOUT) -> BaseHTTPResponse:
         """The answer to a request, its content unread: close it, or read it to its end.
 
-        :param attempts: how often to try while the service is busy or away; 1
-            for a body that exists only once.
+        :param attempts: how often to try while the service is busy or away, and
+            longer, for PATIENCE, while it asks to come later; 1 for a body that
+            exists only once.
         :param wait: seconds that the service may take.
         :raises errors.RemoteServiceUnavailable: it cannot be reached.
         """
         import urllib3
 
         with self.naming():
-            return self._connections().request(
+            answer = self._connections().request(
                 method, url, headers=headers, body=body, preload_content=False, redirect=False,
-                retries=_retries(attempts), timeout=urllib3.Timeout(READ_TIMEOUT, wait))
+                retries=_retries(attempts, self._asks_for_time),
+                timeout=urllib3.Timeout(READ_TIMEOUT, wait))
+        if answer.status not in LATER:
+            self._overloaded = None
+        return answer
+
+    def _asks_for_time(self, status: int) -> bool:
+        """Does an answer ask to come later, and is there still patience for that?"""
+        if status not in LATER:
+            return False
+        now = clock()
+        if self._overloaded is None:
+            self._overloaded = now
+        return now - self._overloaded < PATIENCE
 
     @contextlib.contextmanager
     def naming(self) -> Iterator[None]:
@@ -176,14 +201,50 @@ class Pools:
         return found
 
 
-def _retries(attempts: int) -> Retry:
-    import urllib3
+def _retries(attempts: int, asks_for_time: Callable[[int], bool]) -> Retry:
+    """How to go on after a failure: ``attempts`` times, and while the service asks for time."""
+    made = _retry_class()(
+        total=None, connect=min(attempts - 1, 1), read=attempts - 1, redirect=False,
+        status=None, other=0, allowed_methods=None, status_forcelist=BUSY | LATER,
+        backoff_factor=_FIRST_PAUSE, backoff_max=LONGEST_PAUSE, backoff_jitter=_FIRST_PAUSE,
+        raise_on_status=False, respect_retry_after_header=False)
+    made.attempts, made.asks_for_time = attempts, asks_for_time
+    return made
 
-    return urllib3.Retry(
-        total=attempts - 1, connect=min(attempts - 1, 1), read=attempts - 1, redirect=False,
-        status=attempts - 1, other=0, allowed_methods=None, status_forcelist=BUSY,
-        backoff_factor=0.3, backoff_jitter=0.3, raise_on_status=False,
-        respect_retry_after_header=False)
+
+@functools.cache
+def _retry_class() -> type:
+    """A Retry that counts answers by ``attempts``, and goes on while it is asked for time."""
+    from urllib3 import Retry
+
+    class Patient(Retry):
+        attempts = 1
+        asks_for_time: Callable[[int], bool]
+
+        def new(self, **changes: Any) -> Patient:
+            made = super().new(**changes)
+            made.attempts, made.asks_for_time = self.attempts, self.asks_for_time
+            return made
+
+        def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+            # Asked in any case: it takes note of when a service began to ask for time.
+            has_time = self.asks_for_time(status_code)
+            return (self.attempts > 1 and super().is_retry(method, status_code, has_retry_after)
+                    and (len(self.history) < self.attempts - 1 or has_time))
+
+        def _sleep_backoff(self) -> None:
+            pause(self.get_backoff_time())
+
+    return Patient
+
+
+def pause(seconds: float) -> None:
+    """Wait before another attempt."""
+    time.sleep(seconds)
+
+
+def clock() -> float:
+    return time.monotonic()
 
 
 class Pieces:

@@ -39,6 +39,8 @@ COMPLETE_TIMEOUT = 600
 
 _FULL = frozenset({"EntityTooLarge", "InsufficientStorage", "QuotaExceeded",
                    "ServiceQuotaExceededException", "XMinioStorageFull"})
+#: Errors that say nothing against asking once more.
+_PASSING = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _REGION = re.compile(r"s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\Z")
 _VIRTUAL_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
@@ -48,6 +50,12 @@ class ServiceError(errors.GlanceStoreError):
     """(status, code): the service refused for a reason that has no other name."""
 
     text = "The object store answered with status %s (%s)."
+
+
+class NotStored(errors.RemoteServiceFailed):
+    """The service confirmed an upload, and does not have it."""
+
+    text = "The object store confirmed an upload, but does not hold it."
 
 
 class NoBucket(errors.GlanceStoreError):
@@ -175,12 +183,20 @@ class Client:
 
     # ------------------------------------------------------------ large objects
 
-    def create_upload(self, key: str, mark: dict[str, str]) -> str:
-        """Begin an object that comes in parts; returns the upload's id."""
+    def create_upload(self, key: str, mark: dict[str, str]) -> tuple[str, bool]:
+        """Begin an object that comes in parts: the upload's id, and whether it is the only one.
+
+        It may not be when an earlier attempt got no answer, but began an upload.
+        """
         headers = dict(mark)
         if self._bucket.checksums:
             headers["x-amz-checksum-algorithm"] = "CRC32"
-        return _text(self._xml("POST", key, {"uploads": ""}, headers=headers), "UploadId")
+        answer = self._ask("POST", key, {"uploads": ""}, headers=headers)
+        only = not (answer.retries and answer.retries.history)
+        upload = _text(self._settle(answer, key), "UploadId")
+        if not upload:
+            raise errors.RemoteServiceFailed(answer.status)
+        return upload, only
 
     def put_part(self, key: str, upload: str, number: int, data: bytearray) -> Part:
         """Send part ``number`` (from 1)."""
@@ -193,6 +209,8 @@ class Client:
         """Make an object of its parts.
 
         :raises errors.Duplicate: there is one of this name.
+        :raises errors.RemoteServiceUnavailable: the answer broke off.
+        :raises errors.RemoteServiceFailed: it does not say whether this was done.
         """
         body = "".join(
             f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag>"
@@ -202,9 +220,18 @@ class Client:
             "POST", key, {"uploadId": upload}, headers=self._only_new(),
             body=bytearray(f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>".encode()),
             wait=COMPLETE_TIMEOUT)
-        # The service sends 200 before it begins; the truth is in the content.
-        if self._settle(answer, key).find(".//{*}Code") is not None:
-            raise ServiceError(answer.status, "CompleteMultipartUpload failed")
+        # The service sends 200 before it begins; the truth is in the content, if there is any.
+        content = self._settle(answer, key)
+        if _local_name(content) == "CompleteMultipartUploadResult":
+            return
+        code = _text(content, "Code")
+        LOG.warning("%s answered CompleteMultipartUpload of %s/%s with status %d and %s",
+                    self._host, self._bucket.name, key, answer.status, code or "no result")
+        if code in _TAKEN:
+            raise errors.Duplicate(key)
+        if code and code not in _PASSING:
+            raise ServiceError(answer.status, code)
+        raise errors.RemoteServiceFailed(answer.status)
 
     def abort_upload(self, key: str, upload: str) -> None:
         """Remove the parts of an upload; no error when it is gone."""
@@ -322,7 +349,8 @@ class Client:
             content = answer.read(decode_content=True)
             answer.release_conn()
         try:
-            return ElementTree.fromstring(content)
+            # White space may come first, to keep the connection open.
+            return ElementTree.fromstring(content.strip())
         except ElementTree.ParseError:
             return ElementTree.Element("Nothing")
 
@@ -364,6 +392,10 @@ def is_virtual(style: str, host: str, bucket: str) -> bool:
         return style == "virtual"
     amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
     return amazon and _VIRTUAL_BUCKET.match(bucket) is not None
+
+
+def _local_name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
 def _all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:

@@ -8,6 +8,7 @@ into the database; older ones that carry some are still read.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,17 +20,19 @@ from glance_store_py.driver import Caller, Object, Stored, StoredData
 from glance_store_py.drivers.remote import Pools
 from glance_store_py.drivers.swift_accounts import KeystoneAccount, Reference, references
 from glance_store_py.drivers.swift_client import Client
-from glance_store_py.drivers.swift_objects import Layout, Objects
+from glance_store_py.drivers.swift_objects import Layout, Objects, owner_of
 from glance_store_py.drivers.swift_tenants import Acting
 from glance_store_py.location import Location
 
+LOG = logging.getLogger(__name__)
+
 _COMMON = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.ATOMIC, driver.REMOTE})
-_SINGLE = _COMMON | {driver.PREDICTABLE_LOCATION, driver.LIST}
+_SINGLE = _COMMON | {driver.PREDICTABLE_LOCATION, driver.LIST, driver.FINDS_REMAINS}
 _MULTI = _COMMON | {driver.ON_BEHALF, driver.ACLS}
 
 
 class Driver:
-    """Swift; addresses are ``swift+config://reference/container/<image id>``,
+    """Swift; addresses are ``swift+config://reference/container/<name>``,
 
     or with accounts of projects the address of the object, ``swift+https://...``.
     """
@@ -47,6 +50,9 @@ class Driver:
         self._multi = settings["swift_store_multi_tenant"]
         self.abilities = _MULTI if self._multi else _SINGLE
         self._pools = Pools(settings["swift_store_cacert"], settings["swift_store_auth_insecure"])
+        if settings["swift_store_auth_insecure"]:
+            LOG.warning("Store %s does not check the certificates of Swift and Keystone: "
+                        "swift_store_auth_insecure is True.", store_id)
         self._clients: dict[Reference, Client] = {}
         self._lock = threading.Lock()
         self._references: Mapping[str, Reference] = {}
@@ -100,19 +106,19 @@ class Driver:
 
     # ------------------------------------------------------------ in the account of the service
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
         client = self._client(self._reference(self._default))
-        container = self._container_of(image_id)
+        container = self._container_of(name)
         try:
             if not client.has_container(container):
                 if not self._settings["swift_store_create_container_on_put"]:
                     raise self._settings.error("swift_store_container",
                                                f"there is no container {container}.")
                 client.put_container(container)
-            written = Objects(client, self._layout).add(container, image_id, data, size)
+            written = Objects(client, self._layout).add(container, name, data, size)
         except errors.Forbidden:
             raise errors.StorageWriteDenied() from None
-        return Stored(self._location(container, image_id).url, written)
+        return Stored(self._location(container, name).url, written)
 
     def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
         objects, container, name = self._resolved(location)
@@ -126,10 +132,16 @@ class Driver:
         objects, container, name = self._resolved(location)
         objects.delete(container, name)
 
-    def locations_of(self, image_id: str) -> Sequence[Location]:
+    def locations_of(self, name: str) -> Sequence[Location]:
         if self._multi:
             return ()
-        return (self._location(self._container_of(image_id), image_id),)
+        return (self._location(self._container_of(name), name),)
+
+    def remains_of(self, name: str) -> Sequence[Location]:
+        container = self._container_of(name)
+        objects = Objects(self._client(self._reference(self._default)), self._layout)
+        return [*self.locations_of(name), *(
+            self._location(container, prefix) for prefix in objects.remains(container, name))]
 
     def objects(self) -> Iterator[Object]:
         client = self._client(self._reference(self._default))
@@ -140,7 +152,8 @@ class Driver:
         for container in containers:
             try:
                 for name, size, modified in objects.images(container):
-                    yield Object(self._location(container, name).url, name, size, modified)
+                    yield Object(self._location(container, name).url,
+                                 driver.image_id_of(owner_of(name)), size, modified, name)
             except errors.NotFound:
                 continue  # Nothing was stored yet.
 
@@ -152,17 +165,17 @@ class Driver:
         if not self._multi:
             self._client(self._reference(self._default)).head_account()
 
-    def _container_of(self, image_id: str) -> str:
-        return f"{self._container}_{image_id[:self._seed]}" if self._seed else self._container
+    def _container_of(self, name: str) -> str:
+        return f"{self._container}_{name[:self._seed]}" if self._seed else self._container
 
-    def _location(self, container: str, image_id: str) -> Location:
+    def _location(self, container: str, name: str) -> Location:
         """Names the reference; without a file of references, where Keystone is."""
         if self._settings["swift_store_config_file"]:
-            return Location("swift+config", self._default, f"/{container}/{image_id}")
+            return Location("swift+config", self._default, f"/{container}/{name}")
         address = urlsplit(self._reference(self._default).auth_address)
         scheme = "swift+http" if address.scheme == "http" else "swift+https"
         return Location(scheme, address.netloc,
-                        f"{address.path.rstrip('/')}/{container}/{image_id}")
+                        f"{address.path.rstrip('/')}/{container}/{name}")
 
     def _resolved(self, location: Location) -> tuple[Objects, str, str]:
         """The account, container and name behind an address."""

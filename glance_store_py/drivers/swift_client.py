@@ -117,6 +117,7 @@ class Client:
         if report.get("Errors"):
             LOG.warning("Not all segments of %s/%s were removed: %s", container, name,
                         report.get("Response Status"))
+            raise errors.RemoteServiceFailed(report.get("Response Status"))
 
     # ------------------------------------------------------------ containers
 
@@ -189,6 +190,7 @@ class Client:
              body: Body | bytes | None = None, attempts: int = 3,
              wait: float = 60) -> BaseHTTPResponse:
         once = body is not None and attempts == 1
+        renewed = False
         while True:
             token = self.account.token()
             answer = self.pool.request(
@@ -197,8 +199,10 @@ class Client:
             if answer.status != 401:
                 return answer
             self._content(answer)
-            if not self.account.refused(token) or once:
+            # One new token for a request: a Swift that accepts none is not asked for ever.
+            if renewed or not self.account.refused(token) or once:
                 raise NotAuthenticated()
+            renewed = True
 
     def _settle(self, answer: BaseHTTPResponse, path: str) -> bytes:
         """The content of an answer, or the error that it is."""

@@ -1,28 +1,30 @@
 """Images as objects of one Swift account: whole, or as segments and a manifest.
 
-An image in segments is a dynamic large object: ``<name>-00001`` and so on beside
-a manifest ``<name>``, which comes last; before it, there is no image.  What
-fails leaves nothing.  Whose account it is, and in which container an image lies,
-is for others to say.
+An image in segments is a dynamic large object: ``<name>_<token>_00001`` and so on
+beside a manifest ``<name>``, which comes last; before it, there is no image.  The
+token is of one writer alone, so that no two of them ever share a segment; which
+segments are the image's, only its manifest says.  Older releases, and the
+original, name segments ``<name>-00001``.  What fails leaves nothing.  Whose
+account it is, and in which container an image lies, is for others to say.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import datetime
+import itertools
 import logging
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote, unquote
 
 from glance_store_py import errors
 from glance_store_py.config import Settings
-from glance_store_py.driver import StoredData
+from glance_store_py.driver import StoredData, image_id_of
 from glance_store_py.drivers.remote import resuming
 from glance_store_py.drivers.swift_client import Client, Entry
 
@@ -39,8 +41,10 @@ REMOVERS = 8
 #: Metadata of an object that tells who wrote it.
 _MARK = "X-Object-Meta-Glance-Upload"
 _ONLY_NEW = {"if-none-match": "*"}
-#: The id of an image may end in twelve digits, the number of a segment has five or a few more.
-_SEGMENT = re.compile(r"(.+)-\d{5,11}\Z")
+#: What the segments of one writer have in common, and then the name of one of them.  The id
+#: of an image may end in twelve digits, the number of a segment has five or a few more.
+_PREFIX = re.compile(r"(.+?)(?:-|_[0-9a-f]{32}_)\Z")
+_SEGMENT = re.compile(r"(.+?(?:-|_[0-9a-f]{32}_))\d{5,11}\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 _SPOOL_CHUNK = 256 * 1024
 
@@ -83,8 +87,6 @@ class Objects:
         """
         if self.exists(container, name):
             raise errors.Duplicate(name)
-        # What a writer left that died would become a part of this image.
-        self._remove_segments(container, f"{name}-")
         source = Source(data)
         mark = {_MARK: secrets.token_hex(16)}
         try:
@@ -103,12 +105,13 @@ class Objects:
     def _add_segments(self, container: str, name: str, source: Source, size: int | None,
                       mark: dict[str, str]) -> None:
         written: list[str] = []
+        prefix = f"{name}_{mark[_MARK]}_"
         try:
             while not source.ended():
-                segment = f"{name}-{len(written) + 1:05d}"
+                segment = f"{prefix}{len(written) + 1:05d}"
                 written.append(segment)
                 self._add_segment(container, segment, source, size, mark)
-            manifest = {"x-object-manifest": f"{quote(container)}/{quote(name)}-"}
+            manifest = {"x-object-manifest": f"{quote(container)}/{quote(prefix)}"}
             self._client.put(container, name, b"", 0, {**manifest, **mark, **_ONLY_NEW},
                              attempts=3)
         except BaseException as error:
@@ -147,14 +150,22 @@ class Objects:
             return False
 
     def _remove(self, container: str, names: Iterable[str]) -> None:
-        """Remove objects; what cannot be removed is named in the log."""
+        """Remove objects, as many as can be removed.
+
+        :raises errors.GlanceStoreError: the first that could not; the log names them all.
+        """
+        failures: list[errors.GlanceStoreError] = []
+
         def remove(name: str) -> None:
             try:
                 self._client.delete(container, name)
             except errors.GlanceStoreError as error:
                 LOG.warning("%s/%s was not removed: %s", container, name, error)
+                failures.append(error)
 
         self._side_by_side(remove, names)
+        if failures:
+            raise failures[0]
 
     def _side_by_side(self, remove: Callable[[str], None], names: Iterable[str]) -> None:
         with concurrent.futures.ThreadPoolExecutor(REMOVERS, "remover") as pool:
@@ -198,47 +209,114 @@ class Objects:
     # ------------------------------------------------------------ the rest
 
     def delete(self, container: str, name: str) -> None:
-        """Remove an image with its segments, and segments of one that was never finished.
+        """Remove an image and the segments that its manifest names, or (for a name from
+
+        :meth:`remains`) segments without a manifest.  When a segment stays the
+        manifest stays, too: without it nobody would know of the segment.
 
         :raises errors.NotFound: there is no such image.
         """
         try:
             headers = self._client.head(container, name)
         except errors.NotFound:
-            self._remove_segments(container, f"{name}-")
+            if _PREFIX.match(name) and self._remove_segments(container, name):
+                return
             raise
         if headers.get("X-Static-Large-Object", "").lower() == "true":
             self._client.delete_static(container, name)
             return
-        manifest = headers.get("X-Object-Manifest")
+        manifest = _manifest(headers)
         if manifest is not None:
-            # Before the manifest: without it nobody would know of the segments.
-            place, _, prefix = manifest.partition("/")
-            self._remove_segments(unquote(place), unquote(prefix))
+            self._remove_segments(*manifest)
         self._client.delete(container, name)
 
-    def _remove_segments(self, container: str, prefix: str) -> None:
-        with contextlib.suppress(errors.NotFound):
-            self._remove(container, [entry.name for entry in
-                                     self._client.entries(container, prefix)])
+    def _remove_segments(self, container: str, prefix: str) -> int:
+        """How many segments were removed."""
+        try:
+            names = [entry.name for entry in self._client.entries(container, prefix)]
+        except errors.NotFound:
+            return 0
+        self._remove(container, names)
+        return len(names)
+
+    def remains(self, container: str, name: str) -> list[str]:
+        """What the segments of each writer of ``name`` begin with that no manifest names.
+
+        Such a name is one for :meth:`delete`.  Includes writers that are at work.
+        """
+        found = {}
+        try:
+            for prefix in (f"{name}_", f"{name}-"):
+                for entry in self._client.entries(container, prefix):
+                    segment = _SEGMENT.match(entry.name)
+                    if segment and owner_of(segment[1]) == name:
+                        found[segment[1]] = True
+            if found:
+                found.pop(self._prefix_of(container, name), None)
+        except errors.NotFound:
+            return list(found)  # There is no manifest, or no container.
+        return list(found)
+
+    def _prefix_of(self, container: str, name: str) -> str:
+        """What the segments of an image begin with; "" when it has none in this container."""
+        place, prefix = _manifest(self._client.head(container, name)) or ("", "")
+        return prefix if place == container else ""
 
     def images(self, container: str) -> Iterator[tuple[str, int, float]]:
         """What lies in a container: name, size in bytes, time of the last change.
 
-        Segments without a manifest are listed under its name.
+        Segments that no manifest names are listed by the name of :meth:`remains`.
         """
-        name, size, modified = "", 0, 0.0
-        for entry in self._client.entries(container):
-            found = _SEGMENT.match(entry.name)
-            owner = found[1] if found else entry.name
-            if name and owner != name:
-                yield name, size, modified
-                size, modified = 0, 0.0
-            name = owner
-            size += entry.size
-            modified = max(modified, _seconds(entry))
-        if name:
-            yield name, size, modified
+        # Names of one image follow each other in a listing.
+        for _, entries in itertools.groupby(self._client.entries(container), _image_of):
+            yield from self._images_among(container, list(entries))
+
+    def _images_among(self, container: str,
+                      entries: list[Entry]) -> Iterator[tuple[str, int, float]]:
+        groups: dict[str, list[Entry]] = {}
+        whole = []
+        for entry in entries:
+            segment = _SEGMENT.match(entry.name)
+            if segment:
+                groups.setdefault(segment[1], []).append(entry)
+            else:
+                whole.append(entry)
+        written = {owner_of(prefix) for prefix in groups}
+        for entry in whole:
+            parts = [entry]
+            if entry.name in written:
+                try:
+                    parts += groups.pop(self._prefix_of(container, entry.name), ())
+                except errors.NotFound:
+                    continue  # It was removed since it was listed.
+            yield _summed(entry.name, parts)
+        for prefix, parts in groups.items():
+            yield _summed(prefix, parts)
+
+
+def owner_of(name: str) -> str:
+    """The name of the image to which an object of :meth:`Objects.images` belongs."""
+    found = _PREFIX.match(name)
+    return found[1] if found else name
+
+
+def _image_of(entry: Entry) -> str:
+    segment = _SEGMENT.match(entry.name)
+    return image_id_of(owner_of(segment[1]) if segment else entry.name)
+
+
+def _summed(name: str, entries: Iterable[Entry]) -> tuple[str, int, float]:
+    entries = list(entries)
+    return name, sum(entry.size for entry in entries), max(map(_seconds, entries))
+
+
+def _manifest(headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Container and prefix of the segments of a dynamic large object."""
+    manifest = headers.get("X-Object-Manifest")
+    if manifest is None:
+        return None
+    container, _, prefix = manifest.partition("/")
+    return unquote(container), unquote(prefix)
 
 
 class Source:

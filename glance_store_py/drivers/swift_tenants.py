@@ -56,23 +56,23 @@ class Acting:
         self._layout = layout
         self._caller = caller
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
         account = CallerAccount(self._caller, account_url(self._settings, self._caller))
         client = Client(account, self._pools.of(account.url()))
-        container = f"{self._settings['swift_store_container']}_{image_id}"
+        container = f"{self._settings['swift_store_container']}_{name}"
         with self._trusted(account, size):
             made = not client.has_container(container)
             if made:
                 client.put_container(container, self._lists(False, (), ()))
             try:
-                written = Objects(client, self._layout).add(container, image_id, data, size)
+                written = Objects(client, self._layout).add(container, name, data, size)
             except BaseException:
                 if made:
                     _remove_container(client, container)
                 raise
         scheme = "swift+http" if account.url().startswith("http://") else "swift+https"
         place = account.url().partition("://")[2]
-        return Stored(f"{scheme}://{place}/{container}/{image_id}", written)
+        return Stored(f"{scheme}://{place}/{container}/{name}", written)
 
     @contextlib.contextmanager
     def _trusted(self, account: CallerAccount, size: int | None) -> Iterator[None]:
@@ -98,10 +98,12 @@ class Acting:
 
     def delete(self, location: Location) -> None:
         client, container, name = self._resolved(location)
+        objects = Objects(client, self._layout)
         try:
-            Objects(client, self._layout).delete(container, name)
+            objects.delete(container, name)
         finally:
-            if container.endswith(f"_{name}"):
+            if container.endswith(f"_{name}"):  # It holds nothing but this object.
+                _remove_remains(objects, container, name)
                 _remove_container(client, container)
 
     def set_acls(self, location: Location, public: bool, readers: Sequence[str],
@@ -147,6 +149,16 @@ def account_url(settings: Settings, caller: Caller) -> str:
                 if wanted in endpoint:
                     return endpoint[wanted].rstrip("/")
     raise errors.GlanceStoreError("The caller's catalogue has no such object store.")
+
+
+def _remove_remains(objects: Objects, container: str, name: str) -> None:
+    try:
+        for prefix in objects.remains(container, name):
+            objects.delete(container, prefix)
+    except errors.NotFound:
+        pass
+    except errors.GlanceStoreError as error:
+        LOG.warning("Segments in container %s were not removed: %s", container, error)
 
 
 def _remove_container(client: Client, container: str) -> None:

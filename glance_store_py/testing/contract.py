@@ -295,6 +295,153 @@ class DriverContract(Case):
         if driver.DELETE not in self.store.abilities:
             self.assertRaises(errors.StoreDeleteNotSupported, self.store.delete, location)
 
+    # ------------------------------------------------------------ upload attempts
+
+    #: More than fits into one part of any store, so that an object has parts or segments.
+    ATTEMPT_SIZE = 11 * MIB
+
+    def attempt(self, number: int) -> str:
+        """The name under which an upload attempt of the image is stored."""
+        return self.image_id if number == 1 else f"{self.image_id}.{number}"
+
+    def add_attempts(self, *numbers: int) -> dict[int, tuple[Location, bytes]]:
+        """Store one object for each attempt: its location and its data."""
+        made = {}
+        for number in numbers:
+            data = (b"%03d " % number) * (self.ATTEMPT_SIZE // 4) + b"!" * number
+            chunks = [data[at:at + MIB] for at in range(0, len(data), MIB)]
+            stored = self.store.add(self.attempt(number), chunks)
+            made[number] = parse(stored.url), data
+        return made
+
+    def assert_intact(self, made: dict[int, tuple[Location, bytes]], *numbers: int) -> None:
+        for number in numbers:
+            location, data = made[number]
+            self.assertEqual(len(data), self.store.size(location), f"attempt {number}")
+            self.assertTrue(data == self.read(location), f"attempt {number}: the bytes differ")
+
+    def discard(self, name: str) -> None:
+        """Remove what a writer stored under a name, finished or not, as Stores.discard does."""
+        for location in self.store.remains_of(name):
+            with contextlib.suppress(errors.NotFound):
+                self.store.delete(location)
+
+    @requires(driver.ADD)
+    def test_attempts_of_an_image_are_objects_of_their_own(self) -> None:
+        made = self.add_attempts(1, 2, 21, 3)
+        self.assertEqual(4, len({location.url for location, _ in made.values()}))
+        self.assert_intact(made, 1, 2, 21, 3)
+
+    @requires(driver.ADD, driver.EXCLUSIVE)
+    def test_a_second_object_for_an_attempt_is_refused(self) -> None:
+        made = self.add_attempts(1, 2)
+        for number in (1, 2):
+            self.assertRaises(errors.Duplicate, self.store.add, self.attempt(number), [b"new"])
+        self.assert_intact(made, 1, 2)
+
+    @requires(driver.ADD, driver.PREDICTABLE_LOCATION)
+    def test_an_attempt_lies_where_it_was_foretold(self) -> None:
+        made = self.add_attempts(2)
+        foretold = self.store.locations_of(self.attempt(2))
+        self.assertIn(made[2][0], foretold)
+        self.assertNotIn(made[2][0], self.store.locations_of(self.image_id))
+
+    @requires(driver.ADD, driver.DELETE)
+    def test_an_attempt_is_removed_alone(self) -> None:
+        made = self.add_attempts(1, 2, 21)
+        self.store.delete(made[1][0])
+        self.assertRaises(errors.NotFound, self.store.get, made[1][0])
+        self.assert_intact(made, 2, 21)
+        self.store.delete(made[2][0])
+        self.assertRaises(errors.NotFound, self.store.get, made[2][0])
+        self.assert_intact(made, 21)
+        self.assertRaises(errors.NotFound, self.store.delete, made[1][0])
+        self.assertRaises(errors.NotFound, self.store.delete, made[2][0])
+        self.assert_intact(made, 21)
+        self.store.delete(made[21][0])
+        self.assertEqual([], self.leftovers())
+
+    @requires(driver.ADD, driver.DELETE, driver.PREDICTABLE_LOCATION)
+    def test_an_attempt_is_discarded_alone(self) -> None:
+        made = self.add_attempts(2, 21)
+        self.discard(self.image_id)
+        self.assert_intact(made, 2, 21)
+        made |= self.add_attempts(1)
+        self.discard(self.attempt(2))
+        self.assertRaises(errors.NotFound, self.store.get, made[2][0])
+        self.assert_intact(made, 1, 21)
+
+    @requires(driver.ADD)
+    def test_an_attempt_that_fails_takes_no_other_with_it(self) -> None:
+        made = self.add_attempts(2)
+        for name in (self.image_id, self.attempt(21)):
+            self.assertRaises(SourceFailed, self.store.add, name,
+                              failing(*[b"x" * MIB] * 12))
+        self.assert_intact(made, 2)
+        made = self.add_attempts(1)
+        self.assertRaises(SourceFailed, self.store.add, self.attempt(3),
+                          failing(*[b"x" * MIB] * 12))
+        self.assert_intact(made, 1)
+
+    def kill_writer(self, name: str) -> None:
+        """Let a process die in the middle of an upload."""
+        def source() -> Iterator[bytes]:
+            yield from [b"x" * MIB] * 12
+            time.sleep(0.5)  # Parts that were sent aside may arrive.
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        child = os.fork()
+        if not child:
+            try:
+                self.store.add(name, source())
+            finally:
+                os._exit(1)
+        self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
+
+    @requires(driver.ADD, driver.DELETE, driver.FINDS_REMAINS)
+    def test_what_a_killed_attempt_left_goes_alone(self) -> None:
+        made = self.add_attempts(2)
+        before = sorted(self.leftovers())
+        self.kill_writer(self.image_id)
+        self.assertNotEqual(before, sorted(self.leftovers()))
+        self.discard(self.image_id)
+        self.assertEqual(before, sorted(self.leftovers()))
+        self.kill_writer(self.attempt(3))
+        dead = sorted(self.leftovers())
+        for number in (1, 21):
+            self.discard(self.attempt(number))
+        self.assertEqual(dead, sorted(self.leftovers()))
+        self.assert_intact(made, 2)
+        self.discard(self.attempt(3))
+        self.assertEqual(before, sorted(self.leftovers()))
+        self.assert_intact(made, 2)
+
+    @requires(driver.ADD, driver.DELETE, driver.FINDS_REMAINS, driver.LIST)
+    def test_what_a_killed_attempt_left_beside_an_object_is_listed_and_goes_alone(self) -> None:
+        self.kill_writer(self.image_id)
+        made = self.add_attempts(1)
+        found = {each.url: each for each in self.store.objects()}
+        url = made[1][0].url
+        self.assertEqual({self.image_id}, {each.image_id for each in found.values()})
+        self.assertEqual((self.image_id, len(made[1][1])), (found[url].name, found[url].size))
+        self.assertEqual(2, len(found))
+        for each in found.values():
+            if each.url != url:
+                self.assertNotEqual(self.image_id, each.name)
+                self.store.delete(parse(each.url))
+        self.assert_intact(made, 1)
+        self.assertEqual([url], [each.url for each in self.store.objects()])
+        self.store.delete(made[1][0])
+        self.assertEqual([], self.leftovers())
+
+    @requires(driver.ADD, driver.LIST)
+    def test_attempts_are_listed_for_their_image(self) -> None:
+        made = self.add_attempts(1, 2, 21)
+        wanted = [(location.url, self.image_id, self.attempt(number), len(data))
+                  for number, (location, data) in made.items()]
+        self.assertCountEqual(wanted, [(found.url, found.image_id, found.name, found.size)
+                                       for found in self.store.objects()])
+
     # ------------------------------------------------------------ health
 
     def test_a_store_in_order_is_well(self) -> None:

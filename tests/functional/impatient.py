@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from glance_py import recovery
+from glance_py import claims, recovery
 
-recovery.HEARTBEAT, recovery.LEASE, recovery.PERIOD = 0.4, 2.0, 0.4
+claims.HEARTBEAT, claims.LEASE, recovery.PERIOD = 0.4, 2.0, 0.4
 
 if __name__ == "__main__":
     from glance_py.cmd.api import main

@@ -283,10 +283,10 @@ class TestNotification(CacheTestCase):
         image_id = self.active()
         self.read(image_id)
         self.sent.clear()
-        _, _, body = self.raw(f"/v2/images/{image_id}/file", REMOTE_ADDR="192.0.2.1")
+        _, _, body = self.raw(f"/v2/images/{image_id}/file", REMOTE_ADDR="127.0.0.9")
         body.close()
         (priority, _, payload), = self.sent
-        self.assertEqual(("error", 0, "192.0.2.1"),
+        self.assertEqual(("error", 0, "127.0.0.9"),
                          (priority, payload["bytes_sent"], payload["destination_ip"]))
 
 

@@ -40,9 +40,9 @@ QED = struct.pack("<4sIIIQQQQQII", b"QED\0", 65536, 4, 1, 0, 0, 0, 65536, 1 << 2
 class TestRefused(SecurityTestCase):
     """415, the image is queued again and no store holds a byte."""
 
-    def refuse(self, disk_format: str, data: bytes) -> None:
+    def refuse(self, disk_format: str, data: bytes, **more: str) -> None:
         for pieces in (iter([data]), (data[i:i + 1] for i in range(len(data)))):
-            image_id = self.ann.create(disk_format=disk_format)
+            image_id = self.ann.create(disk_format=disk_format, **more)
             answer = self.ann.upload_pieces(image_id, pieces)
             self.assert_refused(answer, 415)
             self.assertEqual("queued", self.ann.show(image_id)["status"])
@@ -50,6 +50,10 @@ class TestRefused(SecurityTestCase):
 
     def test_ossa_2015_014_a_backing_file(self) -> None:
         self.refuse("qcow2", qcow2(backing=b"/etc/passwd"))
+
+    def test_a_backing_file_in_a_container(self) -> None:
+        for container in ("ovf", "ami", "docker"):
+            self.refuse("qcow2", qcow2(backing=b"/etc/passwd"), container_format=container)
 
     def test_ossa_2024_001_an_external_data_file(self) -> None:
         self.refuse("qcow2", qcow2(incompatible=1 << 2))
@@ -119,7 +123,7 @@ class TestRefused(SecurityTestCase):
             file.write(b"no disk")
         self.assertEqual(204, self.ann.upload(image_id, qcow2()).status_int)
         self.assertEqual(qcow2(), self.ann.download(image_id).body)
-        self.assertEqual([path], self.stored())
+        self.assertEqual([f"{path}.2"], self.stored())
         self.ann.call("DELETE", f"/v2/images/{image_id}")
 
     def test_data_that_breaks_off_leaves_nothing(self) -> None:

@@ -72,7 +72,7 @@ class AHostDies(unittest.TestCase):
             self.assertEqual("active", two.end_of(image_id)[0]["status"])
             one.start()
             self.assertEqual([], until(lambda: os.listdir(one.staging), lambda left: not left))
-            self.assertEqual([("fast", image_id)], two.stored())
+            self.assertEqual([("fast", f"{image_id}.3")], two.stored())
 
     def test_staged_data_of_an_image_that_was_given_back(self) -> None:
         """It lies whole on the disk of the one that died; the other cannot reach it."""

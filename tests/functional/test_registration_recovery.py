@@ -8,14 +8,14 @@ import unittest
 from unittest import mock
 
 from glance_py import app, gateway
+from glance_py.claims import Claim
 from glance_py.context import RequestContext
 from glance_py.db.records import records as open_records
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, Task
-from glance_py.importing.registration import take_back
-from glance_py.recovery import Recovery
+from glance_py.importing import registration
 from glance_store_py import errors as store_errors
 from tests.functional.origin import serve, web_store
 from tests.functional.service import configured
@@ -44,10 +44,16 @@ class RegistrationCase(unittest.TestCase):
         task = tasks.start(tasks.create(ANN, Task(
             f"task-of-{image.name or image.id[:8]}", LOCATION_IMPORT, owner="p1",
             image_id=image.id, input={})))
-        self.records.locks.acquire(image.id, task.id)
-        if status != "queued":
-            self.records.images.update(ANN, image, Change.status(status, expected="queued"))
+        change = Change.status(status, expected="queued")
+        change.acquire = wanted = self.services.claims.request("location_import", task.id)
+        grant = self.records.images.update(ANN, image, change).grant
+        self.claim = Claim(image.id, grant, wanted, time, lambda claim: True)
         return task
+
+    def recover(self) -> list[str]:
+        return registration.recover(
+            self.records, self.verbs.importer.images, self.services.background.tasks,
+            self.services.claims, self.claim)
 
 
 class TestDeadWorker(RegistrationCase):
@@ -59,21 +65,18 @@ class TestDeadWorker(RegistrationCase):
             image.name = status
             task = self.begun(image, status)
             with self.subTest(status):
-                lines = take_back(self.records, self.verbs.importer.images,
-                                  self.services.background.tasks, task)
-                self.assertEqual(1, len(lines))
+                self.assertEqual(1, len(self.recover()))
                 self.assertEqual(after, self.records.images.get(ANN, image.id).status)
                 self.assertEqual("failure", self.records.tasks.get(task.id).status)
-                self.assertIsNone(self.records.locks.holder(image.id))
-                self.assertEqual([], take_back(
-                    self.records, self.verbs.importer.images,
-                    self.services.background.tasks, task))
+                self.assertIsNone(self.records.claims.get(image.id))
+                self.assertNotIn("os_glance_import_task",
+                                 self.records.images.get(ANN, image.id).properties)
 
     def test_an_image_that_was_deleted(self) -> None:
         image = self.queued("00000000-0000-0000-0000-000000000009")
         task = self.begun(image, "importing")
         self.records.images.delete(ANN, self.records.images.get(ANN, image.id))
-        take_back(self.records, self.verbs.importer.images, self.services.background.tasks, task)
+        self.recover()
         self.assertEqual("failure", self.records.tasks.get(task.id).status)
 
 
@@ -92,7 +95,7 @@ class TestRetries(RegistrationCase):
 
         with mock.patch.object(self.services.stores, "get", get):
             self.verbs.images.register(ANN, image, Registration(f"{self.origin.url}/data"))
-            while self.records.locks.holder(image_id):
+            while self.records.claims.get(image_id) is not None:
                 time.sleep(0.02)
         return self.records.images.get(ANN, image_id)
 
@@ -112,9 +115,8 @@ class TestStray(RegistrationCase):
             "00000000-0000-0000-0000-000000000005", status="active", owner="p1",
             locations=[Location(stored.url, stored.metadata)]))
         self.records.images.delete(ANN, image)  # and here the worker dies
-        recovery = Recovery(self.records, self.services.stores, self.verbs.importer, {})
-        with mock.patch("glance_py.recovery.LEASE", 0):
-            lines = recovery.recover()
+        with mock.patch("glance_py.claims.LEASE", 0):
+            lines = app.recovery_of(self.services, self.verbs.importer).recover()
         self.assertIn("Removed data of image 00000000-0000-0000-0000-000000000005 "
                       "that was left behind", lines)
         self.assertRaises(store_errors.NotFound, self.services.stores.size, stored.url, "fast")

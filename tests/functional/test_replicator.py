@@ -14,7 +14,7 @@ import uuid
 
 from glance_py import replication
 from glance_py.cmd import replicator
-from glance_py.replication import Broken, copy
+from glance_py.replication import Broken, Failure, copy
 from glance_py.replication.directory import Directory
 from glance_py.replication.server import Server
 from tests.functional.server import GLANCE_API, Process
@@ -275,6 +275,27 @@ class TestBreaks(ReplicatorCase):
         with self.assertRaises(Broken):
             copy.to_directory(self.stub(image_id), Flaky(DATA, 0), Directory(self.directory),
                               copy.Rules(), _ignore)
+
+    def refuse(self, image: dict, target: Directory) -> None:
+        source = Flaky(DATA, len(DATA))
+        for act in (lambda: copy.to_directory(image, source, target, copy.Rules(), _ignore),
+                    lambda: copy.to_server(image, source, Server(self.address(self.target), ADMIN),
+                                           copy.Rules(), _ignore),
+                    lambda: target.find(image["id"]), lambda: target.keep(image),
+                    lambda: target.keep_data(image, source, _ignore)):
+            with self.assertRaisesRegex(Failure, "not a UUID"):
+                act()
+
+    def test_an_id_that_leads_out_of_the_directory_is_refused(self) -> None:
+        inside = pathlib.Path(self.directory) / "inside"
+        inside.mkdir()
+        target = Directory(str(inside))
+        for image_id in ("../x", f"{self.directory}/x", "..", "a/../../x", "", "x\0", None, 5,
+                         f"{uuid.uuid4()}/../../x", f"{uuid.uuid4()}.img", f"../{uuid.uuid4()}"):
+            with self.subTest(image_id):
+                self.refuse(self.stub(image_id), target)
+        self.assertEqual([inside], list(pathlib.Path(self.directory).iterdir()))
+        self.assertEqual([], list(inside.iterdir()))
 
     def test_a_server_that_is_not_there(self) -> None:
         code, _, err = self.run_tool("size", "127.0.0.1:1")

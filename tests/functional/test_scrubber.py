@@ -128,12 +128,39 @@ class TestDelayedDelete(ScrubberTestCase):
 
     def test_nothing_is_restored_while_a_scrubber_runs(self) -> None:
         image_id = self.deleted()
-        path = os.path.join(tempfile.gettempdir(), f"glance-scrubber-{os.getuid()}.lock")
+        place = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
+        os.mkdir(place, 0o700)
+        path = os.path.join(place, f"glance-scrubber-{os.getuid()}.lock")
         with open(path, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             code, _, err = self.run_command("--restore", image_id)
         self.assertEqual(1, code)
         self.assertIn("Another glance-scrubber", err)
+
+    def test_the_lock_lies_where_nobody_else_can_write(self) -> None:
+        image_id = self.deleted()
+        shared = os.path.join(self.directory, "shared")
+        os.mkdir(shared)
+        os.chmod(shared, 0o1777)
+        own = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
+        for place, lines in ((shared, f"[oslo_concurrency]\nlock_path = {shared}\n"), (own, "")):
+            if place == own:
+                os.symlink(shared, own)  # as somebody who was there first may have made it
+            with open(f"{self.directory}/locks.conf", "w") as file:
+                file.write(lines)
+            with self.subTest(place):
+                code, _, err = self.run_command(
+                    "--config-file", f"{self.directory}/locks.conf", "--restore", image_id)
+                self.assertEqual(1, code)
+                self.assertIn("lock_path", err)
+                self.assertEqual([], os.listdir(shared))
+        os.unlink(own)
+        os.chmod(shared, 0o700)
+        with open(f"{self.directory}/locks.conf", "w") as file:
+            file.write(f"[oslo_concurrency]\nlock_path = {shared}\n")
+        self.assertEqual(0, self.run_command(
+            "--config-file", f"{self.directory}/locks.conf", "--restore", image_id)[0])
+        self.assertEqual([f"glance-scrubber-{os.getuid()}.lock"], os.listdir(shared))
 
     def test_json(self) -> None:
         image_id = self.deleted()

@@ -9,18 +9,28 @@ also: stalled clients, reloading, many writers at once.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
+import os
 import random
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
 import time
+import unittest
 from collections.abc import Iterator
 
 from tests.functional.client import PATCH
 from tests.functional.server import (
+    CONFIGURATION,
     GLANCE_API,
     GUNICORN,
     MIB,
+    ROOT,
     TOKEN,
     UWSGI,
     Process,
@@ -153,6 +163,50 @@ class GlanceApiTest(EveryServer, ServerCase):
             # Unserved, it would be for ever; a busy machine takes its time.
             self.assertLess(time.monotonic() - start, 20)
 
+    def test_heads_that_come_byte_by_byte(self) -> None:
+        """Unfinished heads occupy no thread, however many there are and however they come."""
+        head = (b"GET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: "
+                + b"x" * 9000 + b"\r\n\r\n")
+        slow = [self.server.connect() for _ in range(40)]
+        self.addCleanup(lambda: [sock.close() for sock in slow])
+        sent = [0] * len(slow)
+        stop = threading.Event()
+
+        def send(number: int, end: int) -> None:
+            slow[number].sendall(head[sent[number]:end])
+            sent[number] = end
+
+        def drip() -> None:
+            for number in range(0, len(slow), 2):
+                send(number, 8500)  # longer than what gunicorn reads at once
+            while not stop.wait(0.05):
+                for number, place in enumerate(sent):
+                    send(number, place + 1)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            for _ in range(20):
+                start = time.monotonic()
+                self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
+                # It would be the 20 seconds of a head.
+                self.assertLess(time.monotonic() - start, 15)
+        finally:
+            stop.set()
+            dripping.join()
+        for number, sock in enumerate(slow):
+            send(number, len(head))
+            self.assertIn(b"200 OK", sock.recv(1000))
+            sock.close()
+
+    def test_heads_that_are_broken_off(self) -> None:
+        for words in (b"GET / HT", b"GET /healthcheck HTTP/1.1\r\nX: " + b"x" * 100_000):
+            with self.server.connect() as sock:
+                sock.sendall(words)
+                sock.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionResetError):
+                    self.assertNotIn(b"200 OK", sock.recv(1000))
+
     def test_reload(self) -> None:
         """SIGHUP takes a new configuration; a wrong one leaves the old one in use."""
         def versions() -> int:
@@ -217,3 +271,53 @@ class WritersTest(ServerCase):
 def _chunks(data: bytes, size: int) -> Iterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start:start + size]
+
+
+class WithoutConfiguration(unittest.TestCase):
+    """A misspelt directory must not make everybody an administrator."""
+
+    def run_with(self, directory: str, *command: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *command], cwd=directory, text=True, capture_output=True, timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT),
+                 "OS_GLANCE_CONFIG_DIR": f"{directory}/misspelt"})
+
+    def test_nothing_starts(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            for command in (GLANCE_API, ["-m", "glance_py.cmd.manage", "db", "sync"],
+                            ["-m", "glance_py.cmd.scrubber"]):
+                with self.subTest(command):
+                    done = self.run_with(directory, *command)
+                    self.assertEqual(1, done.returncode, done.stderr)
+                    self.assertIn(f"There is no glance-api.conf in {directory}/misspelt",
+                                  done.stderr)
+            self.assertEqual([], os.listdir(directory))
+
+    def test_no_wsgi_server_gets_an_application(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            done = self.run_with(directory, "-c", "import glance_py.wsgi.api")
+            self.assertEqual(1, done.returncode)
+            self.assertIn("NoConfiguration", done.stderr)
+            self.assertEqual([], os.listdir(directory))
+
+
+class FakeAuthTest(unittest.TestCase):
+    """Tokens that are believed unseen are for this machine."""
+
+    def test_it_listens_on_loopback_only(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="glance-") as directory:
+            path = os.path.join(directory, "glance-api.conf")
+            for program, host in (("api", "0.0.0.0"), ("api", "::"),  # noqa: S104
+                                  ("api", "glance.example.org"), ("registry", "192.0.2.1")):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(CONFIGURATION.format(
+                        port=1, workers=1, silence=2, options="", directory=directory,
+                    ).replace("bind_host = 127.0.0.1", f"bind_host = {host}"))
+                with self.subTest(program, host=host):
+                    done = subprocess.run(
+                        [sys.executable, "-m", f"glance_py.cmd.{program}", "--config-file", path],
+                        cwd=directory, text=True, capture_output=True, timeout=60,
+                        env={**os.environ, "PYTHONPATH": str(ROOT)})
+                    self.assertEqual(1, done.returncode, done.stderr)
+                    self.assertIn("bind_host", done.stderr)
+                    self.assertIn("fakeauth", done.stderr)

@@ -14,6 +14,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 from collections.abc import Iterator
@@ -240,6 +241,24 @@ class Faults(Remote):
         self.faulty.kill()
         self.check_refused(self.get(), 503, 10)
 
+    def test_overloaded_for_some_seconds(self) -> None:
+        """A service that asks to come later is asked later, not given up after a second."""
+        for verb in (lambda: self.put(AGAIN, len(AGAIN)), self.get):
+            self.faulty.overloaded = threading.Event()
+            over = threading.Timer(5, self.faulty.overloaded.set)
+            over.start()
+            self.addCleanup(over.cancel)
+            answer = verb()
+            self.assertIn(answer.status, (200, 204), answer.body)
+            self.assertGreater(answer.seconds, 2)
+
+    def test_overloaded_for_ever(self) -> None:
+        self.faulty.overloaded = threading.Event()
+        self.check_refused(self.put(AGAIN, len(AGAIN)), 503, 50)
+        # Who comes now does not wait for half a minute, too.
+        self.check_refused(self.put(AGAIN, len(AGAIN)), 503, 15)
+        self.check_clean()
+
     def test_full(self) -> None:
         for way in self.each_way():
             self.faulty.answer_writes = 507
@@ -347,6 +366,14 @@ class OnS3(Remote):
 
 class S3Faults(OnS3, Faults, unittest.TestCase):
     third_upload = 204
+
+    def test_an_upload_that_is_confirmed_and_forgotten(self) -> None:
+        for content in (b"", b"<?xml version=", b"<Error><Code>InternalError</Code></Error>"):
+            with self.subTest(content=content):
+                self.faulty.forget_completion = content
+                self.check_refused(self.put_pieces(12, announced=False), 503, 30)
+                self.check_clean()
+                self.image_id = self.server.create()
 
 
 class FullS3(OnS3, Full, unittest.TestCase):

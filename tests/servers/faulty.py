@@ -32,7 +32,9 @@ class Faulty:
     which the service dies; ``kill_after_sent``: bytes of one answer; ``break_after_sent``:
     only the connection breaks, once.  ``pause``: seconds before every piece of 64 KiB.
     ``fail_every`` n: each n-th request is answered with 500.  ``answer_writes``: a status
-    for PUTs.
+    for PUTs.  ``overloaded``: 503 for everything until ``overloaded.is_set()``.
+    ``forget_completion``: the content of an answer 200 to requests that complete an S3
+    multipart upload, which the service never gets.
     """
 
     def __init__(self, target: str, context: ssl.SSLContext | None = None) -> None:
@@ -47,6 +49,8 @@ class Faulty:
         self.kill_after_received = self.kill_after_sent = self.break_after_sent = None
         self.received = 0
         self.pause, self.fail_every, self.answer_writes = 0.0, 0, None
+        self.overloaded: threading.Event | None = None
+        self.forget_completion: bytes | None = None
         self._count = itertools.count(1)
         if self.dead:
             self._listen(self.server.server_port)
@@ -105,19 +109,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def relay(self) -> None:
         with contextlib.suppress(OSError, Killed, http.client.HTTPException):
             self.close_connection = True
+            forgotten = self.faulty.forget_completion
+            if not (self.command == "POST" and "uploadId=" in self.path):
+                forgotten = None
             refusal = (500 if self.faulty.fails() else
+                       503 if self._is_overloaded() else
+                       200 if forgotten is not None else
                        self.faulty.answer_writes if self.command == "PUT" else None)
             if refusal:
                 for _ in self._content():
                     pass
                 self.send_response_only(refusal)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(forgotten or b"")))
                 self.end_headers()
+                self.wfile.write(forgotten or b"")
             else:
                 self._pass_on()
             self.close_connection = False
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay
+
+    def _is_overloaded(self) -> bool:
+        overloaded = self.faulty.overloaded
+        return overloaded is not None and not overloaded.is_set()
 
     def _pass_on(self) -> None:
         there = http.client.HTTPConnection(self.faulty.target, timeout=60)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import tempfile
 import unittest
+from unittest import mock
 
 from oslo_config import cfg
 
@@ -80,7 +81,6 @@ class FilesTest(Case):
     def test_directory(self) -> None:
         """OS_GLANCE_CONFIG_DIR: the import file first, then the service's, which wins."""
         environ = {"OS_GLANCE_CONFIG_DIR": str(self.directory)}
-        self.assertEqual([], config.default_config_files(environ))
         service = self.write("[DEFAULT]\nimage_tag_quota = 2\n")
         self.assertEqual([service], config.default_config_files(environ))
         first = self.write("[DEFAULT]\nimage_tag_quota = 1\n", "glance-image-import.conf")
@@ -93,14 +93,85 @@ class FilesTest(Case):
         self.assertEqual(["/d/a.conf", "/x/b.conf"], config.default_config_files(
             {"OS_GLANCE_CONFIG_DIR": "/d", "OS_GLANCE_CONFIG_FILES": "a.conf; /x/b.conf;"}))
 
-    def test_none_at_all(self) -> None:
-        """Without a file: SQLite and a file store under the state directory, loopback only."""
+    def test_a_directory_without_the_files_is_an_error(self) -> None:
+        """Else a misspelt name would make everybody an administrator."""
+        for directory in (self.directory, self.directory / "misspelt",
+                          pathlib.Path(self.write("", "glance-image-import.conf")).parent):
+            with self.subTest(directory), mock.patch.dict(
+                    os.environ, OS_GLANCE_CONFIG_DIR=str(directory)), \
+                    self.assertRaisesRegex(config.NoConfiguration, str(directory)):
+                config.load([])
+        with self.assertRaises(config.NoConfiguration):
+            config.load([], [])
+
+    def test_the_file_of_a_tool_is_enough_for_it(self) -> None:
+        path = self.write("", "glance-scrubber.conf")
+        environ = {"OS_GLANCE_CONFIG_DIR": str(self.directory)}
+        self.assertEqual([path], config.default_config_files(environ, "glance-scrubber.conf"))
+        with self.assertRaises(config.NoConfiguration):
+            config.default_config_files(environ, "glance-manage.conf")
+
+    def unprivileged(self) -> None:
+        """From here on this test may not do what root may."""
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+            self.addCleanup(os.seteuid, 0)
+
+    def test_what_may_not_be_read_is_an_error(self) -> None:
+        inside = self.directory / "inside"
+        inside.mkdir()
+        (inside / "glance-api.conf").write_text("[DEFAULT]\nimage_tag_quota = 7\n")
+        self.directory.chmod(0o755)
+        self.addCleanup(inside.chmod, 0o700)
+        self.unprivileged()
+        euid = os.geteuid()
+        for directory, file in ((0o000, 0o644), (0o755, 0o000)):
+            with self.subTest(directory=directory, file=file):
+                os.seteuid(os.getuid())
+                (inside / "glance-api.conf").chmod(file)
+                inside.chmod(directory)
+                os.seteuid(euid)
+                with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(inside)), \
+                        self.assertRaisesRegex(config.ConfigurationError, "must be able"):
+                    config.load([])
+        with self.assertRaisesRegex(config.ConfigurationError, "must be able"):
+            os.seteuid(os.getuid())
+            inside.chmod(0o000)
+            os.seteuid(euid)
+            config.load(["--config-dir", str(inside)])
+
+    def test_a_wsgi_server_never_serves_stand_alone(self) -> None:
+        for argv in (None, [], ()):
+            with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)), \
+                    mock.patch("sys.argv", ["uwsgi", "--stand-alone"]), \
+                    self.assertRaises(config.NoConfiguration):
+                config.load(argv)
+
+    def test_stand_alone_is_asked_for_in_so_many_words(self) -> None:
+        path = self.write("[DEFAULT]\nstand_alone = True\n")
+        for argv in (["--config-file", path], ["--stand-alone", "--config-file", path],
+                     ["--stand-alone", f"--config-dir={self.directory}"],
+                     ["--stand", "--config-file", path]):
+            with self.subTest(argv), self.assertRaisesRegex(
+                    config.ConfigurationError, "--stand-alone"):
+                config.load(argv)
+        with self.assertRaisesRegex(config.ConfigurationError, "registry"):
+            config.load_registry(["--stand-alone"], cfg.ConfigOpts())
+
+    def test_help_needs_no_configuration(self) -> None:
+        with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)), \
+                mock.patch("sys.stdout"), self.assertRaises(SystemExit) as ended:
+            config.load(["--help"])
+        self.assertEqual(0, ended.exception.code)
+
+    def test_stand_alone(self) -> None:
+        """SQLite and a file store under the state directory, loopback only."""
         state = str(self.directory / "state")
         old = os.environ.get("GLANCE_STATE_DIR")
         os.environ["GLANCE_STATE_DIR"] = state
         self.addCleanup(lambda: os.environ.pop("GLANCE_STATE_DIR") if old is None
                         else os.environ.update(GLANCE_STATE_DIR=old))
-        conf = config.load([], [])
+        conf = config.load(["--stand-alone"])
         self.assertTrue(config.is_stand_alone(conf))
         self.assertEqual("127.0.0.1", conf.bind_host)
         self.assertEqual(f"sqlite:///{state}/glance.sqlite", conf.database.connection)

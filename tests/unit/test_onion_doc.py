@@ -6,6 +6,7 @@ import contextlib
 import io
 import pathlib
 import re
+import tempfile
 import unittest
 
 from glance_py.cmd import manage
@@ -17,8 +18,8 @@ class TestOnionPage(unittest.TestCase):
 
     def test_the_page_shows_what_the_command_prints(self) -> None:
         printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            status = manage.main(["layers"])
+        with contextlib.redirect_stdout(printed), tempfile.NamedTemporaryFile() as configuration:
+            status = manage.main(["--config-file", configuration.name, "layers"])
         self.assertEqual(0, status)
         shown = re.search(r"```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
         self.assertIsNotNone(shown, f"{PAGE} shows no layers")

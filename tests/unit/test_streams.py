@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import io
 import struct
+import tarfile
 import threading
 import unittest
 from unittest import mock
@@ -178,11 +180,11 @@ class InspectFormatTest(unittest.TestCase):
             self.assertEqual(
                 expected, self.inspect(data, disk_format, chunk=chunk, **more).virtual_size)
 
-    def assert_refused(self, data, disk_format):
+    def assert_refused(self, data, disk_format, **more):
         for chunk in (1000, 64 * KIB):
             with self.subTest(disk_format, chunk=chunk), \
                     self.assertRaises(errors.FormatRefused):
-                self.inspect(data, disk_format, chunk=chunk)
+                self.inspect(data, disk_format, chunk=chunk, **more)
 
     def test_what_it_says_it_is(self):
         self.assert_size(1 << 20, qcow2(), "qcow2")
@@ -245,8 +247,25 @@ class InspectFormatTest(unittest.TestCase):
         self.assert_size(1 << 20, qcow2(), "qcow2")
         self.assert_refused(qcow2(backing=512), "vmdk")
 
-    def test_containers_are_not_looked_into(self):
-        self.assert_size(None, qcow2(backing=512), "qcow2", container_format="ovf")
+    def test_unsafe_in_any_container(self):
+        for container in ("ovf", "ova", "ami", "docker", "aki", "whatever"):
+            for data in (qcow2(backing=512), qcow2(features=4), vmdk("monolithicFlat"), QED,
+                         iso(qcow2(backing=512)), boot_sector(flag=7)):
+                for disk_format in ("raw", "qcow2", "vmdk", "iso"):
+                    self.assert_refused(data, disk_format, container_format=container)
+
+    def test_what_is_safe_in_a_container_need_not_be_the_disk(self):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            member_of = tarfile.TarInfo("disk.qcow2")
+            member_of.size = len(qcow2(backing=512))
+            tar.addfile(member_of, io.BytesIO(qcow2(backing=512)))
+        for container in ("ovf", "ova", "ami", "docker"):
+            for data in (archive.getvalue(), qcow2(), iso(boot_sector()), ZEROS, b"", b"hello"):
+                self.assert_size(None, data, "vmdk", container_format=container)
+
+    def test_compressed_data_is_not_looked_into(self):
+        self.assert_size(None, qcow2(backing=512), "qcow2", container_format="compressed")
 
     def test_no_data(self):
         self.assertIsNone(self.inspect(b"", "raw").virtual_size)

@@ -7,8 +7,9 @@ caller (:class:`glance_py.context.RequestContext`).
 
 from __future__ import annotations
 
+from glance_py.domain.claim import ClaimRecords
 from glance_py.domain.ports.cached_image import CachedImageRecords
-from glance_py.domain.ports.data import Data, Download, Upload
+from glance_py.domain.ports.data import Attempt, Data, Download, Upload
 from glance_py.domain.ports.image import IMAGE_VERBS, WORK_VERBS, ImageRecords, ImageVerbs, Settle
 from glance_py.domain.ports.member import MEMBER_VERBS, MemberRecords, MemberVerbs
 from glance_py.domain.ports.metadef import (
@@ -22,15 +23,15 @@ from glance_py.domain.ports.records import Records
 from glance_py.domain.ports.task import (
     TASK_VERBS,
     TASK_WORK_VERBS,
-    LockRecords,
     TaskRecords,
     TaskVerbs,
 )
 from glance_py.domain.ports.usage import UsageRecords
 
 __all__ = [
-    "CachedImageRecords", "DEFINITION_VERBS", "Data", "DefinitionVerbs", "Download",
-    "IMAGE_VERBS", "ImageRecords", "ImageVerbs", "LockRecords", "MEMBER_VERBS", "MemberRecords",
+    "Attempt", "CachedImageRecords", "ClaimRecords", "DEFINITION_VERBS", "Data",
+    "DefinitionVerbs", "Download",
+    "IMAGE_VERBS", "ImageRecords", "ImageVerbs", "MEMBER_VERBS", "MemberRecords",
     "MemberVerbs", "NAMESPACE_VERBS", "NamespaceVerbs", "PendingData", "PendingRecords",
     "Records", "Settle", "TASK_VERBS", "TASK_WORK_VERBS", "TaskRecords", "TaskVerbs", "Upload",
     "UsageRecords", "WORK_VERBS",

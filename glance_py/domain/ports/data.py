@@ -7,10 +7,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
+from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.quota import QuotaReservation
+
+
+class Guarding(Protocol):
+    """A claim, as far as those need it who write about an attempt."""
+
+    def guard(self, change: Change, release: bool = False) -> Change: ...
+
+
+@dataclasses.dataclass(slots=True)
+class Attempt:
+    """The claim under which data is stored, known once it has been taken.
+
+    Layers that write to the record while data arrives ask it to guard their changes.
+    """
+
+    claim: Guarding | None = None
+
+    def guard(self, change: Change) -> Change:
+        """``change`` made to happen only while the claim is held."""
+        if self.claim is None:
+            raise RuntimeError("A write about data that is on its way needs a claim.")
+        return self.claim.guard(change)
 
 
 @dataclasses.dataclass(slots=True)
@@ -32,7 +55,9 @@ class Upload:
     failed
         Called with one sentence when the data could not be stored.
     reservation
-        The room that the project must have when the data begins to come.
+        What must be left of the project's quotas when the data begins to come.
+    attempt
+        The claim under which the data is stored.  Whoever calls ``add_copy`` has it.
     """
 
     source: Iterable[bytes]
@@ -42,6 +67,7 @@ class Upload:
     progress: Callable[[str, Image], None] = lambda step, image: None
     failed: Callable[[str], None] = lambda reason: None
     reservation: QuotaReservation | None = None
+    attempt: Attempt = dataclasses.field(default_factory=Attempt)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ whether that is SQL or the registry.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -108,13 +107,3 @@ class ImageRecords(Protocol):
     def update(self, ctx, image: Image, change: Change) -> Image: ...
 
     def delete(self, ctx, image: Image, status: str = "deleted") -> None: ...
-
-    def heartbeat(self, image_id: str, status: str) -> bool:
-        """Set updated_at to now while the image is in ``status``; False when it is not."""
-
-    def stalled(self, status: str, seconds: float, limit: int = 1000,
-                unfinished: bool = False) -> Sequence[tuple[str, datetime.datetime]]:
-        """Images in ``status`` whose updated_at is older than ``seconds``: the id and that time.
-
-        ``unfinished`` leaves out those whose size is known.
-        """

@@ -32,6 +32,9 @@ class PendingRecords(Protocol):
         ``stray``: only what belongs to no image that waits for the scrubber.
         """
 
+    def add(self, image_id: str, location: Location) -> None:
+        """Data that was never recorded could not be removed; it is to be removed later."""
+
     def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
         """From now on ``restore`` leaves these locations alone: their data may be removed.
 

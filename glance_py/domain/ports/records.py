@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from glance_py.domain.claim import ClaimRecords
 from glance_py.domain.ports.cached_image import CachedImageRecords
 from glance_py.domain.ports.image import ImageRecords
 from glance_py.domain.ports.member import MemberRecords
 from glance_py.domain.ports.metadef import DefinitionVerbs, NamespaceVerbs
 from glance_py.domain.ports.pending import PendingRecords
-from glance_py.domain.ports.task import LockRecords, TaskRecords
+from glance_py.domain.ports.task import TaskRecords
 from glance_py.domain.ports.usage import UsageRecords
 
 
@@ -21,7 +22,7 @@ class Records:
     images: ImageRecords
     members: MemberRecords
     tasks: TaskRecords
-    locks: LockRecords
+    claims: ClaimRecords
     usage: UsageRecords
     namespaces: NamespaceVerbs
     definitions: DefinitionVerbs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -46,8 +45,7 @@ class TaskRecords(Protocol):
 
     ``get`` raises TaskNotFound.  ``update`` changes an unfinished task, sets
     its updated_at and raises TaskFinished when there is no such task any more.
-    ``expire`` forgets tasks whose expires_at has passed.  ``stalled`` finds
-    unfinished tasks whose updated_at is older than ``seconds``.
+    ``expire`` forgets tasks whose expires_at has passed.
     """
 
     def create(self, task: Task) -> Task: ...
@@ -61,18 +59,3 @@ class TaskRecords(Protocol):
     def update(self, task: Task, **fields: Any) -> Task: ...
 
     def expire(self) -> int: ...
-
-    def stalled(self, seconds: float, limit: int = 1000) -> Sequence[
-            tuple[str, datetime.datetime]]: ...
-
-
-class LockRecords(Protocol):
-    """Which task imports into an image: at most one, whatever workers do at the same time."""
-
-    def acquire(self, image_id: str, task_id: str) -> bool:
-        """False when another task holds the image."""
-
-    def release(self, image_id: str, task_id: str) -> bool:
-        """False when this task does not hold it."""
-
-    def holder(self, image_id: str) -> str | None: ...

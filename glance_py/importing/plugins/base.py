@@ -25,7 +25,7 @@ class Staged:
     def __init__(self, job) -> None:
         self._job = job
         self.ctx = job.ctx
-        self.path: str = job.room.staging.path(job.image.id)
+        self.path: str = job.room.staging.path(job.staged_name)
 
     @property
     def image(self) -> Image:
@@ -49,7 +49,7 @@ class Staged:
 
         :raises errors.TaskAbandoned: no.
         """
-        self._job.work.check()
+        self._job.check()
 
 
 class Plugin(Protocol):

@@ -7,12 +7,18 @@ limits on processor time and memory.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 import logging
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from oslo_concurrency import processutils
@@ -33,6 +39,10 @@ LOOK_SECONDS = 30
 CONVERT_SECONDS = 600
 #: One more second for so many bytes of disk.
 BYTES_A_SECOND = 8 * 1024 ** 2
+#: How much longer than its processor time qemu-img may take, waiting for disks.
+PATIENCE = 3
+#: Seconds between two looks at whether it is still wanted.
+EVERY = 0.5
 
 #: disk_format -> the name that qemu-img has for it.
 DRIVERS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc",
@@ -68,7 +78,7 @@ class ImageConversion:
         if driver is None:
             raise errors.Invalid(f"Images of disk_format {image.disk_format} cannot be "
                                  "converted here.")
-        virtual_size = self._look(staged.path, driver)
+        virtual_size = self._look(staged, driver)
         if image.disk_format == self._to:
             staged.change(Change(fields={"virtual_size": virtual_size}))
             return
@@ -84,12 +94,13 @@ class ImageConversion:
         inspection.finish()
         return inspection.format
 
-    def _look(self, path: str, driver: str) -> int:
+    def _look(self, staged: Staged, driver: str) -> int:
         """The size of the disk in bytes.
 
         :raises errors.FormatRefused: the image is made of several files.
         """
-        text = self._qemu_img(LOOK_SECONDS, "info", "-f", driver, "--output=json", path)
+        text = self._qemu_img(
+            staged, LOOK_SECONDS, "info", "-f", driver, "--output=json", staged.path)
         info: dict[str, Any] = json.loads(text)
         specific = (info.get("format-specific") or {}).get("data") or {}
         if any(info.get(key) for key in ("backing-filename", "full-backing-filename")):
@@ -113,7 +124,7 @@ class ImageConversion:
         staged.say(f"Converting {virtual_size // 1024 ** 2} MiB from {driver} to {self._to}")
         path = f"{staged.path}.converted"
         seconds = CONVERT_SECONDS + virtual_size // BYTES_A_SECOND
-        self._qemu_img(seconds, "convert", "-f", driver, "-O", self._to, staged.path, path)
+        self._qemu_img(staged, seconds, "convert", "-f", driver, "-O", self._to, staged.path, path)
         size = os.path.getsize(path)
         if size > self._cap:
             os.unlink(path)
@@ -125,23 +136,78 @@ class ImageConversion:
             "virtual_size": virtual_size}))
         self._inspect(staged, self._to)
 
-    def _qemu_img(self, seconds: int, *arguments: str) -> str:
+    def _qemu_img(self, staged: Staged, seconds: int, *arguments: str) -> str:
         """Run qemu-img; what it says.
 
+        :param seconds: of processor time; it may wait for PATIENCE times as long.
         :raises errors.Invalid: it failed, or needed more than it may have.
+        :raises errors.TaskAbandoned: it was ended, since nobody waits for it any more.
         """
         limits = processutils.ProcessLimits(cpu_time=seconds, address_space=MEMORY)
+        supervisor = Supervisor(staged.check, PATIENCE * seconds)
         try:
             out, _ = processutils.execute(
                 "env", "LC_ALL=C", "qemu-img", *arguments, prlimit=limits,
-                python_exec=self._python, env_variables=_environment())
+                python_exec=self._python, env_variables=_environment(),
+                preexec_fn=_die_with_parent,
+                on_execute=supervisor.begin, on_completion=supervisor.end)
         except processutils.ProcessExecutionError as error:
+            if supervisor.reason is not None:
+                raise supervisor.reason from error
             LOG.error("qemu-img %s failed with %s: %s", arguments[0], error.exit_code,
                       (error.stderr or "").strip())
             raise errors.Invalid(
                 f"qemu-img could not {_TOLD[arguments[0]]} the image, or not within the time and "
                 "memory that it is given.") from error
         return out
+
+
+class Supervisor:
+    """Ends a process that takes too long, or that is not wanted any more.
+
+    :param check: raises a GlanceError when it is not.
+    :param seconds: how long it may take.
+
+    ``reason`` is why the process was ended, None when it was not.
+    """
+
+    def __init__(self, check: Callable[[], None], seconds: float) -> None:
+        self.reason: errors.GlanceError | None = None
+        self._check = check
+        self._seconds = seconds
+        self._over = threading.Event()
+
+    def begin(self, process: subprocess.Popen) -> None:
+        """It has been started."""
+        threading.Thread(target=self._watch, args=(process,), name="qemu-img",
+                         daemon=True).start()
+
+    def end(self, process: subprocess.Popen) -> None:
+        """It has ended."""
+        self._over.set()
+
+    def _watch(self, process: subprocess.Popen) -> None:
+        deadline = time.monotonic() + self._seconds
+        while not self._over.wait(EVERY):
+            try:
+                self._check()
+                if time.monotonic() > deadline:
+                    raise errors.Invalid("The conversion of the image took longer than "
+                                         f"{self._seconds:.0f} seconds.")
+            except errors.GlanceError as reason:
+                self.reason = reason
+                process.kill()
+                return
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Called in the child: should the service be killed, nobody else ends qemu-img."""
+    if hasattr(_LIBC, "prctl"):
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _python() -> str:

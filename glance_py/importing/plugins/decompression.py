@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import types
 import zipfile
 import zlib
@@ -27,6 +28,17 @@ _ALLOWED = 1024 ** 3
 
 _MIB = 1024 ** 2
 
+#: Bytes of the directory of a ZIP archive.  One entry has at most 46 bytes and three fields of
+#: 64 KiB; zipfile reads the whole directory and makes an object of each entry.
+_DIRECTORY = 46 + 3 * (2 ** 16 - 1)
+
+#: Compression methods of a ZIP archive.  The decoders of the others (bzip2, LZMA) have no bound
+#: on what one call returns: a few bytes become gigabytes in memory.
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+
+#: Entries of an LHA archive that are read before it is refused for having several.
+_ENTRIES = 2
+
 
 @contextlib.contextmanager
 def _gzip(path: str) -> Iterator[BinaryIO]:
@@ -34,14 +46,42 @@ def _gzip(path: str) -> Iterator[BinaryIO]:
         yield stream  # type: ignore[misc]
 
 
+class _ArchiveFile(io.BufferedReader):
+    """A ZIP archive whose directory is read in small pieces only.
+
+    ``most`` is how many bytes one read may return, None for any number.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+        self.most: int | None = _DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """See :meth:`io.BufferedReader.read`.
+
+        :raises errors.Invalid: it would return more than ``most`` bytes.
+        """
+        if self.most is None or size is not None and 0 <= size <= self.most:
+            return super().read(size)
+        data = super().read(self.most + 1)
+        if len(data) > self.most:
+            raise errors.Invalid("A ZIP archive must hold exactly one file, the image; the "
+                                 "directory of this one is larger.")
+        return data
+
+
 @contextlib.contextmanager
 def _zip(path: str) -> Iterator[BinaryIO]:
-    with zipfile.ZipFile(path) as archive:
+    with _ArchiveFile(path) as packed, zipfile.ZipFile(packed) as archive:
         members = archive.infolist()
         if len(members) != 1 or members[0].is_dir():
             raise errors.Invalid("A ZIP archive must hold exactly one file, the image.")
         if members[0].flag_bits & 1:
             raise errors.Invalid("The ZIP archive is encrypted.")
+        if members[0].compress_type not in _METHODS:
+            raise errors.Invalid("The file in a ZIP archive must be stored or deflated; pack it "
+                                 "again with one of these methods.")
+        packed.most = None
         with archive.open(members[0]) as stream:
             yield stream  # type: ignore[misc]
 
@@ -52,15 +92,24 @@ def _lha(path: str) -> Iterator[BinaryIO]:
         import lhafile
     except ImportError:
         raise errors.Invalid("LHA archives cannot be unpacked here.") from None
+
+    several = "An LHA archive must hold exactly one file, the image."
+    entries = []
+
+    def count(_: object, place: int, size: int, entry: Any) -> None:
+        entries.append(entry)
+        if len(entries) >= _ENTRIES:
+            raise errors.Invalid(several)
+
     with open(path, "rb") as packed:
         try:
-            members = lhafile.Lhafile(packed).infolist()
+            lhafile.Lhafile(packed, callback=count)
         except lhafile.BadLhafile as error:
             raise errors.Invalid(f"The archive is damaged: {error}.") from error
-        if len(members) != 1 or members[0].directory:
-            raise errors.Invalid("An LHA archive must hold exactly one file, the image.")
-        packed.seek(members[0].file_offset)
-        yield _Lha(packed, members[0])  # type: ignore[misc]
+        if len(entries) != 1 or entries[0].directory:
+            raise errors.Invalid(several)
+        packed.seek(entries[0].file_offset)
+        yield _Lha(packed, entries[0])  # type: ignore[misc]
 
 
 class _Lha:

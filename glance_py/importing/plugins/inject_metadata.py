@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from glance_py.domain.change import Change
-from glance_py.domain.image import COLUMNS, RESERVED_PREFIX
+from glance_py.domain.image import COLUMNS
+from glance_py.domain.property_names import is_reserved
 from glance_py.importing.plugins.base import Staged
 
 #: Names that are no custom properties.
@@ -19,7 +20,7 @@ class InjectImageMetadata:
         self._ignored = frozenset(role.lower() for role in options.ignore_user_roles)
         self._properties = {
             name: str(value) for name, value in options.inject.items()
-            if name not in _FIELDS and not name.startswith(RESERVED_PREFIX)}
+            if name not in _FIELDS and not is_reserved(name)}
 
     def process(self, staged: Staged) -> None:
         roles = {role.lower() for role in staged.ctx.roles or ()}

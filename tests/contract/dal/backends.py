@@ -17,6 +17,7 @@ from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.records import records
 from glance_py.db.tables import (
+    image_claims,
     image_locations,
     image_members,
     image_properties,
@@ -26,7 +27,8 @@ from glance_py.db.tables import (
     tasks,
 )
 
-_TABLES = (image_locations, image_members, image_properties, image_tags, images, task_info, tasks)
+_TABLES = (image_claims, image_locations, image_members, image_properties, image_tags, images,
+           task_info, tasks)
 
 
 def caller(project, is_admin=False):

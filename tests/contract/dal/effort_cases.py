@@ -4,12 +4,15 @@ The effort is how many rows the database looked at, as each product counts it.
 """
 
 import datetime
+import functools
 import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import purge, select
-from glance_py.db.tables import image_members, image_tags, images
+from glance_py.db import location_index, purge, select
+from glance_py.db.cipher import UrlCipher
+from glance_py.db.engine import Database
+from glance_py.db.tables import image_locations, image_members, image_tags, images
 from glance_py.domain.query import Filter, ImageQuery
 from tests.contract.dal.backends import caller
 
@@ -134,6 +137,33 @@ class EffortCases:
         names = tuple(f"n{n}" for n in range(10))
         self.check(caller("admin", True), 20, filters=(Filter("name", "in", names),))
 
+    def test_who_else_has_data_at_an_address(self):
+        """Neither the number of locations nor their encryption matters, once they are known."""
+        if self.database.dialect == "sqlite":
+            return  # there they are read
+        for cipher, first in ((None, 0), (UrlCipher("0123456789abcdef"), 20_000)):
+            urls = [f"cinder://store/{image_id(-n)}" for n in range(first, first + 20_000)]
+            for start in range(0, len(urls), 5000):
+                self.execute(image_locations.insert(), [
+                    {"image_id": image_id(first + n), "value": cipher.seal(url) if cipher else url,
+                     "created_at": START, "deleted": False, "status": "active"}
+                    for n, url in enumerate(urls[start:start + 5000], start)])
+            index = location_index.LocationIndex(Database(self.database.engine, cipher=cipher))
+            for _ in range(100):
+                self.assertTrue(index.has_other("other", urls[7]))
+                reach, last = self.database.read(index._reach)
+                if last - reach <= location_index.TAIL:
+                    break
+            bound = {"this_image": "other", "digest": index._digest(urls[7]), "reach": reach}
+            with self.database.engine.connect() as connection:
+                effort = sum(self.effort(connection, functools.partial(work, connection))
+                             for work in (
+                    index._reach,
+                    lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
+                    lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all()))
+            self.assertLess(effort, 3 * location_index.TAIL)
+            self.assertFalse(index.has_other(image_id(first + 7), urls[7]))
+
     def test_purge_reads_a_table_once_for_many_batches(self):
         gone = START - datetime.timedelta(days=1)
         rows = 3 * purge.BATCH
@@ -143,7 +173,7 @@ class EffortCases:
         searched = []
 
         def note(connection, cursor, statement, *rest):
-            if statement.startswith("SELECT") and "FROM image_tags" in statement:
+            if "SELECT" in statement and "FROM image_tags" in statement:
                 searched.append(statement)
 
         sa.event.listen(self.database.engine, "before_cursor_execute", note)

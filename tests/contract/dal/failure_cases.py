@@ -1,10 +1,11 @@
 """What a DAL must do when others are in the way or the database goes away."""
 
+import dataclasses
 import functools
 import threading
 import uuid
 
-from glance_py.db import engine
+from glance_py.db import engine, timeouts
 from glance_py.db.records import records
 from glance_py.domain import errors
 from glance_py.domain.change import Change
@@ -40,6 +41,22 @@ class FailureCases:
     def create(self, **fields):
         return self.records.images.create(CTX, Image(
             fields.pop("id", None) or str(uuid.uuid4()), owner="p1", **fields))
+
+    def test_a_read_that_takes_too_long_is_ended_by_the_server_and_a_write_is_not(self):
+        endless = "SELECT count(*) FROM " + ", ".join(
+            f"information_schema.columns c{n}" for n in range(6))
+        sleep = {"postgresql": "SELECT pg_sleep(1)", "mysql": "DO SLEEP(1)"}
+        if self.database.dialect not in sleep:
+            return  # nothing but this process works on SQLite
+        bounded = engine.Database(engine.create_engine(
+            self.url, timeouts=dataclasses.replace(timeouts.REQUEST, read=0.5)))
+        self.addCleanup(bounded.dispose)
+        self.assertRaises(errors.DatabaseUnavailable, bounded.read,
+                          lambda connection: connection.exec_driver_sql(endless).scalar())
+        bounded.write(lambda connection: connection.exec_driver_sql(
+            sleep[self.database.dialect]).close())
+        self.assertEqual(1, bounded.read(
+            lambda connection: connection.exec_driver_sql("SELECT 1").scalar()))
 
     def test_sixteen_writers_all_succeed(self):
         def write(number):

@@ -186,19 +186,6 @@ class ImageCases:
                 continue
             self.assertEqual(text, self.get(image.id).name)
 
-    def test_heartbeat_and_stalled(self):
-        image = self.create(status="saving")
-        old = self.create(status="saving")
-        past = image.updated_at - datetime.timedelta(hours=1)
-        self.update(old, fields={"updated_at": past})
-        self.assertEqual([(old.id, past)], list(self.records.images.stalled("saving", 60)))
-        self.assertEqual([], list(self.records.images.stalled("importing", 60)))
-        self.assertEqual([], list(self.records.images.stalled("saving", 60, limit=0)))
-        self.assertTrue(self.records.images.heartbeat(old.id, "saving"))
-        self.assertEqual([], list(self.records.images.stalled("saving", 60)))
-        self.assertFalse(self.records.images.heartbeat(old.id, "importing"))
-        self.assertFalse(self.records.images.heartbeat("unknown", "saving"))
-
     def test_the_caller_learns_of_its_membership(self):
         image = self.create(visibility="community")
         self.records.members.create(caller("p1"), image.id, "p2")

@@ -11,6 +11,7 @@ import random
 import uuid
 
 from glance_py.db import select
+from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.image import VISIBILITIES, Image
 from glance_py.domain.query import Filter, ImageQuery
@@ -186,6 +187,22 @@ class ListCases:
                 CALLERS, ("created_at", "updated_at"), (1, 3, 6), (None, "shared")):
             self.check(ctx, sort=self.order(key), limit=limit, visibility=visibility)
 
+    def test_times_that_are_not_known(self):
+        """The column allows null, and rows that others wrote may have it."""
+        forget = images.update().values(updated_at=None)
+        for image in self.random.sample(self.model.images, 30):
+            self.execute(forget.where(images.c.id == image.id))
+            image.updated_at = None
+        for window, ctx, way, limit in itertools.product(
+                (select.WINDOW, 12), CALLERS, ("asc", "desc"), (1, 4, 500)):
+            self.patch(select, "WINDOW", window)
+            if limit > 1 or ctx.project_id == "p1":
+                self.check(ctx, sort=(("updated_at", way), *self.order("created_at")),
+                           limit=limit)
+        self.check(caller("p1"), sort=self.order("name", "updated_at"), limit=3)
+        self.check(caller("p1", True), sort=self.order("updated_at"), limit=3,
+                   filters=(Filter("status", "eq", "active"),))
+
     def test_filters(self):
         middle = START + datetime.timedelta(seconds=10)
         comparisons = [
@@ -213,6 +230,42 @@ class ListCases:
                 CALLERS, ((), ("a",), ("a", "b"), ("no",)),
                 ((), (("k", "x"),), (("k", "x"), ("l", "y")), (("k", "no"),))):
             self.check(ctx, tags=tags, properties=properties)
+
+    def test_more_tags_and_properties_than_a_planner_likes(self):
+        """Beyond the first ones they are one condition together; they mean the same."""
+        ctx = caller("p1")
+        names = [f"n{n}" for n in range(select.SEPARATE + 2)]
+        for left_out in (None, *names):
+            have = [name for name in names if name != left_out]
+            self.add(Image(str(uuid.uuid4()), owner="p1", visibility="private",
+                           created_at=START, updated_at=START, tags=have,
+                           properties={name: f"v {name}" for name in have}))
+        properties = [(name, f"v {name}") for name in names]
+        for wanted in (
+                {"tags": tuple(names)}, {"properties": tuple(properties)},
+                {"tags": tuple(names[::-1]), "properties": tuple(properties[::-1])},
+                {"tags": (*names, "no")}, {"properties": (*properties, ("no", "v"))},
+                {"properties": (*properties[:-1], (names[-1], "no"))},
+                {"tags": tuple(names), "sort": self.order("name")}):
+            self.check(ctx, **wanted)
+            self.check(caller("admin", True), **wanted)
+        with self.database.engine.connect() as connection:
+            page = select.page(connection, ctx, ImageQuery(
+                tags=tuple(names), properties=tuple(properties)), None)
+        self.assertEqual(1, len(page))
+
+    def test_many_conditions_are_planned_in_no_time(self):
+        """A planner that tries all orders of a join does not end in the life of a server."""
+        patience = {"postgresql": "SET statement_timeout = '20s'",
+                    "mysql": "SET max_statement_time = 20"}.get(self.database.dialect)
+        for ctx in (caller("p1"), caller("admin", True)):
+            with self.database.engine.connect() as connection:
+                connection.detach()  # it is not given to anybody else
+                if patience:
+                    connection.exec_driver_sql(patience)
+                query = ImageQuery(tags=tuple(f"t{n}" for n in range(200)),
+                                   properties=tuple((f"p{n}", "v") for n in range(50)))
+                self.assertEqual([], select.page(connection, ctx, query, None))
 
     def test_hidden_images(self):
         for ctx in CALLERS:

@@ -3,10 +3,13 @@
 import dataclasses
 import uuid
 
+import sqlalchemy as sa
+
+from glance_py.db import location_index
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.engine import Database
 from glance_py.db.records import records
-from glance_py.db.tables import image_locations, images
+from glance_py.db.tables import image_locations, images, location_digests
 from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
@@ -140,6 +143,56 @@ class PendingCases:
         self.records.pending.finish(other.id)
         self.assertFalse(shared(mine.id, "s3://h/b/y"))
         self.assertFalse(self.records.pending.are_images([other.id]))
+
+    def test_whose_data_it_is_in_a_large_catalogue(self):
+        """Most locations are found by a digest of their address, new ones by reading them."""
+        self.patch(location_index, "TAIL", 0)
+        self.patch(location_index, "BATCH", 4)
+        self.patch(location_index, "SWEEP", 1)
+        for cipher in (None, UrlCipher("0123456789abcdef"), UrlCipher("another key, 24 bytes...")):
+            dal = records(Database(self.database.engine, cipher=cipher))
+            self.patch(location_index, "SETTLED", 3600)
+            urls = [f"cinder://store/{uuid.uuid4()}" for _ in range(10)]
+            made = [dal.images.create(caller("p1"), Image(
+                str(uuid.uuid4()), status="active", owner="p1", locations=[Location(url)]))
+                for url in urls]
+            shared = dal.pending.is_shared
+
+            def check(made=made, urls=urls, shared=shared):
+                for image, url in zip(made, urls, strict=True):
+                    self.assertTrue(shared("other", url))
+                    self.assertFalse(shared(image.id, url))
+                self.assertFalse(shared("other", "cinder://store/none"))
+
+            check()
+            self.assertIn(self.digests(), (0, 1))  # they are too new
+            self.patch(location_index, "SETTLED", -3600)
+            check()
+            check()
+            if self.database.dialect != "sqlite":
+                self.assertEqual(1 + len(urls), self.digests())
+            # What lies behind, and the same address again.
+            late = dal.images.create(caller("p1"), Image(
+                str(uuid.uuid4()), status="active", owner="p1", locations=[Location(urls[0])]))
+            self.assertTrue(shared(made[0].id, urls[0]))
+            self.assertTrue(shared(late.id, urls[0]))
+            for image in (made[0], late):
+                dal.images.delete(caller("p1"), image)
+                dal.pending.forget(image.locations)
+            self.assertFalse(shared("other", urls[0]))
+            self.execute(image_locations.delete())
+
+    def digests(self):
+        [[count]] = self.execute(sa.select(sa.func.count()).select_from(location_digests))
+        return count
+
+    def test_whose_data_it_is_without_a_table_of_digests(self):
+        """Of a database that was not expanded yet."""
+        image = self.active("cinder://store/a")
+        self.database.write(location_digests.drop)
+        self.addCleanup(self.database.write, location_digests.create)
+        self.assertTrue(self.records.pending.is_shared("other", "cinder://store/a"))
+        self.assertFalse(self.records.pending.is_shared(image.id, "cinder://store/a"))
 
     def test_two_cannot_each_remove_one_of_two_copies(self):
         image = self.active("file:///a", "file:///b")

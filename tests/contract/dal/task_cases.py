@@ -6,12 +6,9 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db.tables import image_properties, tasks
+from glance_py.db.tables import tasks
 from glance_py.domain import errors
-from glance_py.domain.change import Change
-from glance_py.domain.image import Image
 from glance_py.domain.task import Task, TaskQuery
-from tests.contract.dal.backends import caller
 
 
 class TaskCases:
@@ -71,16 +68,6 @@ class TaskCases:
         self.assertRaises(errors.TaskNotFound, self.records.tasks.get, gone.id)
         self.assertEqual([kept.id], [task.id for task in self.records.tasks.list(TaskQuery())])
 
-    def test_stalled(self):
-        old, fresh, ended = self.create(), self.create(), self.create(status="success")
-        past = datetime.datetime(2020, 1, 1)
-        self.age(old, updated_at=past)
-        self.age(ended, updated_at=past)
-        self.assertEqual([(old.id, past)], list(self.records.tasks.stalled(60)))
-        self.records.tasks.update(old, message="alive")
-        self.assertEqual([], list(self.records.tasks.stalled(60)))
-        self.assertEqual("pending", self.records.tasks.get(fresh.id).status)
-
     def test_lists(self):
         """Of one project or of all, by state and type, and walked page by page."""
         mine = [self.create(type=kind, status=status)
@@ -110,56 +97,3 @@ class TaskCases:
         for marker in (other.id, str(uuid.uuid4())):
             self.assertRaises(errors.Invalid, self.records.tasks.list,
                               TaskQuery(marker=marker), "p")
-
-
-class LockCases:
-
-    def image(self):
-        return self.records.images.create(None, Image(str(uuid.uuid4()), owner="p")).id
-
-    def test_one_of_many(self):
-        image_id = self.image()
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            got = list(pool.map(lambda n: self.records.locks.acquire(image_id, f"t{n}"),
-                                range(4)))
-        self.assertEqual(1, sum(got))
-        holder = self.records.locks.holder(image_id)
-        self.assertTrue(got[int(holder[1])])
-        self.assertEqual(holder, self.records.images.get(
-            caller("p"), image_id).properties["os_glance_import_task"])
-
-    def test_only_the_holder_gives_it_back(self):
-        image_id = self.image()
-        self.records.locks.acquire(image_id, "t")
-        self.assertFalse(self.records.locks.release(image_id, "other"))
-        self.assertTrue(self.records.locks.release(image_id, "t"))
-        self.assertFalse(self.records.locks.release(image_id, "t"))
-        self.assertIsNone(self.records.locks.holder(image_id))
-        self.assertTrue(self.records.locks.acquire(image_id, "next"))
-
-    def test_a_row_that_was_marked_deleted(self):
-        """So other implementations may have left it; it can be had again."""
-        image_id = self.image()
-        self.records.locks.acquire(image_id, "t")
-        self.execute(sa.update(image_properties).values(deleted=True))
-        self.assertIsNone(self.records.locks.holder(image_id))
-        self.assertTrue(self.records.locks.acquire(image_id, "next"))
-        self.assertEqual("next", self.records.locks.holder(image_id))
-
-    def test_other_changes_do_not_touch_it(self):
-        image_id = self.image()
-        image = self.records.images.get(caller("p"), image_id)
-        self.records.locks.acquire(image_id, "t")
-        self.records.images.update(caller("p"), image, Change(set_properties={"a": "b"}))
-        self.assertEqual("t", self.records.locks.holder(image_id))
-
-    def test_stalled_and_unfinished(self):
-        """Staged data whose size is not known is not all there."""
-        past = datetime.datetime(2020, 1, 1)
-        ids = []
-        for size in (None, 3):
-            image = Image(str(uuid.uuid4()), status="uploading", size=size, updated_at=past)
-            ids.append(self.records.images.create(None, image).id)
-        stalled = self.records.images.stalled
-        self.assertEqual({(each, past) for each in ids}, set(stalled("uploading", 60)))
-        self.assertEqual([(ids[0], past)], list(stalled("uploading", 60, unfinished=True)))

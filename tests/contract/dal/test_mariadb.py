@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from glance_py.db import migrations
 from tests.contract.dal.backends import MariaDB
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.galera_cases import GaleraCases
@@ -12,12 +13,13 @@ from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.name_cases import CollationCases, NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
-from tests.contract.dal.task_cases import LockCases, TaskCases
+from tests.contract.dal.task_cases import TaskCases
 from tests.contract.dal.upgrade_cases import UpgradeCases
 
 
@@ -62,7 +64,7 @@ class TestUsage(UsageCases, MariaDB):
     pass
 
 
-class TestClaims(QuotaCases, MariaDB):
+class TestQuotas(QuotaCases, MariaDB):
     pass
 
 
@@ -98,7 +100,7 @@ class TestTasks(TaskCases, MariaDB):
     pass
 
 
-class TestLocks(LockCases, MariaDB):
+class TestClaims(ClaimCases, MariaDB):
     pass
 
 
@@ -111,4 +113,12 @@ class TestOddRows(OddRowCases, MariaDB):
 
 
 class TestIndexes(ServerIndexCases, MariaDB):
+    pass
+
+
+class TestNames(NameCases, MariaDB):
+    pass
+
+
+class TestCollations(CollationCases, NameCases, MariaDB):
     pass

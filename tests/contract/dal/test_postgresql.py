@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from glance_py.db import engine
 from glance_py.db.timeouts import Timeouts
 from tests.contract.dal.backends import PostgreSQL
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
@@ -14,13 +15,14 @@ from tests.contract.dal.index_cases import ServerIndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.name_cases import NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.pooler_cases import PoolerCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
-from tests.contract.dal.task_cases import LockCases, TaskCases
+from tests.contract.dal.task_cases import TaskCases
 from tests.contract.dal.upgrade_cases import UpgradeCases
 
 
@@ -40,7 +42,7 @@ class TestUsage(UsageCases, PostgreSQL):
     pass
 
 
-class TestClaims(QuotaCases, PostgreSQL):
+class TestQuotas(QuotaCases, PostgreSQL):
     pass
 
 
@@ -98,7 +100,7 @@ class TestTasks(TaskCases, PostgreSQL):
     pass
 
 
-class TestLocks(LockCases, PostgreSQL):
+class TestClaims(ClaimCases, PostgreSQL):
     pass
 
 
@@ -111,4 +113,8 @@ class TestOddRows(OddRowCases, PostgreSQL):
 
 
 class TestIndexes(ServerIndexCases, PostgreSQL):
+    pass
+
+
+class TestNames(NameCases, PostgreSQL):
     pass

@@ -13,6 +13,7 @@ from glance_py.policies.enforcer import Enforcer
 from glance_py.registry import client
 from glance_py.registry.server import Registry
 from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.list_cases import ListCases
@@ -74,7 +75,11 @@ class TestUsageOverSQLite(Remote, UsageCases, SQLite):
     pass
 
 
-class TestClaimOverSQLite(Remote, QuotaCases, SQLite):
+class TestClaimsOverSQLite(Remote, ClaimCases, SQLite):
+    pass
+
+
+class TestQuotasOverSQLite(Remote, QuotaCases, SQLite):
     pass
 
 
@@ -114,7 +119,11 @@ class TestUsageOverPostgreSQL(Remote, UsageCases, PostgreSQL):
     pass
 
 
-class TestClaimOverPostgreSQL(Remote, QuotaCases, PostgreSQL):
+class TestClaimsOverPostgreSQL(Remote, ClaimCases, PostgreSQL):
+    pass
+
+
+class TestQuotasOverPostgreSQL(Remote, QuotaCases, PostgreSQL):
     pass
 
 
@@ -154,7 +163,11 @@ class TestUsageOverMariaDB(Remote, UsageCases, MariaDB):
     pass
 
 
-class TestClaimOverMariaDB(Remote, QuotaCases, MariaDB):
+class TestClaimsOverMariaDB(Remote, ClaimCases, MariaDB):
+    pass
+
+
+class TestQuotasOverMariaDB(Remote, QuotaCases, MariaDB):
     pass
 
 

@@ -1,18 +1,20 @@
 """The suite on SQLite."""
 
 from tests.contract.dal.backends import SQLite
+from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import IndexCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
+from tests.contract.dal.name_cases import NameCases
 from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.purge_cases import PurgeCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
-from tests.contract.dal.task_cases import LockCases, TaskCases
+from tests.contract.dal.task_cases import TaskCases
 from tests.contract.dal.upgrade_cases import UpgradeCases
 
 
@@ -32,7 +34,7 @@ class TestUsage(UsageCases, SQLite):
     pass
 
 
-class TestClaims(QuotaCases, SQLite):
+class TestQuotas(QuotaCases, SQLite):
     pass
 
 
@@ -60,7 +62,7 @@ class TestTasks(TaskCases, SQLite):
     pass
 
 
-class TestLocks(LockCases, SQLite):
+class TestClaims(ClaimCases, SQLite):
     pass
 
 
@@ -73,4 +75,8 @@ class TestOddRows(OddRowCases, SQLite):
 
 
 class TestIndexes(IndexCases, SQLite):
+    pass
+
+
+class TestNames(NameCases, SQLite):
     pass

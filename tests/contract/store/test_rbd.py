@@ -184,6 +184,12 @@ class TestRBDImages(TestRBD):
         self.store.driver._abandon(self.image_id, "another id")
         self.assertEqual(b"data", self.read(self.location))
 
+    def test_an_attempt_has_the_snapshot_that_others_clone_from(self):
+        location = parse(self.store.add(self.attempt(2), [b"more data"]).url)
+        self.assertEqual(f"/{POOL}/{self.attempt(2)}/{rbd.SNAPSHOT}", location.path)
+        with self.cluster.pool() as pool, librbd.Image(pool, self.attempt(2)) as image:
+            self.assertTrue(image.is_protected_snap(rbd.SNAPSHOT))
+
     def test_addresses_of_other_pools_are_refused(self):
         other = parse(self.location.url.replace(f"/{POOL}/", "/vms/"))
         for verb in (self.store.get, self.store.size, self.store.delete):

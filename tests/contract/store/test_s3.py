@@ -75,13 +75,19 @@ class TestS3(DriverContract, unittest.TestCase):
                 self.assertEqual("SourceFailed", type(caught.exception).__name__)
                 self.assertEqual([], self.leftovers())
 
-    def test_an_unfinished_upload_goes_with_the_object_that_is_not_there(self):
+    def test_an_unfinished_upload_is_found_and_removed_alone(self):
+        stored = self.store.add(self.image_id, [b"data"])
         self.client.create_upload(self.image_id, {})
+        self.client.create_upload(self.attempt(2), {})
+        self.assertEqual(3, len(self.leftovers()))
+        self.assertEqual([self.image_id] * 3, [found.image_id for found in self.store.objects()])
+        location, unfinished = self.store.remains_of(self.image_id)
+        self.assertEqual(stored.url, location.url)
+        self.store.delete(parse(unfinished.url))
+        self.assertEqual([location], self.store.remains_of(self.image_id))
+        self.assertEqual(b"data", self.read(location))
+        self.discard(self.attempt(2))
         self.assertEqual([self.image_id], self.leftovers())
-        self.assertEqual([self.image_id], [found.image_id for found in self.store.objects()])
-        self.assertRaises(errors.NotFound, self.store.delete,
-                          self.store.locations_of(self.image_id)[0])
-        self.assertEqual([], self.leftovers())
 
     def test_objects_are_listed(self):
         stored = self.store.add(self.image_id, [b"data"])

@@ -14,6 +14,7 @@ a filter of the tests stands in for Keystone.
 import contextlib
 import json
 import os
+import threading
 import types
 import unittest
 import urllib.error
@@ -112,17 +113,76 @@ class TestSwift(DriverContract, unittest.TestCase):
             self.assertEqual("SourceFailed", type(caught.exception).__name__)
             self.assertEqual([], self.leftovers())
 
-    def test_segments_without_a_manifest_go_with_the_image_that_is_not_there(self):
+    def test_segments_without_a_manifest_are_found_and_removed(self):
         location = self.store.locations_of(self.image_id)[0]
         stored = self.store.add(self.image_id, [b"x" * 3 * MB])
         self.assertEqual(location.url, stored.url)
         container = location.path.split("/")[1]
         self.client.delete(container, self.image_id)
-        self.assertEqual(3, len(self.leftovers()))
-        self.assertEqual([(self.image_id, 3 * MB)],
-                         [(found.image_id, found.size) for found in self.store.objects()])
+        # As older releases, and the original, name them.
+        for number in (1, 2):
+            self.client.put(container, f"{self.image_id}-{number:05d}", b"old", 3)
+        self.assertEqual(5, len(self.leftovers()))
+        self.assertCountEqual([(self.image_id, 3 * MB), (self.image_id, 6)],
+                              [(found.image_id, found.size) for found in self.store.objects()])
         self.assertRaises(errors.NotFound, self.store.delete, location)
+        remains = self.store.remains_of(self.image_id)
+        self.assertEqual(location, remains[0])
+        self.assertCountEqual([found.url for found in self.store.objects()],
+                              [found.url for found in remains[1:]])
+        for each in remains[1:]:
+            self.store.delete(each)
         self.assertEqual([], self.leftovers())
+
+    def test_a_late_writer_does_not_touch_the_segments_of_another(self):
+        """Two writers of one name: the slower one is refused, and nothing of it stays."""
+        begun, published = threading.Event(), threading.Event()
+        failure = []
+
+        def late():
+            yield b"l" * MB
+            begun.set()
+            published.wait(60)
+            yield b"l" * 2 * MB
+
+        def write():
+            try:
+                self.store.add(self.image_id, late())
+            except errors.Duplicate as error:
+                failure.append(error)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        self.addCleanup(writer.join)
+        self.addCleanup(published.set)
+        self.assertTrue(begun.wait(60))
+        stored = self.store.add(self.image_id, [b"w" * MB] * 4)
+        published.set()
+        writer.join()
+        self.assertEqual(1, len(failure))
+        self.assertTrue(self.read(parse(stored.url)) == b"w" * 4 * MB, "the bytes differ")
+        self.assertEqual(5, len(self.leftovers()))
+
+    def test_an_object_of_an_older_release_keeps_to_its_own_segments(self):
+        location = self.store.locations_of(self.image_id)[0]
+        self.store.add(self.attempt(2), [b"x" * 3 * MB])
+        container = location.path.split("/")[1]
+        for number, content in enumerate((b"first", b"second"), 1):
+            self.client.put(container, f"{self.image_id}-{number:05d}", content, len(content))
+        self.client.put(container, self.image_id, b"", 0,
+                        {"x-object-manifest": f"{container}/{self.image_id}-"})
+        # A dead writer of this release, under the same name.
+        dead = f"{self.image_id}_{'0' * 32}_"
+        self.client.put(container, f"{dead}00001", b"dead", 4)
+        self.assertEqual(b"firstsecond", self.read(location))
+        self.assertCountEqual(
+            [(self.image_id, 11), (dead, 4), (self.attempt(2), 3 * MB)],
+            [(found.name, found.size) for found in self.store.objects()])
+        self.store.delete(location)
+        self.assertCountEqual([dead, self.attempt(2)],
+                              [found.name for found in self.store.objects()])
+        self.discard(self.image_id)
+        self.assertEqual([self.attempt(2)], [found.name for found in self.store.objects()])
 
     def test_a_static_large_object_goes_with_its_segments(self):
         location = parse(self.store.add(self.image_id, [b"first"], 5).url)
@@ -227,6 +287,21 @@ class Tenants(DriverContract):
         self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"x"], 2)
         self.assertFalse(client.has_container(container))
 
+    def test_each_attempt_has_a_container_which_goes_with_it(self):
+        made = self.add_attempts(1, 2)
+        acting = self.store.driver.on_behalf_of(self.owner)
+        client, first, name = acting._resolved(made[1][0])
+        second = acting._resolved(made[2][0])[1]
+        self.assertEqual((f"glance_{self.image_id}", f"glance_{self.attempt(2)}"),
+                         (first, second))
+        # What a dead writer of this attempt left goes, too.
+        client.put(first, f"{name}_{'0' * 32}_00001", b"dead", 4)
+        self.store.delete(made[1][0])
+        self.assertFalse(client.has_container(first))
+        self.assert_intact(made, 2)
+        self.store.delete(made[2][0])
+        self.assertFalse(client.has_container(second))
+
     def test_a_token_goes_to_no_other_host(self):
         place = Location("swift+http", "192.0.2.1", f"/v1/AUTH_x/glance_x/{self.image_id}")
         self.assertRaises(errors.BadStoreUri, self.store.get, place)
@@ -321,6 +396,7 @@ class As:
         self.guard, self.caller = guard, caller
         self.driver, self.abilities = guard.driver, guard.abilities
         self.locations_of, self.sweep, self.check = guard.locations_of, guard.sweep, guard.check
+        self.remains_of = guard.remains_of
         self.added = []
 
     def add(self, *args):

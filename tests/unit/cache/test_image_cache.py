@@ -25,6 +25,16 @@ from tests.unit.cache.store import CHUNK, Store
 MIB = 1024 * 1024
 
 
+def small_disk(case: unittest.TestCase, size: int) -> str | None:
+    """A file system of ``size`` bytes for one case; None where nobody may mount one."""
+    place = case.enterContext(tempfile.TemporaryDirectory(prefix="glance-cache-"))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place],
+                      capture_output=True).returncode:
+        return None
+    case.addCleanup(subprocess.run, ["umount", "--lazy", place], check=True)
+    return place
+
+
 class CacheCase(unittest.TestCase):
 
     max_size = 8 * MIB
@@ -248,6 +258,90 @@ class TestTrouble(CacheCase):
         self.assertEqual([0] + [2 * CHUNK] * 3, self.store.reads)
         self.assertFalse(self.cache.is_cached(image.id))
         self.until(lambda: self.store.closed == 4)
+        # Nothing of it stays on the disk that is full.
+        self.until(lambda: not self.names("incomplete"))
+        self.assertEqual([], self.names("invalid"))
+
+    def fill_disk(self, size: int) -> None:
+        """From now on the disk has room for ``size`` bytes of complete images and parts."""
+        directory, write = self.cache._directory, fill_module._write
+        self.addCleanup(setattr, fill_module, "_write", write)
+
+        def occupied() -> int:
+            return sum(os.path.getsize(os.path.join(self.root, part, name))
+                       for part in (".", "incomplete", "invalid") for name in self.names(part)
+                       if len(name) == 36)
+
+        def writing(fd, chunk):
+            if occupied() + len(chunk) > size:
+                write(fd, chunk[:size - occupied()])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(fd, chunk)
+
+        fill_module._write = writing
+        directory.free = lambda: size - occupied()
+
+    def cached(self, count: int) -> list:
+        """Images of four chunks each in the cache, the one to remove first in front."""
+        images = [self.store.image(4 * CHUNK) for _ in range(count)]
+        for image in images:
+            self.read(image)
+            self.until(lambda image=image: self.cache.is_cached(image.id))
+        return images
+
+    def test_a_disk_smaller_than_the_cache_makes_room(self) -> None:
+        self.fill_disk(12 * CHUNK)
+        first, second, third = self.cached(3)
+        fourth, = self.cached(1)
+        self.assertEqual(
+            [False, True, True, True],
+            [self.cache.is_cached(image.id) for image in (first, second, third, fourth)])
+
+    def test_a_disk_that_fills_up_meanwhile_makes_room(self) -> None:
+        images = self.cached(3)
+        self.fill_disk(12 * CHUNK + CHUNK // 2)
+        # When the fill begins the disk seems to have room, which others take then.
+        free, self.cache._directory.free = self.cache._directory.free, lambda: 8 * MIB
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            image, = self.cached(1)
+        self.cache._directory.free = free
+        self.assertTrue(self.cache.is_cached(image.id))
+        self.assertEqual(2, sum(self.cache.is_cached(each.id) for each in images))
+        self.assertEqual((True, self.store.data[image.id]), self.read(image))
+
+    def test_a_real_disk_smaller_than_the_cache_makes_room(self) -> None:
+        place = small_disk(self, 2 * MIB)
+        if place is None:
+            self.skipTest("only root can mount a small file system")
+        self.root = place
+        self.cache = self.another(self.store)
+        images = [self.store.image(512 * 1024) for _ in range(8)]
+        for image in images:
+            self.read(image)
+            self.until(lambda image=image: self.cache.is_cached(image.id))
+            self.assertEqual((True, self.store.data[image.id]), self.read(image))
+        self.assertFalse(self.cache.is_cached(images[0].id))
+        # Somebody else takes the rest while a fill is under way.
+        self.store.gate.clear()
+        image = self.store.image(512 * 1024)
+        copy = self.cache.read(image)
+        with contextlib.suppress(OSError), \
+                open(os.path.join(place, "foreign"), "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        self.store.gate.set()
+        with self.assertLogs("glance_py.cache", "WARNING"):
+            body = b"".join(copy.data.chunks)
+        copy.data.close()
+        self.assertEqual(self.store.data[image.id], body)
+        self.until(lambda: self.cache.is_cached(image.id))
+        self.assertEqual(([], []), (self.names("incomplete"), self.names("invalid")))
+
+    def test_a_disk_that_others_have_filled_costs_no_images_in_vain(self) -> None:
+        kept, = self.cached(1)
+        self.cache._directory.free = lambda: 0
+        self.assertIsNone(self.cache.read(self.store.image(5 * CHUNK)))
+        self.assertTrue(self.cache.is_cached(kept.id))
 
     def test_a_disk_that_has_no_room_is_not_written_to(self) -> None:
         image = self.store.image(10)

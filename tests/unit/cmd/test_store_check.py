@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -112,6 +113,32 @@ class TestStoreCheck(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path(nobody)))
         self.assertFalse(os.path.exists(self.path(image.id, "slow")))
         self.assertTrue(os.path.exists(self.path(image.id)))
+
+    def test_attempts_of_an_image_are_told_from_each_other(self):
+        """The image has its data from the second attempt; the first and the third are dead."""
+        image = self.image()
+        attempt = self.path(f"{image.id}.2")
+        os.rename(self.path(image.id), attempt)
+        found = self.images.get(ME, image.id)
+        [location] = found.locations
+        self.images.update(ME, found, Change(
+            remove_locations=(location,),
+            add_locations=(dataclasses.replace(location, id=None, url=f"{location.url}.2"),)))
+        os.utime(attempt, (OLD, OLD))
+        self.assertEqual((0, []), self.check("--delete-orphans"))
+        for name in (image.id, f"{image.id}.3", f"{image.id}.21"):
+            self.put(name)
+        self.assertEqual((3, [("orphan", image.id, False)] * 3), self.check())
+        self.assertEqual((0, [("orphan", image.id, True)] * 3), self.check("--delete-orphans"))
+        self.assertEqual([f"{image.id}.2"], os.listdir(self.directory + "/fast"))
+
+    def test_an_attempt_of_an_image_that_is_being_copied_is_left_alone(self):
+        image = self.image()
+        self.put(f"{image.id}.2", "slow")
+        found = self.images.get(ME, image.id)
+        self.images.update(ME, found, Change(set_properties={"os_glance_import_task": "t"}))
+        self.assertEqual((0, []), self.check("--delete-orphans"))
+        self.assertTrue(os.path.exists(self.path(f"{image.id}.2", "slow")))
 
     def test_what_is_young_or_foreign_or_arriving_is_left_alone(self):
         self.put("99999999-0000-4000-8000-000000000000", age=time.time())

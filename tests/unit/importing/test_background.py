@@ -107,6 +107,17 @@ class BackgroundTest(unittest.TestCase):
         self.ended(3)
         self.assertEqual(["t0", "t1", "t2"], sorted(running))
 
+    def test_one_project_does_not_stop_the_others(self) -> None:
+        """More endless tasks of one project than there are threads, and one of another."""
+        self.background = Background(self.tasks, threads=4, heartbeat=60)
+        go = threading.Event()
+        self.addCleanup(go.set)
+        for number in range(8):
+            self.do(lambda work: go.wait(60) and {}, number)
+        done = threading.Event()
+        self.background.submit(Task("other", "import", owner="q"), lambda work: done.set() or {})
+        self.assertTrue(done.wait(30))
+
     def test_threads_are_used_again(self) -> None:
         before = threading.active_count()
         for number in range(5):

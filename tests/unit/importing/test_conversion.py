@@ -6,7 +6,9 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
+import time
 import types
 import unittest
 from unittest import mock
@@ -172,6 +174,93 @@ class ConversionTest(unittest.TestCase):
         with mock.patch.object(conversion, "sys", types.SimpleNamespace(
                 executable="/usr/bin/uwsgi", prefix="/opt/venv")):
             self.assertEqual("/opt/venv/bin/python3", conversion._python())
+
+
+class EndlessTest(unittest.TestCase):
+    """A qemu-img that does not end, such as one that waits for a disk that does not answer."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.path = os.path.join(self.directory, "image")
+        self.number = os.path.join(self.directory, "number")
+        with open(os.path.join(self.directory, "qemu-img"), "w") as file:
+            file.write(f"#!/bin/sh\necho $$ > {self.number}.new\n"
+                       f"mv {self.number}.new {self.number}\nexec sleep 600\n")
+            os.chmod(file.fileno(), 0o755)
+        with open(self.path, "wb") as file:
+            file.write(bytes(MIB))
+        self.environment = {"PATH": f"{self.directory}:{os.environ['PATH']}"}
+        path = mock.patch.dict(os.environ, self.environment)
+        path.start()
+        self.addCleanup(path.stop)
+        self.conf = cfg.ConfigOpts()
+        config.register(self.conf)
+        self.conf([], default_config_files=[])
+
+    def process(self, check=lambda: None) -> None:
+        staged = FakeStaged(self.path, Image(
+            "i", status="importing", disk_format="raw", container_format="bare", size=MIB))
+        staged.check = check
+        conversion.ImageConversion(self.conf).process(staged)
+
+    def assert_ended(self) -> None:
+        with open(self.number) as file:
+            number = int(file.read())
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                with open(f"/proc/{number}/stat") as file:
+                    if ") Z " in file.read():
+                        return
+            except FileNotFoundError:
+                return
+            time.sleep(0.05)
+        self.fail("qemu-img goes on")
+
+    def test_a_task_that_is_over(self) -> None:
+        """So it is when the service stops."""
+        def check() -> None:
+            if os.path.exists(self.number):
+                raise errors.TaskAbandoned("The worker was stopped.")
+
+        with self.assertRaisesRegex(errors.TaskAbandoned, "stopped"):
+            self.process(check)
+        self.assert_ended()
+
+    def test_the_time_on_the_wall(self) -> None:
+        now = [0.0]
+
+        def check() -> None:
+            if os.path.exists(self.number):
+                now[0] += 60.0
+
+        with (mock.patch.object(conversion, "time", types.SimpleNamespace(
+                  monotonic=lambda: now[0])),
+              self.assertRaisesRegex(errors.Invalid, "longer than 90 seconds")):
+            self.process(check)
+        self.assert_ended()
+
+    def test_a_service_that_is_killed(self) -> None:
+        service = subprocess.Popen(
+            [sys.executable, "-c",
+             "import sys\n"
+             "from tests.unit.importing.test_conversion import EndlessTest\n"
+             "test = EndlessTest()\n"
+             "test.setUp()\n"
+             "print(test.number, flush=True)\n"
+             "test.process()\n"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(service.wait)
+        self.addCleanup(service.kill)
+        self.number = service.stdout.readline().strip()
+        self.addCleanup(service.stdout.close)
+        self.addCleanup(shutil.rmtree, os.path.dirname(self.number))
+        deadline = time.monotonic() + 60
+        while not os.path.exists(self.number) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        service.kill()
+        self.assert_ended()
 
 
 if __name__ == "__main__":

@@ -76,6 +76,41 @@ class DecompressionTest(DecompressionCase):
         with self.assertRaisesRegex(errors.Invalid, "encrypted"):
             self.process()
 
+    def test_methods_without_a_bound_on_memory(self) -> None:
+        """bzip2 and LZMA give all that a few bytes unpack to in one piece."""
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            with zipfile.ZipFile(self.path, "w", method) as archive:
+                archive.writestr("disk", bytes(64 * MIB))
+            with self.subTest(method), self.assertRaisesRegex(errors.Invalid, "deflated"):
+                self.process()
+
+    def test_methods_of_zip(self) -> None:
+        data = os.urandom(MIB) + bytes(MIB)
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            with zipfile.ZipFile(self.path, "w", method) as archive:
+                archive.writestr("disk", data)
+            with self.subTest(method):
+                self.process()
+                with open(self.path, "rb") as file:
+                    self.assertEqual(data, file.read())
+
+    def test_a_directory_of_many_entries_is_not_read(self) -> None:
+        with zipfile.ZipFile(self.path, "w") as archive:
+            for number in range(20_000):
+                archive.writestr(f"{number}", b"")
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        with self.assertRaisesRegex(errors.Invalid, "exactly one file"):
+            self.process()
+        self.assertLess(tracemalloc.get_traced_memory()[1], MIB)
+
+    def test_the_longest_directory_of_one_entry(self) -> None:
+        entry = zipfile.ZipInfo("d" * 65535)
+        entry.comment = b"c" * 65535
+        with zipfile.ZipFile(self.path, "w") as archive:
+            archive.writestr(entry, b"data")
+        self.assertEqual(4, self.process().image.size)
+
     def test_other_data_stays(self) -> None:
         for data in (b"", b"x", b"QFI\xfb" + bytes(100)):
             self.write(data)

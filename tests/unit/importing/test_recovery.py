@@ -6,21 +6,23 @@ import contextlib
 import datetime
 import os
 import threading
-import types
 import unittest
 import uuid
 from unittest import mock
 
-from glance_py import app, recovery
+from glance_py import app, claims, recovery
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, Location
 from glance_py.domain.task import API_IMAGE_IMPORT, Task
+from glance_store_py import errors as store_errors
 from tests.functional import service
 from tests.functional.client import files
 
 ADMIN = RequestContext(is_admin=True)
+LOCK = "os_glance_import_task"
 
 
 class RecoveryTest(unittest.TestCase):
@@ -32,13 +34,12 @@ class RecoveryTest(unittest.TestCase):
         built = app.build_service(conf)
         self.records, self.stores = built.services.records, built.services.stores
         self.importer = built.importer
-        self.recovery = recovery.Recovery(
-            self.records, self.stores, built.importer,
-            tasks={API_IMAGE_IMPORT: built.importer.recover_task})
+        self.services, self.clock = built.services, Clock()
+        self.recovery = app.recovery_of(built.services, built.importer, self.clock)
         # Nobody here is alive.
-        stack.enter_context(mock.patch.object(recovery, "LEASE", -1))
+        self.lease = stack.enter_context(mock.patch.object(claims, "LEASE", -1))
 
-    def image(self, status: str, stores: tuple[str, ...] = (), **fields) -> Image:
+    def image(self, status: str = "queued", stores: tuple[str, ...] = (), **fields) -> Image:
         """An image whose data lies in ``stores`` and is on record there."""
         image = self.records.images.create(
             None, Image(str(uuid.uuid4()), status=status, owner="p", disk_format="raw",
@@ -58,10 +59,27 @@ class RecoveryTest(unittest.TestCase):
         task = self.records.tasks.create(Task(
             str(uuid.uuid4()), API_IMAGE_IMPORT, owner="p", status=status, image_id=image.id,
             input={"backend": list(stores), "image_id": image.id}))
-        self.records.locks.acquire(image.id, task.id)
         self.records.images.update(ADMIN, image, Change(set_properties={
+            LOCK: task.id,
             "os_glance_importing_to_stores": ",".join(stores), "os_glance_failed_import": ""}))
         return task
+
+    def claim(self, image: Image, kind: str, **change) -> str:
+        """Take the claim of an image as a process does that dies then; its token."""
+        wanted = self.services.claims.request(kind)
+        self.records.images.update(ADMIN, image, Change(acquire=wanted, **change))
+        return wanted.holder
+
+    def wait(self, seconds: float, live: tuple[str, ...] = ()) -> None:
+        """Let time pass for the observer, while ``live`` holders give signs of life."""
+        for _ in range(int(seconds / recovery.PERIOD)):
+            self.clock.now += recovery.PERIOD
+            if live:
+                self.records.claims.beat(live)
+            self.recovery.recover()
+
+    def status(self, image: Image) -> str:
+        return self.records.images.get(ADMIN, image.id).status
 
     def left(self, image: Image) -> list[str]:
         return sorted(os.path.relpath(path, self.directory).partition(os.sep)[0]
@@ -103,7 +121,7 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual(("active", 4, "", "slow"), (
             after.status, after.size, after.properties["os_glance_importing_to_stores"],
             after.properties["os_glance_failed_import"]))
-        self.assertIsNone(self.records.locks.holder(image.id))
+        self.assertNotIn(LOCK, after.properties)
         self.assertEqual(["fast"], self.left(image))
 
     def test_a_task_that_ended_before_its_image(self) -> None:
@@ -114,52 +132,111 @@ class RecoveryTest(unittest.TestCase):
             self.recovery.recover()
             self.check_queued(image)
 
-    def test_who_took_an_import_back_died_at_that(self) -> None:
-        """Nobody else can be at work on it: the next one need not wait a whole lease."""
-        image = self.image("importing")
-        self.begin(image, "fast", status="failure")
-        with mock.patch.object(recovery, "LEASE", 40), \
-                mock.patch.object(recovery.time, "monotonic") as clock:
-            for clock.return_value in (0, 5):
-                self.recovery.recover()
-            self.assertEqual("importing", self.records.images.get(ADMIN, image.id).status)
-            clock.return_value = 11
-            self.recovery.recover()
-        self.check_queued(image)
-
     def test_an_image_without_a_task(self) -> None:
-        image = self.image("importing")
-        self.records.locks.acquire(image.id, "never recorded")
+        image = self.image("importing", properties={LOCK: "never recorded"})
         self.recovery.recover()
         self.check_queued(image)
 
-    def test_clocks_of_hosts_differ(self) -> None:
-        """However old its mark, who refreshes it lives; who does not before our eyes is dead."""
-        refreshed, dead = (self.image("saving", updated_at=datetime.datetime(2020, 1, 1))
-                           for _ in range(2))
-        status = lambda image: self.records.images.get(ADMIN, image.id).status  # noqa: E731
-        with mock.patch.object(recovery, "LEASE", 40), \
-                mock.patch.object(recovery.time, "monotonic") as clock:
-            for clock.return_value in (0, 9):
-                self.recovery.recover()
-                self.records.images.heartbeat(refreshed.id, "saving")
-            self.assertEqual(["saving", "saving"], [status(refreshed), status(dead)])
-            clock.return_value = 10
+    def test_processes_that_do_not_know_claims_live_while_their_record_changes(self) -> None:
+        refreshed, dead, ahead = (
+            self.image("saving", updated_at=datetime.datetime(year, 1, 1))
+            for year in (2020, 2020, 2100))
+        with mock.patch.object(claims, "LEASE", 30):
             self.recovery.recover()
-            self.assertEqual(["saving", "queued"], [status(refreshed), status(dead)])
+            for second in range(6):
+                self.records.images.update(ADMIN, refreshed, Change(
+                    fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}))
+                self.wait(5)
+        self.assertEqual(["saving", "queued", "queued"],
+                         list(map(self.status, (refreshed, dead, ahead))))
 
-    def test_a_clock_that_is_ahead(self) -> None:
-        """A mark from the future counts from when it was seen."""
-        ahead = datetime.datetime.now() + datetime.timedelta(days=2)
-        dead = self.image("saving", updated_at=ahead)
-        with mock.patch.object(recovery, "LEASE", 40), \
-                mock.patch.object(recovery.time, "monotonic") as clock:
-            for clock.return_value in (0, 15, 30, 39):
-                self.recovery.recover()
-            self.assertEqual("saving", self.records.images.get(ADMIN, dead.id).status)
-            clock.return_value = 40
+    # ------------------------------------------------------------ work with a claim
+
+    def test_a_silent_holder_loses_its_image_after_the_lease(self) -> None:
+        live, dead = self.image(), self.image()
+        holder = self.claim(live, "upload", fields={"status": "saving"})
+        self.claim(dead, "upload", fields={"status": "saving"})
+        self.lay(dead, f"fast/{dead.id}")
+        with mock.patch.object(claims, "LEASE", 30):
             self.recovery.recover()
-            self.assertEqual("queued", self.records.images.get(ADMIN, dead.id).status)
+            self.wait(25, (holder,))
+            self.assertEqual(["saving", "saving"], [self.status(live), self.status(dead)])
+            self.wait(5, (holder,))
+        self.assertEqual(["saving", "queued"], [self.status(live), self.status(dead)])
+        self.check_queued(dead)
+        self.assertEqual(holder, self.records.claims.get(live.id).holder)
+        self.assertEqual("", self.records.claims.get(dead.id).holder)
+
+    def test_a_pause_of_the_observer_is_nobodys_silence(self) -> None:
+        """All processes of a service stand still for a while, with their virtual machine."""
+        image = self.image()
+        self.claim(image, "upload", fields={"status": "saving"})
+        with mock.patch.object(claims, "LEASE", 30):
+            self.recovery.recover()
+            self.wait(10)
+            self.clock.now += 3600
+            self.recovery.recover()
+            self.assertEqual("saving", self.status(image))
+            self.wait(15)
+        self.assertEqual("queued", self.status(image))
+
+    def test_the_claim_is_taken_over_before_anything_is_touched(self) -> None:
+        """A worker that was only slow records its data: nothing of it is removed."""
+        image = self.image(stores=())
+        holder = self.claim(image, "upload", fields={"status": "saving"})
+        self.lay(image, f"fast/{image.id}")
+        real = self.records.claims.take_over
+
+        def late(claim, token):
+            change = Change.status("active", expected="saving", size=4)
+            change.holder = holder
+            change.add_locations = (Location(f"file://{self.directory}/fast/{image.id}"),)
+            self.records.images.update(ADMIN, image, change)
+            return real(claim, token)
+
+        with mock.patch.object(type(self.records.claims), "take_over",
+                               lambda records, claim, token: late(claim, token)):
+            self.recovery.recover()
+        self.assertEqual("active", self.status(image))
+        self.assertEqual(["fast"], self.left(image))
+
+    def test_a_late_worker_after_a_take_over(self) -> None:
+        """What another attempt stored meanwhile stays; what the late one writes is its own."""
+        image = self.image()
+        holder = self.claim(image, "upload", fields={"status": "saving"})
+        self.recovery.recover()
+        self.assertEqual("queued", self.status(image))
+        second = self.claim(self.records.images.get(ADMIN, image.id), "upload",
+                            fields={"status": "saving"})
+        change = Change.status("active", expected="saving", size=4)
+        change.holder = holder
+        self.assertRaises(errors.ClaimLost, self.records.images.update, ADMIN, image, change)
+        change = Change.status("active", expected="saving", size=4)
+        change.holder = second
+        self.records.images.update(ADMIN, image, change)
+        self.assertEqual(3, self.records.claims.get(image.id).generation)
+
+    def test_objects_of_every_dead_attempt_are_removed_but_those_on_record(self) -> None:
+        image = self.image("active", ("fast",), size=4)
+        for name in (f"slow/{image.id}", f"slow/{image.id}.2", f"slow/{image.id}.3"):
+            self.claim(image, "copy")
+            self.lay(image, name)
+            self.recovery.recover()
+        self.assertEqual(["fast"], self.left(image))
+        self.assertEqual("active", self.status(image))
+
+    def test_a_store_that_is_away_is_asked_again_later(self) -> None:
+        image = self.image()
+        self.recovery.recover()  # The first turn looks for data that waits for its removal.
+        self.claim(image, "upload", fields={"status": "saving"})
+        self.lay(image, f"fast/{image.id}")
+        with mock.patch.object(self.stores, "discard",
+                               side_effect=store_errors.RemoteServiceUnavailable()):
+            self.recovery.recover()
+        self.assertEqual(("queued", ["fast"]), (self.status(image), self.left(image)))
+        with mock.patch.object(recovery, "PENDING_TURNS", 1):
+            self.recovery.recover()
+        self.assertEqual([], self.left(image))
 
     def test_in_the_middle_of_staging(self) -> None:
         """Staging that did not end is undone; staged data that waits is left in peace."""
@@ -207,10 +284,10 @@ class RecoveryTest(unittest.TestCase):
         bad = self.image("saving")
         discard = self.stores.discard
 
-        def failing(image_id: str, *more):
+        def failing(image_id: str, *more, **how):
             if image_id == bad.id:
                 raise RuntimeError("not foreseen")
-            return discard(image_id, *more)
+            return discard(image_id, *more, **how)
 
         with mock.patch.object(self.stores, "discard", failing), \
                 self.assertLogs("glance_py.recovery", "ERROR") as logged:
@@ -223,25 +300,84 @@ class RecoveryTest(unittest.TestCase):
         self.check_queued(bad)
 
 
-class LeaseTest(unittest.TestCase):
+class ClaimsTest(unittest.TestCase):
+    """The signs of life of one process."""
 
-    def test_an_unforeseen_error_ends_no_lease(self) -> None:
-        """The next sign of life is given, whatever became of the one before."""
-        given = threading.Event()
-        answers = iter([RuntimeError("not foreseen")])
+    def setUp(self) -> None:
+        self.clock, self.records = Clock(), Records()
+        self.claims = claims.Claims(self.records, None, self.clock)
 
-        class Records:
-            def heartbeat(self, image_id: str, status: str) -> bool:
-                for error in answers:
-                    raise error
-                given.set()
-                return True
+    def keep(self, name: str) -> claims.Claim:
+        wanted = self.claims.request("upload")
+        with mock.patch.object(threading.Thread, "start"):
+            return self.claims.keep(name, ClaimGrant(1), wanted)
 
-        records = types.SimpleNamespace(images=Records())
-        with mock.patch.object(recovery, "HEARTBEAT", 0.01), \
-                self.assertLogs("glance_py.recovery", "WARNING"), \
-                recovery.Lease(records).hold(Image("one"), "saving"):
-            self.assertTrue(given.wait(10))
+    def test_an_unforeseen_error_silences_nobody(self) -> None:
+        one, two = self.keep("one"), self.keep("two")
+        self.records.broken = {one.holder}
+        with self.assertLogs("glance_py.claims", "WARNING") as logged:
+            self.claims.beat()
+        self.assertEqual([two.holder], self.records.beaten)
+        self.assertIn("one", logged.output[0])
+
+    def test_a_loss_stops_the_attempt(self) -> None:
+        claim = self.keep("one")
+        claim.check()
+        self.records.lost = {claim.holder}
+        with self.assertLogs("glance_py.claims", "WARNING"):
+            self.claims.beat()
+        self.assertRaises(errors.ClaimLost, claim.check)
+
+    def test_a_worker_that_slept_asks_before_it_goes_on(self) -> None:
+        claim = self.keep("one")
+        self.clock.now += claims.LEASE
+        claim.check()
+        self.assertEqual([claim.holder], self.records.beaten)
+        self.clock.now += claims.LEASE
+        self.records.broken = {claim.holder}
+        self.assertRaises(errors.DatabaseUnavailable, claim.check)
+        self.records.broken, self.records.lost = set(), {claim.holder}
+        self.assertRaises(errors.ClaimLost, claim.check)
+
+    def test_what_is_done_with_is_given_back_at_the_next_beat(self) -> None:
+        claim = self.keep("one")
+        self.claims.finish(claim)
+        self.claims.let_go(claim)
+        self.claims.beat()
+        self.claims.beat()
+        self.assertEqual([[claim.holder]], self.records.finished)
+        self.assertEqual([], self.records.beaten)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Records:
+    """Claims in a database that may be away (``broken``) or have others' (``lost``)."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.lost: set[str] = set()
+        self.beaten: list[str] = []
+        self.finished: list[list[str]] = []
+
+    def beat(self, holders: list[str]) -> set[str]:
+        if self.broken.intersection(holders):
+            raise errors.DatabaseUnavailable()
+        self.beaten += holders
+        return self.lost.intersection(holders)
+
+    def finish(self, holders: list[str]) -> None:
+        self.finished.append(holders)
 
 
 if __name__ == "__main__":

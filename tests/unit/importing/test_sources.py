@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import types
 import unittest
+from email.message import Message
+from unittest import mock
 
 from glance_py.domain import errors
 from glance_py.importing import sources
@@ -68,6 +70,57 @@ class DigestTest(unittest.TestCase):
     def test_words_for_a_cap(self) -> None:
         self.assertIn("(10 GiB)", str(sources.too_large(10 * 1024 ** 3)))
         self.assertIn("(7 bytes)", str(sources.too_large(7)))
+
+
+class TimeTest(unittest.TestCase):
+    """A source that sends as slowly as it may does not hold a thread for days."""
+
+    def setUp(self) -> None:
+        self.now = 1000.0
+        clock = mock.patch.object(sources, "time", types.SimpleNamespace(
+            monotonic=lambda: self.now, sleep=self.sleep))
+        clock.start()
+        self.addCleanup(clock.stop)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def trickle(self):
+        """A minute for each piece."""
+        while True:
+            self.now += 60
+            yield b"x" * 1024 ** 2
+
+    def open(self, uri, received, validator, headers) -> sources.Response:
+        headers = Message()
+        headers["ETag"] = '"1"'
+        headers["Content-Range"] = f"bytes {received}-"
+        return sources.Response(206 if received else 200, headers, None, self.trickle(),
+                                lambda: None)
+
+    def test_all_of_it_has_a_limit(self) -> None:
+        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024 ** 5, seconds=3600)
+        with self.assertRaisesRegex(errors.SourceFailed, "within 3600 seconds"):
+            for _ in body.chunks():
+                pass
+        self.assertLess(self.now, 1000 + 3600 + 120)
+
+    def test_connections_that_end_do_not_prolong_it(self) -> None:
+        def piece():
+            self.now += 60
+            yield b"x" * sources.PROGRESS
+            raise errors.StoreUnavailable("cut")
+
+        self.trickle = piece
+        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024 ** 5, seconds=3600)
+        with self.assertRaisesRegex(errors.SourceFailed, "within 3600 seconds"):
+            for _ in body.chunks():
+                pass
+
+    def test_no_limit(self) -> None:
+        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024 ** 5)
+        for _, _ in zip(range(10_000), body.chunks(), strict=False):
+            pass
 
 
 if __name__ == "__main__":

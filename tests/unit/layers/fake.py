@@ -41,6 +41,7 @@ class Images:
         self.calls.append(("delete", image))
 
     def upload(self, ctx, image, upload):
+        upload.attempt.claim = Claim()
         self.calls.append(("upload", image, upload))
         return image
 
@@ -81,6 +82,14 @@ class Images:
     def transition(self, ctx, image, to):
         self.calls.append(("transition", image, to))
         return dataclasses.replace(image, status=to)
+
+
+class Claim:
+    """A claim that is always held."""
+
+    def guard(self, change, release=False):
+        change.holder = "me"
+        return change
 
 
 class Members:
@@ -151,5 +160,5 @@ class Notifier:
 
 def services(**known) -> types.SimpleNamespace:
     """What a layer finds beside it; what a test does not name is None."""
-    names = ("conf", "records", "stores", "enforcer", "notifier", "lease", "protections", "limits")
+    names = ("conf", "records", "stores", "enforcer", "notifier", "claims", "protections", "limits")
     return types.SimpleNamespace(**(dict.fromkeys(names) | known))

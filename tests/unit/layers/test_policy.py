@@ -7,7 +7,7 @@ from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Download, Upload
-from glance_py.domain.query import ImageQuery
+from glance_py.domain.query import ImageQuery, Page
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy, rules_of
 from glance_py.policies.enforcer import Enforcer
 from tests.unit.layers.fake import Images, Members, services
@@ -38,6 +38,22 @@ class RulesOfAChangeTest(unittest.TestCase):
                           fields={"name": "x"})
 
 
+class Paged(Images):
+    """Lists by id; what is ``gone`` was deleted since it was listed."""
+
+    def __init__(self, images, gone=()):
+        super().__init__(*images)
+        self.gone, self.asked = gone, []
+
+    def list(self, ctx, query):
+        self.asked.append(query)
+        if query.marker in self.gone:
+            raise errors.MarkerNotFound(query.marker)
+        found = [each for each in self.images.values() if each.id > (query.marker or "")]
+        found = found[:query.limit]
+        return Page(found, full=len(found) == query.limit)
+
+
 class PolicyProxyTest(unittest.TestCase):
 
     def setUp(self):
@@ -56,6 +72,26 @@ class PolicyProxyTest(unittest.TestCase):
         page = self.layer.list(member("p2"), ImageQuery())
         self.assertEqual(["community"], [image.id for image in page.images])
         self.assertTrue(page.full)
+
+    def test_a_list_goes_on_behind_pages_of_which_all_is_hidden(self):
+        below = Paged([Image(f"{n:04}", owner="p2" if n > 2500 else "p1", visibility="private")
+                       for n in range(2600)])
+        layer = PolicyProxy.build(below, services(enforcer=Enforcer(conf())))
+        page = layer.list(member("p2"), ImageQuery(limit=2))
+        self.assertEqual(["2501", "2502"], [image.id for image in page.images])
+        self.assertTrue(page.full)
+        self.assertLess(len(below.asked), 15)  # it reads more and more at once
+        page = layer.list(member("p2"), ImageQuery(limit=2, marker="2598"))
+        self.assertEqual((["2599"], False), ([image.id for image in page.images], page.full))
+        page = layer.list(member("p3"), ImageQuery(limit=25))
+        self.assertEqual(([], False), (page.images, page.full))
+
+    def test_a_list_goes_on_though_the_last_image_was_deleted_meanwhile(self):
+        below = Paged([Image(f"{n}", owner="p2" if n == 9 else "p1", visibility="private")
+                       for n in range(10)], gone={"4"})
+        layer = PolicyProxy.build(below, services(enforcer=Enforcer(conf())))
+        page = layer.list(member("p2"), ImageQuery(limit=5))
+        self.assertEqual(["9"], [image.id for image in page.images])
 
     def test_who_may_not_list_reaches_nothing(self):
         with self.assertRaises(errors.PolicyForbids):

@@ -73,6 +73,31 @@ class RulesFileTest(ProtectionsCase):
         rules = self.protections(section("os_glance_.*", *"!!!!") + section(".*", *"!!!!"))
         self.assertTrue(rules.allows(member(), "os_glance_import_task", "read"))
 
+    def test_a_rule_holds_for_every_spelling_that_a_database_may_hold_equal(self):
+        rules = self.protections(section("^billing_.*", *["admin"] * 4)
+                                 + section("^Größe$", *["admin"] * 4)
+                                 + section(".*", *"@@@@"))
+        for name in ("billing_code", "Billing_Code", "BILLING_CODE", "bílling_code", "billing_",
+                     "ｂilling_code", "billing\u200b_code", "billıng_code", "Größe", "grosse",
+                     "GRÖSSE", "größe "):
+            for operation in ("create", "read", "update", "delete"):
+                with self.subTest(name, operation=operation):
+                    self.assertFalse(rules.allows(member(), name, operation))
+                    self.assertTrue(rules.allows(caller("admin"), name, operation))
+        for name in ("bill", "rebilling_code", "grösser"):
+            self.assertTrue(rules.allows(member(), name, "create"), name)
+
+    def test_another_spelling_gives_no_right_that_the_name_itself_has_not(self):
+        rules = self.protections(section("^[a-z_]+$", *"@@@@") + section("^(?!OS)", *["admin"] * 4))
+        self.assertTrue(rules.allows(member(), "free", "update"))
+        self.assertFalse(rules.allows(member(), "Free", "update"))
+        self.assertTrue(rules.allows(caller("admin"), "Free", "update"))
+        self.assertFalse(rules.allows(caller("admin"), "OS_X", "update"))
+
+    def test_a_name_of_the_service_in_disguise_is_not_free(self):
+        rules = self.protections(section(".*", *"!!!!"))
+        self.assertFalse(rules.allows(caller("admin"), "OS_GLANCE_stage_host", "create"))
+
     def test_policies(self):
         rules = self.protections(
             section("^lab_", "writers", "lab", "!", "@"), "policies",

@@ -7,11 +7,11 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.domain.ports import Upload
+from glance_py.domain.ports import Attempt, Upload
 from glance_py.domain.quota import QuotaReservation as Reserved
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
 from glance_py.limits import MIB
-from tests.unit.layers.fake import Images, Members, services
+from tests.unit.layers.fake import Claim, Images, Members, services
 from tests.unit.setting import conf, member
 
 
@@ -162,7 +162,8 @@ class SizesTest(QuotaCase):
     def test_a_copy_that_an_import_makes_is_claimed_first(self):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", status="importing")
-        layer.add_copy(member(), image, Upload([b"x" * 60], size=60), None)
+        layer.add_copy(
+            member(), image, Upload([b"x" * 60], size=60, attempt=Attempt(Claim())), None)
         self.assertEqual(["update", "add_copy"], self.below.verbs)
         self.assertEqual(Reserved("p1", {"storage": 100}, reserve=60),
                          self.below.calls[0][2].reservation)
@@ -225,7 +226,7 @@ class UnifiedLimitsTest(QuotaCase):
         layer.upload(member("p2"), image, Upload([], size=5))
         layer.upload(member("p2"), image, Upload([]))
         layer.stage(member("p2"), image, Upload([], size=1024))
-        layer.add_copy(member("p2"), image, Upload([], size=7), None)
+        layer.add_copy(member("p2"), image, Upload([], size=7, attempt=Attempt(Claim())), None)
         self.assertEqual([
             ("p1", {"image_count_total": 1}),
             ("p1", {"image_size_total": 5, "image_count_uploading": 1}),

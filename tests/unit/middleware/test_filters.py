@@ -33,6 +33,18 @@ class FakeAuthTest(unittest.TestCase):
         self.assertEqual("admin,manager,member,reader",
                          self.identity(HTTP_X_AUTH_TOKEN="u:p:admin+reader")["HTTP_X_ROLES"])
 
+    def test_other_machines_are_refused(self) -> None:
+        for address in ("10.0.0.1", "::", "2001:db8::1", "::ffff:10.0.0.1", "127.0.0.1.nip.io",
+                        "host"):
+            end = End()
+            status, _, body = call(FakeAuth(end), HTTP_X_AUTH_TOKEN="u:p:admin",
+                                   REMOTE_ADDR=address)
+            self.assertEqual((403, None), (status, end.environ), address)
+            self.assertIn(b"fakeauth", body)
+        for address in ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", ""):
+            self.assertEqual("Confirmed", self.identity(
+                HTTP_X_AUTH_TOKEN="u:p:admin", REMOTE_ADDR=address)["HTTP_X_IDENTITY_STATUS"])
+
     def test_no_project(self) -> None:
         self.assertNotIn("HTTP_X_PROJECT_ID", self.identity(HTTP_X_AUTH_TOKEN="u:none:member"))
 
@@ -52,8 +64,11 @@ class FakeAuthTest(unittest.TestCase):
                                                environ["HTTP_X_SERVICE_ROLES"]))
 
     def test_warns(self) -> None:
-        with self.assertLogs("glance_py.middleware.fakeauth", "WARNING"):
+        composed = composition.Composition(*[None] * 6)
+        with composition.composing(composed), \
+                self.assertLogs("glance_py.middleware.fakeauth", "WARNING"):
             FakeAuth.factory({})
+        self.assertEqual({composition.LOOPBACK}, composed.demands)
 
 
 class GzipTest(unittest.TestCase):

@@ -39,13 +39,18 @@ class Kinds(unittest.TestCase):
         "169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "[fe80::5efe:808:808]",
         "0.0.0.0", "0.1.2.3", "[::]", "[::ffff:0.0.0.0]", "[::127.0.0.1]",
         "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::7f00:1]",
+        # Prefixes of 48, 56 and 64 bits for local NAT64, with and without a suffix.
+        "[64:ff9b:1:7f00:0:100::]", "[64:ff9b:1:a9fe:a9:fe00::]", "[64:ff9b:1:7f00:0:100:808:808]",
+        "[64:ff9b:1:7f:0:1::]", "[64:ff9b:1:0:7f:0:100:0]", "[64:ff9b:1::]",
+        "[fec0::1]", "[feff::1]",
         "[2002:7f00:1::]", "[2002:a9fe:a9fe::1]",
         "[2001:0:808:808:0:0:80ff:fffe]", "[2001:0:7f00:1::]",
         "[2001:db8::5efe:7f00:1]", "[2001:db8::200:5efe:a9fe:a9fe]",
         "224.0.0.1", "239.1.1.1", "[ff02::1]", "240.0.0.1", "255.255.255.255",
     )
     PASSING = ("8.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "[fd00::1]",
-               "[2a00:1450::1]", "[64:ff9b::808:808]", "[::ffff:8.8.8.8]", "[2002:808:808::1]")
+               "[2a00:1450::1]", "[64:ff9b::808:808]", "[64:ff9b:1::808:808]",
+               "[64:ff9b:1:808:8:800::]", "[::ffff:8.8.8.8]", "[2002:808:808::1]")
 
     def test_refused(self):
         for host in self.REFUSED:
@@ -89,6 +94,14 @@ class Forms(unittest.TestCase):
                      "1.2.3.4.5", "0x", "[::1%25lo]", "[fe80::1%lo]", "127.0.0.1.nip.0x1"):
             with self.subTest(host), self.assertRaises(errors.Invalid):
                 made({host: ["8.8.8.8"]}).check(f"http://{host}/")
+
+    def test_the_port_that_is_judged_is_the_one_that_is_used(self):
+        judge = made(allowed_ports=[], disallowed_ports=[22])
+        for port in ("0000065558", "000022", "0000000443", "65558", "00022", "22", "65536"):
+            with self.subTest(port), self.assertRaisesRegex(errors.Invalid, "port"):
+                judge.check(f"http://8.8.8.8:{port}/")
+        self.assertEqual(443, judge.check("http://8.8.8.8:00443/").port)
+        self.assertEqual(80, judge.check("http://8.8.8.8:/").port)
 
     def test_unicode_digits_are_digits(self):
         with self.assertRaisesRegex(errors.Invalid, "loopback"):

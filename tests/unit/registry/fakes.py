@@ -75,7 +75,7 @@ class Namespaces(Room):
 def records(seen: list) -> Records:
     """A DAL with the images and namespaces above; ``seen`` notes each write."""
     ports = {name: Room(seen, name) for name in (
-        "tasks", "locks", "usage", "definitions", "cached_images", "pending")}
+        "tasks", "claims", "usage", "definitions", "cached_images", "pending")}
     return Records(images=Images(seen, "images"), members=Members(seen, "members"),
                    namespaces=Namespaces(seen, "namespaces"), **ports,
                    ping=lambda: seen.append("ping"))

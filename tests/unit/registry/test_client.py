@@ -60,7 +60,11 @@ class ClientCase(unittest.TestCase):
         self.wire = Wire(*answers)
         tokens = identity.Tokens.__new__(identity.Tokens)
         tokens._session, tokens._auth = None, auth
-        return client.Room(client.Client(self.wire, tokens), "images")
+        self._client = client.Client(self.wire, tokens)
+        return self.port("images")
+
+    def port(self, name):
+        return client.Room(self._client, name)
 
     def headers(self, turn=-1):
         return self.wire.sent[turn][1]
@@ -74,8 +78,8 @@ class IdentityTest(ClientCase):
                                               self.headers()["X-Service-Token"]))
 
     def test_this_host_asks_with_its_own(self):
-        images = self.client(result(True), result({"id": "i"}), result({"id": "i"}), auth=Auth())
-        images.heartbeat("i", "saving")
+        images = self.client(result([]), result({"id": "i"}), result({"id": "i"}), auth=Auth())
+        self.port("claims").held()
         images.get(MYSELF, "i")
         images.update(ANN.entrust(), Image("i"), Change())
         for turn in range(3):
@@ -88,8 +92,8 @@ class IdentityTest(ClientCase):
         self.assertEqual("own-0", self.headers()["X-Service-Token"])
 
     def test_a_host_without_credentials_has_no_token(self):
-        images = self.client(result(True), result({"id": "i"}))
-        images.heartbeat("i", "saving")
+        images = self.client(result([]), result({"id": "i"}))
+        self.port("claims").held()
         self.assertNotIn("X-Auth-Token", self.headers())
         images.get(ANN, "i")
         self.assertNotIn("X-Service-Token", self.headers())
@@ -206,5 +210,5 @@ class AnswerTest(ClientCase):
 
     def test_a_room_has_the_methods_of_its_port_and_no_others(self):
         images = self.client()
-        self.assertEqual({"get", "list", "create", "update", "delete", "heartbeat", "stalled"},
+        self.assertEqual({"get", "list", "create", "update", "delete"},
                          {name for name in vars(images) if not name.startswith("_")})

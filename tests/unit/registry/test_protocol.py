@@ -7,6 +7,13 @@ import unittest
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.change import Change
+from glance_py.domain.claim import (
+    ClaimGrant,
+    ClaimRelease,
+    ClaimRequest,
+    HeldClaim,
+    Unclaimed,
+)
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
@@ -36,6 +43,8 @@ NAMESPACE = Namespace("N", "p", created_at=NOW, id=3, contents={
     Tag: [Tag("t", NOW)], Association: [Association("OS::X", NOW, None, "pre", "target")],
     Property: [Property("q", schema={"type": "integer", "maximum": 2.5})],
     Object: [Object("o", required=["q"], properties={"q": {"type": "string"}})]})
+HELD = HeldClaim("i", 2, "h", "upload", 7, "host", "t", 1)
+WORK = Unclaimed("i", "import", "t", NOW)
 TASK = Task("t", "import", "p", input={"deep": {"list": [1, None]}}, expires_at=NOW)
 
 #: A call of every command with its result.
@@ -52,10 +61,9 @@ CALLS = {
         remove_properties={"a", "b"}, tags=["x"], add_tags=("y",), remove_tags=("z",),
         add_locations=(Location("file:///b"),), remove_locations=tuple(IMAGE.locations),
         update_locations=tuple(IMAGE.locations), positions=(0, 1),
-        expected=frozenset({"queued", "saving"}), reservation=QuotaReservation(None, {}))), IMAGE),
+        expected=frozenset({"queued", "saving"}), acquire=ClaimRequest("h", "upload"),
+        holder="g", release=ClaimRelease(), reservation=QuotaReservation(None, {}))), IMAGE),
     "images.delete": ((IMAGE, "pending_delete"), None),
-    "images.heartbeat": (("i", "saving"), True),
-    "images.stalled": (("saving", 40.0, 10, True), [("i", NOW), ("j", NOW)]),
     "members.find": (("i", None), [Member("i", "p", "accepted", NOW, NOW)]),
     "members.create": (("i", "p"), Member("i", "p")),
     "members.update": ((Member("i", "p"), "accepted"), Member("i", "p", "accepted")),
@@ -66,10 +74,16 @@ CALLS = {
     "tasks.of_image": (("i",), [TASK]),
     "tasks.update": ((TASK,), TASK),
     "tasks.expire": ((), 3),
-    "tasks.stalled": ((40,), [("t", NOW)]),
-    "locks.acquire": (("i", "t"), True),
-    "locks.release": (("i", "t"), False),
-    "locks.holder": (("i",), None),
+    "claims.take": (("i", ClaimRequest("h", "task", "host", "t", "u")), ClaimGrant(1)),
+    "claims.beat": ((["h", "i"],), ["i"]),
+    "claims.release": (("i", "h", ClaimRelease("t", True)), True),
+    "claims.finish": ((["h"],), None),
+    "claims.renew": (("i", ["h"], "j"), True),
+    "claims.held": ((), [HELD]),
+    "claims.take_over": ((HELD, "h"), ClaimGrant(3, 2)),
+    "claims.unclaimed": ((60.0,), [WORK]),
+    "claims.adopt": ((WORK, ClaimRequest("h", "import")), None),
+    "claims.get": (("i",), HELD),
     "usage.storage": (("p", "i"), 2**50),
     "usage.staging": (("p",), 0),
     "usage.images": ((None,), 1),
@@ -97,6 +111,7 @@ CALLS = {
     "cached_images.nodes": (("i",), ["http://n"]),
     "cached_images.adopt": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
     "pending.find": ((60, 0, 10, True), [PendingData("i", "deleted", IMAGE.locations[0])]),
+    "pending.add": (("i", IMAGE.locations[0]), None),
     "pending.begin_removal": ((IMAGE.locations,), [7]),
     "pending.cancel_removal": ((IMAGE.locations,), None),
     "pending.forget": ((IMAGE.locations,), None),

@@ -9,7 +9,8 @@ from glance_py.registry.server import Registry
 from tests.unit.registry.fakes import HOST, ask, caller, records
 
 PING = [{"command": "ping"}]
-RELEASE = {"command": "locks.release", "kwargs": {"image_id": "i", "task_id": "t"}}
+RELEASE = {"command": "claims.release",
+           "kwargs": {"image_id": "i", "holder": "h", "how": {}}}
 
 
 class RegistryTest(unittest.TestCase):
@@ -28,11 +29,11 @@ class RegistryTest(unittest.TestCase):
     def test_commands_are_done_in_order(self):
         status, answer = self.ask(HOST, [RELEASE, *PING, RELEASE])
         self.assertEqual((200, [{"result": None}] * 3), (status, answer))
-        self.assertEqual(["locks.release", "ping", "locks.release"], self.seen)
+        self.assertEqual(["claims.release", "ping", "claims.release"], self.seen)
 
     def test_nothing_is_done_when_one_command_is_wrong(self):
-        self.refused(404, HOST, [RELEASE, {"command": "locks.break"}])
-        self.refused(400, HOST, [RELEASE, {"command": "locks.release"}])
+        self.refused(404, HOST, [RELEASE, {"command": "claims.break"}])
+        self.refused(400, HOST, [RELEASE, {"command": "claims.release"}])
         self.refused(400, HOST, b"[")
         self.refused(413, HOST, PING * (server.MAX_COMMANDS + 1))
 

@@ -11,15 +11,32 @@ from glance_py.domain import errors
 from glance_py.wire.check import compile_check
 from glance_py.wire.image import SchemaClash, image_resource
 from glance_py.wire.load import (
+    MAX_DEPTH,
     ImageLoader,
     load_member,
     load_member_status,
     load_tag,
+    parse,
     stored_member,
 )
 from tests.unit.http.fakes import conf
 
 CTX = types.SimpleNamespace(project_id="p1", is_admin=False)
+
+
+class Documents(unittest.TestCase):
+    def test_depth_is_bounded_whatever_lies_in_what(self):
+        for opening, inmost, closing in (("[", "1", "]"), ('{"k":', "null", "}")):
+            allowed = (opening * MAX_DEPTH + inmost + closing * MAX_DEPTH).encode()
+            with self.subTest(opening):
+                parse(allowed)
+                for number in (MAX_DEPTH + 1, 255, 1000):
+                    body = (opening * number + inmost + closing * number).encode()
+                    with self.assertRaisesRegex(errors.Invalid, "nested deeper"):
+                        parse(body)
+
+    def test_breadth_is_not(self):
+        self.assertEqual(5000, len(parse(orjson.dumps([{"k": []}] * 5000))))
 
 
 class ImageBodies(unittest.TestCase):
@@ -63,7 +80,8 @@ class ImageBodies(unittest.TestCase):
                 ("status", "active"), ("size", 1), ("checksum", "a"), ("created_at", "x"),
                 ("direct_url", "x"), ("self", "x"), ("file", "x"), ("schema", "x"),
                 ("stores", "x"), ("locations", []), ("location", "x"), ("deleted", "x"),
-                ("deleted_at", "x"), ("os_glance_import_task", "x"), ("os_glancex", "x")):
+                ("deleted_at", "x"), ("os_glance_import_task", "x"), ("os_glancex", "x"),
+                ("Os_Glance_stage_host", "x"), ("os_glance ", "x"), ("øs_glance_x", "x")):
             with self.subTest(name=name), self.assertRaises(errors.Forbidden):
                 self.load(**{name: value})
 
@@ -176,3 +194,7 @@ class SmallBodies(unittest.TestCase):
         self.assertEqual("t" * 255, load_tag("t" * 255))
         with self.assertRaises(errors.Invalid):
             load_tag("t" * 256)
+
+    def test_a_tag_of_a_path_has_no_nul(self):
+        with self.assertRaisesRegex(errors.Invalid, "NUL"):
+            load_tag("a\x00b")

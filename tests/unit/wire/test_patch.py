@@ -1,5 +1,7 @@
 """From PATCH bodies to changes: paths, names, order of checks, both media types."""
 
+import cProfile
+import pstats
 import unittest
 
 import orjson
@@ -42,6 +44,13 @@ class Patches(unittest.TestCase):
                 raise change.objection
 
 
+class Owners(Patches):
+    def test_the_empty_owner_is_none(self):
+        change = self.apply(op("replace", "/owner", ""))
+        self.assertEqual({"owner": None}, change.fields)
+        self.assertEqual({"owner": "p2"}, self.apply(op("replace", "/owner", "p2")).fields)
+
+
 class Reading(Patches):
     def test_wrong_shapes_are_invalid(self):
         for item in (op("move", "/q", "x"), {"path": "/name", "value": "x"}, op("add", "name", 1),
@@ -68,7 +77,8 @@ class Reading(Patches):
     def test_read_only_and_reserved_names_are_forbidden_whatever_the_value(self):
         for name in ("status", "checksum", "size", "virtual_size", "created_at", "updated_at",
                      "direct_url", "self", "file", "schema", "os_hash_algo", "os_hash_value",
-                     "id", "location", "deleted", "deleted_at", "os_glance_x"):
+                     "id", "location", "deleted", "deleted_at", "os_glance_x", "OS_GLANCE_x",
+                     "ös_glance_x", "os_gla\u00adnce_x"):
             for operation in (op("add", f"/{name}", []), op("replace", f"/{name}", "x"),
                               op("remove", f"/{name}")):
                 with self.subTest(operation=operation), self.assertRaises(errors.Forbidden):
@@ -210,6 +220,49 @@ class Locations(Patches):
         self.refused(errors.Forbidden, op("replace", "/locations", []))
         self.refused(errors.Invalid, op("replace", "/locations", [self.place("c://3")]))
         self.refused(errors.Invalid, op("replace", "/locations/0", self.place("c://3")))
+
+    def test_the_work_grows_with_the_number_of_locations_not_with_its_square(self):
+        """Counted in calls, so that the speed of the machine does not matter."""
+        def calls(number):
+            additions = self.read([
+                op("add", "/locations/-", self.place("http://h/", metadata={"k": str(n)}))
+                for n in range(number)])
+            rules = patch.LocationRules(True, "sha512", list)
+            profile = cProfile.Profile(builtins=False)
+            change = profile.runcall(patch.apply, self.image, additions, LOADER, rules)
+            self.assertEqual(number, len(change.add_locations))
+            values = [each.value for each in additions]
+            self.image.locations = list(change.add_locations)
+            replacement = self.read([op("replace", "/locations", values[::-1])])
+            profile.runcall(patch.apply, self.image, replacement, LOADER, rules)
+            self.image.locations = []
+            return pstats.Stats(profile).total_calls
+
+        self.image.status, self.image.locations = "active", []
+        self.assertLess(calls(400), 5 * calls(100))
+
+    def test_the_number_of_operations_is_bounded(self):
+        many = [op("add", f"/p{n}", "v") for n in range(patch.MAX_OPERATIONS)]
+        self.read(many)
+        with self.assertRaises(errors.LimitExceeded):
+            self.read([*many, op("add", "/p", "v")])
+        with self.assertRaises(errors.LimitExceeded):
+            self.read([op("replace", "/locations", [self.place("a://1")] * patch.MAX_OPERATIONS)])
+
+    def test_positions_beyond_the_end(self):
+        for position in ("9", "9" * 20, "9" * 5000):
+            with self.subTest(position[:20]):
+                change = self.apply(op("add", f"/locations/{position}", self.place("c://3")))
+                self.assertEqual((2,), change.positions)
+                [absent] = self.apply(op("remove", f"/locations/{position}")).remove_locations
+                self.assertIsNone(absent.id)
+
+    def test_a_place_that_was_left_may_be_taken_again(self):
+        change = self.apply(op("remove", "/locations/0"),
+                            op("add", "/locations/0", self.place("a://1")))
+        self.assertEqual(["a://1"], [each.url for each in change.add_locations])
+        self.refused(errors.Invalid, op("remove", "/locations/0"),
+                     op("add", "/locations/-", self.place("b://2")))
 
     def test_digests_come_with_the_first_location(self):
         self.image.status, self.image.locations = "queued", []

@@ -6,7 +6,7 @@ import unittest
 from glance_py.domain import errors
 from glance_py.domain.query import Filter
 from glance_py.wire.image import image_resource
-from glance_py.wire.query import NOTHING, ImageQueryLoader
+from glance_py.wire.query import MAX_CONDITIONS, NOTHING, ImageQueryLoader
 from tests.unit.http.fakes import conf
 
 LOADER = ImageQueryLoader(image_resource(conf()), 25, 1000)
@@ -61,6 +61,14 @@ class Filters(unittest.TestCase):
         span = filters("updated_at=gt:2001-01-01&updated_at=lt:2002-01-01")
         self.assertEqual(["gt", "lt"], [each.op for each in span])
         self.assertEqual(("red", "big"), load("tag=red&tag=%20big%20").query.tags)
+
+    def test_the_number_of_conditions_is_bounded(self):
+        for text in ("tag=t{}", "p{}=v", "created_at=gt:2001"):
+            most = "&".join(text.format(n) for n in range(MAX_CONDITIONS))
+            load(most)
+            with self.subTest(text), self.assertRaisesRegex(errors.Invalid, "filters"):
+                load(f"{most}&name=n")
+        self.assertEqual(("a",), load("&".join(["tag=a"] * 1000)).query.tags)
 
     def test_scope(self):
         query = load("visibility=all&member_status=pending&os_hidden=TRUE&deleted=x").query

@@ -45,7 +45,7 @@ class Volumes:
         self.steps.append(name)
 
     def create(self, name, gib, metadata):
-        self.gib, self.metadata = gib, metadata
+        self.gib, self.metadata, self.name = gib, metadata, name
         self.step("create")
         return VOLUME
 
@@ -55,7 +55,7 @@ class Volumes:
     def find(self, metadata):
         if not metadata.items() <= self.metadata.items():
             return []
-        return [{"id": VOLUME, "metadata": self.metadata}]
+        return [{"id": VOLUME, "name": self.name, "metadata": self.metadata}]
 
     def show(self, volume):
         return {"size": self.gib, "metadata": self.metadata}
@@ -148,6 +148,16 @@ class TestVolumes(unittest.TestCase):
                          self.steps)
         self.assertEqual({"glance_image_id": "image", "image_size": "13"}, self.volumes.metadata)
         self.assertEqual(b"lo, vol", b"".join(self.store.get(location, 3, 10).chunks))
+
+    def test_a_volume_of_another_attempt_is_the_images_and_found_by_its_own_name(self):
+        image_id = "11111111-2222-4333-8444-555555555555"
+        self.store.add(f"{image_id}.2", [b"data"])
+        self.assertEqual({"glance_image_id": image_id, "image_size": "4"}, self.volumes.metadata)
+        self.assertEqual(f"image-{image_id}.2", self.volumes.name)
+        self.assertEqual([], self.store.remains_of(f"{image_id}.2"))
+        self.volumes.metadata[cinder.UNFINISHED] = "mark"
+        for name, found in ((image_id, 0), (f"{image_id}.2", 1), (f"{image_id}.21", 0)):
+            self.assertEqual(found, len(self.store.remains_of(name)), name)
 
     def test_readers_share_the_attachment_and_the_last_lets_go(self):
         location = self.add(b"data")

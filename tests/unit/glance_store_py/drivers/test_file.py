@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 from glance_store_py import errors
 from glance_store_py.config import FILE_OPTIONS
@@ -68,6 +69,77 @@ class TestWriting(FileCase):
             filesystem_store_metadata_file=self.write("mounts", json.dumps(mounts))
         ).add("id", [b"x"])
         self.assertEqual(mounts[1], stored.metadata)
+
+    def test_a_relative_mountpoint_holds_nothing_and_is_named_at_start(self):
+        mounts = [{"id": "relative", "mountpoint": "images"}, {"id": "x", "mountpoint": "."},
+                  {"id": "yes", "mountpoint": self.scratch}]
+        with self.assertLogs("glance_store_py", "WARNING") as logs:
+            store = self.store(
+                filesystem_store_metadata_file=self.write("mounts", json.dumps(mounts)))
+        self.assertIn("mountpoint images is not an absolute path", logs.output[0])
+        self.assertEqual(mounts[2], store.add("id", [b"x"]).metadata)
+
+    def replaced(self, function):
+        """``function`` of os, after which somebody else has the name that it gave."""
+        real = getattr(os, function)
+
+        def call(*args, **kwargs):
+            result = real(*args, **kwargs)
+            name = f"{self.images}/id"
+            os.unlink(name)
+            with open(name, "w") as other:
+                other.write("another's")
+            return result
+
+        self.addCleanup(setattr, os, function, real)
+        setattr(os, function, call)
+
+    def no_sync(self, path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def test_what_another_has_stored_meanwhile_is_not_removed(self):
+        store = self.store()
+        self.replaced("link")
+        self.enterContext(mock.patch.object(file, "_sync_directory", self.no_sync))
+        self.assertRaises(errors.GlanceStoreError, store.add, "id", [b"mine"])
+        with open(f"{self.images}/id") as found:
+            self.assertEqual("another's", found.read())
+        self.assertEqual(["id"], os.listdir(self.images))
+
+    def test_what_was_stored_and_is_not_sure_to_last_is_removed(self):
+        store = self.store()
+        self.enterContext(mock.patch.object(file, "_sync_directory", self.no_sync))
+        self.assertRaises(errors.GlanceStoreError, store.add, "id", [b"mine"])
+        self.assertEqual([], os.listdir(self.images))
+
+    def test_without_hard_links_what_another_has_stored_meanwhile_stays(self):
+        store = self.store()
+        link = mock.patch.object(os, "link", side_effect=PermissionError(errno.EPERM, "No"))
+        self.enterContext(link)
+        reserve, fstat = os.open, os.fstat
+        taken = []
+
+        def opening(path, flags, *args):
+            fd = reserve(path, flags, *args)
+            if path == f"{self.images}/id":
+                taken.append(fd)
+            return fd
+
+        def looking(fd):
+            found = fstat(fd)
+            if fd in taken:
+                taken.clear()
+                os.unlink(f"{self.images}/id")
+                with open(f"{self.images}/id", "w") as other:
+                    other.write("another's")
+            return found
+
+        self.enterContext(mock.patch.object(os, "open", opening))
+        self.enterContext(mock.patch.object(os, "fstat", looking))
+        self.assertRaises(errors.Duplicate, store.add, "id", [b"mine"])
+        with open(f"{self.images}/id") as found:
+            self.assertEqual("another's", found.read())
+        self.assertEqual(["id"], os.listdir(self.images))
 
     def test_a_full_disk_is_a_full_store_and_nothing_is_left(self):
         before = resource.getrlimit(resource.RLIMIT_FSIZE)

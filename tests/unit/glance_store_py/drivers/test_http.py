@@ -181,6 +181,8 @@ class TestTLS(HTTPCase):
 
     def test_a_certificate_of_nobody_is_refused(self):
         self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
+                          store=self.make())
+        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
                           store=self.make(https_insecure=False))
 
     def test_a_certificate_that_the_operator_trusts_is_accepted(self):
@@ -189,12 +191,16 @@ class TestTLS(HTTPCase):
 
     def test_a_trusted_authority_outweighs_insecure(self):
         self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
-                          store=self.make(https_ca_certificates_file=certifi.where()))
+                          store=self.make(https_ca_certificates_file=certifi.where(),
+                                          https_insecure=True))
 
     def test_without_any_check_a_warning_says_so_once(self):
         with self.assertLogs("glance_store_py.drivers.http", "WARNING") as logged:
-            self.assertEqual([b"secret"] * 2, [self.get("/x"), self.get("/x")])
+            store = self.make(https_insecure=True)
+            self.assertEqual(1, len(logged.output))
+            self.assertEqual([b"secret"] * 2, [self.get("/x", store=store) for _ in range(2)])
         self.assertEqual(1, len(logged.output))
+        self.assertIn("https_insecure", logged.output[0])
 
 
 def certificate(directory: str) -> str:

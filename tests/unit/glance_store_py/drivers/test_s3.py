@@ -1,11 +1,14 @@
 """The S3 driver: how it signs and addresses, and what it does when the service stumbles."""
 
 import calendar
+import dataclasses
+import threading
 import unittest
 from unittest import mock
+from urllib.parse import parse_qsl
 
 from glance_store_py import errors
-from glance_store_py.drivers import s3
+from glance_store_py.drivers import remote, s3
 from glance_store_py.drivers.s3_client import is_virtual, region_of
 from glance_store_py.drivers.s3_options import OPTIONS
 from glance_store_py.drivers.s3_signature import EMPTY, Key, query_string, signed
@@ -127,20 +130,74 @@ class TestConfiguration(unittest.TestCase):
         self.assertGreater(sum(map(usual, range(1, 10_001))), 5 * 1024 ** 4)
 
 
+RESULT = Answer(200, b"""<?xml version="1.0" encoding="UTF-8"?>
+    <CompleteMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+    <ETag>"x"</ETag></CompleteMultipartUploadResult>""")
+
+
 class TestStumbling(unittest.TestCase):
 
+    def setUp(self):
+        super().setUp()
+        #: Seconds waited between attempts; a clock that nothing else moves.
+        self.pauses = []
+        self.enterContext(mock.patch.object(remote, "pause", self.pauses.append))
+        self.enterContext(mock.patch.object(remote, "clock", lambda: sum(self.pauses)))
+
     def serve(self, answer, **options):
-        self.server = serving(self, answer)
+        """A store whose service has what it answered to have stored."""
+        held, sent = {}, {}
+
+        def remembering(asked):
+            path = asked.path.partition("?")[0]
+            got = answer(asked)
+            if asked.method == "HEAD" and path in held and got.status == 404:
+                return Answer(200, headers=held[path])
+            if asked.headers.get("x-amz-meta-glance-upload"):
+                sent[path] = asked.headers["x-amz-meta-glance-upload"], 0
+            if asked.method == "PUT" and path in sent:
+                sent[path] = sent[path][0], sent[path][1] + len(asked.body)
+            if got.status == 200 and path in sent and (
+                    asked.method == "PUT" and asked.path == path
+                    or got is RESULT):
+                held[path] = {"x-amz-meta-glance-upload": sent[path][0],
+                              "Content-Length": str(sent[path][1])}
+            return got
+
+        self.server = serving(self, remembering)
         return Guard(store(f"http://{self.server.address}", **options), "s")
 
     def methods(self):
         return [asked.method for asked in self.server.asked]
 
     def test_a_busy_service_is_asked_again(self):
-        answers = iter([Answer(503), Answer(404), Answer(500), Answer(200)])
+        answers = iter([Answer(503), Answer(404), Answer(500), Answer(200), Answer(404)])
         self.serve(lambda asked: next(answers)).add("id", [b"data"])
-        self.assertEqual(["HEAD", "HEAD", "PUT", "PUT"], self.methods())
-        self.assertEqual(b"data", self.server.asked[-1].body)
+        self.assertEqual(["HEAD", "HEAD", "PUT", "PUT", "HEAD"], self.methods())
+        self.assertEqual(b"data", self.server.asked[-2].body)
+
+    def test_a_service_that_is_overloaded_for_half_a_minute_is_waited_for(self):
+        guard = self.serve(lambda asked: Answer(503) if sum(self.pauses) < 20 else Answer(
+            200, headers={"Content-Length": "4"}))
+        location, = guard.locations_of("id")
+        self.assertEqual(4, guard.size(location))
+        self.assertLess(max(self.pauses), 10)
+        self.assertLess(len(self.server.asked), 12)
+
+    def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
+        guard = self.serve(lambda asked: Answer(503))
+        location, = guard.locations_of("id")
+        for least, most in ((20, 40), (0, 2), (0, 2)):
+            before = sum(self.pauses)
+            self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
+            waited = sum(self.pauses) - before
+            self.assertTrue(least <= waited <= most, self.pauses)
+
+    def test_a_failure_that_does_not_ask_for_time_gets_none(self):
+        guard = self.serve(lambda asked: Answer(500))
+        location, = guard.locations_of("id")
+        self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
+        self.assertEqual((3, True), (len(self.server.asked), sum(self.pauses) < 2))
 
     def test_a_put_that_meets_its_own_work_is_a_success(self):
         stored = {}
@@ -153,7 +210,7 @@ class TestStumbling(unittest.TestCase):
                 return Answer(500)
             return Answer(200, headers={
                 "x-amz-meta-glance-upload": stored["x-amz-meta-glance-upload"],
-            }) if stored else Answer(404)
+                "Content-Length": "4"}) if stored else Answer(404)
 
         self.assertEqual(4, self.serve(answer).add("id", [b"data"]).size)
 
@@ -166,7 +223,7 @@ class TestStumbling(unittest.TestCase):
         guard = self.serve(answer)
         guard.add("id", [b"data"])
         guard.add("other", [b"data"])
-        self.assertEqual(["HEAD", "PUT", "PUT", "HEAD", "PUT"], self.methods())
+        self.assertEqual(["HEAD", "PUT", "PUT", "HEAD", "HEAD", "PUT", "HEAD"], self.methods())
 
     def test_a_put_that_meets_the_work_of_another_is_a_duplicate(self):
         taken = Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
@@ -190,11 +247,137 @@ class TestStumbling(unittest.TestCase):
         self.assertEqual(("DELETE", "/images/id?uploadId=u%2F1"),
                          (self.server.asked[-1].method, self.server.asked[-1].path))
 
+    def unclear(self):
+        """Answers with status 200 that do not say that an upload was completed."""
+        half = RESULT.body[:100]
+        return (Answer(200, b""), Answer(200, b"   \n"), Answer(200, half),
+                Answer(200, RESULT.body, cut=100), Answer(200, b"<html>It works!</html>"),
+                Answer(200, b"<Error><Code>InternalError</Code></Error>"))
+
+    def test_an_answer_that_does_not_say_that_an_upload_was_completed_is_no_success(self):
+        for answer in self.unclear():
+            with self.subTest(answer=answer):
+                guard = self.serve(self.uploading(answer))
+                self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
+                self.assertEqual(("DELETE", "/images/id?uploadId=u%2F1"),
+                                 (self.server.asked[-1].method, self.server.asked[-1].path))
+
+    def test_an_answer_that_does_not_say_so_is_a_success_when_the_object_is_there(self):
+        for answer in self.unclear():
+            for size, is_there in ((6 * MIB, True), (6 * MIB - 1, False)):
+                with self.subTest(answer=answer, size=size):
+                    mark = {}
+
+                    def complete(asked, answer=answer, size=size, mark=mark):
+                        if "uploads" in asked.path:
+                            mark["x-amz-meta-glance-upload"] = asked.headers[
+                                "x-amz-meta-glance-upload"]
+                        elif asked.method == "POST":
+                            mark["Content-Length"] = str(size)
+                        if asked.method == "HEAD" and "Content-Length" in mark:
+                            return Answer(200, headers=mark)
+                        return self.uploading(answer)(asked)
+
+                    guard = self.serve(complete)
+                    if is_there:
+                        self.assertEqual(size, guard.add("id", [bytes(6 * MIB)]).size)
+                        self.assertNotIn("DELETE", self.methods())
+                    else:
+                        self.assertRaises(errors.GlanceStoreError,
+                                          guard.add, "id", [bytes(6 * MIB)])
+
+    def test_an_upload_is_completed_at_the_second_attempt(self):
+        answers = iter(self.unclear()[:2])
+        guard = self.serve(lambda asked: self.uploading(
+            next(answers, RESULT) if "uploadId" in asked.path and asked.method == "POST"
+            else RESULT)(asked))
+        self.assertEqual(6 * MIB, guard.add("id", [bytes(6 * MIB)]).size)
+
+    def test_what_the_service_says_to_have_stored_must_be_there(self):
+        def forgetful(asked):
+            return Answer(200 if asked.method != "HEAD" else 404)
+
+        for size in (4, 6 * MIB):  # A single request, and one that is streamed.
+            server = serving(self, forgetful)
+            guard = Guard(store(f"http://{server.address}"), "s")
+            self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(size)], size)
+
+    def test_a_service_that_is_slow_to_show_what_it_stored_is_asked_again(self):
+        guard = self.serve(lambda asked: Answer(404 if asked.method == "HEAD" else 200))
+        held = self.server.answer
+        heads = []
+
+        def late(asked):
+            if asked.method == "HEAD":
+                heads.append(asked)
+                if len(heads) <= 3:  # The first one comes before the upload.
+                    return Answer(404)
+            return held(asked)
+
+        self.server.answer = late
+        self.assertEqual(4, guard.add("id", [b"data"]).size)
+
+    def test_a_result_may_stand_behind_white_space(self):
+        guard = self.serve(self.uploading(RESULT))
+        held = self.server.answer
+
+        def padded(asked):
+            got = held(asked)
+            return dataclasses.replace(got, body=b" \n " + got.body) if got is RESULT else got
+
+        self.server.answer = padded
+        self.assertEqual(6 * MIB, guard.add("id", [bytes(6 * MIB)]).size)
+        self.assertEqual([], self.pauses)
+
+    def test_an_upload_that_never_got_an_answer_is_aborted_later(self):
+        uploads = ["lost"]
+        aborted = threading.Event()
+        guard = self.serve(lambda asked: (
+            Answer(503) if asked.method == "POST" else
+            Answer(404) if asked.method == "HEAD" else
+            Answer(200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>")
+            if asked.method == "GET" else (uploads.clear(), aborted.set(), Answer(204))[2]))
+        guard.driver._client.pool.later._period = 0.01
+        self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(6 * MIB)])
+        self.assertTrue(aborted.wait(30))
+        self.assertEqual([], uploads)
+
+    def test_an_upload_whose_beginning_got_no_answer_does_not_stay(self):
+        for ends_well in (True, False):
+            with self.subTest(ends_well=ends_well):
+                uploads = {}
+
+                def answer(asked, uploads=uploads, ends_well=ends_well):
+                    query = dict(parse_qsl(asked.path.partition("?")[2], keep_blank_values=True))
+                    if asked.method == "GET":
+                        found = "".join(f"<Upload><Key>{key}</Key><UploadId>{number}</UploadId>"
+                                        "</Upload>" for number, key in uploads.items())
+                        return Answer(200, f"<R>{found}</R>".encode())
+                    if asked.method == "POST" and "uploads" in query:
+                        uploads[str(len(uploads))] = "id"
+                        # The first upload begins, but nobody learns of it.
+                        return Answer(503) if len(uploads) == 1 else Answer(
+                            200, b"<R><UploadId>1</UploadId></R>")
+                    if asked.method == "POST":
+                        if ends_well:
+                            del uploads[query["uploadId"]]
+                        return RESULT if ends_well else Answer(403)
+                    if asked.method == "DELETE":
+                        uploads.pop(query.get("uploadId"), None)
+                    return Answer(404 if asked.method == "HEAD" else 200)
+
+                guard = self.serve(answer)
+                if ends_well:
+                    guard.add("id", [bytes(6 * MIB)])
+                else:
+                    self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
+                self.assertEqual({}, uploads)
+
     def test_parts_are_complete_and_in_order(self):
-        guard = self.serve(self.uploading(Answer(200, b"<R><ETag>x</ETag></R>")))
+        guard = self.serve(self.uploading(RESULT))
         guard.add("id", [b"a" * 5 * MIB, b"b" * 5 * MIB, b"c"])
-        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.asked[-1].body)
-        self.assertEqual("*", self.server.asked[-1].headers["if-none-match"])
+        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.asked[-2].body)
+        self.assertEqual("*", self.server.asked[-2].headers["if-none-match"])
         sizes = {asked.path.partition("&")[0]: len(asked.body) for asked in self.server.asked
                  if asked.method == "PUT"}
         self.assertEqual({"/images/id?partNumber=1": 5 * MIB, "/images/id?partNumber=2": 5 * MIB,
@@ -207,7 +390,7 @@ class TestStumbling(unittest.TestCase):
             return Answer(200 if asked.method == "PUT" else 404)
 
         self.serve(answer).add("id", [b"data"])
-        self.assertEqual(["HEAD", "HEAD", "PUT"], self.methods())
+        self.assertEqual(["HEAD", "HEAD", "PUT", "HEAD"], self.methods())
 
     def test_a_missing_bucket_is_made_only_when_that_is_wanted(self):
         buckets = set()

@@ -5,13 +5,15 @@ import os
 import tempfile
 import types
 import unittest
+from unittest import mock
+from urllib.parse import parse_qsl
 
 from glance_store_py import errors
 from glance_store_py.config import DRIVERS
-from glance_store_py.drivers import swift
+from glance_store_py.drivers import remote, swift
 from glance_store_py.drivers.remote import Pool, Pools
 from glance_store_py.drivers.swift_accounts import Reference, references
-from glance_store_py.drivers.swift_client import Client
+from glance_store_py.drivers.swift_client import Client, NotAuthenticated
 from glance_store_py.drivers.swift_objects import Layout, Objects, Source
 from glance_store_py.drivers.swift_tenants import Acting, account_url
 from glance_store_py.location import parse
@@ -204,6 +206,33 @@ class TestStumbling(unittest.TestCase):
         self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
         self.assertEqual(2, len(self.server.asked))
 
+    def test_a_swift_that_accepts_no_token_is_not_asked_for_ever(self):
+        """Keystone gives out a new token whenever it is asked, and Swift accepts none."""
+        tokens = []
+
+        def refused(token):
+            tokens.append(token)
+            self.account._token = f"token {len(tokens)}"
+            return True
+
+        objects = self.serve(lambda asked: Answer(401 if len(tokens) < 50 else 500))
+        self.account.refused = refused
+        for number in (1, 2):
+            self.assertRaises(NotAuthenticated, objects.size, "c", "o")
+            self.assertEqual(number, len(tokens))
+        self.assertEqual(4, len(self.server.asked))
+
+    def test_a_swift_that_is_overloaded_is_waited_for(self):
+        pauses = []
+        self.enterContext(mock.patch.object(remote, "pause", pauses.append))
+        self.enterContext(mock.patch.object(remote, "clock", lambda: sum(pauses)))
+        for status in (503, 498, 429):
+            pauses.clear()
+            objects = self.serve(lambda asked, status=status: Answer(
+                status if sum(pauses) < 20 else 200, headers={"Content-Length": "4"}))
+            self.account._token = "new"
+            self.assertEqual(4, objects.size("c", "o"))
+
     def test_a_manifest_that_meets_its_own_work_is_a_success(self):
         stored = {}
 
@@ -223,7 +252,8 @@ class TestStumbling(unittest.TestCase):
         self.account._token = "new"
         self.assertEqual(25, objects.add("c", "o", [b"x" * 25], None))
         self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
-        self.assertEqual("c/o-", stored["x-object-manifest"])
+        token = stored["x-object-meta-glance-upload"]
+        self.assertEqual(f"c/o_{token}_", stored["x-object-manifest"])
 
     def test_a_spooled_segment_is_sent_again_whole(self):
         busy = [True]
@@ -236,7 +266,7 @@ class TestStumbling(unittest.TestCase):
         objects = self.serve(answer, spool=tempfile.gettempdir())
         objects.add("c", "o", [b"x" * 10], None)
         self.assertEqual([b"x" * 10] * 2, [asked.body for asked in self.server.asked
-                                           if asked.path.endswith("-00001")])
+                                           if asked.path.endswith("_00001")])
 
     def test_segments_of_a_failed_upload_go(self):
         marks = {}
@@ -244,42 +274,85 @@ class TestStumbling(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT":
                 marks[asked.path] = asked.headers["x-object-meta-glance-upload"]
-                return Answer(507 if asked.path.endswith("-00003") else 201)
+                return Answer(507 if asked.path.endswith("_00003") else 201)
             if asked.method == "HEAD" and asked.path in marks:
                 return Answer(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
             return Answer(404 if asked.method == "HEAD" else 204)
 
         objects = self.serve(answer, spool=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
-        self.assertEqual({f"/v1/AUTH_p/c/o-0000{number}" for number in (1, 2, 3)},
+        token, = set(marks.values())
+        self.assertEqual({f"/v1/AUTH_p/c/o_{token}_0000{number}" for number in (1, 2, 3)},
                          {asked.path for asked in self.server.asked if asked.method == "DELETE"})
 
     def test_segments_of_somebody_else_stay(self):
         def answer(asked):
             if asked.method == "PUT":
-                return Answer(507 if asked.path.endswith("-00002") else 201)
-            found = asked.method == "HEAD" and asked.path.endswith("-00001")
+                return Answer(507 if asked.path.endswith("_00002") else 201)
+            found = asked.method == "HEAD" and asked.path.endswith("_00001")
             return Answer(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
 
         objects = self.serve(answer, spool=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
         self.assertEqual([], [asked for asked in self.server.asked if asked.method == "DELETE"])
 
-    def test_old_segments_do_not_become_part_of_a_new_image(self):
-        def answer(asked):
-            if asked.method == "GET" and "marker=&" not in asked.path + "&":
-                return Answer(200, b"[]")
-            if asked.method == "GET":
-                return Answer(200, json.dumps([{
-                    "name": "o-00002", "bytes": 1, "last_modified": "2024-01-01T00:00:00"}]
-                ).encode())
-            return Answer(404 if asked.method == "HEAD" else 201)
+    def test_segments_of_an_upload_are_named_by_nobody_else(self):
+        objects = self.serve(lambda asked: Answer(404 if asked.method == "HEAD" else 201),
+                             spool=tempfile.gettempdir())
+        for _ in range(2):
+            objects.add("c", "o", [b"x" * 25], None)
+        put = [asked.path.rpartition("/")[2] for asked in self.server.asked
+               if asked.method == "PUT" and not asked.path.endswith("/o")]
+        self.assertEqual((6, 6), (len(put), len(set(put))))
+        self.assertEqual(2, len({name[:-5] for name in put}))
+        self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
 
-        self.serve(answer).add("c", "o", [b"x" * 50], 50)
-        done = [(asked.method, asked.path.rpartition("/")[2]) for asked in self.server.asked
-                if asked.method in ("DELETE", "PUT")]
-        self.assertEqual(("DELETE", "o-00002"), done[0])
-        self.assertNotIn(("DELETE", "o-00001"), done)
+    def listing(self, names, asked):
+        """The page of a listing that was asked for."""
+        query = dict(parse_qsl(asked.path.partition("?")[2], keep_blank_values=True))
+        page = [name for name in sorted(names)
+                if name.startswith(query["prefix"]) and name > query["marker"]][:2]
+        return Answer(200, json.dumps([
+            {"name": name, "bytes": 5, "last_modified": "2026-01-01T00:00:00.000000"}
+            for name in page]).encode())
+
+    def test_a_manifest_stays_as_long_as_one_of_its_segments(self):
+        token = "0" * 32
+        stuck = [True]
+        names = {f"o_{token}_00001", f"o_{token}_00002", f"o_{'1' * 32}_00001", "o-00001", "o.2"}
+
+        def answer(asked):
+            name = asked.path.rpartition("/")[2]
+            if asked.method == "GET":
+                return self.listing(names, asked)
+            if asked.method == "HEAD":
+                return Answer(200, headers={"X-Object-Manifest": f"c/o_{token}_"})
+            if stuck and name.endswith("00001"):
+                return Answer(403)
+            names.discard(name)
+            return Answer(204)
+
+        objects = self.serve(answer)
+        self.account._token = "new"
+        self.assertRaises(errors.Forbidden, objects.delete, "c", "o")
+        self.assertNotIn("/v1/AUTH_p/c/o", [asked.path for asked in self.server.asked
+                                            if asked.method == "DELETE"])
+        stuck.clear()
+        objects.delete("c", "o")
+        self.assertEqual({f"o_{'1' * 32}_00001", "o-00001", "o.2"}, names)
+        self.assertEqual(("DELETE", "/v1/AUTH_p/c/o"),
+                         (self.server.asked[-1].method, self.server.asked[-1].path))
+
+    def test_segments_of_a_static_object_that_stay_are_told(self):
+        def answer(asked):
+            if asked.method == "HEAD":
+                return Answer(200, headers={"X-Static-Large-Object": "True"})
+            return Answer(200, json.dumps({
+                "Response Status": "409 Conflict", "Errors": [["/c/s", "409 Conflict"]]}).encode())
+
+        objects = self.serve(answer)
+        self.account._token = "new"
+        self.assertRaises(errors.RemoteServiceFailed, objects.delete, "c", "o")
 
     def test_a_download_is_taken_up_as_often_as_the_operator_wants(self):
         data = bytes(range(256)) * 40
@@ -299,17 +372,21 @@ class TestStumbling(unittest.TestCase):
 
     def test_a_listing_is_read_page_by_page(self):
         digits = "8c7338aa-40f0-4fe4-bf94-012345678901"
-        names = [digits, f"{digits}-00001", f"{digits}-00002", "a", "b-00001", "b-00002", "c"]
+        token = "1" * 32
+        manifests = {digits: f"c/{digits}-", f"{digits}.2": f"c/{digits}.2_{token}_"}
+        names = [digits, f"{digits}-00001", f"{digits}-00002", f"{digits}.2",
+                 f"{digits}.2_{token}_00001", f"{digits}_{token}_00001",
+                 "a", "b-00001", "b-00002", "c"]
 
         def answer(asked):
-            marker = asked.path.rpartition("marker=")[2]
-            page = [name for name in names if name > marker][:2]
-            return Answer(200, json.dumps([
-                {"name": name, "bytes": 5, "last_modified": "2026-01-01T00:00:00.000000"}
-                for name in page]).encode())
+            if asked.method == "HEAD":
+                manifest = manifests.get(asked.path.rpartition("/")[2])
+                return Answer(200, headers={"X-Object-Manifest": manifest})
+            return self.listing(names, asked)
 
         found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
-        self.assertEqual([(digits, 15), ("a", 5), ("b", 10), ("c", 5)], found)
+        self.assertEqual([(digits, 15), (f"{digits}.2", 10), (f"{digits}_{token}_", 5),
+                          ("a", 5), ("b-", 10), ("c", 5)], found)
 
     def test_times_in_a_listing_are_utc_with_a_zone_and_without(self):
         for written in ("2026-01-01T00:00:00.000000", "2026-01-01T00:00:00.000Z"):

@@ -1,0 +1,326 @@
+"""The claims that this process holds, and how they are kept alive.
+
+A claim is a lease: its holder gives a sign of life every few seconds, and observers in other
+processes (``recovery``) take the claim of a silent holder over.  A holder that could not give
+a sign of life for nearly as long as the lease stops by itself before its next step, until
+the database confirms that it still has the claim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from oslo_log import log as logging
+
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.claim import (
+    ClaimGrant,
+    ClaimRecords,
+    ClaimRelease,
+    ClaimRequest,
+    object_name,
+)
+from glance_py.domain.image import Image
+from glance_py.domain.ports import ImageRecords
+from glance_py.streams import Chunk, Filter
+
+LOG = logging.getLogger(__name__)
+
+#: The store that holds data between staging and import.
+STAGING_STORE = "os_glance_staging_store"
+#: Seconds between two signs of life.
+HEARTBEAT = 5.0
+#: Seconds of silence after which observers take a claim over.
+LEASE = 30.0
+#: How many take-overs of one image in a row recovery cleans up after: each one that dies adds one.
+TAKE_OVERS = 8
+#: Seconds in which the outcome of a write has to be found out, and between two attempts.
+RESOLVE_TIMEOUT = 15.0
+RESOLVE_PAUSE = 0.5
+
+
+class Clock(Protocol):
+    """Time, as far as claims need it; ``time`` is one."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+def new_holder() -> str:
+    """A token that no other attempt has."""
+    return secrets.token_hex(16)
+
+
+def this_process() -> str:
+    """Host name and process id, for people."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Claim:
+    """One claim of this process, for the time of one attempt.
+
+    :param renewed: asks the database for a sign of life of this claim now.
+    """
+
+    def __init__(self, image_id: str, grant: ClaimGrant, request: ClaimRequest, clock: Clock,
+                 confirm: Callable[[Claim], bool]) -> None:
+        self.image_id = image_id
+        self.generation = grant.generation
+        #: The name of the staged data of the image.
+        self.staged_name = object_name(image_id, grant.staged)
+        #: The name under which this attempt writes objects.
+        self.name = object_name(image_id, grant.generation)
+        self.holder = request.holder
+        self.kind = request.kind
+        self.task_id = request.task_id
+        #: May there be an object under ``name`` that no record names?
+        self.unrecorded = False
+        #: Another process has taken the claim over.
+        self.lost = False
+        #: A write may have been committed, or may still be: only recovery may decide.
+        self.uncertain = False
+        self._clock = clock
+        self._confirm = confirm
+        self._confirmed = clock.monotonic()
+
+    def dead_names(self) -> tuple[str, ...]:
+        """The names under which the attempts wrote whose claim was taken over to get this one."""
+        last = self.generation
+        return tuple(object_name(self.image_id, number)
+                     for number in range(max(1, last - TAKE_OVERS), last + 1))
+
+    def guard(self, change: Change, release: bool = False) -> Change:
+        """``change`` made to happen only while this claim is held.
+
+        :param release: give the claim back in the same transaction.
+        """
+        change.holder = self.holder
+        change.release = self.how_released() if release else None
+        return change
+
+    def how_released(self) -> ClaimRelease:
+        """How to give this claim back."""
+        return ClaimRelease(self.task_id, forget=not self.unrecorded)
+
+    def confirmed(self, at: float) -> None:
+        """The database confirmed the claim when asked at this time of the clock."""
+        self._confirmed = max(self._confirmed, at)
+
+    def check(self) -> None:
+        """Stop an attempt that may not go on.
+
+        :raises errors.ClaimLost: another process has taken the claim over.
+        :raises errors.DatabaseUnavailable: nobody can tell whether it has.
+        """
+        if self.lost:
+            raise errors.ClaimLost(self.image_id)
+        if self._clock.monotonic() - self._confirmed < LEASE - HEARTBEAT:
+            return
+        # This process slept, or its database was away: others may have taken the claim over.
+        if not self._confirm(self):
+            self.lost = True
+            raise errors.ClaimLost(self.image_id)
+
+
+class ClaimFilter(Filter):
+    """Stops a stream of bytes on its way to a store when the claim is lost."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def update(self, chunk: Chunk) -> None:
+        self._claim.check()
+
+    def finish(self) -> None:
+        self._claim.check()
+
+
+class Claims:
+    """All claims of this process.  Safe in threads and across a fork.
+
+    :param clock: has ``monotonic`` and ``sleep``.
+    """
+
+    def __init__(self, records: ClaimRecords, images: ImageRecords, clock: Clock = time) -> None:
+        self._records = records
+        self._images = images
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wakes = threading.Event()
+        self._process: int | None = None
+        self._held: dict[str, Claim] = {}
+        self._finished: list[str] = []
+
+    def request(self, kind: str, task_id: str | None = None,
+                replaces: str | None = None) -> ClaimRequest:
+        """A request for a claim, to be put into a change as ``acquire``."""
+        return ClaimRequest(new_holder(), kind, this_process(), task_id, replaces)
+
+    @contextlib.contextmanager
+    def hold(self, image_id: str, grant: ClaimGrant | None,
+             request: ClaimRequest) -> Iterator[Claim]:
+        """Keep a claim alive while the block runs; the block ends it, or leaves it to recovery.
+
+        :param grant: the answer to ``request``.
+        """
+        claim = self.keep(image_id, grant, request)
+        try:
+            yield claim
+        finally:
+            self.let_go(claim)
+
+    def keep(self, image_id: str, grant: ClaimGrant | None, request: ClaimRequest) -> Claim:
+        """Keep a claim alive until :meth:`let_go`; see :meth:`hold`."""
+        if grant is None:
+            raise ValueError("A change that asks for a claim was answered without one.")
+        claim = Claim(image_id, grant, request, self._clock, self._confirm)
+        with self._lock:
+            self._forget_parent()
+            self._held[request.holder] = claim
+            self._wakes.set()
+        return claim
+
+    def let_go(self, claim: Claim) -> None:
+        """Give no more signs of life."""
+        with self._lock:
+            self._held.pop(claim.holder, None)
+
+    def take(self, image_id: str, request: ClaimRequest) -> Claim:
+        """Take and keep the claim of an image that does not exist yet.
+
+        :raises errors.ImageBusy: somebody else holds it.
+        """
+        return self.keep(image_id, self._records.take(image_id, request), request)
+
+    def finish(self, claim: Claim) -> None:
+        """Give back the claim of an attempt that succeeded, together with others, soon.
+
+        Until then it stands in nobody's way: see ``db.claims``.
+        """
+        with self._lock:
+            self._finished.append(claim.holder)
+            self._wakes.set()
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back now; when that fails, recovery does it."""
+        if claim.uncertain:
+            return
+        try:
+            self._records.release(claim.image_id, claim.holder, claim.how_released())
+        except errors.GlanceError as error:
+            LOG.warning("The claim of image %s could not be given back (%s); it expires in %d s",
+                        claim.image_id, error, LEASE)
+
+    # ------------------------------------------------------------ signs of life
+
+    def _forget_parent(self) -> None:
+        """A child process has neither the claims nor the threads of its parent."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._held, self._finished = {}, []
+            self._wakes = threading.Event()
+            threading.Thread(target=self._run, name="claims", daemon=True).start()
+
+    def _run(self) -> None:
+        process = self._process
+        while self._process == process:
+            self._wakes.wait()
+            self._clock.sleep(HEARTBEAT)
+            self.beat()
+
+    def beat(self) -> None:
+        """Give one sign of life for all claims, and give back those that are done with."""
+        with self._lock:
+            claims, finished = list(self._held.values()), self._finished
+            self._finished = []
+            if not claims and not finished:
+                self._wakes.clear()
+                return
+        if claims:
+            self._beat(claims)
+        if finished:
+            try:
+                self._records.finish(finished)
+            except Exception as error:
+                LOG.warning("%d claims could not be given back: %s", len(finished), error)
+                with self._lock:
+                    self._finished += finished
+
+    def _beat(self, claims: Sequence[Claim]) -> None:
+        started = self._clock.monotonic()
+        try:
+            lost = self._records.beat([claim.holder for claim in claims])
+        except Exception as error:
+            if len(claims) > 1:
+                # One row that somebody locks must not silence the others.
+                for claim in claims:
+                    self._beat([claim])
+                return
+            LOG.warning("The claim of image %s was not refreshed: %s", claims[0].image_id, error)
+            return
+        for claim in claims:
+            # The token may have been replaced meanwhile: then the answer is about the old one.
+            if claim.holder not in lost:
+                claim.confirmed(started)
+            elif claim.holder in self._held:
+                LOG.warning("The claim of image %s was taken over by another process",
+                            claim.image_id)
+                claim.lost = True
+
+    def _confirm(self, claim: Claim) -> bool:
+        """Is the claim still held?  Asks the database.
+
+        :raises errors.DatabaseUnavailable: it does not answer.
+        """
+        started = self._clock.monotonic()
+        if claim.holder in self._records.beat([claim.holder]):
+            return False
+        claim.confirmed(started)
+        return True
+
+    # ------------------------------------------------------------ unknown outcomes
+
+    def resolve(self, ctx, claim: Claim, shows: Callable[[Image], bool]) -> Image | None:
+        """Find out whether a write of this claim was committed.
+
+        The token of the claim is replaced first: whatever is still on its way under the old
+        one can no longer commit, so that what is read then is final.
+
+        :param shows: does an image show that the write was committed?
+        :returns: the image that shows it; None when none does, and never will by that write.
+        :raises errors.OutcomeUnknown: the database did not answer in RESOLVE_TIMEOUT.
+        """
+        deadline = self._clock.monotonic() + RESOLVE_TIMEOUT
+        tokens = [claim.holder]
+        while True:
+            token = new_holder()
+            tokens.append(token)
+            try:
+                if self._records.renew(claim.image_id, tokens[:-1], token):
+                    self._replace_token(claim, token)
+                    tokens = [token]
+                else:
+                    claim.lost = True
+                image = self._images.get(ctx, claim.image_id)
+                return image if shows(image) else None
+            except errors.ImageNotFound:
+                return None
+            except errors.DatabaseUnavailable as error:
+                if self._clock.monotonic() >= deadline:
+                    raise errors.OutcomeUnknown() from error
+                self._clock.sleep(RESOLVE_PAUSE)
+
+    def _replace_token(self, claim: Claim, token: str) -> None:
+        with self._lock:
+            if self._held.pop(claim.holder, None) is not None:
+                self._held[token] = claim
+            claim.holder = token

@@ -1,0 +1,177 @@
+"""Who else has data at an address: an index over addresses that may be encrypted.
+
+``image_locations.value`` has no index, and encrypted it differs each time.  A
+table of our own holds a keyed digest of the address for each location up to a
+certain row; those beyond are read.  Nothing else writes that table: looking
+brings it up to date, so it does not matter who wrote a location, with which
+release.  It is an aid only: an entry counts when the location itself says the
+same, and without the table all locations are read.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import logging
+import threading
+import time
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
+
+from glance_py.db.engine import Database
+from glance_py.db.select import live
+from glance_py.db.tables import image_locations, location_digests
+
+LOG = logging.getLogger(__name__)
+
+#: Not a location: the digest in this row tells with which key the others were made.
+KEY = 0
+#: How many rows are read each time before they get digests.
+TAIL = 500
+#: Rows of one transaction, and seconds of one call, that bring the table up to date.
+BATCH = 1000
+SECONDS = 1.0
+#: After so many rows digests of locations that were purged are removed.
+SWEEP = 10_000
+#: Ids are handed out in order, and committed in any.  After so many seconds there is no
+#: transaction left that could commit a lower one than what is there.
+SETTLED = 3600
+
+_IN_USE = live(image_locations) | sa.and_(
+    image_locations.c.status == "pending_delete", image_locations.c.deleted == sa.true())
+_OTHERS = sa.select(image_locations.c.value).where(
+    _IN_USE, image_locations.c.image_id != sa.bindparam("this_image"))
+_BEYOND = _OTHERS.where(image_locations.c.id > sa.bindparam("reach"))
+_BEYOND_WITH = _BEYOND.where(image_locations.c.value == sa.bindparam("url")).limit(1)
+_LISTED = _OTHERS.join(
+    location_digests, location_digests.c.location_id == image_locations.c.id,
+).where(location_digests.c.digest == sa.bindparam("digest"))
+_STATE = sa.select(
+    sa.select(location_digests.c.digest).where(
+        location_digests.c.location_id == KEY).scalar_subquery(),
+    sa.select(sa.func.max(location_digests.c.location_id)).scalar_subquery(),
+    sa.select(sa.func.max(image_locations.c.id)).scalar_subquery())
+_NEXT = (
+    sa.select(image_locations.c.id, image_locations.c.value)
+    .where(image_locations.c.id > sa.bindparam("reach"))
+    .order_by(image_locations.c.id).limit(sa.bindparam("limit"))
+)
+#: The first one that is too new; those behind it wait, whatever their time says.
+_UNSETTLED = sa.select(sa.func.min(image_locations.c.id)).where(
+    image_locations.c.id > sa.bindparam("reach"),
+    image_locations.c.id <= sa.bindparam("last"),
+    image_locations.c.created_at > sa.bindparam("since"))
+_GONE = (
+    sa.select(location_digests.c.location_id)
+    .where(location_digests.c.location_id != KEY,
+           ~sa.exists().where(image_locations.c.id == location_digests.c.location_id))
+    .limit(BATCH)
+)
+_DELETE = location_digests.delete().where(
+    location_digests.c.location_id.in_(sa.bindparam("those", expanding=True)))
+
+
+class LocationIndex:
+    """Finds locations by their address.  Safe in threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cipher = database.cipher
+        self._updating = threading.Lock()
+
+    def has_other(self, image_id: str, url: str) -> bool:
+        """Has another image than ``image_id`` data at ``url`` that was not removed yet?
+
+        :raises errors.GlanceError: an address cannot be decrypted.
+        """
+        reach, last = self._database.read(self._reach)
+        found = self._is_listed(image_id, url) if reach else False
+        found = found or self._is_beyond(image_id, url, reach)
+        if last - reach > TAIL:
+            self._update()
+        return found
+
+    def _reach(self, connection: sa.Connection) -> tuple[int, int]:
+        """The last row with a digest, and the last one of all; 0 for none.
+
+        Twice 0 where there shall be no digests.
+        """
+        if connection.dialect.name == "sqlite":
+            return 0, 0  # it uses ids again, and nobody has so many images there
+        try:
+            key, reach, last = connection.execute(_STATE).one()
+        except (db_exc.DBError, sa_exc.ProgrammingError):
+            if sa.inspect(connection).has_table(location_digests.name):
+                raise
+            # The service is newer than the schema: "glance-manage db expand" is still to come.
+            return 0, 0
+        return reach if key == self._fingerprint() else 0, last or 0
+
+    def _is_listed(self, image_id: str, url: str) -> bool:
+        values = self._database.read(lambda connection: connection.execute(
+            _LISTED, {"this_image": image_id, "digest": self._digest(url)}).scalars().all())
+        return any(self._open(value) == url for value in values)
+
+    def _is_beyond(self, image_id: str, url: str, reach: int) -> bool:
+        bound = {"this_image": image_id, "reach": reach}
+        if self._cipher is None:
+            return self._database.read(lambda connection: connection.execute(
+                _BEYOND_WITH, {**bound, "url": url}).first()) is not None
+        return self._database.read(lambda connection: any(
+            self._open(value) == url for value in connection.execute(_BEYOND, bound).scalars()))
+
+    # --- Bringing it up to date ------------------------------------------------------------------
+
+    def _update(self) -> None:
+        """Give digests to some more rows, unless another thread does."""
+        if not self._updating.acquire(blocking=False):
+            return
+        try:
+            deadline = time.monotonic() + SECONDS
+            while time.monotonic() < deadline:
+                if self._database.write(self._advance, alone="location digests") < BATCH:
+                    break
+        except Exception as error:
+            # What was asked has been answered.
+            LOG.warning("The index over locations could not be brought up to date: %s", error)
+        finally:
+            self._updating.release()
+
+    def _advance(self, connection: sa.Connection) -> int:
+        """Give digests to the next rows; how many there were."""
+        reach, _ = self._reach(connection)
+        if not reach:
+            # There are none, or they are of another key.
+            connection.execute(location_digests.delete())
+            connection.execute(location_digests.insert(), {
+                "location_id": KEY, "digest": self._fingerprint()})
+        rows = [tuple(row) for row in connection.execute(_NEXT, {"reach": reach, "limit": BATCH})]
+        if rows:
+            since = self._database.now() - datetime.timedelta(seconds=SETTLED)
+            unsettled = connection.scalar(
+                _UNSETTLED, {"reach": reach, "last": rows[-1][0], "since": since})
+            if unsettled is not None:
+                rows = [row for row in rows if row[0] < unsettled]
+        if rows:
+            connection.execute(location_digests.insert(), [
+                {"location_id": number, "digest": self._digest(self._open(value))}
+                for number, value in rows])
+            if rows[-1][0] // SWEEP != reach // SWEEP:
+                gone = connection.execute(_GONE).scalars().all()
+                connection.execute(_DELETE, {"those": gone})
+        return len(rows)
+
+    # --- With a key or without -------------------------------------------------------------------
+
+    def _open(self, value: str) -> str:
+        return value if self._cipher is None else self._cipher.open(value)
+
+    def _digest(self, url: str) -> str:
+        if self._cipher is None:
+            return hashlib.sha256(url.encode()).hexdigest()
+        return self._cipher.digest(url)
+
+    def _fingerprint(self) -> str:
+        return self._digest("fingerprint")

@@ -1,0 +1,115 @@
+"""Rolling back an import that did not succeed, by who made it or by who found it dead.
+
+Afterwards the image is in a state from which its user can go on: queued without any data,
+or active with the copies it has.  Whoever rolls back holds the claim of the image, so nobody
+else works on it.  Everything here may be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from glance_py.claims import Claim, Claims
+from glance_py.domain import errors
+from glance_py.domain.change import Change
+from glance_py.domain.image import DIGESTS, Image, Location
+from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, joined, listed
+from glance_py.importing.job import reset_to_importing
+from glance_py.importing.staging import Staging
+from glance_store_py.errors import GlanceStoreError
+
+LOG = logging.getLogger(__name__)
+
+#: What an image without data does not know.
+UNKNOWN: dict[str, object] = dict.fromkeys(("size", "virtual_size", *DIGESTS))
+
+
+class ImportRollback:
+    """Rolls imports back.
+
+    :param images: the operations behind the policy.
+    :param records: the whole DAL.
+    """
+
+    def __init__(self, images, records, stores, claims: Claims) -> None:
+        self._images = images
+        self._records = records
+        self._stores = stores
+        self._claims = claims
+        self._staging = Staging(stores)
+
+    def roll_back(self, ctx, claim: Claim, stores: Iterable[str | None],
+                  failed: Iterable[str | None], names: Sequence[str]) -> str | None:
+        """Undo what an import into ``stores`` did to an image, and give its claim back.
+
+        :param failed: which of the stores are listed as failed.
+        :param names: under which names the import may have written objects.
+        :returns: the status that the image has then, None when it is gone.
+        :raises errors.ClaimLost: somebody else rolls it back.
+        """
+        stores = list(stores)
+        for name in {claim.staged_name, *names}:
+            self._staging.remove(name)
+        try:
+            image = self._records.images.get(ctx, claim.image_id)
+            if image.status == "importing":
+                image = self._empty(ctx, image, claim, names)
+            else:
+                self._discard(image, stores, names)
+            return self._settle(ctx, image, claim, stores, failed)
+        except errors.ImageNotFound:
+            self._discard(Image(claim.image_id), stores, names)
+            self._claims.release(claim)
+            return None
+
+    def _empty(self, ctx, image: Image, claim: Claim, names: Sequence[str]) -> Image:
+        """Remove all copies of an image that has no user yet."""
+        for location in image.locations:
+            image = self._images.remove_copy(
+                ctx, image, location, claim.guard(reset_to_importing()))
+        self._discard(image, self._stores.ids, names)
+        return self._records.images.get(ctx, image.id)
+
+    def _discard(self, image: Image, stores: Iterable[str | None], names: Sequence[str]) -> None:
+        """Remove objects that no location records."""
+        recorded = {location.url for location in image.locations}
+        for store in stores:
+            store_id = self._stores.default if store is None else store
+            for name in names:
+                self._discard_one(image.id, store_id, name, recorded)
+
+    def _discard_one(self, image_id: str, store_id: str, name: str, recorded: set[str]) -> None:
+        url: str | None = None
+        try:
+            url = self._stores.location_of(store_id, name)
+            # None: the store cannot say, and knows by itself what was not finished.
+            if url is None or url not in recorded:
+                self._stores.discard(name, store_id, strict=True)
+        except GlanceStoreError as error:
+            LOG.warning("Store %s: data of image %s could not be removed: %s", store_id, image_id,
+                        error)
+            if url is not None:
+                metadata = {"store": store_id} if self._stores.multi else {}
+                self._records.pending.add(image_id, Location(url, metadata))
+
+    def _settle(self, ctx, image: Image, claim: Claim, stores: Iterable[str | None],
+                failed: Iterable[str | None]) -> str:
+        """The last write: the image says how the import ended, and its claim is free."""
+        mine = {store for store in stores if store is not None}
+        present = {location.store for location in image.locations}
+        lost = {store for store in failed if store is not None}
+        if image.status != "importing":
+            lost -= present
+        change = Change(set_properties={
+            PENDING_STORES: joined(set(listed(image, PENDING_STORES)) - mine),
+            FAILED_STORES: joined(set(listed(image, FAILED_STORES)) | lost),
+        })
+        if image.status == "importing":
+            change.fields = {"status": "queued", **UNKNOWN}
+            change.expected = frozenset({"importing"})
+        try:
+            return self._images.update(ctx, image, claim.guard(change, release=True)).status
+        except errors.StatusConflict:
+            self._claims.release(claim)
+            return self._records.images.get(ctx, image.id).status

@@ -17,7 +17,8 @@ _SIGNS = ("statement timeout", "max_statement_time", "maximum statement executio
 def bound_reads(engine: sa.Engine, seconds: float) -> None:
     """Have the server end each SELECT of ``engine`` that takes longer than ``seconds``.
 
-    SQLite works in this process and has no such bound.
+    SQLite works in this process and has no such bound.  Behind a pooler of PostgreSQL the
+    operator sets ``statement_timeout`` for the role of the service.
     """
     if engine.dialect.name == "postgresql":
         _bound_session(engine, seconds)
@@ -31,18 +32,15 @@ def is_exceeded(error: BaseException) -> bool:
 
 
 def _bound_session(engine: sa.Engine, seconds: float) -> None:
+    """``Database`` lifts the bound in every transaction."""
+
     @event.listens_for(engine, "connect")
     def prepare(connection, record) -> None:
+        if record.info.get("pooled"):
+            return  # The session is not ours: others would be bound by it.
         cursor = connection.cursor()
         cursor.execute(f"SET statement_timeout = {int(seconds * 1000)}")
         cursor.close()
-
-    @event.listens_for(engine, "before_cursor_execute", retval=True)
-    def rewrite(connection, cursor, statement, parameters, context, executemany):
-        if statement == "BEGIN":
-            # In the same round trip, and COMMIT is already free of the bound.
-            statement = "BEGIN; SET LOCAL statement_timeout = 0"
-        return statement, parameters
 
 
 def _bound_each(engine: sa.Engine, seconds: float) -> None:

@@ -79,7 +79,8 @@ class Database:
         self._begin = {
             "sqlite": "BEGIN IMMEDIATE",
             # For this transaction only: behind a pooler the session is somebody else's, too.
-            "postgresql": "BEGIN; SET LOCAL lock_timeout = "
+            # Writes are bounded by locks, and not by the bound of reads.
+            "postgresql": "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = "
                           f"{engine.get_execution_options().get('lock_timeout', 0)}",
         }.get(self.dialect, "BEGIN")
 

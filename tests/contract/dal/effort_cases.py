@@ -179,5 +179,5 @@ class EffortCases:
         sa.event.listen(self.database.engine, "before_cursor_execute", note)
         self.addCleanup(sa.event.remove, self.database.engine, "before_cursor_execute", note)
         self.assertEqual(rows, purge.purge(self.database, 30, -1))
-        # Once for what was deleted itself, once for what images have that were deleted.
+        # Once for the rows that are deleted, once for those whose image is.
         self.assertEqual(2, len(searched))

@@ -12,6 +12,7 @@ from glance_py.db.tables import images
 from glance_py.db.timeouts import Timeouts
 from glance_py.domain import errors
 from glance_py.domain.change import Change
+from glance_py.domain.claim import ClaimRequest
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
 from tests.servers.proxy import Fault, Proxy
@@ -120,8 +121,9 @@ class LostCases:
     def test_heartbeats_have_a_connection_of_their_own(self):
         image_id, create = self.create()
         create()
-        records(self.remote).images.update(
-            CTX, Image(image_id, owner="p1"), Change.status("saving", expected="queued"))
+        change = Change.status("saving", expected="queued")
+        change.acquire = ClaimRequest("me", "upload")
+        records(self.remote).images.update(CTX, Image(image_id, owner="p1"), change)
         heartbeats = self.remote.for_heartbeats()
         self.addCleanup(heartbeats.dispose)
         busy, before = threading.Semaphore(0), self.proxy.accepted
@@ -138,9 +140,9 @@ class LostCases:
             self.assertTrue(busy.acquire(timeout=BOUND))
         opened = self.proxy.accepted
         try:
-            beats = records(heartbeats).images
+            beats = records(heartbeats).claims
             for _ in range(3):
-                self.assertTrue(beats.heartbeat(image_id, "saving"))
+                self.assertEqual([], beats.beat(["me"]))
             self.assertEqual(opened + 1, self.proxy.accepted)
         finally:
             release.set()
@@ -149,7 +151,7 @@ class LostCases:
         self.assertGreater(opened, before)
         self.proxy.stall()
         started = time.monotonic()
-        self.assertIsInstance(self.bounded(lambda: beats.heartbeat(image_id, "saving")),
+        self.assertIsInstance(self.bounded(lambda: beats.beat(["me"])),
                               errors.DatabaseUnavailable)
         # Two attempts of 5 s each; without limits of their own they would take 50.
         self.assertLess(time.monotonic() - started, 30)

@@ -131,8 +131,16 @@ class CollationCases:
 
     def test_what_folding_misses_the_transaction_refuses(self):
         """With a collation of which this program knows nothing: i and j are one letter."""
-        self.execute(sa.text("ALTER TABLE image_properties MODIFY name VARCHAR(255) "
-                             "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci NOT NULL"))
+        for table, column, length in (("properties", "name", 255), ("tags", "value", 255),
+                                      ("members", "member", 255)):
+            self.execute(sa.text(
+                f"ALTER TABLE image_{table} MODIFY {column} VARCHAR({length}) "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci NOT NULL"))
+        for column in ("value", "meta_data"):
+            self.execute(sa.text(f"ALTER TABLE image_locations MODIFY {column} TEXT "
+                                 "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci"))
+        self.execute(sa.text("ALTER TABLE image_properties MODIFY value TEXT "
+                             "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci"))
         name = "os_glance_jmport_task"
         image = self.create()
         # Such a name does not get past the wire; this is about what stands behind it.

@@ -184,8 +184,8 @@ class AnswerTest(ClientCase):
             self.assertEqual(1, len(self.wire.sent))
 
     def test_what_may_be_done_twice_has_no_key(self):
-        images = self.client(result(True), result({"id": "i"}))
-        images.heartbeat("i", "saving")
+        images = self.client(result([]), result({"id": "i"}))
+        self.port("claims").held()
         images.get(ANN, "i")
         self.assertEqual([True, True], [again for _, _, again in self.wire.sent])
         self.assertFalse(any("key" in sent[0] for sent, _, _ in self.wire.sent))

@@ -91,7 +91,8 @@ def _limit_psycopg2(engine: sa.Engine, timeouts: Timeouts) -> None:
 def _waiter(dbapi: Any) -> Callable[[Any], None]:
     """What psycopg2 calls to wait for an answer; it closes the connection when this raises."""
     extensions = dbapi.extensions
-    done, setup = extensions.POLL_OK, extensions.STATUS_SETUP
+    done = extensions.POLL_OK
+    made = {extensions.STATUS_READY, extensions.STATUS_BEGIN, extensions.STATUS_PREPARED}
     events = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
     def wait(connection: Any) -> None:
@@ -102,7 +103,9 @@ def _waiter(dbapi: Any) -> Callable[[Any], None]:
             poller.register(connection.fileno(), events[state])
             limit = None
             if timeouts is not None:
-                limit = timeouts.connect if connection.status == setup else timeouts.answer
+                # The kernel's limit comes first: then libpq goes on to the next host of the URL.
+                limit = (timeouts.answer if connection.status in made
+                         else timeouts.connect + 2)
             if not poller.poll(None if limit is None else limit * 1000):
                 raise dbapi.OperationalError(f"the server did not answer for {limit} seconds")
 

@@ -49,7 +49,7 @@ READS = frozenset({
 
 #: Writes that do no harm when they are done twice.
 IDEMPOTENT = frozenset({
-    "images.heartbeat", "locks.release", "cached_images.node", "cached_images.add",
+    "claims.beat", "claims.finish", "cached_images.node", "cached_images.add",
     "cached_images.hit", "cached_images.remove", "cached_images.adopt", "pending.forget",
     "pending.begin_removal", "pending.cancel_removal",
 })

@@ -1,5 +1,11 @@
 """The suite on PostgreSQL."""
 
+import socket
+
+import sqlalchemy as sa
+
+from glance_py.db import engine
+from glance_py.db.timeouts import Timeouts
 from tests.contract.dal.backends import PostgreSQL
 from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.effort_cases import EffortCases
@@ -50,6 +56,28 @@ class TestLost(LostCases, PostgreSQL):
 
 class TestPooler(PoolerCases, PostgreSQL):
     pass
+
+
+class TestAddresses(PostgreSQL):
+    """A URL may name several hosts; libpq goes on to the next when one is away."""
+
+    def test_a_host_that_does_not_answer_is_passed_over(self):
+        away = socket.create_server(("127.0.0.1", 0), backlog=1)
+        self.addCleanup(away.close)
+        for _ in range(4):
+            # Where no more connections wait, the kernel drops the first packet of further ones.
+            client = socket.socket()
+            self.addCleanup(client.close)
+            client.setblocking(False)
+            client.connect_ex(away.getsockname())
+        url = sa.make_url(self.url)
+        url = url.set(host=None, port=None).update_query_dict({
+            "host": f"127.0.0.1,{url.host}",
+            "port": f"{away.getsockname()[1]},{url.port or 5432}"})
+        database = engine.Database(engine.create_engine(
+            url, timeouts=Timeouts(connect=2, answer=10, lock=1)))
+        self.addCleanup(database.dispose)
+        database.ping()
 
 
 class TestEffort(EffortCases, PostgreSQL):

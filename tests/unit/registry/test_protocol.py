@@ -133,6 +133,10 @@ def over_the_wire(command, args, **kwargs):
 
 class CommandsTest(unittest.TestCase):
 
+    def test_what_is_said_of_commands_is_said_of_those_that_exist(self):
+        self.assertEqual(frozenset(), (protocol.READS | protocol.IDEMPOTENT) - COMMANDS.keys())
+        self.assertEqual(frozenset(), protocol.READS & protocol.IDEMPOTENT)
+
     def test_the_list_of_commands_is_fixed(self):
         """A new method of a port is on the wire only when somebody writes it down here, too."""
         self.assertEqual(set(CALLS), set(COMMANDS))

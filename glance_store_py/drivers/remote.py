@@ -69,8 +69,9 @@ class Pool:
         self._process = 0
         self._manager: PoolManager | None = None
         self._lock = threading.Lock()
-        #: Since when every answer asks to come later; None when the last one did not.
-        self._overloaded: float | None = None
+        #: When the service began to ask to come later, and when it did so last; None when
+        #: its last answer was another one.
+        self._overloaded: tuple[float, float] | None = None
         #: What could not be removed from the service yet.
         self.later = Later()
 
@@ -101,9 +102,11 @@ class Pool:
         if status not in LATER:
             return False
         now = clock()
-        if self._overloaded is None:
-            self._overloaded = now
-        return now - self._overloaded < PATIENCE
+        since, last = self._overloaded or (now, now)
+        if now - last > PATIENCE:
+            since = now  # In between nobody asked.
+        self._overloaded = since, now
+        return now - since < PATIENCE
 
     @contextlib.contextmanager
     def naming(self) -> Iterator[None]:

@@ -187,7 +187,8 @@ class TestStumbling(unittest.TestCase):
     def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
         guard = self.serve(lambda asked: Answer(503))
         location, = guard.locations_of("id")
-        for least, most in ((20, 40), (0, 2), (0, 2)):
+        for least, most, idle in ((20, 40, 0), (0, 2, 0), (0, 2, 10), (20, 40, 100)):
+            self.pauses.append(idle)
             before = sum(self.pauses)
             self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
             waited = sum(self.pauses) - before

@@ -18,6 +18,7 @@ class RequestContext(context.RequestContext):
     ``is_admin`` is decided once, by the policy rule ``context_is_admin``.
     ``read_only`` marks an anonymous caller, who may look but not change.
     ``service_catalog`` is the caller's catalogue as keystonemiddleware found it.
+    ``next_look_at_rules`` is when this request looks at the policy files again (time.monotonic).
     ``entrusted`` marks what the operator's rules let the caller have done to what
     belongs to others: for that the service answers on its own account.
     """
@@ -28,6 +29,7 @@ class RequestContext(context.RequestContext):
         self.read_only = read_only
         self.service_catalog = service_catalog
         self.entrusted = False
+        self.next_look_at_rules = 0.0
 
     def entrust(self) -> RequestContext:
         """The same caller, entrusted with what comes."""

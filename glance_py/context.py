@@ -8,8 +8,18 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 from oslo_context import context
+
+
+def set_current(ctx: RequestContext | Mapping[str, Any] | None) -> None:
+    """Set whose request this thread works on; oslo.log adds it to each line.
+
+    :param ctx: a context; a mapping with the ``request_id`` while the caller is unknown; None
+        between two requests.
+    """
+    context.RequestContext.update_store(ctx)  # type: ignore[arg-type]
 
 
 class RequestContext(context.RequestContext):
@@ -30,6 +40,12 @@ class RequestContext(context.RequestContext):
         self.service_catalog = service_catalog
         self.entrusted = False
         self.next_look_at_rules = 0.0
+
+    def update_store(self) -> None:
+        """Do nothing: a new context is not yet the one this thread works for (``set_current``).
+
+        The base class would make it so where there is none, for good.
+        """
 
     def entrust(self) -> RequestContext:
         """The same caller, entrusted with what comes."""

@@ -2,8 +2,8 @@
 
 Rules come from oslo.policy (defaults, ``policy.yaml``, ``policy.d``) and are
 read again when a file changes, without a restart: each request looks at them
-once, so a right that was taken away is gone for the next request.  What follows from a "no" beyond 403 and
-404 is the business of the layers.
+once, so a right that was taken away is gone for the next request.  What follows
+from a "no" beyond 403 and 404 is the business of the layers.
 """
 
 from __future__ import annotations

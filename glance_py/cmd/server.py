@@ -252,6 +252,8 @@ def _peek(sock: socket.socket) -> bytes:
     flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
     arrived = sock.recv(8192, flags)
     return sock.recv(PEEKED, flags) if len(arrived) == 8192 else arrived
+
+
 def _announcing_close(app: Callable) -> Callable:
     """``app``, with ``Connection: close`` in answers after which gunicorn closes.
 

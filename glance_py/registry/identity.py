@@ -21,6 +21,9 @@ LOG = logging.getLogger(__name__)
 
 SECRET = "X-Registry-Secret"
 
+#: Seconds that Keystone may take for an answer, unless [service_user] timeout says otherwise.
+TIMEOUT = 5
+
 #: Identity headers as keystonemiddleware would set them, and whence their values come.
 _IDENTITY = (
     ("X-User-Id", "user_id"),
@@ -82,6 +85,7 @@ def _own_credentials(conf: cfg.ConfigOpts) -> tuple[Any, Any]:
     from keystoneauth1 import exceptions, loading
 
     loading.register_session_conf_options(conf, SERVICE_USER)
+    conf.set_default("timeout", TIMEOUT, group=SERVICE_USER)
     loading.register_auth_conf_options(conf, SERVICE_USER)
     try:
         auth = loading.load_auth_from_conf_options(conf, SERVICE_USER)

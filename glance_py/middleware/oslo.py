@@ -8,6 +8,7 @@ whether they are asked at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable
@@ -35,10 +36,21 @@ CORS_DEFAULTS = {
 
 
 def set_library_defaults() -> None:
-    """Defaults of libraries that differ here, for oslo-config-generator."""
+    """Defaults of the library that differ here."""
     from oslo_middleware import cors
 
     cors.set_defaults(**CORS_DEFAULTS)
+
+
+def set_sample_defaults() -> None:
+    """The same for oslo-config-generator, and for those who validate files."""
+    set_library_defaults()
+    with contextlib.suppress(ImportError):  # comes with glance-py[keystone]
+        from keystonemiddleware.auth_token import _opts
+
+        from glance_py.middleware import keystone
+
+        cfg.set_defaults(_opts._OPTS, **keystone.DEFAULTS)
 
 
 def configured(conf: Any, group: str) -> bool:

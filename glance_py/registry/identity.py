@@ -15,14 +15,11 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.registry.authority import SERVICE
-from glance_py.registry.options import SERVICE_USER
+from glance_py.registry.options import SERVICE_USER, TIMEOUT
 
 LOG = logging.getLogger(__name__)
 
 SECRET = "X-Registry-Secret"
-
-#: Seconds that Keystone may take for an answer, unless [service_user] timeout says otherwise.
-TIMEOUT = 5
 
 #: Identity headers as keystonemiddleware would set them, and whence their values come.
 _IDENTITY = (

@@ -22,6 +22,11 @@ def set_current(ctx: RequestContext | Mapping[str, Any] | None) -> None:
     context.RequestContext.update_store(ctx)  # type: ignore[arg-type]
 
 
+def unknown_caller(request_id: str | None) -> dict[str, Any]:
+    """What log lines can say of a request before it is known who asks."""
+    return {"request_id": request_id, "global_request_id": None}
+
+
 class RequestContext(context.RequestContext):
     """The caller of one request.
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from tests.functional.server import GLANCE_API, TOKEN, ServerCase, until
+from tests.functional.server import GLANCE_API, ROOT, TOKEN, ServerCase, until
 
 
 class RefusedBodyTest(ServerCase):
@@ -135,6 +135,44 @@ class StoppingTest(ServerCase):
             self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         sock.sendall(b"world")
         self.assertIn(b" 204 No Content", sock.recv(100))
+
+
+def raises(global_conf: dict, **local_conf: str):
+    """Paste filter factory: a filter of an operator's own, with a mistake in it."""
+    def filtered(app):
+        def call(environ, start_response):
+            raise RuntimeError("a mistake")
+        return call
+
+    return filtered
+
+
+class BrokenFilterTest(ServerCase):
+    """An exception in front of the router ends in an answer, not in a closed connection."""
+
+    command = GLANCE_API
+
+    def test_a_filter_that_raises(self) -> None:
+        paste = (ROOT / "etc/glance-api-paste.ini").read_text()
+        (self.server.directory / "glance-api-paste.ini").write_text(
+            paste.replace("\nfakeauth = cors", "\nfakeauth = raises cors")
+            + "\n[filter:raises]\n"
+              "paste.filter_factory = tests.functional.test_connections:raises\n")
+        self.server.end()
+        self.server.start()
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        with contextlib.closing(connection):
+            for _ in range(2):  # the connection goes on, too
+                connection.request("GET", "/v2/images", headers={
+                    **TOKEN, "X-Openstack-Request-Id": "req-known"})
+                answer = connection.getresponse()
+                self.assertIn(b"req-known", answer.read())
+                self.assertEqual((500, "req-known"), (
+                    answer.status, answer.getheader("X-Openstack-Request-Id")))
+        log = self.server.wait_for_log('"GET /v2/images" status: 500')
+        [*_, line] = [line for line in log.splitlines() if "status: 500" in line]
+        self.assertIn("req-known", line)
+        self.assertIn("RuntimeError: a mistake", log)
 
 
 class LogLinesTest(ServerCase):

@@ -8,6 +8,7 @@ import unittest
 from oslo_context import context as thread_context
 
 from glance_py import app
+from glance_py.context import RequestContext, unknown_caller
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.middleware.catch_errors import CatchErrors
@@ -79,7 +80,7 @@ class CatchErrorsTest(unittest.TestCase):
         built = CatchErrors(logs_early(ContextMiddleware(end, options(), Enforcer())), options())
         for number in ("1", "2"):
             call(built, **MEMBER, HTTP_X_OPENSTACK_REQUEST_ID=number)
-        self.assertEqual([{"request_id": "req-1"}, {"request_id": "req-2"}], seen)
+        self.assertEqual([unknown_caller("req-1"), unknown_caller("req-2")], seen)
         self.assertIs(end.environ["glance.context"], thread_context.get_current())
 
 
@@ -104,8 +105,6 @@ class ServiceTest(unittest.TestCase):
 
     def test_a_new_context_is_not_the_current_one(self) -> None:
         """Not even where there is none, as in a thread that works in the background."""
-        from glance_py.context import RequestContext
-
         def make():
             RequestContext(is_admin=True)
             return thread_context.get_current()

@@ -36,6 +36,7 @@ from glance_py.layers.location import LocationProxy
 from glance_py.layers.property_protection import BadRules, PropertyProtections
 from glance_py.layers.tasks import work_tasks
 from glance_py.middleware import composition
+from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
 from glance_py.outgoing import UriFilter
 from glance_py.policies.enforcer import Enforcer
@@ -108,7 +109,7 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
         services.records.ping, services.stores,
         functools.partial(staging_room, services.stores))
     with composition.composing(composed):
-        app = pipeline.load(conf)
+        app = CatchErrors(pipeline.load(conf), conf)
     return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
 
 
@@ -140,7 +141,7 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
         conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
         ping=records.ping)
     with composition.composing(composed):
-        app = pipeline.load(conf, pipeline.REGISTRY)
+        app = CatchErrors(pipeline.load(conf, pipeline.REGISTRY), conf)
     return RegistryService(app, frozenset(composed.demands))
 
 

@@ -71,6 +71,26 @@ def list_opts() -> OptionGroups:
             for group, opts in options.GROUPS.items()]
 
 
+def list_identity_opts() -> OptionGroups:
+    """The same for options of libraries that files hold and no library lists.
+
+    keystoneauth reads them; what old files say about scopes is read by nobody.
+    """
+    unlisted: OptionGroups = [("oslo_policy", [cfg.BoolOpt(
+        "enforce_scope", default=True, deprecated_for_removal=True,
+        deprecated_reason="The scope of a token is always enforced.",
+        help="Ignored: the scope of a token is always enforced.")])]
+    try:
+        from keystoneauth1 import loading
+    except ImportError:  # comes with glance-py[keystone] and glance-py[limits]
+        return unlisted
+    credentials = loading.get_auth_common_conf_options()
+    own = [*credentials, *loading.get_session_conf_options(),
+           *loading.get_auth_plugin_conf_options("password")]
+    cfg.set_defaults(own, timeout=registry.TIMEOUT)
+    return [*unlisted, ("oslo_limit", credentials), (registry.SERVICE_USER, own)]
+
+
 def list_image_import_opts() -> OptionGroups:
     """The part of :func:`list_opts` that usually has a file of its own."""
     return [("import_filtering_opts", list(options.IMPORT_FILTERING)),

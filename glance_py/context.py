@@ -8,8 +8,23 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 from oslo_context import context
+
+
+def set_current(ctx: RequestContext | Mapping[str, Any] | None) -> None:
+    """Set whose request this thread works on; oslo.log adds it to each line.
+
+    :param ctx: a context; a mapping with the ``request_id`` while the caller is unknown; None
+        between two requests.
+    """
+    context.RequestContext.update_store(ctx)  # type: ignore[arg-type]
+
+
+def unknown_caller(request_id: str | None) -> dict[str, Any]:
+    """What log lines can say of a request before it is known who asks."""
+    return {"request_id": request_id, "global_request_id": None}
 
 
 class RequestContext(context.RequestContext):
@@ -18,6 +33,7 @@ class RequestContext(context.RequestContext):
     ``is_admin`` is decided once, by the policy rule ``context_is_admin``.
     ``read_only`` marks an anonymous caller, who may look but not change.
     ``service_catalog`` is the caller's catalogue as keystonemiddleware found it.
+    ``next_look_at_rules`` is when this request looks at the policy files again (time.monotonic).
     ``entrusted`` marks what the operator's rules let the caller have done to what
     belongs to others: for that the service answers on its own account.
     """
@@ -28,6 +44,13 @@ class RequestContext(context.RequestContext):
         self.read_only = read_only
         self.service_catalog = service_catalog
         self.entrusted = False
+        self.next_look_at_rules = 0.0
+
+    def update_store(self) -> None:
+        """Do nothing: a new context is not yet the one this thread works for (``set_current``).
+
+        The base class would make it so where there is none, for good.
+        """
 
     def entrust(self) -> RequestContext:
         """The same caller, entrusted with what comes."""

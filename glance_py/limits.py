@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from glance_py.breaker import Breaker, Open
 from glance_py.domain import errors
 from glance_py.domain.ports import Records, UsageRecords
 
@@ -27,6 +28,10 @@ MIB = 1024 ** 2
 #: the same time ask once, and seconds for the limits of all projects.
 REMEMBER = 0.05
 REMEMBER_DEFAULTS = 30.0
+
+#: Seconds that Keystone may take for an answer, unless [oslo_limit] timeout says otherwise.
+TIMEOUT = 5
+_UNKNOWN = "The limits of the project are not known at the moment; try again later."
 
 #: Resource of Keystone -> resource of a claim, and its unit in bytes or images.
 RESOURCES: Mapping[str, tuple[str, int]] = {
@@ -88,7 +93,7 @@ class Limits:
         :returns: what a claim calls ``most``: by its own names, in bytes or images;
             without what is unlimited.
         :raises errors.QuotaExceeded: a limit would be exceeded.
-        :raises errors.GlanceError: the limits cannot be asked for.
+        :raises errors.IdentityUnavailable: the limits cannot be asked for.
         """
         limits = self._book.limits(project)
         over = self._over(project, deltas, limits)
@@ -119,7 +124,7 @@ class Limits:
     def usage(self, ctx) -> dict[str, dict[str, int]]:
         """Usage and limit of every resource, for ``GET /v2/info/usage``, in its units.
 
-        :raises errors.GlanceError: the limits cannot be asked for.
+        :raises errors.IdentityUnavailable: the limits cannot be asked for.
         """
         limits = self._book.limits(ctx.project_id or None)
         return {
@@ -137,6 +142,7 @@ class _Book:
         self._lock = threading.Lock()
         self._made: Any = None
         self._known: dict[str | None, tuple[float, dict[str, int]]] = {}
+        self._breaker = Breaker()
         # Those who miss the same limits at the same time ask once.
         self._asking = [threading.Lock() for _ in range(16)]
 
@@ -148,11 +154,12 @@ class _Book:
             if known is not None and now < known[0] and not anew:
                 return known[1]
             try:
-                limits = self._ask(project, anew)
+                limits = self._breaker.call(lambda: self._ask(project, anew), (Exception,))
+            except Open:
+                raise errors.IdentityUnavailable(_UNKNOWN) from None
             except Exception as error:
                 LOG.error("Unified limits cannot be used: %s: %s", type(error).__name__, error)
-                raise errors.GlanceError(
-                    "The limits of the project are not known at the moment.") from error
+                raise errors.IdentityUnavailable(_UNKNOWN) from error
             self._remember(project, limits, self._seconds)
             return limits
 
@@ -177,6 +184,8 @@ class _Book:
         with self._lock:
             if self._made is None:
                 from oslo_limit import limit
+                # The library registers its options when it is imported, and waits for ever.
+                limit.CONF.set_default("timeout", TIMEOUT, group="oslo_limit")
                 # It is asked for limits only; who counts what is not its business.
                 self._made = limit.Enforcer(lambda project, names: {}, cache=False)
             return self._made

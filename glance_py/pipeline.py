@@ -40,6 +40,8 @@ FACTORIES = {
         "glance_py.middleware.cache:CacheFilter.factory",
     "glance.api.middleware.cache_manage:CacheManageFilter.factory":
         "glance_py.middleware.cache_manage:CacheManageFilter.factory",
+    "keystonemiddleware.auth_token:filter_factory":
+        "glance_py.middleware.keystone:AuthToken.factory",
     # The libraries' own filters, asked only when they have something to do.
     "oslo_middleware.cors:filter_factory": "glance_py.middleware.oslo:Cors.factory",
     "oslo_middleware:CORS.factory": "glance_py.middleware.oslo:Cors.factory",

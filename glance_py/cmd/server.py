@@ -31,6 +31,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
+from glance_py.context import set_current, unknown_caller
+from glance_py.http.request import REQUEST_ID
 from glance_py.middleware.composition import LOOPBACK
 from glance_py.middleware.context import CONTEXT
 from glance_store_py.watch import Watch
@@ -51,6 +53,8 @@ _DEFER = getattr(gthread, "_DEFER", None)
 #: Seconds and bytes that a closing connection is listened to.
 LINGER = 2.0
 LINGER_BYTES = 64 << 20
+#: Bytes of an unread body that are worth reading, so that the connection can be used again.
+DISCARD = 64 << 10
 
 
 #: Signals that a worker must not miss while it starts.
@@ -83,6 +87,7 @@ class Worker(ThreadWorker):
 
     client_timeout = 900
     tcp_keepidle = 600
+    wsgi: Callable
 
     def init_process(self) -> None:
         """Set what accepted connections inherit from their listening socket."""
@@ -99,6 +104,32 @@ class Worker(ThreadWorker):
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
+    def load_wsgi(self) -> None:
+        """Load the application, whose answers say when the connection ends with them."""
+        super().load_wsgi()
+        self.wsgi = _announcing_close(self.wsgi)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections, or no more; a worker that stops closes its listening sockets.
+
+        As long as any process has one open, the kernel completes handshakes for it: clients and
+        health checks would wait for an answer until this worker has ended.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or (self.alive and self.ppid == os.getppid()):
+            return
+        for listener in self.sockets:
+            if listener.sock is not None:
+                self._accept_waiting(listener)
+                listener.close()
+
+    def _accept_waiting(self, listener: Any) -> None:
+        """Accept the connections that are complete: closing would reset them."""
+        before = -1
+        while before < self.nr_conns < self.worker_connections:
+            before = self.nr_conns
+            self.accept(listener)
+
     def handle(self, conn: Any) -> Any:
         """One turn of a connection, in a thread of the pool."""
         head = _head_of(conn)
@@ -110,8 +141,12 @@ class Worker(ThreadWorker):
             return False
         _be_patient(conn.sock, HEADERS)
         conn.data_ready = True
-        with contextlib.nullcontext() if state is _Head.WHOLE else head.watched():
-            keep = super().handle(conn)
+        try:
+            with contextlib.nullcontext() if state is _Head.WHOLE else head.watched():
+                keep = super().handle(conn)
+        finally:
+            # What this thread logs before its next request belongs to no caller.
+            set_current(None)
         if not keep:
             # Gunicorn would wait for the client's goodbye in the main loop, where it stops all
             # others of this worker.
@@ -219,6 +254,35 @@ def _peek(sock: socket.socket) -> bytes:
     return sock.recv(PEEKED, flags) if len(arrived) == 8192 else arrived
 
 
+def _announcing_close(app: Callable) -> Callable:
+    """``app``, with ``Connection: close`` in answers after which gunicorn closes.
+
+    It cannot use a connection again on which much of a body is still to come, but finds out only
+    after the answer said ``keep-alive``: then a proxy may have sent the next request already.
+    """
+    def wsgi(environ: dict, start_response: Any) -> Any:
+        body = environ["wsgi.input"]
+
+        def start(status: str, headers: list, exc_info: Any = None) -> Any:
+            if not _discard(body):
+                start_response.__self__.force_close()
+            return start_response(status, headers, exc_info)
+
+        return app(environ, start)
+
+    return wsgi
+
+
+def _discard(body: Any) -> bool:
+    """Discard what is left of a request's body; False when the connection cannot be used again."""
+    if body.failed:
+        return False
+    if isinstance(body, Body):
+        return body.discard()
+    # Chunks: the parser is dropped when it has seen the last one.
+    return body.reader.parser is None
+
+
 class Body(io.BufferedReader):
     """A body of known length, straight from the socket into the piece that is read.
 
@@ -234,6 +298,10 @@ class Body(io.BufferedReader):
     def failed(self) -> bool:
         """Did reading raise?  Then gunicorn does not use the connection again."""
         return self._source.failed
+
+    def discard(self) -> bool:
+        """Read the rest of the body without waiting for it; was all of it there?"""
+        return self._source.discard()
 
 
 class _Source(io.RawIOBase):
@@ -265,6 +333,29 @@ class _Source(io.RawIOBase):
             raise
         self._reader.length -= received
         return received
+
+    def discard(self) -> bool:
+        """Read the rest of the body without waiting for it; was all of it there?
+
+        Large rests are not read.
+        """
+        reader = self._reader
+        if not reader.length:
+            return True
+        ahead = reader.unreader.take_buffered()
+        reader.unreader.unread(ahead[reader.length:])
+        reader.length -= min(reader.length, len(ahead))
+        if reader.length > DISCARD:
+            return False
+        while reader.length:
+            try:
+                received = len(self._socket.recv(reader.length, socket.MSG_DONTWAIT))
+            except (OSError, ValueError):  # nothing there yet; TLS knows no such flag
+                return False
+            if not received:
+                return False
+            reader.length -= received
+        return True
 
 
 def _be_patient(sock: socket.socket, seconds: int) -> None:
@@ -414,4 +505,4 @@ class Logger(glogging.Logger):
             resp.status_code,
             # What the kernel sends by itself is not counted.
             resp.sent or resp.response_length or 0, request_time.total_seconds(),
-            extra={"context": environ.get(CONTEXT)})
+            extra={"context": environ.get(CONTEXT) or unknown_caller(environ.get(REQUEST_ID))})

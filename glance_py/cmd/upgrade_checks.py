@@ -173,6 +173,37 @@ def paste_file(conf: cfg.ConfigOpts) -> Result:
     return Result(Code.SUCCESS)
 
 
+def identity(conf: cfg.ConfigOpts) -> Result:
+    """Credentials of the service with which tokens can be checked."""
+    if "keystone" not in (conf.paste_deploy.flavor or ""):
+        return Result(Code.SUCCESS)
+    try:
+        from keystoneauth1 import exceptions, loading
+    except ImportError:
+        return Result(Code.FAILURE, (
+            "The flavor has Keystone, but keystonemiddleware is not installed; it comes with "
+            "glance-py[keystone]."))
+    group = "keystone_authtoken"
+    section = _values(conf, group, "auth_section") or group
+    kind = _values(conf, section, "auth_type") or _values(conf, section, "auth_plugin")
+    if not kind and _is_in_paste_file(conf, "auth_type"):
+        return Result(Code.SUCCESS)
+    if not kind:
+        return Result(Code.FAILURE, (
+            f"[{section}] auth_type is not set: no token can be checked, and the service does "
+            f"not start. Set it, for example to password, with the credentials of the service."))
+
+    def value(option: loading.Opt) -> str | None:
+        names = [option.dest, *(old.dest for old in option.deprecated)]
+        return next(filter(None, (_values(conf, section, name) for name in names)), None)
+
+    try:
+        loading.get_plugin_loader(kind).load_from_options_getter(value)
+    except exceptions.ClientException as error:
+        return Result(Code.FAILURE, f"[{section}]: {error}")
+    return Result(Code.SUCCESS)
+
+
 def image_cache(conf: cfg.ConfigOpts) -> Result:
     """A pipeline with a cache, and what it lacks."""
     if "cach" not in (conf.paste_deploy.flavor or ""):
@@ -232,7 +263,8 @@ def image_formats(conf: cfg.ConfigOpts) -> Result:
 CHECKS = (
     ("Configuration values", configuration), ("Removed options", removed_options),
     ("Stores", stores), ("Policy file", policy_file), ("Paste file", paste_file),
-    ("Image cache", image_cache), ("Database", database), ("Image formats", image_formats),
+    ("Identity", identity), ("Image cache", image_cache),
+    ("Database", database), ("Image formats", image_formats),
 )
 
 
@@ -252,6 +284,14 @@ def _files(conf: cfg.ConfigOpts) -> Iterator[str]:
         if os.path.isdir(directory):
             yield from sorted(entry.path for entry in os.scandir(directory)
                               if entry.name.endswith(".conf"))
+
+
+def _is_in_paste_file(conf: cfg.ConfigOpts, option: str) -> bool:
+    try:
+        parser = loadwsgi.ConfigLoader(pipeline.find(conf)).parser
+    except Exception:  # another check says so
+        return False
+    return any(parser.has_option(section, option) for section in parser.sections())
 
 
 def _values(conf: cfg.ConfigOpts, group: str, name: str) -> str:

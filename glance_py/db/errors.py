@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 from collections.abc import Iterator
 
 from oslo_db import exception as db_exc
@@ -18,6 +19,10 @@ from glance_py.db import bounds
 from glance_py.domain import errors
 
 LOG = logging.getLogger(__name__)
+
+#: How PostgreSQL and MySQL number a table and a column that do not exist, and what SQLite says.
+_UNDEFINED = frozenset({"42P01", "42703", 1146, 1054})
+_UNDEFINED_TEXTS = ("no such table", "no such column", "has no column named")
 
 _OUT_OF_RANGE = "A value is too long, out of range or holds characters that cannot be stored."
 
@@ -86,11 +91,26 @@ def to_domain(error: BaseException) -> BaseException:
                   first_line(error))
         return errors.DatabaseUnavailable()
     inner = getattr(error, "inner_exception", None)
+    original = getattr(inner or error, "orig", None)
+    if original is not None and _is_undefined(original):
+        LOG.error("The schema of the database is not the one of this release (%s). Run "
+                  "'glance-manage db sync'.", first_line(original))
+        return errors.DatabaseNotReady()
     if isinstance(inner, (sa_exc.DataError, ValueError, OverflowError)):
         return errors.Invalid(_OUT_OF_RANGE)
     if isinstance(inner, sa_exc.TimeoutError):
         return errors.DatabaseUnavailable()
     return error
+
+
+def _is_undefined(original: BaseException) -> bool:
+    """Does a driver's error say that a table or a column does not exist?"""
+    first = original.args[0] if original.args else None
+    if {getattr(original, "sqlstate", None), getattr(original, "pgcode", None)} & _UNDEFINED:
+        return True
+    if isinstance(original, sqlite3.Error):
+        return any(text in str(first) for text in _UNDEFINED_TEXTS)
+    return first in _UNDEFINED
 
 
 @contextlib.contextmanager

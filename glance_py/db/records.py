@@ -11,6 +11,7 @@ from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
 from glance_py.db.metadefs import SqlNamespaces
 from glance_py.db.pending import SqlPending
+from glance_py.db.readiness import Readiness
 from glance_py.db.tasks import SqlTasks
 from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Records
@@ -29,7 +30,7 @@ def records(source) -> Records:
         tasks=SqlTasks(database), claims=SqlClaims(database), usage=SqlUsage(database),
         pending=SqlPending(database),
         cached_images=SqlCachedImages(database), namespaces=SqlNamespaces(database),
-        definitions=SqlDefinitions(database), ping=database.ping,
+        definitions=SqlDefinitions(database), ping=Readiness(database).check,
         once=SqlAnswers(database).once,
         for_heartbeats=lambda: records(database.for_heartbeats()),
     )

@@ -251,6 +251,19 @@ class OutcomeUnknown(DatabaseUnavailable):
             "before you repeat it.")
 
 
+class DatabaseNotReady(DatabaseUnavailable):
+    """The database answers, but its schema is not the one that this release needs."""
+
+    text = ("The database of the image service is not prepared for this release; its operator has "
+            "to do that.")
+
+
+class IdentityUnavailable(GlanceError):
+    """Keystone does not say who asks, or what the limits of a project are."""
+
+    text = "The identity service cannot be reached at the moment; try again later."
+
+
 class RangeNotSatisfiable(GlanceError):
     """(text, size of the image): no byte of the image lies in the asked range."""
 

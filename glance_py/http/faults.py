@@ -15,6 +15,7 @@ from webob import exc
 from webob.acceptparse import create_accept_header
 
 from glance_py.domain import errors
+from glance_py.http.request import REQUEST_ID
 
 LOG = logging.getLogger(__name__)
 
@@ -35,8 +36,13 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
     errors.PeerRefused: exc.HTTPBadGateway,
     errors.SourceFailed: exc.HTTPBadGateway,
     errors.DatabaseUnavailable: exc.HTTPServiceUnavailable,
+    errors.IdentityUnavailable: exc.HTTPServiceUnavailable,
     errors.RangeNotSatisfiable: exc.HTTPRequestRangeNotSatisfiable,
 }
+
+#: Seconds after which a client may try again, for what usually passes.
+RETRY_AFTER = 5
+_PASSING = (errors.DatabaseUnavailable, errors.IdentityUnavailable)
 
 
 def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | None:
@@ -91,6 +97,8 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
     if fault is None:
         return _unforeseen(error, request)
     answer = fault(explanation=str(error))
+    if isinstance(error, _PASSING) and not isinstance(error, errors.OutcomeUnknown):
+        answer.headers["Retry-After"] = str(RETRY_AFTER)
     if answer.code >= 500:
         LOG.error("%s %s: %s", request.method, request.path, error)
     return answer
@@ -99,7 +107,7 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
 def _unforeseen(error: Exception, request) -> exc.WSGIHTTPException:
     LOG.error("%s %s failed", request.method, request.path,
               exc_info=(type(error), error, error.__traceback__))
-    context = request.environ.get("glance.context")
-    known_as = f" The request is {context.request_id}." if context is not None else ""
+    request_id = request.environ.get(REQUEST_ID)
+    known_as = f" The request is {request_id}." if request_id else ""
     return exc.HTTPInternalServerError(
         explanation=f"The service could not do this because of an error of its own.{known_as}")

@@ -11,6 +11,9 @@ from glance_py.http.body import CHUNK_SIZE, body_chunks, is_chunked
 #: Bytes of JSON that one request may hold: 128 properties of 64 KiB, and twice that.
 MAX_DOCUMENT = 16 * 1024 * 1024
 
+#: Where the id of a request stands in the WSGI environment: the name that oslo.middleware uses.
+REQUEST_ID = "openstack.request_id"
+
 
 class Request(webob.BaseRequest):
     """A WSGI request whose caller is known."""

@@ -203,7 +203,8 @@ class Importer:
     def _targets(self, image: Image, request: ImportRequest) -> list[str | None]:
         """Ids of the stores to bring the data to; [None] when there is only one store.
 
-        :raises errors.Invalid: they were chosen in two ways, or hold the data already.
+        :raises errors.Invalid: they were chosen in two ways, hold the data already, or do not
+            take any.
         :raises errors.Conflict: one is not known.
         """
         if not self._stores.multi:
@@ -220,6 +221,13 @@ class Importer:
         unknown = [store for store in chosen if store not in self._stores.ids]
         if unknown:
             raise errors.Conflict(f"There is no store {unknown[0]!r} to import to.")
+        read_only = {store.id for store in self._stores.describe() if store.read_only}
+        barred = [store for store in chosen if store in read_only]
+        if barred and (request.all_must_succeed or barred == chosen):
+            raise errors.Invalid(f"Nothing can be imported into {', '.join(map(str, barred))}: "
+                                 f"such stores are read-only.")
+        if request.all_stores and not chosen:
+            raise errors.Invalid("Nothing can be imported: all stores are read-only.")
         if not request.copies:
             return list(chosen)
         present = {location.store for location in image.locations}

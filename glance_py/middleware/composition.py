@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 #: The server must listen on this machine's own addresses only.
@@ -23,8 +23,11 @@ class Composition:
 
     ``images`` are the verbs as the controllers call them, ``cache`` is the image
     cache, None when this node has none, and ``notifier`` the way out for messages.
-    ``ping`` raises when the database is away, ``stores`` are the named stores, and
+    ``ping`` raises when the database is away or not ready, ``stores`` are the named stores, and
     ``staging_room`` tells how many bytes are free for data that waits for its import.
+    ``probes`` are further looks at what the service needs, by name, which filters leave here for
+    the health check; each raises when something is wrong.  ``health`` is what the health check
+    looks at, all of it.
     """
 
     conf: Any
@@ -38,6 +41,8 @@ class Composition:
     staging_room: Any = None
     #: What parts of the pipeline demand of the server, for example LOOPBACK.
     demands: set[str] = dataclasses.field(default_factory=set)
+    probes: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)
+    health: list[Any] = dataclasses.field(default_factory=list)
 
 
 _current: contextvars.ContextVar[Composition] = contextvars.ContextVar("composition")

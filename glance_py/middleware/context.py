@@ -2,7 +2,7 @@
 
 keystonemiddleware has verified the token and left what it knows in headers;
 this room believes only those it leaves and refuses callers without identity.
-It gives every request its id and judges nothing but "who".
+It judges nothing but "who".
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import webob.exc
-from oslo_context.context import generate_request_id
 
-from glance_py.context import RequestContext
+from glance_py.context import RequestContext, set_current
+from glance_py.http.request import REQUEST_ID
 from glance_py.middleware import composition
 
 LOG = logging.getLogger(__name__)
 
 #: Where the context stands in the WSGI environment.
 CONTEXT = "glance.context"
-
-_REQUEST_ID = "x-openstack-request-id"
 
 #: Context arguments that are taken over as they are, and their header.
 _PLAIN = (
@@ -76,31 +74,18 @@ class ContextMiddleware:
         return lambda app: cls(app, now.conf, now.enforcer)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        request_id = environ.get("HTTP_X_OPENSTACK_REQUEST_ID")
-        if request_id:
-            if len(request_id) > self.longest_id:
-                return webob.exc.HTTPRequestHeaderFieldsTooLarge(
-                    f"The request id has more than {self.longest_id} characters."
-                )(environ, start_response)
-            if not request_id.startswith("req-"):
-                request_id = "req-" + request_id
-        else:
-            request_id = generate_request_id()
-
-        ctx = self.context(environ, request_id)
+        if len(environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")) > self.longest_id:
+            return webob.exc.HTTPRequestHeaderFieldsTooLarge(
+                f"The request id has more than {self.longest_id} characters."
+            )(environ, start_response)
+        ctx = self.context(environ, environ.get(REQUEST_ID))
         if ctx is None:
             return webob.exc.HTTPUnauthorized()(environ, start_response)
-        # oslo.log finds the request id for its lines in the thread.
-        ctx.update_store()
+        set_current(ctx)
         environ[CONTEXT] = ctx
+        return self.app(environ, start_response)
 
-        def with_request_id(status, headers, exc_info=None):
-            headers.append((_REQUEST_ID, request_id))
-            return start_response(status, headers, exc_info)
-
-        return self.app(environ, with_request_id)
-
-    def context(self, environ: dict, request_id: str) -> RequestContext | None:
+    def context(self, environ: dict, request_id: str | None) -> RequestContext | None:
         """The caller, or None when it may not even ask."""
         if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
             if not self.anonymous:
@@ -112,7 +97,7 @@ class ContextMiddleware:
         return ctx
 
     @staticmethod
-    def confirmed(environ: dict, request_id: str) -> RequestContext:
+    def confirmed(environ: dict, request_id: str | None) -> RequestContext:
         """The caller that keystonemiddleware has confirmed."""
         get = environ.get
         known = {name: environ[header] for name, header in _PLAIN if header in environ}
@@ -152,7 +137,7 @@ class UnauthenticatedContextMiddleware(ContextMiddleware):
 
         return filtered
 
-    def context(self, environ: dict, request_id: str) -> RequestContext:
+    def context(self, environ: dict, request_id: str | None) -> RequestContext:
         return RequestContext(request_id=request_id, is_admin=True, roles=list(self.roles))
 
 

@@ -8,11 +8,14 @@ whether they are asked at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
+
+from oslo_config import cfg
 
 from glance_py.middleware import composition
 
@@ -20,7 +23,11 @@ CORS_DEFAULTS = {
     "allow_headers": [
         "Content-MD5", "X-Image-Meta-Checksum", "X-Storage-Token", "Accept-Encoding",
         "X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id",
-        "X-Tenant-Id", "X-OpenStack-Request-ID"],
+        "X-Tenant-Id", "X-OpenStack-Request-ID",
+        # A browser asks for leave to send these, too; without it no upload through it can name
+        # its size or its store.
+        "X-OpenStack-Image-Size", "X-Image-Meta-Store", "X-OpenStack-Append",
+        "X-Image-Cache-Clear-Target", "Range", "If-Range", "If-None-Match"],
     "expose_headers": [
         "X-Image-Meta-Checksum", "X-Auth-Token", "X-Subject-Token", "X-Service-Token",
         "X-OpenStack-Request-ID"],
@@ -29,16 +36,56 @@ CORS_DEFAULTS = {
 
 
 def set_library_defaults() -> None:
-    """Defaults of libraries that differ here, for oslo-config-generator."""
+    """Defaults of the library that differ here."""
     from oslo_middleware import cors
 
     cors.set_defaults(**CORS_DEFAULTS)
+
+
+def set_sample_defaults() -> None:
+    """The same for oslo-config-generator, and for those who validate files."""
+    set_library_defaults()
+    with contextlib.suppress(ImportError):  # comes with glance-py[keystone]
+        from keystonemiddleware.auth_token import _opts
+
+        from glance_py.middleware import keystone
+
+        cfg.set_defaults(_opts._OPTS, **keystone.DEFAULTS)
 
 
 def configured(conf: Any, group: str) -> bool:
     """Does the operator say anything about a group, in a file or in the environment?"""
     return group in conf.list_all_sections() or any(
         name.startswith(f"OS_{group.upper()}__") for name in os.environ)
+
+
+def options_of(section: dict[str, str], conf: cfg.ConfigOpts, group: str,
+               options: Iterable[cfg.Opt]) -> Any:
+    """What a library's filter is built with: its section of the paste file before the service's.
+
+    :param section: the options in the paste file.
+    :param conf: the service's options, which do not change.
+    :param group: where the library has its options.
+    :param options: the options of the library; they are registered there.
+    :returns: a ConfigOpts, ``conf`` itself when the section sets none of them; the section, when
+        it names a configuration of its own (``oslo_config_file``, another
+        ``oslo_config_project``) that the library reads by itself.
+    :raises ValueError: the section has a value that is wrong.
+    """
+    if section.get("oslo_config_project", "glance") != "glance" or "oslo_config_file" in section:
+        return section
+    names = [opt.dest for opt in options if opt.dest in section]
+    if names:
+        files, directories = conf.config_file, conf.config_dir
+        conf = cfg.ConfigOpts()
+        conf([], default_config_files=files, default_config_dirs=directories)
+    conf.register_opts(options, group=group)
+    for name in names:
+        try:
+            conf.set_override(name, section[name], group=group)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return conf
 
 
 class Later:
@@ -59,17 +106,17 @@ class Later:
 class Cors:
     """Cross-origin requests; only those with an Origin header, and OPTIONS, concern it."""
 
-    def __init__(self, app: Callable, conf: Any) -> None:
+    def __init__(self, app: Callable, conf: Any, section: dict[str, str]) -> None:
         self.app = app
-        self.cors = Later(functools.partial(_cors, app, conf))
-        if configured(conf, "cors"):
+        self.cors = Later(functools.partial(_cors, app, conf, section))
+        if section or configured(conf, "cors"):
             _ = self.cors.app  # a wrong value is told at the start
 
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
         """Paste filter factory."""
-        conf = composition.current().conf
-        return lambda app: cls(app, conf)
+        conf, section = composition.current().conf, _settings(global_conf, local_conf)
+        return lambda app: cls(app, conf, section)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         if "HTTP_ORIGIN" in environ or environ["REQUEST_METHOD"] == "OPTIONS":
@@ -77,24 +124,31 @@ class Cors:
         return self.app(environ, start_response)
 
 
-def _cors(app: Callable, conf: Any) -> Callable:
-    from oslo_middleware import CORS
+def _cors(app: Callable, conf: Any, section: dict[str, str]) -> Callable:
+    from oslo_middleware import cors
 
     set_library_defaults()
-    return CORS(app, conf)
+    return cors.CORS(app, options_of(section, conf, "cors", cors.OPTS))
+
+
+def _settings(global_conf: dict[str, str], local_conf: dict[str, str]) -> dict[str, str]:
+    """The options of a filter in the paste file, without what Paste itself adds."""
+    return {name: value for name, value in {**global_conf, **local_conf}.items()
+            if name not in ("here", "__file__")}
 
 
 def http_proxy_to_wsgi(global_conf: dict, **local_conf: str) -> Callable:
     """Paste filter factory: believe X-Forwarded-* and Forwarded, if the operator does."""
-    conf = composition.current().conf
-    if not configured(conf, "oslo_middleware"):
+    conf, section = composition.current().conf, _settings(global_conf, local_conf)
+    if not section and not configured(conf, "oslo_middleware"):
         return lambda app: app
     from oslo_middleware import HTTPProxyToWSGI, http_proxy_to_wsgi
 
-    conf.register_opts(http_proxy_to_wsgi.OPTS, group="oslo_middleware")
-    if not conf.oslo_middleware.enable_proxy_headers_parsing:
+    found = options_of(section, conf, "oslo_middleware", http_proxy_to_wsgi.OPTS)
+    if (isinstance(found, cfg.ConfigOpts)
+            and not found.oslo_middleware.enable_proxy_headers_parsing):
         return lambda app: app
-    return lambda app: HTTPProxyToWSGI(app, conf)
+    return lambda app: HTTPProxyToWSGI(app, found)
 
 
 def healthcheck(global_conf: dict, **local_conf: str) -> Callable:

@@ -1,15 +1,17 @@
 """Asks the rules: may this caller do this to that?
 
 Rules come from oslo.policy (defaults, ``policy.yaml``, ``policy.d``) and are
-read again when a file changes, without a restart.  The files are looked at
-about once a second, not per question.  What follows from a "no" beyond 403 and
-404 is the business of the layers.
+read again when a file changes, without a restart: each request looks at them
+once, so a right that was taken away is gone for the next request.  What follows
+from a "no" beyond 403 and 404 is the business of the layers.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
+import stat
 import sys
 import threading
 import time
@@ -26,7 +28,8 @@ from glance_py.policies.target import ImageTarget, Recorder
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at the policy files.
+#: Seconds after which work that goes on for one request looks at the policy files again, and
+#: seconds between two attempts to read files that could not be read.
 _LOOK_EVERY = 1.0
 
 _ABSENT = object()
@@ -57,6 +60,16 @@ def get_enforcer() -> policy.Enforcer:
     return oslo_enforcer(conf)
 
 
+def _places(conf: cfg.ConfigOpts) -> list[str]:
+    """Where policy files may be or appear, as ``ConfigOpts.find_file`` looks for them."""
+    directories = [*(conf.config_dir or ()),
+                   *(os.path.dirname(path) for path in reversed(conf.config_file or ())),
+                   *cfg._get_config_dirs(conf.project)]
+    return [os.path.join(os.path.abspath(directory), name)
+            for name in (conf.oslo_policy.policy_file, *conf.oslo_policy.policy_dirs)
+            for directory in dict.fromkeys(directories)]
+
+
 class Enforcer:
     """The rules of one process.  Safe in threads.
 
@@ -65,27 +78,36 @@ class Enforcer:
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._oslo = oslo_enforcer(conf)
+        self._conf = conf
+        self._added: dict[str, str] = {}
         self._scopes: dict[str, frozenset[str]] = {
             rule.name: frozenset(rule.scope_types)
             for rule in policies.list_rules() if rule.scope_types
         }
         self._lock = threading.Lock()
-        self._next_look = 0.0
-        # The library would say it to standard error, once; the log is where operators look.
-        self._oslo.suppress_deprecation_warnings = True
-        self._oslo.load_rules()
-        self._take()
+        self._places = _places(conf)
+        self._broken: list | None = None
+        self._next_attempt = 0.0
+        self._load()
         if not conf.oslo_policy.enforce_new_defaults:
             LOG.warning("[oslo_policy] enforce_new_defaults is off: who was allowed by the old "
                         "default of a rule still is. That concerns %s.", ", ".join(
                             rule.name for rule in policies.list_rules() if rule.deprecated_rule))
 
-    def _take(self) -> None:
-        self._loaded = dict(self._oslo.rules)
+    def _load(self) -> None:
+        """Read the files; when that fails the rules stay as they are."""
+        seen = self._stamp()
+        # A new one each time: what is half read is never asked.
+        oslo = oslo_enforcer(self._conf)
+        # The library would say it to standard error, once; the log is where operators look.
+        oslo.suppress_deprecation_warnings = True
+        for name, check in self._added.items():
+            oslo.registered_rules.pop(name, None)
+            oslo.register_default(policy.RuleDefault(name, check))
+        oslo.load_rules()
+        self._oslo = oslo
         self._name_deprecated()
-        self._book = Rulebook(self._oslo.rules, self._oslo)
-        self._next_look = time.monotonic() + _LOOK_EVERY
+        self._book, self._seen = Rulebook(oslo.rules, oslo), seen
 
     def _name_deprecated(self) -> None:
         """Name the rules of the policy files that will not be looked at for ever."""
@@ -95,19 +117,41 @@ class Enforcer:
                 LOG.warning("The policy files set the rule %s, which is deprecated: %s", name,
                             default.deprecated_reason)
 
-    def _current(self) -> Rulebook:
-        """The rules as they are now; one thread looks at the files, the others go on."""
-        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
-            try:
-                self._next_look = time.monotonic() + _LOOK_EVERY
-                self._oslo.load_rules()
-                if self._oslo.rules != self._loaded:
-                    self._take()
-            except Exception:
-                LOG.exception("The changed policy files cannot be read; the old rules stay.")
-            finally:
-                self._lock.release()
+    def _current(self, ctx) -> Rulebook:
+        """The rules for a request, by the files as they are when it first asks."""
+        now = time.monotonic()
+        if now >= ctx.next_look_at_rules:
+            ctx.next_look_at_rules = now + _LOOK_EVERY
+            if self._stamp() != self._seen:
+                self._refresh(now)
         return self._book
+
+    def _refresh(self, now: float) -> None:
+        with self._lock:  # who comes meanwhile must not be judged by the old rules
+            stamp = self._stamp()
+            if stamp == self._seen or stamp == self._broken and now < self._next_attempt:
+                return
+            try:
+                self._load()
+            except Exception:
+                self._broken, self._next_attempt = stamp, time.monotonic() + _LOOK_EVERY
+                LOG.exception("The changed policy files cannot be read; the old rules stay.")
+
+    def _stamp(self) -> list[tuple[str, int, int, int]]:
+        """What changes whenever a policy file changes, appears, disappears or is replaced."""
+        stamp = []
+        for path in self._places:
+            try:
+                status = os.stat(path)
+                stamp.append((path, status.st_ino, status.st_ctime_ns, status.st_size))
+                if stat.S_ISDIR(status.st_mode):
+                    for entry in os.scandir(path):
+                        status = entry.stat()
+                        stamp.append(
+                            (entry.path, status.st_ino, status.st_ctime_ns, status.st_size))
+            except OSError:  # there is none
+                continue
+        return stamp
 
     def register(self, checks: Mapping[str, str]) -> None:
         """Add rules (check strings by name) that are not defaults of the service.
@@ -116,15 +160,9 @@ class Enforcer:
         Those that were added before take their new meaning.
         """
         with self._lock:
-            known = self._oslo.registered_rules
-            for name, check in checks.items():
-                if name in known and known[name].check_str == check:
-                    continue
-                if known.pop(name, None) and name not in self._oslo.file_rules:
-                    self._oslo.rules.pop(name, None)
-                self._oslo.register_default(policy.RuleDefault(name, check))
-            self._oslo.load_rules()
-            self._take()
+            if checks.items() - self._added.items():
+                self._added.update(checks)
+                self._load()
 
     def _question(self, ctx, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:
         credentials = ctx.credentials
@@ -137,7 +175,7 @@ class Enforcer:
         allowed = self._scopes.get(rule)
         if allowed is not None and scope not in allowed:
             return None, True, credentials
-        judge, pure = self._current().judge(rule)
+        judge, pure = self._current(ctx).judge(rule)
         return judge, pure, credentials
 
     def allows(self, ctx, rule: str, target: Mapping[str, object]) -> bool:

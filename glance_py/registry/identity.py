@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.registry.authority import SERVICE
-from glance_py.registry.options import SERVICE_USER
+from glance_py.registry.options import SERVICE_USER, TIMEOUT
 
 LOG = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ def _own_credentials(conf: cfg.ConfigOpts) -> tuple[Any, Any]:
     from keystoneauth1 import exceptions, loading
 
     loading.register_session_conf_options(conf, SERVICE_USER)
+    conf.set_default("timeout", TIMEOUT, group=SERVICE_USER)
     loading.register_auth_conf_options(conf, SERVICE_USER)
     try:
         auth = loading.load_auth_from_conf_options(conf, SERVICE_USER)

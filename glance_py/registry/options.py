@@ -10,6 +10,8 @@ REGISTRY = ("glance.db.registry.api", "registry")
 
 #: The section with the credentials that a host has of its own, as keystoneauth reads them.
 SERVICE_USER = "service_user"
+#: Seconds that Keystone may take for an answer, unless the timeout of that section says otherwise.
+TIMEOUT = 5
 #: The port of a registry, on both sides.
 PORT = 9191
 

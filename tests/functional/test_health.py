@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import threading
 import time
 import types
@@ -37,6 +38,27 @@ class ServiceTest(unittest.TestCase):
         answer = Client(self.app, "").call("GET", path)
         return answer.status_int, answer.text
 
+    def test_a_database_that_was_never_prepared(self):
+        """Neither is it ready nor do requests fail without a reason that an operator can find."""
+        path = os.path.join(self.directory, "glance.sqlite")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            for (name,) in database.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if not name.startswith("sqlite_"):
+                    database.execute(f'DROP TABLE "{name}"')
+            database.commit()
+        with self.assertLogs(health.LOG, "WARNING") as logs:
+            status, text = self.ask()
+        self.assertEqual(503, status)
+        self.assertIn("The database has not the schema of this release", text)
+        self.assertIn("glance-manage db sync", "\n".join(logs.output))
+        with self.assertLogs("glance_py", "ERROR") as logs:
+            answer = Client(self.app, "u:p1:member").call("GET", "/v2/images")
+        self.assertEqual((503, "5"), (answer.status_int, answer.headers["Retry-After"]))
+        self.assertIn("glance-manage db sync", "\n".join(logs.output))
+        self.assertNotIn("Traceback", "\n".join(logs.output))
+        self.assertNotIn("images", answer.text.replace("image service", ""))
+
     def remove(self, name):
         shutil.rmtree(os.path.join(self.directory, name))
 
@@ -45,7 +67,7 @@ class ServiceTest(unittest.TestCase):
         self.assertEqual((200, "OK"), self.ask("/healthcheck"))
         status, text = self.ask()
         self.assertEqual(200, status)
-        self.assertEqual(["OK"] * 4, text.split())
+        self.assertEqual(["OK"] * 5, text.split())
 
     def test_the_default_store_is_needed(self):
         self.remove("fast")
@@ -117,6 +139,43 @@ class BackendTest(unittest.TestCase):
         self.assertFalse(found.available)
         self.assertEqual(("The database does not answer", "DatabaseUnavailable"),
                          (found.reason, found.details))
+
+    def test_a_schema_of_another_release(self):
+        def ping():
+            raise errors.DatabaseNotReady("The database lacks table images.")
+
+        with self.assertLogs(health.LOG, "WARNING") as logs:
+            found = self.build(health.Database, ping=ping).healthcheck(0)
+        self.assertEqual((False, "The database has not the schema of this release"),
+                         (found.available, found.reason))
+        self.assertIn("lacks table images", logs.output[0])
+
+    def test_without_keystone_there_is_nothing_to_ask(self):
+        self.assertTrue(self.build(health.Identity).healthcheck(0).available)
+
+    def test_what_hangs_costs_the_time_of_one_look(self):
+        """However much of it hangs: all looks begin together."""
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        made = composition.Composition(
+            conf(), *[None] * 5, ping=go_on.wait, staging_room=go_on.wait,
+            probes={"identity": go_on.wait},
+            stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()))
+        with composition.composing(made):
+            backends = [kind(made.conf, {}) for kind in (
+                health.Database, health.Identity, health.Stores, health.Staging)]
+        waited, here, wait = [], threading.current_thread(), threading.Event.wait
+
+        def count(event, timeout=None):
+            if threading.current_thread() is here:
+                waited.append(timeout)
+            return wait(event, timeout)
+
+        with mock.patch.object(health, "PATIENCE", 0.2), \
+                mock.patch.object(health.threading.Event, "wait", count):
+            found = [backend.healthcheck(0).available for backend in backends]
+        self.assertEqual([False] * 4, found)
+        self.assertLess(sum(filter(None, waited)), 0.3)
 
     def test_what_was_seen_is_remembered(self):
         pings = []

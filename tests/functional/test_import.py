@@ -186,6 +186,41 @@ class Methods(ImportCase):
         self.assertIn("sha256", offered["checksum-algorithms"]["value"])
 
 
+class ReadOnlyStores(ImportCase):
+    """What can only fail is refused, and the staged data stays for another try."""
+
+    options = "enabled_backends = fast:file, slow:file, web:http\n"
+
+    def test_nothing_is_begun_that_a_read_only_store_would_end(self) -> None:
+        image_id = self.member.create()
+        self.assertEqual(204, self.stage(image_id).status_int)
+        for choice in ({"header": "web"}, {"stores": ["web"]}, {"stores": ["fast", "web"]},
+                       {"stores": ["web"], "all_stores_must_succeed": False}):
+            answer = self.ask(image_id, "glance-direct", **choice)
+            self.assertEqual(400, answer.status_int, choice)
+            self.assertIn("Nothing can be imported into web", answer.text)
+            self.assertEqual("uploading", self.member.show(image_id)["status"])
+        self.assertEqual([], self.member.call(
+            "GET", f"/v2/images/{image_id}/tasks").json["tasks"])
+        answer = self.ask(image_id, "glance-direct", stores=["fast", "web"],
+                          all_stores_must_succeed=False)
+        self.assertEqual(202, answer.status_int, answer.text)
+        self.assertEqual("fast", self.end(image_id)[0]["stores"])
+
+    def test_web_download_and_copy(self) -> None:
+        image_id = self.member.create()
+        answer = self.ask(image_id, "web-download", stores=["web"],
+                          details={"uri": self.source.url("/image")})
+        self.assertEqual(400, answer.status_int)
+        self.assertEqual("queued", self.member.show(image_id)["status"])
+        self.assertEqual(204, self.member.upload(image_id, DATA).status_int)
+        self.assertEqual(400, self.ask(image_id, "copy-image", self.admin,
+                                       stores=["web"]).status_int)
+        self.assertEqual(202, self.ask(image_id, "copy-image", self.admin,
+                                       all_stores=True).status_int)
+        self.assertEqual("fast,slow", self.end(image_id)[0]["stores"])
+
+
 class Failures(ImportCase):
     """Every failure has a reason, and gives the image back."""
 

@@ -75,10 +75,11 @@ class AnonymousTest(Service):
                ("POST", "/actions/deactivate"))
 
     def service(self, **rules: str) -> None:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(rules, file)
-            file.flush()
-            self.ask(f"allow_anonymous_access = true\n[oslo_policy]\npolicy_file = {file.name}")
+        # It stays: without it the default rules are back for the next request.
+        file = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".json"))
+        json.dump(rules, file)
+        file.flush()
+        self.ask(f"allow_anonymous_access = true\n[oslo_policy]\npolicy_file = {file.name}")
         admin = Client(self.app, "u:p:admin")
         self.images = []
         for visibility in ("public", "community", "shared"):

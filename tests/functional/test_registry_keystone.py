@@ -15,6 +15,7 @@ from glance_py import app, config
 from glance_py.registry import client
 from tests.functional import registry, service
 from tests.functional.client import Client
+from tests.functional.keystone import SECTION
 
 TOKEN = "glance:service:service"
 
@@ -36,6 +37,10 @@ class KeystoneTest(unittest.TestCase):
         self.valid = {TOKEN: 3600.0, "u:p1:member": 3600.0, "v:p2:member": 3600.0}
         for name, stand_in in (("fetch_token", self.fetch), ("_reject_auth_headers", [])):
             self.enterContext(mock.patch.object(auth_token.AuthProtocol, name, stand_in))
+        with open(conf.config_file[0], "a") as file:
+            # Nobody asks it: this test says what tokens are worth.
+            file.write(SECTION.format(group="keystone_authtoken", password="",
+                                      url="http://keystone.invalid"))
         own = config.load(["--config-file", conf.config_file[0]], conf=cfg.ConfigOpts())
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "keystone", "paste_deploy")

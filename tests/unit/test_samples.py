@@ -28,6 +28,47 @@ ETC = pathlib.Path(__file__).resolve().parents[2] / "etc"
 PLANS = sorted((ETC / "oslo-config-generator").glob("glance-*.conf"))
 
 
+#: What a deployment with Keystone has, without its section keystone_authtoken.
+CREDENTIALS = """\
+auth_type = password
+auth_url = http://keystone/v3
+username = glance
+password = p
+user_domain_name = Default
+"""
+GOOD = f"""\
+[DEFAULT]
+enabled_backends = fast:file
+transport_url = rabbit://u:p@host:5672/
+use_keystone_limits = true
+[glance_store]
+default_backend = fast
+[fast]
+filesystem_store_datadir = /srv/glance
+[database]
+connection = sqlite:////var/lib/glance/glance.sqlite
+[cache]
+enabled = true
+[cors]
+allowed_origin = http://dashboard
+[oslo_policy]
+enforce_scope = true
+enforce_new_defaults = true
+[oslo_middleware]
+enable_proxy_headers_parsing = true
+[oslo_messaging_notifications]
+driver = messagingv2
+[oslo_limit]
+system_scope = all
+endpoint_id = e
+{CREDENTIALS}
+[service_user]
+project_name = service
+project_domain_name = Default
+{CREDENTIALS}
+"""
+
+
 def plan(path: pathlib.Path) -> tuple[pathlib.Path, list[str]]:
     """Where a plan of the generator leads, and the namespaces in it."""
     text = path.read_text()
@@ -67,6 +108,21 @@ class SamplesTest(unittest.TestCase):
             done = subprocess.run(
                 [sys.executable, "-W", "ignore", "-m", "oslo_config.validator",
                  f"--input-file={file.name}", *(f"--namespace={name}" for name in namespaces)],
+                capture_output=True, text=True, check=False)
+        self.assertEqual(0, done.returncode, done.stderr[-2000:])
+
+    def test_the_documented_validation_accepts_a_good_file(self):
+        """Options that keystoneauth reads and those of old files included."""
+        text = (ETC.parent / "doc/source/admin/configuration.md").read_text()
+        [command] = re.findall(r"oslo-config-validator (?:.*\\\n)*.*", text)
+        words = command.replace("\\\n", " ").split()[1:]
+        keystone = re.findall(r"\[keystone_authtoken\]\n(?:[\w#].*\n)+", text)[0]
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write(GOOD + keystone)
+            file.flush()
+            words[words.index("--input-file") + 1] = file.name
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", "oslo_config.validator", *words],
                 capture_output=True, text=True, check=False)
         self.assertEqual(0, done.returncode, done.stderr[-2000:])
 

@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from glance_py.db import migrations, tables
+from glance_py.db import migrations, readiness, tables
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -24,6 +24,7 @@ from glance_py.db.tables import (
     metadata,
     tasks,
 )
+from glance_py.domain import errors
 
 THEN = datetime.datetime(2016, 1, 2, 3, 4, 5)
 IDS = ("public", "with-member", "alone")
@@ -173,6 +174,38 @@ class UpgradeCases:
             self.check_newest(mark)
             self.start_over()
             self.database.write(self.fill)
+
+    def test_what_an_older_schema_lacks(self):
+        """It is named; requests that need it get an error that says so, without SQL."""
+        readiness.Readiness(self.database).check()
+        for (mark, _step), lacking in zip(STEPS, (
+                "table cached_images", "column tasks.image_id", "column images.os_hidden",
+                "column images.visibility"), strict=True):
+            self.grow_old(mark)
+            error = self.assertRaises(errors.DatabaseNotReady,
+                                      readiness.Readiness(self.database).check)
+            for words in (lacking, mark, "glance-manage db sync"):
+                self.assertIn(words, str(error))
+            if mark in ("queens_contract01", "mitaka02"):
+                with self.assertLogs("glance_py.db.errors", "ERROR") as logs:
+                    error = self.assertRaises(
+                        errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0])
+                self.assertNotIn("os_hidden", str(error))
+                self.assertIn("glance-manage db sync", logs.output[0])
+            self.start_over()
+            self.database.write(self.fill)
+
+    def test_a_database_without_tables(self):
+        self.database.write(lambda connection: (
+            metadata.drop_all(connection), connection.exec_driver_sql(
+                "DROP TABLE alembic_version")))
+        error = self.assertRaises(errors.DatabaseNotReady,
+                                  readiness.Readiness(self.database).check)
+        self.assertIn("without a revision", str(error))
+        for table in metadata.tables:
+            self.assertIn(f"table {table}", str(error))
+        with self.assertLogs("glance_py.db.errors", "ERROR"):
+            self.assertRaises(errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0])
 
     def test_in_phases(self):
         for mark, _step in STEPS:

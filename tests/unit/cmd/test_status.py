@@ -135,6 +135,18 @@ class TestChecks(StatusCase):
                    "glance.api:root_app_factory\n")
         self.found("Paste file", 1, "glance_py.pipeline:root_app_factory")
 
+    def test_credentials_for_keystone(self):
+        self.add("[paste_deploy]\nflavor = keystone\n")
+        self.found("Identity", 2, "[keystone_authtoken] auth_type", "password")
+        self.add("[keystone_authtoken]\nauth_type = pasword\n")
+        self.found("Identity", 2, "[keystone_authtoken]", "pasword")
+        self.add("auth_type = password\n")
+        self.found("Identity", 2, "[keystone_authtoken]", "auth_url")
+        self.add("auth_url = http://k/v3\nusername = glance\npassword = p\n")
+        self.found("Identity", 0)
+        self.add("auth_section = own\n")
+        self.found("Identity", 2, "[own] auth_type")
+
     def test_a_cache_without_an_address(self):
         self.add("[paste_deploy]\nflavor = keystone+caching\n")
         self.found("Image cache", 1, "image_cache_dir")

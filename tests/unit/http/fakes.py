@@ -178,6 +178,7 @@ class Service:
             "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type or "",
             "glance.context": RequestContext(
                 project_id="p1", is_admin=admin, read_only=read_only, request_id="req-1"),
+            "openstack.request_id": "req-1",
             **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
             **(extra or {}),
         }

@@ -6,6 +6,7 @@ import unittest
 
 from oslo_context import context as thread_context
 
+from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.context import ContextMiddleware, UnauthenticatedContextMiddleware
 from tests.unit.middleware.case import End, Enforcer, call, options
 
@@ -16,7 +17,8 @@ MEMBER = {"HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": "u", "HTTP_X_
 class ContextTest(unittest.TestCase):
     def ask(self, environ: dict, kind=ContextMiddleware, **values):
         self.end = End()
-        answer = call(kind(self.end, options(**values), Enforcer()), **environ)
+        conf = options(**values)
+        answer = call(CatchErrors(kind(self.end, conf, Enforcer()), conf), **environ)
         self.ctx = self.end.environ["glance.context"] if self.end.environ else None
         return answer
 

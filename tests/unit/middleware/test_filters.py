@@ -128,6 +128,47 @@ class LibraryFiltersTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "max_age"):
             self.factory(Cors.factory, conf)(End())
 
+    def test_cors_by_the_paste_file(self) -> None:
+        """Options of the filter's own section come before those of the service."""
+        conf = self.read("[cors]\nallowed_origin = http://there\nmax_age = 7\n")
+        for project in ({}, {"oslo_config_project": "glance"}):
+            app = self.factory(Cors.factory, conf, allowed_origin="http://here, http://beside",
+                               **project)(End())
+            for origin, allowed in (("http://here", True), ("http://beside", True),
+                                    ("http://there", False)):
+                _, headers, _ = call(app, method="OPTIONS", HTTP_ORIGIN=origin,
+                                     HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET")
+                self.assertEqual(origin if allowed else None,
+                                 headers.get("access-control-allow-origin"))
+                self.assertEqual("7" if allowed else None, headers.get("access-control-max-age"))
+        self.assertEqual("http://there", call(self.factory(Cors.factory, conf)(End()),
+                                              HTTP_ORIGIN="http://there")[1][
+            "access-control-allow-origin"])
+
+    def test_cors_with_a_configuration_of_its_own(self) -> None:
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(directory, "cors.conf")
+        with open(path, "w") as file:
+            file.write("[cors]\nallowed_origin = http://here\n")
+        app = self.factory(Cors.factory, self.read(""), oslo_config_project="glance",
+                           oslo_config_file=path)(End())
+        self.assertEqual("http://here", call(app, HTTP_ORIGIN="http://here")[1][
+            "access-control-allow-origin"])
+
+    def test_a_wrong_value_of_the_paste_file_stops_the_start(self) -> None:
+        with self.assertRaisesRegex(ValueError, "max_age"):
+            self.factory(Cors.factory, self.read(""), allowed_origin="*", max_age="soon")(End())
+
+    def test_cors_allows_the_headers_of_image_clients(self) -> None:
+        app = self.factory(Cors.factory, self.read("[cors]\nallowed_origin = http://there\n"))(
+            End())
+        wanted = ("x-openstack-image-size,x-image-meta-store,x-auth-token,content-type,range,"
+                  "if-none-match,x-openstack-append,x-image-cache-clear-target")
+        _, headers, _ = call(app, "/v2/images/i/file", "OPTIONS", HTTP_ORIGIN="http://there",
+                             HTTP_ACCESS_CONTROL_REQUEST_METHOD="PUT",
+                             HTTP_ACCESS_CONTROL_REQUEST_HEADERS=wanted)
+        self.assertEqual(wanted, headers.get("access-control-allow-headers"))
+
     def test_out_of_the_way(self) -> None:
         """A filter that is switched off is not in the pipeline at all."""
         end = End()
@@ -139,6 +180,14 @@ class LibraryFiltersTest(unittest.TestCase):
         conf = self.read("[oslo_middleware]\nenable_proxy_headers_parsing = true\n")
         call(self.factory(http_proxy_to_wsgi, conf)(end), HTTP_X_FORWARDED_PROTO="https")
         self.assertEqual("https", end.environ["wsgi.url_scheme"])
+
+    def test_proxy_headers_by_the_paste_file(self) -> None:
+        for configured, local, expected in (("false", "true", "https"), ("true", "false", "http")):
+            end = End()
+            conf = self.read(f"[oslo_middleware]\nenable_proxy_headers_parsing = {configured}\n")
+            call(self.factory(http_proxy_to_wsgi, conf, enable_proxy_headers_parsing=local)(end),
+                 HTTP_X_FORWARDED_PROTO="https")
+            self.assertEqual(expected, end.environ["wsgi.url_scheme"])
 
     def test_proxy_headers_by_the_environment(self) -> None:
         end = End()

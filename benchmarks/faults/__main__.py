@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import os
 import pathlib
 import random
 import sys
@@ -17,7 +16,6 @@ from benchmarks.faults.shadow import Outcome
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks/results/faults.txt"
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 #: All combinations; those that need --backends are left out without.
 ALL = (
@@ -84,8 +82,6 @@ def arguments() -> argparse.ArgumentParser:
     add("--backends", type=pathlib.Path, metavar="DIR",
         help="directory with galera-up, pg-pair-up, pgbouncer-up and their -down, each called "
              "with a directory, into which it writes 'env' with DB_URL...")
-    add("--faketime", default=FAKETIME if os.path.exists(FAKETIME) else None, metavar="LIBRARY",
-        help="libfaketime's library; default: Debian's place")
     add("--keep", action="store_true", help="keep the directory also without violations")
     add("--output", type=pathlib.Path, default=RESULTS, help="default %(default)s")
     return parser
@@ -161,7 +157,7 @@ def main() -> int:
             workers=options.workers, threads=options.threads, clients=options.clients,
             only=tuple(options.only), scale=options.scale, settle=options.settle,
             sweep=options.sweep, largest=options.largest, shared_staging=options.shared_staging,
-            directory=options.directory, backends=options.backends, faketime=options.faketime,
+            directory=options.directory, backends=options.backends,
             keep=options.keep)
         results.append(Campaign(combination, settings, progress).run())
         progress.clear()

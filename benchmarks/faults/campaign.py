@@ -116,7 +116,6 @@ class Settings:
     shared_staging: bool = False
     directory: str | None = None
     backends: pathlib.Path | None = None
-    faketime: str | None = None
     keep: bool = False
 
 
@@ -193,16 +192,15 @@ class Campaign:
         self._hosts: list[Service] = []
         self._registry: Service | None = None
         names = [f"host{each + 1}" for each in range(number)]
-        for name in (*names, "manage", "registry", "staging"):
+        for name in (*names, "manage", "registry", "staging", "limited"):
             (place / name).mkdir()
-        for name in names:
+        for name in (*names, "limited"):
             for each in ("staging", "tasks"):
                 (place / name / each).mkdir()
+        for name in names:
             # One host keeps the true time: the others may go wrong.
-            clock = settings.faketime if name != names[0] or number == 1 else None
-            self._hosts.append(Service("glance_py.cmd.api", place / name, clock))
-        if not settings.faketime:
-            self._result.remarks.append("clock: no libfaketime (Debian: libfaketime; --faketime)")
+            self._hosts.append(Service("glance_py.cmd.api", place / name,
+                                       has_clock=name != names[0] or number == 1))
         self._links(number)
         if combination.registry:
             self._start_registry(place / "registry")
@@ -264,13 +262,14 @@ class Campaign:
         (place / "manage" / "glance-api.conf").write_text(
             self._api(0, 9292, place / "host1", self._database.url))
 
-    def _api(self, number: int, port: int, directory: pathlib.Path, url: str | None) -> str:
+    def _api(self, number: int, port: int, directory: pathlib.Path, url: str | None,
+             quota: int = QUOTA) -> str:
         """Configuration of an API host; without ``url`` its records are behind a registry."""
         settings = self._settings
         behind = "" if url else ("data_api = registry\nregistry_host = 127.0.0.1\n"
                                  f"registry_port = {self._registry_ports[number]}")
         return self._store.sections(self._store_ports[number]) + API.format(
-            port=port, workers=settings.workers, threads=settings.threads, quota=QUOTA,
+            port=port, workers=settings.workers, threads=settings.threads, quota=quota,
             staging=(directory.parent if settings.shared_staging else directory) / "staging",
             directory=directory, origin=self._origin.port, registry=behind,
             credentials=DATABASE.format(url=url.replace("$", "$$")) if url else CREDENTIALS)
@@ -278,11 +277,9 @@ class Campaign:
     # ------------------------------------------------------------ running
 
     def _capabilities(self) -> set[str]:
-        found = {"process", *self._database.capabilities, *self._store.capabilities}
+        found = {"process", "clock", *self._database.capabilities, *self._store.capabilities}
         if self._combination.registry:
             found.add("registry")
-        if self._settings.faketime:
-            found.add("clock")
         return found
 
     def _schedule(self) -> list[Fault]:
@@ -340,7 +337,7 @@ class Campaign:
 
     def _judge(self, place: pathlib.Path, api: Api, world: workload.World) -> None:
         settings, result = self._settings, self._result
-        observer = Observer(api, self._hosts, self._store, place / "manage", QUOTA,
+        observer = Observer(api, self._hosts, self._store, place / "manage",
                             settings.shared_staging)
         records = self._shadow.records()
         began, moving = time.monotonic(), ["?"]
@@ -353,7 +350,8 @@ class Campaign:
         self._timeline.note("fault", f"in motion: {moving or 'nothing'}")
         findings = observer.look(records, self._show)
         result.swept = observer.look_at_stores(findings, settings.sweep, self._show)
-        findings.usage = observer.usage(findings)
+        findings.usage = observer.usage(
+            findings, lambda quota: self._limited(place / "limited", quota))
         result.images = len(records)
         result.active = sum(seen.status == "active" for seen in findings.images.values())
         result.violations = list(dict.fromkeys(
@@ -365,6 +363,15 @@ class Campaign:
             for host in self._hosts:
                 host.dump()
             time.sleep(1)
+
+    def _limited(self, directory: pathlib.Path, quota: int) -> Api:
+        """A host without faults in its way, where a project may use so many bytes."""
+        host = Service("glance_py.cmd.api", directory)
+        host.write(self._api(0, host.port, directory, self._database.url, quota),
+                   "glance-api.conf")
+        self._stack.callback(host.end)
+        host.start()
+        return Api([host.port])
 
     # ------------------------------------------------------------ telling
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import json
 import pathlib
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -19,20 +16,21 @@ from benchmarks.faults.shadow import Outcome, Record
 
 #: How often a request is tried that is not answered, or with 5xx.
 TRIES = 4
+#: Bytes of the uploads that try whether usage adds up.
+PROBE = 1000
 
 
 class Observer:
     """Looks at a service without faults.
 
     :param directory: configuration for glance-manage.
-    :param quota: ``user_storage_quota`` in bytes.
     :param shared_staging: all hosts have one staging directory.
     """
 
     def __init__(self, api: Api, hosts: Sequence[Service], store: Store, directory: pathlib.Path,
-                 quota: int, shared_staging: bool) -> None:
+                 shared_staging: bool) -> None:
         self._api, self._hosts, self._store = api, hosts, store
-        self._directory, self._quota = directory, quota
+        self._directory = directory
         self._staging = {str(each.directory / "staging"): each.name for each in hosts}
         if shared_staging:
             self._staging = {str(directory.parent / "staging"): "staging"}
@@ -144,11 +142,13 @@ class Observer:
 
     # ------------------------------------------------------------ usage
 
-    def usage(self, findings: Findings) -> list[str]:
+    def usage(self, findings: Findings, limited: Callable[[int], Api]) -> list[str]:
         """Does the usage that the service counts equal the sum over its images?
 
-        Deletes what has no data, then asks for as much as should be left and for one byte
-        more: only the second is too much.
+        Deletes what has no data, sets a quota of a little more than what is used and tries to
+        upload a byte too much, and then as much as fits.
+
+        :param limited: starts a host with a ``user_storage_quota``.
         """
         for image_id in findings.listed:
             seen = findings.images.get(image_id)
@@ -159,37 +159,17 @@ class Observer:
             seen = self.show(image_id)
             if seen is not None:
                 used += (seen.size or 0) * max(1, len(seen.stores))
-        left = self._quota - used
-        probe = str(uuid.uuid4())
-        created = self._api.call(0, "POST", "/v2/images", {
+        api, probe = limited(used + PROBE), str(uuid.uuid4())
+        created = api.call(0, "POST", "/v2/images", {
             "id": probe, "disk_format": "raw", "container_format": "bare"})
-        try:
-            if created.status != 201:
-                return [f"an image could not be created: {created}"]
-            counter = collections.Counter({size: self._probe(probe, size)
-                                           for size in (left + 1, left)})
-        finally:
-            self._ask("DELETE", f"/v2/images/{probe}")
         problems = []
-        if counter[left + 1] != 413:
-            problems.append(f"{used} bytes are used, and {left + 1} more than the quota of "
-                            f"{self._quota} allows were not refused")
-        if counter[left] == 413:
-            problems.append(f"{used} bytes are used, and {left} of the quota of {self._quota} "
-                            "were refused")
+        for size, expected in ((PROBE + 1, 413), (PROBE, 204)):
+            answer = api.send(0, f"/v2/images/{probe}/file", iter([bytes(size)]), size)
+            if answer.status != expected:
+                problems.append(f"images use {used} bytes, {PROBE} are left of the quota; an "
+                                f"upload of {size}: {answer} (creation: {created.status})")
+        self._ask("DELETE", f"/v2/images/{probe}")
         return problems
-
-    def _probe(self, image_id: str, size: int) -> int:
-        """Announce an upload of so many bytes, send none: the status, 0 when none came."""
-        with contextlib.suppress(OSError), socket.create_connection(
-                ("127.0.0.1", self._api.ports[0]), timeout=10) as connection:
-            connection.sendall(
-                f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
-                f"X-Auth-Token: {MEMBER}\r\nContent-Type: application/octet-stream\r\n"
-                f"Content-Length: {size}\r\n\r\n".encode())
-            connection.settimeout(5)
-            return int(connection.recv(12).split()[1])
-        return 0
 
     def _ask(self, method: str, path: str, token: str = MEMBER) -> Answer:
         """A request that is repeated through other hosts while the service is not available."""

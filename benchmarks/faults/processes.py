@@ -25,10 +25,10 @@ class Service:
 
     :param module: what Python runs.
     :param directory: with its configuration and its log.
-    :param faketime: libfaketime's library; None when the clock is not to be set.
+    :param has_clock: has it a clock of its own, which can be set?
     """
 
-    def __init__(self, module: str, directory: pathlib.Path, faketime: str | None = None) -> None:
+    def __init__(self, module: str, directory: pathlib.Path, has_clock: bool = False) -> None:
         self.name = directory.name
         self.directory = directory
         [self.port] = ports.free(1)
@@ -36,13 +36,10 @@ class Service:
         self._clock = directory / "clock"
         self._environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": str(directory),
                              "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
-        self.has_clock = faketime is not None
-        if faketime:
-            self._command[2:2] = ["benchmarks.faults.wrong_clock"]
+        self.has_clock = has_clock
+        if has_clock:
             self.set_clock(0)
-            self._environment |= {
-                "LD_PRELOAD": faketime, "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            self._command[2:2] = ["benchmarks.faults.wrong_clock", str(self._clock)]
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         #: Shall it run?  When it ends by itself meanwhile, ``keep`` starts it again.
@@ -112,7 +109,7 @@ class Service:
                 os.kill(worker, signal.SIGSEGV)
 
     def set_clock(self, offset: float) -> None:
-        """Set its clock, in seconds from the true time; needs libfaketime."""
+        """Set its clock, in seconds from the true time."""
         partial = self._clock.with_suffix(".new")
         partial.write_text(f"{offset:+.0f}\n")
         partial.rename(self._clock)

@@ -6,6 +6,7 @@ import argparse
 import collections
 import pathlib
 import random
+import signal
 import sys
 import time
 
@@ -66,16 +67,16 @@ def arguments() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="KIND",
         help="only kinds of fault that begin with this; may be given several times")
     add("--window", type=float, metavar="SECONDS",
-        help="time in which faults begin; default: 2.2 s for each, at least 60")
+        help="time in which faults begin; default: 3.2 s for each, at least 60")
     add("--scale", type=float, default=1.0, help="factor for how long faults last")
     add("--settle", type=float, default=60, metavar="SECONDS",
         help="time after the faults in which all must come to rest")
     add("--sweep", type=float, default=120, metavar="SECONDS",
         help="time after that in which orphans must go")
-    add("--hosts", type=int, default=2)
+    add("--hosts", type=int, default=3)
     add("--workers", type=int, default=2, help="processes of each host")
     add("--threads", type=int, default=8, help="of each worker")
-    add("--clients", type=int, default=12)
+    add("--clients", type=int, default=18)
     add("--largest", type=int, default=40, metavar="MIB", help="size of the largest images")
     add("--shared-staging", action="store_true", help="one staging area for all hosts")
     add("--directory", help="where everything is written; default: the temporary directory")
@@ -145,6 +146,8 @@ def _details(result: Result) -> list[str]:
 def main() -> int:
     """Run campaigns; the exit code is 1 when one found a violation."""
     options = arguments().parse_args()
+    # Everything that was started is ended also then.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = options.seed or str(random.SystemRandom().randrange(10**6))
     wanted = combinations(options)
     print(f"seed {seed}: {', '.join(map(str, wanted))}", flush=True)

@@ -15,10 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.faults.shadow import Outcome
 
-PROJECT = "faults"
-MEMBER, ADMIN = f"client:{PROJECT}:member", f"operator:{PROJECT}:admin"
+ADMIN = "operator:operators:admin"
 OCTETS = "application/octet-stream"
 PIECE = 1 << 16
+
+
+def member(project: str) -> str:
+    """The token of somebody who works in a project."""
+    return f"client:{project}:member"
 
 
 def content(name: str, size: int) -> Iterator[bytes]:
@@ -72,7 +76,7 @@ class Api:
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = ports
 
-    def ask(self, host: int, method: str, path: str, body=None, token: str = MEMBER,
+    def ask(self, host: int, method: str, path: str, body=None, token: str = ADMIN,
             timeout: float = 30, read: Callable[[http.client.HTTPResponse], bytes] | None = None,
             **headers: str) -> Answer:
         """One request to one host.
@@ -101,18 +105,18 @@ class Api:
                 return Answer(0, error=repr(error)[:200])
 
     def call(self, host: int, method: str, path: str, document: object = None,
-             token: str = MEMBER, timeout: float = 30,
+             token: str = ADMIN, timeout: float = 30,
              media_type: str = "application/json") -> Answer:
         """A request with a document of JSON."""
         body = None if document is None else json.dumps(document).encode()
         return self.ask(host, method, path, body, token, timeout, Content_Type=media_type)
 
     def send(self, host: int, path: str, body: Iterator[bytes], size: int | None,
-             timeout: float = 30) -> Answer:
+             token: str, timeout: float = 30) -> Answer:
         """Upload data: with its size, or in chunks."""
         framing = {"Transfer_Encoding": "chunked"} if size is None else {
             "Content_Length": str(size)}
-        return self.ask(host, "PUT", path, body, timeout=timeout, Content_Type=OCTETS, **framing)
+        return self.ask(host, "PUT", path, body, token, timeout, Content_Type=OCTETS, **framing)
 
     def download(self, host: int, image_id: str, timeout: float = 60) -> tuple[Answer, str | None]:
         """Get an image's data: the answer, and its SHA-512 when all of it came."""

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
@@ -104,10 +104,10 @@ class Settings:
     seed: object = 1
     faults: int = 20
     window: float | None = None
-    hosts: int = 2
+    hosts: int = 3
     workers: int = 2
     threads: int = 8
-    clients: int = 12
+    clients: int = 18
     only: tuple[str, ...] = ()
     scale: float = 1.0
     settle: float = 60.0
@@ -148,7 +148,6 @@ class Campaign:
         self._settings = settings
         self._combination = combination
         self._show = show
-        self._timeline = Timeline()
         self._shadow = Shadow()
         self._stop, self._hurry = threading.Event(), threading.Event()
         self._stack = contextlib.ExitStack()
@@ -160,6 +159,7 @@ class Campaign:
         place = pathlib.Path(tempfile.mkdtemp(prefix=f"faults-{self._combination.database}-",
                                               dir=self._settings.directory))
         place.chmod(0o755)
+        self._timeline = Timeline(place / "timeline.txt")
         try:
             with self._stack:
                 self._build(place)
@@ -284,7 +284,7 @@ class Campaign:
 
     def _schedule(self) -> list[Fault]:
         settings = self._settings
-        window = settings.window or max(60.0, 2.2 * settings.faults)
+        window = settings.window or max(60.0, 3.2 * settings.faults)
         return plan(f"{settings.seed} {self._combination}", settings.faults, window,
                     len(self._hosts), available(self._capabilities(), settings.only),
                     settings.scale)
@@ -351,7 +351,8 @@ class Campaign:
         findings = observer.look(records, self._show)
         result.swept = observer.look_at_stores(findings, settings.sweep, self._show)
         findings.usage = observer.usage(
-            findings, lambda quota: self._limited(place / "limited", quota))
+            findings, {each.image_id: each.project for each in records},
+            lambda quota: self._limited(place / "limited", quota))
         result.images = len(records)
         result.active = sum(seen.status == "active" for seen in findings.images.values())
         result.violations = list(dict.fromkeys(
@@ -364,14 +365,17 @@ class Campaign:
                 host.dump()
             time.sleep(1)
 
-    def _limited(self, directory: pathlib.Path, quota: int) -> Api:
+    @contextlib.contextmanager
+    def _limited(self, directory: pathlib.Path, quota: int) -> Iterator[Api]:
         """A host without faults in its way, where a project may use so many bytes."""
         host = Service("glance_py.cmd.api", directory)
         host.write(self._api(0, host.port, directory, self._database.url, quota),
                    "glance-api.conf")
-        self._stack.callback(host.end)
-        host.start()
-        return Api([host.port])
+        try:
+            host.start()
+            yield Api([host.port])
+        finally:
+            host.end()
 
     # ------------------------------------------------------------ telling
 
@@ -387,10 +391,8 @@ class Campaign:
             f"{len(world.violations)} violations seen")
 
     def _tell(self, place: pathlib.Path, findings: Findings) -> None:
-        """Write a time line of all, and one for each image with a violation."""
+        """Write a time line for each image with a violation."""
         timeline = self._timeline
-        (place / "timeline.txt").write_text("".join(
-            timeline.line(each) + "\n" for each in timeline.of()))
         (place / "violations.txt").write_text("".join(
             f"{each}\n" for each in self._result.violations))
         for image_id in {each.image_id for each in self._result.violations if each.image_id}:

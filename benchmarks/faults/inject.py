@@ -285,7 +285,7 @@ def _commit(connection: proxy.Connection, data: bytes) -> bool:
 
 
 def _activation(connection: proxy.Connection, data: bytes) -> bool:
-    return proxy.is_commit(data) and proxy.activates(bytes(connection.transaction))
+    return proxy.is_commit(data) and proxy.adds_location(bytes(connection.transaction))
 
 
 def _request(*methods: bytes) -> Callable[[proxy.Connection, bytes], bool]:

@@ -6,9 +6,10 @@ import json
 import pathlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
-from benchmarks.faults.api import ADMIN, MEMBER, Answer, Api
+from benchmarks.faults.api import Answer, Api, member
 from benchmarks.faults.backends import Store
 from benchmarks.faults.judge import Findings, Seen, leftovers
 from benchmarks.faults.processes import Service, manage
@@ -59,7 +60,7 @@ class Observer:
         if answer.status != 200:
             return Seen(image_id, f"unknown ({answer})")
         image = answer.json()
-        tasks = self._ask("GET", f"/v2/images/{image_id}/tasks", ADMIN)
+        tasks = self._ask("GET", f"/v2/images/{image_id}/tasks")
         return Seen(
             image_id, image["status"], image.get("size"), image.get("os_hash_value"),
             frozenset(filter(None, image.get("stores", "").split(","))),
@@ -142,41 +143,47 @@ class Observer:
 
     # ------------------------------------------------------------ usage
 
-    def usage(self, findings: Findings, limited: Callable[[int], Api]) -> list[str]:
+    def usage(self, findings: Findings, projects: Mapping[str, str],
+              limited: Callable[[int], AbstractContextManager[Api]]) -> list[str]:
         """Does the usage that the service counts equal the sum over its images?
 
-        Deletes what has no data, sets a quota of a little more than what is used and tries to
-        upload a byte too much, and then as much as fits.
+        Deletes what has no data.  Then for each project sets a quota of a little more than
+        what it uses, and tries to upload a byte too much, and as much as fits.
 
+        :param projects: of images by their ids.
         :param limited: starts a host with a ``user_storage_quota``.
         """
         for image_id in findings.listed:
             seen = findings.images.get(image_id)
             if seen is None or seen.status != "active":
                 self._ask("DELETE", f"/v2/images/{image_id}")
-        used = 0
+        used = dict.fromkeys(projects.values(), 0)
         for image_id in self._listed():
             seen = self.show(image_id)
             if seen is not None:
-                used += (seen.size or 0) * max(1, len(seen.stores))
-        api, probe = limited(used + PROBE), str(uuid.uuid4())
-        created = api.call(0, "POST", "/v2/images", {
-            "id": probe, "disk_format": "raw", "container_format": "bare"})
+                used[projects[image_id]] += (seen.size or 0) * max(1, len(seen.stores))
         problems = []
-        for size, expected in ((PROBE + 1, 413), (PROBE, 204)):
-            answer = api.send(0, f"/v2/images/{probe}/file", iter([bytes(size)]), size)
-            if answer.status != expected:
-                problems.append(f"images use {used} bytes, {PROBE} are left of the quota; an "
-                                f"upload of {size}: {answer} (creation: {created.status})")
-        self._ask("DELETE", f"/v2/images/{probe}")
+        for project, number in used.items():
+            with limited(number + PROBE) as api:
+                problems += self._probe(api, project, number)
         return problems
 
-    def _ask(self, method: str, path: str, token: str = MEMBER) -> Answer:
+    def _probe(self, api: Api, project: str, used: int) -> Iterator[str]:
+        token, probe = member(project), str(uuid.uuid4())
+        created = api.call(0, "POST", "/v2/images", {
+            "id": probe, "disk_format": "raw", "container_format": "bare"}, token)
+        for size, expected in ((PROBE + 1, 413), (PROBE, 204)):
+            answer = api.send(0, f"/v2/images/{probe}/file", iter([bytes(size)]), size, token)
+            if answer.status != expected:
+                yield (f"images of {project} use {used} bytes, {PROBE} are left of the quota; "
+                       f"an upload of {size}: {answer} (creation: {created.status})")
+        self._ask("DELETE", f"/v2/images/{probe}")
+
+    def _ask(self, method: str, path: str) -> Answer:
         """A request that is repeated through other hosts while the service is not available."""
         for _ in range(TRIES):
             self._turn += 1
-            answer = self._api.ask(self._turn % len(self._hosts), method, path, token=token,
-                                   timeout=30)
+            answer = self._api.ask(self._turn % len(self._hosts), method, path, timeout=30)
             if answer.status and answer.status < 500:
                 break
             time.sleep(0.5)

@@ -42,9 +42,9 @@ def is_commit(data: bytes) -> bool:
     return is_statement(data, b"COMMIT")
 
 
-def activates(transaction: bytes) -> bool:
-    """Does a transaction make an image active?"""
-    return b"UPDATE images" in transaction and b"active" in transaction
+def adds_location(transaction: bytes) -> bool:
+    """Does a transaction record data of an image, as the one that makes it active does?"""
+    return b"INSERT INTO image_locations" in transaction
 
 
 def is_request(data: bytes, *beginnings: bytes) -> bool:

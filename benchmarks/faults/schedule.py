@@ -6,6 +6,9 @@ import dataclasses
 import random
 from collections.abc import Collection, Sequence
 
+#: Seconds from which on a fault is long.
+LONG = 12.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
@@ -111,7 +114,8 @@ def plan(seed: object, count: int, window: float, hosts: int, kinds: Sequence[Ki
 
     Each kind comes once before any comes twice, as far as ``count`` goes; then they are drawn
     by weight.  What would overlap another fault of its group is moved, or becomes a momentary
-    fault when there is no time left for it.
+    fault when there is no time left for it.  At every moment one host at least has no long
+    fault, if there are several: else nothing would happen that could go wrong.
 
     :param scale: factor for how long faults last.
     :raises ValueError: there are no kinds.
@@ -128,6 +132,8 @@ def plan(seed: object, count: int, window: float, hosts: int, kinds: Sequence[Ki
         if kind.group:
             places = [(kind.group, each) for each in
                       (range(hosts) if target is None else [target])]
+            if target is not None and seconds >= LONG and kind.group != "clock":
+                places.append(("long", rng.randrange(max(1, hosts - 1))))
             found = _gap([span for place in places for span in busy.get(place, ())],
                          at, seconds, window)
             if found is None:

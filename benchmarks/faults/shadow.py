@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import pathlib
 import threading
 import time
 
@@ -35,6 +36,7 @@ class Record:
     """One image, as its client knows it."""
 
     image_id: str
+    project: str = ""
     created: Outcome = Outcome.NOT_SENT
     deleted: Outcome = Outcome.NOT_SENT
     staged: Outcome = Outcome.NOT_SENT
@@ -67,10 +69,14 @@ class Event:
 
 
 class Timeline:
-    """Everything that happened, in order; may be used by all threads."""
+    """Everything that happened, in order; may be used by all threads.
 
-    def __init__(self) -> None:
+    :param path: a file in which it can be followed meanwhile.
+    """
+
+    def __init__(self, path: pathlib.Path | None = None) -> None:
         self.began = time.time()
+        self._path = path
         self._lock = threading.Lock()
         self._events: list[Event] = []
 
@@ -78,6 +84,9 @@ class Timeline:
         """Something happens now."""
         with self._lock:
             self._events.append(Event(time.time(), subject, text))
+            if self._path is not None:
+                with open(self._path, "a") as file:
+                    file.write(self.line(self._events[-1]) + "\n")
 
     def of(self, *subjects: str) -> list[Event]:
         """The events of some subjects; of all when none is given."""

@@ -11,7 +11,16 @@ import time
 import uuid
 from collections.abc import Callable
 
-from benchmarks.faults.api import ADMIN, Answer, Api, Origin, content, digest_of, paced
+from benchmarks.faults.api import (
+    ADMIN,
+    Answer,
+    Api,
+    Origin,
+    content,
+    digest_of,
+    member,
+    paced,
+)
 from benchmarks.faults.judge import ENDED, NO_DATA, WRONG_DATA, Violation
 from benchmarks.faults.shadow import Attempt, Outcome, Record, Shadow, Timeline
 
@@ -24,6 +33,8 @@ TRIES = 4
 PATIENCE = 75.0
 #: Images that a client keeps.
 KEPT = 6
+#: Writes that change what a project uses wait for each other: there are several.
+PROJECTS = 6
 
 
 @dataclasses.dataclass
@@ -39,7 +50,6 @@ class World:
     #: Nobody is slow any more.
     hurry: threading.Event
     seed: object
-    #: Can one host serve what was staged on another?  Always, as each has an address.
     largest: int = 40 * MIB
 
     def __post_init__(self) -> None:
@@ -66,6 +76,8 @@ class Client:
         self._api = world.api
         self._rng = random.Random(f"client {world.seed} {number}")  # noqa: S311
         self._number = number
+        self._project = f"project-{number % PROJECTS}"
+        self._token = member(self._project)
         self._serial = 0
         self._kept: list[Record] = []
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"client-{number}")
@@ -123,7 +135,7 @@ class Client:
     def _create(self) -> Record | None:
         """A new image whose id is ours, so that it is known even when no answer comes."""
         record = Record(str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
-                        created=Outcome.UNKNOWN)
+                        self._project, created=Outcome.UNKNOWN)
         document = {"id": record.image_id, "name": f"faults-{self._number}",
                     "disk_format": "raw", "container_format": "bare"}
         self._world.shadow.add(record)
@@ -175,12 +187,12 @@ class Client:
               host: int) -> Answer:
         size = attempt.size if self._rng.random() < 0.6 else None
         path = f"/v2/images/{record.image_id}/{operation}"
-        timeout = self._rng.choice((10, 20, 35, 70))
+        timeout = self._rng.choice((10, 10, 20, 35, 70))
         body = paced(content(name, attempt.size), attempt.size, seconds, self._world.hurry)
         self._note(record, f"{operation} of {attempt.size} bytes {attempt.digest[:12]} through "
                            f"host {host + 1} begins ({'chunked' if size is None else 'sized'}, "
                            f"{seconds:.0f} s, time-out {timeout} s)")
-        answer = self._api.send(host, path, body, size, timeout)
+        answer = self._api.send(host, path, body, size, self._token, timeout)
         self._world.count(operation, answer.outcome)
         self._note(record, f"{operation} {attempt.digest[:12]} through host {host + 1}: {answer}")
         return answer
@@ -315,7 +327,8 @@ class Client:
                 self._note(record, f"is active with {attempt.digest[:12]} of {attempt.way}")
 
     def _show(self, record: Record) -> dict | None:
-        answer = self._api.ask(self._host(), "GET", f"/v2/images/{record.image_id}", timeout=5)
+        answer = self._api.ask(self._host(), "GET", f"/v2/images/{record.image_id}",
+                               token=self._token, timeout=5)
         return answer.json() if answer.status == 200 else None
 
     def _at_rest(self, record: Record) -> bool:
@@ -326,11 +339,11 @@ class Client:
             task["status"] in ENDED for task in json.loads(answer.body)["tasks"])
 
     def _call(self, record: Record, operation: str, method: str, path: str,
-              document: object = None, **settings) -> Answer:
+              document: object = None, token: str | None = None, **settings) -> Answer:
         """A request through some host; a host that takes no connections is left out."""
         for host in self._rng.sample(range(len(self._api.ports)), len(self._api.ports)):
-            answer = self._api.call(host, method, path, document,
-                                    timeout=self._rng.choice((10, 20, 40)), **settings)
+            answer = self._api.call(host, method, path, document, token or self._token,
+                                    timeout=self._rng.choice((5, 10, 20, 40)), **settings)
             if answer.outcome is not Outcome.NOT_SENT:
                 break
         self._world.count(operation, answer.outcome)

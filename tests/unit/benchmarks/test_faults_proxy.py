@@ -28,10 +28,9 @@ class RecognitionTest(unittest.TestCase):
                      b"\x09\x00\x00\x00\x03ROLLBACK", b""):
             self.assertFalse(proxy.is_commit(data), data)
 
-    def test_activation(self) -> None:
-        self.assertTrue(proxy.activates(b"Q...UPDATE images SET status='active', size=4"))
-        self.assertFalse(proxy.activates(b"Q...UPDATE images SET status='saving'"))
-        self.assertFalse(proxy.activates(b"Q...SELECT status FROM images -- active"))
+    def test_location(self) -> None:
+        self.assertTrue(proxy.adds_location(b"Q...INSERT INTO image_locations (image_id, ..."))
+        self.assertFalse(proxy.adds_location(b"Q...UPDATE images SET status='saving'"))
 
     def test_requests(self) -> None:
         get = b"GET /bucket/key HTTP/1.1\r\nHost: x\r\n\r\n"

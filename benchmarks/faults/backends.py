@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from urllib.parse import urlsplit
@@ -100,11 +101,24 @@ class Mariadb(Server):
     variable, default = "GLANCE_TEST_MARIADB", MARIADB
 
 
-class Scripts:
-    """Commands ``NAME-up`` and ``NAME-down`` in a directory, which write ``env`` into another."""
+def free_range(number: int) -> int:
+    """The first of so many neighbouring ports of loopback on which nobody listens."""
+    for _ in range(100):
+        first = 20000 + secrets.randbelow(10000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + number):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise Missing(f"there are no {number} free ports side by side")
 
-    def __init__(self, backends: pathlib.Path | None, directory: pathlib.Path, name: str,
-                 **variables: str) -> None:
+
+class Scripts:
+    """Commands ``NAME-up`` and ``NAME-down`` in a directory, which write ``env`` into another.
+
+    :param variables: for the commands' environment.
+    """
+
+    def __init__(self, backends: pathlib.Path | None, name: str, **variables: str) -> None:
         if backends is None or not (backends / f"{name}-up").exists():
             raise Missing(f"--backends names no directory with {name}-up")
         # Daemons that give up root must be able to enter.
@@ -154,7 +168,7 @@ class Galera(Database):
     hosts = 3
 
     def __init__(self, directory: pathlib.Path, backends: pathlib.Path | None) -> None:
-        self._scripts = Scripts(backends, directory, "galera")
+        self._scripts = Scripts(backends, "galera", GALERA_PORT=str(free_range(60)))
         self.urls = [self._scripts.variables[f"DB_URL_NODE{n}"] for n in (1, 2, 3)]
 
     def node_kill(self, dice: float) -> str:
@@ -176,7 +190,8 @@ class Pair(Database):
     capabilities = frozenset({"database", "database-pair"})
 
     def __init__(self, directory: pathlib.Path, backends: pathlib.Path | None) -> None:
-        self._scripts = Scripts(backends, directory, "pg-pair", PAIR_SYNC="1")
+        self._scripts = Scripts(backends, "pg-pair", PAIR_SYNC="1",
+                                PAIR_PORT=str(free_range(5)))
         self.urls = [self._scripts.variables["DB_URL"]]
 
     def promote(self) -> None:
@@ -202,7 +217,7 @@ class Pooled(Postgresql):
         self._direct = self.urls[0]
         try:
             self._scripts = Scripts(
-                backends, directory, "pgbouncer", PG_HOST=str(url.host),
+                backends, "pgbouncer", PGB_PORT=str(free_range(1)), PG_HOST=str(url.host),
                 PG_PORT=str(url.port or 5432), PG_DB=self.name, PG_USER=str(url.username),
                 PG_PASS=url.password or "none")
         except Missing:

@@ -71,7 +71,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--scale", type=float, default=1.0, help="factor for how long faults last")
     add("--settle", type=float, default=60, metavar="SECONDS",
         help="time after the faults in which all must come to rest")
-    add("--sweep", type=float, default=120, metavar="SECONDS",
+    add("--sweep", type=float, default=240, metavar="SECONDS",
         help="time after that in which orphans must go")
     add("--hosts", type=int, default=3)
     add("--workers", type=int, default=2, help="processes of each host")

@@ -29,7 +29,7 @@ from benchmarks.faults.judge import Findings, Violation, judge
 from benchmarks.faults.observe import Observer
 from benchmarks.faults.processes import Service, manage
 from benchmarks.faults.proxy import Link, Listener, between, by_process
-from benchmarks.faults.schedule import Fault, available, plan
+from benchmarks.faults.schedule import LONG, Fault, available, plan
 from benchmarks.faults.shadow import Outcome, Shadow, Timeline
 
 QUOTA = 1 << 40
@@ -111,7 +111,7 @@ class Settings:
     only: tuple[str, ...] = ()
     scale: float = 1.0
     settle: float = 60.0
-    sweep: float = 120.0
+    sweep: float = 240.0
     largest: int = 40
     shared_staging: bool = False
     directory: str | None = None
@@ -285,9 +285,13 @@ class Campaign:
     def _schedule(self) -> list[Fault]:
         settings = self._settings
         window = settings.window or max(60.0, 3.2 * settings.faults)
+        kinds = available(self._capabilities(), settings.only)
+        if self._registry is not None:
+            # All hosts have the registry's connections to the database.
+            kinds = [dataclasses.replace(kind, whole=True, rare=12 if kind.longest >= LONG else 0)
+                     if kind.needs == "database" and kind.group else kind for kind in kinds]
         return plan(f"{settings.seed} {self._combination}", settings.faults, window,
-                    len(self._hosts), available(self._capabilities(), settings.only),
-                    settings.scale)
+                    len(self._hosts), kinds, settings.scale)
 
     def _campaign(self, place: pathlib.Path) -> None:
         settings, timeline = self._settings, self._timeline

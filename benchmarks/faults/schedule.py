@@ -42,9 +42,9 @@ KINDS = (
     Kind("db-blackhole", 3, 10, 50, "database", "database"),
     Kind("db-delay", 2, 10, 30, "database", "database"),
     Kind("db-lose-commit", 2, 20, 20, "database"),
-    Kind("db-drop-commit", 3, 20, 20, "database"),
-    Kind("db-drop-activation", 6, 30, 30, "database"),
-    Kind("db-late-activation", 4, 30, 30, "database"),
+    Kind("db-drop-commit", 3, 30, 30, "database"),
+    Kind("db-drop-activation", 6, 45, 45, "database"),
+    Kind("db-late-activation", 4, 45, 45, "database"),
     Kind("db-late-answer", 2, 30, 30, "database"),
     # The network between a host and the object store, and the store itself.
     Kind("store-cut", 3, 0, 0, "object-store"),
@@ -53,8 +53,8 @@ KINDS = (
     Kind("store-delay", 2, 10, 30, "object-store", "store"),
     Kind("store-503", 3, 2, 20, "object-store", "store"),
     Kind("store-torn-answer", 3, 20, 20, "object-store"),
-    Kind("store-drop-answer", 4, 20, 20, "object-store"),
-    Kind("store-empty-200", 3, 30, 30, "s3"),
+    Kind("store-drop-answer", 4, 30, 30, "object-store"),
+    Kind("store-empty-200", 4, 60, 60, "s3"),
     # Between a host and the registry.
     Kind("registry-cut", 2, 0, 0, "registry"),
     Kind("registry-stall", 3, 5, 50, "registry", "registry"),

@@ -25,7 +25,7 @@ from benchmarks.faults.judge import ENDED, NO_DATA, WRONG_DATA, Violation
 from benchmarks.faults.shadow import Attempt, Outcome, Record, Shadow, Timeline
 
 MIB = 1 << 20
-SIZES = (0, *[64 << 10] * 4, *[4 * MIB] * 4, *[40 * MIB] * 2)
+SIZES = (0, *[64 << 10] * 4, *[4 * MIB] * 4, *[40 * MIB] * 3)
 PATCH = "application/openstack-images-v2.1-json-patch"
 #: Times that a client tries to give data to an image.
 TRIES = 4

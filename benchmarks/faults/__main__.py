@@ -95,9 +95,11 @@ def combinations(options: argparse.Namespace) -> list[Combination]:
     return [each for each in ALL if options.backends or each.database not in NEED_BACKENDS]
 
 
-def report(results: list[Result], seed: object, command: str) -> str:
-    """Tables of what happened."""
-    lines = [f"{command}    seed {seed}    {time.strftime('%Y-%m-%d')}", "",
+def report(results: list[Result], options: argparse.Namespace, seed: object) -> str:
+    """Tables of what happened; without places on this machine."""
+    what = "--all" if options.all else ""
+    lines = [f"python -m benchmarks.faults {what} --faults {options.faults} --seed {seed}    "
+             f"{time.strftime('%Y-%m-%d')}".replace("  --", " --"), "",
              f"{'combination':<28}{'faults':>7}{'missed':>7}{'images':>7}{'active':>7}"
              f"{'acked':>7}{'refused':>8}{'unknown':>8}{'quiet':>7}{'swept':>7}{'s':>6}"
              f"  violations"]
@@ -138,8 +140,6 @@ def _details(result: Result) -> list[str]:
         for operation, counts in operations.items()]
     lines += [f"  remark: {remark}" for remark in result.remarks]
     lines += [f"  VIOLATION {each}" for each in result.violations]
-    if result.directory:
-        lines.append(f"  see {result.directory}")
     return [*lines, ""]
 
 
@@ -167,12 +167,14 @@ def main() -> int:
         last = results[-1]
         state = f"skipped: {last.skipped}" if last.skipped else (
             f"{last.faults.total()} faults, {len(last.violations)} violations, "
-            f"{last.seconds:.0f} s {last.directory}")
+            f"{last.seconds:.0f} s")
         print(f"{combination}: {state}", flush=True)
-    command = f"python -m benchmarks.faults {' '.join(sys.argv[1:])}"
-    text = report(results, seed, command)
+    text = report(results, options, seed)
     options.output.write_text(text)
     print(text)
+    for each in results:
+        if each.directory:
+            print(f"{each.combination}: see {each.directory}")
     return 1 if any(result.violations for result in results) else 0
 
 

@@ -142,7 +142,11 @@ def _data(record: Record, seen: Seen) -> Iterator[tuple[str, str]]:
         return
     possible = {each.digest: each for each in promised or record.attempts}
     if seen.digest not in possible:
-        yield WRONG_DATA, f"its os_hash_value {str(seen.digest)[:12]} is of no data it may have"
+        others = [each.way for each in record.attempts if each.digest == seen.digest]
+        yield WRONG_DATA, (f"its os_hash_value {str(seen.digest)[:12]} is that of "
+                           + (f"another attempt ({others[0]})" if others else "nobody's data")
+                           + " instead of " + ", ".join(
+                               f"{each.digest[:12]} ({each.way})" for each in possible.values()))
     elif seen.size != possible[seen.digest].size:
         yield WRONG_DATA, f"its size is {seen.size} instead of {possible[seen.digest].size}"
     if seen.failure:

@@ -67,7 +67,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="KIND",
         help="only kinds of fault that begin with this; may be given several times")
     add("--window", type=float, metavar="SECONDS",
-        help="time in which faults begin; default: 3.2 s for each, at least 60")
+        help="time in which faults happen; default: 2.6 s for each, at least 75")
     add("--scale", type=float, default=1.0, help="factor for how long faults last")
     add("--settle", type=float, default=60, metavar="SECONDS",
         help="time after the faults in which all must come to rest")

@@ -284,7 +284,7 @@ class Campaign:
 
     def _schedule(self) -> list[Fault]:
         settings = self._settings
-        window = settings.window or max(60.0, 3.2 * settings.faults)
+        window = settings.window or max(75.0, 2.6 * settings.faults)
         kinds = available(self._capabilities(), settings.only)
         if self._registry is not None:
             # All hosts have the registry's connections to the database.

@@ -110,7 +110,7 @@ def available(capabilities: Collection[str], only: Collection[str] = ()) -> list
 
 def plan(seed: object, count: int, window: float, hosts: int, kinds: Sequence[Kind],
          scale: float = 1.0) -> list[Fault]:
-    """``count`` faults within ``window`` seconds, in order of their begin.
+    """``count`` faults that begin and end within ``window`` seconds, in order of their begin.
 
     Each kind comes once before any comes twice, as far as ``count`` goes; then they are drawn
     by weight.  What would overlap another fault of its group is moved, or becomes a momentary
@@ -128,7 +128,7 @@ def plan(seed: object, count: int, window: float, hosts: int, kinds: Sequence[Ki
     for number, kind in enumerate(_draw(rng, count, kinds)):
         target = None if kind.whole else rng.randrange(hosts)
         seconds = rng.uniform(kind.shortest, kind.longest) * scale
-        at, dice = rng.uniform(0, window), rng.random()
+        at, dice = rng.uniform(0, max(0.0, window - seconds)), rng.random()
         if kind.group:
             places = [(kind.group, each) for each in
                       (range(hosts) if target is None else [target])]
@@ -173,7 +173,7 @@ def _gap(spans: list[tuple[float, float]], at: float, seconds: float,
     candidates = [at, *sorted(end + 0.5 for _, end in spans if end >= at),
                   *sorted((end + 0.5 for _, end in spans if end < at), reverse=True), 0.0]
     for begin in candidates:
-        if begin <= window and all(begin + seconds <= start or begin >= end
+        if begin <= max(0.0, window - seconds) and all(begin + seconds <= start or begin >= end
                                    for start, end in spans):
             return begin
     return None

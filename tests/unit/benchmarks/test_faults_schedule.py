@@ -23,6 +23,7 @@ class PlanTest(unittest.TestCase):
         times = [fault.at for fault in faults]
         self.assertEqual(sorted(times), times)
         self.assertTrue(all(0 <= each <= 120 for each in times))
+        self.assertLessEqual(max(fault.at + fault.seconds for fault in faults), 120.2)
         self.assertEqual({0, 1, 2, None}, {fault.target for fault in faults})
 
     def test_every_kind_comes_before_any_comes_twice(self) -> None:
@@ -49,7 +50,7 @@ class PlanTest(unittest.TestCase):
 
     def test_scale(self) -> None:
         kinds = [kind for kind in ALL if kind.name == "stop-host"]
-        [fault] = plan(1, 1, 10, 1, kinds, scale=0.5)
+        [fault] = plan(1, 1, 60, 1, kinds, scale=0.5)
         self.assertEqual(20, fault.seconds)
 
     def test_what_cannot_be(self) -> None:

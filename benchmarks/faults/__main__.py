@@ -133,7 +133,8 @@ def _details(result: Result) -> list[str]:
     operations: dict[str, collections.Counter[Outcome]] = {}
     for (operation, outcome), number in sorted(result.operations.items(), key=str):
         operations.setdefault(operation, collections.Counter())[outcome] += number
-    lines = [f"{result.combination}", f"  faults: {faults}"]
+    missed = ", ".join(f"{number} {kind}" for kind, number in sorted(result.missed.items()))
+    lines = [f"{result.combination}", f"  faults: {faults}", f"  missed: {missed or 'none'}"]
     lines += [f"  {operation:<24}" + "  ".join(
         f"{outcome.value} {number}" for outcome, number in sorted(
             counts.items(), key=lambda pair: pair[0].value))

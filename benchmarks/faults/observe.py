@@ -160,7 +160,7 @@ class Observer:
         used = dict.fromkeys(projects.values(), 0)
         for image_id in self._listed():
             seen = self.show(image_id)
-            if seen is not None:
+            if seen is not None and image_id in projects:
                 used[projects[image_id]] += (seen.size or 0) * max(1, len(seen.stores))
         problems = []
         for project, number in used.items():

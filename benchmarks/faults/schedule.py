@@ -155,6 +155,8 @@ def _draw(rng: random.Random, count: int, kinds: Sequence[Kind]) -> list[Kind]:
     """Kinds by their number, none more often than its rarity allows."""
     first = list(kinds)
     rng.shuffle(first)
+    # What only this combination has comes first, however few faults there are.
+    first.sort(key=lambda kind: kind.group != "database-process")
     drawn = first[:count]
     often = [kind for kind in kinds for _ in range(kind.weight)]
     while len(drawn) < count:

@@ -25,7 +25,7 @@ from benchmarks.faults.backends import (
     Missing,
     Store,
 )
-from benchmarks.faults.judge import Findings, Violation, judge
+from benchmarks.faults.judge import Findings, Violation, distinct, judge
 from benchmarks.faults.observe import Observer
 from benchmarks.faults.processes import Service, manage
 from benchmarks.faults.proxy import Link, Listener, between, by_process
@@ -359,8 +359,7 @@ class Campaign:
             lambda quota: self._limited(place / "limited", quota))
         result.images = len(records)
         result.active = sum(seen.status == "active" for seen in findings.images.values())
-        result.violations = list(dict.fromkeys(
-            [*world.violations, *judge(records, findings)]))
+        result.violations = distinct([*world.violations, *judge(records, findings)])
         for each in result.violations:
             self._timeline.note(each.image_id or "service", f"VIOLATION {each.kind}: {each.detail}")
         self._tell(place, findings)

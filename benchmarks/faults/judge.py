@@ -101,6 +101,14 @@ def judge(records: Iterable[Record], findings: Findings) -> list[Violation]:
     return list(dict.fromkeys(found))
 
 
+def distinct(violations: Iterable[Violation]) -> list[Violation]:
+    """The first of each kind for each image, and all that concern no image."""
+    found: dict[tuple[str, str], Violation] = {}
+    for each in violations:
+        found.setdefault((each.kind, each.image_id or each.detail), each)
+    return list(found.values())
+
+
 def _image(record: Record, seen: Seen | None, findings: Findings) -> Iterator[Violation]:
     def violation(kind: str, detail: str) -> Violation:
         return Violation(kind, record.image_id, detail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from benchmarks.faults.judge import Findings, Seen, judge
+from benchmarks.faults.judge import Findings, Seen, Violation, distinct, judge
 from benchmarks.faults.shadow import Attempt, Outcome, Record
 
 ID = "11111111-1111-4111-8111-111111111111"
@@ -137,6 +137,12 @@ class JudgeTest(unittest.TestCase):
     def test_usage(self) -> None:
         self.check(["usage"], record(), Seen(ID, "queued", size=7))
         self.check(["usage"], record(), Seen(ID, "queued"), usage=["too much"])
+
+    def test_an_image_is_named_once_for_each_kind(self) -> None:
+        first, again = Violation("lost", ID, "seen by a client"), Violation("lost", ID, "gone")
+        other = Violation("orphan", ID, "a file")
+        usage = [Violation("usage", "", "a"), Violation("usage", "", "b")]
+        self.assertEqual([first, other, *usage], distinct([first, again, other, *usage]))
 
 
 if __name__ == "__main__":

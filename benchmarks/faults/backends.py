@@ -405,7 +405,7 @@ swift_store_endpoint = http://127.0.0.1:{port}/v1/KEY_p-service
 swift_store_container = {name}
 swift_store_create_container_on_put = True
 swift_store_large_object_size = 5
-swift_store_large_object_chunk_size = 2
+swift_store_large_object_chunk_size = 8
 """ for name in STORES)
 
     def close(self) -> None:

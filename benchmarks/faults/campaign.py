@@ -334,6 +334,9 @@ class Campaign:
         timeline.note("fault", "all clients finished")
         self._result.faults, self._result.missed = injector.injected, injector.missed
         self._result.operations = world.counts
+        if world.errors:
+            self._result.remarks.append("answers of status 500: " + ", ".join(
+                f"{number} {operation}" for operation, number in world.errors.items()))
         self._judge(place, api, world)
         restarts = sum(service.restarts for service in services)
         if restarts:

@@ -15,6 +15,7 @@ IN_MOTION = "in motion"
 ORPHAN = "orphan"
 UNDEAD = "undead"
 USAGE = "usage"
+UNTRUE = "untrue answer"
 
 ENDED = frozenset({"success", "failure"})
 #: States in which an image may stay until its client does something.

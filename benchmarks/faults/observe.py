@@ -71,10 +71,10 @@ class Observer:
     def _download(self, seen: Seen) -> None:
         for host in range(len(self._hosts)):
             answer, digest = self._api.download(host, seen.image_id)
-            if digest is not None:
+            if digest is not None and (answer.status == 200 or not seen.size):
                 seen.downloaded, seen.failure = digest, ""
                 return
-            seen.failure = str(answer)
+            seen.failure = f"host {host + 1} answers {answer}"
         time.sleep(0.5)
 
     def _listed(self) -> frozenset[str]:

@@ -21,7 +21,7 @@ from benchmarks.faults.api import (
     member,
     paced,
 )
-from benchmarks.faults.judge import ENDED, NO_DATA, WRONG_DATA, Violation
+from benchmarks.faults.judge import ENDED, NO_DATA, UNTRUE, WRONG_DATA, Violation
 from benchmarks.faults.shadow import Attempt, Outcome, Record, Shadow, Timeline
 
 MIB = 1 << 20
@@ -55,11 +55,21 @@ class World:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self.counts: collections.Counter[tuple[str, Outcome]] = collections.Counter()
+        #: Answers of status 500 by operation: nothing is lost by them, and they are mistakes.
+        self.errors: collections.Counter[str] = collections.Counter()
         self.violations: list[Violation] = []
 
     def count(self, operation: str, outcome: Outcome) -> None:
         with self._lock:
             self.counts[operation, outcome] += 1
+
+    def answered(self, operation: str, record: Record, answer: Answer, note: str) -> None:
+        """Count and note an answer."""
+        self.count(operation, answer.outcome)
+        self.timeline.note(record.image_id, f"{operation} {note}: {answer}")
+        if answer.status == 500:
+            with self._lock:
+                self.errors[operation] += 1
 
     def violation(self, found: Violation) -> None:
         """A client saw something that must never be seen."""
@@ -193,8 +203,12 @@ class Client:
                            f"host {host + 1} begins ({'chunked' if size is None else 'sized'}, "
                            f"{seconds:.0f} s, time-out {timeout} s)")
         answer = self._api.send(host, path, body, size, self._token, timeout)
-        self._world.count(operation, answer.outcome)
-        self._note(record, f"{operation} {attempt.digest[:12]} through host {host + 1}: {answer}")
+        self._world.answered(operation, record, answer,
+                             f"{attempt.digest[:12]} through host {host + 1}")
+        if answer.status == 410 and record.deleted is Outcome.NOT_SENT:
+            self._world.violation(Violation(
+                UNTRUE, record.image_id,
+                f"{operation} through host {host + 1} was told that the image is deleted"))
         return answer
 
     def _upload(self, record: Record) -> Attempt:
@@ -294,8 +308,8 @@ class Client:
         for turn in range(3):
             host = self._host()
             answer, digest = self._api.download(host, record.image_id)
-            self._world.count("download", answer.outcome)
-            self._note(record, f"download through host {host + 1}: {answer} {(digest or '')[:12]}")
+            self._world.answered("download", record, answer,
+                                 f"of {(digest or 'nothing')[:12]} through host {host + 1}")
             if digest is None or digest in promised:
                 return
             # A host may read from a database node that is a moment behind.
@@ -353,8 +367,7 @@ class Client:
                                     timeout=self._rng.choice((5, 10, 20, 40)), **settings)
             if answer.outcome is not Outcome.NOT_SENT:
                 break
-        self._world.count(operation, answer.outcome)
-        self._note(record, f"{operation} through host {host + 1}: {answer}")
+        self._world.answered(operation, record, answer, f"through host {host + 1}")
         return answer
 
     def _host(self) -> int:

@@ -257,6 +257,8 @@ class Store:
     target: tuple[str, int] | None = None
     #: Must all hosts know the service by one address?
     shared_address = False
+    #: MiB of the largest images that make sense.
+    largest = 40
 
     def sections(self, port: int) -> str:
         """Configuration of a host that reaches the service on a port of loopback."""
@@ -372,6 +374,8 @@ s3_store_large_object_chunk_size = 5
 
 class Swift(Store):
     """A Swift of one node; a container for each store."""
+
+    largest = 20  # three segments: large objects are slow here
 
     def __init__(self, directory: pathlib.Path) -> None:
         if not swift.program():

@@ -300,7 +300,7 @@ class Campaign:
             f"{fault.at:8.2f} {fault}\n" for fault in schedule))
         api = Api([host.port for host in self._hosts])
         world = workload.World(api, self._origin, self._shadow, timeline, self._stop, self._hurry,
-                               settings.seed, settings.largest << 20)
+                               settings.seed, min(settings.largest, self._store.largest) << 20)
         targets = inject.Targets(self._hosts, self._database_links, self._store_links,
                                  self._registry_links, self._database, self._store, self._registry)
         injector = inject.Injector(targets, timeline)
@@ -359,7 +359,7 @@ class Campaign:
         result.swept = observer.look_at_stores(findings, settings.sweep, self._show)
         findings.usage = observer.usage(
             findings, {each.image_id: each.project for each in records},
-            lambda quota: self._limited(place / "limited", quota))
+            lambda quota: self._limited(place / "limited", quota), self._show)
         result.images = len(records)
         result.active = sum(seen.status == "active" for seen in findings.images.values())
         result.violations = distinct([*world.violations, *judge(records, findings)])

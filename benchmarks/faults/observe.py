@@ -129,6 +129,7 @@ class Observer:
             passed = time.monotonic() - began
             orphans = [each for each in findings.check if each["kind"] == "orphan"]
             if not (orphans or leftovers(findings)) or passed > seconds:
+                tick("comparing the hashes of all copies")
                 findings.check = self._check("--older-than", "0", "--verify-hash")
                 return passed
             time.sleep(3)
@@ -144,7 +145,8 @@ class Observer:
     # ------------------------------------------------------------ usage
 
     def usage(self, findings: Findings, projects: Mapping[str, str],
-              limited: Callable[[int], AbstractContextManager[Api]]) -> list[str]:
+              limited: Callable[[int], AbstractContextManager[Api]],
+              tick: Callable[[str], None]) -> list[str]:
         """Does the usage that the service counts equal the sum over its images?
 
         Deletes what has no data.  Then for each project sets a quota of a little more than
@@ -164,6 +166,7 @@ class Observer:
                 used[projects[image_id]] += (seen.size or 0) * max(1, len(seen.stores))
         problems = []
         for project, number in used.items():
+            tick(f"trying the quota of {project}")
             with limited(number + PROBE) as api:
                 problems += self._probe(api, project, number)
         return problems

@@ -34,7 +34,7 @@ PATIENCE = 75.0
 #: Images that a client keeps.
 KEPT = 6
 #: Writes that change what a project uses wait for each other: there are several.
-PROJECTS = 6
+PROJECTS = 4
 
 
 @dataclasses.dataclass

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 
 from benchmarks import faults as package
 from benchmarks.faults.backends import DATABASES, KINDS_OF_STORE
@@ -145,14 +146,14 @@ def _details(result: Result) -> list[str]:
 
 
 def main() -> int:
-    """Run campaigns; the exit code is 1 when one found a violation."""
+    """Run campaigns; the exit code is 1 when one found a violation or could not be made."""
     options = arguments().parse_args()
     # Everything that was started is ended also then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = options.seed or str(random.SystemRandom().randrange(10**6))
     wanted = combinations(options)
     print(f"seed {seed}: {', '.join(map(str, wanted))}", flush=True)
-    results = []
+    results, failed = [], False
     for number, combination in enumerate(wanted):
         share = options.faults // len(wanted) + (number < options.faults % len(wanted))
         progress = Progress(str(combination))
@@ -163,7 +164,13 @@ def main() -> int:
             sweep=options.sweep, largest=options.largest, shared_staging=options.shared_staging,
             directory=options.directory, backends=options.backends,
             keep=options.keep)
-        results.append(Campaign(combination, settings, progress).run())
+        try:
+            results.append(Campaign(combination, settings, progress).run())
+        except Exception:
+            # The others may still tell something.
+            traceback.print_exc()
+            results.append(Result(combination, seed, skipped="failed, see the traceback"))
+            failed = True
         progress.clear()
         last = results[-1]
         state = f"skipped: {last.skipped}" if last.skipped else (
@@ -176,7 +183,7 @@ def main() -> int:
     for each in results:
         if each.directory:
             print(f"{each.combination}: see {each.directory}")
-    return 1 if any(result.violations for result in results) else 0
+    return 1 if failed or any(result.violations for result in results) else 0
 
 
 if __name__ == "__main__":

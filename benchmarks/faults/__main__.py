@@ -119,6 +119,9 @@ def report(results: list[Result], options: argparse.Namespace, seed: object) -> 
             f"{outcomes[Outcome.REFUSED]:>8}{outcomes[Outcome.UNKNOWN]:>8}{quiet:>7}"
             f"{result.swept:>5.0f} s{result.seconds:>6.0f}  "
             + (", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "0"))
+    if options.all and not options.backends:
+        lines += [f"{each!s:<28} left out: needs --backends" for each in ALL
+                  if each.database in NEED_BACKENDS]
     lines += ["", "missed: armed, and the moment did not come.  quiet: seconds after faults and "
               "clients until nothing was in motion.", "swept: seconds after that until no orphan "
               "was left.", ""]

@@ -339,6 +339,15 @@ class ClaimsTest(unittest.TestCase):
         self.records.broken, self.records.lost = set(), {claim.holder}
         self.assertRaises(errors.ClaimLost, claim.check)
 
+    def test_a_claim_that_was_granted_late_is_confirmed_first(self) -> None:
+        """Observers count from when it was recorded, not from when its holder heard of it."""
+        wanted = self.claims.request("upload")
+        self.clock.now += claims.LEASE
+        with mock.patch.object(threading.Thread, "start"):
+            claim = self.claims.keep("one", ClaimGrant(1), wanted)
+        self.records.lost = {claim.holder}
+        self.assertRaises(errors.ClaimLost, claim.check)
+
     def test_what_is_done_with_is_given_back_at_the_next_beat(self) -> None:
         claim = self.keep("one")
         self.claims.finish(claim)

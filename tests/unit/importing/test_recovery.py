@@ -16,6 +16,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, Location
+from glance_py.domain.importing import ImportRequest
 from glance_py.domain.task import API_IMAGE_IMPORT, Task
 from glance_store_py import errors as store_errors
 from tests.functional import service
@@ -109,6 +110,44 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual("failure", ended.status)
         self.assertIn("died", ended.message)
         self.assertIsNotNone(ended.expires_at)
+
+    def test_an_import_that_had_not_begun_leaves_the_staged_data(self) -> None:
+        """Its worker died between taking the claim and its first change of the image."""
+        image = self.image("uploading", size=4)
+        self.lay(image, f"staging/{image.id}")
+        self.claim(image, "import", expected=frozenset({"uploading"}))
+        self.recovery.recover()
+        self.assertEqual(("uploading", ["staging"]), (self.status(image), self.left(image)))
+        self.assertEqual([], list(self.records.claims.held()))
+
+    def test_an_import_whose_beginning_has_an_unknown_outcome_is_left_to_recovery(self) -> None:
+        image = self.image("uploading", size=4)
+        self.lay(image, f"staging/{image.id}")
+        request = ImportRequest("glance-direct", {"name": "glance-direct"}, {}, ["fast"])
+        real = self.importer.images.update
+
+        def lost(ctx, image, change):
+            real(ctx, image, change)
+            raise errors.OutcomeUnknown
+
+        with mock.patch.object(self.importer.images, "update", lost), \
+                self.assertRaises(errors.OutcomeUnknown):
+            self.importer.start(RequestContext(project_id="p"), image, request)
+        self.assertEqual("importing", self.status(image))
+        self.assertEqual(1, len(self.records.claims.held()))
+        self.recovery.recover()
+        self.check_queued(image)
+
+    def test_a_copy_that_was_made_meanwhile_is_not_made_again(self) -> None:
+        image = self.image("active", ("fast",), size=4)
+        stored = self.stores.add("slow", image.id, iter([b"data"]))
+        self.records.images.update(ADMIN, image, Change(
+            add_locations=(Location(stored.url, stored.metadata),)))
+        request = ImportRequest("copy-image", {"name": "copy-image"}, {}, ["slow"])
+        self.assertRaises(errors.Invalid, self.importer.start, RequestContext(project_id="p"),
+                          image, request)
+        self.assertEqual([], list(self.records.claims.held()))
+        self.assertEqual(["fast", "slow"], self.left(image))
 
     def test_after_an_image_became_active(self) -> None:
         """What users may use already stays, with the stores that have it."""

@@ -50,7 +50,8 @@ class TaskStartProxy(Proxy):
             self._end(claim)
             raise
         self._importer.background.submit(
-            created, lambda work: self._do(ctx, work, claim), after=lambda ended: self._end(claim, ended))
+            created, lambda work: self._do(ctx, work, claim),
+            after=lambda ended: self._end(claim, ended))
         return created
 
     def _end(self, claim: Claim, ended: bool = True) -> None:

@@ -164,7 +164,7 @@ def check_end(cluster: Cluster, facts: Facts) -> None:
 
 def _judge_tasks(cluster: Cluster, facts: Facts) -> None:
     """A task that succeeded acknowledges its data; one that failed needs a reason."""
-    for task_id, status, kind in cluster.query("SELECT id, status, type FROM tasks"):
+    for task_id, status in cluster.query("SELECT id, status FROM tasks"):
         if task_id not in facts.tasks:
             continue  # Its client never heard of it.
         process, body = facts.tasks[task_id]

@@ -244,6 +244,8 @@ class Scenario:
         How many processes look for abandoned work.
     delayed
         Is the data of deleted images left to the scrubber?
+    torn
+        Do others work also between the statements of a read?
     """
 
     name: str
@@ -252,6 +254,7 @@ class Scenario:
     staged: bool = False
     recoveries: int = 1
     delayed: bool = False
+    torn: bool = False
 
 
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in (
@@ -276,6 +279,9 @@ SCENARIOS: dict[str, Scenario] = {each.name: each for each in (
     Scenario("delayed", {"A": "delete", "B": "scrub"}, ("one", "two"), delayed=True),
     Scenario("restore", {"A": "delete", "B": "scrub", "C": "restore"}, ("one",), delayed=True),
     Scenario("delayed-upload", {"A": "upload", "B": "delete", "C": "scrub"}, delayed=True),
+    Scenario("torn-uploads", {"A": "upload", "B": "upload", "C": "delete"}, torn=True),
+    Scenario("torn-copies", {"A": "copy", "B": "withdraw", "C": "delete"}, ("one",), torn=True),
+    Scenario("torn-imports", {"A": "web_import_everywhere", "B": "upload"}, torn=True),
     Scenario("register-upload", {"A": "register", "B": "upload"}),
     Scenario("two-registrations", {"A": "register_unknown", "B": "register"}),
     Scenario("register-delete", {"A": "register", "B": "delete"}),

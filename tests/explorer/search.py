@@ -14,10 +14,7 @@ from collections.abc import Callable, Iterator
 from tests.explorer import invariants, scheduler
 from tests.explorer.scenarios import Client, Scenario, begin
 from tests.explorer.scheduler import Actor, Endless, Plan, Schedule, Workers
-from tests.explorer.service import RECOVERIES, Cluster
-
-#: Reads between which nothing is decided: a look that finds nothing.
-_IDLE = ("Claims.held", "Claims.unclaimed", "Pending.find")
+from tests.explorer.service import PERIODIC, RECOVERIES, Cluster
 
 WORKERS = Workers()
 
@@ -43,6 +40,7 @@ def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = Fal
     if traced:
         schedule.log = []
     cluster.reset(schedule)
+    cluster.database.torn = scenario.torn
     facts = begin(cluster, scenario)
     for name, what in scenario.clients.items():
         host = cluster.hosts[name]
@@ -76,7 +74,7 @@ def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = Fal
 def alternatives(choice: tuple[str, str, tuple[str, ...]]) -> list[tuple[str, ...]]:
     """What may happen at a decision instead of the default."""
     kind, label, others = choice
-    if label in _IDLE:
+    if label in PERIODIC:
         return []
     found = [("switch", other) for other in others]
     if kind == scheduler.READ:
@@ -89,10 +87,15 @@ class Bounded:
 
     Plans with equally many come in random order, so that a part of them is a fair sample.
     Each is given back with :meth:`learn`, from which plans with one deviation more follow.
+
+    :param most: how many plans with equally many deviations are remembered.
     """
 
-    def __init__(self, bound: int, generator: random.Random) -> None:
+    def __init__(self, bound: int, most: int, generator: random.Random) -> None:
         self._bound = bound
+        self._most = most
+        self._known = 0
+        self._sampled = False
         self._random = generator
         self._plans: list[dict[int, tuple[str, ...]]] = [{}]
         self._next: list[dict[int, tuple[str, ...]]] = []
@@ -104,8 +107,10 @@ class Bounded:
             self._random.shuffle(self._plans)
             while self._plans:
                 yield self._plans.pop()
-            self.complete += 1
-            self._plans, self._next = self._next, []
+            if not self._sampled:
+                self.complete += 1
+            self._sampled = self._known > self._most
+            self._plans, self._next, self._known = self._next, [], 0
 
     def learn(self, plan: Plan, outcome: Outcome) -> None:
         """Plans that deviate once more, later."""
@@ -114,7 +119,11 @@ class Bounded:
         last = max(plan, default=-1)
         for number in range(last + 1, len(outcome.choices)):
             for what in alternatives(outcome.choices[number]):
-                self._next.append({**plan, number: what})
+                self._known += 1
+                if len(self._next) < self._most:
+                    self._next.append({**plan, number: what})
+                elif (place := self._random.randrange(self._known)) < self._most:
+                    self._next[place] = {**plan, number: what}
 
 
 class Chooser:
@@ -183,7 +192,7 @@ def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.
            tell: Callable[[Totals], None] = lambda totals: None) -> Totals:
     """Run schedules of a scenario: two thirds of the budget in order, the rest at random."""
     totals = Totals(complete=0)
-    bounded = Bounded(2, generator)
+    bounded = Bounded(2, budget, generator)
     length = 0
     for plan in bounded:
         if totals.schedules >= budget * 2 // 3 or len(totals.violations) >= most_violations:

@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from unittest import mock
 
+import sqlalchemy as sa
 from oslo_config import cfg
 
 from glance_py import claims, config, gateway, recovery
@@ -42,7 +43,7 @@ from glance_store_py.guard import Guard
 from glance_store_py.location import Location
 from glance_store_py.stores import Stores
 from tests.explorer import scheduler
-from tests.explorer.scheduler import Process, Schedule
+from tests.explorer.scheduler import Actor, Process, Schedule
 
 #: Names of the processes of clients, of recoveries, and of what puts everything in order at last.
 CLIENTS, RECOVERIES, LAST = ("A", "B", "C"), ("R", "S"), "Z"
@@ -63,6 +64,9 @@ filesystem_store_datadir = {directory}/tasks
 [database]
 connection = sqlite://
 """
+
+#: Reads of looks that come again and again.
+PERIODIC = ("Claims.held", "Claims.unclaimed", "Pending.find")
 
 _TABLES = ("image_properties", "image_locations", "image_tags", "image_members", "image_claims",
            "task_info", "tasks", "images")
@@ -92,9 +96,13 @@ class Time:
         schedule = self.schedule
         return schedule.step(kind, label) if schedule is not None and schedule.active else None
 
-    def process(self) -> Process | None:
+    def actor(self) -> Actor | None:
         """Whose thread this is."""
-        actor = self.schedule.current if self.schedule is not None else None
+        return self.schedule.current if self.schedule is not None else None
+
+    def process(self) -> Process | None:
+        """Whose process this is."""
+        actor = self.actor()
         return actor.process if actor is not None else None
 
     def changed(self, fault: str | None) -> None:
@@ -121,10 +129,33 @@ class SteppedDatabase(engine.Database):
     def for_heartbeats(self) -> engine.Database:
         return self
 
+    #: Stop also between the statements of a read, which see what others commit meanwhile.
+    torn = False
+
+    def __init__(self, made: sa.Engine) -> None:
+        super().__init__(made)
+        self._statements: dict[object, int] = {}
+        sa.event.listen(made, "before_cursor_execute", self._before_statement)
+
     def read(self, work, replica: bool = False):
-        if CLOCK.step(scheduler.READ, _caller()) is not None:
+        label = _caller()
+        if CLOCK.step(scheduler.READ, label) is not None:
             raise errors.DatabaseUnavailable
-        return super().read(work, replica)
+        if not self.torn or label in PERIODIC:
+            return super().read(work, replica)
+        actor = CLOCK.actor()
+        self._statements[actor] = 0
+        try:
+            return super().read(work, replica)
+        finally:
+            del self._statements[actor]
+
+    def _before_statement(self, *_: object) -> None:
+        actor = CLOCK.actor()
+        if actor in self._statements:
+            self._statements[actor] += 1
+            if self._statements[actor] > 1:
+                CLOCK.step(scheduler.READ, "next statement")
 
     def write(self, work, alone: str | None = None):
         label = _caller()

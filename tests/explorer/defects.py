@@ -77,6 +77,17 @@ def unclaimed_rollback() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def resolve_by_reading() -> Iterator[None]:
+    """What the record shows is taken for final, though the write may still be on its way."""
+    def resolve(self, ctx, claim, shows):
+        image = self._images.get(ctx, claim.image_id)
+        return image if shows(image) else None
+
+    with mock.patch.object(claims.Claims, "resolve", resolve):
+        yield
+
+
 class Defect(NamedTuple):
     """What puts a defect back, the scenario in which it shows, and within how many schedules."""
 
@@ -90,5 +101,6 @@ DEFECTS: Mapping[str, Defect] = {
     "one-name": Defect(one_name, "two-uploads", 200),
     "remove-first": Defect(remove_first, "upload", 200),
     "unguarded-writes": Defect(unguarded_writes, "web-upload", 600),
+    "resolve-by-reading": Defect(resolve_by_reading, "upload", 2600),
     "unclaimed-rollback": Defect(unclaimed_rollback, "two-web", 3000),
 }

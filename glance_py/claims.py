@@ -90,7 +90,8 @@ class Claim:
         self.uncertain = False
         self._clock = clock
         self._confirm = confirm
-        self._confirmed = clock.monotonic()
+        # The answer may have come late: the lease began when the claim was asked for.
+        self._confirmed = request.asked
 
     def dead_names(self) -> tuple[str, ...]:
         """The names under which the attempts wrote whose claim was taken over to get this one."""
@@ -163,7 +164,8 @@ class Claims:
     def request(self, kind: str, task_id: str | None = None,
                 replaces: str | None = None) -> ClaimRequest:
         """A request for a claim, to be put into a change as ``acquire``."""
-        return ClaimRequest(new_holder(), kind, this_process(), task_id, replaces)
+        return ClaimRequest(new_holder(), kind, this_process(), task_id, replaces,
+                            self._clock.monotonic())
 
     @contextlib.contextmanager
     def hold(self, image_id: str, grant: ClaimGrant | None,

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
-from glance_py.db import belongings
+from glance_py.db import belongings, claims
 from glance_py.db.engine import Database
 from glance_py.db.location_index import LocationIndex
 from glance_py.db.rows import metadata
@@ -106,8 +106,13 @@ class SqlPending:
         """Data that was never recorded could not be removed; it is to be removed later."""
         now = self._database.now()
         pending = dataclasses.replace(location, status="pending_delete")
-        self._database.write(lambda connection: belongings.add_locations(
-            connection, image_id, (pending,), now, self._database.cipher))
+
+        def work(connection: sa.Connection) -> None:
+            # The name is that of an attempt, and no later one may use it before the data is gone.
+            claims.keep(connection, image_id, now)
+            belongings.add_locations(connection, image_id, (pending,), now, self._database.cipher)
+
+        self._database.write(work)
 
     def begin_removal(self, locations: Collection[Location]) -> Sequence[int]:
         """Note that the data at these locations is about to be removed.

@@ -59,6 +59,8 @@ class ClaimRequest:
         property ``os_glance_import_task`` with this value.
     replaces
         Id of a finished task that still stands in that property and may be overwritten.
+    asked
+        When the request was made, in seconds of a clock that only the asking process knows.
     """
 
     holder: str
@@ -66,6 +68,7 @@ class ClaimRequest:
     host: str = ""
     task_id: str | None = None
     replaces: str | None = None
+    asked: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

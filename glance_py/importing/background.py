@@ -78,10 +78,10 @@ class Background:
         self._idle = 0
 
     def submit(self, task: Task, deed: Deed,
-               after: Callable[[], object] = lambda: None) -> None:
+               after: Callable[[bool], object] = lambda ended: None) -> None:
         """Have ``deed`` done soon; ``task`` is one that has been started.
 
-        ``after`` is called when the task has ended, whatever its end was.
+        :param after: called when the deed is over, with whether the end of the task was recorded.
         """
         work = Work(task)
         with self._lock:
@@ -108,14 +108,24 @@ class Background:
             with self._lock:
                 self._idle -= 1
             try:
-                self._do(work, deed)
-                after()
-            except Exception:
-                LOG.exception("Task %s could not be ended; it is left to recovery", work.task.id)
+                self._work(work, deed, after)
             finally:
                 self._waiting.done(owner)
-                with self._lock:
-                    self._at_work.pop(work.task.id, None)
+
+    def _work(self, work: Work, deed: Deed, after: Callable[[bool], object]) -> None:
+        ended = False
+        try:
+            try:
+                self._do(work, deed)
+                ended = True
+            finally:
+                # Otherwise this process keeps the claim of the task alive as long as it lives.
+                after(ended)
+        except Exception:
+            LOG.exception("Task %s could not be ended; it is left to recovery", work.task.id)
+        finally:
+            with self._lock:
+                self._at_work.pop(work.task.id, None)
 
     def _do(self, work: Work, deed: Deed) -> None:
         try:

@@ -102,6 +102,13 @@ class Importer:
         tasks = self.background.tasks
         claim = self._claim(ctx, image, request, task_id, replaces)
         try:
+            if request.copies:
+                # Another copy may have been made or removed before the claim was taken.
+                image = self._records.images.get(ctx, image.id)
+                stores = self._targets(image, request)
+                if not stores:
+                    self._end(claim)
+                    return
             task = tasks.start(tasks.create(ctx, Task(
                 task_id, API_IMAGE_IMPORT, owner=ctx.project_id or "",
                 input={"image_id": image.id, "import_req": request.document,
@@ -121,6 +128,8 @@ class Importer:
                 self._end(claim)
                 return
             except BaseException as error:
+                # The image may be importing, or become so: recovery brings it back.
+                claim.uncertain = isinstance(error, errors.OutcomeUnknown)
                 tasks.fail(task, user_message(error))
                 raise
         except BaseException:
@@ -128,7 +137,7 @@ class Importer:
             raise
         self.background.submit(
             task, lambda work: self._do(ctx, image, request, stores, source, work, claim),
-            after=lambda: self._end(claim))
+            after=lambda ended: self._end(claim, ended))
 
     def run(self, ctx, image: Image, request: ImportRequest, work: Work,
             claim: Claim) -> Mapping[str, object]:
@@ -156,7 +165,9 @@ class Importer:
             raise errors.ImportActive(image.id) from None
         return self.claims.keep(image.id, claimed.grant, wanted)
 
-    def _end(self, claim: Claim) -> None:
+    def _end(self, claim: Claim, ended: bool = True) -> None:
+        """Give the claim back; what was not brought to an end is left to recovery."""
+        claim.uncertain = claim.uncertain or not ended
         self.claims.release(claim)
         self.claims.let_go(claim)
 
@@ -294,7 +305,11 @@ class Importer:
         from glance_py.importing import flow
 
         job = Job(self._room, ctx, image, request, stores, work, claim)
-        return flow.run(job, source, () if request.copies else self._plugins)
+        try:
+            return flow.run(job, source, () if request.copies else self._plugins)
+        except errors.OutcomeUnknown:
+            claim.uncertain = True  # What is still on its way needs the claim to be harmless.
+            raise
 
     def recover(self, claim: Claim) -> list[str]:
         """Roll back the import of a worker that died; a line for each thing that was done.

@@ -50,10 +50,13 @@ class TaskStartProxy(Proxy):
             self._end(claim)
             raise
         self._importer.background.submit(
-            created, lambda work: self._do(ctx, work, claim), after=lambda: self._end(claim))
+            created, lambda work: self._do(ctx, work, claim),
+            after=lambda ended: self._end(claim, ended))
         return created
 
-    def _end(self, claim: Claim) -> None:
+    def _end(self, claim: Claim, ended: bool = True) -> None:
+        """Give the claim back; what was not brought to an end is left to recovery."""
+        claim.uncertain = claim.uncertain or not ended
         self._importer.claims.release(claim)
         self._importer.claims.let_go(claim)
 

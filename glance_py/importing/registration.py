@@ -88,7 +88,7 @@ class RegistrationProxy(Proxy):
             raise
         self._background.submit(
             task, lambda work: self._do(ctx, image, registration, work, claim),
-            after=lambda: self._end(claim))
+            after=lambda ended: self._end(claim, ended))
 
     def _finished_holder(self, image: Image) -> str | None:
         """The finished task that the image still names.
@@ -102,13 +102,23 @@ class RegistrationProxy(Proxy):
                     raise errors.ImportActive(image.id)
         return holder
 
-    def _end(self, claim: Claim) -> None:
+    def _end(self, claim: Claim, ended: bool = True) -> None:
+        """Give the claim back; what was not brought to an end is left to recovery."""
+        claim.uncertain = claim.uncertain or not ended
         self._claims.release(claim)
         self._claims.let_go(claim)
 
     def _do(self, ctx, image: Image, registration: Registration,
             work: Work, claim: Claim) -> Mapping[str, object]:
         """The task's work."""
+        try:
+            return self._register(ctx, image, registration, work, claim)
+        except errors.OutcomeUnknown:
+            claim.uncertain = True  # The image may be active, or importing: recovery finds out.
+            raise
+
+    def _register(self, ctx, image: Image, registration: Registration,
+                  work: Work, claim: Claim) -> Mapping[str, object]:
         check_formats(image)
         location, size = self._addresses.examine(ctx, image.id, Location(registration.url))
         fields: dict[str, object] = {"size": size}
@@ -146,8 +156,7 @@ class RegistrationProxy(Proxy):
             claim.check()
             self._activate(ctx, image, location, fields, "importing", claim)
         except errors.OutcomeUnknown:
-            claim.uncertain = True  # It may be active: recovery finds out.
-            raise
+            raise  # Nobody knows what there is to put back.
         except BaseException:
             self._put_back(ctx, image, refused, claim)
             raise

@@ -49,19 +49,27 @@ class ImportRollback:
         :raises errors.ClaimLost: somebody else rolls it back.
         """
         stores = list(stores)
-        for name in {claim.staged_name, *names}:
-            self._staging.remove(name)
         try:
             image = self._records.images.get(ctx, claim.image_id)
+            if image.status == "uploading":
+                # The import had not begun: what was staged still waits for one.
+                self._claims.release(claim)
+                return image.status
+            self._unstage(claim, names)
             if image.status == "importing":
                 image = self._empty(ctx, image, claim, names)
             else:
                 self._discard(image, stores, names)
             return self._settle(ctx, image, claim, stores, failed)
         except errors.ImageNotFound:
+            self._unstage(claim, names)
             self._discard(Image(claim.image_id), stores, names)
             self._claims.release(claim)
             return None
+
+    def _unstage(self, claim: Claim, names: Sequence[str]) -> None:
+        for name in {claim.staged_name, *names}:
+            self._staging.remove(name)
 
     def _empty(self, ctx, image: Image, claim: Claim, names: Sequence[str]) -> Image:
         """Remove all copies of an image that has no user yet."""

@@ -51,6 +51,9 @@ class Begin(Step):
         except errors.ClaimLost:
             LOG.warning("The import into image %s was taken over by another worker",
                         job.image.id)
+        except BaseException:
+            job.claim.uncertain = True  # Recovery does what could not be done.
+            raise
 
 
 class Fetch(Step):

@@ -122,6 +122,13 @@ class ClaimCases:
         self.records.claims.release(other.id, "a", ClaimRelease(forget=True))
         self.assertEqual(2, self.begin(other, "b", "active", "active", IMPORT).grant.generation)
 
+    def test_where_data_waits_for_its_removal_the_first_name_is_not_used_again(self):
+        image = self.image("active")
+        self.begin(image, "a", "active", "active", IMPORT)
+        self.records.pending.add(image.id, DATA)
+        self.records.claims.release(image.id, "a", ClaimRelease(forget=True))
+        self.assertEqual(2, self.begin(image, "b", "active", "active", IMPORT).grant.generation)
+
     def test_an_upload_that_succeeded_stands_in_nobodys_way(self):
         """Its claim is given back later, in one statement for many."""
         image = self.image()

@@ -89,6 +89,24 @@ class BackgroundTest(unittest.TestCase):
                 self.do(deed)
                 self.assertEqual([("t0", "failure", told), ("t0", "ran")], self.ended())
 
+    def test_who_submitted_hears_whether_the_end_was_recorded(self) -> None:
+        """Even when it was not: who keeps a claim for the task must not keep it for ever."""
+        heard: list[bool] = []
+        self.background.submit(
+            Task("good", "import", owner="p"), lambda work: {}, after=heard.append)
+        until(lambda: heard)
+        self.tasks.succeed = self.tasks.fail = self.refuse
+        with self.assertLogs(background.LOG, "ERROR"):
+            self.background.submit(
+                Task("bad", "import", owner="p"), lambda work: {}, after=heard.append)
+            until(lambda: len(heard) == 2)
+            until(lambda: not self.background._at_work)
+        self.assertEqual([True, False], heard)
+
+    @staticmethod
+    def refuse(*_) -> Task:
+        raise errors.DatabaseUnavailable
+
     def test_a_bounded_number_at_once(self) -> None:
         """The third of three waits, and gives signs of life while it does."""
         go, running = threading.Event(), []

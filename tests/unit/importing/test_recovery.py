@@ -16,6 +16,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import Change
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, Location
+from glance_py.domain.importing import ImportRequest
 from glance_py.domain.task import API_IMAGE_IMPORT, Task
 from glance_store_py import errors as store_errors
 from tests.functional import service
@@ -109,6 +110,44 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual("failure", ended.status)
         self.assertIn("died", ended.message)
         self.assertIsNotNone(ended.expires_at)
+
+    def test_an_import_that_had_not_begun_leaves_the_staged_data(self) -> None:
+        """Its worker died between taking the claim and its first change of the image."""
+        image = self.image("uploading", size=4)
+        self.lay(image, f"staging/{image.id}")
+        self.claim(image, "import", expected=frozenset({"uploading"}))
+        self.recovery.recover()
+        self.assertEqual(("uploading", ["staging"]), (self.status(image), self.left(image)))
+        self.assertEqual([], list(self.records.claims.held()))
+
+    def test_an_import_whose_beginning_has_an_unknown_outcome_is_left_to_recovery(self) -> None:
+        image = self.image("uploading", size=4)
+        self.lay(image, f"staging/{image.id}")
+        request = ImportRequest("glance-direct", {"name": "glance-direct"}, {}, ["fast"])
+        real = self.importer.images.update
+
+        def lost(ctx, image, change):
+            real(ctx, image, change)
+            raise errors.OutcomeUnknown
+
+        with mock.patch.object(self.importer.images, "update", lost), \
+                self.assertRaises(errors.OutcomeUnknown):
+            self.importer.start(RequestContext(project_id="p"), image, request)
+        self.assertEqual("importing", self.status(image))
+        self.assertEqual(1, len(self.records.claims.held()))
+        self.recovery.recover()
+        self.check_queued(image)
+
+    def test_a_copy_that_was_made_meanwhile_is_not_made_again(self) -> None:
+        image = self.image("active", ("fast",), size=4)
+        stored = self.stores.add("slow", image.id, iter([b"data"]))
+        self.records.images.update(ADMIN, image, Change(
+            add_locations=(Location(stored.url, stored.metadata),)))
+        request = ImportRequest("copy-image", {"name": "copy-image"}, {}, ["slow"])
+        self.assertRaises(errors.Invalid, self.importer.start, RequestContext(project_id="p"),
+                          image, request)
+        self.assertEqual([], list(self.records.claims.held()))
+        self.assertEqual(["fast", "slow"], self.left(image))
 
     def test_after_an_image_became_active(self) -> None:
         """What users may use already stays, with the stores that have it."""
@@ -337,6 +376,15 @@ class ClaimsTest(unittest.TestCase):
         self.records.broken = {claim.holder}
         self.assertRaises(errors.DatabaseUnavailable, claim.check)
         self.records.broken, self.records.lost = set(), {claim.holder}
+        self.assertRaises(errors.ClaimLost, claim.check)
+
+    def test_a_claim_that_was_granted_late_is_confirmed_first(self) -> None:
+        """Observers count from when it was recorded, not from when its holder heard of it."""
+        wanted = self.claims.request("upload")
+        self.clock.now += claims.LEASE
+        with mock.patch.object(threading.Thread, "start"):
+            claim = self.claims.keep("one", ClaimGrant(1), wanted)
+        self.records.lost = {claim.holder}
         self.assertRaises(errors.ClaimLost, claim.check)
 
     def test_what_is_done_with_is_given_back_at_the_next_beat(self) -> None:

@@ -738,7 +738,7 @@ class MetadefAccessTest(AccessCase):
             self.assertEqual(1, len(self.definitions.list(owner, NAMESPACES["public"][0], kind)))
         self.build(SEE)
         page = self.namespaces.list(owner, NamespaceQuery())
-        self.assertEqual(([], False), (page.namespaces, page.full))
+        self.assertEqual(([], True), (page.namespaces, page.full))
 
     def test_which_target_the_rules_get_for_a_namespace(self) -> None:
         self.assertEqual(

@@ -1,0 +1,211 @@
+"""Which schedules of a scenario are run, and what came of them.
+
+First all with few deviations from the default, like CHESS does it: a deviation is a
+switch to another actor or a fault.  Then random ones with more of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+
+from tests.explorer import invariants, scheduler
+from tests.explorer.scenarios import Client, Scenario, begin
+from tests.explorer.scheduler import Actor, Endless, Plan, Schedule, Workers
+from tests.explorer.service import PERIODIC, RECOVERIES, Cluster
+
+WORKERS = Workers()
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What came of one schedule."""
+
+    scenario: str
+    plan: Plan
+    violation: str | None
+    steps: int
+    faults: list[str]
+    choices: list[tuple[str, str, tuple[str, ...]]]
+    log: list[str] | None = None
+    left_behind: int = 0
+
+
+def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = False,
+            choose=None) -> Outcome:
+    """Run one schedule of a scenario."""
+    schedule = Schedule(WORKERS, plan, lambda: invariants.check_step(cluster), choose)
+    if traced:
+        schedule.log = []
+    cluster.reset(schedule)
+    cluster.database.torn = scenario.torn
+    facts = begin(cluster, scenario)
+    for name, what in scenario.clients.items():
+        host = cluster.hosts[name]
+        client = Client(cluster, host, facts)
+        schedule.add(Actor(name, host.process, getattr(client, what)))
+    for name in scenario.clients:
+        host = cluster.hosts[name]
+        schedule.add(Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
+                     schedule.now + 5.0)
+    for name in RECOVERIES[:scenario.recoveries]:
+        host = cluster.hosts[name]
+        schedule.add(Actor(name, host.process, host.recover, daemon=True), schedule.now + 5.0)
+        schedule.add(Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
+                     schedule.now + 5.0)
+    violation = None
+    try:
+        schedule.run()
+        invariants.settle(cluster, schedule)
+        invariants.check_end(cluster, facts)
+    except (invariants.Violation, Endless) as error:
+        violation = str(error)
+    except Exception as error:
+        violation = f"{type(error).__name__}: {error}"
+        if traced:
+            raise
+    return Outcome(scenario.name, dict(schedule.injected), violation, schedule.steps,
+                   [":".join(what[:1]) for _, what in schedule.injected], schedule.choices,
+                   schedule.log, facts.left_behind)
+
+
+def alternatives(choice: tuple[str, str, tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """What may happen at a decision instead of the default."""
+    kind, label, others = choice
+    if label in PERIODIC:
+        return []
+    found = [("switch", other) for other in others]
+    if kind == scheduler.READ:
+        return found  # What fails or stops here does so before the next effect, too.
+    return found + [(fault,) for fault in scheduler.FAULTS[kind]]
+
+
+class Bounded:
+    """All plans with at most ``bound`` deviations, those with fewer first.
+
+    Plans with equally many come in random order, so that a part of them is a fair sample.
+    Each is given back with :meth:`learn`, from which plans with one deviation more follow.
+
+    :param most: how many plans with equally many deviations are remembered.
+    """
+
+    def __init__(self, bound: int, most: int, generator: random.Random) -> None:
+        self._bound = bound
+        self._most = most
+        self._known = 0
+        self._sampled = False
+        self._random = generator
+        self._plans: list[dict[int, tuple[str, ...]]] = [{}]
+        self._next: list[dict[int, tuple[str, ...]]] = []
+        #: All plans with so many deviations were given out.
+        self.complete = -1
+
+    def __iter__(self) -> Iterator[Plan]:
+        while self._plans:
+            self._random.shuffle(self._plans)
+            while self._plans:
+                yield self._plans.pop()
+            if not self._sampled:
+                self.complete += 1
+            self._sampled = self._known > self._most
+            self._plans, self._next, self._known = self._next, [], 0
+
+    def learn(self, plan: Plan, outcome: Outcome) -> None:
+        """Plans that deviate once more, later."""
+        if len(plan) >= self._bound:
+            return
+        last = max(plan, default=-1)
+        for number in range(last + 1, len(outcome.choices)):
+            for what in alternatives(outcome.choices[number]):
+                self._known += 1
+                if len(self._next) < self._most:
+                    self._next.append({**plan, number: what})
+                elif (place := self._random.randrange(self._known)) < self._most:
+                    self._next[place] = {**plan, number: what}
+
+
+class Chooser:
+    """Deviates at random: a few times, where one of the actors has something to do.
+
+    :param most: deviations of one schedule at most.
+    :param length: about how many decisions there are.
+    """
+
+    def __init__(self, generator: random.Random, most: int, length: int) -> None:
+        self._random = generator
+        self._left = most
+        self._probability = most / max(length, 1)
+
+    def __call__(self, number: int, actor: Actor, schedule: Schedule) -> tuple[str, ...] | None:
+        if not self._left or self._random.random() > self._probability:
+            return None
+        found = alternatives((actor.kind, actor.label, schedule.others(actor)))
+        if not found:
+            return None
+        self._left -= 1
+        switches = [each for each in found if each[0] == "switch"]
+        faults = [each for each in found if each[0] != "switch"]
+        some = switches if switches and (not faults or self._random.random() < 0.4) else faults
+        return self._random.choice(some)
+
+
+@dataclasses.dataclass(slots=True)
+class Totals:
+    """What a search did and found."""
+
+    schedules: int = 0
+    bounded: int = 0
+    steps: int = 0
+    left_behind: int = 0
+    faults: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    violations: list[tuple[Plan, str]] = dataclasses.field(default_factory=list)
+    #: With how many deviations all schedules were run; None before the search knows.
+    complete: int | None = None
+
+    def count(self, outcome: Outcome) -> None:
+        """One schedule more."""
+        self.schedules += 1
+        self.steps += outcome.steps
+        self.left_behind += outcome.left_behind
+        self.faults.update(outcome.faults)
+        if outcome.violation is not None:
+            self.violations.append((outcome.plan, outcome.violation))
+
+    def add(self, other: Totals) -> None:
+        """Another search."""
+        for name in ("schedules", "bounded", "steps", "left_behind", "faults", "violations"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def __str__(self) -> str:
+        complete = "" if self.complete is None else (
+            f"all with up to {self.complete} deviations, ")
+        return (f"{self.schedules} schedules ({complete}{self.schedules - self.bounded} random), "
+                f"{self.steps} steps, {sum(self.faults.values())} deviations, "
+                f"{len(self.violations)} violations, {self.left_behind} objects of dead writers "
+                "left behind")
+
+
+def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.Random,
+           most_violations: int = 1,
+           tell: Callable[[Totals], None] = lambda totals: None) -> Totals:
+    """Run schedules of a scenario: two thirds of the budget in order, the rest at random."""
+    totals = Totals(complete=0)
+    bounded = Bounded(2, budget, generator)
+    length = 0
+    for plan in bounded:
+        if totals.schedules >= budget * 2 // 3 or len(totals.violations) >= most_violations:
+            break
+        outcome = execute(cluster, scenario, plan)
+        length = length or len(outcome.choices)
+        totals.count(outcome)
+        totals.bounded += 1
+        bounded.learn(plan, outcome)
+        totals.complete = max(0, bounded.complete)
+        tell(totals)
+    while totals.schedules < budget and len(totals.violations) < most_violations:
+        chooser = Chooser(generator, generator.randint(2, 6), 2 * length)
+        totals.count(execute(cluster, scenario, {}, choose=chooser))
+        tell(totals)
+    return totals

@@ -1,0 +1,555 @@
+"""The service, several processes of it, over one database and one set of stores.
+
+Everything is the production code but the edges: the database stops at every read and
+transaction, the driver of the stores at every verb, and time is the schedule's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import logging
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+import types
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from unittest import mock
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from glance_py import claims, config, gateway, recovery
+from glance_py.context import RequestContext
+from glance_py.db import engine, migrations
+from glance_py.db.images import SqlImages
+from glance_py.db.records import records as sql_records
+from glance_py.domain import errors
+from glance_py.domain.claim import split_object_name
+from glance_py.importing import background, importer, registration, sources, staging
+from glance_py.layers.location import LocationProxy
+from glance_py.layers.tasks import work_tasks
+from glance_py.outgoing import Response
+from glance_py.scrubber import Scrubber
+from glance_store_py import errors as store_errors
+from glance_store_py.driver import Stored, StoredData
+from glance_store_py.drivers import file, memory
+from glance_store_py.guard import Guard
+from glance_store_py.location import Location
+from glance_store_py.stores import Stores
+from tests.explorer import scheduler
+from tests.explorer.scheduler import Actor, Process, Schedule
+
+#: Names of the processes of clients, of recoveries, and of what puts everything in order at last.
+CLIENTS, RECOVERIES, LAST = ("A", "B", "C"), ("R", "S"), "Z"
+
+STAGING = claims.STAGING_STORE
+EPOCH = datetime.datetime(2030, 1, 1)
+PROJECT = "p"
+CONFIGURATION = """\
+[DEFAULT]
+enabled_backends = one:memory, two:memory
+user_storage_quota = 1GB
+[glance_store]
+default_backend = one
+[os_glance_staging_store]
+filesystem_store_datadir = {directory}/staging
+[os_glance_tasks_store]
+filesystem_store_datadir = {directory}/tasks
+[database]
+connection = sqlite://
+"""
+
+#: Reads of looks that come again and again.
+PERIODIC = ("Claims.held", "Claims.unclaimed", "Pending.find")
+
+_TABLES = ("image_properties", "image_locations", "image_tags", "image_members", "image_claims",
+           "task_info", "tasks", "images")
+
+
+class Time:
+    """The clock of the schedule that is being executed."""
+
+    schedule: Schedule | None = None
+
+    def monotonic(self) -> float:
+        return 1000.0 if self.schedule is None else self.schedule.now
+
+    def sleep(self, seconds: float) -> None:
+        if self.schedule is not None:
+            self.schedule.sleep(seconds)
+
+    def time(self) -> float:
+        """Files have times of the machine, so this is that of the machine and what passed."""
+        return time.time() + self.monotonic() - 1000.0
+
+    def utcnow(self) -> datetime.datetime:
+        return EPOCH + datetime.timedelta(seconds=self.monotonic() - 1000.0)
+
+    def step(self, kind: str, label: str) -> str | None:
+        """See :meth:`Schedule.step`; between schedules nobody waits."""
+        schedule = self.schedule
+        return schedule.step(kind, label) if schedule is not None and schedule.active else None
+
+    def actor(self) -> Actor | None:
+        """Whose thread this is."""
+        return self.schedule.current if self.schedule is not None else None
+
+    def process(self) -> Process | None:
+        """Whose process this is."""
+        actor = self.actor()
+        return actor.process if actor is not None else None
+
+    def changed(self, fault: str | None) -> None:
+        """A call took effect; with the fault LATE its caller hears of it late."""
+        if self.schedule is not None and self.schedule.active:
+            self.schedule.changed()
+            if fault == scheduler.LATE:
+                self.schedule.stand_still()
+
+
+#: One clock for everything that is built here.
+CLOCK = Time()
+
+
+class SteppedDatabase(engine.Database):
+    """Stops before every read and transaction, and loses answers."""
+
+    #: What a lost answer to COMMIT looks like.
+    unknown: type[errors.GlanceError] = errors.OutcomeUnknown
+
+    def now(self) -> datetime.datetime:
+        return CLOCK.utcnow()
+
+    def for_heartbeats(self) -> engine.Database:
+        return self
+
+    #: Stop also between the statements of a read, which see what others commit meanwhile.
+    torn = False
+
+    def __init__(self, made: sa.Engine) -> None:
+        super().__init__(made)
+        self._statements: dict[object, int] = {}
+        sa.event.listen(made, "before_cursor_execute", self._before_statement)
+
+    def read(self, work, replica: bool = False):
+        label = _caller()
+        if CLOCK.step(scheduler.READ, label) is not None:
+            raise errors.DatabaseUnavailable
+        if not self.torn or label in PERIODIC:
+            return super().read(work, replica)
+        actor = CLOCK.actor()
+        self._statements[actor] = 0
+        try:
+            return super().read(work, replica)
+        finally:
+            del self._statements[actor]
+
+    def _before_statement(self, *_: object) -> None:
+        actor = CLOCK.actor()
+        if actor in self._statements:
+            self._statements[actor] += 1
+            if self._statements[actor] > 1:
+                CLOCK.step(scheduler.READ, "next statement")
+
+    def write(self, work, alone: str | None = None):
+        label = _caller()
+        fault = CLOCK.step(scheduler.WRITE, label)
+        if fault == scheduler.FAIL:
+            raise errors.DatabaseUnavailable
+        if fault == scheduler.UNKNOWN_LOST:
+            raise self.unknown
+        if fault == scheduler.UNKNOWN_LATER:
+            if CLOCK.schedule is not None:
+                CLOCK.schedule.deliver_later(label, lambda: self._deliver(work, alone))
+            raise self.unknown
+        result = super().write(work, alone)
+        CLOCK.changed(fault)
+        if fault == scheduler.UNKNOWN_DONE:
+            raise self.unknown
+        return result
+
+    def _deliver(self, work, alone: str | None) -> None:
+        """A transaction that was on its way; what it meets decides whether it commits."""
+        with contextlib.suppress(errors.GlanceError):
+            super().write(work, alone)
+
+
+def _caller() -> str:
+    """Which operation of the DAL this is."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_name in ("read", "write", "_write", "_set",
+                                                         "_number"):
+        frame = frame.f_back
+    return frame.f_code.co_qualname.removeprefix("Sql") if frame is not None else "?"
+
+
+class SteppedImages(SqlImages):
+    """What is on its way to the database does not change any more, unlike the object in memory."""
+
+    def update(self, ctx, image, change):
+        return super().update(ctx, image, dataclasses.replace(change))
+
+
+class MemoryDriver(memory.Driver):
+    """Objects in memory; it stops before it publishes, removes or reads one."""
+
+    def __init__(self, store_id: str, is_claimed: Callable[[str, Process], bool],
+                 late: set[str]) -> None:
+        super().__init__(None, store_id)  # type: ignore[arg-type]
+        self.is_claimed = is_claimed
+        #: Which process wrote an object, and objects of attempts that had lost their claim.
+        self.published: dict[str, Process | None] = {}
+        self.late = late
+
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+        whole = [b"".join(data)]
+        fault = CLOCK.step(scheduler.PUBLISH, f"{self._store}/{image_id}")
+        if fault == scheduler.FAIL:
+            raise store_errors.RemoteServiceUnavailable
+        stored = super().add(image_id, whole, size)
+        process = self.published[stored.url] = CLOCK.process()
+        if process is not None and not self.is_claimed(image_id, process):
+            self.late.add(stored.url)
+        CLOCK.changed(fault)
+        return stored
+
+    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+        if CLOCK.step(scheduler.GET, location.shown) is not None:
+            raise store_errors.RemoteServiceUnavailable
+        return super().get(location, start, stop)
+
+    def delete(self, location: Location) -> None:
+        fault = CLOCK.step(scheduler.DELETE, location.shown)
+        if fault == scheduler.FAIL:
+            raise store_errors.RemoteServiceUnavailable
+        super().delete(location)
+        CLOCK.changed(fault)
+        if fault == scheduler.DONE_FAIL:
+            raise store_errors.RemoteServiceUnavailable
+
+    def data(self) -> dict[str, bytes]:
+        """All objects by their addresses, whoever may see them."""
+        return {f"memory://{self._store}{path}": data for path, data in self._objects.items()}
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        self._objects.clear()
+        self.published.clear()
+
+
+class FileDriver(file.Driver):
+    """Files of the staging store, with the same stops."""
+
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+        whole = list(data)
+        fault = CLOCK.step(scheduler.PUBLISH, f"staging/{image_id}")
+        if fault == scheduler.FAIL:
+            raise store_errors.RemoteServiceUnavailable
+        stored = super().add(image_id, whole, size)
+        CLOCK.changed(fault)
+        return stored
+
+    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+        if CLOCK.step(scheduler.GET, f"staging/{os.path.basename(location.path)}") is not None:
+            raise store_errors.RemoteServiceUnavailable
+        return super().get(location, start, stop)
+
+    def delete(self, location: Location) -> None:
+        fault = CLOCK.step(scheduler.DELETE, f"staging/{os.path.basename(location.path)}")
+        if fault == scheduler.FAIL:
+            raise store_errors.RemoteServiceUnavailable
+        super().delete(location)
+        CLOCK.changed(fault)
+
+
+class InlineBackground(background.Background):
+    """Does the work of a task in the thread of who asks for it; ``last`` is its id."""
+
+    last: str | None = None
+
+    def submit(self, task, deed, after=lambda ended: None) -> None:
+        work = background.Work(task)
+        self.last = task.id
+        self._at_work[task.id] = work
+        self._work(work, deed, after)
+
+    def beat(self) -> None:
+        """One sign of life of each task."""
+        for work in list(self._at_work.values()):
+            with contextlib.suppress(Exception):
+                self._sign(work)
+
+    def reset(self) -> None:
+        self._at_work.clear()
+        self.last = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._at_work
+
+
+class ProcessClaims(claims.Claims):
+    """The claims of a process whose heartbeats are an actor."""
+
+    def _forget_parent(self) -> None:
+        pass
+
+    def reset(self) -> None:
+        self._held, self._finished = {}, []
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._held and not self._finished
+
+
+class _NoNotifier:
+    enabled = False
+
+
+class _NoFilter:
+    def check(self, url: str, known: bool = True) -> None:
+        """Every address may be asked."""
+
+
+class _WebSource:
+    """A web server that has one body."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def open(self, url: str, start: int = 0, validator: str | None = None,
+             headers: object = None) -> Response:
+        body = url.rpartition("/")[2].encode()
+        return Response(200, {}, len(body), source(body), lambda: None)  # type: ignore[arg-type]
+
+
+def source(body: bytes) -> Iterator[bytes]:
+    """A body that arrives in two pieces."""
+    half = len(body) // 2
+    yield body[:half]
+    CLOCK.step(scheduler.SOURCE, "second half of the data")
+    yield body[half:]
+
+
+class Host:
+    """One process of the service."""
+
+    def __init__(self, name: str, conf: cfg.ConfigOpts, records, stores: Stores) -> None:
+        self.name = name
+        self.records = records
+        self.stores = stores
+        self.claims = ProcessClaims(records.claims, records.images, CLOCK)
+        services = gateway.Services(
+            conf=conf, records=records, stores=stores, enforcer=None, notifier=_NoNotifier(),
+            claims=self.claims, uri_filter=_NoFilter())
+        self.background = InlineBackground(work_tasks(services), 1)
+        self.services = services = dataclasses.replace(services, background=self.background)
+        self.images = gateway.fold(gateway.WORK_LAYERS, records.images, services)
+        self.importer = importer.Importer(self.images, services)
+        self.registration = registration.RegistrationProxy(self.images, services)
+        self.process = Process(name)
+
+    def delay(self, delayed: bool) -> None:
+        """Set the option ``delayed_delete``."""
+        layer = self.images
+        while not isinstance(layer, LocationProxy):
+            layer = layer.below
+        layer._delayed = delayed
+
+    def recovery(self) -> recovery.Recovery:
+        """A new recovery of this process."""
+        return recovery.Recovery(
+            self.services, recovery.recoverers(self.importer, functools.partial(
+                registration.recover, self.records, self.images, self.background.tasks,
+                self.claims)),
+            self.importer.recover_staging, CLOCK)
+
+    def scrubber(self) -> Scrubber:
+        """What removes data that waits for its removal."""
+        return Scrubber(self.stores, self.records.pending)
+
+    def begin(self) -> Process:
+        """The process as it is before it did anything."""
+        self.claims.reset()
+        self.background.reset()
+        self.process = Process(
+            self.name, lambda: not (self.claims.is_idle and self.background.is_idle))
+        return self.process
+
+    def beat(self) -> None:
+        """The heartbeat threads, in one."""
+        while True:
+            CLOCK.sleep(claims.HEARTBEAT)
+            self.beat_once()
+
+    def beat_once(self) -> None:
+        """One sign of life of everything."""
+        self.claims.beat()
+        self.background.beat()
+
+    def recover(self) -> None:
+        """The thread of recovery."""
+        made = self.recovery()
+        while True:
+            with contextlib.suppress(errors.DatabaseUnavailable):
+                made.recover()
+            CLOCK.sleep(2 * recovery.PERIOD)
+
+
+class Cluster:
+    """Processes over one database and one set of stores, and what is looked at from outside."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.directory = self._stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="explorer-", dir=shared))
+        conf = self._configuration()
+        self._patch()
+        logging.disable(logging.CRITICAL)
+        self._stack.callback(logging.disable, logging.NOTSET)
+        self.database = SteppedDatabase(engine.connect(conf).engine)
+        migrations.upgrade(self.database)
+        self.records = dataclasses.replace(
+            sql_records(self.database), images=SteppedImages(self.database))
+        self.sql: sqlite3.Connection = self.database.engine.raw_connection().driver_connection
+        self.drivers: dict[str, MemoryDriver] = {}
+        self.late: set[str] = set()
+        self.stores = self._stores(conf)
+        self.owner = RequestContext(user_id="u", project_id=PROJECT, roles=["member"])
+        self.admin = RequestContext(is_admin=True)
+        self.hosts = {name: Host(name, conf, self.records, self.stores)
+                      for name in (*CLIENTS, *RECOVERIES, LAST)}
+        self.conf = conf
+
+    def close(self) -> None:
+        """Give everything back."""
+        CLOCK.schedule = None
+        self._stack.close()
+
+    def _configuration(self) -> cfg.ConfigOpts:
+        for name in ("staging", "tasks"):
+            os.mkdir(os.path.join(self.directory, name))
+        path = os.path.join(self.directory, "glance-api.conf")
+        with open(path, "w") as opened:
+            opened.write(CONFIGURATION.format(directory=self.directory))
+        return config.load(["--config-file", path], conf=cfg.ConfigOpts())
+
+    def _patch(self) -> None:
+        """The edges of modules that are not handed their clock, and what only costs time."""
+        shim = types.SimpleNamespace(time=CLOCK.time, sleep=CLOCK.sleep,
+                                     monotonic=CLOCK.monotonic)
+        numbers = _Numbers()
+        for target, name, value in (
+                (staging, "time", shim), (sources, "time", shim),
+                (importer, "Fetcher", _WebSource),
+                (importer, "datetime", _Datetimes),
+                (claims, "new_holder", numbers.holder),
+                (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+                (registration, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+                (recovery.os, "register_at_fork", lambda **_: None),
+                (file.os, "fsync", lambda _: None)):
+            self._stack.enter_context(mock.patch.object(target, name, value))
+        self.numbers = numbers
+
+    def _stores(self, conf: cfg.ConfigOpts) -> Stores:
+        built = Stores.from_config(conf)
+        stores = []
+        for store in built._stores.values():
+            if store.type == "memory":
+                driver = self.drivers[store.id] = MemoryDriver(
+                    store.id, self._is_claimed, self.late)
+                store = dataclasses.replace(store, guard=Guard(driver, store.id))
+            elif store.id == STAGING:
+                driver = FileDriver(store.guard.driver._settings, store.id)
+                store = dataclasses.replace(store, guard=Guard(driver, store.id))
+            else:
+                continue
+            stores.append(store)
+        return Stores(stores, built.default, True)
+
+    # ------------------------------------------------------------ between schedules
+
+    def reset(self, schedule: Schedule) -> None:
+        """Empty tables and stores, processes that did nothing, and a new clock."""
+        CLOCK.schedule = schedule
+        schedule.active = False
+        self.numbers.reset()
+        self.sql.execute("BEGIN")
+        for table in _TABLES:
+            self.sql.execute(f"DELETE FROM {table}")
+        self.sql.execute("COMMIT")
+        self.late.clear()
+        for driver in self.drivers.values():
+            driver.clear()
+        for name in self.staged():
+            os.unlink(os.path.join(self.directory, "staging", name))
+        for host in self.hosts.values():
+            host.begin()
+
+    # ------------------------------------------------------------ from outside
+
+    def query(self, statement: str, *values: object) -> list[tuple]:
+        """Rows, without a step."""
+        return self.sql.execute(statement, values).fetchall()
+
+    def staged(self) -> list[str]:
+        """The names of staged files."""
+        return os.listdir(os.path.join(self.directory, "staging"))
+
+    def objects(self) -> dict[str, bytes]:
+        """All objects of the stores by address."""
+        found: dict[str, bytes] = {}
+        for driver in self.drivers.values():
+            found.update(driver.data())
+        return found
+
+    def _is_claimed(self, name: str, process: Process) -> bool:
+        found = split_object_name(name)
+        return found is not None and any(
+            (holder or "").startswith(f"{process.name}") for (holder,) in self.query(
+                "SELECT holder FROM image_claims WHERE image_id = ?", found[0]))
+
+    def writer_died(self, url: str) -> bool:
+        """Was an object written by a process that died afterwards?"""
+        for driver in self.drivers.values():
+            process = driver.published.get(url)
+            if process is not None:
+                return process.dead
+        return False
+
+
+class _Numbers:
+    """Tokens and ids that can be told apart in a trace and are the same in every run."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def reset(self) -> None:
+        self._last = 0
+
+    def holder(self) -> str:
+        self._last += 1
+        by = CLOCK.schedule.current if CLOCK.schedule is not None else None
+        return f"{by}-{self._last}"
+
+    def task(self) -> uuid.UUID:
+        self._last += 1
+        return uuid.UUID(int=0x7A5C << 96 | self._last)
+
+
+class _Datetimes:
+    """Stands for the module datetime where the present is asked for."""
+
+    UTC = datetime.UTC
+
+    class datetime:
+        @staticmethod
+        def now(tz: object) -> datetime.datetime:
+            return CLOCK.utcnow().replace(tzinfo=datetime.UTC)

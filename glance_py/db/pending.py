@@ -17,6 +17,7 @@ from glance_py.db import belongings, claims
 from glance_py.db.engine import Database
 from glance_py.db.location_index import LocationIndex
 from glance_py.db.rows import metadata
+from glance_py.db.select import live
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -74,6 +75,9 @@ _REVIVE_LOCATIONS = image_locations.update().where(
     image_locations.c.deleted_at == sa.bindparam("then"),
     image_locations.c.updated_at.is_not(None),
 ).values(status="active", deleted=sa.false(), deleted_at=None)
+_OF_IMAGE = sa.select(image_locations.c.value, image_locations.c.deleted).where(
+    image_locations.c.image_id == sa.bindparam("this_image"),
+    live(image_locations) | _PENDING)
 _KNOWN = sa.select(sa.literal(1)).where(
     images.c.id.in_(sa.bindparam("those", expanding=True)),
     images.c.status != "deleted").limit(1)
@@ -178,6 +182,13 @@ class SqlPending:
     def is_shared(self, image_id: str, url: str) -> bool:
         """Does another image have its data at this address?"""
         return self._locations.has_other(image_id, url)
+
+    def statuses_at(self, image_id: str, url: str) -> Collection[str]:
+        """Of the image's own locations with this address: active, pending_delete, or both."""
+        rows = self._database.read(lambda connection: connection.execute(
+            _OF_IMAGE, {"this_image": image_id}).all())
+        return {"pending_delete" if deleted else "active"
+                for value, deleted in rows if self._open(value) == url}
 
     def are_images(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""

@@ -60,21 +60,31 @@ class LocationProxy(Proxy):
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         """Data at removed locations goes after the record, or later with delayed_delete."""
-        if not change.remove_locations:
-            return self.below.update(ctx, image, change)
+        after, pending = self._update(ctx, image, change)
         # A queued image has only what was refused, and its place is needed now.
-        delayed = self._delayed and image.status != "queued"
-        pending = tuple(dataclasses.replace(location, status="pending_delete")
-                        for location in change.remove_locations)
-        after = self.below.update(ctx, image, dataclasses.replace(
-            change, remove_locations=pending))
-        if not delayed:
+        if pending and not (self._delayed and image.status != "queued"):
             try:
-                self._removal.remove(image.id, pending, ctx)
+                self._removal.remove(image.id, pending, ctx, _urls(after))
             except errors.StoreInUse:
                 self._pending.take_back(pending)
                 raise
         return after
+
+    def _update(self, ctx, image: Image, change: Change) -> tuple[Image, tuple[Location, ...]]:
+        """Record a change; returns the image, and the locations whose data is to be removed."""
+        if not change.remove_locations:
+            return self.below.update(ctx, image, change), ()
+        pending = tuple(dataclasses.replace(location, status="pending_delete")
+                        for location in change.remove_locations)
+        return self.below.update(ctx, image, dataclasses.replace(
+            change, remove_locations=pending)), pending
+
+    def _remove_refused(self, ctx, image: Image, pending: tuple[Location, ...]) -> None:
+        """Remove what data that was refused left; an upload does not fail for it."""
+        try:
+            self._removal.remove(image.id, pending, ctx, _urls(image))
+        except errors.StoreInUse as exc:
+            LOG.warning("Refused data of image %s is removed later: %s", image.id, exc)
 
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, saving, active; back to queued when anything fails."""
@@ -85,10 +95,11 @@ class LocationProxy(Proxy):
         change.reservation = upload.reservation
         change.acquire = request = self._claims.request(UPLOAD)
         change.start_over(image)
-        saving = self.update(ctx, image, change)
+        saving, refused = self._update(ctx, image, change)
         with self._claims.hold(image.id, saving.grant, request) as claim:
             upload.attempt.claim = claim
             try:
+                self._remove_refused(ctx, saving, refused)
                 upload.progress("saving", saving)
                 upload.progress("prepare", saving)
                 _, active = self._store_data(
@@ -198,7 +209,7 @@ class LocationProxy(Proxy):
         after = self.below.update(
             ctx, image, dataclasses.replace(change, remove_locations=pending))
         try:
-            self._removal.remove(image.id, pending, ctx)
+            self._removal.remove(image.id, pending, ctx, _urls(after))
         except errors.StoreInUse as exc:
             LOG.warning("A copy of image %s is removed later: %s", image.id, exc)
         return after
@@ -251,10 +262,11 @@ class LocationProxy(Proxy):
             change.set_properties = {STAGE_HOST: self._host}
         change.reservation = upload.reservation
         change.acquire = request = self._claims.request(STAGE)
-        uploading = self.update(ctx, image, change)
+        uploading, refused = self._update(ctx, image, change)
         with self._claims.hold(image.id, uploading.grant, request) as claim:
             upload.attempt.claim = claim
             try:
+                self._remove_refused(ctx, uploading, refused)
                 upload.progress("uploading", uploading)
                 return self._stage_data(ctx, uploading, upload, claim)
             except BaseException as exc:
@@ -346,7 +358,7 @@ class LocationProxy(Proxy):
             self._unstage(image.id, *self._staged_names(image.id))
         if image.locations and not delayed:
             try:
-                self._removal.remove(image.id, image.locations, ctx)
+                self._removal.remove(image.id, image.locations, ctx, recorded=())
             except errors.StoreInUse:
                 self._pending.restore(image.id, image.status, was="deleted")
                 raise
@@ -370,6 +382,10 @@ class LocationProxy(Proxy):
             raise errors.Forbidden(
                 f"An image in status {image.status} cannot become {to}.")
         return self.below.update(ctx, image, Change.status(to, expected=image.status))
+
+
+def _urls(image: Image) -> frozenset[str]:
+    return frozenset(location.url for location in image.locations)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from oslo_log import log as logging
 
@@ -32,10 +32,13 @@ class Removal:
         self._stores = stores
         self._pending = pending
 
-    def remove(self, image_id: str, locations: Sequence[Location], ctx=None) -> int:
+    def remove(self, image_id: str, locations: Sequence[Location], ctx=None,
+               recorded: Collection[str] | None = None) -> int:
         """Remove data whose locations are pending_delete, as much of it as goes.
 
         ``ctx``, here and below, is who asks; None when the service does.
+
+        :param recorded: the addresses at which the image has data now; None to look them up.
 
         :returns: how many of them are done with.
         :raises errors.StoreInUse: a store needs some of it; the others are gone.
@@ -43,7 +46,11 @@ class Removal:
         gone, kept, objection = [], [], None
         for location in locations:
             try:
-                if self._one(image_id, location, ctx):
+                if self._is_recorded(image_id, location.url, recorded):
+                    LOG.info("The data at %s stays: image %s has it at another location",
+                             redacted(location.url), image_id)
+                    gone.append(location)
+                elif self._one(image_id, location, ctx):
                     gone.append(location)
             except store_errors.InUseByStore as exc:
                 kept.append(location)
@@ -54,6 +61,12 @@ class Removal:
             in_use.kept = kept
             raise in_use from objection
         return len(gone)
+
+    def _is_recorded(self, image_id: str, url: str, recorded: Collection[str] | None) -> bool:
+        """Has the image itself this data at another location, which a client added?"""
+        if recorded is None:
+            return "active" in self._pending.statuses_at(image_id, url)
+        return url in recorded
 
     def discard(self, image_id: str, location: Location, ctx=None) -> None:
         """Remove data that was never recorded, such as that of an upload that failed.
@@ -102,10 +115,12 @@ class Removal:
     def require_free(self, image_id: str, url: str) -> None:
         """Refuse an address that a client names when the data there is another image's.
 
-        :raises errors.Invalid: it is.
+        :raises errors.Invalid: it is, or the data is being removed.
         """
         if self._is_foreign(image_id, url):
             raise errors.Invalid("The data at this location belongs to another image.")
+        if "pending_delete" in self._pending.statuses_at(image_id, url):
+            raise errors.Invalid("The data at this location is being removed.")
 
 
 def ids_in(url: str) -> set[str]:

@@ -44,7 +44,7 @@ READS = frozenset({
     "usage.staging", "usage.images", "usage.uploading", "namespaces.get", "namespaces.find",
     "namespaces.list", "namespaces.resource_types", "definitions.list", "definitions.get",
     "cached_images.entries", "cached_images.nodes", "pending.find", "pending.is_shared",
-    "pending.are_images",
+    "pending.statuses_at", "pending.are_images",
 })
 
 #: Writes that do no harm when they are done twice.

@@ -59,5 +59,8 @@ class PendingRecords(Protocol):
     def is_shared(self, image_id: str, url: str) -> bool:
         """Does another image have its data at this address?"""
 
+    def statuses_at(self, image_id: str, url: str) -> Collection[str]:
+        """Of the image's own locations with this address: active, pending_delete, or both."""
+
     def are_images(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""

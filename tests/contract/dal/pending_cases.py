@@ -224,3 +224,13 @@ class PendingCases:
         sealed.images.delete(caller("p1"), sealed.images.get(caller("p1"), image.id))
         self.assertEqual(["s3://h/b/x", "s3://h/b/y"],
                          [x.location.url for x in sealed.pending.find(0)])
+
+    def test_what_an_image_has_at_an_address(self):
+        image = self.records.images.create(caller("p1"), Image(
+            str(uuid.uuid4()), status="active", owner="p1",
+            locations=[Location("file:///a"), Location("file:///b"), Location("file:///c")]))
+        gone = dataclasses.replace(image.locations[0], status="pending_delete")
+        self.records.images.update(caller("p1"), image, Change(
+            remove_locations=(gone, image.locations[2]), add_locations=(Location("file:///a"),)))
+        self.assertEqual([{"active", "pending_delete"}, {"active"}, set()], [
+            set(self.records.pending.statuses_at(image.id, f"file:///{name}")) for name in "abc"])

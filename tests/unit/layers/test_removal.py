@@ -28,8 +28,8 @@ class Stores:
 
 
 class Pending:
-    def __init__(self, shared=(), images=(OTHER,)) -> None:
-        self.shared, self.images = shared, images
+    def __init__(self, shared=(), images=(OTHER,), own=()) -> None:
+        self.shared, self.images, self.own = shared, images, own
         self.forgotten: list[str] = []
 
     def forget(self, locations):
@@ -37,6 +37,9 @@ class Pending:
 
     def is_shared(self, image_id, url):
         return url in self.shared
+
+    def statuses_at(self, image_id, url):
+        return self.own
 
     def are_images(self, ids):
         return any(each in self.images for each in ids)
@@ -63,6 +66,19 @@ class TestRemoval(unittest.TestCase):
                 self.assertEqual((1, [], [url]), self.remove(url))
         url = "s3://host/bucket/any-name"
         self.assertEqual((1, [], [url]), self.remove(url, pending=Pending(shared=(url,))))
+
+    def test_what_the_image_has_at_another_location_stays(self):
+        url = "s3://host/bucket/any-name"
+        both = ("active", "pending_delete")
+        self.assertEqual((1, [], [url]), self.remove(url, pending=Pending(own=both)))
+        stores, pending = Stores(), Pending()
+        Removal(stores, pending).remove(MINE, [Location(url)], recorded={url})
+        self.assertEqual(([], [url]), (stores.deleted, pending.forgotten))
+
+    def test_what_is_being_removed_cannot_be_added(self):
+        removal = Removal(Stores(), Pending(own=("pending_delete",)))
+        self.assertRaises(errors.Invalid, removal.require_free, MINE, "s3://host/bucket/name")
+        Removal(Stores(), Pending(own=("active",))).require_free(MINE, "s3://host/bucket/name")
 
     def test_what_is_gone_or_never_goes_is_done_with(self):
         for error in (store_errors.NotFound("x"), store_errors.StoreDeleteNotSupported("web")):

@@ -119,6 +119,7 @@ CALLS = {
     "pending.finish": (("i",), True),
     "pending.restore": (("i", "active", "deleted"), None),
     "pending.is_shared": (("i", "file:///a"), True),
+    "pending.statuses_at": (("i", "file:///a"), ["active"]),
     "pending.are_images": ((["i"],), False),
     "ping": ((), None),
 }

@@ -108,6 +108,10 @@ class Proxy:
         for flow in self._open():
             flow.reset()
 
+    def refuse(self) -> None:
+        """Reset new connections until :meth:`heal`; those that are open go on."""
+        self._refuses = True
+
     def stall(self) -> None:
         """Pass nothing on in either direction; connections stay open and are accepted."""
         self._passes.clear()

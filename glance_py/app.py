@@ -156,6 +156,7 @@ def staging_room(stores: Stores) -> int:
 def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
     """What the layers work with."""
     records: Records = open_records(conf)
+    heartbeats = records.for_heartbeats
     enforcer = Enforcer(conf)
     stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
     stores.set_judge(store_judge(uri_filter))
@@ -165,7 +166,8 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         stores=stores,
         enforcer=enforcer,
         notifier=Notifier(conf),
-        claims=Claims(records.claims, records.images),
+        claims=Claims(records.claims, records.images, beats=(
+            None if heartbeats is None else lambda: heartbeats().claims)),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=(limits.Limits(records, conf.keystone_limits_cache_time)

@@ -9,6 +9,7 @@ the database confirms that it still has the claim.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import socket
@@ -149,10 +150,14 @@ class Claims:
     """All claims of this process.  Safe in threads and across a fork.
 
     :param clock: has ``monotonic`` and ``sleep``.
+    :param beats: opens another way to the records, for signs of life, which must neither wait
+        behind requests for a connection nor long for an answer.
     """
 
-    def __init__(self, records: ClaimRecords, images: ImageRecords, clock: Clock = time) -> None:
+    def __init__(self, records: ClaimRecords, images: ImageRecords, clock: Clock = time,
+                 beats: Callable[[], ClaimRecords] | None = None) -> None:
         self._records = records
+        self._open_beats = beats
         self._images = images
         self._clock = clock
         self._lock = threading.Lock()
@@ -160,6 +165,10 @@ class Claims:
         self._process: int | None = None
         self._held: dict[str, Claim] = {}
         self._finished: list[str] = []
+
+    @functools.cached_property
+    def _beats(self) -> ClaimRecords:
+        return self._records if self._open_beats is None else self._open_beats()
 
     def request(self, kind: str, task_id: str | None = None,
                 replaces: str | None = None) -> ClaimRequest:
@@ -251,7 +260,7 @@ class Claims:
             self._beat(claims)
         if finished:
             try:
-                self._records.finish(finished)
+                self._beats.finish(finished)
             except Exception as error:
                 LOG.warning("%d claims could not be given back: %s", len(finished), error)
                 with self._lock:
@@ -260,7 +269,7 @@ class Claims:
     def _beat(self, claims: Sequence[Claim]) -> None:
         started = self._clock.monotonic()
         try:
-            lost = self._records.beat([claim.holder for claim in claims])
+            lost = self._beats.beat([claim.holder for claim in claims])
         except Exception as error:
             if len(claims) > 1:
                 # One row that somebody locks must not silence the others.
@@ -284,7 +293,7 @@ class Claims:
         :raises errors.DatabaseUnavailable: it does not answer.
         """
         started = self._clock.monotonic()
-        if claim.holder in self._records.beat([claim.holder]):
+        if claim.holder in self._beats.beat([claim.holder]):
             return False
         claim.confirmed(started)
         return True

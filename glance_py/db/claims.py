@@ -9,7 +9,6 @@ where locks of other nodes are not seen, both change the image's row.
 from __future__ import annotations
 
 import datetime
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -192,17 +191,10 @@ def is_held_by(connection: sa.Connection, image_id: str, holder: str) -> bool:
 
 
 class SqlClaims:
-    """Claims in a database.
-
-    Signs of life go through a connection of their own and do not wait behind other work.
-    """
+    """Claims in a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    @functools.cached_property
-    def _beats(self) -> Database:
-        return self._database.for_heartbeats()
 
     def take(self, image_id: str, request: ClaimRequest) -> ClaimGrant:
         """See the port."""
@@ -220,7 +212,7 @@ class SqlClaims:
             alive = set(connection.execute(_ALIVE, bound).scalars())
             return [holder for holder in holders if holder not in alive]
 
-        return self._beats.write(work)
+        return self._database.write(work)
 
     def release(self, image_id: str, holder: str, how: ClaimRelease) -> bool:
         """See the port."""
@@ -235,7 +227,7 @@ class SqlClaims:
             connection.execute(_FORGET_FIRST, bound)
             connection.execute(_FINISH, bound)
 
-        self._beats.write(work)
+        self._database.write(work)
 
     def renew(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
         """See the port."""

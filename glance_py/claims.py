@@ -161,7 +161,7 @@ class Claims:
         self._images = images
         self._clock = clock
         self._lock = threading.Lock()
-        self._wakes = threading.Event()
+        self._is_beating = False
         self._process: int | None = None
         self._held: dict[str, Claim] = {}
         self._finished: list[str] = []
@@ -195,9 +195,8 @@ class Claims:
             raise ValueError("A change that asks for a claim was answered without one.")
         claim = Claim(image_id, grant, request, self._clock, self._confirm)
         with self._lock:
-            self._forget_parent()
+            self._keep_beating()
             self._held[request.holder] = claim
-            self._wakes.set()
         return claim
 
     def let_go(self, claim: Claim) -> None:
@@ -218,8 +217,8 @@ class Claims:
         Until then it stands in nobody's way: see ``db.claims``.
         """
         with self._lock:
+            self._keep_beating()
             self._finished.append(claim.holder)
-            self._wakes.set()
 
     def release(self, claim: Claim) -> None:
         """Give a claim back now; when that fails, recovery does it."""
@@ -233,29 +232,33 @@ class Claims:
 
     # ------------------------------------------------------------ signs of life
 
-    def _forget_parent(self) -> None:
-        """A child process has neither the claims nor the threads of its parent."""
+    def _keep_beating(self) -> None:
+        """Have a thread give signs of life; it ends when there is nothing to give them for.
+
+        A child process has neither the claims nor the threads of its parent.
+        """
         if self._process != os.getpid():
             self._process = os.getpid()
             self._held, self._finished = {}, []
-            self._wakes = threading.Event()
+            self._is_beating = False
+        if not self._is_beating:
+            self._is_beating = True
             threading.Thread(target=self._run, name="claims", daemon=True).start()
 
     def _run(self) -> None:
-        process = self._process
-        while self._process == process:
-            self._wakes.wait()
+        while True:
             self._clock.sleep(HEARTBEAT)
             self.beat()
+            with self._lock:
+                if not self._held and not self._finished:
+                    self._is_beating = False
+                    return
 
     def beat(self) -> None:
         """Give one sign of life for all claims, and give back those that are done with."""
         with self._lock:
             claims, finished = list(self._held.values()), self._finished
             self._finished = []
-            if not claims and not finished:
-                self._wakes.clear()
-                return
         if claims:
             self._beat(claims)
         if finished:

@@ -297,7 +297,7 @@ class InlineBackground(background.Background):
 class ProcessClaims(claims.Claims):
     """The claims of a process whose heartbeats are an actor."""
 
-    def _forget_parent(self) -> None:
+    def _keep_beating(self) -> None:
         pass
 
     def reset(self) -> None:

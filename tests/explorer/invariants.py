@@ -12,7 +12,7 @@ from tests.explorer.scheduler import Process, Schedule
 from tests.explorer.service import LAST, PROJECT, Cluster
 
 _LOCATIONS = (
-    "SELECT i.id, i.status, i.size, i.checksum, l.value, l.meta_data FROM images i "
+    "SELECT i.id, i.status, i.size, i.checksum, l.value FROM images i "
     "LEFT JOIN image_locations l ON l.image_id = i.id AND NOT l.deleted "
     "WHERE i.status IN ('active', 'deactivated') AND NOT i.deleted")
 _MOVING = (
@@ -73,7 +73,7 @@ class Facts:
 
     def fail(self, process: Process, error: BaseException) -> None:
         """Work that had begun failed, which needs a reason."""
-        if not process.disturbed and not self.deleting:
+        if not (process.disturbed or self.deleting or isinstance(error, errors.QuotaExceeded)):
             self.failed.append((process.name, f"{type(error).__name__}: {error}"))
 
     @staticmethod
@@ -97,12 +97,15 @@ def digest(data: bytes) -> str:
 
 
 def check_step(cluster: Cluster) -> None:
-    """No active image without the data that its record describes.
+    """No active image without the data that its record describes, and no more than the quota.
 
     :raises Violation: there is one.
     """
     objects = cluster.objects()
-    for image_id, status, size, checksum, url, _ in cluster.query(_LOCATIONS):
+    found = cluster.query(_LOCATIONS)
+    if (used := sum(row[2] or 0 for row in found)) > cluster.quota:
+        raise Violation(f"{used} bytes are stored, but only {cluster.quota} are allowed")
+    for image_id, status, size, checksum, url in found:
         if url is None:
             raise Violation(f"Image {image_id} is {status} and has no location")
         data = objects.get(url)

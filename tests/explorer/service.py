@@ -31,8 +31,9 @@ from glance_py.db.images import SqlImages
 from glance_py.db.records import records as sql_records
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
-from glance_py.importing import background, importer, registration, sources, staging
+from glance_py.importing import background, importer, legacy, registration, sources, staging
 from glance_py.layers.location import LocationProxy
+from glance_py.layers.quota import QuotaProxy
 from glance_py.layers.tasks import work_tasks
 from glance_py.outgoing import Response
 from glance_py.scrubber import Scrubber
@@ -353,12 +354,16 @@ class Host:
         self.images = gateway.fold(gateway.WORK_LAYERS, records.images, services)
         self.importer = importer.Importer(self.images, services)
         self.registration = registration.RegistrationProxy(self.images, services)
+        self.tasks = legacy.TaskStartProxy(
+            self.background.tasks, dataclasses.replace(services, importer=self.importer))
         self.process = Process(name)
 
-    def delay(self, delayed: bool) -> None:
-        """Set the option ``delayed_delete``."""
+    def configure(self, delayed: bool, quota: int) -> None:
+        """Set the options ``delayed_delete`` and ``user_storage_quota`` (bytes)."""
         layer = self.images
         while not isinstance(layer, LocationProxy):
+            if isinstance(layer, QuotaProxy):
+                layer._storage = quota
             layer = layer.below
         layer._delayed = delayed
 
@@ -421,6 +426,7 @@ class Cluster:
         self.sql: sqlite3.Connection = self.database.engine.raw_connection().driver_connection
         self.drivers: dict[str, MemoryDriver] = {}
         self.late: set[str] = set()
+        self.quota = 0
         self.stores = self._stores(conf)
         self.owner = RequestContext(user_id="u", project_id=PROJECT, roles=["member"])
         self.admin = RequestContext(is_admin=True)
@@ -452,6 +458,7 @@ class Cluster:
                 (importer, "datetime", _Datetimes),
                 (claims, "new_holder", numbers.holder),
                 (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+                (legacy, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
                 (registration, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
                 (recovery.os, "register_at_fork", lambda **_: None),
                 (file.os, "fsync", lambda _: None)):

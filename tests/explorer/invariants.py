@@ -56,7 +56,7 @@ class Facts:
     failed
         Work of a process that nothing was injected into, which failed: (process, sentence).
     left_behind
-        Objects of attempts that died after they had lost their claim.
+        Objects of which nobody can know but ``glance-manage store check``.
     restoring
         Did somebody ask for the image back?
     """
@@ -75,14 +75,6 @@ class Facts:
         """Work that had begun failed, which needs a reason."""
         if not (process.disturbed or self.deleting or isinstance(error, errors.QuotaExceeded)):
             self.failed.append((process.name, f"{type(error).__name__}: {error}"))
-
-    @staticmethod
-    def is_late(cluster: Cluster, url: str) -> bool:
-        """Was an object published by an attempt that had lost its claim, and that died then?
-
-        Nobody can know of it; ``glance-manage store check`` finds it by its name.
-        """
-        return url in cluster.late and cluster.writer_died(url)
 
     def upload_acknowledged(self, image_id: str, data: bytes) -> None:
         """An upload or an import of data succeeded."""
@@ -203,7 +195,7 @@ def _check_orphans(cluster: Cluster, facts: Facts) -> None:
     for url in objects:
         if url in recorded or url in facts.foreign:
             continue
-        if facts.is_late(cluster, url):
+        if cluster.is_left_behind(url):
             facts.left_behind += 1
             continue
         raise Violation(f"No record names {url}")

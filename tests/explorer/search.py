@@ -182,8 +182,7 @@ class Totals:
             f"all with up to {self.complete} deviations, ")
         return (f"{self.schedules} schedules ({complete}{self.schedules - self.bounded} random), "
                 f"{self.steps} steps, {sum(self.faults.values())} deviations, "
-                f"{len(self.violations)} violations, {self.left_behind} objects of dead writers "
-                "left behind")
+                f"{len(self.violations)} violations, {self.left_behind} objects left behind")
 
 
 def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.Random,

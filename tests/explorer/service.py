@@ -19,6 +19,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn
 from unittest import mock
 
 import sqlalchemy as sa
@@ -207,12 +208,18 @@ class MemoryDriver(memory.Driver):
         #: Which process wrote an object, and objects of attempts that had lost their claim.
         self.published: dict[str, Process | None] = {}
         self.late = late
+        #: Objects whose writer was told that they could not be written.
+        self.stray: set[str] = set()
 
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
         whole = [b"".join(data)]
         fault = CLOCK.step(scheduler.PUBLISH, f"{self._store}/{image_id}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
+        if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
+            self.stray.add(self._location(image_id).url)
+            _add_all_the_same(fault, f"object {image_id}",
+                              lambda: super(MemoryDriver, self).add(image_id, whole, size))
         stored = super().add(image_id, whole, size)
         process = self.published[stored.url] = CLOCK.process()
         if process is not None and not self.is_claimed(image_id, process):
@@ -242,6 +249,21 @@ class MemoryDriver(memory.Driver):
         """Remove all of them."""
         self._objects.clear()
         self.published.clear()
+        self.stray.clear()
+
+
+def _add_all_the_same(fault: str, what: str, add: Callable[[], object]) -> NoReturn:
+    """Add an object, now or later, and report an error."""
+    def attempt() -> None:
+        with contextlib.suppress(store_errors.GlanceStoreError):
+            add()
+
+    if fault == scheduler.UNKNOWN_DONE:
+        attempt()
+        CLOCK.changed(fault)
+    elif CLOCK.schedule is not None:
+        CLOCK.schedule.deliver_later(what, attempt)
+    raise store_errors.RemoteServiceUnavailable
 
 
 class FileDriver(file.Driver):
@@ -252,6 +274,9 @@ class FileDriver(file.Driver):
         fault = CLOCK.step(scheduler.PUBLISH, f"staging/{image_id}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
+        if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
+            _add_all_the_same(fault, f"staged data {image_id}",
+                              lambda: super(FileDriver, self).add(image_id, whole, size))
         stored = super().add(image_id, whole, size)
         CLOCK.changed(fault)
         return stored
@@ -523,13 +548,15 @@ class Cluster:
             (holder or "").startswith(f"{process.name}") for (holder,) in self.query(
                 "SELECT holder FROM image_claims WHERE image_id = ?", found[0]))
 
-    def writer_died(self, url: str) -> bool:
-        """Was an object written by a process that died afterwards?"""
-        for driver in self.drivers.values():
-            process = driver.published.get(url)
-            if process is not None:
-                return process.dead
-        return False
+    def is_left_behind(self, url: str) -> bool:
+        """Can nobody know of an object but ``glance-manage store check``?
+
+        It was published by an attempt that had lost its claim and died then, or after its
+        store had reported an error.
+        """
+        return any(
+            url in driver.stray or url in self.late and process is not None and process.dead
+            for driver in self.drivers.values() for process in (driver.published.get(url),))
 
 
 class _Numbers:

@@ -12,7 +12,7 @@ from tests.explorer.scheduler import Process, Schedule
 from tests.explorer.service import LAST, PROJECT, Cluster
 
 _LOCATIONS = (
-    "SELECT i.id, i.status, i.size, i.checksum, l.value, l.meta_data FROM images i "
+    "SELECT i.id, i.status, i.size, i.checksum, l.value FROM images i "
     "LEFT JOIN image_locations l ON l.image_id = i.id AND NOT l.deleted "
     "WHERE i.status IN ('active', 'deactivated') AND NOT i.deleted")
 _MOVING = (
@@ -56,7 +56,7 @@ class Facts:
     failed
         Work of a process that nothing was injected into, which failed: (process, sentence).
     left_behind
-        Objects of attempts that died after they had lost their claim.
+        Objects of which nobody can know but ``glance-manage store check``.
     restoring
         Did somebody ask for the image back?
     """
@@ -73,16 +73,8 @@ class Facts:
 
     def fail(self, process: Process, error: BaseException) -> None:
         """Work that had begun failed, which needs a reason."""
-        if not process.disturbed and not self.deleting:
+        if not (process.disturbed or self.deleting or isinstance(error, errors.QuotaExceeded)):
             self.failed.append((process.name, f"{type(error).__name__}: {error}"))
-
-    @staticmethod
-    def is_late(cluster: Cluster, url: str) -> bool:
-        """Was an object published by an attempt that had lost its claim, and that died then?
-
-        Nobody can know of it; ``glance-manage store check`` finds it by its name.
-        """
-        return url in cluster.late and cluster.writer_died(url)
 
     def upload_acknowledged(self, image_id: str, data: bytes) -> None:
         """An upload or an import of data succeeded."""
@@ -97,12 +89,15 @@ def digest(data: bytes) -> str:
 
 
 def check_step(cluster: Cluster) -> None:
-    """No active image without the data that its record describes.
+    """No active image without the data that its record describes, and no more than the quota.
 
     :raises Violation: there is one.
     """
     objects = cluster.objects()
-    for image_id, status, size, checksum, url, _ in cluster.query(_LOCATIONS):
+    found = cluster.query(_LOCATIONS)
+    if (used := sum(row[2] or 0 for row in found)) > cluster.quota:
+        raise Violation(f"{used} bytes are stored, but only {cluster.quota} are allowed")
+    for image_id, status, size, checksum, url in found:
         if url is None:
             raise Violation(f"Image {image_id} is {status} and has no location")
         data = objects.get(url)
@@ -200,7 +195,7 @@ def _check_orphans(cluster: Cluster, facts: Facts) -> None:
     for url in objects:
         if url in recorded or url in facts.foreign:
             continue
-        if facts.is_late(cluster, url):
+        if cluster.is_left_behind(url):
             facts.left_behind += 1
             continue
         raise Violation(f"No record names {url}")

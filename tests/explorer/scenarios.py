@@ -14,10 +14,12 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import COPY_IMAGE, GLANCE_DIRECT, WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import Upload
 from glance_py.domain.registration import Registration
+from glance_py.domain.task import IMPORT, Task
 from tests.explorer.invariants import Facts
 from tests.explorer.service import CLOCK, LAST, PROJECT, Cluster, Host, source
 
 IMAGE = str(uuid.UUID(int=0xA))
+OTHER_IMAGE = str(uuid.UUID(int=0xB))
 #: The one address of an object that is there before it is registered.
 OBJECT = "memory://one/brought"
 BROUGHT = b"data that was there"
@@ -27,19 +29,24 @@ TRIES, AGAIN = 12, 10.0
 
 
 class Client:
-    """One client and what it was told."""
+    """One client and what it was told.
 
-    def __init__(self, cluster: Cluster, host: Host, facts: Facts) -> None:
+    :param name: of its process; with a second letter, it works on another image.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, facts: Facts) -> None:
         self.cluster = cluster
-        self.host = host
+        self.name = name
+        self.host: Host = cluster.hosts[name[0]]
+        self.image = IMAGE if len(name) == 1 else OTHER_IMAGE
         self.facts = facts
         self.ctx = cluster.owner
-        self.body = BODIES[host.name]
+        self.body = BODIES[name[0]]
 
     def look(self) -> Image | None:
         """The image, None when it is gone."""
         try:
-            return self.host.images.find(self.ctx, IMAGE)
+            return self.host.images.find(self.ctx, self.image)
         except errors.ImageNotFound:
             return None
 
@@ -62,7 +69,7 @@ class Client:
     def note(self, line: str) -> None:
         """A line for the trace."""
         if CLOCK.schedule is not None:
-            CLOCK.schedule.note(f"{self.host.name} {line}")
+            CLOCK.schedule.note(f"{self.name} {line}")
 
     # ------------------------------------------------------------ what clients do
 
@@ -106,6 +113,19 @@ class Client:
         self.persist(lambda: self._bring({"queued": lambda image: self._register(
             image, Registration(OBJECT))}))
 
+    def start_task(self) -> None:
+        """Have the deprecated tasks API make an image and import its data."""
+        task_id = str(uuid.UUID(int=0x7A5 << 64 | ord(self.name[0])))
+        try:
+            self.host.tasks.create(self.ctx, Task(
+                task_id, IMPORT, owner=PROJECT, input={
+                    "import_from": f"http://web.example/{self.body.decode()}",
+                    "import_from_format": "raw"}))
+        except errors.GlanceError as error:
+            self.note(f"{type(error).__name__}: {error}")
+        else:
+            self._accepted(None)
+
     def copy(self) -> None:
         """Copy the data to the second store until it is there."""
         self.persist(self._copy)
@@ -134,7 +154,7 @@ class Client:
         for _ in range(4):
             self.facts.restoring = True
             try:
-                self.host.scrubber().restore(IMAGE)
+                self.host.scrubber().restore(self.image)
             except errors.GlanceError as error:
                 self.note(f"{type(error).__name__}: {error}")
             else:
@@ -164,7 +184,7 @@ class Client:
                 self.facts.fail(self.host.process, error)
             raise
         self.note("uploaded")
-        self.facts.upload_acknowledged(IMAGE, self.body)
+        self.facts.upload_acknowledged(self.image, self.body)
         return True
 
     def _stage(self, image: Image) -> None:
@@ -176,7 +196,7 @@ class Client:
                 self.facts.fail(self.host.process, error)
             raise
         self.note("staged")
-        self.facts.staged[self.host.name] = self.body
+        self.facts.staged[self.name] = self.body
 
     def _import(self, image: Image, method: str, stores: list[str],
                 all_must_succeed: bool = True, **how: object) -> bool:
@@ -223,10 +243,10 @@ class Client:
         image = self.look()
         if image is None:
             return True
-        self.facts.deleting.add(IMAGE)
+        self.facts.deleting.add(self.image)
         self.host.images.delete(self.ctx, image)
         self.note("deleted")
-        self.facts.removed.add(IMAGE)
+        self.facts.removed.add(self.image)
         return True
 
 
@@ -235,7 +255,8 @@ class Scenario:
     """What clients do at the same time.
 
     clients
-        By the name of the process (A, B, C): the name of a method of Client.
+        By the name of the process (A, B, C): the name of a method of Client.  Two clients of
+        one process (A, AA) work on two images.
     copies
         The stores that have data of the image in the beginning.
     staged
@@ -246,6 +267,8 @@ class Scenario:
         Is the data of deleted images left to the scrubber?
     torn
         Do others work also between the statements of a read?
+    quota
+        Bytes that the project may store.
     """
 
     name: str
@@ -255,6 +278,7 @@ class Scenario:
     recoveries: int = 1
     delayed: bool = False
     torn: bool = False
+    quota: int = 1024 ** 3
 
 
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in (
@@ -263,6 +287,9 @@ SCENARIOS: dict[str, Scenario] = {each.name: each for each in (
     Scenario("upload-delete", {"A": "upload", "B": "delete"}),
     Scenario("two-uploads-delete", {"A": "upload", "B": "upload", "C": "delete"}),
     Scenario("two-recoveries", {"A": "upload", "B": "upload"}, recoveries=2),
+    Scenario("one-process", {"A": "upload", "AA": "upload", "B": "upload"}),
+    Scenario("quota", {"A": "upload", "AA": "upload", "B": "upload"}, quota=25),
+    Scenario("tasks", {"A": "start_task", "B": "start_task"}),
     Scenario("two-stagings", {"A": "stage", "B": "stage"}),
     Scenario("stage-upload", {"A": "stage_and_import", "B": "upload"}),
     Scenario("stage-delete", {"A": "stage_and_import", "B": "delete"}),
@@ -292,10 +319,12 @@ def begin(cluster: Cluster, scenario: Scenario) -> Facts:
     """The image and its data as they are in the beginning."""
     facts = Facts()
     for host in cluster.hosts.values():
-        host.delay(scenario.delayed)
+        host.configure(scenario.delayed, scenario.quota)
+    cluster.quota = scenario.quota
     last = cluster.hosts[LAST]
-    cluster.records.images.create(cluster.owner, Image(
-        IMAGE, owner=PROJECT, disk_format="raw", container_format="bare"))
+    for image_id in (IMAGE, OTHER_IMAGE):
+        cluster.records.images.create(cluster.owner, Image(
+            image_id, owner=PROJECT, disk_format="raw", container_format="bare"))
     if "register" in " ".join(scenario.clients.values()):
         facts.foreign[OBJECT] = BROUGHT
         cluster.stores.add("one", "brought", [BROUGHT])

@@ -30,6 +30,7 @@ LATE = "late"
 #: The call fails and has no effect.
 FAIL = "fail"
 #: The outcome of a transaction is unknown: it was committed, never is, or is committed later.
+#: Of an object: the store reports an error, and the object is there, or appears later.
 UNKNOWN_DONE, UNKNOWN_LOST, UNKNOWN_LATER = "done?", "lost?", "later?"
 #: The object was removed, and the answer was lost.
 DONE_FAIL = "done-fail"
@@ -37,7 +38,7 @@ DONE_FAIL = "done-fail"
 #: What may happen instead of a plain call, by what the call is.
 FAULTS: Mapping[str, Sequence[str]] = {
     WRITE: (CRASH, PAUSE, LATE, UNKNOWN_DONE, UNKNOWN_LATER, UNKNOWN_LOST, FAIL, MUTE, SLOW),
-    PUBLISH: (CRASH, PAUSE, LATE, FAIL, MUTE, SLOW),
+    PUBLISH: (CRASH, PAUSE, LATE, FAIL, UNKNOWN_DONE, UNKNOWN_LATER, MUTE, SLOW),
     DELETE: (CRASH, PAUSE, LATE, FAIL, DONE_FAIL),
     SOURCE: (PAUSE, SLOW),
     READ: (PAUSE, FAIL),

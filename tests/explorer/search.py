@@ -43,10 +43,9 @@ def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = Fal
     cluster.database.torn = scenario.torn
     facts = begin(cluster, scenario)
     for name, what in scenario.clients.items():
-        host = cluster.hosts[name]
-        client = Client(cluster, host, facts)
-        schedule.add(Actor(name, host.process, getattr(client, what)))
-    for name in scenario.clients:
+        client = Client(cluster, name, facts)
+        schedule.add(Actor(name, client.host.process, getattr(client, what)))
+    for name in dict.fromkeys(name[0] for name in scenario.clients):
         host = cluster.hosts[name]
         schedule.add(Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
                      schedule.now + 5.0)
@@ -161,7 +160,7 @@ class Totals:
     left_behind: int = 0
     faults: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     violations: list[tuple[Plan, str]] = dataclasses.field(default_factory=list)
-    #: With how many deviations all schedules were run; None before the search knows.
+    #: With how many deviations all schedules were run, as far as is known.
     complete: int | None = None
 
     def count(self, outcome: Outcome) -> None:
@@ -183,15 +182,14 @@ class Totals:
             f"all with up to {self.complete} deviations, ")
         return (f"{self.schedules} schedules ({complete}{self.schedules - self.bounded} random), "
                 f"{self.steps} steps, {sum(self.faults.values())} deviations, "
-                f"{len(self.violations)} violations, {self.left_behind} objects of dead writers "
-                "left behind")
+                f"{len(self.violations)} violations, {self.left_behind} objects left behind")
 
 
 def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.Random,
            most_violations: int = 1,
            tell: Callable[[Totals], None] = lambda totals: None) -> Totals:
     """Run schedules of a scenario: two thirds of the budget in order, the rest at random."""
-    totals = Totals(complete=0)
+    totals = Totals()
     bounded = Bounded(2, budget, generator)
     length = 0
     for plan in bounded:
@@ -202,8 +200,8 @@ def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.
         totals.count(outcome)
         totals.bounded += 1
         bounded.learn(plan, outcome)
-        totals.complete = max(0, bounded.complete)
         tell(totals)
+    totals.complete = max(0, bounded.complete)
     while totals.schedules < budget and len(totals.violations) < most_violations:
         chooser = Chooser(generator, generator.randint(2, 6), 2 * length)
         totals.count(execute(cluster, scenario, {}, choose=chooser))

@@ -19,6 +19,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn
 from unittest import mock
 
 import sqlalchemy as sa
@@ -31,8 +32,9 @@ from glance_py.db.images import SqlImages
 from glance_py.db.records import records as sql_records
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
-from glance_py.importing import background, importer, registration, sources, staging
+from glance_py.importing import background, importer, legacy, registration, sources, staging
 from glance_py.layers.location import LocationProxy
+from glance_py.layers.quota import QuotaProxy
 from glance_py.layers.tasks import work_tasks
 from glance_py.outgoing import Response
 from glance_py.scrubber import Scrubber
@@ -206,12 +208,18 @@ class MemoryDriver(memory.Driver):
         #: Which process wrote an object, and objects of attempts that had lost their claim.
         self.published: dict[str, Process | None] = {}
         self.late = late
+        #: Objects whose writer was told that they could not be written.
+        self.stray: set[str] = set()
 
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
         whole = [b"".join(data)]
         fault = CLOCK.step(scheduler.PUBLISH, f"{self._store}/{image_id}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
+        if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
+            self.stray.add(self._location(image_id).url)
+            _add_all_the_same(fault, f"object {image_id}",
+                              lambda: super(MemoryDriver, self).add(image_id, whole, size))
         stored = super().add(image_id, whole, size)
         process = self.published[stored.url] = CLOCK.process()
         if process is not None and not self.is_claimed(image_id, process):
@@ -241,6 +249,21 @@ class MemoryDriver(memory.Driver):
         """Remove all of them."""
         self._objects.clear()
         self.published.clear()
+        self.stray.clear()
+
+
+def _add_all_the_same(fault: str, what: str, add: Callable[[], object]) -> NoReturn:
+    """Add an object, now or later, and report an error."""
+    def attempt() -> None:
+        with contextlib.suppress(store_errors.GlanceStoreError):
+            add()
+
+    if fault == scheduler.UNKNOWN_DONE:
+        attempt()
+        CLOCK.changed(fault)
+    elif CLOCK.schedule is not None:
+        CLOCK.schedule.deliver_later(what, attempt)
+    raise store_errors.RemoteServiceUnavailable
 
 
 class FileDriver(file.Driver):
@@ -251,6 +274,9 @@ class FileDriver(file.Driver):
         fault = CLOCK.step(scheduler.PUBLISH, f"staging/{image_id}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
+        if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
+            _add_all_the_same(fault, f"staged data {image_id}",
+                              lambda: super(FileDriver, self).add(image_id, whole, size))
         stored = super().add(image_id, whole, size)
         CLOCK.changed(fault)
         return stored
@@ -353,12 +379,16 @@ class Host:
         self.images = gateway.fold(gateway.WORK_LAYERS, records.images, services)
         self.importer = importer.Importer(self.images, services)
         self.registration = registration.RegistrationProxy(self.images, services)
+        self.tasks = legacy.TaskStartProxy(
+            self.background.tasks, dataclasses.replace(services, importer=self.importer))
         self.process = Process(name)
 
-    def delay(self, delayed: bool) -> None:
-        """Set the option ``delayed_delete``."""
+    def configure(self, delayed: bool, quota: int) -> None:
+        """Set the options ``delayed_delete`` and ``user_storage_quota`` (bytes)."""
         layer = self.images
         while not isinstance(layer, LocationProxy):
+            if isinstance(layer, QuotaProxy):
+                layer._storage = quota
             layer = layer.below
         layer._delayed = delayed
 
@@ -421,6 +451,7 @@ class Cluster:
         self.sql: sqlite3.Connection = self.database.engine.raw_connection().driver_connection
         self.drivers: dict[str, MemoryDriver] = {}
         self.late: set[str] = set()
+        self.quota = 0
         self.stores = self._stores(conf)
         self.owner = RequestContext(user_id="u", project_id=PROJECT, roles=["member"])
         self.admin = RequestContext(is_admin=True)
@@ -452,6 +483,7 @@ class Cluster:
                 (importer, "datetime", _Datetimes),
                 (claims, "new_holder", numbers.holder),
                 (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+                (legacy, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
                 (registration, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
                 (recovery.os, "register_at_fork", lambda **_: None),
                 (file.os, "fsync", lambda _: None)):
@@ -516,13 +548,15 @@ class Cluster:
             (holder or "").startswith(f"{process.name}") for (holder,) in self.query(
                 "SELECT holder FROM image_claims WHERE image_id = ?", found[0]))
 
-    def writer_died(self, url: str) -> bool:
-        """Was an object written by a process that died afterwards?"""
-        for driver in self.drivers.values():
-            process = driver.published.get(url)
-            if process is not None:
-                return process.dead
-        return False
+    def is_left_behind(self, url: str) -> bool:
+        """Can nobody know of an object but ``glance-manage store check``?
+
+        It was published by an attempt that had lost its claim and died then, or after its
+        store had reported an error.
+        """
+        return any(
+            url in driver.stray or url in self.late and process is not None and process.dead
+            for driver in self.drivers.values() for process in (driver.published.get(url),))
 
 
 class _Numbers:

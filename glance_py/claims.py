@@ -8,6 +8,7 @@ the database confirms that it still has the claim.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -241,6 +242,7 @@ class Claims:
             self._process = os.getpid()
             self._held, self._finished = {}, []
             self._is_beating = False
+            atexit.register(self.stop)
         if not self._is_beating:
             self._is_beating = True
             threading.Thread(target=self._run, name="claims", daemon=True).start()
@@ -268,6 +270,16 @@ class Claims:
                 LOG.warning("%d claims could not be given back: %s", len(finished), error)
                 with self._lock:
                     self._finished += finished
+
+    def stop(self) -> None:
+        """Give back what is done with now: the process ends, and others would wait for it."""
+        with self._lock:
+            finished, self._finished = self._finished, []
+        if finished and self._process == os.getpid():
+            try:
+                self._beats.finish(finished)
+            except Exception as error:
+                LOG.info("%d claims are left to expire: %s", len(finished), error)
 
     def _beat(self, claims: Sequence[Claim]) -> None:
         started = self._clock.monotonic()

@@ -9,11 +9,13 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
 
 from gabbi import fixture
 from oslo_config import cfg
 
-from glance_py import app, config
+from glance_py import app, claims, config
 from glance_py.db import engine, migrations
 from tests.functional import registry
 
@@ -57,8 +59,28 @@ def configured(options: str = "", remote: bool | None = None,
             file.write(registry.SECTIONS if remote else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         migrations.upgrade(engine.connect(conf))
-        with registry.registries() if remote else contextlib.nullcontext():
+        with registry.registries() if remote else contextlib.nullcontext(), claims_given_back():
             yield conf, directory
+
+
+@contextlib.contextmanager
+def claims_given_back() -> Iterator[None]:
+    """Services that are made meanwhile say at the end what they would say some seconds later.
+
+    By then the database is gone, and the output of another test would show that.
+    """
+    made: list[claims.Claims] = []
+
+    def make(*args: Any, **kwargs: Any) -> claims.Claims:
+        made.append(claims.Claims(*args, **kwargs))
+        return made[-1]
+
+    with mock.patch.object(app, "Claims", make):
+        try:
+            yield
+        finally:
+            for each in made:
+                each.stop()
 
 
 @contextlib.contextmanager

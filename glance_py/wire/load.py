@@ -181,15 +181,7 @@ def _tags(name: str, value: list[str]) -> list[str]:
     return list(value)
 
 
-def _owner(name: str, value: str | None) -> str | None:
-    """wire: an image whose owner is the empty string has none."""
-    if value:
-        check_storable(name, value)
-    return value or None
-
-
 _STORED: dict[str, Callable[[str, Any], Any]] = {
-    "owner": _owner,
     "min_ram": _bounded,
     "min_disk": _bounded,
     "tags": _tags,

@@ -123,6 +123,8 @@ class PatchLoader:
         if name in _SHADOWED:
             load.check_storable(name, value)
             return value
+        if name == "owner" and value == "":
+            return None  # wire: a PATCH takes the owner away; a new image keeps what it was given.
         return value if name == "locations" else self._loader.stored(name, value)
 
 

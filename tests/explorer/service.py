@@ -128,9 +128,6 @@ class SteppedDatabase(engine.Database):
     def now(self) -> datetime.datetime:
         return CLOCK.utcnow()
 
-    def for_heartbeats(self) -> engine.Database:
-        return self
-
     #: Stop also between the statements of a read, which see what others commit meanwhile.
     torn = False
 

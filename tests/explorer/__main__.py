@@ -65,8 +65,9 @@ def explore(cluster: Cluster, names: list[str], arguments: argparse.Namespace) -
                               _progress(name, started))
         print(f"{name:24s} {found}", flush=True)
         for plan, violation in found.violations:
+            defect = f" --defect {arguments.defect}" if arguments.defect else ""
             print(f"  VIOLATION {violation}\n  replay with: python -m tests.explorer "
-                  f"--scenario {name} --replay {text_of(plan)}", flush=True)
+                  f"--scenario {name}{defect} --replay {text_of(plan)}", flush=True)
         totals.add(found)
         for plan, _ in found.violations[:1]:
             outcome = search.execute(cluster, SCENARIOS[name], plan, traced=True)

@@ -13,6 +13,7 @@ from glance_py import claims, recovery
 from glance_py.domain import errors
 from glance_py.importing import importer, rollback
 from glance_py.layers import location
+from tests.explorer import scheduler
 from tests.explorer.service import SteppedDatabase
 
 
@@ -89,11 +90,15 @@ def resolve_by_reading() -> Iterator[None]:
 
 
 class Defect(NamedTuple):
-    """What puts a defect back, the scenario in which it shows, and within how many schedules."""
+    """What puts a defect back, the scenario in which it shows, and within how many schedules.
+
+    ``faults`` are those among which it is looked for; None: all.
+    """
 
     put_back: Callable[[], AbstractContextManager[None]]
     scenario: str
     within: int
+    faults: tuple[str, ...] | None = None
 
 
 DEFECTS: Mapping[str, Defect] = {
@@ -101,6 +106,7 @@ DEFECTS: Mapping[str, Defect] = {
     "one-name": Defect(one_name, "two-uploads", 200),
     "remove-first": Defect(remove_first, "upload", 200),
     "unguarded-writes": Defect(unguarded_writes, "web-upload", 600),
-    "resolve-by-reading": Defect(resolve_by_reading, "upload", 2600),
-    "unclaimed-rollback": Defect(unclaimed_rollback, "two-web", 3000),
+    "resolve-by-reading": Defect(resolve_by_reading, "upload", 600,
+                                 (scheduler.UNKNOWN_LATER, scheduler.PAUSE)),
+    "unclaimed-rollback": Defect(unclaimed_rollback, "two-web", 2000, (scheduler.PAUSE,)),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from tests.explorer import invariants, scheduler
 from tests.explorer.scenarios import Client, Scenario, begin
@@ -70,15 +70,20 @@ def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = Fal
                    schedule.log, facts.left_behind)
 
 
-def alternatives(choice: tuple[str, str, tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """What may happen at a decision instead of the default."""
+def alternatives(choice: tuple[str, str, tuple[str, ...]],
+                 faults: Collection[str] | None = None) -> list[tuple[str, ...]]:
+    """What may happen at a decision instead of the default.
+
+    :param faults: only these; None: all.
+    """
     kind, label, others = choice
     if label in PERIODIC:
         return []
     found = [("switch", other) for other in others]
     if kind == scheduler.READ:
         return found  # What fails or stops here does so before the next effect, too.
-    return found + [(fault,) for fault in scheduler.FAULTS[kind]]
+    return found + [(fault,) for fault in scheduler.FAULTS[kind]
+                    if faults is None or fault in faults]
 
 
 class Bounded:
@@ -88,9 +93,12 @@ class Bounded:
     Each is given back with :meth:`learn`, from which plans with one deviation more follow.
 
     :param most: how many plans with equally many deviations are remembered.
+    :param faults: only these, besides switches; None: all.
     """
 
-    def __init__(self, bound: int, most: int, generator: random.Random) -> None:
+    def __init__(self, bound: int, most: int, generator: random.Random,
+                 faults: Collection[str] | None = None) -> None:
+        self._faults = faults
         self._bound = bound
         self._most = most
         self._known = 0
@@ -117,7 +125,7 @@ class Bounded:
             return
         last = max(plan, default=-1)
         for number in range(last + 1, len(outcome.choices)):
-            for what in alternatives(outcome.choices[number]):
+            for what in alternatives(outcome.choices[number], self._faults):
                 self._known += 1
                 if len(self._next) < self._most:
                     self._next.append({**plan, number: what})
@@ -187,10 +195,14 @@ class Totals:
 
 def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.Random,
            most_violations: int = 1,
-           tell: Callable[[Totals], None] = lambda totals: None) -> Totals:
-    """Run schedules of a scenario: two thirds of the budget in order, the rest at random."""
+           tell: Callable[[Totals], None] = lambda totals: None,
+           faults: Collection[str] | None = None) -> Totals:
+    """Run schedules of a scenario: two thirds of the budget in order, the rest at random.
+
+    :param faults: of those in order, only these besides switches; None: all.
+    """
     totals = Totals()
-    bounded = Bounded(2, budget, generator)
+    bounded = Bounded(2, budget, generator, faults)
     length = 0
     for plan in bounded:
         if totals.schedules >= budget * 2 // 3 or len(totals.violations) >= most_violations:

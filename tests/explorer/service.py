@@ -119,6 +119,20 @@ class Time:
 CLOCK = Time()
 
 
+class KeptConnection(sqlite3.Connection):
+    """The one connection to a database in memory, which would be gone with it.
+
+    SQLAlchemy closes a connection at which a thread was stopped for good.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+
+    def close_at_last(self) -> None:
+        super().close()
+
+
 class SteppedDatabase(engine.Database):
     """Stops before every read and transaction, and loses answers."""
 
@@ -127,9 +141,6 @@ class SteppedDatabase(engine.Database):
 
     def now(self) -> datetime.datetime:
         return CLOCK.utcnow()
-
-    def for_heartbeats(self) -> engine.Database:
-        return self
 
     #: Stop also between the statements of a read, which see what others commit meanwhile.
     torn = False
@@ -444,11 +455,15 @@ class Cluster:
         self._patch()
         logging.disable(logging.CRITICAL)
         self._stack.callback(logging.disable, logging.NOTSET)
-        self.database = SteppedDatabase(engine.connect(conf).engine)
+        self.sql = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None,
+                                   factory=KeptConnection)
+        self._stack.callback(self.sql.close_at_last)
+        made = engine.connect(conf).engine
+        sa.event.listen(made, "do_connect", lambda *_: self.sql)
+        self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)
         self.records = dataclasses.replace(
             sql_records(self.database), images=SteppedImages(self.database))
-        self.sql: sqlite3.Connection = self.database.engine.raw_connection().driver_connection
         self.drivers: dict[str, MemoryDriver] = {}
         self.late: set[str] = set()
         self.quota = 0

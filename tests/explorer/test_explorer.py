@@ -37,7 +37,8 @@ class ExplorerTest(unittest.TestCase):
         for name, defect in DEFECTS.items():
             with self.subTest(name), defect.put_back():
                 found = search.search(self.cluster, SCENARIOS[defect.scenario],
-                                      defect.within * 3 // 2, random.Random(name))
+                                      defect.within * 3 // 2, random.Random(name),
+                                      faults=defect.faults)
                 self.assertEqual(1, len(found.violations))
                 [(plan, said)] = found.violations
                 again = search.execute(self.cluster, SCENARIOS[defect.scenario],

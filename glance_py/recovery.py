@@ -52,7 +52,7 @@ SWEEP = 60.0
 ADOPT_PERIOD = 600.0
 ADOPT_WINDOW = 86400.0
 #: Turns between two looks for data that could not be removed with its image.
-PENDING_TURNS = 40
+PENDING_TURNS = 12
 
 _ADMIN = RequestContext(is_admin=True)
 

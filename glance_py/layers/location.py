@@ -147,6 +147,9 @@ class LocationProxy(Proxy):
                 if image.status == "saving":
                     refused.digests = _digests_of_all(arriving, digests)
                 raise
+            except errors.StoreUnavailable:
+                self._note_leftovers(image.id, store, claim.name)
+                raise
         location = Location(stored.url, stored.metadata)
         found = {"size": stored.size, "virtual_size": inspection.virtual_size,
                  **digests.fields()}
@@ -166,6 +169,17 @@ class LocationProxy(Proxy):
             if isinstance(exc, errors.ImageNotFound):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
+
+    def _note_leftovers(self, image_id: str, store_id: str | None, name: str) -> None:
+        """Have what a store may have kept, although it reported an error, removed later."""
+        store = self._stores.default if store_id is None else store_id
+        try:
+            url = self._stores.location_of(store, name)
+            if url is not None:
+                metadata = {"store": store} if self._stores.multi else {}
+                self._pending.add(image_id, Location(url, metadata))
+        except (GlanceStoreError, errors.GlanceError) as exc:
+            LOG.warning("Store %s may have kept data of image %s: %s", store, image_id, exc)
 
     def _record(self, ctx, image: Image, claim: Claim, change: Change) -> Image:
         """Apply a change that adds a location, and find out whether it was applied.

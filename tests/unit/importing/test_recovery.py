@@ -17,7 +17,9 @@ from glance_py.domain.change import Change
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
+from glance_py.domain.ports import Upload
 from glance_py.domain.task import API_IMAGE_IMPORT, Task
+from glance_py.layers.location import LocationProxy
 from glance_store_py import errors as store_errors
 from tests.functional import service
 from tests.functional.client import files
@@ -297,6 +299,23 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual([], self.left(image))
         self.assertEqual("failure", self.records.tasks.get(task.id).status)
         self.assertRaises(errors.ImageNotFound, self.records.images.get, ADMIN, image.id)
+
+    def test_what_a_store_kept_although_it_reported_an_error(self) -> None:
+        """The object appears after the upload has failed; it goes with the next look."""
+        image = self.image()
+        location = LocationProxy.build(self.records.images, self.services)
+        with mock.patch.object(self.stores, "add",
+                               side_effect=store_errors.RemoteServiceUnavailable()):
+            self.assertRaises(errors.StoreUnavailable, location.upload, ADMIN, image,
+                              Upload([b"data"], 4))
+        self.lay(image, f"fast/{image.id}")
+        self.recovery.recover()
+        self.check_queued(self.records.images.get(ADMIN, image.id))
+        self.assertEqual(2, self.take(image))
+
+    def take(self, image: Image) -> int:
+        wanted = self.services.claims.request("upload")
+        return self.records.images.update(ADMIN, image, Change(acquire=wanted)).grant.generation
 
     def test_residue_of_staging(self) -> None:
         """Only what is named like an image, and of an image that needs it no more."""

@@ -231,6 +231,16 @@ class Claims:
             LOG.warning("The claim of image %s could not be given back (%s); it expires in %d s",
                         claim.image_id, error, LEASE)
 
+    def end(self, claim: Claim, ended: bool = True) -> None:
+        """An attempt is over: give its claim back, and no more signs of life.
+
+        :param ended: False when its end, or its task's, may not be on record: recovery sees to
+            that when the claim has expired.
+        """
+        claim.uncertain = claim.uncertain or not ended
+        self.release(claim)
+        self.let_go(claim)
+
     # ------------------------------------------------------------ signs of life
 
     def _keep_beating(self) -> None:

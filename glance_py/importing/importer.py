@@ -107,7 +107,7 @@ class Importer:
                 image = self._records.images.get(ctx, image.id)
                 stores = self._targets(image, request)
                 if not stores:
-                    self._end(claim)
+                    self.claims.end(claim)
                     return
             task = tasks.start(tasks.create(ctx, Task(
                 task_id, API_IMAGE_IMPORT, owner=ctx.project_id or "",
@@ -118,26 +118,27 @@ class Importer:
                 # wire: the task says so, and stands in the image until the next import.
                 tasks.fail(task, CONTRADICTION)
                 claim.task_id = None
-                self._end(claim)
+                self.claims.end(claim)
                 return
             try:
                 image = self._open(ctx, image, request, stores, claim)
             except errors.QuotaExceeded as error:
                 # wire: too many images on their way is what the task says, not the answer.
                 tasks.fail(task, user_message(error))
-                self._end(claim)
+                self.claims.end(claim)
                 return
             except BaseException as error:
                 # The image may be importing, or become so: recovery brings it back.
                 claim.uncertain = isinstance(error, errors.OutcomeUnknown)
                 tasks.fail(task, user_message(error))
                 raise
-        except BaseException:
-            self._end(claim)
+        except BaseException as error:
+            # The task may be on record, whatever the database said: then recovery ends it.
+            self.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
         self.background.submit(
             task, lambda work: self._do(ctx, image, request, stores, source, work, claim),
-            after=lambda ended: self._end(claim, ended))
+            after=lambda ended: self.claims.end(claim, ended))
 
     def run(self, ctx, image: Image, request: ImportRequest, work: Work,
             claim: Claim) -> Mapping[str, object]:
@@ -164,12 +165,6 @@ class Importer:
         except errors.ImageBusy:
             raise errors.ImportActive(image.id) from None
         return self.claims.keep(image.id, claimed.grant, wanted)
-
-    def _end(self, claim: Claim, ended: bool = True) -> None:
-        """Give the claim back; what was not brought to an end is left to recovery."""
-        claim.uncertain = claim.uncertain or not ended
-        self.claims.release(claim)
-        self.claims.let_go(claim)
 
     def _check_limits(self, image: Image, request: ImportRequest) -> None:
         """Is there room now?  The copies themselves claim theirs when they come."""

@@ -46,19 +46,14 @@ class TaskStartProxy(Proxy):
         claim = claims.take(str(uuid.uuid4()), claims.request(CLAIM, task.id))
         try:
             created = self.below.create(ctx, task)
-        except BaseException:
-            self._end(claim)
+        except BaseException as error:
+            # The task may be on record, whatever the database said: then recovery ends it.
+            self._importer.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
         self._importer.background.submit(
             created, lambda work: self._do(ctx, work, claim),
-            after=lambda ended: self._end(claim, ended))
+            after=lambda ended: self._importer.claims.end(claim, ended))
         return created
-
-    def _end(self, claim: Claim, ended: bool = True) -> None:
-        """Give the claim back; what was not brought to an end is left to recovery."""
-        claim.uncertain = claim.uncertain or not ended
-        self._importer.claims.release(claim)
-        self._importer.claims.let_go(claim)
 
     def _do(self, ctx, work: Work, claim: Claim) -> Mapping[str, Any]:
         self._importer.background.tasks.start(work.task)

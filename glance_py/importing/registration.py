@@ -83,12 +83,13 @@ class RegistrationProxy(Proxy):
                 input={"image_id": image.id, "loc_url": registration.url,
                        "validation_data": _given(registration)},
                 image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
-        except BaseException:
-            self._end(claim)
+        except BaseException as error:
+            # The task may be on record, whatever the database said: then recovery ends it.
+            self._claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
         self._background.submit(
             task, lambda work: self._do(ctx, image, registration, work, claim),
-            after=lambda ended: self._end(claim, ended))
+            after=lambda ended: self._claims.end(claim, ended))
 
     def _finished_holder(self, image: Image) -> str | None:
         """The finished task that the image still names.
@@ -101,12 +102,6 @@ class RegistrationProxy(Proxy):
                 if self._records.tasks.get(holder).status in UNFINISHED:
                     raise errors.ImportActive(image.id)
         return holder
-
-    def _end(self, claim: Claim, ended: bool = True) -> None:
-        """Give the claim back; what was not brought to an end is left to recovery."""
-        claim.uncertain = claim.uncertain or not ended
-        self._claims.release(claim)
-        self._claims.let_go(claim)
 
     def _do(self, ctx, image: Image, registration: Registration,
             work: Work, claim: Claim) -> Mapping[str, object]:

@@ -300,6 +300,22 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual("failure", self.records.tasks.get(task.id).status)
         self.assertRaises(errors.ImageNotFound, self.records.images.get, ADMIN, image.id)
 
+    def test_a_task_that_may_be_on_record_has_an_end(self) -> None:
+        """The database went away between the record of a task and its beginning."""
+        image = self.image("active", ("fast",), size=4)
+        request = ImportRequest("copy-image", {}, {}, stores=["slow"])
+        with mock.patch.object(self.importer.background.tasks, "start",
+                               side_effect=errors.DatabaseUnavailable()):
+            self.assertRaises(errors.DatabaseUnavailable, self.importer.start,
+                              ADMIN, image, request)
+        [task] = self.records.tasks.of_image(image.id)
+        self.assertEqual("pending", task.status)
+        self.recovery.recover()
+        self.assertEqual("failure", self.records.tasks.get(task.id).status)
+        after = self.records.images.get(ADMIN, image.id)
+        self.assertEqual(("active", None), (after.status, after.properties.get(LOCK)))
+        self.assertEqual([], self.records.claims.held())
+
     def test_what_a_store_kept_although_it_reported_an_error(self) -> None:
         """The object appears after the upload has failed; it goes with the next look."""
         image = self.image()

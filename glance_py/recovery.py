@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from oslo_log import log as logging
@@ -129,8 +130,7 @@ class Recovery:
         self._looked_once = False
         self._stop = threading.Event()
         # What is staged on a disk of its own is looked after by those who see it.
-        staging = services.stores.location_of(leases.STAGING_STORE, "image")
-        self._only = OnlyOne(f"{_source(services.conf)} {staging}")
+        self._only = OnlyOne(f"{_source(services.conf)} {_staging(services.stores)}")
         os.register_at_fork(after_in_child=self._after_fork)
 
     def start(self) -> None:
@@ -343,6 +343,17 @@ def _source(conf) -> str:
     if is_remote(conf):
         return f"{conf.registry_host}:{conf.registry_port}"
     return str(conf.database.connection)
+
+
+def _staging(stores) -> str:
+    """Which directory holds staged data: containers may have different ones by one name."""
+    url = stores.location_of(leases.STAGING_STORE, "image") or ""
+    directory = os.path.dirname(urllib.parse.urlsplit(url).path)
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return directory
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def recoverers(importer, registration: Callable[[Claim], Iterable[str]],

@@ -70,7 +70,7 @@ def this_process() -> str:
 class Claim:
     """One claim of this process, for the time of one attempt.
 
-    :param renewed: asks the database for a sign of life of this claim now.
+    :param confirm: asks the database whether this claim is still held.
     """
 
     def __init__(self, image_id: str, grant: ClaimGrant, request: ClaimRequest, clock: Clock,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from oslo_log import log as logging
 
@@ -157,7 +157,8 @@ class LocationProxy(Proxy):
             with settle() as (before, change):
                 _check_same(before, found)
                 return before, self._record(ctx, before, claim, dataclasses.replace(
-                    change, fields={**found, **change.fields}, add_locations=(location,)))
+                    change, fields={**found, **change.fields}, add_locations=(location,)),
+                    lambda image: location.url in _urls(image))
         except errors.OutcomeUnknown:
             # The bytes may be those of an active image: recovery finds out.
             claim.uncertain = True
@@ -181,26 +182,28 @@ class LocationProxy(Proxy):
         except (GlanceStoreError, errors.GlanceError) as exc:
             LOG.warning("Store %s may have kept data of image %s: %s", store, image_id, exc)
 
-    def _record(self, ctx, image: Image, claim: Claim, change: Change) -> Image:
-        """Apply a change that adds a location, and find out whether it was applied.
+    def _record(self, ctx, image: Image, claim: Claim, change: Change,
+                shows: Callable[[Image], bool]) -> Image:
+        """Apply the change that ends an attempt, and find out whether it was applied.
 
+        :param shows: does an image show that it was?
         :raises errors.OutcomeUnknown: that cannot be found out.
         :raises errors.ClaimLost: it was not, since the claim was lost.
         """
-        url = change.add_locations[0].url
         for last in (False, False, True):
+            # The token is another one after each time that it was found out.
+            change.holder = claim.holder
             try:
-                return self.below.update(ctx, image, claim.guard(change))
+                return self.below.update(ctx, image, change)
             except errors.OutcomeUnknown:
-                recorded = self._claims.resolve(ctx, claim, lambda found: any(
-                    location.url == url for location in found.locations))
+                recorded = self._claims.resolve(ctx, claim, shows)
                 if recorded is not None:
                     return recorded
                 if claim.lost:
                     raise errors.ClaimLost(image.id) from None
                 if last:
                     raise errors.DatabaseUnavailable() from None
-        raise AssertionError
+        raise AssertionError("the last attempt returns or raises")
 
     def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
         """The bytes into one more store, then the location and the change in one transaction."""
@@ -297,18 +300,13 @@ class LocationProxy(Proxy):
                 upload.size, reserved=True,
             )
         change = Change(fields={"size": stored.size}, expected=frozenset({"uploading"}),
-                        reservation=upload.reservation, holder=claim.holder,
-                        release=ClaimRelease(forget=True))
+                        reservation=upload.reservation, release=ClaimRelease(forget=True))
         try:
-            try:
-                return self.below.update(ctx, image, change)
-            except errors.OutcomeUnknown:
-                staged = self._claims.resolve(ctx, claim, lambda found: (
-                    found.size == stored.size and found.status in ("uploading", "importing")))
-                if staged is None:
-                    raise errors.ClaimLost(image.id) from None
-                return staged
+            return self._record(ctx, image, claim, change, lambda found: (
+                found.size == stored.size
+                and found.status in ("uploading", "importing", "active")))
         except errors.OutcomeUnknown:
+            claim.uncertain = True  # They may be staged: recovery finds out.
             raise
         except BaseException as exc:
             self._unstage(claim.name)

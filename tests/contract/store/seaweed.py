@@ -30,10 +30,11 @@ def program() -> str | None:
 
 
 @functools.cache
-def start(volumes: int = 20) -> str:
+def start(volumes: int = 200) -> str:
     """The service's address, with credentials in it.
 
-    :param volumes: how many volumes of 256 MiB it may fill; what is deleted stays in them.
+    :param volumes: how many volumes of 256 MiB it may fill; what is deleted stays in them.  Each
+        bucket takes several, and all tests of a process share one service.
     """
     for attempt in range(ATTEMPTS):
         try:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -148,6 +149,21 @@ class Scripts:
         if done.returncode:
             raise Missing(f"{self._name}-{action}: {log.read_text(errors='replace')[-500:]}")
 
+    def bring_back(self, *words: str) -> None:
+        """Start it again after it was killed; its port may not be free at once.
+
+        :raises Missing: it does not start.
+        """
+        for last in (False, False, False, True):
+            try:
+                self.run("up", *words)
+            except Missing:
+                if last:
+                    raise
+                time.sleep(1)
+            else:
+                return
+
     def kill(self, daemon: str) -> None:
         """Kill a daemon with signal 9."""
         process = int((self.directory / "run" / f"{daemon}.pid").read_text())
@@ -178,7 +194,7 @@ class Galera(Database):
         return f"node{self._node}"
 
     def node_back(self) -> None:
-        self._scripts.run("up", "--node", self._node)
+        self._scripts.bring_back("--node", self._node)
 
     def close(self) -> None:
         self._scripts.close()
@@ -200,7 +216,7 @@ class Pair(Database):
 
     def pair_back(self) -> None:
         """There is a replica again."""
-        self._scripts.run("up")
+        self._scripts.bring_back()
 
     def close(self) -> None:
         self._scripts.close()
@@ -233,7 +249,7 @@ class Pooled(Postgresql):
         self._scripts.kill("pgbouncer")
 
     def pooler_back(self) -> None:
-        self._scripts.run("up")
+        self._scripts.bring_back()
 
     def close(self) -> None:
         self._scripts.close()

@@ -9,11 +9,29 @@ from __future__ import annotations
 import json
 import os
 import unittest
+from unittest import mock
 
 from tests.functional.client import Client, files
 from tests.functional.service import running
 
 STORES = ("fast", "slow", "staging", "tasks")
+
+
+
+class TestLongPatch(unittest.TestCase):
+
+    def test_rights_come_before_the_work(self) -> None:
+        """Operations of somebody who may not change the image are not even looked at."""
+        with running() as (application, _directory):
+            image_id = Client(application, "a:p1:admin").create(visibility="public")
+            operations = [{"op": "add", "path": f"/p{n}", "value": "v"} for n in range(200)]
+            with mock.patch("glance_py.wire.patch.apply") as applied:
+                answer = Client(application, "u:p2:member").patch(image_id, *operations)
+            self.assertEqual(403, answer.status_int)
+            applied.assert_not_called()
+            answer = Client(application, "u:p1:member").patch(image_id, *operations[:120])
+            self.assertEqual(200, answer.status_int)
+            self.assertEqual("v", answer.json["p119"])
 
 
 class SecurityTestCase(unittest.TestCase):

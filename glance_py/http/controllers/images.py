@@ -5,6 +5,9 @@ from __future__ import annotations
 import webob
 from webob import exc
 
+from glance_py.domain import errors
+from glance_py.domain.change import ImpossibleChange
+from glance_py.domain.image import Image
 from glance_py.domain.ports import ImageVerbs
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire import patch
@@ -12,6 +15,9 @@ from glance_py.wire.dump import ImageDump
 from glance_py.wire.field import Resource
 from glance_py.wire.load import ImageLoader
 from glance_py.wire.query import ImageQueryLoader
+
+#: A PATCH of more operations asks for the caller's rights before it looks at them.
+MANY = 100
 
 
 class Images:
@@ -60,10 +66,25 @@ class Images:
                 headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)})
         operations = self._load_patch.operations(media_type, request.document())
         image = self._images.find(request.context, image_id)
+        if len(operations) > MANY:
+            self._require_rights(request.context, image)
         change = patch.apply(image, operations, self._load, self._location_rules)
         if change:
             image = self._images.update(request.context, image, change)
         return json_response(self._dump.one(request.context, image))
+
+    def _require_rights(self, ctx, image: Image) -> None:
+        """Ask for rights before much work is done for somebody who has none.
+
+        :raises errors.Forbidden: the caller may not change the image.
+        """
+        passed = errors.GlanceError()
+        try:
+            self._images.update(ctx, image, ImpossibleChange(objection=passed))
+        except errors.GlanceError as error:
+            # The layers raise the objection where they have asked for all rights.
+            if error is not passed:
+                raise
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
         """DELETE /v2/images/{image_id}"""

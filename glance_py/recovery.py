@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from oslo_log import log as logging
 
@@ -38,8 +38,8 @@ from glance_py.domain.claim import (
 )
 from glance_py.domain.image import Location
 from glance_py.domain.importing import TASK as LOCK_PROPERTY
+from glance_py.layers.removal import Removal
 from glance_py.scrubber import Scrubber
-from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class Recovery:
         self._claims: Claims = services.claims
         self._recover_staging = recover_staging
         self._by_kind = {UPLOAD: self._requeue, STAGE: self._requeue, **recover}
+        self._removal = Removal(services.stores, services.records.pending)
         self._scrubber = Scrubber(services.stores, services.records.pending)
         self._clock = clock
         self._held = Observer(clock, PERIOD)
@@ -242,10 +243,11 @@ class Recovery:
         try:
             image = self._records.images.get(_ADMIN, claim.image_id)
         except errors.ImageNotFound:
-            done = self._discard(claim, stored, set())
+            done = self._discard(claim, stored, ())
             self._claims.release(claim)
             return done
-        done = self._discard(claim, stored, {location.url for location in image.locations})
+        done = self._discard(
+            claim, stored, () if claim.kind == STAGE else image.locations)
         if image.status not in ("saving", "uploading") or (
                 image.status == "uploading" and image.size is not None):
             self._claims.release(claim)
@@ -256,23 +258,12 @@ class Recovery:
         return [*done, f"Image {claim.image_id} was left {image.status} by a dead worker: "
                        "it is queued again"]
 
-    def _discard(self, claim: Claim, stores: Iterable[str], recorded: set[str]) -> list[str]:
+    def _discard(self, claim: Claim, stores: Iterable[str],
+                 recorded: Sequence[Location]) -> list[str]:
         """Remove the objects of dead attempts that no location records."""
-        removed: list[str] = []
-        for store in stores:
-            for name in claim.dead_names():
-                url = self._stores.location_of(store, name)
-                if url is not None and url in recorded:
-                    continue
-                try:
-                    removed += self._stores.discard(name, store, strict=True)
-                except GlanceStoreError as error:
-                    LOG.warning("Store %s: data of image %s could not be removed: %s",
-                                store, claim.image_id, error)
-                    if url is not None and store != leases.STAGING_STORE:
-                        metadata = {"store": store} if self._stores.multi else {}
-                        self._records.pending.add(claim.image_id, Location(url, metadata))
-        return [f"Removed {redacted(url)}, which a dead worker left" for url in removed]
+        return [f"Removed {redacted(url)}, which a dead worker left"
+                for url in self._removal.discard_attempts(
+                    claim.image_id, stores, claim.dead_names(), recorded)]
 
     def _release(self, claim: Claim) -> list[str]:
         self._claims.release(claim)

@@ -176,7 +176,7 @@ class SqlImages:
             reservation.enforce(lambda resource, owner: usage.used(connection, resource, owner))
             return result
 
-        return self._database.write(reserved, alone=f"claims of {reservation.owner}")
+        return self._database.write(reserved, alone=f"quota of {reservation.owner}")
 
     def delete(self, ctx, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.

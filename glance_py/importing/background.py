@@ -1,9 +1,8 @@
-"""The threads of a process that work on tasks, and the sign of life of each task.
+"""The threads of a process that work on tasks, and the progress of each task.
 
-A task that is being worked on has its row touched every few seconds, with what
-there is to tell.  When its worker dies the touching stops, and another worker
-brings back what was begun (``recovery``).  A worker that lost its task, because
-somebody else ended it, is told so at its next step.
+The row of a task that is being worked on gets its latest message every few seconds.  Whether
+its worker lives is known by the claim of the image (``claims``, ``recovery``).  A worker
+whose task was ended by another process stops at its next step.
 """
 
 from __future__ import annotations

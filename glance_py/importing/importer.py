@@ -1,4 +1,4 @@
-"""Judges a request to import, takes the lock and hands the work to the background.
+"""Judges a request to import, takes the claim and hands the work to the background.
 
 When it returns, the import is on record and will have an end: in success, or
 with the image as it was.  What the steps are is not known here; who may ask is

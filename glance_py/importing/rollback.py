@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from glance_py.claims import Claim, Claims
 from glance_py.domain import errors
 from glance_py.domain.change import Change
-from glance_py.domain.image import DIGESTS, Image, Location
+from glance_py.domain.image import DIGESTS, Image
 from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, joined, listed
 from glance_py.importing.job import reset_to_importing
 from glance_py.importing.staging import Staging
-from glance_store_py.errors import GlanceStoreError
+from glance_py.layers.removal import Removal
 
 LOG = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class ImportRollback:
         self._stores = stores
         self._claims = claims
         self._staging = Staging(stores)
+        self._removal = Removal(stores, records.pending)
 
     def roll_back(self, ctx, claim: Claim, stores: Iterable[str | None],
                   failed: Iterable[str | None], names: Sequence[str]) -> str | None:
@@ -81,25 +82,9 @@ class ImportRollback:
 
     def _discard(self, image: Image, stores: Iterable[str | None], names: Sequence[str]) -> None:
         """Remove objects that no location records."""
-        recorded = {location.url for location in image.locations}
-        for store in stores:
-            store_id = self._stores.default if store is None else store
-            for name in names:
-                self._discard_one(image.id, store_id, name, recorded)
-
-    def _discard_one(self, image_id: str, store_id: str, name: str, recorded: set[str]) -> None:
-        url: str | None = None
-        try:
-            url = self._stores.location_of(store_id, name)
-            # None: the store cannot say, and knows by itself what was not finished.
-            if url is None or url not in recorded:
-                self._stores.discard(name, store_id, strict=True)
-        except GlanceStoreError as error:
-            LOG.warning("Store %s: data of image %s could not be removed: %s", store_id, image_id,
-                        error)
-            if url is not None:
-                metadata = {"store": store_id} if self._stores.multi else {}
-                self._records.pending.add(image_id, Location(url, metadata))
+        self._removal.discard_attempts(
+            image.id, [self._stores.default if store is None else store for store in stores],
+            names, image.locations)
 
     def _settle(self, ctx, image: Image, claim: Claim, stores: Iterable[str | None],
                 failed: Iterable[str | None]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from oslo_log import log as logging
 
@@ -85,6 +85,34 @@ class Removal:
             LOG.error("The data of image %s at %s is left behind, and cannot be noted for later "
                       "removal: %s", image_id, redacted(location.url), exc)
 
+    def discard_attempts(self, image_id: str, stores: Iterable[str], names: Iterable[str],
+                         recorded: Sequence[Location]) -> list[str]:
+        """Remove the objects that attempts wrote and no location of the image records.
+
+        What cannot be removed now is noted, so that it is removed later.
+
+        :param names: the names under which the attempts wrote.
+        :param recorded: the locations of the image, which nobody else changes meanwhile.
+        :returns: the URLs of what was removed.
+        """
+        removed: list[str] = []
+        for store in stores:
+            for name in names:
+                if any(_is_object(location, store, name) for location in recorded):
+                    continue
+                url = self._stores.location_of(store, name)
+                if any(location.url == url for location in recorded):
+                    continue  # Two stores may lead to one place.
+                try:
+                    removed += self._stores.discard(name, store, strict=True)
+                except store_errors.GlanceStoreError as exc:
+                    LOG.warning("Store %s: data of image %s could not be removed: %s",
+                                store, image_id, exc)
+                    if url is not None and store in self._stores.ids:  # not staging
+                        metadata = {"store": store} if self._stores.multi else {}
+                        self._pending.add(image_id, Location(url, metadata))
+        return removed
+
     def _one(self, image_id: str, location: Location, ctx) -> bool:
         """Remove one copy.  Is there nothing left to do about it?"""
         try:
@@ -121,6 +149,16 @@ class Removal:
             raise errors.Invalid("The data at this location belongs to another image.")
         if "pending_delete" in self._pending.statuses_at(image_id, url):
             raise errors.Invalid("The data at this location is being removed.")
+
+
+def _is_object(location: Location, store: str, name: str) -> bool:
+    """Is this location that of the object ``name`` in a store?
+
+    The rest of the address does not count: a store may have several directories, and its
+    credentials, which are a part of some addresses, may be others by now.
+    """
+    return (location.store in (None, store)
+            and name in re.split("[/?#]", urllib.parse.unquote(location.url)))
 
 
 def ids_in(url: str) -> set[str]:

@@ -75,6 +75,27 @@ class TestRemoval(unittest.TestCase):
         Removal(stores, pending).remove(MINE, [Location(url)], recorded={url})
         self.assertEqual(([], [url]), (stores.deleted, pending.forgotten))
 
+    def test_an_object_on_record_is_known_by_its_name(self):
+        """Also in another directory of its store, or with the credentials of last year."""
+        class Attempts:
+            multi = True
+            asked: list = []
+
+            def location_of(self, store, name):
+                return f"s3://new:key@host/bucket/{name}"
+
+            def discard(self, name, store, strict):
+                self.asked.append((store, name))
+                return []
+
+        for url in (f"s3://old:key@host/bucket/{MINE}", f"file:///second/{MINE}",
+                    f"rbd://{CLUSTER}/images/{MINE}/snap"):
+            Attempts.asked.clear()
+            Removal(Attempts(), Pending()).discard_attempts(
+                MINE, ["one", "two"], [MINE, f"{MINE}.2"], [Location(url, {"store": "one"})])
+            self.assertEqual(
+                [("one", f"{MINE}.2"), ("two", MINE), ("two", f"{MINE}.2")], Attempts.asked, url)
+
     def test_what_is_being_removed_cannot_be_added(self):
         removal = Removal(Stores(), Pending(own=("pending_delete",)))
         self.assertRaises(errors.Invalid, removal.require_free, MINE, "s3://host/bucket/name")

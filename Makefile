@@ -115,6 +115,7 @@ lint: style types imports
 
 style: $(VENV)/.test
 	$(bin)/ruff check --output-format concise .
+	$(bin)/ruff format --check --quiet .
 
 types: $(VENV)/.test
 	$(bin)/mypy

@@ -45,22 +45,59 @@ def seed(database, count):
 
 def insert(connection, numbers):
     def rows(one):
-        return [dict(created_at=when, updated_at=when, deleted=False, **row)
-                for n in numbers for when in [EPOCH + datetime.timedelta(seconds=n)]
-                for row in one(n)]
+        return [
+            dict(created_at=when, updated_at=when, deleted=False, **row)
+            for n in numbers
+            for when in [EPOCH + datetime.timedelta(seconds=n)]
+            for row in one(n)
+        ]
 
-    connection.execute(tables.images.insert(), rows(lambda n: [{
-        "id": image_id(n), "name": f"image-{n}", "status": "active", "owner": "p1",
-        "size": n, "min_disk": 0, "min_ram": 0, "protected": False, "os_hidden": False,
-        "visibility": "shared" if n % 5 else "public"}]))
-    connection.execute(tables.image_properties.insert(), rows(lambda n: [
-        {"image_id": image_id(n), "name": f"p{k}", "value": f"v{n % (7 + k)}"}
-        for k in range(20)]))
-    connection.execute(tables.image_tags.insert(), rows(lambda n: [
-        {"image_id": image_id(n), "value": f"t{n % (10 ** k)}"} for k in range(5)]))
-    connection.execute(tables.image_locations.insert(), rows(lambda n: [
-        {"image_id": image_id(n), "value": f"file:///{s}/{n}", "status": "active",
-         "meta_data": f'{{"store": "{s}"}}'} for s in ("fast", "slow")]))
+    connection.execute(
+        tables.images.insert(),
+        rows(
+            lambda n: [
+                {
+                    "id": image_id(n),
+                    "name": f"image-{n}",
+                    "status": "active",
+                    "owner": "p1",
+                    "size": n,
+                    "min_disk": 0,
+                    "min_ram": 0,
+                    "protected": False,
+                    "os_hidden": False,
+                    "visibility": "shared" if n % 5 else "public",
+                }
+            ]
+        ),
+    )
+    connection.execute(
+        tables.image_properties.insert(),
+        rows(
+            lambda n: [
+                {"image_id": image_id(n), "name": f"p{k}", "value": f"v{n % (7 + k)}"}
+                for k in range(20)
+            ]
+        ),
+    )
+    connection.execute(
+        tables.image_tags.insert(),
+        rows(lambda n: [{"image_id": image_id(n), "value": f"t{n % (10**k)}"} for k in range(5)]),
+    )
+    connection.execute(
+        tables.image_locations.insert(),
+        rows(
+            lambda n: [
+                {
+                    "image_id": image_id(n),
+                    "value": f"file:///{s}/{n}",
+                    "status": "active",
+                    "meta_data": f'{{"store": "{s}"}}',
+                }
+                for s in ("fast", "slow")
+            ]
+        ),
+    )
 
 
 def measure(name, verb, repeat):
@@ -107,9 +144,18 @@ def writes(images, repeat=100):
     made = []
 
     def create():
-        made.append(images.create(OWNER, Image(
-            str(uuid.uuid4()), owner="p1", tags=list("abcde"),
-            properties={f"p{k}": "v" for k in range(20)}, locations=[Location("file:///x")])))
+        made.append(
+            images.create(
+                OWNER,
+                Image(
+                    str(uuid.uuid4()),
+                    owner="p1",
+                    tags=list("abcde"),
+                    properties={f"p{k}": "v" for k in range(20)},
+                    locations=[Location("file:///x")],
+                ),
+            )
+        )
 
     yield "create", create, repeat
     turn = iter(made)
@@ -121,7 +167,8 @@ def writes(images, repeat=100):
 
 def main():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url")
     parser.add_argument("--count", type=int, default=2000)
     arguments = parser.parse_args()

@@ -72,7 +72,7 @@ class Zeros:
         self._piece = bytes(4 * MIB)
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._piece[:min(self._left, len(self._piece))]
+        piece = self._piece[: min(self._left, len(self._piece))]
         self._left -= len(piece)
         return piece
 
@@ -121,8 +121,11 @@ class Watch(threading.Thread):
             with contextlib.suppress(*AWAY):
                 image = host.show(trial.image_id)
                 tasks = host.tasks(trial.image_id)
-                if (image["status"] in USABLE and "os_glance_import_task" not in image
-                        and all(task["status"] in ENDED for task in tasks)):
+                if (
+                    image["status"] in USABLE
+                    and "os_glance_import_task" not in image
+                    and all(task["status"] in ENDED for task in tasks)
+                ):
                     trial.ended = time.monotonic()
                     last = tasks[-1] if tasks else {"status": "never begun", "message": "-"}
                     trial.end = f"{image['status']}: {last['status']}: {last['message']}"
@@ -131,13 +134,13 @@ class Watch(threading.Thread):
                 return
 
 
-def prepare(hosts: tuple[Host, Host], method: str, size: int,
-            shared: bool) -> tuple[Trial, Host]:
+def prepare(hosts: tuple[Host, Host], method: str, size: int, shared: bool) -> tuple[Trial, Host]:
     """An image that can be imported, and the host to ask, which lets the other do it
     when the data is staged there and staging is not ``shared``."""
     here, there = random.sample(hosts, 2)
-    trial = Trial(here.create(), method,
-                  here if method == "glance-direct" and not shared else there)
+    trial = Trial(
+        here.create(), method, here if method == "glance-direct" and not shared else there
+    )
     if method == "glance-direct":
         status = here.stage(trial.image_id, Zeros(size), size)
     elif method == "copy-image":
@@ -149,8 +152,15 @@ def prepare(hosts: tuple[Host, Host], method: str, size: int,
     return trial, there
 
 
-def one_death(hosts: tuple[Host, Host], method: str, size: int, uri: str, longest: float,
-              shared: bool, trials: list[Trial]) -> None:
+def one_death(
+    hosts: tuple[Host, Host],
+    method: str,
+    size: int,
+    uri: str,
+    longest: float,
+    shared: bool,
+    trials: list[Trial],
+) -> None:
     """Begin an import, kill one host in its middle and start that again."""
     trial, asked = prepare(hosts, method, size, shared)
     more = {"uri": uri} if method == "web-download" else {}
@@ -178,14 +188,17 @@ def left(hosts: tuple[Host, Host], trials: list[Trial]) -> list[str]:
     """What lies in stores or staging and belongs to no image, or is missing there."""
     found = []
     for host in hosts:
-        waiting = {trial.image_id for trial in trials
-                   if host.show(trial.image_id)["status"] == "uploading"}
-        found += [f"staging: {path}" for path in host.staging.iterdir()
-                  if path.name not in waiting]
+        waiting = {
+            trial.image_id for trial in trials if host.show(trial.image_id)["status"] == "uploading"
+        }
+        found += [f"staging: {path}" for path in host.staging.iterdir() if path.name not in waiting]
     found += [f"store: {name}" for name in hosts[0].stored() if name[1].startswith(".")]
     check = subprocess.run(
         [sys.executable, "-m", "glance_py.cmd.manage", "fsck", "--older-than", "0", "--json"],
-        env=hosts[0]._environment, capture_output=True, text=True)
+        env=hosts[0]._environment,
+        capture_output=True,
+        text=True,
+    )
     *findings, counts = check.stdout.splitlines()
     print(f"glance-manage fsck: exit {check.returncode}, {counts}")
     return found + findings
@@ -196,8 +209,9 @@ def verdict(hosts: tuple[Host, Host], trials: list[Trial], minute: float) -> boo
     # An import whose worker lives on takes the time that it takes.
     deadline = time.monotonic() + 10 * minute
     while time.monotonic() < deadline and any(
-            t.ended is None and (t.killed is None or time.monotonic() < t.killed + 3 * minute)
-            for t in trials):
+        t.ended is None and (t.killed is None or time.monotonic() < t.killed + 3 * minute)
+        for t in trials
+    ):
         time.sleep(0.5)
     met = [t for t in trials if t.killed is not None]
     stuck = [t for t in met if t.settled is None or t.settled > minute]
@@ -205,13 +219,17 @@ def verdict(hosts: tuple[Host, Host], trials: list[Trial], minute: float) -> boo
     for end, number in collections.Counter(t.end for t in trials).most_common():
         print(f"{number:>4} {end}")
     times = sorted(t.settled for t in met if t.settled is not None)
-    print(f"{len(met)} of {len(trials)} imports lost their worker; usable again after "
-          f"{times[0]:.0f} to {times[-1]:.0f} s; stuck after {minute:.0f} s: {len(stuck)}")
+    print(
+        f"{len(met)} of {len(trials)} imports lost their worker; usable again after "
+        f"{times[0]:.0f} to {times[-1]:.0f} s; stuck after {minute:.0f} s: {len(stuck)}"
+    )
     began = time.monotonic()
     while (found := left(hosts, trials)) and time.monotonic() < began + 2 * minute:
         time.sleep(2)
-    print(f"orphans: {len(found)}, looked at {time.monotonic() - began:.0f} s "
-          "after the last import ended")
+    print(
+        f"orphans: {len(found)}, looked at {time.monotonic() - began:.0f} s "
+        "after the last import ended"
+    )
     for line in (*found, *stuck):
         print(line)
     return not stuck and not found and all(t.end != "no reason" for t in trials)
@@ -220,15 +238,18 @@ def verdict(hosts: tuple[Host, Host], trials: list[Trial], minute: float) -> boo
 def s3_stores() -> str:
     """Configuration of two stores in buckets of an S3 service that is started for this."""
     url = urllib.parse.urlsplit(seaweed.start())
-    sections = "".join(f"""\
+    sections = "".join(
+        f"""\
 [{name}]
-s3_store_host = http://{url.netloc.rpartition('@')[2]}
+s3_store_host = http://{url.netloc.rpartition("@")[2]}
 s3_store_access_key = {url.username}
 s3_store_secret_key = {url.password}
 s3_store_bucket = {name}-images
 s3_store_create_bucket_on_put = true
 s3_store_large_object_chunk_size = 8
-""" for name in ("fast", "slow"))
+"""
+        for name in ("fast", "slow")
+    )
     return f"[DEFAULT]\nenabled_backends = fast:s3, slow:s3\n{sections}"
 
 
@@ -246,15 +267,23 @@ def main() -> int:
     options = parser.parse_args()
     size = options.size * MIB
     with web(size) as port:
-        more = (f"[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\nallowed_ports = [{port}]\n"
-                + (s3_stores() if options.s3 else ""))
-        with two_hosts(options.database, options.shared_staging, more,
-                       options.directory) as hosts:
+        more = (
+            f"[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\nallowed_ports = [{port}]\n"
+            + (s3_stores() if options.s3 else "")
+        )
+        with two_hosts(options.database, options.shared_staging, more, options.directory) as hosts:
             trials: list[Trial] = []
             Watch(hosts, trials).start()
             for number in range(options.kills):
-                one_death(hosts, METHODS[number % 3], size, f"http://127.0.0.1:{port}/zeros",
-                          options.longest, options.shared_staging, trials)
+                one_death(
+                    hosts,
+                    METHODS[number % 3],
+                    size,
+                    f"http://127.0.0.1:{port}/zeros",
+                    options.longest,
+                    options.shared_staging,
+                    trials,
+                )
             print(json.dumps(vars(options)))
             return 0 if verdict(hosts, trials, options.minute) else 1
 

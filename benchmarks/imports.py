@@ -66,13 +66,18 @@ class Service:
             return data
 
     def create(self) -> str:
-        return json.loads(self.ask("POST", "", {
-            "disk_format": "raw", "container_format": "bare"}))["id"]
+        return json.loads(self.ask("POST", "", {"disk_format": "raw", "container_format": "bare"}))[
+            "id"
+        ]
 
     def stage(self, image_id: str, path: pathlib.Path) -> None:
         with path.open("rb") as file:
-            self.ask("PUT", f"/{image_id}/stage", file, {
-                **OCTETS, "Content-Length": str(path.stat().st_size)})
+            self.ask(
+                "PUT",
+                f"/{image_id}/stage",
+                file,
+                {**OCTETS, "Content-Length": str(path.stat().st_size)},
+            )
 
     def begin(self, image_id: str, method: dict, **more) -> None:
         self.ask("POST", f"/{image_id}/import", {"method": method, **more})
@@ -144,44 +149,70 @@ class Load:
     def run(self, service: Service) -> Iterator[tuple[str, float, float]]:
         """(what was done, seconds, seconds of processor time), each for one image."""
         images = [service.create() for _ in range(self.number)]
-        yield self._measured("stage", service, lambda: [
-            service.stage(image, self.path) for image in images])
-        yield self._measured("glance-direct", service, lambda: self._imported(
-            service, images, 1, {"name": "glance-direct"}))
-        yield self._measured("copy-image", service, lambda: self._imported(
-            service, images, 3, {"name": "copy-image"}, stores=COPIES))
+        yield self._measured(
+            "stage", service, lambda: [service.stage(image, self.path) for image in images]
+        )
+        yield self._measured(
+            "glance-direct",
+            service,
+            lambda: self._imported(service, images, 1, {"name": "glance-direct"}),
+        )
+        yield self._measured(
+            "copy-image",
+            service,
+            lambda: self._imported(service, images, 3, {"name": "copy-image"}, stores=COPIES),
+        )
         fetched = [service.create() for _ in range(self.number)]
-        yield self._measured("web-download", service, lambda: self._imported(
-            service, fetched, 1, {"name": "web-download", "uri": self.uri}))
+        yield self._measured(
+            "web-download",
+            service,
+            lambda: self._imported(service, fetched, 1, {"name": "web-download", "uri": self.uri}),
+        )
         for image in (*images, *fetched):
             service.ask("DELETE", f"/{image}")
 
-    def _imported(self, service: Service, images: list[str], copies: int, method: dict,
-                  **more) -> None:
+    def _imported(
+        self, service: Service, images: list[str], copies: int, method: dict, **more
+    ) -> None:
         for image in images:
             service.begin(image, method, **more)
         service.wait(images, copies, self._digest)
 
-    def _measured(self, what: str, service: Service, act: Callable,
-                  ) -> tuple[str, float, float]:
+    def _measured(
+        self,
+        what: str,
+        service: Service,
+        act: Callable,
+    ) -> tuple[str, float, float]:
         processor, began = service.processor(), time.monotonic()
         act()
         took = time.monotonic() - began
         time.sleep(PAUSE)  # the last deed of a task is after what its image shows
-        return (f"{what}, {self.path.stat().st_size // MIB} MiB", took / self.number,
-                (service.processor() - processor) / self.number)
+        return (
+            f"{what}, {self.path.stat().st_size // MIB} MiB",
+            took / self.number,
+            (service.processor() - processor) / self.number,
+        )
 
 
 def report(services: list[Service], found: dict[str, dict[str, list]]) -> None:
     """A table: the median of the rounds, and how many times more the first service takes."""
-    print(f"{'':<24}" + "".join(f"{s.name + ' s':>12}{'cpu s':>9}" for s in services)
-          + "   times less: time, cpu")
+    print(
+        f"{'':<24}"
+        + "".join(f"{s.name + ' s':>12}{'cpu s':>9}" for s in services)
+        + "   times less: time, cpu"
+    )
     for what, by_service in found.items():
-        rows = [[statistics.median(column) for column in zip(*by_service[s.name], strict=True)]
-                for s in services]
-        print(f"{what:<24}" + "".join(f"{took:>12.3f}{cpu:>9.3f}" for took, cpu in rows)
-              + f"{rows[0][0] / rows[-1][0]:>12.2f}"
-              f"{rows[0][1] / max(rows[-1][1], 1e-9):>9.2f}")
+        rows = [
+            [statistics.median(column) for column in zip(*by_service[s.name], strict=True)]
+            for s in services
+        ]
+        print(
+            f"{what:<24}"
+            + "".join(f"{took:>12.3f}{cpu:>9.3f}" for took, cpu in rows)
+            + f"{rows[0][0] / rows[-1][0]:>12.2f}"
+            f"{rows[0][1] / max(rows[-1][1], 1e-9):>9.2f}"
+        )
 
 
 def main() -> None:
@@ -195,8 +226,10 @@ def main() -> None:
     parser.add_argument("--directory", help="where the images' data is made")
     options = parser.parse_args()
     found: dict[str, dict[str, list]] = {}
-    with tempfile.TemporaryDirectory(dir=options.directory) as directory, \
-            web(directory, options.port) as address:
+    with (
+        tempfile.TemporaryDirectory(dir=options.directory) as directory,
+        web(directory, options.port) as address,
+    ):
         loads = []
         for name, size, number in ("small", 1, options.small), ("large", options.size, 1):
             path = pathlib.Path(directory, name)
@@ -210,9 +243,12 @@ def main() -> None:
                 for service in options.services:
                     for what, took, processor in load.run(service):
                         found.setdefault(what, {}).setdefault(service.name, []).append(
-                            (took, processor))
-    print(f"# {time.strftime('%Y-%m-%d %H:%M')} rounds={options.rounds} cpus={os.cpu_count()} "
-          f"load={os.getloadavg()[0]:.1f}")
+                            (took, processor)
+                        )
+    print(
+        f"# {time.strftime('%Y-%m-%d %H:%M')} rounds={options.rounds} cpus={os.cpu_count()} "
+        f"load={os.getloadavg()[0]:.1f}"
+    )
     report(options.services, found)
 
 

@@ -41,11 +41,22 @@ SCAN, WALK = 1000, select.LARGEST_WINDOW + 1
 EXEMPT = ("two properties", "status queued", "disk_format", "larger than", "sorted by size")
 #: So many images are deleted, one in twenty-one.
 DELETED = 21
-DISTROS = ("debian", "ubuntu", "fedora", "centos", "alpine",
-           "arch", "suse", "rocky", "freebsd", "windows")
+DISTROS = (
+    "debian",
+    "ubuntu",
+    "fedora",
+    "centos",
+    "alpine",
+    "arch",
+    "suse",
+    "rocky",
+    "freebsd",
+    "windows",
+)
 
 
 # --- The catalogue ---------------------------------------------------------------------------
+
 
 @functools.cache
 def image_id(number):
@@ -83,20 +94,33 @@ def of(table, number):
     """What every row that belongs to image ``number`` holds."""
     when = EPOCH + datetime.timedelta(seconds=number)
     gone = number % DELETED == 0
-    return {"id" if table is tables.images else "image_id": image_id(number),
-            "created_at": when, "deleted": gone, "deleted_at": when if gone else None,
-            "updated_at": when + datetime.timedelta(seconds=number * 7919 % 99991)}
+    return {
+        "id" if table is tables.images else "image_id": image_id(number),
+        "created_at": when,
+        "deleted": gone,
+        "deleted_at": when if gone else None,
+        "updated_at": when + datetime.timedelta(seconds=number * 7919 % 99991),
+    }
 
 
 def image(number):
     digest = hashlib.sha512(image_id(number).encode()).hexdigest()
     yield {
         "name": f"image-{number * 7919 % 99991:06}",
-        "size": (number * 31 % 1000 + 1) << 20, "virtual_size": None, "status": status(number),
-        "disk_format": disk_format(number), "container_format": "bare",
-        "checksum": digest[:32], "owner": owner(number), "min_disk": number % 40, "min_ram": 512,
-        "protected": False, "visibility": visibility(number), "os_hidden": False,
-        "os_hash_algo": "sha512", "os_hash_value": digest,
+        "size": (number * 31 % 1000 + 1) << 20,
+        "virtual_size": None,
+        "status": status(number),
+        "disk_format": disk_format(number),
+        "container_format": "bare",
+        "checksum": digest[:32],
+        "owner": owner(number),
+        "min_disk": number % 40,
+        "min_ram": 512,
+        "protected": False,
+        "visibility": visibility(number),
+        "os_hidden": False,
+        "os_hash_algo": "sha512",
+        "os_hash_value": digest,
     }
 
 
@@ -109,15 +133,25 @@ def properties(number):
 
 
 def tags(number):
-    return ({"value": value} for value in (
-        "all", f"ten-{number // 3 % 10}", f"hundred-{number % 100}",
-        f"thousand-{number % 1000}", f"rare-{number % 20_000}"))
+    return (
+        {"value": value}
+        for value in (
+            "all",
+            f"ten-{number // 3 % 10}",
+            f"hundred-{number % 100}",
+            f"thousand-{number % 1000}",
+            f"rare-{number % 20_000}",
+        )
+    )
 
 
 def locations(number):
-    for store in ("fast", "slow")[:1 + number % 2]:
-        yield {"value": f"file:///srv/{store}/{image_id(number)}", "status": "active",
-               "meta_data": f'{{"store":"{store}"}}'}
+    for store in ("fast", "slow")[: 1 + number % 2]:
+        yield {
+            "value": f"file:///srv/{store}/{image_id(number)}",
+            "status": "active",
+            "meta_data": f'{{"store":"{store}"}}',
+        }
 
 
 def members(number):
@@ -128,12 +162,17 @@ def members(number):
         yield {"member": "sees-three", "can_share": False, "status": "accepted"}
 
 
-CONTENTS = ((tables.images, image), (tables.image_properties, properties),
-            (tables.image_tags, tags), (tables.image_locations, locations),
-            (tables.image_members, members))
+CONTENTS = (
+    (tables.images, image),
+    (tables.image_properties, properties),
+    (tables.image_tags, tags),
+    (tables.image_locations, locations),
+    (tables.image_members, members),
+)
 
 
 # --- Filling a database ----------------------------------------------------------------------
+
 
 def seed(database, count):
     """Fill an empty database with ``count`` images and, on top, those that are deleted."""
@@ -142,15 +181,17 @@ def seed(database, count):
         # Its tables lie in the order of their keys.
         numbers.sort(key=image_id)
     for start in range(0, len(numbers), 10_000):
-        part = numbers[start:start + 10_000]
+        part = numbers[start : start + 10_000]
         for table, rows_of in CONTENTS:
             found = [of(table, number) | row for number in part for row in rows_of(number)]
             if found:
                 load(database, table, found)
     with database.engine.connect() as connection:
         connection.exec_driver_sql(
-            "VACUUM ANALYZE" if database.dialect == "postgresql" else
-            "ANALYZE TABLE " + ", ".join(table.name for table, _rows in CONTENTS)).close()
+            "VACUUM ANALYZE"
+            if database.dialect == "postgresql"
+            else "ANALYZE TABLE " + ", ".join(table.name for table, _rows in CONTENTS)
+        ).close()
 
 
 def load(database, table, found):
@@ -165,7 +206,8 @@ def load(database, table, found):
         else:
             cursor.execute("SET foreign_key_checks = 0, unique_checks = 0")
             cursor.execute(
-                f"LOAD DATA LOCAL INFILE '{file.name}' INTO TABLE {table.name} ({columns})")
+                f"LOAD DATA LOCAL INFILE '{file.name}' INTO TABLE {table.name} ({columns})"
+            )
         cursor.close()
 
 
@@ -196,11 +238,19 @@ def by(key, way="asc"):
 
 def pages():
     """(name, who asks, what for)"""
-    for name, ctx in (("half of the catalogue", BIG), ("a twentieth", MIDDLE),
-                      ("a few images", SMALL), ("no image", STRANGER), ("administrator", ADMIN)):
+    for name, ctx in (
+        ("half of the catalogue", BIG),
+        ("a twentieth", MIDDLE),
+        ("a few images", SMALL),
+        ("no image", STRANGER),
+        ("administrator", ADMIN),
+    ):
         yield f"first page: {name}", ctx, {}
-    for name, ctx in (("half of the catalogue", BIG), ("a few images", SMALL),
-                      ("administrator", ADMIN)):
+    for name, ctx in (
+        ("half of the catalogue", BIG),
+        ("a few images", SMALL),
+        ("administrator", ADMIN),
+    ):
         yield f"after 100,000: {name}", ctx, {"marker": True}
     yield "public", SMALL, {"visibility": "public"}
     yield "community", SMALL, {"visibility": "community"}
@@ -215,18 +265,32 @@ def pages():
             tag = ("ten-3", "rare-77", "none")[field]
             yield f"tag, {rarity}{name}", ctx, {"tags": (tag,)}
     yield "two properties", BIG, {"properties": (("os_distro", "arch"), ("bench_03", "value-3-4"))}
-    yield "property and tag, rare", BIG, {
-        "properties": (("os_distro", "arch"),), "tags": ("rare-77",)}
+    yield (
+        "property and tag, rare",
+        BIG,
+        {"properties": (("os_distro", "arch"),), "tags": ("rare-77",)},
+    )
     for name, ctx in (("", BIG), (", administrator", ADMIN)):
-        for field, value in (("name", image_name(78_077)), ("checksum", checksum(78_077)),
-                             ("status", "active"), ("status", "queued"), ("disk_format", "iso")):
+        for field, value in (
+            ("name", image_name(78_077)),
+            ("checksum", checksum(78_077)),
+            ("status", "active"),
+            ("status", "queued"),
+            ("disk_format", "iso"),
+        ):
             shown = f" {value}" if field in ("status", "disk_format") else ""
             yield f"{field}{shown}{name}", ctx, {"filters": (Filter(field, "eq", value),)}
         yield f"larger than all{name}", ctx, {"filters": (Filter("size", "gte", 1001 << 20),)}
-        yield f"changed lately, last changed first{name}", ctx, {
-            "filters": (Filter("updated_at", "gte", RECENT),), "sort": CHANGED}
-        yield f"changed lately, last made first{name}", ctx, {
-            "filters": (Filter("updated_at", "gte", RECENT),)}
+        yield (
+            f"changed lately, last changed first{name}",
+            ctx,
+            {"filters": (Filter("updated_at", "gte", RECENT),), "sort": CHANGED},
+        )
+        yield (
+            f"changed lately, last made first{name}",
+            ctx,
+            {"filters": (Filter("updated_at", "gte", RECENT),)},
+        )
         for key in ("name", "size"):
             yield f"sorted by {key}{name}", ctx, {"sort": by(key)}
         yield f"sorted by name, after 100,000{name}", ctx, {"sort": by("name"), "marker": True}
@@ -253,6 +317,7 @@ def numbers():
 
 
 # --- Measuring -------------------------------------------------------------------------------
+
 
 @contextlib.contextmanager
 def noted(connection):
@@ -288,15 +353,19 @@ def explained(connection, statement, values):
     """(rows looked at, blocks, plan in short, did it scan) of one statement."""
     if connection.dialect.name == "postgresql":
         [plan] = connection.exec_driver_sql(
-            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, values).scalar()
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, values
+        ).scalar()
         steps = list(steps_of_postgresql(plan["Plan"]))
         pages = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
     else:
         plan = connection.exec_driver_sql("ANALYZE FORMAT=JSON " + statement, values).scalar()
         steps, pages = list(steps_of_mariadb(json.loads(plan))), None
-    return (sum(step[0] for step in steps), pages, [step[1] for step in steps],
-            any(step[2] and step[0] > (SCAN if step[1].startswith("ALL") else WALK)
-                for step in steps))
+    return (
+        sum(step[0] for step in steps),
+        pages,
+        [step[1] for step in steps],
+        any(step[2] and step[0] > (SCAN if step[1].startswith("ALL") else WALK) for step in steps),
+    )
 
 
 def steps_of_postgresql(node):
@@ -305,7 +374,8 @@ def steps_of_postgresql(node):
         yield from steps_of_postgresql(child)
     kind, loops = node["Node Type"], node["Actual Loops"]
     seen = node["Actual Rows"] + sum(
-        node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck"))
+        node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck")
+    )
     if "Sort" in kind:
         yield 0, f"sort {node['Actual Rows'] * loops}", False
     elif kind == "Bitmap Heap Scan":
@@ -336,8 +406,7 @@ def report(name, milliseconds, looked, pages, steps, scans):
     blocks = "" if pages is None else f"{pages:8}"
     wrong = scans and not any(part in name for part in EXEMPT)
     mark = "SCAN " if wrong else ""
-    print(f"{name:52} {milliseconds:9.1f} {looked:9}{blocks}  {mark}{'; '.join(steps)}",
-          flush=True)
+    print(f"{name:52} {milliseconds:9.1f} {looked:9}{blocks}  {mark}{'; '.join(steps)}", flush=True)
     return wrong
 
 
@@ -356,16 +425,21 @@ def page(database, name, ctx, wanted):
     with database.engine.connect() as connection:
         if query.marker:
             after = connection.execute(
-                select.marker(query.sort, True), {"marker": query.marker, "me": None}).first()
+                select.marker(query.sort, True), {"marker": query.marker, "me": None}
+            ).first()
         milliseconds = timed(lambda: select.page(connection, ctx, query, after))
         with noted(connection) as done:
             select.page(connection, ctx, query, after)
         found = [explained(connection, *each) for each in done]
     pages = [each[1] for each in found]
-    return report(name, milliseconds, sum(each[0] for each in found),
-                  None if None in pages else sum(pages),
-                  [" THEN ".join("; ".join(each[2]) for each in found)],
-                  any(each[3] for each in found))
+    return report(
+        name,
+        milliseconds,
+        sum(each[0] for each in found),
+        None if None in pages else sum(pages),
+        [" THEN ".join("; ".join(each[2]) for each in found)],
+        any(each[3] for each in found),
+    )
 
 
 def number(database, name, statement, values):
@@ -382,10 +456,13 @@ def creates(database, count=500):
     for n in range(count):
         # Random keys and values, as they come from many users.
         made = Image(
-            str(uuid.uuid4()), name=f"made-{uuid.uuid4()}", owner="maker", tags=[
-                f"made-{n % 7}-{k}" for k in range(5)],
+            str(uuid.uuid4()),
+            name=f"made-{uuid.uuid4()}",
+            owner="maker",
+            tags=[f"made-{n % 7}-{k}" for k in range(5)],
             properties={f"made_{k:02}": f"value-{uuid.uuid4()}" for k in range(20)},
-            locations=[Location(f"file:///srv/made/{n}")])
+            locations=[Location(f"file:///srv/made/{n}")],
+        )
         times.append(once(lambda made=made: images.create(ADMIN, made)))
     mine = sa.select(tables.images.c.id).where(tables.images.c.owner == "maker")
     with database.engine.connect() as connection:
@@ -393,8 +470,11 @@ def creates(database, count=500):
         for table, _rows in reversed(CONTENTS):
             key = table.c.id if table is tables.images else table.c.image_id
             connection.execute(table.delete().where(key.in_(found)))
-    print(f"{'create an image, median and mean of ' + str(count):52} "
-          f"{statistics.median(times):9.2f} {statistics.mean(times):9.2f}", flush=True)
+    print(
+        f"{'create an image, median and mean of ' + str(count):52} "
+        f"{statistics.median(times):9.2f} {statistics.mean(times):9.2f}",
+        flush=True,
+    )
 
 
 def has_indexes(database):
@@ -403,7 +483,8 @@ def has_indexes(database):
 
 def main():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", required=True)
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--only", default="", help="names that contain this")
@@ -419,10 +500,14 @@ def main():
             took = once(lambda index=index: indexes.add(database, index, lambda progress: None))
             print(f"{'build ' + index.name:52} {took:9.1f}", flush=True)
     judges = has_indexes(database)
-    scans = [page(database, name, ctx, wanted)
-             for name, ctx, wanted in pages() if arguments.only in name]
-    scans += [number(database, name, statement, values)
-              for name, statement, values in numbers() if arguments.only in name]
+    scans = [
+        page(database, name, ctx, wanted) for name, ctx, wanted in pages() if arguments.only in name
+    ]
+    scans += [
+        number(database, name, statement, values)
+        for name, statement, values in numbers()
+        if arguments.only in name
+    ]
     if arguments.only in "create an image":
         creates(database)
     database.dispose()

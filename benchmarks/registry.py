@@ -53,8 +53,9 @@ def cpu_of(process: Registry) -> float:
     """Seconds of CPU that the registry's processes have used."""
     parent = process.process.pid
     children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    fields = [pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-              for pid in children]
+    fields = [
+        pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in children
+    ]
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICK
 
 
@@ -74,21 +75,26 @@ def measure(make: Callable, seconds: float) -> tuple[float, float, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=3, help="for each case and side")
     seconds = parser.parse_args().seconds
     logging.disable(logging.WARNING)
     with both() as (direct, remote, process):
-        print(f"{'ms per request':14} {'API alone':>10} {'with':>8} {'times':>6} {'registry':>9}"
-              f" {'wall alone':>11} {'with':>8}")
+        print(
+            f"{'ms per request':14} {'API alone':>10} {'with':>8} {'times':>6} {'registry':>9}"
+            f" {'wall alone':>11} {'with':>8}"
+        )
         for name in NAMES:
             alone, wall_alone, _ = measure(getattr(direct, name), seconds)
             before = cpu_of(process)
             with_, wall, number = measure(getattr(remote, name), seconds)
             own = (cpu_of(process) - before) / number * 1000
-            print(f"{name:14} {alone:10.3f} {with_:8.3f} {with_ / alone:6.2f} {own:9.3f}"
-                  f" {wall_alone:11.3f} {wall:8.3f}")
+            print(
+                f"{name:14} {alone:10.3f} {with_:8.3f} {with_ / alone:6.2f} {own:9.3f}"
+                f" {wall_alone:11.3f} {wall:8.3f}"
+            )
 
 
 if __name__ == "__main__":

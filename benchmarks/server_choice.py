@@ -27,8 +27,8 @@ import threading
 import time
 
 MIB = 1 << 20
-UPLOAD = 1024          # MiB
-FILE = 1024            # MiB
+UPLOAD = 1024  # MiB
+FILE = 1024  # MiB
 REQUESTS = 8000
 THREADS = 8
 PORT = 18999
@@ -93,39 +93,104 @@ def pieces(environ):
 
 # ------------------------------------------------------------------------ the servers
 
-CHEROOT = ("import server_choice, cheroot.wsgi as w, signal\n"
-           f"s = w.Server(('127.0.0.1', {PORT}), server_choice.application, numthreads={THREADS})\n"
-           "def stop(*_): raise KeyboardInterrupt\n"
-           "signal.signal(signal.SIGTERM, stop)\n"
-           "s.safe_start()\n")
+CHEROOT = (
+    "import server_choice, cheroot.wsgi as w, signal\n"
+    f"s = w.Server(('127.0.0.1', {PORT}), server_choice.application, numthreads={THREADS})\n"
+    "def stop(*_): raise KeyboardInterrupt\n"
+    "signal.signal(signal.SIGTERM, stop)\n"
+    "s.safe_start()\n"
+)
 
 SERVERS = {
-    "gunicorn": ["-m", "gunicorn", "-k", "gthread", "--threads", str(THREADS), "-w", "1",
-                 "--keep-alive", "30", "-b", f"127.0.0.1:{PORT}", "--graceful-timeout", "60",
-                 "--no-control-socket", "server_choice:application"],
+    "gunicorn": [
+        "-m",
+        "gunicorn",
+        "-k",
+        "gthread",
+        "--threads",
+        str(THREADS),
+        "-w",
+        "1",
+        "--keep-alive",
+        "30",
+        "-b",
+        f"127.0.0.1:{PORT}",
+        "--graceful-timeout",
+        "60",
+        "--no-control-socket",
+        "server_choice:application",
+    ],
     "cheroot": ["-c", CHEROOT],
-    "waitress": ["-m", "waitress", "--threads", str(THREADS),
-                 "--max-request-body-size", str(1 << 40),
-                 "--listen", f"127.0.0.1:{PORT}", "server_choice:application"],
-    "granian": ["-m", "granian", "--interface", "wsgi", "--workers", "1",
-                "--blocking-threads", str(THREADS), "--host", "127.0.0.1", "--port", str(PORT),
-                "--no-ws", "server_choice:application"],
-    "pyuwsgi": ["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--master",
-                "--enable-threads", "--threads", str(THREADS), "--http11-socket",
-                f"127.0.0.1:{PORT}", "--so-keepalive", "--chunked-input-limit", str(16 * MIB),
-                "--http-timeout", "60", "--socket-timeout", "60", "--need-app", "--lazy-apps",
-                "--disable-logging", "--die-on-term", "--buffer-size", "65535",
-                "--module", "server_choice:application"],
+    "waitress": [
+        "-m",
+        "waitress",
+        "--threads",
+        str(THREADS),
+        "--max-request-body-size",
+        str(1 << 40),
+        "--listen",
+        f"127.0.0.1:{PORT}",
+        "server_choice:application",
+    ],
+    "granian": [
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--workers",
+        "1",
+        "--blocking-threads",
+        str(THREADS),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(PORT),
+        "--no-ws",
+        "server_choice:application",
+    ],
+    "pyuwsgi": [
+        "-c",
+        "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])",
+        "--master",
+        "--enable-threads",
+        "--threads",
+        str(THREADS),
+        "--http11-socket",
+        f"127.0.0.1:{PORT}",
+        "--so-keepalive",
+        "--chunked-input-limit",
+        str(16 * MIB),
+        "--http-timeout",
+        "60",
+        "--socket-timeout",
+        "60",
+        "--need-app",
+        "--lazy-apps",
+        "--disable-logging",
+        "--die-on-term",
+        "--buffer-size",
+        "65535",
+        "--module",
+        "server_choice:application",
+    ],
 }
 
 
 @contextlib.contextmanager
 def running(python, name, file):
     """Run a server in its own session; yields its process."""
-    env = {**os.environ, "CHOICE_FILE": file,
-           "PYTHONPATH": str(pathlib.Path(__file__).resolve().parent)}
-    process = subprocess.Popen([python, *SERVERS[name]], env=env, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    env = {
+        **os.environ,
+        "CHOICE_FILE": file,
+        "PYTHONPATH": str(pathlib.Path(__file__).resolve().parent),
+    }
+    process = subprocess.Popen(
+        [python, *SERVERS[name]],
+        env=env,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         for _ in range(100):
             with contextlib.suppress(OSError), connect():
@@ -183,8 +248,11 @@ def answer(sock, discard=False):
             raise OSError("connection closed")
         data += part
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
-                  if line.lower().startswith(b"content-length"))
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length")
+    )
     got = len(body)
     buffer = bytearray(MIB)
     while got < length:
@@ -209,9 +277,16 @@ def upload(megabytes, chunked, pause=None, path=b"/up"):
     """One upload; returns how many bytes the server counted."""
     piece = bytes(PIECE)
     with connect() as sock:
-        sock.sendall(b"PUT " + path + b" HTTP/1.1\r\nHost: x\r\n" + (
-            b"Transfer-Encoding: chunked\r\n\r\n" if chunked
-            else b"Content-Length: %d\r\n\r\n" % (megabytes * MIB)))
+        sock.sendall(
+            b"PUT "
+            + path
+            + b" HTTP/1.1\r\nHost: x\r\n"
+            + (
+                b"Transfer-Encoding: chunked\r\n\r\n"
+                if chunked
+                else b"Content-Length: %d\r\n\r\n" % (megabytes * MIB)
+            )
+        )
         for _ in range(megabytes * MIB // PIECE):
             sock.sendall(b"%x\r\n" % PIECE + piece + b"\r\n" if chunked else piece)
             if pause:
@@ -235,8 +310,9 @@ def attempt(what):
 def cut_off():
     """What the application saw of a chunked upload whose client went away."""
     with connect() as sock:
-        sock.sendall(b"PUT /cut HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                     b"5\r\nhello\r\n")
+        sock.sendall(
+            b"PUT /cut HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        )
         time.sleep(0.3)
     time.sleep(0.3)
     with connect() as sock:
@@ -255,6 +331,7 @@ def measure(python, name, file):
     """One row of the table."""
     row = {"server": name}
     with running(python, name, file) as process:
+
         def small():
             gets(200)
             before = cpu(process)
@@ -315,8 +392,9 @@ def main():
         rows = []
         for name in args.servers:
             module = SERVERS[name][1] if SERVERS[name][0] == "-m" else name
-            if subprocess.run([args.python, "-c", f"import {module}"], check=False,
-                              capture_output=True).returncode:
+            if subprocess.run(
+                [args.python, "-c", f"import {module}"], check=False, capture_output=True
+            ).returncode:
                 print(f"{name}: not installed", file=sys.stderr)
                 continue
             rows.append(measure(args.python, name, file.name))

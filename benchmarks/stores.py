@@ -88,8 +88,9 @@ class Service:
         found = [self.process]
         for each in found:
             with contextlib.suppress(OSError):
-                found += map(int, pathlib.Path(
-                    f"/proc/{each}/task/{each}/children").read_text().split())
+                found += map(
+                    int, pathlib.Path(f"/proc/{each}/task/{each}/children").read_text().split()
+                )
         return found
 
     def cpu(self) -> float:
@@ -102,21 +103,36 @@ class Service:
 
     def resident(self) -> float:
         """Resident memory of its processes in MiB."""
-        return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(
-            f"/proc/{each}/status").read_text())[1]) for each in self.processes()) / 1024
+        return (
+            sum(
+                int(
+                    re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{each}/status").read_text())[
+                        1
+                    ]
+                )
+                for each in self.processes()
+            )
+            / 1024
+        )
 
     @contextlib.contextmanager
     def request(self, method: str, path: str, body=None, **headers: str):
         """The answer to a request."""
         connection = http.client.HTTPConnection(
-            urlsplit(self.address).netloc, timeout=900, blocksize=len(CHUNK))
+            urlsplit(self.address).netloc, timeout=900, blocksize=len(CHUNK)
+        )
         with contextlib.closing(connection):
-            connection.request(method, path, body, {
-                **TOKEN, **{name.replace("_", "-"): value for name, value in headers.items()}})
+            connection.request(
+                method,
+                path,
+                body,
+                {**TOKEN, **{name.replace("_", "-"): value for name, value in headers.items()}},
+            )
             answer = connection.getresponse()
             if answer.status >= 300:
-                raise RuntimeError(f"{self.name}: {method} {path}: {answer.status} "
-                                   f"{answer.read(500)!r}")
+                raise RuntimeError(
+                    f"{self.name}: {method} {path}: {answer.status} {answer.read(500)!r}"
+                )
             yield answer
 
     def ask(self, method: str, path: str, body=None, **headers: str) -> dict:
@@ -142,26 +158,39 @@ def measured(service: Service, what: str, gib: float) -> Iterator[None]:
         over.set()
         watcher.join()
     seconds = time.monotonic() - started
-    print(f"{service.name:12} {what:16} {gib * 1024 / seconds:8.0f} "
-          f"{(service.cpu() - cpu) / gib:10.2f} {before:8.0f} {max(highest) - before:8.1f}",
-          flush=True)
+    print(
+        f"{service.name:12} {what:16} {gib * 1024 / seconds:8.0f} "
+        f"{(service.cpu() - cpu) / gib:10.2f} {before:8.0f} {max(highest) - before:8.1f}",
+        flush=True,
+    )
 
 
 def run(service: Service, store: str, chunks: int, digest: str) -> None:
     """One image up, down and away."""
     gib, size = chunks * len(CHUNK) / 2**30, chunks * len(CHUNK)
-    image = service.ask("POST", "/v2/images", json.dumps(
-        {"disk_format": "raw", "container_format": "bare"}), Content_Type="application/json")
+    image = service.ask(
+        "POST",
+        "/v2/images",
+        json.dumps({"disk_format": "raw", "container_format": "bare"}),
+        Content_Type="application/json",
+    )
     path = f"/v2/images/{image['id']}"
     with measured(service, f"{store} upload", gib):
-        service.ask("PUT", f"{path}/file", (CHUNK for _ in range(chunks)),
-                    Content_Type="application/octet-stream", Content_Length=str(size),
-                    X_Image_Meta_Store=NAMES[store])
+        service.ask(
+            "PUT",
+            f"{path}/file",
+            (CHUNK for _ in range(chunks)),
+            Content_Type="application/octet-stream",
+            Content_Length=str(size),
+            X_Image_Meta_Store=NAMES[store],
+        )
     stored = service.ask("GET", path)
     if (stored["status"], stored["size"], stored["checksum"]) != ("active", size, digest):
         raise RuntimeError(f"{service.name} stored something else: {stored}")
-    with (measured(service, f"{store} download", gib),
-          service.request("GET", f"{path}/file") as answer):
+    with (
+        measured(service, f"{store} download", gib),
+        service.request("GET", f"{path}/file") as answer,
+    ):
         compare(answer, chunks)
     service.ask("DELETE", path)
 
@@ -186,12 +215,16 @@ def write_stores(directory: pathlib.Path, volumes: int) -> str:
     first = urlsplit(swift.start().keystone.partition(",")[0])
     credentials, _, host = first.netloc.rpartition("@")
     user, _, key = credentials.rpartition(":")
-    (directory / "references.conf").write_text(REFERENCES.format(
-        address=f"http://{host}{first.path}", user=user, key=key))
-    return STORES.format(s3=f"http://{s3.netloc.rpartition('@')[2]}", access=s3.username,
-                         secret=s3.password, directory=directory,
-                         more=", pool:rbd" if "rbd" in NAMES else "") + (
-        test_rbd.section("pool") if "rbd" in NAMES else "")
+    (directory / "references.conf").write_text(
+        REFERENCES.format(address=f"http://{host}{first.path}", user=user, key=key)
+    )
+    return STORES.format(
+        s3=f"http://{s3.netloc.rpartition('@')[2]}",
+        access=s3.username,
+        secret=s3.password,
+        directory=directory,
+        more=", pool:rbd" if "rbd" in NAMES else "",
+    ) + (test_rbd.section("pool") if "rbd" in NAMES else "")
 
 
 def ours(directory: pathlib.Path, stores: str) -> tuple[Service, Process]:
@@ -200,26 +233,30 @@ def ours(directory: pathlib.Path, stores: str) -> tuple[Service, Process]:
     options = stores.partition("\n")[2].replace("backends = ", "backends = local:file, ", 1)
     place = directory / "ours"
     place.mkdir()
-    process = Process(str(place), GLANCE_API, silence=60,
-                      options=options + LOCAL.format(directory=place))
+    process = Process(
+        str(place), GLANCE_API, silence=60, options=options + LOCAL.format(directory=place)
+    )
     return Service("glance_py", f"http://127.0.0.1:{process.port}", process.process.pid), process
 
 
 def another(wanted: str, stores: pathlib.Path) -> Service:
     name, _, command = wanted.partition("=")
-    said = subprocess.run([*command.split(), str(stores)], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.split()
+    said = subprocess.run(
+        [*command.split(), str(stores)], check=True, text=True, stdout=subprocess.PIPE
+    ).stdout.split()
     return Service(name, said[0], int(said[1]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--gib", type=float, default=4)
     parser.add_argument("--directory", help="where all the data lies")
     parser.add_argument("--beside", action="append", default=[], metavar="NAME=COMMAND")
-    parser.add_argument("stores", nargs="*", default=list(NAMES), metavar="store",
-                        help=", ".join(NAMES))
+    parser.add_argument(
+        "stores", nargs="*", default=list(NAMES), metavar="store", help=", ".join(NAMES)
+    )
     arguments = parser.parse_args()
     tempfile.tempdir = arguments.directory
     chunks = int(arguments.gib * 2**30) // len(CHUNK)
@@ -232,8 +269,10 @@ def main() -> None:
         (directory / "stores.conf").write_text(stores)
         service, process = ours(directory, stores)
         try:
-            services = [service, *(another(each, directory / "stores.conf")
-                                   for each in arguments.beside)]
+            services = [
+                service,
+                *(another(each, directory / "stores.conf") for each in arguments.beside),
+            ]
             print(f"{arguments.gib:g} GiB, one worker; CPU time of the service alone")
             print(f"{'':12} {'':16} {'MiB/s':>8} {'CPU s/GiB':>10} {'MiB':>8} {'growth':>8}")
             for store in arguments.stores:

@@ -94,12 +94,14 @@ def measure(command: list[str], size: int, directory: str | None) -> tuple[float
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--gib", type=int, default=5)
     parser.add_argument("--limit", type=float, default=40, help="MiB of growth")
     parser.add_argument("--directory", help="where the files lie")
-    parser.add_argument("servers", nargs="*", default=list(SERVERS), metavar="server",
-                        help=", ".join(SERVERS))
+    parser.add_argument(
+        "servers", nargs="*", default=list(SERVERS), metavar="server", help=", ".join(SERVERS)
+    )
     arguments = parser.parse_args()
     failed = False
     print(f"{arguments.gib} GiB in chunks of {CHUNK // MIB} MiB, one worker; resident MiB")
@@ -111,8 +113,11 @@ def main() -> int:
         size = arguments.gib << 30
         before, highest, seconds = measure(SERVERS[name], size, arguments.directory)
         failed |= highest - before > arguments.limit
-        print(f"{name:12} {before:8.1f} {highest:8.1f} {highest - before:8.1f} "
-              f"{size / MIB / seconds:8.0f}", flush=True)
+        print(
+            f"{name:12} {before:8.1f} {highest:8.1f} {highest - before:8.1f} "
+            f"{size / MIB / seconds:8.0f}",
+            flush=True,
+        )
     return int(failed)
 
 

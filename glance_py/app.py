@@ -46,8 +46,14 @@ from glance_store_py.stores import Stores
 LOG = logging.getLogger(__name__)
 
 #: What keeps the service from starting; each with a sentence for the operator.
-START_ERRORS = (config.ConfigurationError, pipeline.PipelineError, BadRules, GlanceError,
-                GlanceStoreError, ValueError)
+START_ERRORS = (
+    config.ConfigurationError,
+    pipeline.PipelineError,
+    BadRules,
+    GlanceError,
+    GlanceStoreError,
+    ValueError,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,14 +80,25 @@ class Service:
             self.prefetcher.resume()
 
 
-def recovery_of(services: gateway.Services, importer: Importer,
-                clock: Clock = time) -> recovery.Recovery:
+def recovery_of(
+    services: gateway.Services, importer: Importer, clock: Clock = time
+) -> recovery.Recovery:
     """What finds and ends work that dead processes left."""
     return recovery.Recovery(
-        services, recovery.recoverers(importer, functools.partial(
-            registration.recover, services.records, importer.images, importer.background.tasks,
-            services.claims)),
-        importer.recover_staging, clock)
+        services,
+        recovery.recoverers(
+            importer,
+            functools.partial(
+                registration.recover,
+                services.records,
+                importer.images,
+                importer.background.tasks,
+                services.claims,
+            ),
+        ),
+        importer.recover_staging,
+        clock,
+    )
 
 
 def build(conf: cfg.ConfigOpts) -> Callable:
@@ -102,12 +119,18 @@ def build_service(conf: cfg.ConfigOpts) -> Service:
     services = build_services(conf)
     verbs = gateway.build(services)
     cache, prefetcher = build_image_cache(services)
-    api = API(verbs, conf, services.stores, services.enforcer,
-              limits=services.limits, cache=cache)
+    api = API(verbs, conf, services.stores, services.enforcer, limits=services.limits, cache=cache)
     composed = composition.Composition(
-        conf, services.enforcer, api, verbs.images, cache, services.notifier,
-        services.records.ping, services.stores,
-        functools.partial(staging_room, services.stores))
+        conf,
+        services.enforcer,
+        api,
+        verbs.images,
+        cache,
+        services.notifier,
+        services.records.ping,
+        services.stores,
+        functools.partial(staging_room, services.stores),
+    )
     with composition.composing(composed):
         app = CatchErrors(pipeline.load(conf), conf)
     return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
@@ -135,11 +158,18 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
     if is_remote(conf):
         raise config.ConfigurationError(
             "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
-            "set sqlalchemy here, and the registry on API hosts.")
+            "set sqlalchemy here, and the registry on API hosts."
+        )
     records = open_records(conf)
     composed = composition.Composition(
-        conf, Enforcer(conf), Registry(records), images=None, cache=None, notifier=None,
-        ping=records.ping)
+        conf,
+        Enforcer(conf),
+        Registry(records),
+        images=None,
+        cache=None,
+        notifier=None,
+        ping=records.ping,
+    )
     with composition.composing(composed):
         app = CatchErrors(pipeline.load(conf, pipeline.REGISTRY), conf)
     return RegistryService(app, frozenset(composed.demands))
@@ -166,15 +196,22 @@ def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
         stores=stores,
         enforcer=enforcer,
         notifier=Notifier(conf),
-        claims=Claims(records.claims, records.images, beats=(
-            None if heartbeats is None else lambda: heartbeats().claims)),
+        claims=Claims(
+            records.claims,
+            records.images,
+            beats=(None if heartbeats is None else lambda: heartbeats().claims),
+        ),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
-        limits=(limits.Limits(records, conf.keystone_limits_cache_time)
-                if conf.use_keystone_limits else None),
+        limits=(
+            limits.Limits(records, conf.keystone_limits_cache_time)
+            if conf.use_keystone_limits
+            else None
+        ),
     )
-    return dataclasses.replace(services, background=Background(
-        work_tasks(services), conf.wsgi.task_pool_threads))
+    return dataclasses.replace(
+        services, background=Background(work_tasks(services), conf.wsgi.task_pool_threads)
+    )
 
 
 def build_image_cache(
@@ -194,16 +231,20 @@ def build_image_cache(
     data = LocationProxy.build(images, services)
     try:
         return image_cache.build(
-            conf, services.records.cached_images,
+            conf,
+            services.records.cached_images,
             open_data=lambda image, start, caller: data.download(
-                caller or myself, image, Download(start)),
-            find=lambda image_id: images.get(myself, image_id))
+                caller or myself, image, Download(start)
+            ),
+            find=lambda image_id: images.get(myself, image_id),
+        )
     except image_cache.Unusable as error:
         LOG.error("There is no image cache: %s", error)
         return None, None
     except OSError as error:
         raise config.ConfigurationError(
-            f"[DEFAULT] image_cache_dir: {error.strerror}: {error.filename}") from None
+            f"[DEFAULT] image_cache_dir: {error.strerror}: {error.filename}"
+        ) from None
 
 
 def api_factory(global_conf: dict, **local_conf: str) -> Any:
@@ -249,5 +290,8 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
     database = engine.connect(conf)
     if migrations.pending(database) is not None:
         migrations.upgrade(database)
-    LOG.warning("Stand-alone, as was asked for: everybody is an administrator, and everything "
-                "is kept in %s.", conf.state_dir)
+    LOG.warning(
+        "Stand-alone, as was asked for: everybody is an administrator, and everything "
+        "is kept in %s.",
+        conf.state_dir,
+    )

@@ -27,8 +27,9 @@ class Breaker:
     :param clock: the present in seconds, never running backwards.
     """
 
-    def __init__(self, failures: int = 3, seconds: float = 5.0,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, failures: int = 3, seconds: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limit = failures
         self._seconds = seconds
         self._clock = clock

@@ -73,8 +73,14 @@ class Claim:
     :param confirm: asks the database whether this claim is still held.
     """
 
-    def __init__(self, image_id: str, grant: ClaimGrant, request: ClaimRequest, clock: Clock,
-                 confirm: Callable[[Claim], bool]) -> None:
+    def __init__(
+        self,
+        image_id: str,
+        grant: ClaimGrant,
+        request: ClaimRequest,
+        clock: Clock,
+        confirm: Callable[[Claim], bool],
+    ) -> None:
         self.image_id = image_id
         self.generation = grant.generation
         #: The name of the staged data of the image.
@@ -98,8 +104,10 @@ class Claim:
     def dead_names(self) -> tuple[str, ...]:
         """The names under which the attempts wrote whose claim was taken over to get this one."""
         last = self.generation
-        return tuple(object_name(self.image_id, number)
-                     for number in range(max(1, last - TAKE_OVERS), last + 1))
+        return tuple(
+            object_name(self.image_id, number)
+            for number in range(max(1, last - TAKE_OVERS), last + 1)
+        )
 
     def guard(self, change: Change, release: bool = False) -> Change:
         """``change`` made to happen only while this claim is held.
@@ -155,8 +163,13 @@ class Claims:
         behind requests for a connection nor long for an answer.
     """
 
-    def __init__(self, records: ClaimRecords, images: ImageRecords, clock: Clock = time,
-                 beats: Callable[[], ClaimRecords] | None = None) -> None:
+    def __init__(
+        self,
+        records: ClaimRecords,
+        images: ImageRecords,
+        clock: Clock = time,
+        beats: Callable[[], ClaimRecords] | None = None,
+    ) -> None:
         self._records = records
         self._open_beats = beats
         self._images = images
@@ -171,15 +184,18 @@ class Claims:
     def _beats(self) -> ClaimRecords:
         return self._records if self._open_beats is None else self._open_beats()
 
-    def request(self, kind: str, task_id: str | None = None,
-                replaces: str | None = None) -> ClaimRequest:
+    def request(
+        self, kind: str, task_id: str | None = None, replaces: str | None = None
+    ) -> ClaimRequest:
         """A request for a claim, to be put into a change as ``acquire``."""
-        return ClaimRequest(new_holder(), kind, this_process(), task_id, replaces,
-                            self._clock.monotonic())
+        return ClaimRequest(
+            new_holder(), kind, this_process(), task_id, replaces, self._clock.monotonic()
+        )
 
     @contextlib.contextmanager
-    def hold(self, image_id: str, grant: ClaimGrant | None,
-             request: ClaimRequest) -> Iterator[Claim]:
+    def hold(
+        self, image_id: str, grant: ClaimGrant | None, request: ClaimRequest
+    ) -> Iterator[Claim]:
         """Keep a claim alive while the block runs; the block ends it, or leaves it to recovery.
 
         :param grant: the answer to ``request``.
@@ -228,8 +244,12 @@ class Claims:
         try:
             self._records.release(claim.image_id, claim.holder, claim.how_released())
         except errors.GlanceError as error:
-            LOG.warning("The claim of image %s could not be given back (%s); it expires in %d s",
-                        claim.image_id, error, LEASE)
+            LOG.warning(
+                "The claim of image %s could not be given back (%s); it expires in %d s",
+                claim.image_id,
+                error,
+                LEASE,
+            )
 
     def end(self, claim: Claim, ended: bool = True) -> None:
         """An attempt is over: give its claim back, and no more signs of life.
@@ -308,8 +328,9 @@ class Claims:
             if claim.holder not in lost:
                 claim.confirmed(started)
             elif claim.holder in self._held:
-                LOG.warning("The claim of image %s was taken over by another process",
-                            claim.image_id)
+                LOG.warning(
+                    "The claim of image %s was taken over by another process", claim.image_id
+                )
                 claim.lost = True
 
     def _confirm(self, claim: Claim) -> bool:

@@ -36,9 +36,11 @@ REGISTRY_FILE = "glance-registry.conf"
 
 _STAND_ALONE = "--stand-alone"
 _STAND_ALONE_OPTION = cfg.BoolOpt(
-    "stand-alone", default=False,
+    "stand-alone",
+    default=False,
     help="Use the built-in configuration for trials instead of any file: no authentication, "
-         "everybody is an administrator, everything is kept in $GLANCE_STATE_DIR or ./var.")
+    "everybody is an administrator, everything is kept in $GLANCE_STATE_DIR or ./var.",
+)
 
 
 class ConfigurationError(Exception):
@@ -67,8 +69,10 @@ OptionGroups = list[tuple[str | None, list[cfg.Opt]]]
 
 def list_opts() -> OptionGroups:
     """(group, options) pairs for oslo-config-generator and oslo-config-validator."""
-    return [(None if group == "DEFAULT" else group, list(opts))
-            for group, opts in options.GROUPS.items()]
+    return [
+        (None if group == "DEFAULT" else group, list(opts))
+        for group, opts in options.GROUPS.items()
+    ]
 
 
 def list_identity_opts() -> OptionGroups:
@@ -76,25 +80,40 @@ def list_identity_opts() -> OptionGroups:
 
     keystoneauth reads them; what old files say about scopes is read by nobody.
     """
-    unlisted: OptionGroups = [("oslo_policy", [cfg.BoolOpt(
-        "enforce_scope", default=True, deprecated_for_removal=True,
-        deprecated_reason="The scope of a token is always enforced.",
-        help="Ignored: the scope of a token is always enforced.")])]
+    unlisted: OptionGroups = [
+        (
+            "oslo_policy",
+            [
+                cfg.BoolOpt(
+                    "enforce_scope",
+                    default=True,
+                    deprecated_for_removal=True,
+                    deprecated_reason="The scope of a token is always enforced.",
+                    help="Ignored: the scope of a token is always enforced.",
+                )
+            ],
+        )
+    ]
     try:
         from keystoneauth1 import loading
     except ImportError:  # comes with glance-py[keystone] and glance-py[limits]
         return unlisted
     credentials = loading.get_auth_common_conf_options()
-    own = [*credentials, *loading.get_session_conf_options(),
-           *loading.get_auth_plugin_conf_options("password")]
+    own = [
+        *credentials,
+        *loading.get_session_conf_options(),
+        *loading.get_auth_plugin_conf_options("password"),
+    ]
     cfg.set_defaults(own, timeout=registry.TIMEOUT)
     return [*unlisted, ("oslo_limit", credentials), (registry.SERVICE_USER, own)]
 
 
 def list_image_import_opts() -> OptionGroups:
     """The part of :func:`list_opts` that usually has a file of its own."""
-    return [("import_filtering_opts", list(options.IMPORT_FILTERING)),
-            *((group, list(opts)) for group, opts in importing.GROUPS.items())]
+    return [
+        ("import_filtering_opts", list(options.IMPORT_FILTERING)),
+        *((group, list(opts)) for group, opts in importing.GROUPS.items()),
+    ]
 
 
 def list_cache_opts() -> OptionGroups:
@@ -109,13 +128,27 @@ def list_manage_opts() -> OptionGroups:
 
 def list_registry_opts() -> OptionGroups:
     """The same for glance-registry."""
-    port = cfg.PortOpt("bind_port", default=registry.PORT,
-                       help="TCP port that the glance-registry command listens on.")
+    port = cfg.PortOpt(
+        "bind_port",
+        default=registry.PORT,
+        help="TCP port that the glance-registry command listens on.",
+    )
     server = [port if opt.dest == port.dest else opt for opt in options.SERVER]
-    return [(None, [*server, *_named(
-                "registry_shared_secret", "metadata_encryption_key", "allow_anonymous_access",
-                "max_request_id_length")]),
-            ("paste_deploy", list(options.PASTE_DEPLOY))]
+    return [
+        (
+            None,
+            [
+                *server,
+                *_named(
+                    "registry_shared_secret",
+                    "metadata_encryption_key",
+                    "allow_anonymous_access",
+                    "max_request_id_length",
+                ),
+            ],
+        ),
+        ("paste_deploy", list(options.PASTE_DEPLOY)),
+    ]
 
 
 def list_scrubber_opts() -> OptionGroups:
@@ -127,9 +160,14 @@ def _named(*beginnings: str) -> list[cfg.Opt]:
     return [opt for opt in options.GROUPS["DEFAULT"] if opt.dest.startswith(beginnings)]
 
 
-def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None = None,
-         conf: cfg.ConfigOpts | None = None, prog: str = "glance-api",
-         own_file: str | None = None, **about: Any) -> cfg.ConfigOpts:
+def load(
+    argv: Sequence[str] | None = None,
+    default_files: Sequence[str] | None = None,
+    conf: cfg.ConfigOpts | None = None,
+    prog: str = "glance-api",
+    own_file: str | None = None,
+    **about: Any,
+) -> cfg.ConfigOpts:
     """Read the configuration and return it, checked.
 
     :param argv: command line (``--config-file``, ``--config-dir``,
@@ -156,8 +194,14 @@ def load(argv: Sequence[str] | None = None, default_files: Sequence[str] | None 
     except ConfigurationError as error:
         # Wrong words and --help come first: they end the program.
         problem = error
-    _read(conf, argv, prog=prog, default_config_files=files,
-          default_config_dirs=[] if alone else _default_dirs(prog), **about)
+    _read(
+        conf,
+        argv,
+        prog=prog,
+        default_config_files=files,
+        default_config_dirs=[] if alone else _default_dirs(prog),
+        **about,
+    )
     if problem is not None:
         raise problem
     if conf.stand_alone and not alone:
@@ -175,8 +219,9 @@ def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **how: Any) -> None:
     try:
         conf(list(argv), project="glance", version=version(), validate_default_values=True, **how)
     except (cfg.ConfigFilesNotFoundError, cfg.ConfigDirNotFoundError) as error:
-        raise ConfigurationError(f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR.") \
-            from None
+        raise ConfigurationError(
+            f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR."
+        ) from None
     except cfg.ConfigFilesPermissionDeniedError as error:
         raise ConfigurationError(f"{error}. The service's user must be able to read it.") from None
     except (cfg.ConfigFileValueError, cfg.ConfigFileParseError) as error:
@@ -189,8 +234,9 @@ def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **how: Any) -> None:
             raise ConfigurationError(_unreadable(directory, error)) from None
 
 
-def config_files(argv: Sequence[str], default_files: Sequence[str] | None = None,
-                 own_file: str | None = None) -> list[str]:
+def config_files(
+    argv: Sequence[str], default_files: Sequence[str] | None = None, own_file: str | None = None
+) -> list[str]:
     """The files to read unless ``argv`` names some; see :func:`load`.
 
     :raises ConfigurationError: there are none, or they cannot be looked at.
@@ -207,10 +253,12 @@ def config_files(argv: Sequence[str], default_files: Sequence[str] | None = None
             if "--config-dir" not in named:
                 raise
             files = []
-    if not files and default_files is not None and named.isdisjoint(
-            ("--config-file", "--config-dir")):
-        raise NoConfiguration(
-            "There is no configuration file: name one with --config-file.")
+    if (
+        not files
+        and default_files is not None
+        and named.isdisjoint(("--config-file", "--config-dir"))
+    ):
+        raise NoConfiguration("There is no configuration file: name one with --config-file.")
     return files
 
 
@@ -232,8 +280,11 @@ def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
 
 def _default_dirs(prog: str) -> list[str]:
     """Every program reads the directories of the service, and one of its own name."""
-    return list(dict.fromkeys(
-        [*cfg.find_config_dirs("glance", "glance-api"), *cfg.find_config_dirs("glance", prog)]))
+    return list(
+        dict.fromkeys(
+            [*cfg.find_config_dirs("glance", "glance-api"), *cfg.find_config_dirs("glance", prog)]
+        )
+    )
 
 
 def version() -> str:
@@ -244,8 +295,9 @@ def version() -> str:
         return "0"
 
 
-def default_config_files(environ: os._Environ | dict = os.environ,
-                         own_file: str | None = None) -> list[str]:
+def default_config_files(
+    environ: os._Environ | dict = os.environ, own_file: str | None = None
+) -> list[str]:
     """Files that are read when the command line names none; only existing ones.
 
     ``OS_GLANCE_CONFIG_DIR`` replaces /etc/glance.  ``OS_GLANCE_CONFIG_FILES``
@@ -270,7 +322,8 @@ def default_config_files(environ: os._Environ | dict = os.environ,
         raise NoConfiguration(
             f"There is no {DEFAULT_FILES[-1]} in {directory}. Name the configuration with "
             f"--config-file or OS_GLANCE_CONFIG_DIR. For trials, glance-api {_STAND_ALONE} does "
-            "without one: everybody is an administrator then.")
+            "without one: everybody is an administrator then."
+        )
     return [os.path.join(directory, name) for name in found]
 
 
@@ -289,8 +342,10 @@ def _exists(path: str) -> bool:
 
 
 def _unreadable(path: str, error: OSError) -> str:
-    return (f"{path}: {error.strerror}. The service's user must be able to enter the directory "
-            "and to read what is in it.")
+    return (
+        f"{path}: {error.strerror}. The service's user must be able to enter the directory "
+        "and to read what is in it."
+    )
 
 
 def _dirs_have_files() -> bool:
@@ -313,7 +368,8 @@ def setup_logging(conf: cfg.ConfigOpts) -> None:
     # Plain loggers of this service and of the storage library write through it, too.
     for name in ("glance_py", "glance_store_py"):
         stdlib_logging.getLogger(name).setLevel(
-            stdlib_logging.DEBUG if conf.debug else stdlib_logging.NOTSET)
+            stdlib_logging.DEBUG if conf.debug else stdlib_logging.NOTSET
+        )
 
 
 def check(conf: cfg.ConfigOpts) -> None:
@@ -327,12 +383,14 @@ def check(conf: cfg.ConfigOpts) -> None:
     if conf.hashing_algorithm not in known:
         raise ConfigurationError(
             f"[DEFAULT] hashing_algorithm: this Python has no algorithm "
-            f"{conf.hashing_algorithm!r}; known are {', '.join(known)}.")
+            f"{conf.hashing_algorithm!r}; known are {', '.join(known)}."
+        )
     scheme = urllib.parse.urlsplit(conf.node_staging_uri).scheme
     if not conf.enabled_backends and scheme != "file":
         raise ConfigurationError(
             "[DEFAULT] node_staging_uri: only file:// is supported, for example "
-            "file:///var/lib/glance/staging.")
+            "file:///var/lib/glance/staging."
+        )
 
 
 def _check_values(conf: cfg.ConfigOpts, group: str, opts: Iterable[cfg.Opt]) -> None:
@@ -361,8 +419,13 @@ def _stand_alone(conf: cfg.ConfigOpts, argv: Sequence[str]) -> str:
     if any(word.startswith("--config-") for word in argv):
         raise ConfigurationError(f"{_STAND_ALONE} and --config-file exclude each other.")
     state_dir = os.path.abspath(os.environ.get("GLANCE_STATE_DIR") or "var")
-    conf.register_opt(cfg.StrOpt("state_dir", default=state_dir,
-                                 help="Where the stand-alone configuration keeps everything."))
+    conf.register_opt(
+        cfg.StrOpt(
+            "state_dir",
+            default=state_dir,
+            help="Where the stand-alone configuration keeps everything.",
+        )
+    )
     os.makedirs(state_dir, exist_ok=True)
     return str(resources.files("glance_py") / "etc" / "stand-alone.conf")
 

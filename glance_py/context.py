@@ -38,8 +38,9 @@ class RequestContext(context.RequestContext):
     belongs to others: for that the service answers on its own account.
     """
 
-    def __init__(self, read_only: bool = False, service_catalog: list | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self, read_only: bool = False, service_catalog: list | None = None, **kwargs
+    ) -> None:
         super().__init__(overwrite=False, **kwargs)
         self.read_only = read_only
         self.service_catalog = service_catalog

@@ -47,21 +47,21 @@ from glance_py.layers.tasks import TaskNotifierProxy, TaskPolicyProxy, TaskRepos
 
 #: What judges callers.
 CALLER_LAYERS: tuple[Any, ...] = (
-    AuthorizationProxy,       # may this project see it?
-    PolicyProxy,              # what did the operator allow?
-    OwnershipProxy,           # is it this project's to change?
+    AuthorizationProxy,  # may this project see it?
+    PolicyProxy,  # what did the operator allow?
+    OwnershipProxy,  # is it this project's to change?
     PropertyProtectionProxy,  # which properties may be read or changed?
-    AddressProxy,             # may the client name this address?
-    ImportProxy,              # data that comes later, or lies with another worker
-    RegistrationProxy,        # data that lies in a store already
+    AddressProxy,  # may the client name this address?
+    ImportProxy,  # data that comes later, or lies with another worker
+    RegistrationProxy,  # data that lies in a store already
 )
 
 #: What does the work.  Imports begin here: their callers were judged before.
 WORK_LAYERS: tuple[Any, ...] = (
-    NotifierProxy,            # who wants to hear about it?
-    QuotaProxy,               # is there room?
-    ReaderProxy,              # does a store have to know who may read?
-    LocationProxy,            # bytes go to a store, the rest goes below
+    NotifierProxy,  # who wants to hear about it?
+    QuotaProxy,  # is there room?
+    ReaderProxy,  # does a store have to know who may read?
+    LocationProxy,  # bytes go to a store, the rest goes below
 )
 
 IMAGE_LAYERS = CALLER_LAYERS + WORK_LAYERS
@@ -72,12 +72,12 @@ MEMBER_LAYERS: tuple[Any, ...] = (
     MemberNotifierProxy,
     MemberQuotaProxy,
     MemberReaderProxy,
-    MemberRepository,         # from verbs on an image to records by id
+    MemberRepository,  # from verbs on an image to records by id
 )
 
 TASK_LAYERS: tuple[Any, ...] = (
     TaskPolicyProxy,
-    TaskStartProxy,           # a new task is worked on
+    TaskStartProxy,  # a new task is worked on
     TaskNotifierProxy,
     TaskRepository,
 )

@@ -22,7 +22,7 @@ from glance_py.domain.ports import Records, UsageRecords
 
 LOG = logging.getLogger(__name__)
 
-MIB = 1024 ** 2
+MIB = 1024**2
 
 #: Seconds for which the limits of a project are remembered at least, so that those who come at
 #: the same time ask once, and seconds for the limits of all projects.
@@ -61,8 +61,10 @@ def storage_quota(conf) -> int:
     text = conf.user_storage_quota
     match = _SIZE.match(text)
     if match is None:
-        raise ValueError(f"[DEFAULT] user_storage_quota: {text!r} is not a size; give a number "
-                         "and B, KB, MB, GB or TB.")
+        raise ValueError(
+            f"[DEFAULT] user_storage_quota: {text!r} is not a size; give a number "
+            "and B, KB, MB, GB or TB."
+        )
     number, unit = match.groups()
     return int(number) * 1024 ** (" KMGT".index(unit) if unit else 0)
 
@@ -79,8 +81,10 @@ class Limits:
 
     def __init__(self, records: Records, remember: float = 0.0) -> None:
         if importlib.util.find_spec("oslo_limit") is None:
-            raise ValueError("[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
-                             "installed; it comes with glance-py[limits].")
+            raise ValueError(
+                "[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
+                "installed; it comes with glance-py[limits]."
+            )
         self._usage = records.usage
         self._book = _Book(max(remember, REMEMBER))
 
@@ -104,11 +108,13 @@ class Limits:
             raise errors.QuotaExceeded("; ".join(over))
         return {
             RESOURCES[name][0]: limits[name] * RESOURCES[name][1]
-            for name in deltas if limits[name] >= 0
+            for name in deltas
+            if limits[name] >= 0
         }
 
-    def _over(self, project: str | None, deltas: Mapping[str, int],
-              limits: Mapping[str, int]) -> list[str]:
+    def _over(
+        self, project: str | None, deltas: Mapping[str, int], limits: Mapping[str, int]
+    ) -> list[str]:
         """A sentence for each limit that there is no room below."""
         over = []
         for name, delta in deltas.items():
@@ -117,8 +123,10 @@ class Limits:
                 continue
             used = _USED[resource](self._usage, project)
             if used + delta > limits[name] * unit:
-                over.append(f"The limit of {name} is {limits[name]}, {used // unit} are used and "
-                            f"{-(-delta // unit)} more were asked for")
+                over.append(
+                    f"The limit of {name} is {limits[name]}, {used // unit} are used and "
+                    f"{-(-delta // unit)} more were asked for"
+                )
         return over
 
     def usage(self, ctx) -> dict[str, dict[str, int]]:
@@ -128,8 +136,10 @@ class Limits:
         """
         limits = self._book.limits(ctx.project_id or None)
         return {
-            name: {"usage": _USED[resource](self._usage, ctx.project_id) // unit,
-                   "limit": limits[name]}
+            name: {
+                "usage": _USED[resource](self._usage, ctx.project_id) // unit,
+                "limit": limits[name],
+            }
             for name, (resource, unit) in RESOURCES.items()
         }
 
@@ -184,6 +194,7 @@ class _Book:
         with self._lock:
             if self._made is None:
                 from oslo_limit import limit
+
                 # The library registers its options when it is imported, and waits for ever.
                 limit.CONF.set_default("timeout", TIMEOUT, group="oslo_limit")
                 # It is asked for limits only; who counts what is not its business.

@@ -28,20 +28,13 @@ FACTORIES = {
     "glance.api.versions:create_resource": "glance_py.middleware.versions:Versions.factory",
     "glance.api.v2.router:API.factory": "glance_py.app:api_factory",
     "glance.registry.api:API.factory": "glance_py.app:api_factory",
-    "glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory":
-        "glance_py.middleware.versions:VersionNegotiationFilter.factory",
-    "glance.api.middleware.context:ContextMiddleware.factory":
-        "glance_py.middleware.context:ContextMiddleware.factory",
-    "glance.api.middleware.context:UnauthenticatedContextMiddleware.factory":
-        "glance_py.middleware.context:UnauthenticatedContextMiddleware.factory",
-    "glance.api.middleware.gzip:GzipMiddleware.factory":
-        "glance_py.middleware.gzip:GzipMiddleware.factory",
-    "glance.api.middleware.cache:CacheFilter.factory":
-        "glance_py.middleware.cache:CacheFilter.factory",
-    "glance.api.middleware.cache_manage:CacheManageFilter.factory":
-        "glance_py.middleware.cache_manage:CacheManageFilter.factory",
-    "keystonemiddleware.auth_token:filter_factory":
-        "glance_py.middleware.keystone:AuthToken.factory",
+    "glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory": "glance_py.middleware.versions:VersionNegotiationFilter.factory",
+    "glance.api.middleware.context:ContextMiddleware.factory": "glance_py.middleware.context:ContextMiddleware.factory",
+    "glance.api.middleware.context:UnauthenticatedContextMiddleware.factory": "glance_py.middleware.context:UnauthenticatedContextMiddleware.factory",
+    "glance.api.middleware.gzip:GzipMiddleware.factory": "glance_py.middleware.gzip:GzipMiddleware.factory",
+    "glance.api.middleware.cache:CacheFilter.factory": "glance_py.middleware.cache:CacheFilter.factory",
+    "glance.api.middleware.cache_manage:CacheManageFilter.factory": "glance_py.middleware.cache_manage:CacheManageFilter.factory",
+    "keystonemiddleware.auth_token:filter_factory": "glance_py.middleware.keystone:AuthToken.factory",
     # The libraries' own filters, asked only when they have something to do.
     "oslo_middleware.cors:filter_factory": "glance_py.middleware.oslo:Cors.factory",
     "oslo_middleware:CORS.factory": "glance_py.middleware.oslo:Cors.factory",
@@ -99,8 +92,9 @@ def find(conf: Any, program: str = API) -> str:
 
 def root_app_factory(loader: Any, global_conf: dict, **local_conf: str) -> Callable:
     """Paste composite factory: applications by the longest matching path prefix."""
-    return Prefixes({path: loader.get_app(name, global_conf=global_conf)
-                     for path, name in local_conf.items()})
+    return Prefixes(
+        {path: loader.get_app(name, global_conf=global_conf) for path, name in local_conf.items()}
+    )
 
 
 def pipeline_factory(loader: Any, global_conf: dict, **local_conf: str) -> Callable:
@@ -113,8 +107,10 @@ def pipeline_factory(loader: Any, global_conf: dict, **local_conf: str) -> Calla
     """
     flavor = composition.current().conf.paste_deploy.flavor or "default"
     if flavor not in local_conf:
-        raise LookupError(f"there is no pipeline for the flavor {flavor!r}; "
-                          f"known are {', '.join(sorted(local_conf))}")
+        raise LookupError(
+            f"there is no pipeline for the flavor {flavor!r}; "
+            f"known are {', '.join(sorted(local_conf))}"
+        )
     *filters, name = local_conf[flavor].split()
     app = loader.get_app(name, global_conf=global_conf)
     for each in reversed(filters):
@@ -133,9 +129,9 @@ class Prefixes:
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         for prefix, app in self.apps:
-            if path.startswith(prefix) and path[len(prefix):len(prefix) + 1] in ("", "/"):
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
                 environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
-                environ["PATH_INFO"] = path[len(prefix):]
+                environ["PATH_INFO"] = path[len(prefix) :]
                 return app(environ, start_response)
         if self.fallback is None:
             start_response("404 Not Found", [("Content-Length", "0")])
@@ -159,9 +155,14 @@ class _Loader(loadwsgi.ConfigLoader):
         for section, option, old in foreign_factories(self.parser):
             self.parser.set(section, option, FACTORIES[old])
             if old.startswith("glance."):
-                LOG.warning("%s: [%s] names a factory of the original service. It is understood; "
-                            "the line to write is: %s = %s", filename, section, option,
-                            FACTORIES[old])
+                LOG.warning(
+                    "%s: [%s] names a factory of the original service. It is understood; "
+                    "the line to write is: %s = %s",
+                    filename,
+                    section,
+                    option,
+                    FACTORIES[old],
+                )
 
     def get_app(self, name: str | None = None, global_conf: dict | None = None) -> Callable:
         return self._named(super().get_app, name, global_conf)
@@ -176,4 +177,5 @@ class _Loader(loadwsgi.ConfigLoader):
             raise
         except (LookupError, ImportError, AttributeError, TypeError, ValueError) as error:
             raise PipelineError(
-                f"{self.filename}: section {name!r}: {error or type(error).__name__}") from error
+                f"{self.filename}: section {name!r}: {error or type(error).__name__}"
+            ) from error

@@ -112,9 +112,13 @@ class Recovery:
     :param recover_staging: removes staged data that nobody waits for.
     """
 
-    def __init__(self, services, recover: Mapping[str, Callable[[Claim], Iterable[str]]],
-                 recover_staging: Callable[[], Iterable[str]],
-                 clock: leases.Clock = time) -> None:
+    def __init__(
+        self,
+        services,
+        recover: Mapping[str, Callable[[Claim], Iterable[str]]],
+        recover_staging: Callable[[], Iterable[str]],
+        clock: leases.Clock = time,
+    ) -> None:
         self._records = services.records
         self._stores = services.stores
         self._claims: Claims = services.claims
@@ -192,8 +196,13 @@ class Recovery:
         grant = self._records.claims.take_over(claim, wanted.holder)
         if grant is None:
             return ()
-        LOG.warning("The holder of the claim of image %s (%s by %s) gave no sign of life for %d s",
-                    claim.image_id, claim.kind, claim.host, leases.LEASE)
+        LOG.warning(
+            "The holder of the claim of image %s (%s by %s) gave no sign of life for %d s",
+            claim.image_id,
+            claim.kind,
+            claim.host,
+            leases.LEASE,
+        )
         with self._claims.hold(claim.image_id, grant, wanted) as mine:
             return list(self._by_kind.get(claim.kind, self._release)(mine))
 
@@ -205,8 +214,10 @@ class Recovery:
         Processes that do not know claims refresh the record while they live.
         """
         window = ADOPT_WINDOW if self._looked_once else None
-        found = {f"{each.image_id} {each.task_id}": each
-                 for each in self._records.claims.unclaimed(window)}
+        found = {
+            f"{each.image_id} {each.task_id}": each
+            for each in self._records.claims.unclaimed(window)
+        }
         self._candidates = bool(found)
         if not found:
             self._looked_once = True
@@ -246,24 +257,30 @@ class Recovery:
             done = self._discard(claim, stored, ())
             self._claims.release(claim)
             return done
-        done = self._discard(
-            claim, stored, () if claim.kind == STAGE else image.locations)
+        done = self._discard(claim, stored, () if claim.kind == STAGE else image.locations)
         if image.status not in ("saving", "uploading") or (
-                image.status == "uploading" and image.size is not None):
+            image.status == "uploading" and image.size is not None
+        ):
             self._claims.release(claim)
             return done
         change = Change.status("queued", expected=image.status, size=None, virtual_size=None)
         claim.unrecorded = True
         self._records.images.update(_ADMIN, image, claim.guard(change, release=True))
-        return [*done, f"Image {claim.image_id} was left {image.status} by a dead worker: "
-                       "it is queued again"]
+        return [
+            *done,
+            f"Image {claim.image_id} was left {image.status} by a dead worker: it is queued again",
+        ]
 
-    def _discard(self, claim: Claim, stores: Iterable[str],
-                 recorded: Sequence[Location]) -> list[str]:
+    def _discard(
+        self, claim: Claim, stores: Iterable[str], recorded: Sequence[Location]
+    ) -> list[str]:
         """Remove the objects of dead attempts that no location records."""
-        return [f"Removed {redacted(url)}, which a dead worker left"
-                for url in self._removal.discard_attempts(
-                    claim.image_id, stores, claim.dead_names(), recorded)]
+        return [
+            f"Removed {redacted(url)}, which a dead worker left"
+            for url in self._removal.discard_attempts(
+                claim.image_id, stores, claim.dead_names(), recorded
+            )
+        ]
 
     def _release(self, claim: Claim) -> list[str]:
         self._claims.release(claim)
@@ -279,8 +296,11 @@ class Recovery:
         except errors.DatabaseUnavailable:
             raise
         except Exception:
-            LOG.exception("%s failed%s; it will be tried again", act.__name__.strip("_"),
-                          f" for {subject[0]}" if subject else "")
+            LOG.exception(
+                "%s failed%s; it will be tried again",
+                act.__name__.strip("_"),
+                f" for {subject[0]}" if subject else "",
+            )
             return []
         for line in done:
             LOG.warning(line)
@@ -288,8 +308,11 @@ class Recovery:
 
     def _remove_pending(self) -> Iterator[str]:
         """Finish deletions that a store or a dying worker left unfinished."""
-        return (f"Removed data of image {done.image_id} that was left behind"
-                for done in self._scrubber.scrub(leases.LEASE, stray=True) if done.removed)
+        return (
+            f"Removed data of image {done.image_id} that was left behind"
+            for done in self._scrubber.scrub(leases.LEASE, stray=True)
+            if done.removed
+        )
 
 
 class OnlyOne:
@@ -347,8 +370,14 @@ def _staging(stores) -> str:
     return f"{found.st_dev}:{found.st_ino}"
 
 
-def recoverers(importer, registration: Callable[[Claim], Iterable[str]],
-               ) -> Mapping[str, Callable[[Claim], Iterable[str]]]:
+def recoverers(
+    importer,
+    registration: Callable[[Claim], Iterable[str]],
+) -> Mapping[str, Callable[[Claim], Iterable[str]]]:
     """What brings an attempt of each kind to an end."""
-    return {IMPORT: importer.recover, COPY: importer.recover, TASK: importer.recover,
-            LOCATION_IMPORT: registration}
+    return {
+        IMPORT: importer.recover,
+        COPY: importer.recover,
+        TASK: importer.recover,
+        LOCATION_IMPORT: registration,
+    }

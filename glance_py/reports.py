@@ -29,13 +29,17 @@ def start(conf: cfg.ConfigOpts, service: str) -> None:
     if importlib.util.find_spec("oslo_reports") is None:
         return
     from oslo_reports import opts
+
     opts.set_defaults(conf)
     asked = conf.oslo_reports
     reporter = _Reporter(service, asked.log_dir)
     if asked.file_event_handler:
         threading.Thread(
-            target=_watch, name="reports", daemon=True,
-            args=(asked.file_event_handler, asked.file_event_handler_interval, reporter)).start()
+            target=_watch,
+            name="reports",
+            daemon=True,
+            args=(asked.file_event_handler, asked.file_event_handler_interval, reporter),
+        ).start()
     elif threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR2, lambda number, frame: reporter.write(frame))
 
@@ -71,7 +75,8 @@ class _Reporter:
         name = f"{self._service}-{os.getpid()}"
         LOG.info("Writing a report of this process.")
         guru_meditation_report.TextGuruMeditation.handle_signal(
-            _Version(), name, self._directory, frame)
+            _Version(), name, self._directory, frame
+        )
 
 
 class _Version:
@@ -85,4 +90,5 @@ class _Version:
 
     def version_string_with_package(self) -> str:
         from glance_py import config
+
         return config.version()

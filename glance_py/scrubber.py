@@ -57,7 +57,8 @@ class Scrubber:
             if self._threads > 1:
                 # Not for one: Python waits for a pool's threads at exit, however long.
                 each = stack.enter_context(
-                    ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber")).map
+                    ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber")
+                ).map
             after = 0
             while found := self._pending.find(seconds, after, PAGE, stray):
                 after = found[-1].location.id or 0
@@ -76,7 +77,8 @@ class Scrubber:
         except errors.StoreInUse as error:
             removed, reason = 0, str(error)
             self._pending.cancel_removal(
-                [location for location in locations if location in error.kept])
+                [location for location in locations if location in error.kept]
+            )
         if found[0].image_status == "pending_delete":
             self._pending.finish(image_id)
         return Scrubbed(image_id, removed, len(locations) - removed, reason)
@@ -93,7 +95,8 @@ class Scrubber:
             raise errors.Conflict(
                 f"Image {image_id} is not restored: there is no image with this id in the status "
                 "pending_delete. Only an image that was deleted under delayed_delete comes back, "
-                "until a scrubber has removed its data.") from None
+                "until a scrubber has removed its data."
+            ) from None
 
 
 def _by_image(found: Sequence[PendingData]) -> Iterator[list[PendingData]]:

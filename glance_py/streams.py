@@ -29,8 +29,12 @@ _INLINE = 256 * 1024
 _WAITING = 8
 
 #: An image with all of these announces a signature over its data.
-SIGNATURE_PROPERTIES = ("img_signature", "img_signature_hash_method", "img_signature_key_type",
-                        "img_signature_certificate_uuid")
+SIGNATURE_PROPERTIES = (
+    "img_signature",
+    "img_signature_hash_method",
+    "img_signature_key_type",
+    "img_signature_certificate_uuid",
+)
 
 #: Format inspectors get pieces of at least this many bytes, however small the
 #: chunks are: some decide on the first piece that they see.
@@ -50,8 +54,7 @@ class Filter:
         """Give back what is held.  Called always, once, last."""
 
 
-def stream(source: Iterable[Chunk],
-           filters: Sequence[Filter]) -> Generator[Chunk, None, None]:
+def stream(source: Iterable[Chunk], filters: Sequence[Filter]) -> Generator[Chunk, None, None]:
     """Yield the chunks of ``source``, untouched, after each filter has seen them.
 
     The generator ends, without an error, only when every filter accepted all of it.
@@ -163,8 +166,11 @@ class Hash(_Parallel):
 
     def fields(self) -> dict[str, str]:
         """The fields of an image that describe the data."""
-        return {"checksum": self.checksum, "os_hash_algo": self.algorithm,
-                "os_hash_value": self.value}
+        return {
+            "checksum": self.checksum,
+            "os_hash_algo": self.algorithm,
+            "os_hash_value": self.value,
+        }
 
     @property
     def checksum(self) -> str:
@@ -185,6 +191,7 @@ class VerifySignature(_Parallel):
     def finish(self) -> None:
         super().finish()
         from cryptography.exceptions import InvalidSignature
+
         try:
             self._verifier.verify()
         except InvalidSignature:
@@ -205,17 +212,18 @@ def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
     try:
         from cursive import exception, signature_utils
     except ImportError:
-        LOG.error("Image %s is signed, but cursive and castellan are not installed; they come "
-                  "with glance-py[signatures].", image.id)
+        LOG.error(
+            "Image %s is signed, but cursive and castellan are not installed; they come "
+            "with glance-py[signatures].",
+            image.id,
+        )
         raise errors.GlanceError("Signatures of images cannot be verified here.") from None
     try:
         verifier = signature_utils.get_verifier(
             ctx, **{name: image.properties[name] for name in SIGNATURE_PROPERTIES}
         )
     except exception.SignatureVerificationError as error:
-        raise errors.Invalid(
-            f"The signature of the image cannot be verified: {error}"
-        ) from error
+        raise errors.Invalid(f"The signature of the image cannot be verified: {error}") from error
     return (VerifySignature(verifier),)
 
 
@@ -239,6 +247,7 @@ class InspectFormat(Filter):
         virtual size.
         """
         from oslo_utils.imageutils import format_inspector
+
         options = conf.image_format
         declared = image.disk_format
         self._library = format_inspector
@@ -250,11 +259,16 @@ class InspectFormat(Filter):
             # A kernel may look like a boot sector without being one.
             self._nonfatal_gpt |= {"mbr"}
         self._bare = image.container_format == "bare"
-        known = (self._bare and self._require_match and declared != "raw"
-                 and declared in format_inspector.ALL_FORMATS)
+        known = (
+            self._bare
+            and self._require_match
+            and declared != "raw"
+            and declared in format_inspector.ALL_FORMATS
+        )
         self._source = _OneChunk()
         self._inspector: Any = format_inspector.InspectWrapper(
-            self._source, declared if known else None  # type: ignore[arg-type]
+            self._source,
+            declared if known else None,  # type: ignore[arg-type]
         )
         self._gathered = bytearray()
         self._done = image.container_format == "compressed"

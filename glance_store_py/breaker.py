@@ -33,8 +33,13 @@ class Breaker:
     :param name: of the service, for the log.
     """
 
-    def __init__(self, name: str, failures: int = FAILURES, pause: float = PAUSE,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        failures: int = FAILURES,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name = name
         self._limit = failures
         self._pause = pause
@@ -81,8 +86,11 @@ class Breaker:
             self._failures += 1
             self._next_try = self._clock() + self._pause
             if self._failures == self._limit:
-                LOG.error("Store %s cannot be reached and is left alone for %.0f seconds at a "
-                          "time", self._name, self._pause)
+                LOG.error(
+                    "Store %s cannot be reached and is left alone for %.0f seconds at a time",
+                    self._name,
+                    self._pause,
+                )
 
     def _answered(self) -> None:
         if self._failures:

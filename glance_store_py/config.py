@@ -150,8 +150,21 @@ SINGLE_OPTIONS = (
     cfg.StrOpt(
         "default_store",
         default="file",
-        choices=("file", "filesystem", "http", "https", "swift", "swift+http", "swift+https",
-                 "swift+config", "rbd", "cinder", "vsphere", "s3", "memory"),
+        choices=(
+            "file",
+            "filesystem",
+            "http",
+            "https",
+            "swift",
+            "swift+http",
+            "swift+https",
+            "swift+config",
+            "rbd",
+            "cinder",
+            "vsphere",
+            "s3",
+            "memory",
+        ),
         deprecated_for_removal=True,
         deprecated_since="Rocky",
         deprecated_reason="default_backend takes its place.",
@@ -175,16 +188,20 @@ STORE_OPTIONS = (
     cfg.IntOpt(
         "weight",
         default=0,
-        help="When an image lies in several stores, the one with the highest weight is read "
-        "first.",
+        help="When an image lies in several stores, the one with the highest weight is read first.",
     ),
 )
 
 #: What a section of a reserved store may set.
-RESERVED_OPTIONS = frozenset({
-    "filesystem_store_datadir", "filesystem_store_chunk_size", "filesystem_store_timeout",
-    "filesystem_store_thread_pool_size", "filesystem_store_threadpool_threshold",
-})
+RESERVED_OPTIONS = frozenset(
+    {
+        "filesystem_store_datadir",
+        "filesystem_store_chunk_size",
+        "filesystem_store_timeout",
+        "filesystem_store_thread_pool_size",
+        "filesystem_store_threadpool_threshold",
+    }
+)
 
 
 def driver_options() -> list[cfg.Opt]:
@@ -216,8 +233,17 @@ def list_multi_store_opts() -> list[tuple[str, list[cfg.Opt]]]:
     return [
         (SINGLE_SECTION, list(MULTI_OPTIONS)),
         (DEFAULTS_SECTION, [*STORE_OPTIONS, *driver_options()]),
-        *((store_id, [option for option in reserved_options(store_id)
-                      if option.dest in RESERVED_OPTIONS]) for store_id in RESERVED),
+        *(
+            (
+                store_id,
+                [
+                    option
+                    for option in reserved_options(store_id)
+                    if option.dest in RESERVED_OPTIONS
+                ],
+            )
+            for store_id in RESERVED
+        ),
     ]
 
 
@@ -229,16 +255,26 @@ class Settings:
     ``settable``, the others always have their defaults.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, section: str, options: Sequence[cfg.Opt],
-                 fallback: str | None = None, settable: Container[str] | None = None) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        section: str,
+        options: Sequence[cfg.Opt],
+        fallback: str | None = None,
+        settable: Container[str] | None = None,
+    ) -> None:
         self.section = section
         self._conf = conf
         self._fallback = fallback
-        self._fixed = {option.dest: option.default for option in options
-                       if settable is not None and option.dest not in settable}
+        self._fixed = {
+            option.dest: option.default
+            for option in options
+            if settable is not None and option.dest not in settable
+        }
         for place in self._sections():
-            conf.register_opts([option for option in options if option.dest not in self._fixed],
-                               group=place)
+            conf.register_opts(
+                [option for option in options if option.dest not in self._fixed], group=place
+            )
 
     def __getitem__(self, option: str):
         if option in self._fixed:

@@ -42,8 +42,9 @@ ON_BEHALF = "on_behalf"
 ACLS = "acls"
 
 
-_ATTEMPT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:[2-9]|[1-9][0-9]+)\Z",
-                      re.IGNORECASE)
+_ATTEMPT = re.compile(
+    r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:[2-9]|[1-9][0-9]+)\Z", re.IGNORECASE
+)
 
 
 def image_id_of(name: str) -> str:
@@ -217,6 +218,7 @@ class OnBehalfDriver(Driver, Protocol):
 class AclDriver(Verbs, Protocol):
     """A driver with the ability ACLS."""
 
-    def set_acls(self, location: Location, public: bool, readers: Sequence[str],
-                 writers: Sequence[str]) -> None:
+    def set_acls(
+        self, location: Location, public: bool, readers: Sequence[str], writers: Sequence[str]
+    ) -> None:
         """Let the projects ``readers``, or all projects, read an object, and ``writers`` write."""

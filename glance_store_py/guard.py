@@ -67,7 +67,8 @@ class Source:
         except StopIteration:
             if self._size is not None and self.count < self._size:
                 self.failure = errors.Invalid(
-                    f"{self.count} of the announced {self._size} bytes came.")
+                    f"{self.count} of the announced {self._size} bytes came."
+                )
                 raise self.failure from None
             raise
         except BaseException as error:
@@ -89,8 +90,13 @@ class Guard:
         self.abilities = driver.abilities - lost
         self.breaker = Breaker(store_id) if drivers.REMOTE in driver.abilities else None
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None = None,
-            caller: Caller | None = None) -> Stored:
+    def add(
+        self,
+        name: str,
+        data: Iterable[bytes],
+        size: int | None = None,
+        caller: Caller | None = None,
+    ) -> Stored:
         """Store data; see Driver.add.
 
         :raises errors.StoreAddDisabled: the store takes no data.
@@ -99,8 +105,10 @@ class Guard:
         if drivers.ADD not in self.abilities:
             raise errors.StoreAddDisabled(self.id)
         source = Source(data, size)
-        with (self._timed("add", name),
-              self._named(errors.StorageWriteDenied(), errors.StorageWriteDenied())):
+        with (
+            self._timed("add", name),
+            self._named(errors.StorageWriteDenied(), errors.StorageWriteDenied()),
+        ):
             acting = self._acting(caller)
             try:
                 stored = acting.add(name, source, size)
@@ -129,8 +137,13 @@ class Guard:
         if source.failure is not None:
             acting.delete(parse(stored.url))
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None,
-            caller: Caller | None = None) -> StoredData:
+    def get(
+        self,
+        location: Location,
+        start: int = 0,
+        stop: int | None = None,
+        caller: Caller | None = None,
+    ) -> StoredData:
         """Read data; see Driver.get.
 
         :raises errors.StoreRandomGetNotSupported: a part was asked for, and the
@@ -207,8 +220,14 @@ class Guard:
         with self._named():
             yield from cast(ListingDriver, self.driver).objects()
 
-    def set_acls(self, location: Location, public: bool, readers: Sequence[str],
-                 writers: Sequence[str] = (), caller: Caller | None = None) -> None:
+    def set_acls(
+        self,
+        location: Location,
+        public: bool,
+        readers: Sequence[str],
+        writers: Sequence[str] = (),
+        caller: Caller | None = None,
+    ) -> None:
         """Let others read an object; nothing to do for a store that has no such lists."""
         if drivers.ACLS in self.abilities:
             with self._named():
@@ -231,20 +250,29 @@ class Guard:
         try:
             yield
         finally:
-            LOG.debug("Store %s: %s %s took %.3f s", self.id, verb, name,
-                      time.monotonic() - started)
+            LOG.debug(
+                "Store %s: %s %s took %.3f s", self.id, verb, name, time.monotonic() - started
+            )
 
     @contextlib.contextmanager
-    def _named(self, missing: errors.GlanceStoreError | None = None,
-               denied: errors.GlanceStoreError | None = None) -> Iterator[None]:
+    def _named(
+        self,
+        missing: errors.GlanceStoreError | None = None,
+        denied: errors.GlanceStoreError | None = None,
+    ) -> Iterator[None]:
         """Around a call of the driver: errors by their names, and the service watched."""
-        with (self.breaker.watching() if self.breaker else _NOBODY_WATCHES,
-              self._translated(missing, denied)):
+        with (
+            self.breaker.watching() if self.breaker else _NOBODY_WATCHES,
+            self._translated(missing, denied),
+        ):
             yield
 
     @contextlib.contextmanager
-    def _translated(self, missing: errors.GlanceStoreError | None = None,
-                    denied: errors.GlanceStoreError | None = None) -> Iterator[None]:
+    def _translated(
+        self,
+        missing: errors.GlanceStoreError | None = None,
+        denied: errors.GlanceStoreError | None = None,
+    ) -> Iterator[None]:
         """Turn errors of the operating system into errors of the store.
 
         ``missing`` stands for "no such file", ``denied`` for "not permitted".
@@ -262,4 +290,5 @@ class Guard:
             if isinstance(error, (builtins.TimeoutError, ConnectionError)):
                 raise errors.RemoteServiceUnavailable() from error
             raise errors.GlanceStoreError(
-                f"The store failed: {error.strerror or type(error).__name__}.") from error
+                f"The store failed: {error.strerror or type(error).__name__}."
+            ) from error

@@ -42,20 +42,28 @@ def several(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Pl
     plans = []
     for store_id, kind in conf.enabled_backends.items():
         if store_id.startswith(config.RESERVED_PREFIX):
-            raise _refused(f"'{store_id}': names that start with {config.RESERVED_PREFIX} "
-                           "belong to the service.")
+            raise _refused(
+                f"'{store_id}': names that start with {config.RESERVED_PREFIX} "
+                "belong to the service."
+            )
         driver, options = _driver(kind, "DEFAULT", "enabled_backends")
-        settings = Settings(conf, store_id, [*config.STORE_OPTIONS, *options],
-                            config.DEFAULTS_SECTION)
-        plans.append(Plan(store_id, kind, driver, settings, settings["store_description"],
-                          settings["weight"]))
+        settings = Settings(
+            conf, store_id, [*config.STORE_OPTIONS, *options], config.DEFAULTS_SECTION
+        )
+        plans.append(
+            Plan(
+                store_id, kind, driver, settings, settings["store_description"], settings["weight"]
+            )
+        )
     default = conf[config.SINGLE_SECTION].default_backend
     known = [plan.id for plan in plans]
     if default not in known:
         said = "not set" if default is None else f"'{default}' is not one of them"
         raise errors.BadStoreConfiguration(
-            config.SINGLE_SECTION, "default_backend",
-            f"{said}; enabled_backends has {', '.join(known)}.")
+            config.SINGLE_SECTION,
+            "default_backend",
+            f"{said}; enabled_backends has {', '.join(known)}.",
+        )
     plans += [_reserved(conf, store_id, None) for store_id in reserved]
     return default, plans
 
@@ -77,44 +85,54 @@ def single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Pla
     default = config.ALIASES.get(section.default_store, section.default_store)
     if default not in plans:
         raise errors.BadStoreConfiguration(
-            config.SINGLE_SECTION, "default_store",
-            f"'{section.default_store}' is not one of stores ({', '.join(section.stores)}).")
+            config.SINGLE_SECTION,
+            "default_store",
+            f"'{section.default_store}' is not one of stores ({', '.join(section.stores)}).",
+        )
     staged = []
     if config.STAGING in reserved and "node_staging_uri" in conf:
         uri = urlsplit(conf.node_staging_uri)
         if uri.scheme not in ("file", "filesystem") or not uri.path:
-            raise errors.BadStoreConfiguration("DEFAULT", "node_staging_uri",
-                                               "staging needs a file:// URI.")
+            raise errors.BadStoreConfiguration(
+                "DEFAULT", "node_staging_uri", "staging needs a file:// URI."
+            )
         staged = [_reserved(conf, config.STAGING, uri.netloc + uri.path)]
     return default, [*plans.values(), *staged]
 
 
 def _reserved(conf: cfg.ConfigOpts, store_id: str, datadir: str | None) -> Plan:
     driver, _ = _driver("file", "DEFAULT", "enabled_backends")
-    settings = Settings(conf, store_id, config.reserved_options(store_id, datadir),
-                        settable=config.RESERVED_OPTIONS)
+    settings = Settings(
+        conf, store_id, config.reserved_options(store_id, datadir), settable=config.RESERVED_OPTIONS
+    )
     return Plan(store_id, "file", driver, settings, reserved=True)
 
 
-def _driver(kind: str, section: str, option: str
-            ) -> tuple[Callable[[Settings, str], Driver], Sequence[cfg.Opt]]:
+def _driver(
+    kind: str, section: str, option: str
+) -> tuple[Callable[[Settings, str], Driver], Sequence[cfg.Opt]]:
     """The driver class for a type, and its options."""
     found = sorted(
         importlib.metadata.entry_points(group=NAMESPACE, name=kind),
         # Another package may offer a driver of the same name; ours comes first.
-        key=lambda point: not point.value.startswith(f"{__package__}."))
+        key=lambda point: not point.value.startswith(f"{__package__}."),
+    )
     if not found:
         raise errors.BadStoreConfiguration(
-            section, option, f"there is no driver for stores of type '{kind}'.")
+            section, option, f"there is no driver for stores of type '{kind}'."
+        )
     try:
         driver = found[0].load()
     except ImportError as error:
         raise errors.BadStoreConfiguration(
-            section, option, f"the driver for '{kind}' cannot be loaded: {error}.") from error
+            section, option, f"the driver for '{kind}' cannot be loaded: {error}."
+        ) from error
     if not hasattr(driver, "abilities"):
         raise errors.BadStoreConfiguration(
-            section, option, f"the driver for '{kind}' ({found[0].value}) is not made for this "
-            "library.")
+            section,
+            option,
+            f"the driver for '{kind}' ({found[0].value}) is not made for this library.",
+        )
     return driver, config.DRIVERS.get(kind, getattr(driver, "options", ()))
 
 

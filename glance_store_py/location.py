@@ -115,8 +115,7 @@ def _parse_cinder(scheme: str, rest: str) -> Location:
 
 
 def _parse_vsphere(scheme: str, rest: str) -> Location:
-    raise errors.BadStoreUri(
-        "There is no driver for VMware datastores (vsphere://) any more.")
+    raise errors.BadStoreUri("There is no driver for VMware datastores (vsphere://) any more.")
 
 
 def _parse_s3(scheme: str, rest: str) -> Location:
@@ -137,16 +136,20 @@ def _parse_swift(scheme: str, rest: str) -> Location:
     credentials, at, place = rest.rpartition("@")
     host, _, path = place.partition("/")
     parts = path.split("/")
-    if (not host or len(parts) < 2 or not all(parts) or _ambiguous(rest)
-            or (at and (scheme == "swift+config" or credentials.count(":") not in (1, 2)))):
+    if (
+        not host
+        or len(parts) < 2
+        or not all(parts)
+        or _ambiguous(rest)
+        or (at and (scheme == "swift+config" or credentials.count(":") not in (1, 2)))
+    ):
         raise errors.BadStoreUri("A Swift address is swift+config://reference/container/object.")
     return Location(scheme, host, f"/{path}", credentials=credentials if at else None)
 
 
 def _ambiguous(text: str) -> bool:
     """May others read this as another address than it is here?"""
-    return ("://" in text or _unprintable(text)
-            or not {".", ".."}.isdisjoint(text.split("/")))
+    return "://" in text or _unprintable(text) or not {".", ".."}.isdisjoint(text.split("/"))
 
 
 def _unprintable(text: str) -> bool:

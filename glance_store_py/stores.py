@@ -74,8 +74,7 @@ class Stores:
             raise errors.UnknownScheme(default)
 
     @classmethod
-    def from_config(cls, conf: cfg.ConfigOpts,
-                    reserved: Sequence[str] = config.RESERVED) -> Stores:
+    def from_config(cls, conf: cfg.ConfigOpts, reserved: Sequence[str] = config.RESERVED) -> Stores:
         """Build all stores that ``conf`` names, and the ``reserved`` ones.
 
         A store that cannot write because of its configuration is built all the
@@ -92,9 +91,15 @@ class Stores:
             default, plans = loading.single(conf, reserved)
         return cls([_built(plan) for plan in plans], default, multi)
 
-    def add(self, store_id: str | None, name: str, data: Iterable[bytes],
-            size: int | None = None, reserved: bool = False,
-            caller: Caller | None = None) -> Stored:
+    def add(
+        self,
+        store_id: str | None,
+        name: str,
+        data: Iterable[bytes],
+        size: int | None = None,
+        reserved: bool = False,
+        caller: Caller | None = None,
+    ) -> Stored:
         """Store ``data`` for an image, in the default store when ``store_id`` is None.
 
         ``name`` is the id of the image for its first upload attempt, and
@@ -116,8 +121,14 @@ class Stores:
             return stored
         return dataclasses.replace(stored, metadata={**stored.metadata, "store": store.id})
 
-    def get(self, url: str, store_id: str | None = None, start: int = 0,
-            stop: int | None = None, caller: Caller | None = None) -> StoredData:
+    def get(
+        self,
+        url: str,
+        store_id: str | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        caller: Caller | None = None,
+    ) -> StoredData:
         """The bytes of an object from ``start`` up to ``stop`` (None: its end).
 
         :raises errors.UnknownScheme: there is no such store.
@@ -127,20 +138,24 @@ class Stores:
         store, location = self._find(url, store_id)
         return store.guard.get(location, start, stop, caller)
 
-    def size(self, url: str, store_id: str | None = None,
-             caller: Caller | None = None) -> int:
+    def size(self, url: str, store_id: str | None = None, caller: Caller | None = None) -> int:
         """The size of an object in bytes.  Errors as for :meth:`get`."""
         store, location = self._find(url, store_id)
         return store.guard.size(location, caller)
 
-    def delete(self, url: str, store_id: str | None = None,
-               caller: Caller | None = None) -> None:
+    def delete(self, url: str, store_id: str | None = None, caller: Caller | None = None) -> None:
         """Remove an object.  Errors as for :meth:`get`, and those of Guard.delete."""
         store, location = self._find(url, store_id)
         store.guard.delete(location, caller)
 
-    def set_acls(self, url: str, store_id: str | None, public: bool, readers: Sequence[str],
-                 caller: Caller | None = None) -> None:
+    def set_acls(
+        self,
+        url: str,
+        store_id: str | None,
+        public: bool,
+        readers: Sequence[str],
+        caller: Caller | None = None,
+    ) -> None:
         """Let the projects ``readers``, or all of them, read an object.  Errors as for get.
 
         Nothing to do for stores that do not judge readers themselves.
@@ -172,9 +187,13 @@ class Stores:
     def _described(self, store: Store) -> StoreInfo:
         driver = store.guard.driver
         return StoreInfo(
-            id=store.id, type=store.type, description=store.description,
-            default=store.id == self.default, read_only=drivers.ADD not in driver.abilities,
-            weight=store.weight, properties=driver.properties,
+            id=store.id,
+            type=store.type,
+            description=store.description,
+            default=store.id == self.default,
+            read_only=drivers.ADD not in driver.abilities,
+            weight=store.weight,
+            properties=driver.properties,
         )
 
     def store_of(self, url: str) -> str | None:
@@ -203,8 +222,7 @@ class Stores:
                 LOG.warning("Store %s could not be swept: %s", store.id, error)
         return lines
 
-    def discard(self, name: str, store_id: str | None = None,
-                strict: bool = False) -> list[str]:
+    def discard(self, name: str, store_id: str | None = None, strict: bool = False) -> list[str]:
         """Remove what :meth:`add` made, or would have made, under ``name``.
 
         In one store, or (None) in all, reserved ones too; a store that knows
@@ -224,8 +242,9 @@ class Stores:
             raise failures[0]
         return removed
 
-    def _discard(self, name: str, store: Store, removed: list[str],
-                 failures: list[errors.GlanceStoreError]) -> None:
+    def _discard(
+        self, name: str, store: Store, removed: list[str], failures: list[errors.GlanceStoreError]
+    ) -> None:
         locations: Sequence[Location] = ()
         with self._tolerated(name, store, failures):
             locations = store.guard.remains_of(name)
@@ -235,8 +254,9 @@ class Stores:
                 removed.append(location.url)
 
     @contextlib.contextmanager
-    def _tolerated(self, name: str, store: Store,
-                   failures: list[errors.GlanceStoreError]) -> Iterator[None]:
+    def _tolerated(
+        self, name: str, store: Store, failures: list[errors.GlanceStoreError]
+    ) -> Iterator[None]:
         """What cannot be discarded must not keep the rest from going."""
         try:
             yield
@@ -297,5 +317,11 @@ def _built(plan: loading.Plan) -> Store:
         except errors.BadStoreConfiguration as error:
             LOG.error("Store %s will not accept data: %s", plan.id, error)
             writable = False
-    return Store(plan.id, plan.type, Guard(driver, plan.id, writable), plan.description,
-                 plan.weight, plan.reserved)
+    return Store(
+        plan.id,
+        plan.type,
+        Guard(driver, plan.id, writable),
+        plan.description,
+        plan.weight,
+        plan.reserved,
+    )

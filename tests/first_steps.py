@@ -23,8 +23,7 @@ BASE = f"http://127.0.0.1:{PORT}"
 DATA = os.urandom(3 * 1024 * 1024)
 
 
-def ask(method: str, path: str, body: bytes | None = None,
-        kind: str = "application/json") -> bytes:
+def ask(method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
     request = urllib.request.Request(BASE + path, body, {"Content-Type": kind}, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read()
@@ -44,13 +43,23 @@ def answers(seconds: float) -> bool:
 def main() -> None:
     program = pathlib.Path(sys.executable).with_name("glance-api")
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
-        server = subprocess.Popen([program, "--stand-alone"], cwd=directory, env={
-            **os.environ, "GLANCE_STATE_DIR": directory, "OS_DEFAULT__BIND_PORT": str(PORT)})
+        server = subprocess.Popen(
+            [program, "--stand-alone"],
+            cwd=directory,
+            env={**os.environ, "GLANCE_STATE_DIR": directory, "OS_DEFAULT__BIND_PORT": str(PORT)},
+        )
         try:
             if not answers(60):
                 sys.exit("glance-api does not answer")
-            image = json.loads(ask("POST", "/v2/images", json.dumps({
-                "name": "first", "disk_format": "raw", "container_format": "bare"}).encode()))
+            image = json.loads(
+                ask(
+                    "POST",
+                    "/v2/images",
+                    json.dumps(
+                        {"name": "first", "disk_format": "raw", "container_format": "bare"}
+                    ).encode(),
+                )
+            )
             ask("PUT", image["file"], DATA, "application/octet-stream")
             shown = json.loads(ask("GET", image["self"]))
             back = ask("GET", image["file"])

@@ -37,35 +37,56 @@ TARGETS: dict[str, frozenset[str] | None] = {
     "glance_py/layers/policy.py": None,
     "glance_py/layers/metadefs_authorization.py": None,
     "glance_py/layers/metadefs_policy.py": None,
-    "glance_py/layers/tasks.py": frozenset({"TaskPolicyProxy", "TaskRepository.list",
-                                            "TaskRepository.of_image"}),
+    "glance_py/layers/tasks.py": frozenset(
+        {"TaskPolicyProxy", "TaskRepository.list", "TaskRepository.of_image"}
+    ),
     "glance_py/layers/property_protection.py": frozenset({"PropertyProtectionProxy"}),
-    "glance_py/layers/address.py": frozenset({
-        "is_service", "Addresses.check_scheme", "AddressProxy.register"}),
-    "glance_py/policies/enforcer.py": frozenset({
-        "Enforcer._question", "Enforcer.allows", "Enforcer.check", "Enforcer.check_image",
-        "Enforcer.is_admin", "Enforcer.for_page"}),
+    "glance_py/layers/address.py": frozenset(
+        {"is_service", "Addresses.check_scheme", "AddressProxy.register"}
+    ),
+    "glance_py/policies/enforcer.py": frozenset(
+        {
+            "Enforcer._question",
+            "Enforcer.allows",
+            "Enforcer.check",
+            "Enforcer.check_image",
+            "Enforcer.is_admin",
+            "Enforcer.for_page",
+        }
+    ),
 }
 
 #: The tests that have to notice, the quickest to notice first.
-TESTS = ("tests.unit.layers.test_access", "tests.unit.layers.test_authorization",
-         "tests.unit.layers.test_policy", "tests.unit.layers.test_metadefs",
-         "tests.unit.layers.test_address", "tests.unit.layers.test_property_protection",
-         "tests.unit.policies.test_enforcer")
+TESTS = (
+    "tests.unit.layers.test_access",
+    "tests.unit.layers.test_authorization",
+    "tests.unit.layers.test_policy",
+    "tests.unit.layers.test_metadefs",
+    "tests.unit.layers.test_address",
+    "tests.unit.layers.test_property_protection",
+    "tests.unit.policies.test_enforcer",
+)
 
 #: Mutants that mean the same as the original: (file, what was changed) -> why.
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("glance_py/layers/metadefs_authorization.py", "if namespace.protected -> True"):
-        "reads once more than it must",
-    ("glance_py/layers/metadefs_policy.py",
-     "rule != _SEE and self._enforcer.allows(ctx, _SEE, about) -> without rule != _SEE"):
-        "asks a rule again that has just refused",
-    ("glance_py/policies/enforcer.py",
-     "rule != 'get_image' and self.allows(ctx, 'get_image', target) "
-     "-> without rule != 'get_image'"): "asks a rule again that has just refused",
+    (
+        "glance_py/layers/metadefs_authorization.py",
+        "if namespace.protected -> True",
+    ): "reads once more than it must",
+    (
+        "glance_py/layers/metadefs_policy.py",
+        "rule != _SEE and self._enforcer.allows(ctx, _SEE, about) -> without rule != _SEE",
+    ): "asks a rule again that has just refused",
+    (
+        "glance_py/policies/enforcer.py",
+        "rule != 'get_image' and self.allows(ctx, 'get_image', target) "
+        "-> without rule != 'get_image'",
+    ): "asks a rule again that has just refused",
     ("glance_py/layers/property_protection.py", "if name not in memo -> True"): "asks anew",
-    ("glance_py/layers/property_protection.py",
-     "if len(readable) == len(properties) -> False"): "copies what need not be copied",
+    (
+        "glance_py/layers/property_protection.py",
+        "if len(readable) == len(properties) -> False",
+    ): "copies what need not be copied",
     ("glance_py/policies/enforcer.py", "if not pure -> True"): "forgets answers, which is slower",
 }
 
@@ -73,9 +94,18 @@ EQUIVALENT: dict[tuple[str, str], str] = {
 TIMEOUT = 60
 
 _OPPOSITE: dict[type, type] = {
-    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.Lt: ast.GtE, ast.GtE: ast.Lt,
-    ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.And: ast.Or, ast.Or: ast.And,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
 }
 
 
@@ -94,8 +124,9 @@ class Mutant:
         self._undo()
 
 
-def mutants(tree: ast.Module, rules: frozenset[str],
-            names: frozenset[str] | None = None) -> Iterator[Mutant]:
+def mutants(
+    tree: ast.Module, rules: frozenset[str], names: frozenset[str] | None = None
+) -> Iterator[Mutant]:
     """All mutants of a module.
 
     :param rules: names of policy rules; each stands to be taken for another one.
@@ -142,22 +173,25 @@ def _swap(node: ast.AST, field: str, index: int | None, new: object) -> Callable
             return lambda: setattr(node, field, old)
         children = getattr(node, field)
         before = list(children)
-        children[index:index + 1] = [] if new is None else [new]
+        children[index : index + 1] = [] if new is None else [new]
         return lambda: children.__setitem__(slice(None), before)
+
     return apply
 
 
-def _replacements(node: ast.AST, child: ast.AST,
-                  rules: list[str]) -> Iterator[tuple[str, ast.AST | None]]:
+def _replacements(
+    node: ast.AST, child: ast.AST, rules: list[str]
+) -> Iterator[tuple[str, ast.AST | None]]:
     text = ast.unparse(child) if isinstance(child, ast.expr | ast.stmt) else ""
     yield from _statements(node, child, text)
     if isinstance(child, ast.BoolOp):
-        yield f"{text} -> the other operator", ast.BoolOp(
-            _OPPOSITE[type(child.op)](), child.values)
+        yield f"{text} -> the other operator", ast.BoolOp(_OPPOSITE[type(child.op)](), child.values)
         for each in child.values:
             rest = [value for value in child.values if value is not each]
-            yield f"{text} -> without {ast.unparse(each)}", (
-                rest[0] if len(rest) == 1 else ast.BoolOp(child.op, rest))
+            yield (
+                f"{text} -> without {ast.unparse(each)}",
+                (rest[0] if len(rest) == 1 else ast.BoolOp(child.op, rest)),
+            )
     elif isinstance(child, ast.UnaryOp) and isinstance(child.op, ast.Not):
         yield f"{text} -> {ast.unparse(child.operand)}", child.operand
     elif isinstance(child, ast.Compare) and len(child.ops) == 1:
@@ -170,21 +204,27 @@ def _replacements(node: ast.AST, child: ast.AST,
         elif isinstance(node, ast.Compare):
             yield f"{text} -> another text", ast.Constant("mutant")
         if isinstance(node, ast.Tuple | ast.Set) and all(
-                isinstance(each, ast.Constant | ast.Name) for each in node.elts):
+            isinstance(each, ast.Constant | ast.Name) for each in node.elts
+        ):
             yield f"{ast.unparse(node)} -> without {text}", None
     elif isinstance(child, ast.comprehension):
         for each in child.ifs:
-            yield f"if {ast.unparse(each)} -> always", ast.comprehension(
-                child.target, child.iter, [], child.is_async)
+            yield (
+                f"if {ast.unparse(each)} -> always",
+                ast.comprehension(child.target, child.iter, [], child.is_async),
+            )
 
 
-def _statements(node: ast.AST, child: ast.AST,
-                text: str) -> Iterator[tuple[str, ast.AST]]:
+def _statements(node: ast.AST, child: ast.AST, text: str) -> Iterator[tuple[str, ast.AST]]:
     """Statements that go, conditions and answers that are fixed."""
-    gone = (isinstance(child, ast.Raise | ast.AugAssign)
-            or isinstance(child, ast.Expr) and isinstance(child.value, ast.Call)
-            or isinstance(child, ast.Assign) and isinstance(child.value, ast.Call)
-            and ast.unparse(child.value.func).startswith(ast.unparse(child.targets[0]) + "."))
+    gone = (
+        isinstance(child, ast.Raise | ast.AugAssign)
+        or isinstance(child, ast.Expr)
+        and isinstance(child.value, ast.Call)
+        or isinstance(child, ast.Assign)
+        and isinstance(child.value, ast.Call)
+        and ast.unparse(child.value.func).startswith(ast.unparse(child.targets[0]) + ".")
+    )
     if gone:
         yield f"{text} -> gone", ast.Pass()
     if isinstance(node, ast.If | ast.IfExp) and child is node.test:
@@ -197,15 +237,18 @@ def _statements(node: ast.AST, child: ast.AST,
 
 def _is_condition(value: ast.expr) -> bool:
     return isinstance(value, ast.BoolOp | ast.Compare) or (
-        isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not))
+        isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    )
 
 
 # --- Running them ----------------------------------------------------------------------------
 
+
 def load_tests() -> unittest.TestSuite:
     return unittest.TestSuite(
         unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name))
-        for name in TESTS)
+        for name in TESTS
+    )
 
 
 def run_tests(suite: unittest.TestSuite) -> unittest.TestResult:
@@ -262,8 +305,12 @@ def is_noticed(path: str, text: str) -> bool:
     return status != 0
 
 
-def survivors(path: str, names: frozenset[str] | None, rules: frozenset[str],
-              jobs: concurrent.futures.Executor) -> tuple[int, list[str]]:
+def survivors(
+    path: str,
+    names: frozenset[str] | None,
+    rules: frozenset[str],
+    jobs: concurrent.futures.Executor,
+) -> tuple[int, list[str]]:
     """How many mutants of a file there are, and those that no test notices."""
     tree = ast.parse((ROOT / path).read_text())
     found, left = [], []
@@ -285,6 +332,7 @@ def main(paths: list[str]) -> int:
         print("The tests fail without any mutant.", file=sys.stderr)
         return 1
     from glance_py import policies
+
     rules = frozenset(rule.name for rule in policies.list_rules())
     total, left = 0, []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as jobs:

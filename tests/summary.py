@@ -15,8 +15,11 @@ import testtools
 
 #: Words by which a reason names a server that a test needs.
 SERVERS = {
-    "PostgreSQL": ("postgresql",), "MariaDB": ("mariadb", "mysql"), "RabbitMQ": ("rabbitmq",),
-    "Swift": ("swift is not installed",), "S3": ("no program 'weed'",),
+    "PostgreSQL": ("postgresql",),
+    "MariaDB": ("mariadb", "mysql"),
+    "RabbitMQ": ("rabbitmq",),
+    "Swift": ("swift is not installed",),
+    "S3": ("no program 'weed'",),
     "nginx": ("nginx is not installed",),
 }
 
@@ -48,8 +51,10 @@ def main() -> int:
         else:
             print(f"skipped {count:4}  {reason.splitlines()[0]}")
     if missing:
-        print("NOT TESTED, because no server answered: "
-              + ", ".join(f"{name} ({count} skipped)" for name, count in missing.items()))
+        print(
+            "NOT TESTED, because no server answered: "
+            + ", ".join(f"{name} ({count} skipped)" for name, count in missing.items())
+        )
     failed = len(summary.errors) + len(summary.failures)
     skipped = len(summary.skipped)
     passed = summary.testsRun - failed - skipped

@@ -21,11 +21,15 @@ RESULTS = ROOT / "benchmarks/results/faults.txt"
 
 #: All combinations; those that need --backends are left out without.
 ALL = (
-    Combination("postgresql", "file"), Combination("postgresql", "s3"),
-    Combination("postgresql", "swift"), Combination("mariadb", "file"),
-    Combination("mariadb", "s3"), Combination("sqlite", "file"),
+    Combination("postgresql", "file"),
+    Combination("postgresql", "s3"),
+    Combination("postgresql", "swift"),
+    Combination("mariadb", "file"),
+    Combination("mariadb", "s3"),
+    Combination("sqlite", "file"),
     Combination("postgresql", "file", registry=True),
-    Combination("galera", "file"), Combination("postgresql-pair", "file"),
+    Combination("galera", "file"),
+    Combination("postgresql-pair", "file"),
     Combination("pgbouncer", "file"),
 )
 NEED_BACKENDS = frozenset({"galera", "postgresql-pair", "pgbouncer"})
@@ -56,8 +60,10 @@ class Progress:
 def arguments() -> argparse.ArgumentParser:
     """What the command understands."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.faults", description=package.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m benchmarks.faults",
+        description=package.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--seed", help="repeats a run's faults and clients; default: drawn and printed")
     add("--faults", type=int, default=20, help="how many; with --all divided among combinations")
@@ -65,15 +71,34 @@ def arguments() -> argparse.ArgumentParser:
     add("--database", choices=sorted(DATABASES), default="postgresql")
     add("--store", choices=sorted(KINDS_OF_STORE), default="file")
     add("--registry", action="store_true", help="hosts have their records behind a registry")
-    add("--only", action="append", default=[], metavar="KIND",
-        help="only kinds of fault that begin with this; may be given several times")
-    add("--window", type=float, metavar="SECONDS",
-        help="time in which faults happen; default: 2.6 s for each, at least 75")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="only kinds of fault that begin with this; may be given several times",
+    )
+    add(
+        "--window",
+        type=float,
+        metavar="SECONDS",
+        help="time in which faults happen; default: 2.6 s for each, at least 75",
+    )
     add("--scale", type=float, default=1.0, help="factor for how long faults last")
-    add("--settle", type=float, default=60, metavar="SECONDS",
-        help="time after the faults in which all must come to rest")
-    add("--sweep", type=float, default=240, metavar="SECONDS",
-        help="time after that in which orphans must go")
+    add(
+        "--settle",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="time after the faults in which all must come to rest",
+    )
+    add(
+        "--sweep",
+        type=float,
+        default=240,
+        metavar="SECONDS",
+        help="time after that in which orphans must go",
+    )
     add("--hosts", type=int, default=3)
     add("--workers", type=int, default=2, help="processes of each host")
     add("--threads", type=int, default=8, help="of each worker")
@@ -81,9 +106,13 @@ def arguments() -> argparse.ArgumentParser:
     add("--largest", type=int, default=40, metavar="MIB", help="size of the largest images")
     add("--shared-staging", action="store_true", help="one staging area for all hosts")
     add("--directory", help="where everything is written; default: the temporary directory")
-    add("--backends", type=pathlib.Path, metavar="DIR",
+    add(
+        "--backends",
+        type=pathlib.Path,
+        metavar="DIR",
         help="directory with galera-up, pg-pair-up, pgbouncer-up and their -down, each called "
-             "with a directory, into which it writes 'env' with DB_URL...")
+        "with a directory, into which it writes 'env' with DB_URL...",
+    )
     add("--keep", action="store_true", help="keep the directory also without violations")
     add("--output", type=pathlib.Path, default=RESULTS, help="default %(default)s")
     return parser
@@ -99,11 +128,14 @@ def combinations(options: argparse.Namespace) -> list[Combination]:
 def report(results: list[Result], options: argparse.Namespace, seed: object) -> str:
     """Tables of what happened; without places on this machine."""
     what = "--all" if options.all else ""
-    lines = [f"python -m benchmarks.faults {what} --faults {options.faults} --seed {seed}    "
-             f"{time.strftime('%Y-%m-%d')}".replace("  --", " --"), "",
-             f"{'combination':<28}{'faults':>7}{'missed':>7}{'images':>7}{'active':>7}"
-             f"{'acked':>7}{'refused':>8}{'unknown':>8}{'quiet':>7}{'swept':>7}{'s':>6}"
-             f"  violations"]
+    lines = [
+        f"python -m benchmarks.faults {what} --faults {options.faults} --seed {seed}    "
+        f"{time.strftime('%Y-%m-%d')}".replace("  --", " --"),
+        "",
+        f"{'combination':<28}{'faults':>7}{'missed':>7}{'images':>7}{'active':>7}"
+        f"{'acked':>7}{'refused':>8}{'unknown':>8}{'quiet':>7}{'swept':>7}{'s':>6}"
+        f"  violations",
+    ]
     for result in results:
         if result.skipped:
             lines.append(f"{result.combination!s:<28} skipped: {result.skipped}")
@@ -118,13 +150,21 @@ def report(results: list[Result], options: argparse.Namespace, seed: object) -> 
             f"{result.images:>7}{result.active:>7}{outcomes[Outcome.ACKNOWLEDGED]:>7}"
             f"{outcomes[Outcome.REFUSED]:>8}{outcomes[Outcome.UNKNOWN]:>8}{quiet:>7}"
             f"{result.swept:>5.0f} s{result.seconds:>6.0f}  "
-            + (", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "0"))
+            + (", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "0")
+        )
     if options.all and not options.backends:
-        lines += [f"{each!s:<28} left out: needs --backends" for each in ALL
-                  if each.database in NEED_BACKENDS]
-    lines += ["", "missed: armed, and the moment did not come.  quiet: seconds after faults and "
-              "clients until nothing was in motion.", "swept: seconds after that until no orphan "
-              "was left.", ""]
+        lines += [
+            f"{each!s:<28} left out: needs --backends"
+            for each in ALL
+            if each.database in NEED_BACKENDS
+        ]
+    lines += [
+        "",
+        "missed: armed, and the moment did not come.  quiet: seconds after faults and "
+        "clients until nothing was in motion.",
+        "swept: seconds after that until no orphan was left.",
+        "",
+    ]
     for result in results:
         lines += _details(result)
     return "\n".join(lines) + "\n"
@@ -139,10 +179,14 @@ def _details(result: Result) -> list[str]:
         operations.setdefault(operation, collections.Counter())[outcome] += number
     missed = ", ".join(f"{number} {kind}" for kind, number in sorted(result.missed.items()))
     lines = [f"{result.combination}", f"  faults: {faults}", f"  missed: {missed or 'none'}"]
-    lines += [f"  {operation:<24}" + "  ".join(
-        f"{outcome.value} {number}" for outcome, number in sorted(
-            counts.items(), key=lambda pair: pair[0].value))
-        for operation, counts in operations.items()]
+    lines += [
+        f"  {operation:<24}"
+        + "  ".join(
+            f"{outcome.value} {number}"
+            for outcome, number in sorted(counts.items(), key=lambda pair: pair[0].value)
+        )
+        for operation, counts in operations.items()
+    ]
     lines += [f"  remark: {remark}" for remark in result.remarks]
     lines += [f"  VIOLATION {each}" for each in result.violations]
     return [*lines, ""]
@@ -161,12 +205,23 @@ def main() -> int:
         share = options.faults // len(wanted) + (number < options.faults % len(wanted))
         progress = Progress(str(combination))
         settings = Settings(
-            seed=seed, faults=share, window=options.window, hosts=options.hosts,
-            workers=options.workers, threads=options.threads, clients=options.clients,
-            only=tuple(options.only), scale=options.scale, settle=options.settle,
-            sweep=options.sweep, largest=options.largest, shared_staging=options.shared_staging,
-            directory=options.directory, backends=options.backends,
-            keep=options.keep)
+            seed=seed,
+            faults=share,
+            window=options.window,
+            hosts=options.hosts,
+            workers=options.workers,
+            threads=options.threads,
+            clients=options.clients,
+            only=tuple(options.only),
+            scale=options.scale,
+            settle=options.settle,
+            sweep=options.sweep,
+            largest=options.largest,
+            shared_staging=options.shared_staging,
+            directory=options.directory,
+            backends=options.backends,
+            keep=options.keep,
+        )
         try:
             results.append(Campaign(combination, settings, progress).run())
         except Exception:
@@ -176,9 +231,14 @@ def main() -> int:
             failed = True
         progress.clear()
         last = results[-1]
-        state = f"skipped: {last.skipped}" if last.skipped else (
-            f"{last.faults.total()} faults, {len(last.violations)} violations, "
-            f"{last.seconds:.0f} s")
+        state = (
+            f"skipped: {last.skipped}"
+            if last.skipped
+            else (
+                f"{last.faults.total()} faults, {len(last.violations)} violations, "
+                f"{last.seconds:.0f} s"
+            )
+        )
         print(f"{combination}: {state}", flush=True)
     text = report(results, options, seed)
     options.output.write_text(text)

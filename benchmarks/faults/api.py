@@ -30,7 +30,7 @@ def content(name: str, size: int) -> Iterator[bytes]:
     block = random.Random(name).randbytes(PIECE)  # noqa: S311 - repeatable on purpose
     for start in range(0, size, PIECE):
         head = f"{name} {start:016d} ".encode()
-        yield (head + block[len(head):])[:size - start]
+        yield (head + block[len(head) :])[: size - start]
 
 
 def digest_of(name: str, size: int) -> str:
@@ -76,9 +76,17 @@ class Api:
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = ports
 
-    def ask(self, host: int, method: str, path: str, body=None, token: str = ADMIN,
-            timeout: float = 30, read: Callable[[http.client.HTTPResponse], bytes] | None = None,
-            **headers: str) -> Answer:
+    def ask(
+        self,
+        host: int,
+        method: str,
+        path: str,
+        body=None,
+        token: str = ADMIN,
+        timeout: float = 30,
+        read: Callable[[http.client.HTTPResponse], bytes] | None = None,
+        **headers: str,
+    ) -> Answer:
         """One request to one host.
 
         :param body: bytes, or pieces of it; pieces without Content_Length are sent as chunks.
@@ -95,27 +103,48 @@ class Api:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     # A server that refuses a request may close before it has read all of it.
                     connection.request(
-                        method, path, body, {"X-Auth-Token": token, **{
-                            name.replace("_", "-"): value for name, value in headers.items()}},
-                        encode_chunked=headers.get("Transfer_Encoding") == "chunked")
+                        method,
+                        path,
+                        body,
+                        {
+                            "X-Auth-Token": token,
+                            **{name.replace("_", "-"): value for name, value in headers.items()},
+                        },
+                        encode_chunked=headers.get("Transfer_Encoding") == "chunked",
+                    )
                 answer = connection.getresponse()
                 data = read(answer) if read and answer.status == 200 else answer.read()
                 return Answer(answer.status, data)
             except (OSError, http.client.HTTPException) as error:
                 return Answer(0, error=repr(error)[:200])
 
-    def call(self, host: int, method: str, path: str, document: object = None,
-             token: str = ADMIN, timeout: float = 30,
-             media_type: str = "application/json") -> Answer:
+    def call(
+        self,
+        host: int,
+        method: str,
+        path: str,
+        document: object = None,
+        token: str = ADMIN,
+        timeout: float = 30,
+        media_type: str = "application/json",
+    ) -> Answer:
         """A request with a document of JSON."""
         body = None if document is None else json.dumps(document).encode()
         return self.ask(host, method, path, body, token, timeout, Content_Type=media_type)
 
-    def send(self, host: int, path: str, body: Iterator[bytes], size: int | None,
-             token: str, timeout: float = 30) -> Answer:
+    def send(
+        self,
+        host: int,
+        path: str,
+        body: Iterator[bytes],
+        size: int | None,
+        token: str,
+        timeout: float = 30,
+    ) -> Answer:
         """Upload data: with its size, or in chunks."""
-        framing = {"Transfer_Encoding": "chunked"} if size is None else {
-            "Content_Length": str(size)}
+        framing = (
+            {"Transfer_Encoding": "chunked"} if size is None else {"Content_Length": str(size)}
+        )
         return self.ask(host, "PUT", path, body, token, timeout, Content_Type=OCTETS, **framing)
 
     def download(self, host: int, image_id: str, timeout: float = 60) -> tuple[Answer, str | None]:
@@ -145,8 +174,9 @@ class Origin:
                 self.end_headers()
                 if self.command == "GET":
                     with contextlib.suppress(OSError):
-                        for piece in paced(content(name, int(size)), int(size), float(seconds),
-                                           hurry):
+                        for piece in paced(
+                            content(name, int(size)), int(size), float(seconds), hurry
+                        ):
                             self.wfile.write(piece)
 
             do_HEAD = do_GET
@@ -167,8 +197,9 @@ class Origin:
         self._server.server_close()
 
 
-def paced(pieces: Iterator[bytes], size: int, seconds: float,
-          hurry: threading.Event) -> Iterator[bytes]:
+def paced(
+    pieces: Iterator[bytes], size: int, seconds: float, hurry: threading.Event
+) -> Iterator[bytes]:
     """The same pieces, spread over some seconds; as fast as possible once ``hurry`` is set."""
     number = max(1, -(-size // PIECE))
     # Few pauses: each piece of a large image is too short to wait for.

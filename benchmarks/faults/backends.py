@@ -37,6 +37,7 @@ class Missing(Exception):
 
 # ---------------------------------------------------------------- databases
 
+
 class Database:
     """A database for one campaign.
 
@@ -132,8 +133,9 @@ class Scripts:
         except Missing:
             self.close()
             raise
-        self.variables = dict(re.findall(r"^export (\w+)=(.*)$",
-                                         (self.directory / "env").read_text(), re.M))
+        self.variables = dict(
+            re.findall(r"^export (\w+)=(.*)$", (self.directory / "env").read_text(), re.M)
+        )
 
     def run(self, action: str, *words: str) -> None:
         """Run ``NAME-action``.
@@ -145,7 +147,11 @@ class Scripts:
         with open(log, "wb") as file:
             done = subprocess.run(
                 [str(self._backends / f"{self._name}-{action}"), str(self.directory), *words],
-                env=self._environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+                env=self._environment,
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+            )
         if done.returncode:
             raise Missing(f"{self._name}-{action}: {log.read_text(errors='replace')[-500:]}")
 
@@ -206,8 +212,7 @@ class Pair(Database):
     capabilities = frozenset({"database", "database-pair"})
 
     def __init__(self, directory: pathlib.Path, backends: pathlib.Path | None) -> None:
-        self._scripts = Scripts(backends, "pg-pair", PAIR_SYNC="1",
-                                PAIR_PORT=str(free_range(5)))
+        self._scripts = Scripts(backends, "pg-pair", PAIR_SYNC="1", PAIR_PORT=str(free_range(5)))
         self.urls = [self._scripts.variables["DB_URL"]]
 
     def promote(self) -> None:
@@ -233,9 +238,15 @@ class Pooled(Postgresql):
         self._direct = self.urls[0]
         try:
             self._scripts = Scripts(
-                backends, "pgbouncer", PGB_PORT=str(free_range(1)), PG_HOST=str(url.host),
-                PG_PORT=str(url.port or 5432), PG_DB=self.name, PG_USER=str(url.username),
-                PG_PASS=url.password or "none")
+                backends,
+                "pgbouncer",
+                PGB_PORT=str(free_range(1)),
+                PG_HOST=str(url.host),
+                PG_PORT=str(url.port or 5432),
+                PG_DB=self.name,
+                PG_USER=str(url.username),
+                PG_PASS=url.password or "none",
+            )
         except Missing:
             super().close()
             raise
@@ -257,11 +268,17 @@ class Pooled(Postgresql):
 
 
 DATABASES: dict[str, type[Database]] = {
-    "sqlite": Sqlite, "postgresql": Postgresql, "mariadb": Mariadb, "galera": Galera,
-    "postgresql-pair": Pair, "pgbouncer": Pooled}
+    "sqlite": Sqlite,
+    "postgresql": Postgresql,
+    "mariadb": Mariadb,
+    "galera": Galera,
+    "postgresql-pair": Pair,
+    "pgbouncer": Pooled,
+}
 
 
 # ---------------------------------------------------------------- stores
+
 
 class Store:
     """The two stores ``fast`` and ``slow`` of a campaign.
@@ -303,9 +320,15 @@ class Files(Store):
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory / "stores"
         self._directory.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE}", "tmpfs", str(self._directory)],
-            capture_output=True, text=True) if os.getuid() == 0 else None
+        mounted = (
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE}", "tmpfs", str(self._directory)],
+                capture_output=True,
+                text=True,
+            )
+            if os.getuid() == 0
+            else None
+        )
         self._mounted = mounted is not None and mounted.returncode == 0
         self.skipped = "" if self._mounted else "disk-full: only root can mount a tmpfs"
         self.capabilities = frozenset({"disk"} if self._mounted else ())
@@ -314,7 +337,8 @@ class Files(Store):
 
     def sections(self, port: int) -> str:
         return "[DEFAULT]\nenabled_backends = fast:file, slow:file\n" + "".join(
-            f"[{name}]\nfilesystem_store_datadir = {self._directory}/{name}\n" for name in STORES)
+            f"[{name}]\nfilesystem_store_datadir = {self._directory}/{name}\n" for name in STORES
+        )
 
     def fill(self) -> None:
         """Leave half a MiB of space."""
@@ -326,12 +350,14 @@ class Files(Store):
         self._resize(self.SIZE)
 
     def _resize(self, size: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(self._directory)], check=True,
-                       capture_output=True)
+        subprocess.run(
+            ["mount", "-o", f"remount,size={size}", str(self._directory)],
+            check=True,
+            capture_output=True,
+        )
 
     def objects(self) -> list[tuple[str, str]]:
-        return [(name, each.name) for name in STORES
-                for each in (self._directory / name).iterdir()]
+        return [(name, each.name) for name in STORES for each in (self._directory / name).iterdir()]
 
     def close(self) -> None:
         if self._mounted:
@@ -357,15 +383,22 @@ class S3(Store):
         self.target = str(self._url.hostname), int(self._url.port or 80)
         self._clients = {}
         for name in STORES:
-            client = s3.Driver(settings(
-                S3_OPTIONS, s3_store_host=f"http://{self.target[0]}:{self.target[1]}",
-                s3_store_access_key=self._url.username, s3_store_secret_key=self._url.password,
-                s3_store_bucket=f"{self._prefix}-{name}"), name)._client
+            client = s3.Driver(
+                settings(
+                    S3_OPTIONS,
+                    s3_store_host=f"http://{self.target[0]}:{self.target[1]}",
+                    s3_store_access_key=self._url.username,
+                    s3_store_secret_key=self._url.password,
+                    s3_store_bucket=f"{self._prefix}-{name}",
+                ),
+                name,
+            )._client
             client.create_bucket()
             self._clients[name] = client
 
     def sections(self, port: int) -> str:
-        return "[DEFAULT]\nenabled_backends = fast:s3, slow:s3\n" + "".join(f"""\
+        return "[DEFAULT]\nenabled_backends = fast:s3, slow:s3\n" + "".join(
+            f"""\
 [{name}]
 s3_store_host = http://127.0.0.1:{port}
 s3_store_access_key = {self._url.username}
@@ -373,15 +406,21 @@ s3_store_secret_key = {self._url.password}
 s3_store_bucket = {self._prefix}-{name}
 s3_store_large_object_size = 10
 s3_store_large_object_chunk_size = 5
-""" for name in STORES)
+"""
+            for name in STORES
+        )
 
     def objects(self) -> list[tuple[str, str]]:
-        return [(name, each.key) for name, client in self._clients.items()
-                for each in client.entries()]
+        return [
+            (name, each.key) for name, client in self._clients.items() for each in client.entries()
+        ]
 
     def unfinished(self) -> list[str]:
-        return [f"{name}: unfinished upload of {each.key}"
-                for name, client in self._clients.items() for each in client.uploads()]
+        return [
+            f"{name}: unfinished upload of {each.key}"
+            for name, client in self._clients.items()
+            for each in client.uploads()
+        ]
 
     def close(self) -> None:
         if self._process is not None:
@@ -408,16 +447,27 @@ key = glance
 user_domain_id = default
 project_domain_id = default
 """)
-        made = driver.Driver(settings(SWIFT_OPTIONS, swift_store_config_file=str(self._references),
-                                      default_swift_reference="ours"), "ours")
+        made = driver.Driver(
+            settings(
+                SWIFT_OPTIONS,
+                swift_store_config_file=str(self._references),
+                default_swift_reference="ours",
+            ),
+            "ours",
+        )
         self._client = made._client(made._references["ours"])
 
     def objects(self) -> list[tuple[str, str]]:
-        return [(name, each.name) for name in STORES if self._client.has_container(name)
-                for each in self._client.entries(name)]
+        return [
+            (name, each.name)
+            for name in STORES
+            if self._client.has_container(name)
+            for each in self._client.entries(name)
+        ]
 
     def sections(self, port: int) -> str:
-        return "[DEFAULT]\nenabled_backends = fast:swift, slow:swift\n" + "".join(f"""\
+        return "[DEFAULT]\nenabled_backends = fast:swift, slow:swift\n" + "".join(
+            f"""\
 [{name}]
 swift_store_config_file = {self._references}
 default_swift_reference = ours
@@ -426,7 +476,9 @@ swift_store_container = {name}
 swift_store_create_container_on_put = True
 swift_store_large_object_size = 5
 swift_store_large_object_chunk_size = 8
-""" for name in STORES)
+"""
+            for name in STORES
+        )
 
     def close(self) -> None:
         self._swift.end()

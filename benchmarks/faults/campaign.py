@@ -130,7 +130,8 @@ class Result:
     faults: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     missed: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     operations: collections.Counter[tuple[str, Outcome]] = dataclasses.field(
-        default_factory=collections.Counter)
+        default_factory=collections.Counter
+    )
     images: int = 0
     active: int = 0
     seconds: float = 0.0
@@ -143,8 +144,9 @@ class Result:
 class Campaign:
     """Builds everything up, lets clients and faults loose, looks and judges."""
 
-    def __init__(self, combination: Combination, settings: Settings,
-                 show: Callable[[str], None]) -> None:
+    def __init__(
+        self, combination: Combination, settings: Settings, show: Callable[[str], None]
+    ) -> None:
         self._settings = settings
         self._combination = combination
         self._show = show
@@ -156,8 +158,11 @@ class Campaign:
     def run(self) -> Result:
         """The whole campaign."""
         began = time.monotonic()
-        place = pathlib.Path(tempfile.mkdtemp(prefix=f"faults-{self._combination.database}-",
-                                              dir=self._settings.directory))
+        place = pathlib.Path(
+            tempfile.mkdtemp(
+                prefix=f"faults-{self._combination.database}-", dir=self._settings.directory
+            )
+        )
         place.chmod(0o755)
         self._timeline = Timeline(place / "timeline.txt")
         try:
@@ -199,8 +204,11 @@ class Campaign:
                 (place / name / each).mkdir()
         for name in names:
             # One host keeps the true time: the others may go wrong.
-            self._hosts.append(Service("glance_py.cmd.api", place / name,
-                                       has_clock=name != names[0] or number == 1))
+            self._hosts.append(
+                Service(
+                    "glance_py.cmd.api", place / name, has_clock=name != names[0] or number == 1
+                )
+            )
         self._links(number)
         if combination.registry:
             self._start_registry(place / "registry")
@@ -217,30 +225,40 @@ class Campaign:
         """Proxies between the hosts and what they need."""
         registry, sqlite = self._combination.registry, self._combination.database == "sqlite"
         urls = [sa.make_url(url) for url in self._database.urls]
-        self._database_links = [] if sqlite else [
-            Link(f"database {each + 1}", sql=True) for each in range(1 if registry else number)]
+        self._database_links = (
+            []
+            if sqlite
+            else [
+                Link(f"database {each + 1}", sql=True) for each in range(1 if registry else number)
+            ]
+        )
         self._database_urls = [urls[0].render_as_string(False)] * number if sqlite else []
         for each, link in enumerate(self._database_links):
             url = urls[each % len(urls)]
             ports = {"postgresql": 5432, "mysql": 3306}
-            port = self._listen(between(
-                (str(url.host), url.port or ports[url.get_backend_name()]), link))
-            self._database_urls.append(
-                url.set(host="127.0.0.1", port=port).render_as_string(False))
+            port = self._listen(
+                between((str(url.host), url.port or ports[url.get_backend_name()]), link)
+            )
+            self._database_urls.append(url.set(host="127.0.0.1", port=port).render_as_string(False))
         self._store_links, self._store_ports = [], [0] * number
         if self._store.target:
             self._store_links = [Link(f"store {each + 1}") for each in range(number)]
             if self._store.shared_address:
                 choose = by_process(
-                    lambda: [(host.processes(), link) for host, link in
-                             zip(self._hosts, self._store_links, strict=True)],
-                    Link("store, others"))
+                    lambda: [
+                        (host.processes(), link)
+                        for host, link in zip(self._hosts, self._store_links, strict=True)
+                    ],
+                    Link("store, others"),
+                )
                 self._store_ports = [self._listen(Listener(self._store.target, choose))] * number
             else:
-                self._store_ports = [self._listen(between(self._store.target, link))
-                                     for link in self._store_links]
-        self._registry_links = [Link(f"registry {each + 1}")
-                                for each in range(number)] if registry else []
+                self._store_ports = [
+                    self._listen(between(self._store.target, link)) for link in self._store_links
+                ]
+        self._registry_links = (
+            [Link(f"registry {each + 1}") for each in range(number)] if registry else []
+        )
 
     def _listen(self, listener: Listener) -> int:
         self._stack.callback(listener.close)
@@ -248,11 +266,14 @@ class Campaign:
 
     def _start_registry(self, directory: pathlib.Path) -> None:
         self._registry = Service("glance_py.cmd.registry", directory)
-        self._registry.write(REGISTRY.format(port=self._registry.port)
-                             + DATABASE.format(url=self._database_urls[0]),
-                             "glance-registry.conf")
-        self._registry_ports = [self._listen(between(("127.0.0.1", self._registry.port), link))
-                                for link in self._registry_links]
+        self._registry.write(
+            REGISTRY.format(port=self._registry.port) + DATABASE.format(url=self._database_urls[0]),
+            "glance-registry.conf",
+        )
+        self._registry_ports = [
+            self._listen(between(("127.0.0.1", self._registry.port), link))
+            for link in self._registry_links
+        ]
 
     def _configure(self, place: pathlib.Path) -> None:
         """Write the configuration of all API hosts."""
@@ -260,19 +281,33 @@ class Campaign:
             url = None if self._registry else self._database_urls[number]
             host.write(self._api(number, host.port, host.directory, url), "glance-api.conf")
         (place / "manage" / "glance-api.conf").write_text(
-            self._api(0, 9292, place / "host1", self._database.url))
+            self._api(0, 9292, place / "host1", self._database.url)
+        )
 
-    def _api(self, number: int, port: int, directory: pathlib.Path, url: str | None,
-             quota: int = QUOTA) -> str:
+    def _api(
+        self, number: int, port: int, directory: pathlib.Path, url: str | None, quota: int = QUOTA
+    ) -> str:
         """Configuration of an API host; without ``url`` its records are behind a registry."""
         settings = self._settings
-        behind = "" if url else ("data_api = registry\nregistry_host = 127.0.0.1\n"
-                                 f"registry_port = {self._registry_ports[number]}")
+        behind = (
+            ""
+            if url
+            else (
+                "data_api = registry\nregistry_host = 127.0.0.1\n"
+                f"registry_port = {self._registry_ports[number]}"
+            )
+        )
         return self._store.sections(self._store_ports[number]) + API.format(
-            port=port, workers=settings.workers, threads=settings.threads, quota=quota,
+            port=port,
+            workers=settings.workers,
+            threads=settings.threads,
+            quota=quota,
             staging=(directory.parent if settings.shared_staging else directory) / "staging",
-            directory=directory, origin=self._origin.port, registry=behind,
-            credentials=DATABASE.format(url=url.replace("$", "$$")) if url else CREDENTIALS)
+            directory=directory,
+            origin=self._origin.port,
+            registry=behind,
+            credentials=DATABASE.format(url=url.replace("$", "$$")) if url else CREDENTIALS,
+        )
 
     # ------------------------------------------------------------ running
 
@@ -288,21 +323,47 @@ class Campaign:
         kinds = available(self._capabilities(), settings.only)
         if self._registry is not None:
             # All hosts have the registry's connections to the database.
-            kinds = [dataclasses.replace(kind, whole=True, rare=12 if kind.longest >= LONG else 0)
-                     if kind.needs == "database" and kind.group else kind for kind in kinds]
-        return plan(f"{settings.seed} {self._combination}", settings.faults, window,
-                    len(self._hosts), kinds, settings.scale)
+            kinds = [
+                dataclasses.replace(kind, whole=True, rare=12 if kind.longest >= LONG else 0)
+                if kind.needs == "database" and kind.group
+                else kind
+                for kind in kinds
+            ]
+        return plan(
+            f"{settings.seed} {self._combination}",
+            settings.faults,
+            window,
+            len(self._hosts),
+            kinds,
+            settings.scale,
+        )
 
     def _campaign(self, place: pathlib.Path) -> None:
         settings, timeline = self._settings, self._timeline
         schedule = self._schedule()
-        (place / "schedule.txt").write_text("".join(
-            f"{fault.at:8.2f} {fault}\n" for fault in schedule))
+        (place / "schedule.txt").write_text(
+            "".join(f"{fault.at:8.2f} {fault}\n" for fault in schedule)
+        )
         api = Api([host.port for host in self._hosts])
-        world = workload.World(api, self._origin, self._shadow, timeline, self._stop, self._hurry,
-                               settings.seed, min(settings.largest, self._store.largest) << 20)
-        targets = inject.Targets(self._hosts, self._database_links, self._store_links,
-                                 self._registry_links, self._database, self._store, self._registry)
+        world = workload.World(
+            api,
+            self._origin,
+            self._shadow,
+            timeline,
+            self._stop,
+            self._hurry,
+            settings.seed,
+            min(settings.largest, self._store.largest) << 20,
+        )
+        targets = inject.Targets(
+            self._hosts,
+            self._database_links,
+            self._store_links,
+            self._registry_links,
+            self._database,
+            self._store,
+            self._registry,
+        )
         injector = inject.Injector(targets, timeline)
         services = [*self._hosts, *([self._registry] if self._registry else [])]
 
@@ -335,8 +396,10 @@ class Campaign:
         self._result.faults, self._result.missed = injector.injected, injector.missed
         self._result.operations = world.counts
         if world.errors:
-            self._result.remarks.append("answers of status 500: " + ", ".join(
-                f"{number} {operation}" for operation, number in world.errors.items()))
+            self._result.remarks.append(
+                "answers of status 500: "
+                + ", ".join(f"{number} {operation}" for operation, number in world.errors.items())
+            )
         self._judge(place, api, world)
         restarts = sum(service.restarts for service in services)
         if restarts:
@@ -344,8 +407,9 @@ class Campaign:
 
     def _judge(self, place: pathlib.Path, api: Api, world: workload.World) -> None:
         settings, result = self._settings, self._result
-        observer = Observer(api, self._hosts, self._store, place / "manage",
-                            settings.shared_staging)
+        observer = Observer(
+            api, self._hosts, self._store, place / "manage", settings.shared_staging
+        )
         records = self._shadow.records()
         began, moving = time.monotonic(), ["?"]
         while moving and time.monotonic() < began + settings.settle:
@@ -358,8 +422,11 @@ class Campaign:
         findings = observer.look(records, self._show)
         result.swept = observer.look_at_stores(findings, settings.sweep, self._show)
         findings.usage = observer.usage(
-            findings, {each.image_id: each.project for each in records},
-            lambda quota: self._limited(place / "limited", quota), self._show)
+            findings,
+            {each.image_id: each.project for each in records},
+            lambda quota: self._limited(place / "limited", quota),
+            self._show,
+        )
         result.images = len(records)
         result.active = sum(seen.status == "active" for seen in findings.images.values())
         result.violations = distinct([*world.violations, *judge(records, findings)])
@@ -375,8 +442,7 @@ class Campaign:
     def _limited(self, directory: pathlib.Path, quota: int) -> Iterator[Api]:
         """A host without faults in its way, where a project may use so many bytes."""
         host = Service("glance_py.cmd.api", directory)
-        host.write(self._api(0, host.port, directory, self._database.url, quota),
-                   "glance-api.conf")
+        host.write(self._api(0, host.port, directory, self._database.url, quota), "glance-api.conf")
         try:
             host.start()
             yield Api([host.port])
@@ -385,8 +451,9 @@ class Campaign:
 
     # ------------------------------------------------------------ telling
 
-    def _show_progress(self, injector: inject.Injector, world: workload.World,
-                       planned: int) -> None:
+    def _show_progress(
+        self, injector: inject.Injector, world: workload.World, planned: int
+    ) -> None:
         outcomes: collections.Counter[Outcome] = collections.Counter()
         for (_, outcome), number in list(world.counts.items()):
             outcomes[outcome] += number
@@ -394,13 +461,15 @@ class Campaign:
             f"{injector.injected.total() + injector.missed.total()}/{planned} faults ended, "
             f"{outcomes[Outcome.ACKNOWLEDGED]} requests acknowledged, "
             f"{outcomes[Outcome.REFUSED]} refused, {outcomes[Outcome.UNKNOWN]} unknown, "
-            f"{len(world.violations)} violations seen")
+            f"{len(world.violations)} violations seen"
+        )
 
     def _tell(self, place: pathlib.Path, findings: Findings) -> None:
         """Write a time line for each image with a violation."""
         timeline = self._timeline
-        (place / "violations.txt").write_text("".join(
-            f"{each}\n" for each in self._result.violations))
+        (place / "violations.txt").write_text(
+            "".join(f"{each}\n" for each in self._result.violations)
+        )
         for image_id in {each.image_id for each in self._result.violations if each.image_id}:
             lines = [timeline.line(each) for each in timeline.of(image_id, "fault")]
             lines += ["", f"after the faults: {findings.images.get(image_id, 'none')}", ""]

@@ -91,8 +91,11 @@ class Injector:
 
     def _link(self, fault: Fault) -> Link:
         targets = self._targets
-        links = {"db": targets.database_links, "store": targets.store_links,
-                 "registry": targets.registry_links}[fault.kind.partition("-")[0]]
+        links = {
+            "db": targets.database_links,
+            "store": targets.store_links,
+            "registry": targets.registry_links,
+        }[fault.kind.partition("-")[0]]
         return links[(fault.target or 0) % len(links)]
 
     @contextlib.contextmanager
@@ -162,8 +165,7 @@ class Injector:
     # ------------------------------------------------------------ answers of services
 
     def _store_503(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(_request(), "answer", reply=proxy.UNAVAILABLE,
-                                      times=1 << 30))
+        return self._trap(fault, Trap(_request(), "answer", reply=proxy.UNAVAILABLE, times=1 << 30))
 
     def _store_torn_answer(self, fault: Fault) -> Any:
         return self._trap(fault, Trap(_request(), "tear-answer", times=1 + int(fault.dice * 3)))
@@ -172,13 +174,19 @@ class Injector:
         return self._trap(fault, Trap(_request(b"PUT ", b"POST ", b"DELETE "), "drop-answer"))
 
     def _store_empty_200(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(
-            lambda connection, data: proxy.completes_multipart(data), "answer",
-            reply=proxy.EMPTY_OK))
+        return self._trap(
+            fault,
+            Trap(
+                lambda connection, data: proxy.completes_multipart(data),
+                "answer",
+                reply=proxy.EMPTY_OK,
+            ),
+        )
 
     def _registry_drop_answer(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(_request(b"POST "), "drop-answer",
-                                      times=1 + int(fault.dice * 3)))
+        return self._trap(
+            fault, Trap(_request(b"POST "), "drop-answer", times=1 + int(fault.dice * 3))
+        )
 
     # ------------------------------------------------------------ processes
 

@@ -120,8 +120,11 @@ def _image(record: Record, seen: Seen | None, findings: Findings) -> Iterator[Vi
         if seen is not None or record.image_id in findings.listed:
             yield violation(UNDEAD, "its deletion was acknowledged, and it is still shown")
         return
-    may_be_gone = (record.deleted is Outcome.UNKNOWN
-                   or record.created is Outcome.UNKNOWN and not record.acknowledged())
+    may_be_gone = (
+        record.deleted is Outcome.UNKNOWN
+        or record.created is Outcome.UNKNOWN
+        and not record.acknowledged()
+    )
     if seen is None:
         if not may_be_gone:
             yield violation(LOST, "it was acknowledged, nobody deleted it, and it is gone")
@@ -134,15 +137,19 @@ def _image(record: Record, seen: Seen | None, findings: Findings) -> Iterator[Vi
     if seen.serial != record.serial and seen.serial not in record.unknown_serials:
         yield violation(LOST, f"property serial is {seen.serial}, {record.serial} was acknowledged")
     if record.copied - seen.stores and seen.status == "active":
-        yield violation(LOST, f"acknowledged copies in {sorted(record.copied)}, "
-                              f"it has {sorted(seen.stores)}")
+        yield violation(
+            LOST, f"acknowledged copies in {sorted(record.copied)}, it has {sorted(seen.stores)}"
+        )
 
 
 def _data(record: Record, seen: Seen) -> Iterator[tuple[str, str]]:
     promised = record.acknowledged()
     if len({each.digest for each in promised}) > 1:
-        yield LOST, "different data was acknowledged more than once: " + ", ".join(
-            f"{each.way} {each.size} bytes" for each in promised)
+        yield (
+            LOST,
+            "different data was acknowledged more than once: "
+            + ", ".join(f"{each.way} {each.size} bytes" for each in promised),
+        )
     if seen.status not in ("active", "deactivated"):
         if promised and not seen.in_motion():
             yield LOST, f"{promised[0].way} of its data was acknowledged, it is {seen.status}"
@@ -152,10 +159,15 @@ def _data(record: Record, seen: Seen) -> Iterator[tuple[str, str]]:
     possible = {each.digest: each for each in promised or record.attempts}
     if seen.digest not in possible:
         others = [each.way for each in record.attempts if each.digest == seen.digest]
-        yield WRONG_DATA, (f"its os_hash_value {str(seen.digest)[:12]} is that of "
-                           + (f"another attempt ({others[0]})" if others else "nobody's data")
-                           + " instead of " + ", ".join(
-                               f"{each.digest[:12]} ({each.way})" for each in possible.values()))
+        yield (
+            WRONG_DATA,
+            (
+                f"its os_hash_value {str(seen.digest)[:12]} is that of "
+                + (f"another attempt ({others[0]})" if others else "nobody's data")
+                + " instead of "
+                + ", ".join(f"{each.digest[:12]} ({each.way})" for each in possible.values())
+            ),
+        )
     elif seen.size != possible[seen.digest].size:
         yield WRONG_DATA, f"its size is {seen.size} instead of {possible[seen.digest].size}"
     if seen.failure:
@@ -166,13 +178,22 @@ def _data(record: Record, seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _check(findings: Findings, known: set[str]) -> Iterator[Violation]:
     """What the store check found; what is known of an image already is not said again."""
-    kinds = {"missing": NO_DATA, "unreadable": NO_DATA, "size": WRONG_DATA, "hash": WRONG_DATA,
-             "orphan": ORPHAN}
+    kinds = {
+        "missing": NO_DATA,
+        "unreadable": NO_DATA,
+        "size": WRONG_DATA,
+        "hash": WRONG_DATA,
+        "orphan": ORPHAN,
+    }
     for each in findings.check:
         kind, image_id = kinds.get(str(each["kind"]), str(each["kind"])), str(each["image_id"])
         if kind == ORPHAN or image_id not in known:
-            yield Violation(kind, image_id, f"store check: {each['kind']} in {each['store']}, "
-                                            f"{each['url']} {each['detail']}".rstrip())
+            yield Violation(
+                kind,
+                image_id,
+                f"store check: {each['kind']} in {each['store']}, "
+                f"{each['url']} {each['detail']}".rstrip(),
+            )
 
 
 def leftovers(findings: Findings) -> list[Violation]:

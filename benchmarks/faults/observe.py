@@ -28,8 +28,14 @@ class Observer:
     :param shared_staging: all hosts have one staging directory.
     """
 
-    def __init__(self, api: Api, hosts: Sequence[Service], store: Store, directory: pathlib.Path,
-                 shared_staging: bool) -> None:
+    def __init__(
+        self,
+        api: Api,
+        hosts: Sequence[Service],
+        store: Store,
+        directory: pathlib.Path,
+        shared_staging: bool,
+    ) -> None:
         self._api, self._hosts, self._store = api, hosts, store
         self._directory = directory
         self._staging = {str(each.directory / "staging"): each.name for each in hosts}
@@ -62,11 +68,17 @@ class Observer:
         image = answer.json()
         tasks = self._ask("GET", f"/v2/images/{image_id}/tasks")
         return Seen(
-            image_id, image["status"], image.get("size"), image.get("os_hash_value"),
+            image_id,
+            image["status"],
+            image.get("size"),
+            image.get("os_hash_value"),
             frozenset(filter(None, image.get("stores", "").split(","))),
-            "os_glance_import_task" in image, image.get("serial"),
+            "os_glance_import_task" in image,
+            image.get("serial"),
             tasks=[(each["status"], each["message"]) for each in tasks.json()["tasks"]]
-            if tasks.status == 200 else [("unknown", str(tasks))])
+            if tasks.status == 200
+            else [("unknown", str(tasks))],
+        )
 
     def _download(self, seen: Seen) -> None:
         for host in range(len(self._hosts)):
@@ -106,8 +118,9 @@ class Observer:
                 self._download(seen)
         return Findings(images=images, listed=self._listed())
 
-    def look_at_stores(self, findings: Findings, seconds: float,
-                       tick: Callable[[str], None]) -> float:
+    def look_at_stores(
+        self, findings: Findings, seconds: float, tick: Callable[[str], None]
+    ) -> float:
         """Add what lies in stores and staging; orphans have some seconds to be swept.
 
         :returns: seconds until there were none, or until the end of the patience.
@@ -123,8 +136,11 @@ class Observer:
                     seen.downloaded, seen.failure = old.downloaded, old.failure
             findings.objects = self._store.objects()
             findings.unfinished = self._store.unfinished()
-            findings.staged = [(host, each.name) for place, host in self._staging.items()
-                               for each in pathlib.Path(place).iterdir()]
+            findings.staged = [
+                (host, each.name)
+                for place, host in self._staging.items()
+                for each in pathlib.Path(place).iterdir()
+            ]
             findings.check = self._check("--older-than", "0")
             passed = time.monotonic() - began
             orphans = [each for each in findings.check if each["kind"] == "orphan"]
@@ -137,16 +153,26 @@ class Observer:
     def _check(self, *words: str) -> list[dict]:
         done = manage(self._directory, "store", "check", "--json", *words)
         if done.returncode not in (0, 3):
-            return [{"kind": "store check failed", "image_id": "", "store": None, "url": "",
-                     "detail": done.stderr[-500:]}]
-        return [found for line in done.stdout.splitlines()
-                if "kind" in (found := json.loads(line))]
+            return [
+                {
+                    "kind": "store check failed",
+                    "image_id": "",
+                    "store": None,
+                    "url": "",
+                    "detail": done.stderr[-500:],
+                }
+            ]
+        return [found for line in done.stdout.splitlines() if "kind" in (found := json.loads(line))]
 
     # ------------------------------------------------------------ usage
 
-    def usage(self, findings: Findings, projects: Mapping[str, str],
-              limited: Callable[[int], AbstractContextManager[Api]],
-              tick: Callable[[str], None]) -> list[str]:
+    def usage(
+        self,
+        findings: Findings,
+        projects: Mapping[str, str],
+        limited: Callable[[int], AbstractContextManager[Api]],
+        tick: Callable[[str], None],
+    ) -> list[str]:
         """Does the usage that the service counts equal the sum over its images?
 
         Deletes what has no data.  Then for each project sets a quota of a little more than
@@ -173,13 +199,20 @@ class Observer:
 
     def _probe(self, api: Api, project: str, used: int) -> Iterator[str]:
         token, probe = member(project), str(uuid.uuid4())
-        created = api.call(0, "POST", "/v2/images", {
-            "id": probe, "disk_format": "raw", "container_format": "bare"}, token)
+        created = api.call(
+            0,
+            "POST",
+            "/v2/images",
+            {"id": probe, "disk_format": "raw", "container_format": "bare"},
+            token,
+        )
         for size, expected in ((PROBE + 1, 413), (PROBE, 204)):
             answer = api.send(0, f"/v2/images/{probe}/file", iter([bytes(size)]), size, token)
             if answer.status != expected:
-                yield (f"images of {project} use {used} bytes, {PROBE} are left of the quota; "
-                       f"an upload of {size}: {answer} (creation: {created.status})")
+                yield (
+                    f"images of {project} use {used} bytes, {PROBE} are left of the quota; "
+                    f"an upload of {size}: {answer} (creation: {created.status})"
+                )
         self._ask("DELETE", f"/v2/images/{probe}")
 
     def _ask(self, method: str, path: str) -> Answer:

@@ -34,8 +34,12 @@ class Service:
         [self.port] = ports.free(1)
         self._command = [sys.executable, "-m", module]
         self._clock = directory / "clock"
-        self._environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": str(directory),
-                             "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+        self._environment = {
+            **os.environ,
+            "OS_GLANCE_CONFIG_DIR": str(directory),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONFAULTHANDLER": "1",
+        }
         self.has_clock = has_clock
         if has_clock:
             self.set_clock(0)
@@ -155,8 +159,14 @@ class Service:
     def _spawn(self) -> None:
         with open(self.directory / "log", "ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, cwd=self.directory, start_new_session=True)
+                self._command,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.directory,
+                start_new_session=True,
+            )
 
     def _signal(self, number: int) -> None:
         if self._process is not None:
@@ -164,10 +174,16 @@ class Service:
                 os.killpg(self._process.pid, number)
 
 
-def manage(directory: pathlib.Path, *words: str, seconds: float = 600,
-           ) -> subprocess.CompletedProcess[str]:
+def manage(
+    directory: pathlib.Path,
+    *words: str,
+    seconds: float = 600,
+) -> subprocess.CompletedProcess[str]:
     """Run glance-manage with the configuration of a directory."""
     return subprocess.run(
-        [sys.executable, "-m", "glance_py.cmd.manage", *words], text=True, capture_output=True,
+        [sys.executable, "-m", "glance_py.cmd.manage", *words],
+        text=True,
+        capture_output=True,
         env={**os.environ, "OS_GLANCE_CONFIG_DIR": str(directory), "PYTHONPATH": str(ROOT)},
-        timeout=seconds)
+        timeout=seconds,
+    )

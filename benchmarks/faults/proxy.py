@@ -21,10 +21,14 @@ TRANSACTION_LIMIT = 1 << 18
 DRAIN = 2.0
 
 METHODS = (b"GET ", b"PUT ", b"POST ", b"DELETE ", b"HEAD ")
-UNAVAILABLE = (b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
-               b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-EMPTY_OK = (b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 0\r\n"
-            b"Connection: close\r\n\r\n")
+UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+)
+EMPTY_OK = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
 
 
 def is_statement(data: bytes, statement: bytes) -> bool:
@@ -33,8 +37,11 @@ def is_statement(data: bytes, statement: bytes) -> bool:
     In PostgreSQL's protocol its text ends with a zero, in a simple query as well as (before
     Bind, Execute and Sync) in an extended one; in MySQL's it follows the byte of COM_QUERY.
     """
-    return (data.endswith((statement + b"\x00", b"\x03" + statement))
-            or b"P" in data[:1] and statement + b"\x00\x00\x00" in data[:64])
+    return (
+        data.endswith((statement + b"\x00", b"\x03" + statement))
+        or b"P" in data[:1]
+        and statement + b"\x00\x00\x00" in data[:64]
+    )
 
 
 def is_commit(data: bytes) -> bool:
@@ -242,7 +249,7 @@ class Connection:
                     time.sleep(trap.seconds)
                 else:
                     if trap.action == "tear-answer":
-                        self._client.sendall(data[:len(data) // 2])
+                        self._client.sendall(data[: len(data) // 2])
                     return
             self.link.hold(self)
             self._client.sendall(data)
@@ -306,13 +313,15 @@ def between(target: tuple[str, int], link: Link) -> Listener:
     return Listener(target, lambda port: link)
 
 
-def by_process(links: Callable[[], Iterable[tuple[Iterable[int], Link]]],
-               otherwise: Link) -> Callable[[int], Link]:
+def by_process(
+    links: Callable[[], Iterable[tuple[Iterable[int], Link]]], otherwise: Link
+) -> Callable[[int], Link]:
     """Tells clients on this machine apart by their processes.
 
     :param links: process ids with their link, asked at each connection.
     :param otherwise: the link of all other processes.
     """
+
     def choose(port: int) -> Link:
         inode = _inode(port)
         for processes, link in links():
@@ -320,6 +329,7 @@ def by_process(links: Callable[[], Iterable[tuple[Iterable[int], Link]]],
                 if inode and _has_socket(process, inode):
                     return link
         return otherwise
+
     return choose
 
 

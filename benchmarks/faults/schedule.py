@@ -104,12 +104,16 @@ def available(capabilities: Collection[str], only: Collection[str] = ()) -> list
 
     :param only: names of kinds, or what they begin with; empty for all.
     """
-    return [kind for kind in KINDS if kind.needs in capabilities
-            and (not only or kind.name.startswith(tuple(only)))]
+    return [
+        kind
+        for kind in KINDS
+        if kind.needs in capabilities and (not only or kind.name.startswith(tuple(only)))
+    ]
 
 
-def plan(seed: object, count: int, window: float, hosts: int, kinds: Sequence[Kind],
-         scale: float = 1.0) -> list[Fault]:
+def plan(
+    seed: object, count: int, window: float, hosts: int, kinds: Sequence[Kind], scale: float = 1.0
+) -> list[Fault]:
     """``count`` faults that begin and end within ``window`` seconds, in order of their begin.
 
     Each kind comes once before any comes twice, as far as ``count`` goes; then they are drawn
@@ -130,12 +134,12 @@ def plan(seed: object, count: int, window: float, hosts: int, kinds: Sequence[Ki
         seconds = rng.uniform(kind.shortest, kind.longest) * scale
         at, dice = rng.uniform(0, max(0.0, window - seconds)), rng.random()
         if kind.group:
-            places = [(kind.group, each) for each in
-                      (range(hosts) if target is None else [target])]
+            places = [(kind.group, each) for each in (range(hosts) if target is None else [target])]
             if target is not None and seconds >= LONG and kind.group != "clock":
                 places.append(("long", rng.randrange(max(1, hosts - 1))))
-            found = _gap([span for place in places for span in busy.get(place, ())],
-                         at, seconds, window)
+            found = _gap(
+                [span for place in places for span in busy.get(place, ())], at, seconds, window
+            )
             if found is None:
                 short = [each for each in kinds if not each.group]
                 if not short:
@@ -169,14 +173,19 @@ def _draw(rng: random.Random, count: int, kinds: Sequence[Kind]) -> list[Kind]:
     return drawn
 
 
-def _gap(spans: list[tuple[float, float]], at: float, seconds: float,
-         window: float) -> float | None:
+def _gap(
+    spans: list[tuple[float, float]], at: float, seconds: float, window: float
+) -> float | None:
     """When it can begin, as soon after ``at`` as possible, or else before; None for never."""
-    candidates = [at, *sorted(end + 0.5 for _, end in spans if end >= at),
-                  *sorted((end + 0.5 for _, end in spans if end < at), reverse=True), 0.0]
+    candidates = [
+        at,
+        *sorted(end + 0.5 for _, end in spans if end >= at),
+        *sorted((end + 0.5 for _, end in spans if end < at), reverse=True),
+        0.0,
+    ]
     for begin in candidates:
-        if begin <= max(0.0, window - seconds) and all(begin + seconds <= start or begin >= end
-                                   for start, end in spans):
+        if begin <= max(0.0, window - seconds) and all(
+            begin + seconds <= start or begin >= end for start, end in spans
+        ):
             return begin
     return None
-

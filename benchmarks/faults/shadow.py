@@ -96,8 +96,10 @@ class Timeline:
     def line(self, event: Event) -> str:
         """An event as text: seconds after the begin, subject, what happened."""
         clock = time.strftime("%H:%M:%S", time.gmtime(event.at))
-        return (f"{clock}.{int(event.at % 1 * 1000):03} {event.at - self.began:8.2f} "
-                f"{event.subject:<36} {event.text}")
+        return (
+            f"{clock}.{int(event.at % 1 * 1000):03} {event.at - self.began:8.2f} "
+            f"{event.subject:<36} {event.text}"
+        )
 
 
 class Shadow:

@@ -144,10 +144,17 @@ class Client:
 
     def _create(self) -> Record | None:
         """A new image whose id is ours, so that it is known even when no answer comes."""
-        record = Record(str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
-                        self._project, created=Outcome.UNKNOWN)
-        document = {"id": record.image_id, "name": f"faults-{self._number}",
-                    "disk_format": "raw", "container_format": "bare"}
+        record = Record(
+            str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            self._project,
+            created=Outcome.UNKNOWN,
+        )
+        document = {
+            "id": record.image_id,
+            "name": f"faults-{self._number}",
+            "disk_format": "raw",
+            "container_format": "bare",
+        }
         self._world.shadow.add(record)
         for _ in range(TRIES):
             answer = self._call(record, "create", "POST", "/v2/images", document)
@@ -164,8 +171,9 @@ class Client:
     def _give(self, record: Record) -> bool:
         """Try to give data to an image, more than once; is it known to have some?"""
         for turn in range(TRIES):
-            way = self._rng.choice((self._upload, self._upload, self._stage_and_import,
-                                    self._web_download))
+            way = self._rng.choice(
+                (self._upload, self._upload, self._stage_and_import, self._web_download)
+            )
             attempt = way(record)
             if attempt is not None and attempt.outcome is Outcome.ACKNOWLEDGED:
                 return True
@@ -193,22 +201,31 @@ class Client:
         seconds = 0.0 if self._rng.random() < 0.4 else self._rng.uniform(1, 25)
         return attempt, name, seconds
 
-    def _send(self, record: Record, operation: str, attempt: Attempt, name: str, seconds: float,
-              host: int) -> Answer:
+    def _send(
+        self, record: Record, operation: str, attempt: Attempt, name: str, seconds: float, host: int
+    ) -> Answer:
         size = attempt.size if self._rng.random() < 0.6 else None
         path = f"/v2/images/{record.image_id}/{operation}"
         timeout = self._rng.choice((10, 10, 20, 35, 70))
         body = paced(content(name, attempt.size), attempt.size, seconds, self._world.hurry)
-        self._note(record, f"{operation} of {attempt.size} bytes {attempt.digest[:12]} through "
-                           f"host {host + 1} begins ({'chunked' if size is None else 'sized'}, "
-                           f"{seconds:.0f} s, time-out {timeout} s)")
+        self._note(
+            record,
+            f"{operation} of {attempt.size} bytes {attempt.digest[:12]} through "
+            f"host {host + 1} begins ({'chunked' if size is None else 'sized'}, "
+            f"{seconds:.0f} s, time-out {timeout} s)",
+        )
         answer = self._api.send(host, path, body, size, self._token, timeout)
-        self._world.answered(operation, record, answer,
-                             f"{attempt.digest[:12]} through host {host + 1}")
+        self._world.answered(
+            operation, record, answer, f"{attempt.digest[:12]} through host {host + 1}"
+        )
         if answer.status == 410 and record.deleted is Outcome.NOT_SENT:
-            self._world.violation(Violation(
-                UNTRUE, record.image_id,
-                f"{operation} through host {host + 1} was told that the image is deleted"))
+            self._world.violation(
+                Violation(
+                    UNTRUE,
+                    record.image_id,
+                    f"{operation} through host {host + 1} was told that the image is deleted",
+                )
+            )
         return answer
 
     def _upload(self, record: Record) -> Attempt:
@@ -235,27 +252,40 @@ class Client:
     def _import(self, record: Record, attempt: Attempt, method: dict) -> None:
         """Ask for an import and wait for its end."""
         stores = self._rng.choice((["fast"], ["slow"], ["fast", "slow"]))
-        answer = self._call(record, f"import {method['name']}", "POST",
-                            f"/v2/images/{record.image_id}/import",
-                            {"method": method, "stores": stores})
+        answer = self._call(
+            record,
+            f"import {method['name']}",
+            "POST",
+            f"/v2/images/{record.image_id}/import",
+            {"method": method, "stores": stores},
+        )
         if answer.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
             attempt.outcome = answer.outcome
         if answer.outcome is Outcome.ACKNOWLEDGED:
             status = self._until_known(record, with_tasks=True)
-            if (status == "active" and attempt.outcome is Outcome.ACKNOWLEDGED
-                    and self._tasks(record)[-1:] == ["success"]):
+            if (
+                status == "active"
+                and attempt.outcome is Outcome.ACKNOWLEDGED
+                and self._tasks(record)[-1:] == ["success"]
+            ):
                 self._world.count(f"{method['name']} done", Outcome.ACKNOWLEDGED)
                 record.copied |= set(stores)
 
     def _copy(self, record: Record) -> None:
         """Copy an image to the second store."""
-        answer = self._call(record, "import copy-image", "POST",
-                            f"/v2/images/{record.image_id}/import",
-                            {"method": {"name": "copy-image"}, "stores": ["slow"]}, token=ADMIN)
+        answer = self._call(
+            record,
+            "import copy-image",
+            "POST",
+            f"/v2/images/{record.image_id}/import",
+            {"method": {"name": "copy-image"}, "stores": ["slow"]},
+            token=ADMIN,
+        )
         if answer.outcome is not Outcome.ACKNOWLEDGED:
             return
-        if (self._until_known(record, with_tasks=True) == "active"
-                and self._tasks(record)[-1:] == ["success"]):
+        if self._until_known(record, with_tasks=True) == "active" and self._tasks(record)[-1:] == [
+            "success"
+        ]:
             # An earlier task may have been the last one: only what is shown counts.
             image = self._show(record)
             if image and "slow" in image.get("stores", "").split(","):
@@ -265,9 +295,14 @@ class Client:
     def _patch(self, record: Record) -> None:
         self._serial += 1
         value = str(self._serial)
-        answer = self._call(record, "patch", "PATCH", f"/v2/images/{record.image_id}",
-                            [{"op": "add", "path": "/serial", "value": value}],
-                            media_type=PATCH)
+        answer = self._call(
+            record,
+            "patch",
+            "PATCH",
+            f"/v2/images/{record.image_id}",
+            [{"op": "add", "path": "/serial", "value": value}],
+            media_type=PATCH,
+        )
         record.patched(value, answer.outcome)
 
     def _delete(self, record: Record) -> None:
@@ -291,8 +326,9 @@ class Client:
         host = self._host()
 
         def upload() -> None:
-            attempt.outcome = self._send(record, "file", attempt, name, max(seconds, 3), host
-                                         ).outcome
+            attempt.outcome = self._send(
+                record, "file", attempt, name, max(seconds, 3), host
+            ).outcome
 
         thread = threading.Thread(target=upload, daemon=True)
         thread.start()
@@ -308,17 +344,25 @@ class Client:
         for turn in range(3):
             host = self._host()
             answer, digest = self._api.download(host, record.image_id)
-            self._world.answered("download", record, answer,
-                                 f"of {(digest or 'nothing')[:12]} through host {host + 1}")
+            self._world.answered(
+                "download",
+                record,
+                answer,
+                f"of {(digest or 'nothing')[:12]} through host {host + 1}",
+            )
             if digest is None or digest in promised:
                 return
             # A host may read from a database node that is a moment behind.
             if answer.status == 200 or turn == 2:
                 break
             time.sleep(1)
-        self._world.violation(Violation(
-            NO_DATA if answer.status == 204 else WRONG_DATA, record.image_id,
-            f"a download through host {host + 1} gave {answer.status} and other data"))
+        self._world.violation(
+            Violation(
+                NO_DATA if answer.status == 204 else WRONG_DATA,
+                record.image_id,
+                f"a download through host {host + 1} gave {answer.status} and other data",
+            )
+        )
 
     # ------------------------------------------------------------ steps
 
@@ -330,9 +374,12 @@ class Client:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             image = self._show(record)
-            if image and image["status"] in ("active", "queued", "uploading") \
-                    and "os_glance_import_task" not in image \
-                    and (not with_tasks or set(self._tasks(record)) <= ENDED):
+            if (
+                image
+                and image["status"] in ("active", "queued", "uploading")
+                and "os_glance_import_task" not in image
+                and (not with_tasks or set(self._tasks(record)) <= ENDED)
+            ):
                 if image["status"] == "active":
                     self._seen_active(record, image)
                 return image["status"]
@@ -347,24 +394,41 @@ class Client:
                 self._note(record, f"is active with {attempt.digest[:12]} of {attempt.way}")
 
     def _show(self, record: Record) -> dict | None:
-        answer = self._api.ask(self._host(), "GET", f"/v2/images/{record.image_id}",
-                               token=self._token, timeout=5)
+        answer = self._api.ask(
+            self._host(), "GET", f"/v2/images/{record.image_id}", token=self._token, timeout=5
+        )
         return answer.json() if answer.status == 200 else None
 
     def _tasks(self, record: Record) -> list[str]:
         """The states of its tasks, oldest first; as "unknown" when nobody says."""
-        answer = self._api.ask(self._host(), "GET", f"/v2/images/{record.image_id}/tasks",
-                               token=ADMIN, timeout=5)
+        answer = self._api.ask(
+            self._host(), "GET", f"/v2/images/{record.image_id}/tasks", token=ADMIN, timeout=5
+        )
         if answer.status != 200:
             return ["unknown"]
         return [task["status"] for task in json.loads(answer.body)["tasks"]]
 
-    def _call(self, record: Record, operation: str, method: str, path: str,
-              document: object = None, token: str | None = None, **settings) -> Answer:
+    def _call(
+        self,
+        record: Record,
+        operation: str,
+        method: str,
+        path: str,
+        document: object = None,
+        token: str | None = None,
+        **settings,
+    ) -> Answer:
         """A request through some host; a host that takes no connections is left out."""
         for host in self._rng.sample(range(len(self._api.ports)), len(self._api.ports)):
-            answer = self._api.call(host, method, path, document, token or self._token,
-                                    timeout=self._rng.choice((5, 10, 20, 40)), **settings)
+            answer = self._api.call(
+                host,
+                method,
+                path,
+                document,
+                token or self._token,
+                timeout=self._rng.choice((5, 10, 20, 40)),
+                **settings,
+            )
             if answer.outcome is not Outcome.NOT_SENT:
                 break
         self._world.answered(operation, record, answer, f"through host {host + 1}")

@@ -45,5 +45,7 @@ class LocalBooks:
 
     def nodes(self, image_id: str) -> list[str]:
         """:raises errors.Conflict: always; these books know of one node only."""
-        raise errors.Conflict("The driver of the image cache does not know other nodes; "
-                              "image_cache_driver = centralized_db does.")
+        raise errors.Conflict(
+            "The driver of the image cache does not know other nodes; "
+            "image_cache_driver = centralized_db does."
+        )

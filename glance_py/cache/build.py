@@ -15,8 +15,9 @@ from glance_py.domain.image import Image
 LOG = logging.getLogger(__name__)
 
 
-def build(conf, records: Any, open_data: OpenData,
-          find: Callable[[str], Image]) -> tuple[ImageCache, Prefetcher]:
+def build(
+    conf, records: Any, open_data: OpenData, find: Callable[[str], Image]
+) -> tuple[ImageCache, Prefetcher]:
     """The cache in ``image_cache_dir``, and what fills it from its queue.
 
     :param records: the DAL for cached images.
@@ -26,8 +27,13 @@ def build(conf, records: Any, open_data: OpenData,
     :raises OSError: the directory cannot be made.
     """
     directory = Directory(conf.image_cache_dir)
-    cache = ImageCache(directory, open_books(conf, directory, records),
-                       conf.image_cache_max_size, conf.image_cache_stall_time, open_data)
+    cache = ImageCache(
+        directory,
+        open_books(conf, directory, records),
+        conf.image_cache_max_size,
+        conf.image_cache_stall_time,
+        open_data,
+    )
     cache.tidy()
     return cache, Prefetcher(cache, find)
 
@@ -46,8 +52,10 @@ def open_books(conf, directory: Directory, records: Any) -> Books:
 
     if conf.image_cache_driver == "centralized_db":
         if not conf.worker_self_reference_url:
-            raise Unusable("image_cache_driver = centralized_db needs worker_self_reference_url, "
-                           "the URL of this node.")
+            raise Unusable(
+                "image_cache_driver = centralized_db needs worker_self_reference_url, "
+                "the URL of this node."
+            )
         books = CentralBooks(records, conf.worker_self_reference_url)
         books.take_over(directory, conf.image_cache_sqlite_db)
         return books

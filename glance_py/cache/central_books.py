@@ -41,8 +41,9 @@ class CentralBooks:
                 rows = _rows(path)
                 self._records.adopt(self._node, rows)
                 os.unlink(path)
-                LOG.info("%d entries of the image cache moved from %s into the database",
-                         len(rows), path)
+                LOG.info(
+                    "%d entries of the image cache moved from %s into the database", len(rows), path
+                )
         except (Busy, errors.GlanceError, sqlite3.Error) as error:
             LOG.warning("The entries in %s stay there until the next start: %s", path, error)
 
@@ -65,8 +66,9 @@ class CentralBooks:
 def _rows(path: str) -> list[CachedImage]:
     connection = sqlite3.connect(path)
     try:
-        rows = connection.execute("SELECT image_id, hits, last_accessed, last_modified, size "
-                                  "FROM cached_images").fetchall()
+        rows = connection.execute(
+            "SELECT image_id, hits, last_accessed, last_modified, size FROM cached_images"
+        ).fetchall()
     except sqlite3.OperationalError:
         # A file without the table: it was made and never used.
         return []

@@ -183,8 +183,11 @@ class Directory:
 
     def occupied(self) -> int:
         """Bytes of everything here; a file that is being written counts in full."""
-        return (sum(stat.st_size for stat in self.files().values()) + self.reserved()
-                + sum(stat.st_size for _, stat in _listed(self._invalid)))
+        return (
+            sum(stat.st_size for stat in self.files().values())
+            + self.reserved()
+            + sum(stat.st_size for _, stat in _listed(self._invalid))
+        )
 
     def reserved(self) -> int:
         """Bytes that the images being written are going to occupy."""
@@ -197,8 +200,11 @@ class Directory:
 
     def unwritten(self) -> int:
         """Bytes of them that do not occupy the disk yet."""
-        return self.reserved() - sum(stat.st_size for name, stat in _listed(self._incomplete)
-                                     if not name.endswith(_ANNOUNCED))
+        return self.reserved() - sum(
+            stat.st_size
+            for name, stat in _listed(self._incomplete)
+            if not name.endswith(_ANNOUNCED)
+        )
 
     def free(self) -> int:
         """Bytes that the file system has left."""

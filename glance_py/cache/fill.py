@@ -55,11 +55,16 @@ class Fill:
     :param ended: called last, with this fill.
     """
 
-    def __init__(self, image: Image, directory: Directory, books: Books,
-                 make_room: Callable[[int], bool],
-                 relieve: Callable[[int], bool],
-                 open_data: Callable[[Image], Data | None],
-                 ended: Callable[[Fill], None]) -> None:
+    def __init__(
+        self,
+        image: Image,
+        directory: Directory,
+        books: Books,
+        make_room: Callable[[int], bool],
+        relieve: Callable[[int], bool],
+        open_data: Callable[[Image], Data | None],
+        ended: Callable[[Fill], None],
+    ) -> None:
         self.image = image
         self.size = image.size or 0
         self.progress = Progress(self.size)
@@ -104,8 +109,9 @@ class Fill:
         with self._directory.locked():
             if self._directory.has(image_id):
                 # Another process was quicker by a moment.
-                return False, os.open(self._directory.complete(image_id),
-                                      os.O_RDONLY | os.O_CLOEXEC)
+                return False, os.open(
+                    self._directory.complete(image_id), os.O_RDONLY | os.O_CLOEXEC
+                )
             if self._directory.is_being_written(image_id):
                 return False, self._directory.follow(image_id)
             if not self._make_room(self.size):
@@ -144,8 +150,9 @@ class Fill:
         except Exception as error:
             # A full disk, a store that fails: the readers go on without the cache.
             is_full = _says_full(error)
-            LOG.warning("Image %s is not cached: %s: %s", self.image.id,
-                        type(error).__name__, error)
+            LOG.warning(
+                "Image %s is not cached: %s: %s", self.image.id, type(error).__name__, error
+            )
         finally:
             if is_full:
                 self._directory.throw_away(self.image.id, fd)
@@ -169,8 +176,9 @@ class Fill:
         if written < self.size:
             raise errors.DataDamaged(f"The data ended {self.size - written} bytes too early.")
         if expected is None:
-            LOG.warning("Image %s has no checksum; it is cached as the store delivered it",
-                        self.image.id)
+            LOG.warning(
+                "Image %s has no checksum; it is cached as the store delivered it", self.image.id
+            )
         elif digest.hexdigest() != expected:
             raise Wrong("its data does not have the checksum of the image")
 
@@ -181,8 +189,11 @@ class Fill:
             try:
                 return _write(fd, chunk)
             except OSError as error:
-                if (not _says_full(error) or self._relieved == RELIEFS
-                        or not self._relieve(self.size - at)):
+                if (
+                    not _says_full(error)
+                    or self._relieved == RELIEFS
+                    or not self._relieve(self.size - at)
+                ):
                     raise
                 self._relieved += 1
                 os.lseek(fd, at, os.SEEK_SET)
@@ -238,4 +249,4 @@ def _says_full(error: Exception) -> bool:
 def _write(fd: int, chunk: bytes | memoryview) -> None:
     view = memoryview(chunk)
     while view:
-        view = view[os.write(fd, view):]
+        view = view[os.write(fd, view) :]

@@ -54,8 +54,14 @@ class ImageCache:
     :param open_data: reads an image from its store.
     """
 
-    def __init__(self, directory: Directory, books: Books, max_size: int, stall_time: float,
-                 open_data: OpenData) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        books: Books,
+        max_size: int,
+        stall_time: float,
+        open_data: OpenData,
+    ) -> None:
         self._directory = directory
         self._books = books
         self._max_size = max_size
@@ -77,8 +83,10 @@ class ImageCache:
             for image_id in files.keys() - known:
                 self._books.add(image_id, files[image_id].st_size)
         except Exception as error:
-            LOG.warning("The image cache could not be tidied, it is used as it is: %s",
-                        error or type(error).__name__)
+            LOG.warning(
+                "The image cache could not be tidied, it is used as it is: %s",
+                error or type(error).__name__,
+            )
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -130,8 +138,15 @@ class ImageCache:
             fill = self._fills.get(image.id)
             if fill is not None and fill.progress.join():
                 return fill
-            fill = Fill(image, self._directory, self._books, self._make_room, self._relieve,
-                        lambda image: self._open_data(image, 0, caller), self._ended)
+            fill = Fill(
+                image,
+                self._directory,
+                self._books,
+                self._make_room,
+                self._relieve,
+                lambda image: self._open_data(image, 0, caller),
+                self._ended,
+            )
             fill.progress.join()
             self._fills[image.id] = fill
         fill.start()
@@ -190,8 +205,11 @@ class ImageCache:
         files = self._directory.files()
         used = {image_id: stat.st_mtime for image_id, stat in files.items()}
         try:
-            used.update((entry.image_id, entry.last_accessed) for entry in self._books.entries()
-                        if entry.image_id in used)
+            used.update(
+                (entry.image_id, entry.last_accessed)
+                for entry in self._books.entries()
+                if entry.image_id in used
+            )
         except Exception as error:
             LOG.warning("The books of the cache cannot be read, the oldest images go: %s", error)
         count = removed = 0
@@ -260,8 +278,9 @@ class ImageCache:
         try:
             self._books.remove(image_id)
         except Exception as error:
-            LOG.warning("The books of the cache keep image %s until the next start: %s",
-                        image_id, error)
+            LOG.warning(
+                "The books of the cache keep image %s until the next start: %s", image_id, error
+            )
 
     # --- the queue -----------------------------------------------------------------------------
 

@@ -81,7 +81,10 @@ class Prefetcher:
             LOG.warning("The queued image %s cannot be looked up: %s", image_id, error)
             return False
         if image.status != "active":
-            LOG.warning("The queued image %s is %s, not active; it stays in the queue",
-                        image_id, image.status)
+            LOG.warning(
+                "The queued image %s is %s, not active; it stays in the queue",
+                image_id,
+                image.status,
+            )
             return False
         return self._cache.fetch(image)

@@ -25,8 +25,9 @@ class Reader:
     :param open_data: the data of an image from a byte on, for when the file ends early.
     """
 
-    def __init__(self, progress: Progress, image: Image,
-                 open_data: Callable[[Image, int], Data | None]) -> None:
+    def __init__(
+        self, progress: Progress, image: Image, open_data: Callable[[Image, int], Data | None]
+    ) -> None:
         self._progress = progress
         self._image = image
         self._open_data = open_data

@@ -51,13 +51,16 @@ class SqliteBooks(LocalBooks):
         with self._connected() as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO cached_images ({_COLUMNS}) "  # noqa: S608
-                "VALUES (?, ?, ?, ?, ?)", (image_id, hits, now, now, size))
+                "VALUES (?, ?, ?, ?, ?)",
+                (image_id, hits, now, now, size),
+            )
 
     def hit(self, image_id: str, size: int) -> None:
         with self._connected() as connection:
             changed = connection.execute(
                 "UPDATE cached_images SET hits = hits + 1, last_accessed = ? WHERE image_id = ?",
-                (time.time(), image_id)).rowcount
+                (time.time(), image_id),
+            ).rowcount
         if not changed:
             self._enter(image_id, size, hits=1)
 
@@ -69,5 +72,6 @@ class SqliteBooks(LocalBooks):
         with self._connected() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM cached_images "  # noqa: S608
-                "ORDER BY last_modified, image_id").fetchall()
+                "ORDER BY last_modified, image_id"
+            ).fetchall()
         return [CachedImage(*row) for row in rows]

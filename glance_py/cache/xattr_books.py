@@ -31,8 +31,9 @@ class XattrBooks(LocalBooks):
             with open(probe, "w"):
                 os.setxattr(probe, _HITS, b"1")
         except OSError as error:
-            raise Unusable(f"no extended attributes in image_cache_dir "
-                           f"({error.strerror})") from None
+            raise Unusable(
+                f"no extended attributes in image_cache_dir ({error.strerror})"
+            ) from None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(probe)
@@ -57,9 +58,15 @@ class XattrBooks(LocalBooks):
         found = []
         for image_id, stat in self._directory.files().items():
             with contextlib.suppress(FileNotFoundError):
-                found.append(CachedImage(
-                    image_id, _hits(self._directory.complete(image_id)),
-                    stat.st_atime, stat.st_mtime, stat.st_size))
+                found.append(
+                    CachedImage(
+                        image_id,
+                        _hits(self._directory.complete(image_id)),
+                        stat.st_atime,
+                        stat.st_mtime,
+                        stat.st_size,
+                    )
+                )
         return sorted(found, key=lambda entry: (entry.last_modified, entry.image_id))
 
 

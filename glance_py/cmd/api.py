@@ -23,12 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.CONF
     try:
         config.load(
-            sys.argv[1:] if argv is None else argv, conf=conf,
+            sys.argv[1:] if argv is None else argv,
+            conf=conf,
             description="Serves the Image API. SIGTERM finishes begun requests and ends; SIGHUP "
-                        "reads the configuration again and replaces the workers.",
+            "reads the configuration again and replaces the workers.",
             epilog="Exit codes: 0 stopped, 1 the configuration is wrong, 2 wrong arguments. "
-                   "Where to listen and with how many workers are options of the configuration: "
-                   "bind_host, bind_port, workers, threads.")
+            "Where to listen and with how many workers are options of the configuration: "
+            "bind_host, bind_port, workers, threads.",
+        )
         config.setup_logging(conf)
         app.prepare_stand_alone(conf)
         server = Server(conf, app.build_service, pipeline.API)

@@ -54,8 +54,9 @@ class Client:
         except urllib.error.HTTPError as error:
             raise Failure(_reason(error)) from None
         except OSError as error:
-            raise Failure(f"{self._url} does not answer: "
-                          f"{getattr(error, 'reason', error)}") from None
+            raise Failure(
+                f"{self._url} does not answer: {getattr(error, 'reason', error)}"
+            ) from None
         return json.loads(body) if body else None
 
 
@@ -72,8 +73,16 @@ def list_cached(client: Client, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(images, indent=2))
         return
-    rows = [(image["image_id"], _time(image["last_accessed"]), _time(image["last_modified"]),
-             image["size"], image["hits"]) for image in images]
+    rows = [
+        (
+            image["image_id"],
+            _time(image["last_accessed"]),
+            _time(image["last_modified"]),
+            image["size"],
+            image["hits"],
+        )
+        for image in images
+    ]
     _print(("ID", "Last Accessed (UTC)", "Last Modified (UTC)", "Size", "Hits"), rows)
 
 
@@ -146,6 +155,7 @@ def _time(seconds: float) -> str:
 
 def _print(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from prettytable import PrettyTable
+
     table = PrettyTable(list(names))
     table.align = "l"
     table.add_rows([list(row) for row in rows])
@@ -174,18 +184,35 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("-v", "--verbose", action="store_true", help="say what was done")
     add("-d", "--debug", action="store_true", help="show the traceback of an error")
-    add("-H", "--host", default="0.0.0.0",  # noqa: S104 - to connect to: this machine
-        help="address of the node, or its URL (default: this machine)")
+    add(
+        "-H",
+        "--host",
+        default="0.0.0.0",  # noqa: S104 - to connect to: this machine
+        help="address of the node, or its URL (default: this machine)",
+    )
     add("-p", "--port", type=int, default=9292, help="its port (default: 9292)")
     add("-k", "--insecure", action="store_true", help="do not check the node's certificate")
     add("-f", "--force", action="store_true", help="ask no questions")
     add("--json", action="store_true", help="print lists as JSON")
-    add("-S", "--os-auth-strategy", default=env("OS_AUTH_STRATEGY"),
-        help="keystone or noauth (default: keystone when there is an --os-auth-url)")
+    add(
+        "-S",
+        "--os-auth-strategy",
+        default=env("OS_AUTH_STRATEGY"),
+        help="keystone or noauth (default: keystone when there is an --os-auth-url)",
+    )
     add("--os-auth-token", default=env("OS_AUTH_TOKEN"), help="a token that is there already")
-    for name in ("auth-url", "username", "password", "project-name", "project-id",
-                 "user-domain-name", "user-domain-id", "project-domain-name",
-                 "project-domain-id", "cacert"):
+    for name in (
+        "auth-url",
+        "username",
+        "password",
+        "project-name",
+        "project-id",
+        "user-domain-name",
+        "user-domain-id",
+        "project-domain-name",
+        "project-domain-id",
+        "cacert",
+    ):
         variable = f"OS_{name.upper().replace('-', '_')}"
         add(f"--os-{name}", default=env(variable), help=f"default: {variable}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -207,11 +234,21 @@ def _token(options: argparse.Namespace) -> str | None:
         return options.os_auth_token
     from keystoneauth1 import exceptions, session
     from keystoneauth1.identity import generic
-    names = ("auth_url", "username", "password", "project_name", "project_id",
-             "user_domain_name", "user_domain_id", "project_domain_name", "project_domain_id")
+
+    names = (
+        "auth_url",
+        "username",
+        "password",
+        "project_name",
+        "project_id",
+        "user_domain_name",
+        "user_domain_id",
+        "project_domain_name",
+        "project_domain_id",
+    )
     password = generic.Password(
-        **{name: getattr(options, f"os_{name}") for name in names},
-        default_domain_id="default")
+        **{name: getattr(options, f"os_{name}") for name in names}, default_domain_id="default"
+    )
     verify = False if options.insecure else options.os_cacert or True
     try:
         return session.Session(auth=password, verify=verify).get_token()

@@ -54,16 +54,21 @@ def prefetch(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
     conf = cfg.ConfigOpts()
     try:
-        config.load(sys.argv[1:] if argv is None else argv, conf=conf, prog=name,
-                    own_file="glance-cache.conf",
-                    description="Upkeep of this node's image cache; does its work once and ends.",
-                    epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.")
+        config.load(
+            sys.argv[1:] if argv is None else argv,
+            conf=conf,
+            prog=name,
+            own_file="glance-cache.conf",
+            description="Upkeep of this node's image cache; does its work once and ends.",
+            epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.",
+        )
         config.setup_logging(conf)
         cache, prefetcher = app.build_image_cache(app.build_services(conf))
         if cache is None or prefetcher is None:
             raise config.ConfigurationError(
                 "there is no image cache: image_cache_dir is not set, or the log says what is "
-                "missing")
+                "missing"
+            )
         print(work(cache, prefetcher))
     except (config.ConfigurationError, errors.GlanceError, OSError, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)

@@ -41,8 +41,10 @@ def run(database: Database, options: argparse.Namespace) -> int:
     for found in _survey(database, wanted) if options.add or options.drop else ():
         if found.state is State.FOREIGN:
             bad = True
-            print(f"{found.index.name}: left alone, since it is another index: "
-                  f"{found.definition}", file=sys.stderr)
+            print(
+                f"{found.index.name}: left alone, since it is another index: {found.definition}",
+                file=sys.stderr,
+            )
         elif options.add and found.state is not State.PRESENT:
             _do("building", "built", indexes.add, database, found)
         elif options.drop and found.state is not State.MISSING:
@@ -54,8 +56,10 @@ def run(database: Database, options: argparse.Namespace) -> int:
 def _wanted(database: Database, names: list[str]) -> set[str]:
     known = {index.name for index in indexes.of(database.dialect)}
     if unknown := sorted(set(names) - known):
-        raise errors.Invalid(f"There is no optional index {', '.join(unknown)} for this database; "
-                             f"there are {', '.join(sorted(known))}.")
+        raise errors.Invalid(
+            f"There is no optional index {', '.join(unknown)} for this database; "
+            f"there are {', '.join(sorted(known))}."
+        )
     return set(names) or known
 
 
@@ -79,7 +83,8 @@ def _do(doing: str, done: str, work: Callable, database: Database, found: Found)
         if isinstance(error, KeyboardInterrupt):
             raise errors.Conflict(
                 "Interrupted. Call it again, with --add to go on or with --drop to remove what "
-                "is there.") from None
+                "is there."
+            ) from None
         raise
     line.clear()
     print(f"{name}: {done} in {time.monotonic() - began:.1f} s", file=sys.stderr)
@@ -87,16 +92,36 @@ def _do(doing: str, done: str, work: Callable, database: Database, found: Found)
 
 def _print(found: list[Found], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([{
-            "name": each.index.name, "table": each.index.table,
-            "state": each.state.value, "size": each.size, "definition": each.definition,
-            "serves": each.index.serves} for each in found], indent=2))
+        print(
+            json.dumps(
+                [
+                    {
+                        "name": each.index.name,
+                        "table": each.index.table,
+                        "state": each.state.value,
+                        "size": each.size,
+                        "definition": each.definition,
+                        "serves": each.index.serves,
+                    }
+                    for each in found
+                ],
+                indent=2,
+            )
+        )
         return
     lines = [("INDEX", "TABLE", "STATE", "MIB", "SERVES")]
-    lines += [(each.index.name, each.index.table, each.state.value,
-               "" if each.size is None else f"{each.size / 2**20:.1f}", each.index.serves)
-              for each in found]
+    lines += [
+        (
+            each.index.name,
+            each.index.table,
+            each.state.value,
+            "" if each.size is None else f"{each.size / 2**20:.1f}",
+            each.index.serves,
+        )
+        for each in found
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(cell.ljust(width)
-                        for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )

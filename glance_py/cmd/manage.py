@@ -25,10 +25,14 @@ UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
 
 LOG = logging.getLogger(__name__)
 
-_DESCRIPTION = ("Looks after the database and the stores of the Image service. Options come before "
-                "the command: glance-manage --config-file FILE db sync.")
-_EXIT_CODES = ("Exit codes: 0 done, 1 it could not be done, 2 wrong arguments. 'db check': 0 up "
-               "to date, 3, 4 and 5 for expand, migrate and contract being next.")
+_DESCRIPTION = (
+    "Looks after the database and the stores of the Image service. Options come before "
+    "the command: glance-manage --config-file FILE db sync."
+)
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 it could not be done, 2 wrong arguments. 'db check': 0 up "
+    "to date, 3, 4 and 5 for expand, migrate and contract being next."
+)
 
 _UP_TO_DATE = "Database is up to date. No migrations needed."
 
@@ -41,12 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     conf = cfg.ConfigOpts()
-    conf.register_cli_opt(cfg.SubCommandOpt(
-        "command", title="Commands", handler=_add_commands,
-        help="What to do; each has a --help of its own."))
+    conf.register_cli_opt(
+        cfg.SubCommandOpt(
+            "command",
+            title="Commands",
+            handler=_add_commands,
+            help="What to do; each has a --help of its own.",
+        )
+    )
     try:
-        config.load(argv, conf=conf, prog="glance-manage", own_file="glance-manage.conf",
-                    description=_DESCRIPTION, epilog=_EXIT_CODES)
+        config.load(
+            argv,
+            conf=conf,
+            prog="glance-manage",
+            own_file="glance-manage.conf",
+            description=_DESCRIPTION,
+            epilog=_EXIT_CODES,
+        )
         config.setup_logging(conf)
         # alembic announces each of its parts at the level at which it tells of upgrades.
         logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
@@ -55,13 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error)
     except Exception as error:
         from glance_py.db.migrations import MigrationError
+
         translated = to_domain(error)
         if isinstance(translated, (MigrationError, errors.GlanceError)):
             return _fail(translated)
         # Where there is a log file, nobody would read anything on the terminal.
         LOG.exception("glance-manage failed")
-        return _fail(RuntimeError(f"it failed in a way that was not foreseen "
-                                  f"({type(error).__name__}); the log says where."))
+        return _fail(
+            RuntimeError(
+                f"it failed in a way that was not foreseen "
+                f"({type(error).__name__}); the log says where."
+            )
+        )
 
 
 def _fail(error: Exception) -> int:
@@ -71,12 +91,17 @@ def _fail(error: Exception) -> int:
 
 # --- Commands --------------------------------------------------------------------------------
 
+
 def _version(database: engine.Database, options) -> None:
     """Print the revisions at which the database is."""
     from glance_py.db import migrations
+
     heads = migrations.current(database)
-    print("\n".join(heads) if heads else
-          "The database is not under migration control yet; run 'glance-manage db sync'.")
+    print(
+        "\n".join(heads)
+        if heads
+        else "The database is not under migration control yet; run 'glance-manage db sync'."
+    )
 
 
 def _check(database: engine.Database, options) -> int:
@@ -86,12 +111,12 @@ def _check(database: engine.Database, options) -> int:
     'db contract' next.  Changes nothing.
     """
     from glance_py.db import migrations
+
     phase = migrations.pending(database)
     if phase is None:
         print("Database is up to date. No upgrades needed.")
         return UP_TO_DATE
-    print(f"Your database is not up to date. Your next step is to run "
-          f"`glance-manage db {phase}`.")
+    print(f"Your database is not up to date. Your next step is to run `glance-manage db {phase}`.")
     return {"expand": NEEDS_EXPAND, "migrate": NEEDS_MIGRATE, "contract": NEEDS_CONTRACT}[phase]
 
 
@@ -103,6 +128,7 @@ def _sync(database: engine.Database, options) -> None:
     upgrade instead.
     """
     from glance_py.db import migrations
+
     if migrations.pending(database) is None:
         print(_UP_TO_DATE)
         return
@@ -113,6 +139,7 @@ def _sync(database: engine.Database, options) -> None:
 def _upgrade(database: engine.Database, options) -> None:
     """Bring the database to a revision, by default the newest one."""
     from glance_py.db import migrations
+
     migrations.upgrade(database, options.revision or "heads")
     _print_position(database)
 
@@ -123,6 +150,7 @@ def _expand(database: engine.Database, options) -> None:
     The old release keeps working meanwhile.
     """
     from glance_py.db import migrations
+
     if migrations.pending(database) != "expand":
         print(_UP_TO_DATE)
         return
@@ -133,11 +161,15 @@ def _expand(database: engine.Database, options) -> None:
 def _migrate(database: engine.Database, options) -> None:
     """Second phase of a rolling upgrade: move data to its new place."""
     from glance_py.db import migrations
+
     if migrations.pending(database) == "expand":
         raise errors.Conflict("Run 'glance-manage db expand' first.")
     moved = migrations.migrate(database)
-    print(f"Migrated {moved} rows." if moved else
-          "Database migration is up to date. No migration needed.")
+    print(
+        f"Migrated {moved} rows."
+        if moved
+        else "Database migration is up to date. No migration needed."
+    )
 
 
 def _contract(database: engine.Database, options) -> None:
@@ -146,6 +178,7 @@ def _contract(database: engine.Database, options) -> None:
     Stop the last process of the old release before.
     """
     from glance_py.db import migrations
+
     phase = migrations.pending(database)
     if phase in ("expand", "migrate"):
         raise errors.Conflict(f"Run 'glance-manage db {phase}' first.")
@@ -163,6 +196,7 @@ def _version_control(database: engine.Database, options) -> None:
     a revision it notes the oldest one, liberty.
     """
     from glance_py.db import migrations
+
     revision = options.revision or migrations.OLDEST
     migrations.stamp(database, revision)
     print(f"Placed database under migration control at revision: {revision}")
@@ -175,11 +209,14 @@ def _purge(database: engine.Database, options) -> None:
     else says where that data is. glance-scrubber and the service remove it.
     """
     from glance_py.db import purge
+
     removed = purge.purge(database, options.age_in_days, options.max_rows)
     print(f"Removed {removed} rows.")
     if left := purge.unremoved(database):
-        print(f"{left} locations stay until their data is removed (by glance-scrubber, or by the "
-              "service).")
+        print(
+            f"{left} locations stay until their data is removed (by glance-scrubber, or by the "
+            "service)."
+        )
 
 
 def _purge_images(database: engine.Database, options) -> None:
@@ -189,22 +226,28 @@ def _purge_images(database: engine.Database, options) -> None:
     remember the id may take for the old one (OSSN-0075).  Run 'db purge' first.
     """
     from glance_py.db import purge
+
     removed = purge.purge_images(database, options.age_in_days, options.max_rows)
     print(f"Removed {removed} rows.")
 
 
 def _print_position(database: engine.Database) -> None:
     from glance_py.db import migrations
+
     print(f"Current revision(s): {', '.join(migrations.current(database))}")
 
 
 def _layers(conf: cfg.ConfigOpts, options) -> None:
     """Print which layers a request passes, outermost first, and what each has a say in."""
     from glance_py import gateway
-    for noun, layers in (("Images", gateway.IMAGE_LAYERS), ("Members", gateway.MEMBER_LAYERS),
-                         ("Tasks", gateway.TASK_LAYERS),
-                         ("Metadata namespaces", gateway.NAMESPACE_LAYERS),
-                         ("Metadata definitions", gateway.DEFINITION_LAYERS)):
+
+    for noun, layers in (
+        ("Images", gateway.IMAGE_LAYERS),
+        ("Members", gateway.MEMBER_LAYERS),
+        ("Tasks", gateway.TASK_LAYERS),
+        ("Metadata namespaces", gateway.NAMESPACE_LAYERS),
+        ("Metadata definitions", gateway.DEFINITION_LAYERS),
+    ):
         print(f"{noun}:")
         for layer in layers:
             print(f"  {layer.__name__:<28} {' '.join(layer.overrides())}")
@@ -217,15 +260,23 @@ def _openapi(conf: cfg.ConfigOpts, options) -> None:
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
+
     print(dumps(openapi(offered(conf)[0], image_resource(conf), ROWS)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------
 
 _COMMANDS: dict[str, Callable] = {
-    "version": _version, "check": _check, "sync": _sync, "upgrade": _upgrade,
-    "expand": _expand, "migrate": _migrate, "contract": _contract,
-    "version_control": _version_control, "purge": _purge, "purge_images_table": _purge_images,
+    "version": _version,
+    "check": _check,
+    "sync": _sync,
+    "upgrade": _upgrade,
+    "expand": _expand,
+    "migrate": _migrate,
+    "contract": _contract,
+    "version_control": _version_control,
+    "purge": _purge,
+    "purge_images_table": _purge_images,
     "indexes": indexes.run,
 }
 _DAYS = {"purge": 30, "purge_images_table": 180}
@@ -235,7 +286,8 @@ _WITHOUT_OLD_SPELLING = frozenset({*_DAYS, "indexes"})
 def _add_commands(subparsers) -> None:
     """The words that follow the options; called by oslo.config."""
     database = subparsers.add_parser(
-        "db", help="look after the database", description="Look after the database.")
+        "db", help="look after the database", description="Look after the database."
+    )
     actions = database.add_subparsers(metavar="ACTION", required=True, title="Actions")
     for name, command in _COMMANDS.items():
         _add_action(actions, name, name, command)
@@ -245,13 +297,14 @@ def _add_commands(subparsers) -> None:
         _add_metadef_action(actions, name, name, command)
         _add_metadef_action(subparsers, f"db_{name}", name, command, old=True)
     store = subparsers.add_parser(
-        "store", help="look after the stores", description="Look after the stores.")
-    _add_store_check(store.add_subparsers(metavar="ACTION", required=True, title="Actions"),
-                     "check")
+        "store", help="look after the stores", description="Look after the stores."
+    )
+    _add_store_check(
+        store.add_subparsers(metavar="ACTION", required=True, title="Actions"), "check"
+    )
     _add_store_check(subparsers, "fsck")
     for name, command in (("layers", _layers), ("openapi", _openapi)):
-        parser = subparsers.add_parser(
-            name, help=_first_line(command), description=command.__doc__)
+        parser = subparsers.add_parser(name, help=_first_line(command), description=command.__doc__)
         parser.set_defaults(run=command)
 
 
@@ -259,45 +312,75 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
     # Old spellings work, and are not what a newcomer should find.
     listed = {} if old else {"help": _first_line(command)}
     parser = parsers.add_parser(
-        spelling, **listed, description=inspect.cleandoc(command.__doc__ or ""),
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        spelling,
+        **listed,
+        description=inspect.cleandoc(command.__doc__ or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     if name in ("upgrade", "version_control"):
-        parser.add_argument("--version", dest="revision", metavar="REVISION",
-                            help="a revision as 'db version' prints it")
-        parser.add_argument("revision", nargs="?", default=argparse.SUPPRESS, metavar="REVISION",
-                            help="the same without --version")
+        parser.add_argument(
+            "--version",
+            dest="revision",
+            metavar="REVISION",
+            help="a revision as 'db version' prints it",
+        )
+        parser.add_argument(
+            "revision",
+            nargs="?",
+            default=argparse.SUPPRESS,
+            metavar="REVISION",
+            help="the same without --version",
+        )
     elif name == "sync":
         # Old scripts name a version here; the newest one is the only sensible one.
         parser.add_argument("version", nargs="?", help=argparse.SUPPRESS)
         parser.add_argument("--version", dest="version", help=argparse.SUPPRESS)
     elif name in _DAYS:
-        parser.add_argument("--age_in_days", type=int, default=_DAYS[name], metavar="DAYS",
-                            help="only what was deleted longer ago; default %(default)s")
-        parser.add_argument("--max_rows", type=int, default=100, metavar="ROWS",
-                            help="at most so many rows of each table; default %(default)s, "
-                                 "-1 for no limit")
+        parser.add_argument(
+            "--age_in_days",
+            type=int,
+            default=_DAYS[name],
+            metavar="DAYS",
+            help="only what was deleted longer ago; default %(default)s",
+        )
+        parser.add_argument(
+            "--max_rows",
+            type=int,
+            default=100,
+            metavar="ROWS",
+            help="at most so many rows of each table; default %(default)s, -1 for no limit",
+        )
     elif name == "indexes":
         indexes.add_arguments(parser)
-    parser.set_defaults(run=lambda conf, options: command(
-        engine.connect(conf, ADMINISTRATION), options))
+    parser.set_defaults(
+        run=lambda conf, options: command(engine.connect(conf, ADMINISTRATION), options)
+    )
 
 
-def _add_metadef_action(parsers, spelling: str, name: str, command: Callable,
-                        old: bool = False) -> None:
+def _add_metadef_action(
+    parsers, spelling: str, name: str, command: Callable, old: bool = False
+) -> None:
     # Old spellings work, and are not what a newcomer should find.
     listed = {} if old else {"help": _first_line(command)}
     parser = parsers.add_parser(
-        spelling, **listed, description=inspect.cleandoc(command.__doc__ or ""),
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        spelling,
+        **listed,
+        description=inspect.cleandoc(command.__doc__ or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     metadefs.add_arguments(parser, name, old)
-    parser.set_defaults(run=lambda conf, options: command(
-        conf, engine.connect(conf, ADMINISTRATION), options))
+    parser.set_defaults(
+        run=lambda conf, options: command(conf, engine.connect(conf, ADMINISTRATION), options)
+    )
 
 
 def _add_store_check(parsers, spelling: str) -> None:
     parser = parsers.add_parser(
-        spelling, help=_first_line(store_check.check), description=store_check.check.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        spelling,
+        help=_first_line(store_check.check),
+        description=store_check.check.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     store_check.add_arguments(parser)
     parser.set_defaults(run=store_check.check)
 

@@ -106,24 +106,29 @@ def add_arguments(parser, name: str, old: bool) -> None:
     if old:
         parser.add_argument("path", nargs="?", help=help_text)
     else:
-        parser.add_argument("--path", metavar="PATH",
-                            help=f"{help_text}; default: the option metadata_source_path")
+        parser.add_argument(
+            "--path", metavar="PATH", help=f"{help_text}; default: the option metadata_source_path"
+        )
     if name != "load_metadefs":
         return
-    for flag, what in (("merge", "add what is new to namespaces that are there"),
-                       ("prefer_new", "with --merge: also replace what is there"),
-                       ("overwrite", "with --merge: put new namespaces in place of old ones")):
+    for flag, what in (
+        ("merge", "add what is new to namespaces that are there"),
+        ("prefer_new", "with --merge: also replace what is there"),
+        ("overwrite", "with --merge: put new namespaces in place of old ones"),
+    ):
         if old:
             parser.add_argument(flag, nargs="?", default="", help=what)
         else:
-            parser.add_argument(f"--{flag}", action="store_const", const="true", default="",
-                                help=what)
+            parser.add_argument(
+                f"--{flag}", action="store_const", const="true", default="", help=what
+            )
 
 
 def _existing(options) -> str:
     merge, prefer_new, overwrite = (
         str(value).strip().lower() in ("1", "t", "true", "on", "y", "yes")
-        for value in (options.merge, options.prefer_new, options.overwrite))
+        for value in (options.merge, options.prefer_new, options.overwrite)
+    )
     if prefer_new and overwrite:
         raise errors.Invalid("Choose one of --prefer_new and --overwrite.")
     if (prefer_new or overwrite) and not merge:

@@ -34,7 +34,7 @@ class Line:
         self._next = time.monotonic() + EVERY
         self._shown = True
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
-        sys.stderr.write("\r\033[K" + text[:columns - 1])
+        sys.stderr.write("\r\033[K" + text[: columns - 1])
         sys.stderr.flush()
 
     def clear(self) -> None:
@@ -63,8 +63,12 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._line.clear()
 
     def add(self, number: int) -> None:

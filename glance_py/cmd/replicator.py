@@ -55,16 +55,22 @@ def dump(options: argparse.Namespace) -> int:
     source = _server(options, options.server, options.sourcetoken)
     os.makedirs(options.path, exist_ok=True)
     target = Directory(options.path, options.chunksize)
-    return _each(options, source, lambda image, tell: copy.to_directory(
-        image, source, target, _rules(options), tell))
+    return _each(
+        options,
+        source,
+        lambda image, tell: copy.to_directory(image, source, target, _rules(options), tell),
+    )
 
 
 def load(options: argparse.Namespace) -> int:
     """Copy the images of a directory that 'dump' made to a server."""
     source = Directory(options.path, options.chunksize)
     target = _server(options, options.server, options.targettoken)
-    return _each(options, source, lambda image, tell: copy.to_server(
-        image, source, target, _rules(options), tell))
+    return _each(
+        options,
+        source,
+        lambda image, tell: copy.to_server(image, source, target, _rules(options), tell),
+    )
 
 
 def livecopy(options: argparse.Namespace) -> int:
@@ -74,8 +80,11 @@ def livecopy(options: argparse.Namespace) -> int:
     """
     source = _server(options, options.fromserver, options.sourcetoken)
     target = _server(options, options.toserver, options.targettoken)
-    return _each(options, source, lambda image, tell: copy.to_server(
-        image, source, target, _rules(options), tell))
+    return _each(
+        options,
+        source,
+        lambda image, tell: copy.to_server(image, source, target, _rules(options), tell),
+    )
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -87,8 +96,12 @@ def compare(options: argparse.Namespace) -> int:
         lines = copy.compare(image, target, _rules(options))
         different += bool(lines)
         if options.json:
-            print(json.dumps({"id": image["id"], "name": image.get("name"), "differences": lines},
-                             ensure_ascii=False))
+            print(
+                json.dumps(
+                    {"id": image["id"], "name": image.get("name"), "differences": lines},
+                    ensure_ascii=False,
+                )
+            )
         else:
             for line in lines or (["is equal"] if options.verbose else []):
                 print(f"{image['id']} ({image.get('name')}): {line}")
@@ -104,14 +117,16 @@ COMMANDS: dict[str, Command] = {
 }
 
 _PLACES = {
-    "server": "host:port or URL of a service", "path": "a directory",
+    "server": "host:port or URL of a service",
+    "path": "a directory",
     "fromserver": "host:port or URL of the service to read from",
     "toserver": "host:port or URL of the service to write to",
 }
 
 
-def _each(options: argparse.Namespace, source: Source,
-          work: Callable[[Image, copy.Tell], str]) -> int:
+def _each(
+    options: argparse.Namespace, source: Source, work: Callable[[Image, copy.Tell], str]
+) -> int:
     """Do ``work`` for each image, one after the other; a failure stops none of the others."""
     counts: dict[str, int] = {}
     for image in source.images():
@@ -126,16 +141,27 @@ def _each(options: argparse.Namespace, source: Source,
     if options.json:
         print(json.dumps({"images": sum(counts.values()), **counts}))
     else:
-        print(", ".join(f"{number} {done}" for done, number in sorted(counts.items()))
-              or "There are no images.")
+        print(
+            ", ".join(f"{number} {done}" for done, number in sorted(counts.items()))
+            or "There are no images."
+        )
     return FAILED if "failed" in counts else DONE
 
 
 def _tell(options: argparse.Namespace, image: Image, done: str, reason: str) -> None:
     if options.json:
-        print(json.dumps({"id": image["id"], "name": image.get("name"), "done": done,
-                          **({"reason": reason} if reason else {})}, ensure_ascii=False),
-              flush=True)
+        print(
+            json.dumps(
+                {
+                    "id": image["id"],
+                    "name": image.get("name"),
+                    "done": done,
+                    **({"reason": reason} if reason else {}),
+                },
+                ensure_ascii=False,
+            ),
+            flush=True,
+        )
     elif reason:
         print(f"{image['id']} ({image.get('name')}): {reason}", file=sys.stderr, flush=True)
     elif done != "equal" or options.verbose:
@@ -143,8 +169,13 @@ def _tell(options: argparse.Namespace, image: Image, done: str, reason: str) -> 
 
 
 def _server(options: argparse.Namespace, address: str, token: str | None) -> Server:
-    return Server(address, token or options.token, options.chunksize,
-                  verify=not options.insecure, cacert=options.os_cacert)
+    return Server(
+        address,
+        token or options.token,
+        options.chunksize,
+        verify=not options.insecure,
+        cacert=options.os_cacert,
+    )
 
 
 def _rules(options: argparse.Namespace) -> copy.Rules:
@@ -161,10 +192,12 @@ def _human(number: float) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="glance-replicator", description=__doc__,
+        prog="glance-replicator",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Exit codes: 0 all done or equal, 1 something failed, 2 wrong arguments, "
-               "3 'compare' found differences.")
+        "3 'compare' found differences.",
+    )
     common = argparse.ArgumentParser(add_help=False)
     for names, argument in _arguments():
         # Both before and after the command, as people write them.
@@ -174,8 +207,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         text = inspect.cleandoc(command.run.__doc__ or "")
         each = commands.add_parser(
-            name, help=text.partition("\n")[0].rstrip("."), description=text, parents=[common],
-            formatter_class=argparse.RawDescriptionHelpFormatter)
+            name,
+            help=text.partition("\n")[0].rstrip("."),
+            description=text,
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         for place in command.places:
             each.add_argument(place, help=_PLACES[place])
     asked = commands.add_parser("help", help="show how a command is used")
@@ -185,23 +222,57 @@ def _parser() -> argparse.ArgumentParser:
 
 def _arguments() -> Iterator[tuple[tuple[str, ...], dict]]:
     env = os.environ.get
-    yield ("-c", "--chunksize"), {"type": _positive, "default": 65536, "metavar": "BYTES", "help":
-                                  "bytes that are read at a time (default: %(default)s)"}
-    yield ("-D", "--dontreplicate"), {"default": DONT_REPLICATE, "metavar": "NAMES", "help":
-                                      "attributes that are not copied (default: '%(default)s')"}
-    yield ("-m", "--metaonly"), {"action": "store_true", "help": "copy no data, only what "
-                                 "describes it"}
-    yield ("-t", "--token"), {"default": env("OS_TOKEN") or env("OS_AUTH_TOKEN"), "help":
-                              "token for both sides (default: OS_TOKEN)"}
+    yield (
+        ("-c", "--chunksize"),
+        {
+            "type": _positive,
+            "default": 65536,
+            "metavar": "BYTES",
+            "help": "bytes that are read at a time (default: %(default)s)",
+        },
+    )
+    yield (
+        ("-D", "--dontreplicate"),
+        {
+            "default": DONT_REPLICATE,
+            "metavar": "NAMES",
+            "help": "attributes that are not copied (default: '%(default)s')",
+        },
+    )
+    yield (
+        ("-m", "--metaonly"),
+        {"action": "store_true", "help": "copy no data, only what describes it"},
+    )
+    yield (
+        ("-t", "--token"),
+        {
+            "default": env("OS_TOKEN") or env("OS_AUTH_TOKEN"),
+            "help": "token for both sides (default: OS_TOKEN)",
+        },
+    )
     yield ("-M", "--sourcetoken", "--mastertoken"), {"help": "token for the side that is read"}
     yield ("-N", "--targettoken", "--slavetoken"), {"help": "token for the side that is written"}
     yield ("-k", "--insecure"), {"action": "store_true", "help": "do not check certificates"}
-    yield ("--os-cacert",), {"default": env("OS_CACERT"), "metavar": "FILE", "help":
-                             "issuers of certificates (default: OS_CACERT)"}
-    yield ("--json",), {"action": "store_true", "help": "print a JSON object for each image, and "
-                        "one for all"}
-    yield ("--no-progress",), {"dest": "progress", "action": "store_false", "help":
-                               "no progress bars, which a terminal gets otherwise"}
+    yield (
+        ("--os-cacert",),
+        {
+            "default": env("OS_CACERT"),
+            "metavar": "FILE",
+            "help": "issuers of certificates (default: OS_CACERT)",
+        },
+    )
+    yield (
+        ("--json",),
+        {"action": "store_true", "help": "print a JSON object for each image, and one for all"},
+    )
+    yield (
+        ("--no-progress",),
+        {
+            "dest": "progress",
+            "action": "store_false",
+            "help": "no progress bars, which a terminal gets otherwise",
+        },
+    )
     yield ("-v", "--verbose"), {"action": "store_true", "help": "also tell what is equal"}
     yield ("-d", "--debug"), {"action": "store_true", "help": "show the traceback of an error"}
 
@@ -231,8 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"glance-replicator: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("glance-replicator: interrupted; the same command goes on from here",
-              file=sys.stderr)
+        print("glance-replicator: interrupted; the same command goes on from here", file=sys.stderr)
         return FAILED
 
 

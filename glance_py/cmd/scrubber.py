@@ -33,15 +33,24 @@ from glance_store_py.stores import Stores
 LOG = logging.getLogger(__name__)
 
 OPTIONS = [
-    cfg.BoolOpt("daemon", short="D", default=False,
-                help="Run until stopped, every wakeup_time seconds, instead of once."),
-    cfg.IntOpt("wakeup-time", default=300, min=0,
-               help="Seconds between two runs of the daemon."),
-    cfg.StrOpt("restore", metavar="<IMAGE_ID>",
-               help="Bring the deleted image with this id back to active. Works while its data "
-                    "is kept by delayed_delete and no scrubber runs on this host."),
-    cfg.BoolOpt("json", default=False,
-                help="Print what was done as JSON, a line for each image and one in the end."),
+    cfg.BoolOpt(
+        "daemon",
+        short="D",
+        default=False,
+        help="Run until stopped, every wakeup_time seconds, instead of once.",
+    ),
+    cfg.IntOpt("wakeup-time", default=300, min=0, help="Seconds between two runs of the daemon."),
+    cfg.StrOpt(
+        "restore",
+        metavar="<IMAGE_ID>",
+        help="Bring the deleted image with this id back to active. Works while its data "
+        "is kept by delayed_delete and no scrubber runs on this host.",
+    ),
+    cfg.BoolOpt(
+        "json",
+        default=False,
+        help="Print what was done as JSON, a line for each image and one in the end.",
+    ),
 ]
 
 
@@ -54,24 +63,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = cfg.ConfigOpts()
     conf.register_cli_opts(OPTIONS)
     try:
-        config.load(sys.argv[1:] if argv is None else argv, conf=conf, prog="glance-scrubber",
-                    own_file="glance-scrubber.conf",
-                    epilog="Exit codes: 0 done, 1 it could not be done.",
-                    description="Removes the data of deleted images, once or as a daemon, or "
-                                "brings a deleted image back.")
+        config.load(
+            sys.argv[1:] if argv is None else argv,
+            conf=conf,
+            prog="glance-scrubber",
+            own_file="glance-scrubber.conf",
+            epilog="Exit codes: 0 done, 1 it could not be done.",
+            description="Removes the data of deleted images, once or as a daemon, or "
+            "brings a deleted image back.",
+        )
         config.setup_logging(conf)
         if conf.restore and conf.daemon:
             raise config.ConfigurationError("--restore and --daemon exclude each other.")
         with _alone(_place_for_lock(conf)):
-            scrubber = Scrubber(Stores.from_config(conf), open_records(conf).pending,
-                                conf.scrub_pool_size)
+            scrubber = Scrubber(
+                Stores.from_config(conf), open_records(conf).pending, conf.scrub_pool_size
+            )
             if conf.restore:
                 scrubber.restore(conf.restore)
                 print(f"Image {conf.restore} is active again.")
             else:
                 _run(conf, scrubber)
-    except (config.ConfigurationError, errors.GlanceError, GlanceStoreError,
-            ValueError) as error:
+    except (config.ConfigurationError, errors.GlanceError, GlanceStoreError, ValueError) as error:
         print(f"glance-scrubber: {error}", file=sys.stderr)
         return 1
     return 0
@@ -93,12 +106,14 @@ def _place_for_lock(conf: cfg.ConfigOpts) -> str:
         found = os.stat(place) if place else os.lstat(own)
     except OSError as error:
         raise config.ConfigurationError(
-            f"[oslo_concurrency] lock_path: {place or own}: {error.strerror}.") from None
+            f"[oslo_concurrency] lock_path: {place or own}: {error.strerror}."
+        ) from None
     trusted = found.st_uid in (0, os.getuid()) if place else found.st_uid == os.getuid()
     if not stat.S_ISDIR(found.st_mode) or not trusted or found.st_mode & stat.S_IWOTH:
         raise config.ConfigurationError(
             f"[oslo_concurrency] lock_path: other users may write to {place or own}. Set it to a "
-            "directory of this user alone.")
+            "directory of this user alone."
+        )
     return place or own
 
 

@@ -200,8 +200,12 @@ class _Head:
             return self.LATE
         seen, self._seen = self._seen, len(arrived or b"")
         # What is readable and brought nothing new has ended, or cannot be waited for.
-        if (_DEFER is None or self._seen >= PEEKED or (arrived and self._seen <= seen)
-                or not self._await(self._seen + 1)):
+        if (
+            _DEFER is None
+            or self._seen >= PEEKED
+            or (arrived and self._seen <= seen)
+            or not self._await(self._seen + 1)
+        ):
             self._await(1)
             return self.WATCHED
         return self.PARTIAL
@@ -260,6 +264,7 @@ def _announcing_close(app: Callable) -> Callable:
     It cannot use a connection again on which much of a body is still to come, but finds out only
     after the answer said ``keep-alive``: then a proxy may have sent the next request already.
     """
+
     def wsgi(environ: dict, start_response: Any) -> Any:
         body = environ["wsgi.input"]
 
@@ -324,7 +329,7 @@ class _Source(io.RawIOBase):
             if ahead:
                 self._reader.unreader.unread(ahead[wanted:])
                 ahead = ahead[:wanted]
-                buffer[:len(ahead)] = ahead
+                buffer[: len(ahead)] = ahead
                 received = len(ahead)
             else:
                 received = self._socket.recv_into(buffer, wanted)
@@ -343,7 +348,7 @@ class _Source(io.RawIOBase):
         if not reader.length:
             return True
         ahead = reader.unreader.take_buffered()
-        reader.unreader.unread(ahead[reader.length:])
+        reader.unreader.unread(ahead[reader.length :])
         reader.length -= min(reader.length, len(ahead))
         if reader.length > DISCARD:
             return False
@@ -393,8 +398,9 @@ class Server(base.BaseApplication):
     start with one sentence, and the workers share its memory.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any],
-                 name: str) -> None:
+    def __init__(
+        self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any], name: str
+    ) -> None:
         """``build`` makes what is served: it has ``app``, ``begin`` and ``demands``.
 
         :raises config.ConfigurationError: what is served must not be served here.
@@ -411,7 +417,8 @@ class Server(base.BaseApplication):
             raise config.ConfigurationError(
                 f"[DEFAULT] bind_host: with the flavor fakeauth, which believes every token, the "
                 f"service listens on this machine's own address only (127.0.0.1), not on "
-                f"{self.conf.bind_host}.")
+                f"{self.conf.bind_host}."
+            )
         return service
 
     def load_config(self) -> None:
@@ -465,8 +472,11 @@ def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
         "bind": [f"{host}:{conf.bind_port}"],
         "backlog": conf.backlog,
         "workers": conf.workers or min(os.cpu_count() or 1, 8),
-        "worker_class": type("Worker", (Worker,), {
-            "client_timeout": conf.client_socket_timeout, "tcp_keepidle": conf.tcp_keepidle}),
+        "worker_class": type(
+            "Worker",
+            (Worker,),
+            {"client_timeout": conf.client_socket_timeout, "tcp_keepidle": conf.tcp_keepidle},
+        ),
         "threads": conf.threads,
         "preload_app": True,
         "keepalive": KEEPALIVE,
@@ -500,9 +510,13 @@ class Logger(glogging.Logger):
         if not self.access_log.isEnabledFor(logging.INFO):
             return
         self.access_log.info(
-            "%s \"%s %s\" status: %s len: %s time: %.4f",
-            environ.get("REMOTE_ADDR", "-"), environ["REQUEST_METHOD"], environ.get("RAW_URI"),
+            '%s "%s %s" status: %s len: %s time: %.4f',
+            environ.get("REMOTE_ADDR", "-"),
+            environ["REQUEST_METHOD"],
+            environ.get("RAW_URI"),
             resp.status_code,
             # What the kernel sends by itself is not counted.
-            resp.sent or resp.response_length or 0, request_time.total_seconds(),
-            extra={"context": environ.get(CONTEXT) or unknown_caller(environ.get(REQUEST_ID))})
+            resp.sent or resp.response_length or 0,
+            request_time.total_seconds(),
+            extra={"context": environ.get(CONTEXT) or unknown_caller(environ.get(REQUEST_ID))},
+        )

@@ -32,7 +32,8 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._upgrade_checks = tuple(
-            (name, functools.partial(_without_self, check, conf)) for name, check in CHECKS)
+            (name, functools.partial(_without_self, check, conf)) for name, check in CHECKS
+        )
 
 
 def _without_self(check, conf: cfg.ConfigOpts, _commands) -> upgradecheck.Result:
@@ -56,10 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        return upgradecheck.main(conf, "glance", UpgradeChecks(conf), words,
-                                 config.config_files(words) or None)
-    except (config.ConfigurationError, cfg.ConfigFilesNotFoundError, cfg.ConfigFileParseError,
-            cfg.ConfigFilesPermissionDeniedError) as error:
+        return upgradecheck.main(
+            conf, "glance", UpgradeChecks(conf), words, config.config_files(words) or None
+        )
+    except (
+        config.ConfigurationError,
+        cfg.ConfigFilesNotFoundError,
+        cfg.ConfigFileParseError,
+        cfg.ConfigFilesPermissionDeniedError,
+    ) as error:
         print(f"glance-status: {error}", file=sys.stderr)
         return 255
     finally:

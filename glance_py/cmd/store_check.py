@@ -42,8 +42,7 @@ def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
             if line.is_due():
                 line.write(_so_far(counts))
 
-        comparison = Comparison(open_records(conf), stores, _wanted(stores, options),
-                                show)
+        comparison = Comparison(open_records(conf), stores, _wanted(stores, options), show)
         wrong = False
         for finding in comparison.run():
             wrong |= not finding.removed
@@ -62,16 +61,29 @@ def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``store check`` understands."""
-    parser.add_argument("--store", action="append", metavar="ID",
-                        help="only this store; may be given several times")
-    parser.add_argument("--verify-hash", action="store_true",
-                        help="read all data and compare its hashes: takes long")
-    parser.add_argument("--delete-orphans", action="store_true",
-                        help="remove objects that belong to no image")
-    parser.add_argument("--older-than", type=float, default=24, metavar="HOURS",
-                        help="only objects that old are orphans; default %(default)s")
-    parser.add_argument("--json", action="store_true",
-                        help="print a JSON object for each finding, and one in the end")
+    parser.add_argument(
+        "--store", action="append", metavar="ID", help="only this store; may be given several times"
+    )
+    parser.add_argument(
+        "--verify-hash",
+        action="store_true",
+        help="read all data and compare its hashes: takes long",
+    )
+    parser.add_argument(
+        "--delete-orphans", action="store_true", help="remove objects that belong to no image"
+    )
+    parser.add_argument(
+        "--older-than",
+        type=float,
+        default=24,
+        metavar="HOURS",
+        help="only objects that old are orphans; default %(default)s",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON object for each finding, and one in the end",
+    )
 
 
 def _wanted(stores: Stores, options: argparse.Namespace) -> Wanted:
@@ -79,8 +91,11 @@ def _wanted(stores: Stores, options: argparse.Namespace) -> Wanted:
         if store not in stores.ids:
             raise ValueError(f"There is no store '{store}'.")
     return Wanted(
-        stores=options.store or stores.ids, verify_hash=options.verify_hash,
-        delete_orphans=options.delete_orphans, older_than=options.older_than * _HOUR)
+        stores=options.store or stores.ids,
+        verify_hash=options.verify_hash,
+        delete_orphans=options.delete_orphans,
+        older_than=options.older_than * _HOUR,
+    )
 
 
 def _as_line(finding: Finding) -> str:
@@ -94,8 +109,7 @@ def _as_json(finding: Finding) -> str:
 
 
 def _summary(counts: Counts) -> str:
-    text = (f"Checked {counts.copies} copies of {counts.images} images and "
-            f"{counts.objects} objects.")
+    text = f"Checked {counts.copies} copies of {counts.images} images and {counts.objects} objects."
     if counts.hashed:
         text += f" Hashed {counts.hashed} bytes."
     if counts.foreign:

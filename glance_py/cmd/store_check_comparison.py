@@ -38,8 +38,11 @@ UNREADABLE = "unreadable"
 ORPHAN = "orphan"
 
 #: Names of objects in a URL: the id of an image, or that of one of its upload attempts.
-_NAMES = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])"
-                    r"(?:\.(?:[2-9]|[1-9][0-9]+)(?![^/?#]))?", re.IGNORECASE)
+_NAMES = re.compile(
+    r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])"
+    r"(?:\.(?:[2-9]|[1-9][0-9]+)(?![^/?#]))?",
+    re.IGNORECASE,
+)
 
 #: In all but these states an image may get data at any moment.
 _SETTLED = frozenset({"active", "deactivated", "deleted", "killed"})
@@ -90,8 +93,13 @@ class Comparison:
     :param progress: called now and then, for somebody who waits.
     """
 
-    def __init__(self, records: Records, stores: Stores, wanted: Wanted,
-                 progress: Callable[[Counts], None] = lambda counts: None) -> None:
+    def __init__(
+        self,
+        records: Records,
+        stores: Stores,
+        wanted: Wanted,
+        progress: Callable[[Counts], None] = lambda counts: None,
+    ) -> None:
         self._records = records
         self._stores = stores
         self._wanted = wanted
@@ -135,9 +143,16 @@ class Comparison:
         for hidden in (False, True):
             marker: str | None = None
             while True:
-                page = self._records.images.list(self._myself, ImageQuery(
-                    visibility="all", member_status="all", os_hidden=hidden, marker=marker,
-                    limit=PAGE))
+                page = self._records.images.list(
+                    self._myself,
+                    ImageQuery(
+                        visibility="all",
+                        member_status="all",
+                        os_hidden=hidden,
+                        marker=marker,
+                        limit=PAGE,
+                    ),
+                )
                 yield from page.images
                 if not page.full:
                     break
@@ -172,8 +187,9 @@ class Comparison:
         listed = self._listed.get((store, parse(location.url).url))
         return self._stores.size(location.url, location.store) if listed is None else listed.size
 
-    def _compare_hash(self, image: Image, location: Location,
-                      finding: Callable[[str, str], Finding]) -> Iterator[Finding]:
+    def _compare_hash(
+        self, image: Image, location: Location, finding: Callable[[str, str], Finding]
+    ) -> Iterator[Finding]:
         if image.os_hash_algo is None and image.checksum is None:
             return
         digests = streams.Hash(image.os_hash_algo or "sha512")
@@ -185,7 +201,8 @@ class Comparison:
         finally:
             data.close()
         if image.checksum not in (None, digests.checksum) or (
-                image.os_hash_algo is not None and image.os_hash_value != digests.value):
+            image.os_hash_algo is not None and image.os_hash_value != digests.value
+        ):
             yield finding(HASH, f"{digests.algorithm} is {digests.value}")
 
     def _note_pending(self) -> None:
@@ -195,8 +212,11 @@ class Comparison:
             after = found[-1].location.id or 0
             for pending in found:
                 location = pending.location
-                self._know(pending.image_id, location.url,
-                           location.store or self._stores.store_of(location.url))
+                self._know(
+                    pending.image_id,
+                    location.url,
+                    location.store or self._stores.store_of(location.url),
+                )
 
     def _know(self, image_id: str, url: str, store: str | None) -> None:
         self._places.add(_place(url))
@@ -211,15 +231,18 @@ class Comparison:
     def _orphans(self) -> Iterator[Finding]:
         oldest = time.time() - self._wanted.older_than
         for (store, _), found in self._listed.items():
-            if ((store, _name(found)) in self._known
-                    or found.image_id.lower() in self._unsettled
-                    or _place(found.url) in self._places):
+            if (
+                (store, _name(found)) in self._known
+                or found.image_id.lower() in self._unsettled
+                or _place(found.url) in self._places
+            ):
                 continue
             if found.modified > oldest:
                 self.counts.young += 1
                 continue
-            finding = Finding(ORPHAN, store, found.image_id, redacted(found.url),
-                              f"{found.size} bytes")
+            finding = Finding(
+                ORPHAN, store, found.image_id, redacted(found.url), f"{found.size} bytes"
+            )
             if self._wanted.delete_orphans and self._is_still_orphan(store, found):
                 yield self._removed(finding, found.url)
             else:
@@ -234,7 +257,8 @@ class Comparison:
         return _is_settled(image) and not any(
             _name(found) in _names(image.id, location.url)
             and (location.store or self._stores.store_of(location.url)) in (store, None)
-            for location in image.locations)
+            for location in image.locations
+        )
 
     def _removed(self, finding: Finding, url: str) -> Finding:
         try:
@@ -262,8 +286,9 @@ def _names(image_id: str, url: str) -> set[str]:
     A URL that does not name the image at all (a client may have registered it)
     may mean its first object.
     """
-    found = {name.lower() for text in (url, urllib.parse.unquote(url))
-             for name in _NAMES.findall(text)}
+    found = {
+        name.lower() for text in (url, urllib.parse.unquote(url)) for name in _NAMES.findall(text)
+    }
     if image_id.lower() not in map(image_id_of, found):
         found.add(image_id.lower())
     return found

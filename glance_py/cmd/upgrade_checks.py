@@ -26,7 +26,7 @@ REMOVED = {
     "http_keepalive": "connections are always kept; remove it",
     "digest_algorithm": "nothing uses it; remove it",
     "owner_is_tenant": "images belong to projects; where they belonged to users, give them to "
-                       "projects first",
+    "projects first",
     "admin_role": "roles are a matter of policy.yaml: rule context_is_admin",
     "location_strategy": "stores have the option weight instead",
     "enable_v1_api": "version 1 of the API is gone; remove it",
@@ -34,7 +34,7 @@ REMOVED = {
     "enable_v1_registry": "remove it",
     "enable_v2_registry": "remove it",
     "identity_uri": "use www_authenticate_uri and auth_url: without them calls from worker to "
-                    "worker fail",
+    "worker fail",
     "auth_uri": "its name is www_authenticate_uri",
     "auth_host": "use auth_url",
     "pydev_worker_debug_host": "nothing uses it; remove it",
@@ -57,12 +57,14 @@ _ROLES = (
     "Reading needs the role reader, which member and admin imply in a Keystone that was set up by "
     "its bootstrap command. A token with member alone is refused. Scope is always enforced. The "
     "calls that register and read locations are for admin and service: give the users of Nova and "
-    "Cinder the role service, and their configuration a section [glance] to use it.")
+    "Cinder the role service, and their configuration a section [glance] to use it."
+)
 
 _FORMATS = (
     "Partition tables of raw images are checked strictly. Images that were accepted before are not "
     "touched; where builders make odd ones, name those checks in [image_format] "
-    "gpt_safety_checks_nonfatal.")
+    "gpt_safety_checks_nonfatal."
+)
 
 
 def configuration(conf: cfg.ConfigOpts) -> Result:
@@ -76,11 +78,16 @@ def configuration(conf: cfg.ConfigOpts) -> Result:
 
 def removed_options(conf: cfg.ConfigOpts) -> Result:
     """Lines that nobody reads."""
-    found = [f"{file}: [{group}] {name}: {REMOVED[name]}."
-             for file, group, name, _ in _lines(conf) if name in REMOVED]
-    found += [f"{file}: [{group}] {name}: {REMOVED['location_strategy']}."
-              for file, group, name, _ in _lines(conf)
-              if group == "store_type_location_strategy"]
+    found = [
+        f"{file}: [{group}] {name}: {REMOVED[name]}."
+        for file, group, name, _ in _lines(conf)
+        if name in REMOVED
+    ]
+    found += [
+        f"{file}: [{group}] {name}: {REMOVED['location_strategy']}."
+        for file, group, name, _ in _lines(conf)
+        if group == "store_type_location_strategy"
+    ]
     return Result(Code.WARNING, " ".join(found)) if found else Result(Code.SUCCESS)
 
 
@@ -91,30 +98,53 @@ def stores(conf: cfg.ConfigOpts) -> Result:
     single = [name.strip() for name in _values(conf, "glance_store", "stores").split(",")]
     gone = sorted({kind.strip() for kind in [*kinds.values(), *single]} & GONE_STORES.keys())
     if gone:
-        return Result(Code.FAILURE, (
-            f"There is no driver for {', '.join(gone)}. Copy those images to another store with "
-            f"the release that still has it, for example by the import method copy-image."))
+        return Result(
+            Code.FAILURE,
+            (
+                f"There is no driver for {', '.join(gone)}. Copy those images to another store "
+                f"with the release that still has it, for example by the import method copy-image."
+            ),
+        )
     if not kinds:
-        return Result(Code.WARNING, (
-            "There is one store, described in [glance_store] stores. That works; [DEFAULT] "
-            "enabled_backends says the same, and allows for more stores later."))
+        return Result(
+            Code.WARNING,
+            (
+                "There is one store, described in [glance_store] stores. That works; [DEFAULT] "
+                "enabled_backends says the same, and allows for more stores later."
+            ),
+        )
     default = _values(conf, "glance_store", "default_backend")
     if default not in kinds:
-        return Result(Code.FAILURE, (
-            f"[glance_store] default_backend names {default or 'nothing'}; it must be one of "
-            f"{', '.join(sorted(kinds))}."))
+        return Result(
+            Code.FAILURE,
+            (
+                f"[glance_store] default_backend names {default or 'nothing'}; it must be one of "
+                f"{', '.join(sorted(kinds))}."
+            ),
+        )
     reserved = [name for name in kinds if name.startswith(RESERVED_PREFIX)]
     if reserved:
-        return Result(Code.FAILURE, (
-            f"[DEFAULT] enabled_backends: ids may not start with {RESERVED_PREFIX}: "
-            f"{', '.join(reserved)}."))
+        return Result(
+            Code.FAILURE,
+            (
+                f"[DEFAULT] enabled_backends: ids may not start with {RESERVED_PREFIX}: "
+                f"{', '.join(reserved)}."
+            ),
+        )
     groups = {group for _, group, _, _ in _lines(conf)}
-    bare = sorted(name for name, kind in kinds.items()
-                  if name not in groups and kind.strip() not in ("http", "memory"))
+    bare = sorted(
+        name
+        for name, kind in kinds.items()
+        if name not in groups and kind.strip() not in ("http", "memory")
+    )
     if bare:
-        return Result(Code.WARNING, (
-            f"There is no section for {', '.join(bare)}: defaults are used, such as "
-            f"/var/lib/glance/images for a directory."))
+        return Result(
+            Code.WARNING,
+            (
+                f"There is no section for {', '.join(bare)}: defaults are used, such as "
+                f"/var/lib/glance/images for a directory."
+            ),
+        )
     return Result(Code.SUCCESS)
 
 
@@ -127,9 +157,13 @@ def policy_file(conf: cfg.ConfigOpts) -> Result:
     if path is None:
         old = conf.find_file("policy.json")
         if old is not None:
-            return Result(Code.FAILURE, (
-                f"{old} is not read: [oslo_policy] policy_file is policy.yaml. Convert it with "
-                f"oslopolicy-convert-json-to-yaml."))
+            return Result(
+                Code.FAILURE,
+                (
+                    f"{old} is not read: [oslo_policy] policy_file is policy.yaml. Convert it with "
+                    f"oslopolicy-convert-json-to-yaml."
+                ),
+            )
         return Result(Code.SUCCESS, _ROLES)
     try:
         with open(path) as file:
@@ -138,12 +172,17 @@ def policy_file(conf: cfg.ConfigOpts) -> Result:
         return Result(Code.FAILURE, f"{path}: {error}")
     known = {rule.name for rule in policies.list_rules()}
     referred = " ".join(str(check) for check in written.values())
-    unknown = sorted(name for name in written
-                     if name not in known and f"rule:{name}" not in referred)
+    unknown = sorted(
+        name for name in written if name not in known and f"rule:{name}" not in referred
+    )
     if unknown:
-        return Result(Code.WARNING, (
-            f"{path}: nothing asks for {', '.join(unknown)}. A rule that was renamed does not "
-            f"protect any more; 'oslopolicy-sample-generator --namespace glance' prints all."))
+        return Result(
+            Code.WARNING,
+            (
+                f"{path}: nothing asks for {', '.join(unknown)}. A rule that was renamed does not "
+                f"protect any more; 'oslopolicy-sample-generator --namespace glance' prints all."
+            ),
+        )
     return Result(Code.SUCCESS, _ROLES)
 
 
@@ -160,16 +199,25 @@ def paste_file(conf: cfg.ConfigOpts) -> Result:
         return Result(Code.FAILURE, f"{path}: " + _HEALTHCHECK.format(flavor=flavor or ""))
     sections = {section.partition(":")[2] for section in parser.sections()}
     if name not in sections:
-        return Result(Code.FAILURE, (
-            f"{path}: there is no section for [paste_deploy] flavor = {flavor}; it would be "
-            f"[composite:{name}]."))
-    foreign = sorted({old for _, _, old in pipeline.foreign_factories(parser)
-                      if old.startswith("glance.")})
+        return Result(
+            Code.FAILURE,
+            (
+                f"{path}: there is no section for [paste_deploy] flavor = {flavor}; it would be "
+                f"[composite:{name}]."
+            ),
+        )
+    foreign = sorted(
+        {old for _, _, old in pipeline.foreign_factories(parser) if old.startswith("glance.")}
+    )
     if foreign:
         names = "; ".join(f"{pipeline.FACTORIES[old]} for {old}" for old in foreign)
-        return Result(Code.WARNING, (
-            f"{path} names factories of the original service, which are understood. To write "
-            f"are: {names}."))
+        return Result(
+            Code.WARNING,
+            (
+                f"{path} names factories of the original service, which are understood. To write "
+                f"are: {names}."
+            ),
+        )
     return Result(Code.SUCCESS)
 
 
@@ -180,18 +228,26 @@ def identity(conf: cfg.ConfigOpts) -> Result:
     try:
         from keystoneauth1 import exceptions, loading
     except ImportError:
-        return Result(Code.FAILURE, (
-            "The flavor has Keystone, but keystonemiddleware is not installed; it comes with "
-            "glance-py[keystone]."))
+        return Result(
+            Code.FAILURE,
+            (
+                "The flavor has Keystone, but keystonemiddleware is not installed; it comes with "
+                "glance-py[keystone]."
+            ),
+        )
     group = "keystone_authtoken"
     section = _values(conf, group, "auth_section") or group
     kind = _values(conf, section, "auth_type") or _values(conf, section, "auth_plugin")
     if not kind and _is_in_paste_file(conf, "auth_type"):
         return Result(Code.SUCCESS)
     if not kind:
-        return Result(Code.FAILURE, (
-            f"[{section}] auth_type is not set: no token can be checked, and the service does "
-            f"not start. Set it, for example to password, with the credentials of the service."))
+        return Result(
+            Code.FAILURE,
+            (
+                f"[{section}] auth_type is not set: no token can be checked, and the service does "
+                f"not start. Set it, for example to password, with the credentials of the service."
+            ),
+        )
 
     def value(option: loading.Opt) -> str | None:
         names = [option.dest, *(old.dest for old in option.deprecated)]
@@ -209,62 +265,98 @@ def image_cache(conf: cfg.ConfigOpts) -> Result:
     if "cach" not in (conf.paste_deploy.flavor or ""):
         return Result(Code.SUCCESS)
     if not conf.image_cache_dir:
-        return Result(Code.WARNING, (
-            "The flavor has an image cache, but [DEFAULT] image_cache_dir is not set: nothing "
-            "is cached."))
+        return Result(
+            Code.WARNING,
+            (
+                "The flavor has an image cache, but [DEFAULT] image_cache_dir is not set: nothing "
+                "is cached."
+            ),
+        )
     if conf.image_cache_driver == "centralized_db" and not (
-            conf.worker_self_reference_url or conf.public_endpoint):
-        return Result(Code.FAILURE, (
-            "[DEFAULT] image_cache_driver = centralized_db needs worker_self_reference_url, a URL "
-            "under which this very host is reached. image_cache_driver = sqlite does without."))
+        conf.worker_self_reference_url or conf.public_endpoint
+    ):
+        return Result(
+            Code.FAILURE,
+            (
+                "[DEFAULT] image_cache_driver = centralized_db needs worker_self_reference_url, a "
+                "URL under which this very host is reached. image_cache_driver = sqlite does without."
+            ),
+        )
     return Result(Code.SUCCESS)
 
 
 def database(conf: cfg.ConfigOpts) -> Result:
     """The schema, and data that needs attention."""
     from glance_py.db import engine, indexes, migrations, survey
+
     try:
         found = engine.connect(conf)
         phase = migrations.pending(found)
     except Exception as error:
         return Result(Code.FAILURE, f"The database cannot be read: {error}")
     if phase is not None:
-        return Result(Code.WARNING, (
-            f"The next step is 'glance-manage db {phase}'; 'glance-manage db sync' does all, "
-            f"while no service runs."))
+        return Result(
+            Code.WARNING,
+            (
+                f"The next step is 'glance-manage db {phase}'; 'glance-manage db sync' does all, "
+                f"while no service runs."
+            ),
+        )
     for kind, scheme in GONE_STORES.items():
         if number := survey.locations_like(found, f"{scheme}://%"):
-            return Result(Code.FAILURE, (
-                f"{number} images lie in a store of the type {kind}, for which there is no "
-                f"driver. Copy them elsewhere with the release that still has it."))
+            return Result(
+                Code.FAILURE,
+                (
+                    f"{number} images lie in a store of the type {kind}, for which there is no "
+                    f"driver. Copy them elsewhere with the release that still has it."
+                ),
+            )
     if number := survey.locations_like(found, "s3%://%:%@%"):
-        return Result(Code.WARNING, (
-            f"{number} addresses of S3 objects hold keys. They work, with the keys of the store's "
-            f"section; who can read the database can read them. Change those keys at the "
-            f"provider, then in the section: the ones in the database are worth nothing then."))
+        return Result(
+            Code.WARNING,
+            (
+                f"{number} addresses of S3 objects hold keys. They work, with the keys of the "
+                f"store's section; who can read the database can read them. Change those keys at the "
+                f"provider, then in the section: the ones in the database are worth nothing then."
+            ),
+        )
     if survey.has_more_images_than(found, LARGE) and any(
-            each.state is not indexes.State.PRESENT for each in indexes.survey(found)):
-        return Result(Code.SUCCESS, (
-            f"There are more than {LARGE} images. 'glance-manage db indexes' shows indexes that "
-            f"make lists by name, property and tag quick, and --add builds them."))
+        each.state is not indexes.State.PRESENT for each in indexes.survey(found)
+    ):
+        return Result(
+            Code.SUCCESS,
+            (
+                f"There are more than {LARGE} images. 'glance-manage db indexes' shows indexes "
+                f"that make lists by name, property and tag quick, and --add builds them."
+            ),
+        )
     return Result(Code.SUCCESS)
 
 
 def image_formats(conf: cfg.ConfigOpts) -> Result:
     """Data that is refused which was accepted before."""
     if not conf.image_format.require_image_format_match:
-        return Result(Code.WARNING, (
-            "[image_format] require_image_format_match is off: data need not be of the format "
-            "that it is said to be, which has been the way into hypervisors (OSSA-2024-001)."))
+        return Result(
+            Code.WARNING,
+            (
+                "[image_format] require_image_format_match is off: data need not be of the format "
+                "that it is said to be, which has been the way into hypervisors (OSSA-2024-001)."
+            ),
+        )
     return Result(Code.SUCCESS, _FORMATS)
 
 
 #: In the order in which they are printed.
 CHECKS = (
-    ("Configuration values", configuration), ("Removed options", removed_options),
-    ("Stores", stores), ("Policy file", policy_file), ("Paste file", paste_file),
-    ("Identity", identity), ("Image cache", image_cache),
-    ("Database", database), ("Image formats", image_formats),
+    ("Configuration values", configuration),
+    ("Removed options", removed_options),
+    ("Stores", stores),
+    ("Policy file", policy_file),
+    ("Paste file", paste_file),
+    ("Identity", identity),
+    ("Image cache", image_cache),
+    ("Database", database),
+    ("Image formats", image_formats),
 )
 
 
@@ -282,8 +374,9 @@ def _files(conf: cfg.ConfigOpts) -> Iterator[str]:
     yield from conf.config_file or ()
     for directory in conf.config_dir or ():
         if os.path.isdir(directory):
-            yield from sorted(entry.path for entry in os.scandir(directory)
-                              if entry.name.endswith(".conf"))
+            yield from sorted(
+                entry.path for entry in os.scandir(directory) if entry.name.endswith(".conf")
+            )
 
 
 def _is_in_paste_file(conf: cfg.ConfigOpts, option: str) -> bool:

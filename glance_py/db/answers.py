@@ -35,10 +35,12 @@ _ANSWER = sa.select(registry_answers.c.answer).where(registry_answers.c.id == sa
 _OLD = (
     sa.select(registry_answers.c.id)
     .where(registry_answers.c.created_at < sa.bindparam("before"))
-    .order_by(registry_answers.c.created_at).limit(BATCH)
+    .order_by(registry_answers.c.created_at)
+    .limit(BATCH)
 )
 _REMOVE = registry_answers.delete().where(
-    registry_answers.c.id.in_(sa.bindparam("those", expanding=True)))
+    registry_answers.c.id.in_(sa.bindparam("those", expanding=True))
+)
 
 
 class SqlAnswers:
@@ -61,9 +63,12 @@ class SqlAnswers:
         :raises errors.OutcomeUnknown: the answer to COMMIT was lost; to ask again under the
             same key does no harm.
         """
+
         def keep(connection: sa.Connection, answer: bytes) -> None:
-            connection.execute(registry_answers.insert(), {
-                "id": key, "created_at": self._database.now(), "answer": answer})
+            connection.execute(
+                registry_answers.insert(),
+                {"id": key, "created_at": self._database.now(), "answer": answer},
+            )
 
         try:
             answer = self._database.jointly(run, keep)
@@ -94,7 +99,8 @@ class SqlAnswers:
     def _remove_some(self) -> int:
         before = self._database.now() - datetime.timedelta(seconds=KEEP)
         those = self._database.read(
-            lambda connection: connection.scalars(_OLD, {"before": before}).all())
+            lambda connection: connection.scalars(_OLD, {"before": before}).all()
+        )
         if those:
             self._database.write(lambda connection: connection.execute(_REMOVE, {"those": those}))
         return len(those)

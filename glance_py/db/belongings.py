@@ -25,7 +25,8 @@ _IMAGE: sa.BindParameter[str] = sa.bindparam("this_image")
 
 def _deletion(table: sa.Table, *conditions) -> sa.Update:
     return (
-        table.update().where(*conditions, live(table))
+        table.update()
+        .where(*conditions, live(table))
         .values(deleted=sa.true(), deleted_at=sa.bindparam("now"), updated_at=sa.bindparam("now"))
     )
 
@@ -45,30 +46,37 @@ _DELETE_ALL = (
     _deletion(image_tags, _of_image(image_tags)),
     _deletion(image_members, _of_image(image_members)),
 )
-_DELETE_ALL_LOCATIONS = _deletion(
-    image_locations, _of_image(image_locations)).values(_LOCATION_STATUS)
-_DELETE_PROPERTIES = _deletion(
-    image_properties, _of_image(image_properties), _one_of(image_properties.c.name))
-#: Names as the image has them, and whether the database holds them for one of the service's.
-_NAMES = (
-    sa.select(image_properties.c.name, image_properties.c.name.in_(sorted(SERVICE_PROPERTIES)))
-    .where(_of_image(image_properties), _one_of(image_properties.c.name), live(image_properties))
+_DELETE_ALL_LOCATIONS = _deletion(image_locations, _of_image(image_locations)).values(
+    _LOCATION_STATUS
 )
+_DELETE_PROPERTIES = _deletion(
+    image_properties, _of_image(image_properties), _one_of(image_properties.c.name)
+)
+#: Names as the image has them, and whether the database holds them for one of the service's.
+_NAMES = sa.select(
+    image_properties.c.name, image_properties.c.name.in_(sorted(SERVICE_PROPERTIES))
+).where(_of_image(image_properties), _one_of(image_properties.c.name), live(image_properties))
 _DELETE_TAGS = _deletion(image_tags, _one_of(image_tags.c.id))
 _DELETE_LOCATIONS = _deletion(
-    image_locations, _of_image(image_locations), _one_of(image_locations.c.id),
+    image_locations,
+    _of_image(image_locations),
+    _one_of(image_locations.c.id),
 ).values(_LOCATION_STATUS)
 _TAGS = (
     sa.select(image_tags.c.value, image_tags.c.id)
-    .where(_of_image(image_tags), live(image_tags)).order_by(image_tags.c.id)
+    .where(_of_image(image_tags), live(image_tags))
+    .order_by(image_tags.c.id)
 )
 _ANY_LOCATION = (
-    sa.select(image_locations.c.id).where(_of_image(image_locations), live(image_locations))
+    sa.select(image_locations.c.id)
+    .where(_of_image(image_locations), live(image_locations))
     .limit(1)
 )
 _UPDATE_LOCATION = image_locations.update().where(
-    _of_image(image_locations), image_locations.c.id == sa.bindparam("this_id"),
-    live(image_locations))
+    _of_image(image_locations),
+    image_locations.c.id == sa.bindparam("this_id"),
+    live(image_locations),
+)
 
 
 #: What a property that was deleted, whose row is there still, gets anew.
@@ -76,12 +84,18 @@ _WRITTEN = ("value", "updated_at", "deleted_at", "deleted")
 
 
 def _fresh(image_id: str, now: datetime.datetime) -> dict[str, object]:
-    return {"image_id": image_id, "created_at": now, "updated_at": now, "deleted_at": None,
-            "deleted": False}
+    return {
+        "image_id": image_id,
+        "created_at": now,
+        "updated_at": now,
+        "deleted_at": None,
+        "deleted": False,
+    }
 
 
-def write_properties(connection: sa.Connection, image_id: str, properties: Mapping[str, str],
-                     now: datetime.datetime) -> None:
+def write_properties(
+    connection: sa.Connection, image_id: str, properties: Mapping[str, str], now: datetime.datetime
+) -> None:
     """Set custom properties, new ones and old ones alike.
 
     :raises errors.Conflict: the database holds a name for another spelling of one that
@@ -91,32 +105,39 @@ def write_properties(connection: sa.Connection, image_id: str, properties: Mappi
     if properties:
         fresh = _fresh(image_id, now)
         connection.execute(
-            upsert.overwriting_property(connection.dialect.name, image_properties, _WRITTEN,
-                                        SERVICE_PROPERTIES),
-            [{**fresh, "name": name, "value": value} for name, value in properties.items()])
+            upsert.overwriting_property(
+                connection.dialect.name, image_properties, _WRITTEN, SERVICE_PROPERTIES
+            ),
+            [{**fresh, "name": name, "value": value} for name, value in properties.items()],
+        )
         if connection.dialect.name == "mysql":
             _check_names(connection, image_id, properties)
 
 
 def _check_names(connection: sa.Connection, image_id: str, names: Collection[str]) -> None:
     """Refuse names that the collation of the database took for others; see write_properties."""
-    found = dict(tuple(row) for row in connection.execute(
-        _NAMES, {"this_image": image_id, "those": list(names)}))
+    found = dict(
+        tuple(row)
+        for row in connection.execute(_NAMES, {"this_image": image_id, "those": list(names)})
+    )
     for name in names:
         if name not in found:
             raise errors.Conflict(
                 f"The property '{name}' cannot be set: there is one whose name differs in case, "
-                "accents or blanks only, and the database does not tell them apart.")
+                "accents or blanks only, and the database does not tell them apart."
+            )
         if found[name] and name not in SERVICE_PROPERTIES:
             raise errors.Reserved(name)
 
 
-def delete_properties(connection: sa.Connection, image_id: str, names: Collection[str],
-                      now: datetime.datetime) -> None:
+def delete_properties(
+    connection: sa.Connection, image_id: str, names: Collection[str], now: datetime.datetime
+) -> None:
     """Drop custom properties; those that are not there do not matter."""
     if names:
         connection.execute(
-            _DELETE_PROPERTIES, {"this_image": image_id, "those": list(names), "now": now})
+            _DELETE_PROPERTIES, {"this_image": image_id, "those": list(names), "now": now}
+        )
 
 
 def tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]]:
@@ -127,8 +148,9 @@ def tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]]:
     return found
 
 
-def add_tags(connection: sa.Connection, image_id: str, values: Iterable[str],
-             now: datetime.datetime) -> None:
+def add_tags(
+    connection: sa.Connection, image_id: str, values: Iterable[str], now: datetime.datetime
+) -> None:
     """Add tags that are not there yet."""
     fresh = _fresh(image_id, now)
     new = [{**fresh, "value": tag} for tag in values]
@@ -136,15 +158,21 @@ def add_tags(connection: sa.Connection, image_id: str, values: Iterable[str],
         connection.execute(image_tags.insert(), new)
 
 
-def delete_tags(connection: sa.Connection, numbers: Collection[int],
-                now: datetime.datetime) -> None:
+def delete_tags(
+    connection: sa.Connection, numbers: Collection[int], now: datetime.datetime
+) -> None:
     """Drop the tags in these rows."""
     if numbers:
         connection.execute(_DELETE_TAGS, {"those": list(numbers), "now": now})
 
 
-def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
-                  now: datetime.datetime, cipher: UrlCipher | None = None) -> None:
+def add_locations(
+    connection: sa.Connection,
+    image_id: str,
+    locations: Iterable[Location],
+    now: datetime.datetime,
+    cipher: UrlCipher | None = None,
+) -> None:
     """Record locations and fill their ``id``; those that are pending_delete are deleted.
 
     :param cipher: seals addresses that are kept sealed.
@@ -152,34 +180,53 @@ def add_locations(connection: sa.Connection, image_id: str, locations: Iterable[
     for location in locations:
         value = location.url if cipher is None else cipher.seal(location.url)
         is_pending = location.status == "pending_delete"
-        result = connection.execute(image_locations.insert(), {
-            **_fresh(image_id, now), "value": value, "deleted": is_pending,
-            "deleted_at": now if is_pending else None,
-            "meta_data": metadata_text(location.metadata), "status": location.status})
+        result = connection.execute(
+            image_locations.insert(),
+            {
+                **_fresh(image_id, now),
+                "value": value,
+                "deleted": is_pending,
+                "deleted_at": now if is_pending else None,
+                "meta_data": metadata_text(location.metadata),
+                "status": location.status,
+            },
+        )
         location.id = result.inserted_primary_key[0]  # type: ignore[index]
 
 
-def update_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
-                     now: datetime.datetime) -> None:
+def update_locations(
+    connection: sa.Connection, image_id: str, locations: Iterable[Location], now: datetime.datetime
+) -> None:
     """Rewrite metadata and status of locations; with a status of deletion they are deleted."""
     for location in locations:
         gone = location.status in ("deleted", "pending_delete")
-        connection.execute(_UPDATE_LOCATION, {
-            "this_image": image_id, "this_id": location.id, "updated_at": now,
-            "meta_data": metadata_text(location.metadata), "status": location.status,
-            "deleted": gone, "deleted_at": now if gone else None})
+        connection.execute(
+            _UPDATE_LOCATION,
+            {
+                "this_image": image_id,
+                "this_id": location.id,
+                "updated_at": now,
+                "meta_data": metadata_text(location.metadata),
+                "status": location.status,
+                "deleted": gone,
+                "deleted_at": now if gone else None,
+            },
+        )
 
 
-def delete_locations(connection: sa.Connection, image_id: str, locations: Iterable[Location],
-                     now: datetime.datetime) -> None:
+def delete_locations(
+    connection: sa.Connection, image_id: str, locations: Iterable[Location], now: datetime.datetime
+) -> None:
     """Forget locations; those whose data is to be removed later say so in their status."""
     by_status: dict[str, list[int | None]] = {}
     for location in locations:
         status = "pending_delete" if location.status == "pending_delete" else "deleted"
         by_status.setdefault(status, []).append(location.id)
     for status, numbers in by_status.items():
-        connection.execute(_DELETE_LOCATIONS, {
-            "this_image": image_id, "those": numbers, "now": now, "new_status": status})
+        connection.execute(
+            _DELETE_LOCATIONS,
+            {"this_image": image_id, "those": numbers, "now": now, "new_status": status},
+        )
 
 
 def delete_all(connection: sa.Connection, image_id: str, now: datetime.datetime) -> None:

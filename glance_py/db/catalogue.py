@@ -58,7 +58,8 @@ def read(database: Database) -> Iterator[Namespace]:
     for row in database.read(lambda connection: connection.execute(metadefs.IN_ORDER).all()):
         namespace = Namespace(*row)
         namespace.contents = database.read(
-            functools.partial(definitions.contents, namespace_id=namespace.id))
+            functools.partial(definitions.contents, namespace_id=namespace.id)
+        )
         yield namespace
 
 
@@ -67,8 +68,11 @@ def clear(database: Database) -> dict[str, int]:
 
     :returns: how many rows of which table were removed.
     """
-    tables = (*(shelf.table for shelf in definitions.SHELVES.values()),
-              metadef_namespaces, metadef_resource_types)
+    tables = (
+        *(shelf.table for shelf in definitions.SHELVES.values()),
+        metadef_namespaces,
+        metadef_resource_types,
+    )
 
     def work(connection: sa.Connection) -> dict[str, Any]:
         return {table.name: connection.execute(table.delete()).rowcount for table in tables}

@@ -32,12 +32,14 @@ class UrlCipher:
         try:
             from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
         except ImportError:
-            raise ValueError("[DEFAULT] metadata_encryption_key: needs the Python package "
-                             "cryptography.") from None
+            raise ValueError(
+                "[DEFAULT] metadata_encryption_key: needs the Python package cryptography."
+            ) from None
         secret = key.encode()
         if len(secret) not in KEY_SIZES:
-            raise ValueError("[DEFAULT] metadata_encryption_key: the key must have 16, 24 or 32 "
-                             "bytes.")
+            raise ValueError(
+                "[DEFAULT] metadata_encryption_key: the key must have 16, 24 or 32 bytes."
+            )
         self._digest_key = hashlib.sha256(b"glance_py: digests of addresses\0" + secret).digest()
         self._with = lambda vector: Cipher(algorithms.AES(secret), modes.CBC(vector))
 
@@ -72,7 +74,8 @@ class UrlCipher:
         except ValueError:
             pass
         raise errors.GlanceError(
-            "The address of the data of an image cannot be read with metadata_encryption_key.")
+            "The address of the data of an image cannot be read with metadata_encryption_key."
+        )
 
     def open_all(self, images: Iterable[Image]) -> None:
         """Open the addresses of images that were just read."""

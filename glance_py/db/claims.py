@@ -42,13 +42,12 @@ _HOLDERS = image_claims.c.holder.in_(sa.bindparam("holders", expanding=True))
 
 #: An upload does not give its claim back when it succeeds, which would cost a statement: its
 #: claim counts only while the image is in the state that the same transaction set.
-_IS_SAVING = sa.exists().where(
-    images.c.id == sa.bindparam("this_id"), images.c.status == "saving")
-_IS_FREE = image_claims.c.holder.is_(None) | (
-    (image_claims.c.kind == UPLOAD) & ~_IS_SAVING)
+_IS_SAVING = sa.exists().where(images.c.id == sa.bindparam("this_id"), images.c.status == "saving")
+_IS_FREE = image_claims.c.holder.is_(None) | ((image_claims.c.kind == UPLOAD) & ~_IS_SAVING)
 
 _TAKE = (
-    image_claims.update().where(_THIS, _IS_FREE)
+    image_claims.update()
+    .where(_THIS, _IS_FREE)
     .values(generation=image_claims.c.generation + 1, beats=0)
 )
 _STAGED = image_claims.update().where(_THIS).values(staged=image_claims.c.generation)
@@ -62,9 +61,16 @@ _ALIVE = sa.select(image_claims.c.holder).where(_HOLDERS)
 _FORGET_FIRST = image_claims.delete().where(_HOLDERS, _IS_FIRST)
 _FINISH = image_claims.update().where(_HOLDERS).values(holder=None)
 _RENEW = image_claims.update().where(_THIS, _HOLDERS)
-_COLUMNS = (image_claims.c.image_id, image_claims.c.generation, image_claims.c.holder,
-            image_claims.c.kind, image_claims.c.beats, image_claims.c.host,
-            image_claims.c.task_id, image_claims.c.staged)
+_COLUMNS = (
+    image_claims.c.image_id,
+    image_claims.c.generation,
+    image_claims.c.holder,
+    image_claims.c.kind,
+    image_claims.c.beats,
+    image_claims.c.host,
+    image_claims.c.task_id,
+    image_claims.c.staged,
+)
 _HELD = sa.select(*_COLUMNS).where(image_claims.c.holder.is_not(None))
 _BY_IMAGE = sa.select(*_COLUMNS).where(_THIS)
 _TAKE_OVER = (
@@ -74,60 +80,86 @@ _TAKE_OVER = (
 )
 
 #: The condition of a guarded write: the claim's row is locked while it is compared.
-GUARD = (
-    sa.select(image_claims.c.holder).where(image_claims.c.image_id == sa.bindparam("this_id"))
-    .with_for_update().scalar_subquery() == sa.bindparam("this_holder")
-)
+GUARD = sa.select(image_claims.c.holder).where(
+    image_claims.c.image_id == sa.bindparam("this_id")
+).with_for_update().scalar_subquery() == sa.bindparam("this_holder")
 _IS_HELD_BY = sa.select(sa.literal(1)).where(_THIS, _HELD_BY)
 
-_LOCK_OF = (image_properties.c.image_id == sa.bindparam("this_id"),
-            image_properties.c.name == LOCK_PROPERTY)
-_IS_REPLACEABLE = sa.or_(image_properties.c.deleted == sa.true(),
-                         image_properties.c.value == sa.bindparam("replaced"))
+_LOCK_OF = (
+    image_properties.c.image_id == sa.bindparam("this_id"),
+    image_properties.c.name == LOCK_PROPERTY,
+)
+_IS_REPLACEABLE = sa.or_(
+    image_properties.c.deleted == sa.true(), image_properties.c.value == sa.bindparam("replaced")
+)
 _SET_LOCK = image_properties.update().where(*_LOCK_OF, _IS_REPLACEABLE)
 #: The same on MySQL, which holds other spellings of the name for equal: no lock has one.
-_SET_LOCK_OR_MISSPELLED = image_properties.update().where(*_LOCK_OF, sa.or_(
-    _IS_REPLACEABLE,
-    sa.cast(image_properties.c.name, sa.LargeBinary) != sa.literal(LOCK_PROPERTY.encode())))
+_SET_LOCK_OR_MISSPELLED = image_properties.update().where(
+    *_LOCK_OF,
+    sa.or_(
+        _IS_REPLACEABLE,
+        sa.cast(image_properties.c.name, sa.LargeBinary) != sa.literal(LOCK_PROPERTY.encode()),
+    ),
+)
 _REMOVE_LOCK = image_properties.delete().where(
-    *_LOCK_OF, image_properties.c.value == sa.bindparam("task_id"))
+    *_LOCK_OF, image_properties.c.value == sa.bindparam("task_id")
+)
 
 _HAS_CLAIM = sa.exists().where(
-    image_claims.c.image_id == images.c.id, image_claims.c.holder.is_not(None))
+    image_claims.c.image_id == images.c.id, image_claims.c.holder.is_not(None)
+)
 _MOVING = veiled(images.c.status).in_(("saving", "uploading", "importing"))
-_UNCLAIMED_IMAGES = sa.select(images.c.id, images.c.status, images.c.updated_at).where(
-    live(images), _MOVING, ~_HAS_CLAIM,
-    sa.or_(images.c.status != "uploading", images.c.size.is_(None))).limit(1000)
+_UNCLAIMED_IMAGES = (
+    sa.select(images.c.id, images.c.status, images.c.updated_at)
+    .where(
+        live(images),
+        _MOVING,
+        ~_HAS_CLAIM,
+        sa.or_(images.c.status != "uploading", images.c.size.is_(None)),
+    )
+    .limit(1000)
+)
 _TASK_HAS_CLAIM = sa.exists().where(
     sa.or_(image_claims.c.task_id == tasks.c.id, image_claims.c.image_id == tasks.c.image_id),
-    image_claims.c.holder.is_not(None))
-_UNCLAIMED_TASKS = sa.select(
-    tasks.c.image_id, tasks.c.type, tasks.c.id, tasks.c.updated_at).where(
-    live(tasks), tasks.c.status.in_(sorted(UNFINISHED)), ~_TASK_HAS_CLAIM).limit(1000)
+    image_claims.c.holder.is_not(None),
+)
+_UNCLAIMED_TASKS = (
+    sa.select(tasks.c.image_id, tasks.c.type, tasks.c.id, tasks.c.updated_at)
+    .where(live(tasks), tasks.c.status.in_(sorted(UNFINISHED)), ~_TASK_HAS_CLAIM)
+    .limit(1000)
+)
 _KIND_OF_STATUS = {"saving": UPLOAD, "uploading": STAGE, "importing": IMPORT}
 _SAME_IMAGE = sa.select(sa.literal(1)).where(
-    images.c.id == sa.bindparam("this_id"), images.c.updated_at == sa.bindparam("stamp"))
+    images.c.id == sa.bindparam("this_id"), images.c.updated_at == sa.bindparam("stamp")
+)
 _SAME_TASK = sa.select(sa.literal(1)).where(
-    tasks.c.id == sa.bindparam("this_id"), tasks.c.updated_at == sa.bindparam("stamp"))
+    tasks.c.id == sa.bindparam("this_id"), tasks.c.updated_at == sa.bindparam("stamp")
+)
 
 
 #: The columns of a claim that is new.
 _FIRST = {"generation": 1, "beats": 0, "staged": 1, "keep": False}
 
 
-def take(connection: sa.Connection, image_id: str, request: ClaimRequest,
-         now: datetime.datetime) -> ClaimGrant:
+def take(
+    connection: sa.Connection, image_id: str, request: ClaimRequest, now: datetime.datetime
+) -> ClaimGrant:
     """Take the claim of an image as a part of the caller's transaction, before its other writes.
 
     :raises errors.ImageBusy: somebody else holds it.
     :raises errors.ImportActive: the image has the lock property of another task.
     """
     row: dict[str, Any] = {
-        "holder": request.holder, "kind": request.kind, "host": request.host[:255],
-        "task_id": request.task_id, "updated_at": now}
+        "holder": request.holder,
+        "kind": request.kind,
+        "host": request.host[:255],
+        "task_id": request.task_id,
+        "updated_at": now,
+    }
     inserted = connection.execute(
         upsert.inserting(connection.dialect.name, image_claims),
-        {"image_id": image_id, **_FIRST, **row})
+        {"image_id": image_id, **_FIRST, **row},
+    )
     if inserted.rowcount == 1:
         grant = ClaimGrant(1)
     else:
@@ -141,18 +173,27 @@ def take(connection: sa.Connection, image_id: str, request: ClaimRequest,
     return grant
 
 
-def _set_lock_property(connection: sa.Connection, image_id: str, request: ClaimRequest,
-                       now: datetime.datetime) -> None:
+def _set_lock_property(
+    connection: sa.Connection, image_id: str, request: ClaimRequest, now: datetime.datetime
+) -> None:
     """wire: the image names the task that imports into it; Glance takes this for its lock."""
     dialect = connection.dialect.name
-    row = {"name": LOCK_PROPERTY, "value": request.task_id, "created_at": now,
-           "updated_at": now, "deleted_at": None, "deleted": False}
+    row = {
+        "name": LOCK_PROPERTY,
+        "value": request.task_id,
+        "created_at": now,
+        "updated_at": now,
+        "deleted_at": None,
+        "deleted": False,
+    }
     found = connection.execute(
         _SET_LOCK_OR_MISSPELLED if dialect == "mysql" else _SET_LOCK,
-        {"this_id": image_id, "replaced": request.replaces, **row})
+        {"this_id": image_id, "replaced": request.replaces, **row},
+    )
     if found.rowcount == 0:
         inserted = connection.execute(
-            upsert.inserting(dialect, image_properties), {"image_id": image_id, **row})
+            upsert.inserting(dialect, image_properties), {"image_id": image_id, **row}
+        )
         if inserted.rowcount != 1:
             raise errors.ImportActive(image_id)
 
@@ -178,16 +219,27 @@ def keep(connection: sa.Connection, image_id: str, now: datetime.datetime) -> No
     """
     inserted = connection.execute(
         upsert.inserting(connection.dialect.name, image_claims),
-        {"image_id": image_id, **_FIRST, "keep": True, "holder": None, "kind": REMOVE,
-         "host": "", "task_id": None, "updated_at": now})
+        {
+            "image_id": image_id,
+            **_FIRST,
+            "keep": True,
+            "holder": None,
+            "kind": REMOVE,
+            "host": "",
+            "task_id": None,
+            "updated_at": now,
+        },
+    )
     if inserted.rowcount == 0:
         connection.execute(_KEEP, {"this_id": image_id})
 
 
 def is_held_by(connection: sa.Connection, image_id: str, holder: str) -> bool:
     """Does ``holder`` have the claim of an image?"""
-    return connection.execute(
-        _IS_HELD_BY, {"this_id": image_id, "this_holder": holder}).first() is not None
+    return (
+        connection.execute(_IS_HELD_BY, {"this_id": image_id, "this_holder": holder}).first()
+        is not None
+    )
 
 
 class SqlClaims:
@@ -199,8 +251,7 @@ class SqlClaims:
     def take(self, image_id: str, request: ClaimRequest) -> ClaimGrant:
         """See the port."""
         now = self._database.now()
-        return self._database.write(
-            lambda connection: take(connection, image_id, request, now))
+        return self._database.write(lambda connection: take(connection, image_id, request, now))
 
     def beat(self, holders: Sequence[str]) -> Sequence[str]:
         """See the port."""
@@ -216,8 +267,7 @@ class SqlClaims:
 
     def release(self, image_id: str, holder: str, how: ClaimRelease) -> bool:
         """See the port."""
-        return self._database.write(
-            lambda connection: release(connection, image_id, holder, how))
+        return self._database.write(lambda connection: release(connection, image_id, holder, how))
 
     def finish(self, holders: Sequence[str]) -> None:
         """See the port."""
@@ -231,9 +281,11 @@ class SqlClaims:
 
     def renew(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
         """See the port."""
+
         def work(connection: sa.Connection) -> bool:
             renewed = connection.execute(
-                _RENEW, {"this_id": image_id, "holders": list(holders), "holder": holder})
+                _RENEW, {"this_id": image_id, "holders": list(holders), "holder": holder}
+            )
             if renewed.rowcount:
                 galera.certify(connection, images, image_id)
             return renewed.rowcount > 0
@@ -243,12 +295,18 @@ class SqlClaims:
     def held(self) -> Sequence[HeldClaim]:
         """See the port."""
         return self._database.read(
-            lambda connection: [_claim(row) for row in connection.execute(_HELD)])
+            lambda connection: [_claim(row) for row in connection.execute(_HELD)]
+        )
 
     def take_over(self, claim: HeldClaim, holder: str) -> ClaimGrant | None:
         """See the port."""
-        bound = {"this_id": claim.image_id, "this_holder": claim.holder, "seen": claim.beats,
-                 "holder": holder, "updated_at": self._database.now()}
+        bound = {
+            "this_id": claim.image_id,
+            "this_holder": claim.holder,
+            "seen": claim.beats,
+            "holder": holder,
+            "updated_at": self._database.now(),
+        }
 
         def work(connection: sa.Connection) -> ClaimGrant | None:
             if connection.execute(_TAKE_OVER, bound).rowcount == 0:
@@ -267,16 +325,23 @@ class SqlClaims:
             bound["since"] = self._database.now() - datetime.timedelta(seconds=seconds)
 
         def work(connection: sa.Connection) -> list[Unclaimed]:
-            found = [Unclaimed(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
-                     for image_id, kind, number, stamp in connection.execute(in_tasks, bound)]
+            found = [
+                Unclaimed(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
+                for image_id, kind, number, stamp in connection.execute(in_tasks, bound)
+            ]
             # Work without an image is known by its task.
-            found = [each if each.image_id else Unclaimed(
-                str(each.task_id), TASK, each.task_id, each.stamp) for each in found]
+            found = [
+                each
+                if each.image_id
+                else Unclaimed(str(each.task_id), TASK, each.task_id, each.stamp)
+                for each in found
+            ]
             known = {each.image_id for each in found}
             return found + [
                 Unclaimed(image_id, _KIND_OF_STATUS[status], None, stamp)
                 for image_id, status, stamp in connection.execute(in_images, bound)
-                if image_id not in known]
+                if image_id not in known
+            ]
 
         return self._database.read(work)
 
@@ -301,7 +366,8 @@ class SqlClaims:
     def get(self, image_id: str) -> HeldClaim | None:
         """See the port."""
         row = self._database.read(
-            lambda connection: connection.execute(_BY_IMAGE, {"this_id": image_id}).first())
+            lambda connection: connection.execute(_BY_IMAGE, {"this_id": image_id}).first()
+        )
         return None if row is None else _claim(row)
 
 

@@ -109,16 +109,22 @@ class _Objects(Shelf):
 
     def row(self, definition: Object) -> dict[str, object]:
         return {
-            "name": definition.name, "description": definition.description,
+            "name": definition.name,
+            "description": definition.description,
             "required": ",".join(definition.required or ()) or None,
             "json_schema": _text(definition.properties or {}),
         }
 
     def definition(self, row: Sequence) -> Object:
         name, created_at, updated_at, description, required, properties = row
-        return Object(name, created_at, updated_at, description,
-                      required.split(",") if required else [],
-                      orjson.loads(properties) if properties else {})
+        return Object(
+            name,
+            created_at,
+            updated_at,
+            description,
+            required.split(",") if required else [],
+            orjson.loads(properties) if properties else {},
+        )
 
 
 class _Tags(Shelf):
@@ -133,8 +139,12 @@ class _Associations(Shelf):
     columns = (table.c.prefix, table.c.properties_target)
 
     def _this(self) -> sa.ColumnElement[bool]:
-        return self.table.c.resource_type_id == sa.select(metadef_resource_types.c.id).where(
-            metadef_resource_types.c.name == sa.bindparam("this_name")).scalar_subquery()
+        return (
+            self.table.c.resource_type_id
+            == sa.select(metadef_resource_types.c.id)
+            .where(metadef_resource_types.c.name == sa.bindparam("this_name"))
+            .scalar_subquery()
+        )
 
     def named(self) -> sa.Table:
         return metadef_resource_types
@@ -147,17 +157,22 @@ class _Associations(Shelf):
 
     def row(self, definition: Association) -> dict[str, object]:
         """With the name of the resource type, of which :func:`add` makes a number."""
-        return {"name": definition.name, "prefix": definition.prefix,
-                "properties_target": definition.properties_target}
+        return {
+            "name": definition.name,
+            "prefix": definition.prefix,
+            "properties_target": definition.properties_target,
+        }
 
 
 SHELVES: dict[Kind, Shelf] = {
-    shelf.kind: shelf for shelf in (_Associations(), _Properties(), _Objects(), _Tags())}
+    shelf.kind: shelf for shelf in (_Associations(), _Properties(), _Objects(), _Tags())
+}
 
 _NAMESPACE_ID = metadef_namespaces.c.id == sa.bindparam("this_namespace")
 _LOCK = sa.select(metadef_namespaces.c.id).where(_NAMESPACE_ID).with_for_update()
 _TYPE = sa.select(metadef_resource_types.c.id).where(
-    metadef_resource_types.c.name == sa.bindparam("this_name"))
+    metadef_resource_types.c.name == sa.bindparam("this_name")
+)
 
 
 def lock(connection: sa.Connection, namespace: Namespace) -> None:
@@ -180,9 +195,15 @@ def contents(connection: sa.Connection, namespace_id: int | None) -> dict[Kind, 
     return found
 
 
-def add(connection: sa.Connection, namespace: Namespace, kind: Kind,
-        definitions: Collection[Definition], now: datetime.datetime | None,
-        updated_at: datetime.datetime | None, types_protected: bool = False) -> None:
+def add(
+    connection: sa.Connection,
+    namespace: Namespace,
+    kind: Kind,
+    definitions: Collection[Definition],
+    now: datetime.datetime | None,
+    updated_at: datetime.datetime | None,
+    types_protected: bool = False,
+) -> None:
     """Record definitions of one kind.
 
     :param types_protected: may resource types that are new here not be removed?
@@ -203,8 +224,14 @@ def add(connection: sa.Connection, namespace: Namespace, kind: Kind,
         connection.execute(shelf.insert, rows)
 
 
-def merge(connection: sa.Connection, namespace: Namespace, kind: Kind,
-          those: Collection[Definition], now: datetime.datetime, replace: bool) -> None:
+def merge(
+    connection: sa.Connection,
+    namespace: Namespace,
+    kind: Kind,
+    those: Collection[Definition],
+    now: datetime.datetime,
+    replace: bool,
+) -> None:
     """Record what is not there yet, and with ``replace`` write over what is.
 
     :raises errors.NamespaceNotFound: the namespace is gone.
@@ -214,13 +241,22 @@ def merge(connection: sa.Connection, namespace: Namespace, kind: Kind,
     shelf = SHELVES[kind]
     here = {"this_namespace": namespace.id}
     present = {row[0] for row in connection.execute(shelf.all, here)}
-    add(connection, namespace, kind, [each for each in those if each.name not in present],
-        now, None, types_protected=True)
+    add(
+        connection,
+        namespace,
+        kind,
+        [each for each in those if each.name not in present],
+        now,
+        None,
+        types_protected=True,
+    )
     if replace:
         for each in those:
             if each.name in present:
-                connection.execute(shelf.update, {
-                    **here, "this_name": each.name, **shelf.row(each), "updated_at": now})
+                connection.execute(
+                    shelf.update,
+                    {**here, "this_name": each.name, **shelf.row(each), "updated_at": now},
+                )
 
 
 def _distinct(namespace: Namespace, kind: Kind, definitions: Iterable[Definition]) -> None:
@@ -243,9 +279,15 @@ def _type_number(connection: sa.Connection, row: dict[str, Any], protected: bool
     name = {"this_name": row["name"]}
     number = connection.execute(_TYPE, name).scalar()
     if number is None:
-        connection.execute(upsert.ignoring(connection.dialect.name, metadef_resource_types), {
-            "name": row["name"], "protected": protected,
-            "created_at": row["created_at"], "updated_at": row["updated_at"]})
+        connection.execute(
+            upsert.ignoring(connection.dialect.name, metadef_resource_types),
+            {
+                "name": row["name"],
+                "protected": protected,
+                "created_at": row["created_at"],
+                "updated_at": row["updated_at"],
+            },
+        )
         # Locked, since another writer may have been faster: that row is not in our snapshot.
         number = connection.execute(_TYPE.with_for_update(read=True), name).scalar_one()
     return number
@@ -257,8 +299,9 @@ class SqlDefinitions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self, ctx, namespace: Namespace, kind: type[D],
-             listing: Listing | None = None) -> Sequence[D]:
+    def list(
+        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
+    ) -> Sequence[D]:
         """Those of one kind, all in their usual order or as ``listing`` wants them.
 
         :raises errors.DefinitionNotFound: there is nothing of the marker's name.
@@ -288,8 +331,9 @@ class SqlDefinitions:
         [created] = self.create_all(ctx, namespace, type(definition), [definition], append=True)
         return created
 
-    def create_all(self, ctx, namespace: Namespace, kind: type[D],
-                   definitions: Sequence[D], append: bool) -> Sequence[D]:
+    def create_all(
+        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
+    ) -> Sequence[D]:
         """Record several, beside those that are there or instead of them.
 
         :raises errors.Duplicate: a name is there already, or twice among them;
@@ -305,8 +349,10 @@ class SqlDefinitions:
             add(connection, namespace, kind, definitions, now, now)
 
         self._database.write(work)
-        return [dataclasses.replace(definition, created_at=now, updated_at=now)
-                for definition in definitions]
+        return [
+            dataclasses.replace(definition, created_at=now, updated_at=now)
+            for definition in definitions
+        ]
 
     def update(self, ctx, namespace: Namespace, name: str, after: D) -> D:
         """Replace one, its name included.
@@ -322,9 +368,15 @@ class SqlDefinitions:
             lock(connection, namespace)
             before = _get(connection, namespace, kind, name)
             with naming_duplicates(_taken(namespace, kind, after.name)):
-                connection.execute(shelf.update, {
-                    "this_namespace": namespace.id, "this_name": name, **shelf.row(after),
-                    "updated_at": now})
+                connection.execute(
+                    shelf.update,
+                    {
+                        "this_namespace": namespace.id,
+                        "this_name": name,
+                        **shelf.row(after),
+                        "updated_at": now,
+                    },
+                )
             return dataclasses.replace(after, created_at=before.created_at, updated_at=now)
 
         return self._database.write(work)
@@ -334,32 +386,37 @@ class SqlDefinitions:
 
         :raises errors.DefinitionNotFound: there is none of this name.
         """
+
         def work(connection: sa.Connection) -> D:
             lock(connection, namespace)
             found = _get(connection, namespace, kind, name)
-            connection.execute(SHELVES[kind].delete,
-                               {"this_namespace": namespace.id, "this_name": name})
+            connection.execute(
+                SHELVES[kind].delete, {"this_namespace": namespace.id, "this_name": name}
+            )
             return found
 
         return self._database.write(work)
 
     def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
         """Remove all of one kind."""
-        self._database.write(lambda connection: connection.execute(
-            SHELVES[kind].clear, {"this_namespace": namespace.id}) and None)
+        self._database.write(
+            lambda connection: (
+                connection.execute(SHELVES[kind].clear, {"this_namespace": namespace.id}) and None
+            )
+        )
 
 
 def _get(connection: sa.Connection, namespace: Namespace, kind: type[D], name: str) -> D:
     shelf = SHELVES[kind]
-    row = connection.execute(
-        shelf.one, {"this_namespace": namespace.id, "this_name": name}).first()
+    row = connection.execute(shelf.one, {"this_namespace": namespace.id, "this_name": name}).first()
     if row is None:
         raise errors.DefinitionNotFound(kind.noun, name, namespace.name)
     return shelf.definition(row)
 
 
-def _page(connection: sa.Connection, shelf: Shelf, namespace: Namespace,
-          listing: Listing) -> Sequence[sa.Row]:
+def _page(
+    connection: sa.Connection, shelf: Shelf, namespace: Namespace, listing: Listing
+) -> Sequence[sa.Row]:
     bound = {"this_namespace": namespace.id}
     order = pages.order(shelf.table, listing.sort_key)
     after = None
@@ -367,5 +424,6 @@ def _page(connection: sa.Connection, shelf: Shelf, namespace: Namespace,
         after = pages.marker(connection, order, shelf.one, {**bound, "this_name": listing.marker})
         if after is None:
             raise errors.DefinitionNotFound(shelf.kind.noun, listing.marker, namespace.name)
-    return connection.execute(pages.page(
-        shelf.all, order, listing.sort_dir, listing.limit, after), bound).all()
+    return connection.execute(
+        pages.page(shelf.all, order, listing.sort_dir, listing.limit, after), bound
+    ).all()

@@ -63,10 +63,16 @@ class Database:
         None for ``PATIENCE``.
     """
 
-    def __init__(self, engine: sa.Engine, replica: sa.Engine | None = None,
-                 reconnects: int = 1, pause: float = 0.0,
-                 cipher: UrlCipher | None = None, options=None,
-                 patience: float | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        replica: sa.Engine | None = None,
+        reconnects: int = 1,
+        pause: float = 0.0,
+        cipher: UrlCipher | None = None,
+        options=None,
+        patience: float | None = None,
+    ) -> None:
         self.engine = engine
         self.replica = replica or engine
         self.dialect: str = engine.dialect.name
@@ -81,7 +87,7 @@ class Database:
             # For this transaction only: behind a pooler the session is somebody else's, too.
             # Writes are bounded by locks, and not by the bound of reads.
             "postgresql": "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = "
-                          f"{engine.get_execution_options().get('lock_timeout', 0)}",
+            f"{engine.get_execution_options().get('lock_timeout', 0)}",
         }.get(self.dialect, "BEGIN")
 
     def now(self) -> datetime.datetime:
@@ -136,6 +142,7 @@ class Database:
         :returns: what ``run`` returned.
         :raises glance_py.domain.errors.GlanceError: what ``run`` and :meth:`write` raise.
         """
+
         def attempt() -> T:
             with contextlib.closing(_Joint(self)) as joint:
                 token = _JOINT.set(joint)
@@ -173,8 +180,9 @@ class Database:
 
         Whoever asks for it disposes of it.
         """
-        return Database(self._engine(limits.ADMINISTRATION), cipher=self.cipher,
-                        options=self._options)
+        return Database(
+            self._engine(limits.ADMINISTRATION), cipher=self.cipher, options=self._options
+        )
 
     def for_heartbeats(self) -> Database:
         """The same database through one connection of its own that soon gives up.
@@ -187,9 +195,13 @@ class Database:
             # There is no second way into it; disposing of the copy must not empty it.
             return _Borrowed(self.engine, cipher=self.cipher)
         made = Database(
-            self._engine(limits.HEARTBEAT, pool_size=1, max_overflow=0,
-                         pool_timeout=limits.HEARTBEAT.connect),
-            cipher=self.cipher, options=self._options, patience=limits.HEARTBEAT.lock)
+            self._engine(
+                limits.HEARTBEAT, pool_size=1, max_overflow=0, pool_timeout=limits.HEARTBEAT.connect
+            ),
+            cipher=self.cipher,
+            options=self._options,
+            patience=limits.HEARTBEAT.lock,
+        )
         self._derived.append(made)
         return made
 
@@ -260,8 +272,7 @@ class Database:
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another transaction nor a dead connection."""
-        deadline = time.monotonic() + (
-            PATIENCE if self._patience is None else self._patience)
+        deadline = time.monotonic() + (PATIENCE if self._patience is None else self._patience)
         lost, delay = 0, 0.01
         while True:
             try:
@@ -339,8 +350,9 @@ class _Joint:
 
     def _lock(self, connection: sa.Connection, name: str) -> None:
         if self.database.dialect == "mysql":
-            self._stack.enter_context(locks.held(
-                connection, name, _lock_wait(self.database._patience)))
+            self._stack.enter_context(
+                locks.held(connection, name, _lock_wait(self.database._patience))
+            )
         elif self.database.dialect == "postgresql":
             locks.until_commit(name, lambda _: None)(connection)
 
@@ -406,8 +418,11 @@ def connect(conf, timeouts: Timeouts = limits.REQUEST) -> Database:
     group = conf.database
     if not group.connection:
         raise ValueError("The option connection in the group [database] is not set.")
-    replica = (create_engine(_url(group.slave_connection, group.connection_parameters), group,
-                             timeouts) if group.slave_connection else None)
+    replica = (
+        create_engine(_url(group.slave_connection, group.connection_parameters), group, timeouts)
+        if group.slave_connection
+        else None
+    )
     persistent = group.use_db_reconnect
     key = conf.metadata_encryption_key if "metadata_encryption_key" in conf else None
     return Database(
@@ -433,8 +448,9 @@ def _url(url: str | sa.URL, parameters: str = "") -> sa.URL:
     return parsed.update_query_string(parameters, append=True) if parameters else parsed
 
 
-def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQUEST,
-                  **pool_options) -> sa.Engine:
+def create_engine(
+    url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQUEST, **pool_options
+) -> sa.Engine:
     """An engine in autocommit whose errors are those of oslo.db.
 
     :param url: SQLAlchemy URL.
@@ -447,8 +463,7 @@ def create_engine(url: str | sa.URL, group=None, timeouts: Timeouts = limits.REQ
     if parsed.get_backend_name() == "mariadb":
         # The same server; everything here speaks of it by one name.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
-    if (parsed.get_backend_name() == "mysql"
-            and parsed.query.get("charset") in ("utf8", "utf8mb3")):
+    if parsed.get_backend_name() == "mysql" and parsed.query.get("charset") in ("utf8", "utf8mb3"):
         # MySQL's names for a part of UTF-8; the default, utf8mb4, is all of it.
         parsed = parsed.difference_update_query(["charset"])
     sqlite = parsed.get_backend_name() == "sqlite"

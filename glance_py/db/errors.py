@@ -37,7 +37,8 @@ def is_contended(error: BaseException) -> bool:
     if isinstance(error, db_exc.DBDeadlock):
         return True
     return isinstance(error, sa_exc.OperationalError) and any(
-        sign in str(error.orig) for sign in ("is locked", "lock timeout"))
+        sign in str(error.orig) for sign in ("is locked", "lock timeout")
+    )
 
 
 def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
@@ -47,8 +48,16 @@ def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
     """
     if is_lost(error) or _is_without_quorum(error):
         return True
-    if isinstance(error, (db_exc.DBDeadlock, db_exc.DBDuplicateEntry, db_exc.DBReferenceError,
-                          db_exc.DBConstraintError, db_exc.DBDataError)) or is_contended(error):
+    if isinstance(
+        error,
+        (
+            db_exc.DBDeadlock,
+            db_exc.DBDuplicateEntry,
+            db_exc.DBReferenceError,
+            db_exc.DBConstraintError,
+            db_exc.DBDataError,
+        ),
+    ) or is_contended(error):
         return False
     # An ERROR of PostgreSQL at COMMIT, like one of SQLite, is a rollback; MySQL's errors also
     # report what happens after a transaction became durable (replication, KILL QUERY).
@@ -78,23 +87,33 @@ def to_domain(error: BaseException) -> BaseException:
     """The domain error that says the same as ``error``, or ``error`` itself."""
     if isinstance(error, db_exc.DBDuplicateEntry):
         return errors.Duplicate("An object with these identifiers exists already.")
-    if isinstance(error, (db_exc.DBDataError, db_exc.DBInvalidUnicodeParameter, sa_exc.DataError,
-                          OverflowError)):
+    if isinstance(
+        error,
+        (db_exc.DBDataError, db_exc.DBInvalidUnicodeParameter, sa_exc.DataError, OverflowError),
+    ):
         return errors.Invalid(_OUT_OF_RANGE)
-    if isinstance(error, (db_exc.DBConnectionError, db_exc.DBNonExistentDatabase,
-                          db_exc.DBDeadlock, sa_exc.TimeoutError)) or (
-            is_contended(error) or _is_without_quorum(error)):
+    if isinstance(
+        error,
+        (
+            db_exc.DBConnectionError,
+            db_exc.DBNonExistentDatabase,
+            db_exc.DBDeadlock,
+            sa_exc.TimeoutError,
+        ),
+    ) or (is_contended(error) or _is_without_quorum(error)):
         LOG.error("The database did not answer: %s", first_line(error))
         return errors.DatabaseUnavailable()
     if isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)) and bounds.is_exceeded(error):
-        LOG.error("The database took too long for a read, which was ended: %s",
-                  first_line(error))
+        LOG.error("The database took too long for a read, which was ended: %s", first_line(error))
         return errors.DatabaseUnavailable()
     inner = getattr(error, "inner_exception", None)
     original = getattr(inner or error, "orig", None)
     if original is not None and _is_undefined(original):
-        LOG.error("The schema of the database is not the one of this release (%s). Run "
-                  "'glance-manage db sync'.", first_line(original))
+        LOG.error(
+            "The schema of the database is not the one of this release (%s). Run "
+            "'glance-manage db sync'.",
+            first_line(original),
+        )
         return errors.DatabaseNotReady()
     if isinstance(inner, (sa_exc.DataError, ValueError, OverflowError)):
         return errors.Invalid(_OUT_OF_RANGE)

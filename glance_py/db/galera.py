@@ -49,5 +49,8 @@ def certify(connection: sa.Connection, table: sa.Table, key: str | int | None) -
         return
     for change in _THERE_AND_BACK:
         connection.execute(
-            table.update().where(table.c.id == sa.bindparam("this_row"))
-            .values(created_at=sa.text(change)), {"this_row": key})
+            table.update()
+            .where(table.c.id == sa.bindparam("this_row"))
+            .values(created_at=sa.text(change)),
+            {"this_row": key},
+        )

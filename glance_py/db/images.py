@@ -29,8 +29,12 @@ T = TypeVar("T")
 #: The largest number that an INTEGER column holds on every database.
 MAX_INTEGER = 2**31 - 1
 MAX_BIG_INTEGER = 2**63 - 1
-_BOUNDS = {"min_disk": MAX_INTEGER, "min_ram": MAX_INTEGER,
-           "size": MAX_BIG_INTEGER, "virtual_size": MAX_BIG_INTEGER}
+_BOUNDS = {
+    "min_disk": MAX_INTEGER,
+    "min_ram": MAX_INTEGER,
+    "size": MAX_BIG_INTEGER,
+    "virtual_size": MAX_BIG_INTEGER,
+}
 
 _THIS = images.c.id == sa.bindparam("this_id")
 _EXPECTED = images.c.status.in_(sa.bindparam("expected", expanding=True))
@@ -40,8 +44,11 @@ _CLAIMED_UPDATE = _GUARDED_UPDATE.where(claims.GUARD)
 _CLAIMED_IN_ANY_STATUS = _UPDATE.where(claims.GUARD)
 #: By whether a status is expected, and whether a holder is named.
 _STATEMENTS = {
-    (False, False): _UPDATE, (True, False): _GUARDED_UPDATE,
-    (False, True): _CLAIMED_IN_ANY_STATUS, (True, True): _CLAIMED_UPDATE}
+    (False, False): _UPDATE,
+    (True, False): _GUARDED_UPDATE,
+    (False, True): _CLAIMED_IN_ANY_STATUS,
+    (True, True): _CLAIMED_UPDATE,
+}
 _STATUS = sa.select(images.c.status).where(_THIS, live(images))
 #: States that the service itself ends, together with what belongs to the image.
 _MOVING = frozenset({"saving", "importing"})
@@ -59,6 +66,7 @@ class SqlImages:
 
         :raises errors.ImageNotFound: no such image, or it is deleted.
         """
+
         def work(connection: sa.Connection) -> Image:
             row = self._row(connection, image_id)
             while True:
@@ -86,6 +94,7 @@ class SqlImages:
         :raises errors.MarkerNotFound: there is no image of the marker's id.
         :raises errors.MarkerHidden: the caller may not see it.
         """
+
         def work(connection: sa.Connection) -> Page:
             after = _marker(connection, ctx, query) if query.marker is not None else None
             if query.limit == 0:
@@ -108,8 +117,10 @@ class SqlImages:
         now = self._database.now()
         created = dataclasses.replace(
             image,
-            created_at=image.created_at or now, updated_at=image.updated_at or now,
-            tags=list(dict.fromkeys(image.tags)), properties=dict(image.properties),
+            created_at=image.created_at or now,
+            updated_at=image.updated_at or now,
+            tags=list(dict.fromkeys(image.tags)),
+            properties=dict(image.properties),
             locations=[dataclasses.replace(location) for location in image.locations],
         )
         row = {name: getattr(created, name) for name in _ROW}
@@ -120,7 +131,8 @@ class SqlImages:
             belongings.write_properties(connection, image.id, created.properties, now)
             belongings.add_tags(connection, image.id, created.tags, now)
             belongings.add_locations(
-                connection, image.id, created.locations, now, self._database.cipher)
+                connection, image.id, created.locations, now, self._database.cipher
+            )
 
         try:
             self._write(work, reservation)
@@ -155,13 +167,19 @@ class SqlImages:
             grant = self._judge_claim(connection, image.id, change, now)
             if _touches_belongings(change):
                 galera.certify(connection, images, image.id)
-            self._set(connection, image.id, {**fields, **reserved}, change.expected,
-                      None if change.release else change.holder)
+            self._set(
+                connection,
+                image.id,
+                {**fields, **reserved},
+                change.expected,
+                None if change.release else change.holder,
+            )
             after = dataclasses.replace(image, **fields, grant=grant)
             after.properties = _change_properties(connection, image, change, now)
             after.tags = _change_tags(connection, image, change, now)
             after.locations = _change_locations(
-                connection, image, change, now, self._database.cipher)
+                connection, image, change, now, self._database.cipher
+            )
             return after
 
         return self._write(work, change.reservation)
@@ -198,23 +216,30 @@ class SqlImages:
         self._database.write(work)
 
     @staticmethod
-    def _judge_claim(connection: sa.Connection, image_id: str, change: Change,
-                     now: datetime.datetime) -> ClaimGrant | None:
+    def _judge_claim(
+        connection: sa.Connection, image_id: str, change: Change, now: datetime.datetime
+    ) -> ClaimGrant | None:
         """Take or give back the claim, whose row is always locked before the image's row."""
         if change.remove_locations:
             claims.keep(connection, image_id, now)
         if change.acquire is not None:
             return claims.take(connection, image_id, change.acquire, now)
         if change.release is not None and not claims.release(
-                connection, image_id, str(change.holder), change.release):
+            connection, image_id, str(change.holder), change.release
+        ):
             if connection.execute(_STATUS, {"this_id": image_id}).first() is None:
                 raise errors.ImageNotFound(image_id)
             raise errors.ClaimLost(image_id)
         return None
 
     @staticmethod
-    def _set(connection: sa.Connection, image_id: str, fields: dict[str, object],
-             expected: Iterable[str] | None, holder: str | None = None) -> None:
+    def _set(
+        connection: sa.Connection,
+        image_id: str,
+        fields: dict[str, object],
+        expected: Iterable[str] | None,
+        holder: str | None = None,
+    ) -> None:
         """Write columns of the row, which also keeps other writers of the image away."""
         bound = {"this_id": image_id, **fields}
         if expected is not None:
@@ -255,16 +280,24 @@ def _check_bounds(fields: dict[str, Any]) -> None:
 
 def _touches_belongings(change: Change) -> bool:
     """Are rows written that belong to the image?"""
-    return bool(change.set_properties or change.remove_properties or change.tags is not None
-                or change.add_tags or change.remove_tags or change.add_locations
-                or change.remove_locations or change.update_locations)
+    return bool(
+        change.set_properties
+        or change.remove_properties
+        or change.tags is not None
+        or change.add_tags
+        or change.remove_tags
+        or change.add_locations
+        or change.remove_locations
+        or change.update_locations
+    )
 
 
 def _change_properties(connection, image: Image, change: Change, now) -> dict[str, str]:
     if not change.set_properties and not change.remove_properties:
         return image.properties
     belongings.delete_properties(
-        connection, image.id, change.remove_properties - change.set_properties.keys(), now)
+        connection, image.id, change.remove_properties - change.set_properties.keys(), now
+    )
     belongings.write_properties(connection, image.id, change.set_properties, now)
     return change.properties_after(image.properties)
 
@@ -279,9 +312,15 @@ def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
     wanted = change.tags_after(present)
     # Of a tag that is there twice, as in databases that were written by several nodes of a
     # Galera cluster, one row is left.
-    belongings.delete_tags(connection, [
-        number for tag, numbers in present.items()
-        for number in (numbers[1:] if tag in wanted else numbers)], now)
+    belongings.delete_tags(
+        connection,
+        [
+            number
+            for tag, numbers in present.items()
+            for number in (numbers[1:] if tag in wanted else numbers)
+        ],
+        now,
+    )
     belongings.add_tags(connection, image.id, wanted - present.keys(), now)
     return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
 
@@ -290,8 +329,12 @@ def _change_locations(connection, image: Image, change: Change, now, cipher) -> 
     if not (change.add_locations or change.remove_locations or change.update_locations):
         return image.locations
     belongings.delete_locations(connection, image.id, change.remove_locations, now)
-    if (change.remove_locations and not change.add_locations and "status" not in change.fields
-            and not belongings.has_locations(connection, image.id)):
+    if (
+        change.remove_locations
+        and not change.add_locations
+        and "status" not in change.fields
+        and not belongings.has_locations(connection, image.id)
+    ):
         # Two who each remove one of two copies at the same time must not remove both.
         raise errors.LastLocation(image.id)
     belongings.update_locations(connection, image.id, change.update_locations, now)
@@ -299,8 +342,11 @@ def _change_locations(connection, image: Image, change: Change, now, cipher) -> 
     belongings.add_locations(connection, image.id, added, now, cipher)
     rewritten = {location.id: location for location in change.update_locations}
     removed = {location.id for location in change.remove_locations}
-    kept = [rewritten.get(location.id, location) for location in image.locations
-            if location.id not in removed]
+    kept = [
+        rewritten.get(location.id, location)
+        for location in image.locations
+        if location.id not in removed
+    ]
     if not change.positions:
         return [*kept, *added]
     for position, location in zip(change.positions, added, strict=True):

@@ -41,30 +41,59 @@ class Index:
 
 
 def _everywhere(columns: str) -> dict[str, str]:
-    return {"postgresql": f"USING btree ({columns})",
-            "mysql": f"({columns})", "sqlite": f"({columns})"}
+    return {
+        "postgresql": f"USING btree ({columns})",
+        "mysql": f"({columns})",
+        "sqlite": f"({columns})",
+    }
 
 
 INDEXES = (
     # A value may be longer than a B-tree of PostgreSQL holds; a hash index takes any.
-    Index("image_properties_value", "image_properties", "lists filtered by a property",
-          {"postgresql": "USING hash (value)"}),
-    Index("image_properties_name_value", "image_properties",
-          "lists filtered by a property; quotas",
-          {"mysql": "(name, value(64))", "sqlite": "(name, value)"}),
-    Index("image_properties_copying", "image_properties", "quotas of projects with many images",
-          {"postgresql": "USING btree (image_id) "
-                         "WHERE ((name)::text = 'os_glance_importing_to_stores'::text)"}),
-    Index("image_tags_value", "image_tags", "lists filtered by a tag",
-          _everywhere("value, image_id")),
-    Index("image_members_member", "image_members", "lists of who has images shared with it",
-          _everywhere("member, image_id")),
-    Index("images_name", "images", "lists filtered or sorted by name",
-          _everywhere("name, created_at, id")
-          | {"postgresql": "USING btree (name NULLS FIRST, created_at, id)"}),
+    Index(
+        "image_properties_value",
+        "image_properties",
+        "lists filtered by a property",
+        {"postgresql": "USING hash (value)"},
+    ),
+    Index(
+        "image_properties_name_value",
+        "image_properties",
+        "lists filtered by a property; quotas",
+        {"mysql": "(name, value(64))", "sqlite": "(name, value)"},
+    ),
+    Index(
+        "image_properties_copying",
+        "image_properties",
+        "quotas of projects with many images",
+        {
+            "postgresql": "USING btree (image_id) "
+            "WHERE ((name)::text = 'os_glance_importing_to_stores'::text)"
+        },
+    ),
+    Index(
+        "image_tags_value", "image_tags", "lists filtered by a tag", _everywhere("value, image_id")
+    ),
+    Index(
+        "image_members_member",
+        "image_members",
+        "lists of who has images shared with it",
+        _everywhere("member, image_id"),
+    ),
+    Index(
+        "images_name",
+        "images",
+        "lists filtered or sorted by name",
+        _everywhere("name, created_at, id")
+        | {"postgresql": "USING btree (name NULLS FIRST, created_at, id)"},
+    ),
     # All that quotas ask of an image, in an order in which its locations lie near each other.
-    Index("images_owner_usage", "images", "quotas of projects with many images",
-          _everywhere("owner, id, status, deleted, size")),
+    Index(
+        "images_owner_usage",
+        "images",
+        "quotas of projects with many images",
+        _everywhere("owner, id, status, deleted, size"),
+    ),
 )
 
 
@@ -115,6 +144,7 @@ def add(database: Database, index: Index, told: Callable[[str], None]) -> None:
     :raises errors.Conflict: another process is at it, the server refuses, or there is only a
         pooler to speak with.
     """
+
     def work(connection: sa.Connection) -> None:
         # Nobody else builds now: what is invalid is a leftover.
         [found] = [each for each in _survey(connection, database.dialect) if each.index == index]
@@ -131,6 +161,7 @@ def drop(database: Database, index: Index, told: Callable[[str], None]) -> None:
 
     Arguments and errors as in :func:`add`.
     """
+
     def work(connection: sa.Connection) -> None:
         [found] = [each for each in _survey(connection, database.dialect) if each.index == index]
         if found.state in (State.PRESENT, State.INVALID):
@@ -141,11 +172,13 @@ def drop(database: Database, index: Index, told: Callable[[str], None]) -> None:
 
 # --- Statements ------------------------------------------------------------------------------
 
+
 def _create(dialect: str, index: Index) -> str:
     concurrently = "CONCURRENTLY " if dialect == "postgresql" else ""
     online = " ALGORITHM=INPLACE LOCK=NONE" if dialect == "mysql" else ""
-    return (f"CREATE INDEX {concurrently}{index.name} ON {index.table} "
-            f"{index.columns[dialect]}{online}")
+    return (
+        f"CREATE INDEX {concurrently}{index.name} ON {index.table} {index.columns[dialect]}{online}"
+    )
 
 
 def _drop(dialect: str, index: Index) -> str:
@@ -173,8 +206,7 @@ _MYSQL_SIZE = sa.text("""
     WHERE database_name = DATABASE() AND table_name = :table AND index_name = :name
     AND stat_name = 'size'
 """)
-_SQLITE = sa.text(
-    "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND name = :name")
+_SQLITE = sa.text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND name = :name")
 
 
 def _survey(connection: sa.Connection, dialect: str) -> list[Found]:
@@ -183,8 +215,13 @@ def _survey(connection: sa.Connection, dialect: str) -> list[Found]:
     return [_found(index, dialect, *_LOOK[dialect](connection, index)) for index in of(dialect)]
 
 
-def _found(index: Index, dialect: str, definition: str | None, is_valid: bool = True,
-           size: int | None = None) -> Found:
+def _found(
+    index: Index,
+    dialect: str,
+    definition: str | None,
+    is_valid: bool = True,
+    size: int | None = None,
+) -> Found:
     if definition is None:
         return Found(index, State.MISSING)
     if definition != f"{index.table} {index.columns[dialect]}":
@@ -206,8 +243,9 @@ def _look_mysql(connection: sa.Connection, index: Index) -> tuple:
     parts = connection.execute(_MYSQL, {"name": index.name, "table": index.table}).all()
     if not parts:
         return (None,)
-    columns = ", ".join(f"{part.name}({part.prefix})" if part.prefix else part.name
-                        for part in parts)
+    columns = ", ".join(
+        f"{part.name}({part.prefix})" if part.prefix else part.name for part in parts
+    )
     special = "" if parts[0].plain else " (of another kind)"
     return f"{index.table} ({columns}){special}", True, _size_mysql(connection, index)
 
@@ -231,7 +269,10 @@ def _look_sqlite(connection: sa.Connection, index: Index) -> tuple:
 
 
 _LOOK: dict[str, Callable[[sa.Connection, Index], tuple]] = {
-    "postgresql": _look_postgresql, "mysql": _look_mysql, "sqlite": _look_sqlite}
+    "postgresql": _look_postgresql,
+    "mysql": _look_mysql,
+    "sqlite": _look_sqlite,
+}
 
 
 # --- Building --------------------------------------------------------------------------------
@@ -243,22 +284,25 @@ _SESSION = {
     "mysql": f"SET SESSION lock_wait_timeout = {int(PATIENCE)}",
 }
 #: Lock, settings and process would be those of whoever gets the server's connection next.
-_POOLED = ("A connection pooler (such as PgBouncer) stands between here and PostgreSQL. Indexes "
-           "are built and dropped over a direct connection only: run this command with a "
-           "configuration file whose [database] connection names the server itself.")
+_POOLED = (
+    "A connection pooler (such as PgBouncer) stands between here and PostgreSQL. Indexes "
+    "are built and dropped over a direct connection only: run this command with a "
+    "configuration file whose [database] connection names the server itself."
+)
 _NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 _CANCEL = {"postgresql": "SELECT pg_cancel_backend({})", "mysql": "KILL QUERY {}"}
 _PROGRESS = {
     "postgresql": "SELECT phase || CASE WHEN blocks_total > 0 "
-                  "THEN ', ' || 100 * blocks_done / blocks_total || '%%' ELSE '' END "
-                  "FROM pg_stat_progress_create_index WHERE pid = {}",
+    "THEN ', ' || 100 * blocks_done / blocks_total || '%%' ELSE '' END "
+    "FROM pg_stat_progress_create_index WHERE pid = {}",
     "mysql": "SELECT CONCAT(state, IF(progress > 0, CONCAT(', ', ROUND(progress), '%%'), '')) "
-             "FROM information_schema.processlist WHERE id = {}",
+    "FROM information_schema.processlist WHERE id = {}",
 }
 
 
-def _run(database: Database, work: Callable[[sa.Connection], None],
-         told: Callable[[str], None]) -> None:
+def _run(
+    database: Database, work: Callable[[sa.Connection], None], told: Callable[[str], None]
+) -> None:
     """Do ``work`` on a connection that waits for as long as it takes, and watch it."""
     patient = database.patient()
     try:
@@ -277,8 +321,12 @@ def _run(database: Database, work: Callable[[sa.Connection], None],
         patient.dispose()
 
 
-def _watched(database: Database, connection: sa.Connection,
-             work: Callable[[sa.Connection], None], told: Callable[[str], None]) -> None:
+def _watched(
+    database: Database,
+    connection: sa.Connection,
+    work: Callable[[sa.Connection], None],
+    told: Callable[[str], None],
+) -> None:
     # Drivers sit in their C code until the server answers: another thread hears the operator.
     failures: list[BaseException] = []
 
@@ -288,8 +336,11 @@ def _watched(database: Database, connection: sa.Connection,
         except BaseException as error:
             failures.append(error)
 
-    number = (connection.exec_driver_sql(_NUMBER[database.dialect]).scalar()
-              if database.dialect in _NUMBER else None)
+    number = (
+        connection.exec_driver_sql(_NUMBER[database.dialect]).scalar()
+        if database.dialect in _NUMBER
+        else None
+    )
     worker = threading.Thread(target=attempt, name="index", daemon=True)
     worker.start()
     try:
@@ -335,6 +386,7 @@ def _in_words(error: BaseException) -> BaseException:
     if db_errors.is_contended(error):
         return errors.Conflict(
             f"Another transaction has held the table for {PATIENCE:.0f} seconds. Nothing was "
-            f"changed; try again.")
+            f"changed; try again."
+        )
     said = original.args[-1] if original.args else original
     return errors.Conflict(f"The database refuses: {str(said).strip().partition(chr(10))[0]}")

@@ -25,20 +25,30 @@ def order(table: sa.Table, sort_key: str) -> tuple[sa.ColumnElement, ...]:
     return sa.func.coalesce(column, least, type_=column.type), table.c.created_at, table.c.id
 
 
-def marker(connection: sa.Connection, keys: Sequence[sa.ColumnElement], one: sa.Select,
-           bound: Mapping[str, object]) -> Sequence | None:
+def marker(
+    connection: sa.Connection,
+    keys: Sequence[sa.ColumnElement],
+    one: sa.Select,
+    bound: Mapping[str, object],
+) -> Sequence | None:
     """Values of the sort keys of the row that ``one`` finds; None when there is no such row."""
     return connection.execute(one.with_only_columns(*keys), bound).first()
 
 
-def page(rows: sa.Select, keys: Sequence[sa.ColumnElement], sort_dir: str, limit: int | None,
-         after: Sequence | None) -> sa.Select:
+def page(
+    rows: sa.Select,
+    keys: Sequence[sa.ColumnElement],
+    sort_dir: str,
+    limit: int | None,
+    after: Sequence | None,
+) -> sa.Select:
     """The part of ``rows`` that is wanted, behind the row whose keys are ``after``."""
     downwards = sort_dir == "desc"
     statement = rows.order_by(*(key.desc() if downwards else key.asc() for key in keys))
     if after is not None:
         here = sa.tuple_(*keys)
-        there = sa.tuple_(*(sa.literal(value, key.type)
-                            for key, value in zip(keys, after, strict=True)))
+        there = sa.tuple_(
+            *(sa.literal(value, key.type) for key, value in zip(keys, after, strict=True))
+        )
         statement = statement.where(here < there if downwards else here > there)
     return statement if limit is None else statement.limit(limit)

@@ -40,37 +40,47 @@ SWEEP = 10_000
 SETTLED = 3600
 
 _IN_USE = live(image_locations) | sa.and_(
-    image_locations.c.status == "pending_delete", image_locations.c.deleted == sa.true())
+    image_locations.c.status == "pending_delete", image_locations.c.deleted == sa.true()
+)
 _OTHERS = sa.select(image_locations.c.value).where(
-    _IN_USE, image_locations.c.image_id != sa.bindparam("this_image"))
+    _IN_USE, image_locations.c.image_id != sa.bindparam("this_image")
+)
 _BEYOND = _OTHERS.where(image_locations.c.id > sa.bindparam("reach"))
 _BEYOND_WITH = _BEYOND.where(image_locations.c.value == sa.bindparam("url")).limit(1)
 _LISTED = _OTHERS.join(
-    location_digests, location_digests.c.location_id == image_locations.c.id,
+    location_digests,
+    location_digests.c.location_id == image_locations.c.id,
 ).where(location_digests.c.digest == sa.bindparam("digest"))
 _STATE = sa.select(
-    sa.select(location_digests.c.digest).where(
-        location_digests.c.location_id == KEY).scalar_subquery(),
+    sa.select(location_digests.c.digest)
+    .where(location_digests.c.location_id == KEY)
+    .scalar_subquery(),
     sa.select(sa.func.max(location_digests.c.location_id)).scalar_subquery(),
-    sa.select(sa.func.max(image_locations.c.id)).scalar_subquery())
+    sa.select(sa.func.max(image_locations.c.id)).scalar_subquery(),
+)
 _NEXT = (
     sa.select(image_locations.c.id, image_locations.c.value)
     .where(image_locations.c.id > sa.bindparam("reach"))
-    .order_by(image_locations.c.id).limit(sa.bindparam("limit"))
+    .order_by(image_locations.c.id)
+    .limit(sa.bindparam("limit"))
 )
 #: The first one that is too new; those behind it wait, whatever their time says.
 _UNSETTLED = sa.select(sa.func.min(image_locations.c.id)).where(
     image_locations.c.id > sa.bindparam("reach"),
     image_locations.c.id <= sa.bindparam("last"),
-    image_locations.c.created_at > sa.bindparam("since"))
+    image_locations.c.created_at > sa.bindparam("since"),
+)
 _GONE = (
     sa.select(location_digests.c.location_id)
-    .where(location_digests.c.location_id != KEY,
-           ~sa.exists().where(image_locations.c.id == location_digests.c.location_id))
+    .where(
+        location_digests.c.location_id != KEY,
+        ~sa.exists().where(image_locations.c.id == location_digests.c.location_id),
+    )
     .limit(BATCH)
 )
 _DELETE = location_digests.delete().where(
-    location_digests.c.location_id.in_(sa.bindparam("those", expanding=True)))
+    location_digests.c.location_id.in_(sa.bindparam("those", expanding=True))
+)
 
 
 class LocationIndex:
@@ -110,17 +120,31 @@ class LocationIndex:
         return reach if key == self._fingerprint() else 0, last or 0
 
     def _is_listed(self, image_id: str, url: str) -> bool:
-        values = self._database.read(lambda connection: connection.execute(
-            _LISTED, {"this_image": image_id, "digest": self._digest(url)}).scalars().all())
+        values = self._database.read(
+            lambda connection: (
+                connection.execute(_LISTED, {"this_image": image_id, "digest": self._digest(url)})
+                .scalars()
+                .all()
+            )
+        )
         return any(self._open(value) == url for value in values)
 
     def _is_beyond(self, image_id: str, url: str, reach: int) -> bool:
         bound = {"this_image": image_id, "reach": reach}
         if self._cipher is None:
-            return self._database.read(lambda connection: connection.execute(
-                _BEYOND_WITH, {**bound, "url": url}).first()) is not None
-        return self._database.read(lambda connection: any(
-            self._open(value) == url for value in connection.execute(_BEYOND, bound).scalars()))
+            return (
+                self._database.read(
+                    lambda connection: connection.execute(
+                        _BEYOND_WITH, {**bound, "url": url}
+                    ).first()
+                )
+                is not None
+            )
+        return self._database.read(
+            lambda connection: any(
+                self._open(value) == url for value in connection.execute(_BEYOND, bound).scalars()
+            )
+        )
 
     # --- Bringing it up to date ------------------------------------------------------------------
 
@@ -145,19 +169,25 @@ class LocationIndex:
         if not reach:
             # There are none, or they are of another key.
             connection.execute(location_digests.delete())
-            connection.execute(location_digests.insert(), {
-                "location_id": KEY, "digest": self._fingerprint()})
+            connection.execute(
+                location_digests.insert(), {"location_id": KEY, "digest": self._fingerprint()}
+            )
         rows = [tuple(row) for row in connection.execute(_NEXT, {"reach": reach, "limit": BATCH})]
         if rows:
             since = self._database.now() - datetime.timedelta(seconds=SETTLED)
             unsettled = connection.scalar(
-                _UNSETTLED, {"reach": reach, "last": rows[-1][0], "since": since})
+                _UNSETTLED, {"reach": reach, "last": rows[-1][0], "since": since}
+            )
             if unsettled is not None:
                 rows = [row for row in rows if row[0] < unsettled]
         if rows:
-            connection.execute(location_digests.insert(), [
-                {"location_id": number, "digest": self._digest(self._open(value))}
-                for number, value in rows])
+            connection.execute(
+                location_digests.insert(),
+                [
+                    {"location_id": number, "digest": self._digest(self._open(value))}
+                    for number, value in rows
+                ],
+            )
             if rows[-1][0] // SWEEP != reach // SWEEP:
                 gone = connection.execute(_GONE).scalars().all()
                 connection.execute(_DELETE, {"those": gone})

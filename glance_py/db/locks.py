@@ -29,6 +29,7 @@ def until_commit(name: str, work: Callable[[sa.Connection], T]) -> Callable[[sa.
 
     PostgreSQL itself bounds the wait: see ``lock_timeout`` in ``engine``.
     """
+
     def locked(connection: sa.Connection) -> T:
         connection.execute(_LOCK, {"key": _key(name)})
         return work(connection)
@@ -43,8 +44,9 @@ def held(connection: sa.Connection, name: str, seconds: float) -> Iterator[None]
     :raises errors.DatabaseUnavailable: somebody else held it for too long.
     """
     # Names are those of the whole server, at most 64 characters long.
-    bound = {"name": hashlib.sha256(f"{connection.engine.url.database} {name}".encode())
-             .hexdigest()}
+    bound = {
+        "name": hashlib.sha256(f"{connection.engine.url.database} {name}".encode()).hexdigest()
+    }
     if connection.scalar(_GET, {**bound, "seconds": int(seconds)}) != 1:
         raise errors.DatabaseUnavailable()
     try:
@@ -75,8 +77,7 @@ def alone(connection: sa.Connection, name: str) -> Iterator[None]:
                 raise busy from None
             yield
         return
-    if connection.dialect.name == "postgresql" and not connection.scalar(
-            _TRY, {"key": _key(name)}):
+    if connection.dialect.name == "postgresql" and not connection.scalar(_TRY, {"key": _key(name)}):
         raise busy
     yield
 

@@ -14,8 +14,9 @@ from glance_py.db.tables import image_members, images
 from glance_py.domain import errors
 from glance_py.domain.member import Member
 
-_COLUMNS = tuple(image_members.c[name] for name in
-                 ("image_id", "member", "status", "created_at", "updated_at"))
+_COLUMNS = tuple(
+    image_members.c[name] for name in ("image_id", "member", "status", "created_at", "updated_at")
+)
 _IMAGE = image_members.c.image_id == sa.bindparam("this_image")
 _MEMBER = image_members.c.member == sa.bindparam("this_member")
 _ALL = sa.select(*_COLUMNS).where(_IMAGE, live(image_members)).order_by(image_members.c.id)
@@ -23,12 +24,15 @@ _ONE = _ALL.where(_MEMBER)
 _UPDATE = image_members.update().where(_IMAGE, _MEMBER, live(image_members))
 #: Locks the image's row, since no constraint keeps two live rows of one member apart.
 _LOCK_IMAGE = (
-    sa.select(images.c.id).where(images.c.id == sa.bindparam("this_image"), live(images))
+    sa.select(images.c.id)
+    .where(images.c.id == sa.bindparam("this_image"), live(images))
     .with_for_update()
 )
 _NEWEST_ROW = (
-    sa.select(image_members.c.id, image_members.c.deleted).where(_IMAGE, _MEMBER)
-    .order_by(image_members.c.deleted, image_members.c.id.desc()).limit(1)
+    sa.select(image_members.c.id, image_members.c.deleted)
+    .where(_IMAGE, _MEMBER)
+    .order_by(image_members.c.deleted, image_members.c.id.desc())
+    .limit(1)
 )
 _REVIVE = image_members.update().where(image_members.c.id == sa.bindparam("this_id"))
 
@@ -46,7 +50,8 @@ class SqlMembers:
             bound["this_member"] = member_id
         statement = _ALL if member_id is None else _ONE
         return self._database.read(
-            lambda connection: [Member(*row) for row in connection.execute(statement, bound)])
+            lambda connection: [Member(*row) for row in connection.execute(statement, bound)]
+        )
 
     def create(self, ctx, image_id: str, member_id: str) -> Member:
         """Share the image with a project; it still has to accept.
@@ -56,8 +61,14 @@ class SqlMembers:
         """
         now = self._database.now()
         bound = {"this_image": image_id, "this_member": member_id}
-        row = {"status": "pending", "can_share": False, "created_at": now, "updated_at": now,
-               "deleted": False, "deleted_at": None}
+        row = {
+            "status": "pending",
+            "can_share": False,
+            "created_at": now,
+            "updated_at": now,
+            "deleted": False,
+            "deleted_at": None,
+        }
 
         def work(connection: sa.Connection) -> None:
             if connection.execute(_LOCK_IMAGE, bound).first() is None:
@@ -65,14 +76,16 @@ class SqlMembers:
             galera.certify(connection, images, image_id)
             present = connection.execute(_NEWEST_ROW, bound).first()
             if present is None:
-                connection.execute(image_members.insert(),
-                                   {"image_id": image_id, "member": member_id, **row})
+                connection.execute(
+                    image_members.insert(), {"image_id": image_id, "member": member_id, **row}
+                )
             elif present.deleted:
                 # A second deleted row could have the same time, which is unique.
                 connection.execute(_REVIVE, {"this_id": present.id, **row})
             else:
                 raise errors.Duplicate(
-                    f"Project {member_id} is a member of image {image_id} already.")
+                    f"Project {member_id} is a member of image {image_id} already."
+                )
 
         self._database.write(work)
         return Member(image_id, member_id, "pending", now, now)

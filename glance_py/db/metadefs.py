@@ -35,11 +35,16 @@ from glance_py.domain.metadef import (
 _T = metadef_namespaces.c
 #: In the order of the fields of Namespace.
 _ALL = sa.select(
-    _T.namespace, _T.owner, _T.display_name, _T.description,
+    _T.namespace,
+    _T.owner,
+    _T.display_name,
+    _T.description,
     # Rows that a tool wrote may lack the last two.
     sa.func.coalesce(_T.visibility, "private"),
     sa.func.coalesce(_T.protected, sa.false(), type_=sa.Boolean),
-    _T.created_at, _T.updated_at, _T.id,
+    _T.created_at,
+    _T.updated_at,
+    _T.id,
 )
 IN_ORDER = _ALL.order_by(_T.namespace)
 _ONE = _ALL.where(_T.namespace == sa.bindparam("this_name"))
@@ -48,12 +53,19 @@ _UPDATE = metadef_namespaces.update().where(_THIS)
 _DELETE = metadef_namespaces.delete().where(_THIS)
 _VISIBLE = (_T.visibility == "public") | (_T.owner == sa.bindparam("me"))
 
-_TYPES = sa.select(*(metadef_resource_types.c[name] for name in
-                     ("name", "created_at", "updated_at"))).order_by(metadef_resource_types.c.id)
+_TYPES = sa.select(
+    *(metadef_resource_types.c[name] for name in ("name", "created_at", "updated_at"))
+).order_by(metadef_resource_types.c.id)
 _A = metadef_namespace_resource_types.c
 _ASSOCIATIONS = (
-    sa.select(_A.namespace_id, metadef_resource_types.c.name, _A.created_at, _A.updated_at,
-              _A.prefix, _A.properties_target)
+    sa.select(
+        _A.namespace_id,
+        metadef_resource_types.c.name,
+        _A.created_at,
+        _A.updated_at,
+        _A.prefix,
+        _A.properties_target,
+    )
     .join_from(metadef_namespace_resource_types, metadef_resource_types)
     .where(_A.namespace_id.in_(sa.bindparam("those", expanding=True)))
     .order_by(_A.resource_type_id)
@@ -71,6 +83,7 @@ class SqlNamespaces:
 
         :raises errors.NamespaceNotFound: there is none of this name.
         """
+
         def work(connection: sa.Connection) -> Namespace:
             found = by_name(connection, name)
             found.contents = definitions.contents(connection, found.id)
@@ -99,13 +112,15 @@ class SqlNamespaces:
             after = None
             if listing.marker is not None:
                 visible = _ONE if ctx.is_admin else _ONE.where(_VISIBLE)
-                after = pages.marker(connection, keys, visible,
-                                     {"this_name": listing.marker, "me": ctx.project_id})
+                after = pages.marker(
+                    connection, keys, visible, {"this_name": listing.marker, "me": ctx.project_id}
+                )
                 if after is None:
                     by_name(connection, listing.marker)
                     raise errors.MarkerHidden(listing.marker)
             statement = pages.page(
-                _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after)
+                _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after
+            )
             found = [Namespace(*row) for row in connection.execute(statement, bound)]
             _associate(connection, found)
             return NamespacePage(found, full=bool(found) and len(found) == listing.limit)
@@ -119,8 +134,7 @@ class SqlNamespaces:
         :raises errors.Duplicate: a name is in use.
         """
         now = self._database.now()
-        return self._database.write(
-            lambda connection: insert(connection, namespace, now, now))
+        return self._database.write(lambda connection: insert(connection, namespace, now, now))
 
     def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
         """Replace what the namespace says of itself, its name included.
@@ -132,8 +146,9 @@ class SqlNamespaces:
 
         def work(connection: sa.Connection) -> Namespace:
             overwrite(connection, namespace, after, now)
-            return dataclasses.replace(after, id=namespace.id, created_at=namespace.created_at,
-                                       updated_at=now, contents={})
+            return dataclasses.replace(
+                after, id=namespace.id, created_at=namespace.created_at, updated_at=now, contents={}
+            )
 
         return self._database.write(work)
 
@@ -147,7 +162,8 @@ class SqlNamespaces:
     def resource_types(self, ctx) -> Sequence[ResourceType]:
         """All resource types in the order in which they came."""
         return self._database.read(
-            lambda connection: [ResourceType(*row) for row in connection.execute(_TYPES)])
+            lambda connection: [ResourceType(*row) for row in connection.execute(_TYPES)]
+        )
 
 
 def by_name(connection: sa.Connection, name: str) -> Namespace:
@@ -158,15 +174,22 @@ def by_name(connection: sa.Connection, name: str) -> Namespace:
     return Namespace(*row)
 
 
-def insert(connection: sa.Connection, namespace: Namespace, now: datetime.datetime,
-           updated_at: datetime.datetime | None, types_protected: bool = False) -> Namespace:
+def insert(
+    connection: sa.Connection,
+    namespace: Namespace,
+    now: datetime.datetime,
+    updated_at: datetime.datetime | None,
+    types_protected: bool = False,
+) -> Namespace:
     """Record a namespace and its contents inside a transaction of the caller.
 
     :raises errors.Duplicate: a name is in use.
     """
     with naming_duplicates(f"There is a namespace {namespace.name} already."):
-        result = connection.execute(metadef_namespaces.insert(), {
-            **_row(namespace), "created_at": now, "updated_at": updated_at})
+        result = connection.execute(
+            metadef_namespaces.insert(),
+            {**_row(namespace), "created_at": now, "updated_at": updated_at},
+        )
     key: Any = result.inserted_primary_key
     created = dataclasses.replace(namespace, id=key[0], created_at=now, updated_at=updated_at)
     for kind, those in namespace.contents.items():
@@ -174,8 +197,9 @@ def insert(connection: sa.Connection, namespace: Namespace, now: datetime.dateti
     return created
 
 
-def overwrite(connection: sa.Connection, namespace: Namespace, after: Namespace,
-              now: datetime.datetime) -> None:
+def overwrite(
+    connection: sa.Connection, namespace: Namespace, after: Namespace, now: datetime.datetime
+) -> None:
     """Write what ``after`` says into the row of ``namespace``.
 
     :raises errors.NamespaceNotFound: it is gone.
@@ -183,7 +207,8 @@ def overwrite(connection: sa.Connection, namespace: Namespace, after: Namespace,
     """
     with naming_duplicates(f"There is a namespace {after.name} already."):
         result = connection.execute(
-            _UPDATE, {"this_id": namespace.id, **_row(after), "updated_at": now})
+            _UPDATE, {"this_id": namespace.id, **_row(after), "updated_at": now}
+        )
     if result.rowcount == 0:
         raise errors.NamespaceNotFound(namespace.name)
 
@@ -201,9 +226,12 @@ def remove(connection: sa.Connection, namespace: Namespace) -> None:
 
 def _row(namespace: Namespace) -> dict[str, object]:
     return {
-        "namespace": namespace.name, "owner": namespace.owner,
-        "display_name": namespace.display_name, "description": namespace.description,
-        "visibility": namespace.visibility, "protected": namespace.protected,
+        "namespace": namespace.name,
+        "owner": namespace.owner,
+        "display_name": namespace.display_name,
+        "description": namespace.description,
+        "visibility": namespace.visibility,
+        "protected": namespace.protected,
     }
 
 
@@ -216,10 +244,13 @@ def _conditions(ctx, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
     if query.visibility is not None:
         conditions.append(sa.func.coalesce(_T.visibility, "private") == query.visibility)
     if query.resource_types is not None:
-        conditions.append(sa.exists().where(
-            _A.namespace_id == _T.id,
-            _A.resource_type_id == metadef_resource_types.c.id,
-            metadef_resource_types.c.name.in_(sa.bindparam("types", expanding=True))))
+        conditions.append(
+            sa.exists().where(
+                _A.namespace_id == _T.id,
+                _A.resource_type_id == metadef_resource_types.c.id,
+                metadef_resource_types.c.name.in_(sa.bindparam("types", expanding=True)),
+            )
+        )
         bound["types"] = query.resource_types
     return conditions, bound
 
@@ -233,4 +264,5 @@ def _associate(connection: sa.Connection, found: Sequence[Namespace]) -> None:
         if not namespace.name:
             # wire: in a list, the namespace without a name has all resource types there are.
             namespace.contents[Association] = [
-                Association(*row) for row in connection.execute(_TYPES)]
+                Association(*row) for row in connection.execute(_TYPES)
+            ]

@@ -29,58 +29,96 @@ from glance_py.domain import errors
 from glance_py.domain.image import Location
 from glance_py.domain.ports import PendingData
 
-_PENDING = sa.and_(image_locations.c.status == "pending_delete",
-                   image_locations.c.deleted == sa.true())
+_PENDING = sa.and_(
+    image_locations.c.status == "pending_delete", image_locations.c.deleted == sa.true()
+)
 _FOUND = (
-    sa.select(image_locations.c.image_id, images.c.status, image_locations.c.value,
-              image_locations.c.meta_data, image_locations.c.status, image_locations.c.id)
+    sa.select(
+        image_locations.c.image_id,
+        images.c.status,
+        image_locations.c.value,
+        image_locations.c.meta_data,
+        image_locations.c.status,
+        image_locations.c.id,
+    )
     .join_from(image_locations, images, image_locations.c.image_id == images.c.id)
-    .where(_PENDING, image_locations.c.id > sa.bindparam("after"),
-           image_locations.c.deleted_at <= sa.bindparam("before"))
-    .order_by(image_locations.c.id).limit(sa.bindparam("limit"))
+    .where(
+        _PENDING,
+        image_locations.c.id > sa.bindparam("after"),
+        image_locations.c.deleted_at <= sa.bindparam("before"),
+    )
+    .order_by(image_locations.c.id)
+    .limit(sa.bindparam("limit"))
 )
 #: Data of images that are kept for the scrubber is not stray.
 _STRAY = _FOUND.where(images.c.status != "pending_delete")
 _THOSE = image_locations.c.id.in_(sa.bindparam("those", expanding=True))
 _FORGET = image_locations.update().where(_THOSE, _PENDING).values(status="deleted")
-_TAKE_BACK = image_locations.update().where(_THOSE, _PENDING).values(
-    status="active", deleted=sa.false(), deleted_at=None)
+_TAKE_BACK = (
+    image_locations.update()
+    .where(_THOSE, _PENDING)
+    .values(status="active", deleted=sa.false(), deleted_at=None)
+)
 #: Bytes of a location without updated_at may be gone any moment.  A further status would not be
 #: understood by the original's scrubber.
 _BEGIN_REMOVAL = image_locations.update().where(_THOSE, _PENDING).values(updated_at=None)
 _BEGUN = sa.select(image_locations.c.id).where(
-    _THOSE, _PENDING, image_locations.c.updated_at.is_(None))
-_CANCEL_REMOVAL = image_locations.update().where(
-    _THOSE, _PENDING, image_locations.c.updated_at.is_(None),
-).values(updated_at=image_locations.c.deleted_at)
+    _THOSE, _PENDING, image_locations.c.updated_at.is_(None)
+)
+_CANCEL_REMOVAL = (
+    image_locations.update()
+    .where(
+        _THOSE,
+        _PENDING,
+        image_locations.c.updated_at.is_(None),
+    )
+    .values(updated_at=image_locations.c.deleted_at)
+)
 _IMAGE = images.c.id == sa.bindparam("this_image")
 _FINISH = (
     images.update()
-    .where(_IMAGE, images.c.status == "pending_delete",
-           ~sa.exists().where(image_locations.c.image_id == images.c.id, _PENDING))
+    .where(
+        _IMAGE,
+        images.c.status == "pending_delete",
+        ~sa.exists().where(image_locations.c.image_id == images.c.id, _PENDING),
+    )
     .values(status="deleted")
 )
 _DELETED_AT = sa.select(images.c.deleted_at).where(
-    _IMAGE, images.c.status == sa.bindparam("old_status"), images.c.deleted == sa.true())
-_REVIVE = images.update().where(_IMAGE).values(
-    status=sa.bindparam("new_status"), deleted=sa.false(), deleted_at=None)
+    _IMAGE, images.c.status == sa.bindparam("old_status"), images.c.deleted == sa.true()
+)
+_REVIVE = (
+    images.update()
+    .where(_IMAGE)
+    .values(status=sa.bindparam("new_status"), deleted=sa.false(), deleted_at=None)
+)
 #: What was deleted together with the image; what was deleted before stays deleted.
 _REVIVE_BELONGINGS = tuple(
-    table.update().where(table.c.image_id == sa.bindparam("this_image"),
-                         table.c.deleted_at == sa.bindparam("then"))
+    table.update()
+    .where(
+        table.c.image_id == sa.bindparam("this_image"), table.c.deleted_at == sa.bindparam("then")
+    )
     .values(deleted=sa.false(), deleted_at=None)
-    for table in (image_properties, image_tags, image_members))
-_REVIVE_LOCATIONS = image_locations.update().where(
-    image_locations.c.image_id == sa.bindparam("this_image"), _PENDING,
-    image_locations.c.deleted_at == sa.bindparam("then"),
-    image_locations.c.updated_at.is_not(None),
-).values(status="active", deleted=sa.false(), deleted_at=None)
+    for table in (image_properties, image_tags, image_members)
+)
+_REVIVE_LOCATIONS = (
+    image_locations.update()
+    .where(
+        image_locations.c.image_id == sa.bindparam("this_image"),
+        _PENDING,
+        image_locations.c.deleted_at == sa.bindparam("then"),
+        image_locations.c.updated_at.is_not(None),
+    )
+    .values(status="active", deleted=sa.false(), deleted_at=None)
+)
 _OF_IMAGE = sa.select(image_locations.c.value, image_locations.c.deleted).where(
-    image_locations.c.image_id == sa.bindparam("this_image"),
-    live(image_locations) | _PENDING)
-_KNOWN = sa.select(sa.literal(1)).where(
-    images.c.id.in_(sa.bindparam("those", expanding=True)),
-    images.c.status != "deleted").limit(1)
+    image_locations.c.image_id == sa.bindparam("this_image"), live(image_locations) | _PENDING
+)
+_KNOWN = (
+    sa.select(sa.literal(1))
+    .where(images.c.id.in_(sa.bindparam("those", expanding=True)), images.c.status != "deleted")
+    .limit(1)
+)
 
 
 class SqlPending:
@@ -90,21 +128,26 @@ class SqlPending:
         self._database = database
         self._locations = LocationIndex(database)
 
-    def find(self, seconds: float, after: int = 0, limit: int = 100,
-             stray: bool = False) -> Sequence[PendingData]:
+    def find(
+        self, seconds: float, after: int = 0, limit: int = 100, stray: bool = False
+    ) -> Sequence[PendingData]:
         """Data that has been waiting for at least ``seconds``, by row number.
 
         :param after: the row number of the last one found before.
         :param stray: only what no scrubber waits for.
         """
         before = self._database.now() - datetime.timedelta(seconds=seconds)
-        rows = self._database.read(lambda connection: connection.execute(
-            _STRAY if stray else _FOUND,
-            {"after": after, "before": before, "limit": limit}).all())
+        rows = self._database.read(
+            lambda connection: connection.execute(
+                _STRAY if stray else _FOUND, {"after": after, "before": before, "limit": limit}
+            ).all()
+        )
         return [
-            PendingData(image_id, status,
-                        Location(self._open(value), metadata(text), state, number))
-            for image_id, status, value, text, state, number in rows]
+            PendingData(
+                image_id, status, Location(self._open(value), metadata(text), state, number)
+            )
+            for image_id, status, value, text, state, number in rows
+        ]
 
     def add(self, image_id: str, location: Location) -> None:
         """Data that was never recorded could not be removed; it is to be removed later."""
@@ -147,12 +190,14 @@ class SqlPending:
         numbers = [location.id for location in locations if location.id is not None]
         if numbers:
             self._database.write(
-                lambda connection: connection.execute(statement, {"those": numbers}))
+                lambda connection: connection.execute(statement, {"those": numbers})
+            )
 
     def finish(self, image_id: str) -> bool:
         """Call an image deleted when no data of it is left; False when there is some."""
         return self._database.write(
-            lambda connection: connection.execute(_FINISH, {"this_image": image_id}).rowcount > 0)
+            lambda connection: connection.execute(_FINISH, {"this_image": image_id}).rowcount > 0
+        )
 
     def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
         """Undo the deletion of an image whose data is still there.
@@ -164,6 +209,7 @@ class SqlPending:
         :raises errors.ImageNotFound: there is no such deleted image.
         :raises errors.DataDamaged: an active image would have no data.
         """
+
         def work(connection: sa.Connection) -> None:
             this = {"this_image": image_id}
             row = connection.execute(_DELETED_AT, {**this, "old_status": was}).first()
@@ -175,7 +221,8 @@ class SqlPending:
             if status == "active" and not belongings.has_locations(connection, image_id):
                 raise errors.DataDamaged(
                     f"The data of image {image_id} is removed, or is being removed; the image "
-                    "cannot be restored.")
+                    "cannot be restored."
+                )
 
         self._database.write(work)
 
@@ -185,15 +232,24 @@ class SqlPending:
 
     def statuses_at(self, image_id: str, url: str) -> Collection[str]:
         """Of the image's own locations with this address: active, pending_delete, or both."""
-        rows = self._database.read(lambda connection: connection.execute(
-            _OF_IMAGE, {"this_image": image_id}).all())
-        return {"pending_delete" if deleted else "active"
-                for value, deleted in rows if self._open(value) == url}
+        rows = self._database.read(
+            lambda connection: connection.execute(_OF_IMAGE, {"this_image": image_id}).all()
+        )
+        return {
+            "pending_delete" if deleted else "active"
+            for value, deleted in rows
+            if self._open(value) == url
+        }
 
     def are_images(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""
-        return bool(ids) and self._database.read(lambda connection: connection.execute(
-            _KNOWN, {"those": list(ids)}).first()) is not None
+        return (
+            bool(ids)
+            and self._database.read(
+                lambda connection: connection.execute(_KNOWN, {"those": list(ids)}).first()
+            )
+            is not None
+        )
 
     def _open(self, value: str) -> str:
         cipher = self._database.cipher

@@ -14,4 +14,4 @@ MOST = 500
 def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """All of ``values`` in their order, at most MOST at a time."""
     for start in range(0, len(values), MOST):
-        yield values[start:start + MOST]
+        yield values[start : start + MOST]

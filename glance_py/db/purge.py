@@ -40,8 +40,9 @@ BATCH = 500
 #: Rows whose keys are read at once.
 FOUND = 50_000
 
-_PENDING = sa.and_(image_locations.c.deleted == sa.true(),
-                   image_locations.c.status == "pending_delete")
+_PENDING = sa.and_(
+    image_locations.c.deleted == sa.true(), image_locations.c.status == "pending_delete"
+)
 _CHILDREN = (image_members, image_tags, image_properties, image_locations, tasks)
 
 
@@ -57,26 +58,33 @@ def purge(database: Database, age_in_days: int, max_rows: int) -> int:
     """
     before = _before(database, age_in_days, max_rows)
     _end_live_locations(database, before)
-    return sum(_purge_table(database, table, before, age_in_days, max_rows)
-               for table in _CHILDREN)
+    return sum(_purge_table(database, table, before, age_in_days, max_rows) for table in _CHILDREN)
 
 
 def unremoved(database: Database) -> int:
     """How many locations stay because their bytes are still to be removed."""
-    return database.read(lambda connection: connection.scalar(
-        sa.select(sa.func.count()).select_from(image_locations).where(_PENDING))) or 0
+    return (
+        database.read(
+            lambda connection: connection.scalar(
+                sa.select(sa.func.count()).select_from(image_locations).where(_PENDING)
+            )
+        )
+        or 0
+    )
 
 
 def _end_live_locations(database: Database, before: datetime.datetime) -> None:
     """Have the bytes removed that deleted images have at locations that are not deleted."""
     live = sa.and_(image_locations.c.deleted == sa.false(), _of_old_image(image_locations, before))
-    keys = database.read(functools.partial(
-        _scalars, statement=sa.select(image_locations.c.id).where(live)))
+    keys = database.read(
+        functools.partial(_scalars, statement=sa.select(image_locations.c.id).where(live))
+    )
     now = database.now()
     pending = {"deleted": True, "deleted_at": now, "updated_at": now, "status": "pending_delete"}
     for batch in _batches(keys):
-        statement = image_locations.update().where(
-            image_locations.c.id.in_(batch), live).values(pending)
+        statement = (
+            image_locations.update().where(image_locations.c.id.in_(batch), live).values(pending)
+        )
         database.write(functools.partial(_execute, statement=statement))
 
 
@@ -93,7 +101,8 @@ def purge_images(database: Database, age_in_days: int, max_rows: int) -> int:
     except db_exc.DBReferenceError:
         raise errors.Conflict(
             "Rows of other tables still refer to deleted images. Run 'glance-manage db purge' "
-            "with the same age first.") from None
+            "with the same age first."
+        ) from None
 
 
 def _before(database: Database, age_in_days: int, max_rows: int) -> datetime.datetime:
@@ -109,24 +118,27 @@ def _before(database: Database, age_in_days: int, max_rows: int) -> datetime.dat
     return now - datetime.timedelta(days=age_in_days)
 
 
-def _purge_table(database: Database, table: sa.Table, before: datetime.datetime,
-                 age_in_days: int, max_rows: int) -> int:
-    LOG.info("Purging rows of %s that were deleted more than %d days ago",
-             table.name, age_in_days)
+def _purge_table(
+    database: Database, table: sa.Table, before: datetime.datetime, age_in_days: int, max_rows: int
+) -> int:
+    LOG.info("Purging rows of %s that were deleted more than %d days ago", table.name, age_in_days)
     removed = 0
     for conditions in _conditions(table, before):
         left = max_rows if max_rows < 0 else max_rows - removed
         removed += sum(
-            database.write(functools.partial(
-                _remove, table=table, conditions=conditions, keys=batch))
+            database.write(
+                functools.partial(_remove, table=table, conditions=conditions, keys=batch)
+            )
             for keys in _keys(database, table, conditions, left)
-            for batch in _batches(keys))
+            for batch in _batches(keys)
+        )
     LOG.info("Removed %d rows of %s", removed, table.name)
     return removed
 
 
-def _keys(database: Database, table: sa.Table, conditions: Conditions,
-          max_rows: int) -> Iterator[Sequence[int | str]]:
+def _keys(
+    database: Database, table: sa.Table, conditions: Conditions, max_rows: int
+) -> Iterator[Sequence[int | str]]:
     """The keys of what is to be removed, in their order, many at once.
 
     Not every table has an index that finds deleted rows: it is read through once, not
@@ -155,7 +167,7 @@ def _execute(connection: sa.Connection, statement: sa.Update) -> None:
 
 def _batches(keys: Sequence[int | str]) -> Iterator[Sequence[int | str]]:
     for start in range(0, len(keys), BATCH):
-        yield keys[start:start + BATCH]
+        yield keys[start : start + BATCH]
 
 
 def _conditions(table: sa.Table, before: datetime.datetime) -> Iterator[Conditions]:
@@ -176,20 +188,23 @@ def _of_old_image(table: sa.Table, before: datetime.datetime) -> sa.ColumnElemen
 
 def _without_bytes(table: sa.Table) -> Conditions:
     if table is image_locations:
-        return ~_PENDING,
+        return (~_PENDING,)
     if table is images:
-        return ~sa.exists().where(
-            image_locations.c.image_id == images.c.id,
-            sa.or_(_PENDING, image_locations.c.deleted == sa.false())),
+        return (
+            ~sa.exists().where(
+                image_locations.c.image_id == images.c.id,
+                sa.or_(_PENDING, image_locations.c.deleted == sa.false()),
+            ),
+        )
     return ()
 
 
-def _remove(connection: sa.Connection, table: sa.Table, conditions: Conditions,
-            keys: Sequence[int | str]) -> int:
+def _remove(
+    connection: sa.Connection, table: sa.Table, conditions: Conditions, keys: Sequence[int | str]
+) -> int:
     if table is tasks:
         connection.execute(task_info.delete().where(task_info.c.task_id.in_(keys)))
     if table is images:
         connection.execute(image_claims.delete().where(image_claims.c.image_id.in_(keys)))
     # Asked again, since a property that is set anew takes the row of one that was removed.
-    return connection.execute(
-        table.delete().where(table.c.id.in_(keys), *conditions)).rowcount
+    return connection.execute(table.delete().where(table.c.id.in_(keys), *conditions)).rowcount

@@ -37,10 +37,12 @@ class Readiness:
             self._database.ping()
             return
         lacking, revisions = self._database.read(
-            lambda connection: (missing(connection), _revisions(connection)))
+            lambda connection: (missing(connection), _revisions(connection))
+        )
         if lacking:
             raise errors.DatabaseNotReady(
-                f"The database ({revisions}) lacks {', '.join(lacking)}. {REMEDY}")
+                f"The database ({revisions}) lacks {', '.join(lacking)}. {REMEDY}"
+            )
         self._complete = True
 
 
@@ -50,11 +52,15 @@ def missing(connection: sa.Connection) -> list[str]:
     there = set(inspector.get_table_names())
     lacking = [f"table {name}" for name in REQUIRED.tables if name not in there]
     columns = inspector.get_multi_columns(
-        filter_names=[name for name in REQUIRED.tables if name in there])
+        filter_names=[name for name in REQUIRED.tables if name in there]
+    )
     for (_schema, name), found in columns.items():
         names = {column["name"] for column in found}
-        lacking += [f"column {name}.{column.name}" for column in REQUIRED.tables[name].columns
-                    if column.name not in names]
+        lacking += [
+            f"column {name}.{column.name}"
+            for column in REQUIRED.tables[name].columns
+            if column.name not in names
+        ]
     return lacking
 
 

@@ -26,11 +26,16 @@ def records(source) -> Records:
     """
     database = source if isinstance(source, Database) else connect(source)
     return Records(
-        images=SqlImages(database), members=SqlMembers(database),
-        tasks=SqlTasks(database), claims=SqlClaims(database), usage=SqlUsage(database),
+        images=SqlImages(database),
+        members=SqlMembers(database),
+        tasks=SqlTasks(database),
+        claims=SqlClaims(database),
+        usage=SqlUsage(database),
         pending=SqlPending(database),
-        cached_images=SqlCachedImages(database), namespaces=SqlNamespaces(database),
-        definitions=SqlDefinitions(database), ping=Readiness(database).check,
+        cached_images=SqlCachedImages(database),
+        namespaces=SqlNamespaces(database),
+        definitions=SqlDefinitions(database),
+        ping=Readiness(database).check,
         once=SqlAnswers(database).once,
         for_heartbeats=lambda: records(database.for_heartbeats()),
     )

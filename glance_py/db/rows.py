@@ -31,9 +31,13 @@ BY_ID = sa.select(*COLUMNS).where(images.c.id == sa.bindparam("image_id"), live(
 
 def _belongings(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
     return sa.select(
-        table.c.image_id, sa.literal_column(str(kind)).label("kind"), *columns,
-    ).where(table.c.image_id.in_(sa.bindparam("ids", expanding=True)),
-            live(table) if where is None else where)
+        table.c.image_id,
+        sa.literal_column(str(kind)).label("kind"),
+        *columns,
+    ).where(
+        table.c.image_id.in_(sa.bindparam("ids", expanding=True)),
+        live(table) if where is None else where,
+    )
 
 
 _NONE = sa.null()
@@ -41,14 +45,21 @@ _NONE = sa.null()
 #: The locations come first, since their columns say of which types the others' are: a cast of
 #: NULL would have the collation of the connection, which need not be that of the tables.
 BELONGINGS = sa.union_all(
-    _belongings(_LOCATION, image_locations, image_locations.c.meta_data.label("name"),
-                image_locations.c.value, image_locations.c.status,
-                image_locations.c.id.label("number")),
-    _belongings(_PROPERTY, image_properties, image_properties.c.name, image_properties.c.value,
-                _NONE, _NONE),
+    _belongings(
+        _LOCATION,
+        image_locations,
+        image_locations.c.meta_data.label("name"),
+        image_locations.c.value,
+        image_locations.c.status,
+        image_locations.c.id.label("number"),
+    ),
+    _belongings(
+        _PROPERTY, image_properties, image_properties.c.name, image_properties.c.value, _NONE, _NONE
+    ),
     _belongings(_TAG, image_tags, image_tags.c.value, _NONE, _NONE, image_tags.c.id),
-    _belongings(_MEMBER, image_members, image_members.c.member, _NONE, _NONE, _NONE,
-                where=membership()),
+    _belongings(
+        _MEMBER, image_members, image_members.c.member, _NONE, _NONE, _NONE, where=membership()
+    ),
 )
 
 
@@ -64,8 +75,9 @@ def image(row: Sequence) -> Image:
     return made
 
 
-def complete(connection: sa.Connection, ctx, found: Sequence[Image],
-             cipher: UrlCipher | None = None) -> None:
+def complete(
+    connection: sa.Connection, ctx, found: Sequence[Image], cipher: UrlCipher | None = None
+) -> None:
     """Give ``found`` images their properties, tags, locations and the caller's membership.
 
     :param cipher: opens addresses that are kept sealed.
@@ -104,8 +116,7 @@ def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
 
 def _same_id(images_by_id: dict[str, Image], image_id: str) -> Image:
     """The image that MySQL takes for the same, since its comparisons ignore the case."""
-    return next(found for known, found in images_by_id.items()
-                if known.lower() == image_id.lower())
+    return next(found for known, found in images_by_id.items() if known.lower() == image_id.lower())
 
 
 def metadata(text: str | None) -> dict:

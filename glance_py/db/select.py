@@ -45,8 +45,12 @@ _NARROW = frozenset({"id", "checksum", "os_hash_value"})
 _INT64 = 2**63 - 1
 
 _OPERATORS = {
-    "eq": operator.eq, "neq": operator.ne, "gt": operator.gt, "gte": operator.ge,
-    "lt": operator.lt, "lte": operator.le,
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
 }
 
 
@@ -105,7 +109,8 @@ _ME = sa.bindparam("me", type_=sa.String)
 
 def _is(visibility: str, column=None) -> sa.ColumnElement[bool]:
     return (images.c.visibility if column is None else column) == sa.literal(
-        visibility, images.c.visibility.type)
+        visibility, images.c.visibility.type
+    )
 
 
 def _shares(any_status: bool) -> sa.ColumnElement[bool]:
@@ -117,7 +122,8 @@ def _shares(any_status: bool) -> sa.ColumnElement[bool]:
 
 def _shared_with_me(any_status: bool) -> sa.ColumnElement[bool]:
     return _is("shared", veiled(images.c.visibility)) & _has(
-        image_members, _shares(any_status), one_by_one=True)
+        image_members, _shares(any_status), one_by_one=True
+    )
 
 
 def visible(is_admin: bool) -> sa.ColumnElement[bool]:
@@ -179,6 +185,7 @@ def parts_of_scope(shape: Shape) -> Iterator[sa.ColumnElement[bool]]:
 
 # --- Shapes ----------------------------------------------------------------------------------
 
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
     """All that decides how a list's statement is written, without any value.
@@ -207,8 +214,10 @@ class Shape:
         key = self.sort[0][0]
         # Where an index has its nulls differs between databases; only a walk does without them.
         sorted_by_index = not images.c[key].nullable and (
-            self.is_admin and self.visibility in (None, "all") and not (
-                self.filters or self.tags or self.properties))
+            self.is_admin
+            and self.visibility in (None, "all")
+            and not (self.filters or self.tags or self.properties)
+        )
         return key in _INDEXED and not sorted_by_index and not self.is_narrow
 
 
@@ -229,8 +238,11 @@ def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
 def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]:
     """What to bind to a statement of this query's shape."""
     values: dict[str, Any] = {
-        "me": ctx.project_id, "member_status": query.member_status,
-        "hidden": query.os_hidden, "limit": query.limit, "window": max(WINDOW, 2 * query.limit),
+        "me": ctx.project_id,
+        "member_status": query.member_status,
+        "hidden": query.os_hidden,
+        "limit": query.limit,
+        "window": max(WINDOW, 2 * query.limit),
     }
     for n, f in enumerate(query.filters):
         values[f"filter_{n}"] = _bounded(f.value)
@@ -254,15 +266,18 @@ def _bounded(value: object) -> object:
 
 # --- Statements ------------------------------------------------------------------------------
 
-def _has(table: sa.Table, *conditions: sa.ColumnElement[bool],
-         one_by_one: bool) -> sa.ColumnElement[bool]:
+
+def _has(
+    table: sa.Table, *conditions: sa.ColumnElement[bool], one_by_one: bool
+) -> sa.ColumnElement[bool]:
     """Does such a row of ``table`` belong to the image of the outer select?
 
     :param one_by_one: few images are asked for, which PostgreSQL cannot know; it must not
         read the whole table once for all of them.
     """
     rows: sa.Select = sa.select(sa.literal_column("1")).where(
-        table.c.image_id == images.c.id, *conditions)
+        table.c.image_id == images.c.id, *conditions
+    )
     if one_by_one:
         rows = rows.suffix_with("OFFSET 0", dialect="postgresql")
     return rows.exists()
@@ -280,10 +295,14 @@ def _conditions(shape: Shape, one_by_one: bool = False) -> list[sa.ColumnElement
         if field == "size":
             # While data comes, the column says how much it may be.
             conditions.append(images.c.status != "saving")
-    for table, count, wanted in ((image_tags, shape.tags, _wanted_tag),
-                                 (image_properties, shape.properties, _wanted_property)):
-        conditions += [_has(table, wanted(n), live(table), one_by_one=one_by_one)
-                       for n in range(min(count, SEPARATE))]
+    for table, count, wanted in (
+        (image_tags, shape.tags, _wanted_tag),
+        (image_properties, shape.properties, _wanted_property),
+    ):
+        conditions += [
+            _has(table, wanted(n), live(table), one_by_one=one_by_one)
+            for n in range(min(count, SEPARATE))
+        ]
         if count > SEPARATE:
             conditions.append(_has_all(table, [wanted(n) for n in range(SEPARATE, count)]))
     return conditions
@@ -295,7 +314,8 @@ def _wanted_tag(n: int) -> sa.ColumnElement[bool]:
 
 def _wanted_property(n: int) -> sa.ColumnElement[bool]:
     return (image_properties.c.name == sa.bindparam(f"name_{n}")) & (
-        image_properties.c.value == sa.bindparam(f"value_{n}"))
+        image_properties.c.value == sa.bindparam(f"value_{n}")
+    )
 
 
 def _has_all(table: sa.Table, wanted: list[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
@@ -303,10 +323,17 @@ def _has_all(table: sa.Table, wanted: list[sa.ColumnElement[bool]]) -> sa.Column
 
     Each is looked for by itself, since a collation may take two of them for the same.
     """
-    return sa.select(sa.literal_column("1")).where(
-        table.c.image_id == images.c.id, live(table), sa.or_(*wanted),
-    ).group_by(table.c.image_id).having(sa.and_(
-        *(sa.func.max(sa.case((each, 1), else_=0)) == 1 for each in wanted))).exists()
+    return (
+        sa.select(sa.literal_column("1"))
+        .where(
+            table.c.image_id == images.c.id,
+            live(table),
+            sa.or_(*wanted),
+        )
+        .group_by(table.c.image_id)
+        .having(sa.and_(*(sa.func.max(sa.case((each, 1), else_=0)) == 1 for each in wanted)))
+        .exists()
+    )
 
 
 def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]:
@@ -319,8 +346,10 @@ def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]
 def _order(shape: Shape, source=images, walk: bool = True) -> list[sa.ColumnElement]:
     (key, way), *rest = shape.sort
     first = source.c[key] if walk else veiled(source.c[key])
-    return [_in_order(first, key, way),
-            *(_in_order(source.c[other], other, toward) for other, toward in rest)]
+    return [
+        _in_order(first, key, way),
+        *(_in_order(source.c[other], other, toward) for other, toward in rest),
+    ]
 
 
 class nulls_first(FunctionElement):  # noqa: N801 - reads like an SQL function
@@ -351,7 +380,8 @@ def _after(shape: Shape) -> list[sa.ColumnElement[bool]]:
         return []
     condition: sa.ColumnElement[bool] = sa.false()
     for n, ((key, way), is_null) in reversed(
-            list(enumerate(zip(shape.sort, shape.after, strict=True)))):
+        list(enumerate(zip(shape.sort, shape.after, strict=True)))
+    ):
         column = images.c[key]
         value = sa.bindparam(f"after_{n}", type_=column.type)
         beyond, same = _beyond(column, way, value, is_null)
@@ -404,18 +434,31 @@ def beginning(shape: Shape) -> sa.Select:
     if not reach and column.nullable and way == "desc":
         reach = [column.is_not(None)]
     last = (
-        sa.select(column).where(*reach).order_by(walk)
-        .limit(1).offset(sa.bindparam("window")).scalar_subquery()
+        sa.select(column)
+        .where(*reach)
+        .order_by(walk)
+        .limit(1)
+        .offset(sa.bindparam("window"))
+        .scalar_subquery()
     )
-    conditions = [column < last if way == "asc" else column > last, *_after(shape),
-                  *_conditions(shape, one_by_one=True), veiled(in_scope(shape))]
+    conditions = [
+        column < last if way == "asc" else column > last,
+        *_after(shape),
+        *_conditions(shape, one_by_one=True),
+        veiled(in_scope(shape)),
+    ]
     if not reach and column.nullable:
         unknown = images.alias("unknown")
-        conditions.append(~sa.select(sa.literal_column("1")).where(
-            unknown.c[key].is_(None), veiled(unknown.c.deleted) == sa.false()).exists())
+        conditions.append(
+            ~sa.select(sa.literal_column("1"))
+            .where(unknown.c[key].is_(None), veiled(unknown.c.deleted) == sa.false())
+            .exists()
+        )
     return (
-        sa.select(*COLUMNS).where(*conditions)
-        .order_by(walk, *_order(shape)[1:]).limit(sa.bindparam("limit"))
+        sa.select(*COLUMNS)
+        .where(*conditions)
+        .order_by(walk, *_order(shape)[1:])
+        .limit(sa.bindparam("limit"))
     )
 
 
@@ -429,8 +472,10 @@ def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
     conditions = [*_conditions(shape), *_after(shape)]
     scope = [in_scope(shape)] if shape.is_narrow else parts_of_scope(shape)
     parts = [
-        sa.select(*COLUMNS).where(part, *conditions)
-        .order_by(*_order(shape, walk=not shape.walks)).limit(sa.bindparam("limit"))
+        sa.select(*COLUMNS)
+        .where(part, *conditions)
+        .order_by(*_order(shape, walk=not shape.walks))
+        .limit(sa.bindparam("limit"))
         for part in scope
     ]
     if len(parts) == 1:
@@ -443,11 +488,13 @@ def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
 def marker(sort: tuple[tuple[str, str], ...], is_admin: bool) -> sa.Select:
     """The values of the sort keys of image ``marker``, if the caller may see it."""
     return sa.select(*(images.c[key] for key, _way in sort)).where(
-        images.c.id == sa.bindparam("marker"), live(images), visible(is_admin))
+        images.c.id == sa.bindparam("marker"), live(images), visible(is_admin)
+    )
 
 
-def page(connection: sa.Connection, ctx, query: ImageQuery,
-         after: Sequence | None) -> Sequence[sa.Row]:
+def page(
+    connection: sa.Connection, ctx, query: ImageQuery, after: Sequence | None
+) -> Sequence[sa.Row]:
     """The rows of one page, in order: COLUMNS of at most ``query.limit`` images.
 
     Who sees many images finds a page among the first few of the catalogue, in

@@ -10,8 +10,11 @@ from glance_py.db.tables import image_locations, images
 
 def locations_like(database: Database, pattern: str) -> int:
     """How many addresses of data that is in use match an SQL ``LIKE`` pattern."""
-    statement = sa.select(sa.func.count()).select_from(image_locations).where(
-        image_locations.c.deleted == sa.false(), image_locations.c.value.like(pattern))
+    statement = (
+        sa.select(sa.func.count())
+        .select_from(image_locations)
+        .where(image_locations.c.deleted == sa.false(), image_locations.c.value.like(pattern))
+    )
     return database.read(lambda connection: connection.scalar(statement)) or 0
 
 

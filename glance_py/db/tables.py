@@ -40,7 +40,8 @@ def _key(name: str = "id") -> sa.Column:
 
 
 images = sa.Table(
-    "images", metadata,
+    "images",
+    metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("name", sa.String(255)),
     sa.Column("size", sa.BigInteger),
@@ -54,9 +55,12 @@ images = sa.Table(
     sa.Column("min_ram", sa.Integer, nullable=False),
     _flag("protected", server_default=sa.false()),
     sa.Column("virtual_size", sa.BigInteger),
-    sa.Column("visibility",
-              sa.Enum("private", "public", "shared", "community", name="image_visibility"),
-              nullable=False, server_default="shared"),
+    sa.Column(
+        "visibility",
+        sa.Enum("private", "public", "shared", "community", name="image_visibility"),
+        nullable=False,
+        server_default="shared",
+    ),
     sa.Column("os_hidden", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("os_hash_algo", sa.String(64)),
     sa.Column("os_hash_value", sa.String(128)),
@@ -71,8 +75,10 @@ images = sa.Table(
 )
 
 image_properties = sa.Table(
-    "image_properties", metadata,
-    _key(), _image_id(),
+    "image_properties",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("value", sa.Text),
     *_audit(),
@@ -82,8 +88,10 @@ image_properties = sa.Table(
 )
 
 image_locations = sa.Table(
-    "image_locations", metadata,
-    _key(), _image_id(),
+    "image_locations",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("value", sa.Text, nullable=False),
     *_audit(),
     sa.Column("meta_data", sa.Text),
@@ -93,22 +101,27 @@ image_locations = sa.Table(
 )
 
 image_members = sa.Table(
-    "image_members", metadata,
-    _key(), _image_id(),
+    "image_members",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("member", sa.String(255), nullable=False),
     _flag("can_share"),
     *_audit(),
     sa.Column("status", sa.String(20), nullable=False, server_default="pending"),
-    sa.UniqueConstraint("image_id", "member", "deleted_at",
-                        name="image_members_image_id_member_deleted_at_key"),
+    sa.UniqueConstraint(
+        "image_id", "member", "deleted_at", name="image_members_image_id_member_deleted_at_key"
+    ),
     sa.Index("ix_image_members_deleted", "deleted"),
     sa.Index("ix_image_members_image_id", "image_id"),
     sa.Index("ix_image_members_image_id_member", "image_id", "member"),
 )
 
 image_tags = sa.Table(
-    "image_tags", metadata,
-    _key(), _image_id(),
+    "image_tags",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("value", sa.String(255), nullable=False),
     *_audit(),
     sa.Index("ix_image_tags_image_id", "image_id"),
@@ -116,7 +129,8 @@ image_tags = sa.Table(
 )
 
 tasks = sa.Table(
-    "tasks", metadata,
+    "tasks",
+    metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("type", sa.String(30), nullable=False),
     sa.Column("status", sa.String(30), nullable=False),
@@ -135,7 +149,8 @@ tasks = sa.Table(
 )
 
 task_info = sa.Table(
-    "task_info", metadata,
+    "task_info",
+    metadata,
     sa.Column("task_id", sa.String(36), sa.ForeignKey("tasks.id"), primary_key=True),
     sa.Column("input", sa.Text),
     sa.Column("result", sa.Text),
@@ -143,14 +158,16 @@ task_info = sa.Table(
 )
 
 node_reference = sa.Table(
-    "node_reference", metadata,
+    "node_reference",
+    metadata,
     sa.Column("node_reference_id", _BigKey, primary_key=True),
     sa.Column("node_reference_url", sa.String(255), nullable=False),
     sa.UniqueConstraint("node_reference_url", name="uq_node_reference_node_reference_url"),
 )
 
 cached_images = sa.Table(
-    "cached_images", metadata,
+    "cached_images",
+    metadata,
     sa.Column("id", _BigKey, primary_key=True),
     sa.Column("image_id", sa.String(36), nullable=False),
     sa.Column("last_accessed", sa.DateTime, nullable=False),
@@ -158,14 +175,20 @@ cached_images = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("hits", sa.Integer, nullable=False),
     sa.Column("checksum", sa.String(32)),
-    sa.Column("node_reference_id", _BigKey,
-              sa.ForeignKey("node_reference.node_reference_id"), nullable=False),
-    sa.UniqueConstraint("image_id", "node_reference_id",
-                        name="ix_cached_images_image_id_node_reference_id"),
+    sa.Column(
+        "node_reference_id",
+        _BigKey,
+        sa.ForeignKey("node_reference.node_reference_id"),
+        nullable=False,
+    ),
+    sa.UniqueConstraint(
+        "image_id", "node_reference_id", name="ix_cached_images_image_id_node_reference_id"
+    ),
 )
 
 metadef_namespaces = sa.Table(
-    "metadef_namespaces", metadata,
+    "metadef_namespaces",
+    metadata,
     _key(),
     sa.Column("namespace", sa.String(80), nullable=False),
     sa.Column("display_name", sa.String(80)),
@@ -179,7 +202,8 @@ metadef_namespaces = sa.Table(
 )
 
 metadef_resource_types = sa.Table(
-    "metadef_resource_types", metadata,
+    "metadef_resource_types",
+    metadata,
     _key(),
     sa.Column("name", sa.String(80), nullable=False),
     _flag("protected"),
@@ -192,10 +216,12 @@ def _of_namespace(noun: str, *columns: sa.Column) -> sa.Table:
     """A table of things that a namespace holds, each with a name of its own there."""
     table = f"metadef_{noun}"
     return sa.Table(
-        table, metadata,
+        table,
+        metadata,
         _key(),
-        sa.Column("namespace_id", sa.Integer, sa.ForeignKey("metadef_namespaces.id"),
-                  nullable=False),
+        sa.Column(
+            "namespace_id", sa.Integer, sa.ForeignKey("metadef_namespaces.id"), nullable=False
+        ),
         sa.Column("name", sa.String(80), nullable=False),
         *columns,
         *_dates(),
@@ -210,16 +236,26 @@ metadef_objects = _of_namespace(
     sa.Column("required", sa.Text),
     sa.Column("json_schema", sa.Text, nullable=False),
 )
-metadef_properties = _of_namespace(
-    "properties", sa.Column("json_schema", sa.Text, nullable=False))
+metadef_properties = _of_namespace("properties", sa.Column("json_schema", sa.Text, nullable=False))
 metadef_tags = _of_namespace("tags")
 
 metadef_namespace_resource_types = sa.Table(
-    "metadef_namespace_resource_types", metadata,
-    sa.Column("resource_type_id", sa.Integer, sa.ForeignKey("metadef_resource_types.id"),
-              primary_key=True, autoincrement=False),
-    sa.Column("namespace_id", sa.Integer, sa.ForeignKey("metadef_namespaces.id"),
-              primary_key=True, autoincrement=False),
+    "metadef_namespace_resource_types",
+    metadata,
+    sa.Column(
+        "resource_type_id",
+        sa.Integer,
+        sa.ForeignKey("metadef_resource_types.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column(
+        "namespace_id",
+        sa.Integer,
+        sa.ForeignKey("metadef_namespaces.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     sa.Column("properties_target", sa.String(80)),
     sa.Column("prefix", sa.String(80)),
     *_dates(),
@@ -238,7 +274,8 @@ OWN_TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8"}
 
 #: Which attempt works on the data of an image; see ``glance_py.domain.claim``.
 image_claims = sa.Table(
-    "image_claims", metadata,
+    "image_claims",
+    metadata,
     sa.Column("image_id", sa.String(36), primary_key=True),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("holder", sa.String(36)),
@@ -257,7 +294,8 @@ image_claims = sa.Table(
 
 #: Digests of the addresses of image_locations, see ``location_index``.
 location_digests = sa.Table(
-    "location_digests", metadata,
+    "location_digests",
+    metadata,
     sa.Column("location_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Index("ix_location_digests_digest", "digest"),
@@ -266,12 +304,12 @@ location_digests = sa.Table(
 
 #: What a registry answered to writes that a client may repeat, see ``db/answers.py``.
 registry_answers = sa.Table(
-    "registry_answers", metadata,
+    "registry_answers",
+    metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
     # A BLOB of MySQL holds 64 KiB.
-    sa.Column("answer", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql"),
-              nullable=False),
+    sa.Column("answer", sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql"), nullable=False),
     sa.Index("ix_registry_answers_created_at", "created_at"),
     **OWN_TABLE_OPTIONS,
 )

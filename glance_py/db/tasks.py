@@ -26,14 +26,16 @@ _HEAD = tuple(tasks.c[f.name] for f in dataclasses.fields(Task) if f.name in tas
 _INFO = (task_info.c.input, task_info.c.result, task_info.c.message)
 _INFO_NAMES = tuple(column.name for column in _INFO)
 
-_WHOLE = sa.select(*_HEAD, *_INFO).join_from(
-    tasks, task_info, tasks.c.id == task_info.c.task_id, isouter=True).where(live(tasks))
-_BY_ID = _WHOLE.where(tasks.c.id == sa.bindparam("this_id"))
-_OF_IMAGE = (
-    _WHOLE.where(tasks.c.image_id == sa.bindparam("image_id"),
-                 tasks.c.expires_at.is_(None) | (tasks.c.expires_at > sa.bindparam("now")))
-    .order_by(tasks.c.created_at, tasks.c.id)
+_WHOLE = (
+    sa.select(*_HEAD, *_INFO)
+    .join_from(tasks, task_info, tasks.c.id == task_info.c.task_id, isouter=True)
+    .where(live(tasks))
 )
+_BY_ID = _WHOLE.where(tasks.c.id == sa.bindparam("this_id"))
+_OF_IMAGE = _WHOLE.where(
+    tasks.c.image_id == sa.bindparam("image_id"),
+    tasks.c.expires_at.is_(None) | (tasks.c.expires_at > sa.bindparam("now")),
+).order_by(tasks.c.created_at, tasks.c.id)
 _EXPIRED = (
     tasks.update()
     .where(live(tasks), tasks.c.expires_at <= sa.bindparam("now"))
@@ -58,9 +60,15 @@ class SqlTasks:
         def work(connection: sa.Connection) -> None:
             row = {column.name: getattr(created, column.name) for column in _HEAD}
             connection.execute(tasks.insert(), {**row, "deleted": False})
-            connection.execute(task_info.insert(), {
-                "task_id": task.id, "input": _json(task.input), "result": _json(task.result),
-                "message": task.message})
+            connection.execute(
+                task_info.insert(),
+                {
+                    "task_id": task.id,
+                    "input": _json(task.input),
+                    "result": _json(task.result),
+                    "message": task.message,
+                },
+            )
 
         self._database.write(work)
         return created
@@ -71,7 +79,8 @@ class SqlTasks:
         :raises errors.TaskNotFound: there is none.
         """
         row = self._database.read(
-            lambda connection: connection.execute(_BY_ID, {"this_id": task_id}).first())
+            lambda connection: connection.execute(_BY_ID, {"this_id": task_id}).first()
+        )
         if row is None:
             raise errors.TaskNotFound(task_id)
         return _task(row)
@@ -82,8 +91,10 @@ class SqlTasks:
         :raises errors.Invalid: the marker is no such task.
         """
         wanted = {"owner": owner, "type": query.type, "status": query.status}
-        rows = sa.select(*_HEAD).where(live(tasks), *(
-            tasks.c[name] == value for name, value in wanted.items() if value is not None))
+        rows = sa.select(*_HEAD).where(
+            live(tasks),
+            *(tasks.c[name] == value for name, value in wanted.items() if value is not None),
+        )
 
         def work(connection: sa.Connection) -> Sequence[Task]:
             after = None if query.marker is None else _marker(connection, query, owner)
@@ -95,14 +106,14 @@ class SqlTasks:
     def of_image(self, image_id: str) -> Sequence[Task]:
         """The tasks about an image that have not expired, oldest first."""
         wanted = {"image_id": image_id, "now": self._database.now()}
-        return self._database.read(lambda connection: [
-            _task(row) for row in connection.execute(_OF_IMAGE, wanted)])
+        return self._database.read(
+            lambda connection: [_task(row) for row in connection.execute(_OF_IMAGE, wanted)]
+        )
 
     def expire(self) -> int:
         """Forget finished tasks whose time has come; how many there were."""
         now = {"now": self._database.now()}
-        return self._database.write(
-            lambda connection: connection.execute(_EXPIRED, now).rowcount)
+        return self._database.write(lambda connection: connection.execute(_EXPIRED, now).rowcount)
 
     def update(self, task: Task, **fields: Any) -> Task:
         """Change an unfinished task.  Returns it as it is then.
@@ -116,13 +127,21 @@ class SqlTasks:
 
         def work(connection: sa.Connection) -> None:
             changed = connection.execute(
-                _CHANGE, {"this_id": task.id, **columns, "updated_at": now})
+                _CHANGE, {"this_id": task.id, **columns, "updated_at": now}
+            )
             if changed.rowcount == 0:
                 raise errors.TaskFinished(task.id)
             if texts:
-                connection.execute(_CHANGE_INFO, {"this_id": task.id, **{
-                    name: value if name == "message" else _json(value)
-                    for name, value in texts.items()}})
+                connection.execute(
+                    _CHANGE_INFO,
+                    {
+                        "this_id": task.id,
+                        **{
+                            name: value if name == "message" else _json(value)
+                            for name, value in texts.items()
+                        },
+                    },
+                )
 
         self._database.write(work)
         return after

@@ -54,12 +54,20 @@ def connect_args(url: sa.URL, timeouts: Timeouts) -> dict[str, object]:
     """The arguments of the driver of ``url`` that set the time-outs, apart from ``lock``."""
     driver = url.get_driver_name()
     if url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
-        return {"connect_timeout": timeouts.connect, "tcp_user_timeout": timeouts.connect * 1000,
-                "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+        return {
+            "connect_timeout": timeouts.connect,
+            "tcp_user_timeout": timeouts.connect * 1000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
     if driver in ("pymysql", "mysqldb"):
         answer = timeouts.answer or _LONGEST
-        return {"connect_timeout": timeouts.connect,
-                "read_timeout": answer, "write_timeout": answer}
+        return {
+            "connect_timeout": timeouts.connect,
+            "read_timeout": answer,
+            "write_timeout": answer,
+        }
     return {}
 
 
@@ -75,6 +83,7 @@ def limit_answers(engine: sa.Engine, timeouts: Timeouts) -> None:
 
 
 # --- psycopg2 --------------------------------------------------------------------------------
+
 
 def _limit_psycopg2(engine: sa.Engine, timeouts: Timeouts) -> None:
     dbapi: Any = engine.dialect.dbapi
@@ -104,8 +113,7 @@ def _waiter(dbapi: Any) -> Callable[[Any], None]:
             limit = None
             if timeouts is not None:
                 # The kernel's limit comes first: then libpq goes on to the next host of the URL.
-                limit = (timeouts.answer if connection.status in made
-                         else timeouts.connect + 2)
+                limit = timeouts.answer if connection.status in made else timeouts.connect + 2
             if not poller.poll(None if limit is None else limit * 1000):
                 raise dbapi.OperationalError(f"the server did not answer for {limit} seconds")
 
@@ -113,6 +121,7 @@ def _waiter(dbapi: Any) -> Callable[[Any], None]:
 
 
 # --- psycopg 3 -------------------------------------------------------------------------------
+
 
 def _limit_psycopg(engine: sa.Engine, answer: int) -> None:
     dbapi: Any = engine.dialect.dbapi
@@ -122,8 +131,9 @@ def _limit_psycopg(engine: sa.Engine, answer: int) -> None:
 
         def wait(self, gen: Any, interval: float = 0.1) -> Any:
             try:
-                return super().wait(_limited(gen, answer, dbapi.OperationalError),
-                                    interval=interval)
+                return super().wait(
+                    _limited(gen, answer, dbapi.OperationalError), interval=interval
+                )
             except dbapi.OperationalError:
                 if self.info.transaction_status == 1:  # ACTIVE: the answer is still due
                     self.close()

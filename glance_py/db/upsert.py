@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 
 @functools.cache
-def overwriting(dialect: str, table: sa.Table, keys: Sequence[str],
-                columns: Sequence[str]) -> sa.Insert:
+def overwriting(
+    dialect: str, table: sa.Table, keys: Sequence[str], columns: Sequence[str]
+) -> sa.Insert:
     """An INSERT that sets ``columns`` of the row that has the same ``keys``.
 
     :param dialect: its name in SQLAlchemy: sqlite, postgresql or mysql.
@@ -26,12 +27,14 @@ def overwriting(dialect: str, table: sa.Table, keys: Sequence[str],
         return into.on_duplicate_key_update({name: into.inserted[name] for name in columns})
     insert = _insert(dialect, table)
     return insert.on_conflict_do_update(
-        index_elements=keys, set_={name: insert.excluded[name] for name in columns})
+        index_elements=keys, set_={name: insert.excluded[name] for name in columns}
+    )
 
 
 @functools.cache
-def overwriting_property(dialect: str, table: sa.Table, columns: Sequence[str],
-                         kept: Collection[str]) -> sa.Insert:
+def overwriting_property(
+    dialect: str, table: sa.Table, columns: Sequence[str], kept: Collection[str]
+) -> sa.Insert:
     """:func:`overwriting` for rows that are one by ``image_id`` and ``name``.
 
     MySQL finds the row of another spelling of the name.  It gets the new spelling when it
@@ -46,12 +49,17 @@ def overwriting_property(dialect: str, table: sa.Table, columns: Sequence[str],
 
     into = mysql.insert(table)
     # Written out: drivers that send many rows at once bind nothing behind VALUES.
-    renamed = sa.or_(table.c.deleted == sa.literal_column("1"), *(
-        into.inserted.name == sa.literal_column(f"'{name}'") for name in sorted(kept)))
+    renamed = sa.or_(
+        table.c.deleted == sa.literal_column("1"),
+        *(into.inserted.name == sa.literal_column(f"'{name}'") for name in sorted(kept)),
+    )
     # Assigned in this order: the name before the row is not deleted any more.
-    return into.on_duplicate_key_update([
-        ("name", sa.case((renamed, into.inserted.name), else_=table.c.name)),
-        *((name, into.inserted[name]) for name in columns)])
+    return into.on_duplicate_key_update(
+        [
+            ("name", sa.case((renamed, into.inserted.name), else_=table.c.name)),
+            *((name, into.inserted[name]) for name in columns),
+        ]
+    )
 
 
 @functools.cache

@@ -17,8 +17,11 @@ COPYING = "os_glance_importing_to_stores"
 _OWNED = images.c.owner == sa.bindparam("owner")
 _COUNTS = veiled(images.c.status).not_in(("killed", "deleted", "pending_delete"))
 _NAMES = sa.func.coalesce(image_properties.c.value, "")
-_STORES = ((image_properties.c.image_id == images.c.id)
-           & (image_properties.c.name == COPYING) & live(image_properties))
+_STORES = (
+    (image_properties.c.image_id == images.c.id)
+    & (image_properties.c.name == COPYING)
+    & live(image_properties)
+)
 _IS_COPIED = sa.exists().where(_STORES, _NAMES != "")
 
 
@@ -35,29 +38,41 @@ def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
     """One size for each copy that is there, and one for each that is coming."""
     mine = (_OWNED, live(images), *conditions)
     # Counted for one image at a time: a join reads all locations of the catalogue.
-    number = sa.select(sa.func.count()).where(
-        image_locations.c.image_id == images.c.id, live(image_locations)).scalar_subquery()
+    number = (
+        sa.select(sa.func.count())
+        .where(image_locations.c.image_id == images.c.id, live(image_locations))
+        .scalar_subquery()
+    )
     copies = sa.select(sa.func.sum(images.c.size * number)).where(*mine, _COUNTS)
     coming = (
         sa.select(sa.func.sum(images.c.size * _COMING))
         .join_from(images, image_properties, _STORES, isouter=True)
-        .where(*mine, images.c.status.in_(("saving", "importing"))
-               | (_COUNTS & (_NAMES != "")))
+        .where(*mine, images.c.status.in_(("saving", "importing")) | (_COUNTS & (_NAMES != "")))
     )
-    return sa.select(sa.func.coalesce(copies.scalar_subquery(), 0)
-                     + sa.func.coalesce(coming.scalar_subquery(), 0))
+    return sa.select(
+        sa.func.coalesce(copies.scalar_subquery(), 0)
+        + sa.func.coalesce(coming.scalar_subquery(), 0)
+    )
 
 
 _STORAGE = _storage()
 _STORAGE_WITHOUT = _storage(images.c.id != sa.bindparam("without"))
 _STAGING = sa.select(sa.func.sum(images.c.size)).where(
-    _OWNED, live(images), _arriving("uploading", "importing"))
+    _OWNED, live(images), _arriving("uploading", "importing")
+)
 _IMAGES = sa.select(sa.func.count()).select_from(images).where(_OWNED, _COUNTS, live(images))
-_UPLOADING = sa.select(sa.func.count()).select_from(images).where(
-    _OWNED, live(images), _arriving("saving", "uploading", "importing"))
+_UPLOADING = (
+    sa.select(sa.func.count())
+    .select_from(images)
+    .where(_OWNED, live(images), _arriving("saving", "uploading", "importing"))
+)
 
 _BY_RESOURCE = {
-    "storage": _STORAGE, "staging": _STAGING, "images": _IMAGES, "uploading": _UPLOADING}
+    "storage": _STORAGE,
+    "staging": _STAGING,
+    "images": _IMAGES,
+    "uploading": _UPLOADING,
+}
 
 
 def used(connection: sa.Connection, resource: str, owner: str | None) -> int:

@@ -80,10 +80,17 @@ class Change:
 
     def __bool__(self) -> bool:
         return bool(
-            self.fields or self.set_properties or self.remove_properties
-            or self.tags is not None or self.add_tags or self.remove_tags
-            or self.add_locations or self.remove_locations or self.update_locations
-            or self.acquire or self.release
+            self.fields
+            or self.set_properties
+            or self.remove_properties
+            or self.tags is not None
+            or self.add_tags
+            or self.remove_tags
+            or self.add_locations
+            or self.remove_locations
+            or self.update_locations
+            or self.acquire
+            or self.release
         )
 
     def properties_after(self, properties: Mapping[str, str]) -> dict[str, str]:

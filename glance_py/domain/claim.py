@@ -24,7 +24,8 @@ LOCATION_IMPORT, REMOVE = "location_import", "remove"
 TASK = "task"
 
 _NAME = re.compile(
-    r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:\.([1-9][0-9]{0,9}))?\Z")
+    r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:\.([1-9][0-9]{0,9}))?\Z"
+)
 
 
 def object_name(image_id: str, generation: int) -> str:

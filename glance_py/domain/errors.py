@@ -157,8 +157,10 @@ class ImageBusy(Conflict):
 class ClaimLost(Conflict):
     """(image id): this worker was silent for so long that another one took its work over."""
 
-    text = ("The work on image %s was taken over because its worker gave no sign of life for "
-            "too long; nothing of it was kept. Look at the image and try again.")
+    text = (
+        "The work on image %s was taken over because its worker gave no sign of life for "
+        "too long; nothing of it was kept. Look at the image and try again."
+    )
 
 
 class ImportActive(Conflict):
@@ -247,15 +249,19 @@ class OutcomeUnknown(DatabaseUnavailable):
     errors of a write mean that nothing of it was done.
     """
 
-    text = ("The database did not confirm the change, which may have been made; look at it again "
-            "before you repeat it.")
+    text = (
+        "The database did not confirm the change, which may have been made; look at it again "
+        "before you repeat it."
+    )
 
 
 class DatabaseNotReady(DatabaseUnavailable):
     """The database answers, but its schema is not the one that this release needs."""
 
-    text = ("The database of the image service is not prepared for this release; its operator has "
-            "to do that.")
+    text = (
+        "The database of the image service is not prepared for this release; its operator has "
+        "to do that."
+    )
 
 
 class IdentityUnavailable(GlanceError):

@@ -99,10 +99,17 @@ class Image:
 
 
 #: The fields that a Change may set on the image row itself.
-COLUMNS = frozenset(
-    f.name for f in dataclasses.fields(Image)
-) - {"id", "tags", "properties", "locations", "member", "grant",
-     "created_at", "updated_at", "deleted_at"}
+COLUMNS = frozenset(f.name for f in dataclasses.fields(Image)) - {
+    "id",
+    "tags",
+    "properties",
+    "locations",
+    "member",
+    "grant",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+}
 
 
 def check_transition(image: Image, to: str) -> None:
@@ -121,6 +128,4 @@ def check_formats(image: Image) -> None:
     """
     missing = [f for f in ("container_format", "disk_format") if getattr(image, f) is None]
     if missing:
-        raise errors.Invalid(
-            f"Properties {', '.join(missing)} must be set prior to saving data."
-        )
+        raise errors.Invalid(f"Properties {', '.join(missing)} must be set prior to saving data.")

@@ -16,8 +16,12 @@ GLANCE_DIRECT, WEB_DOWNLOAD = "glance-direct", "web-download"
 COPY_IMAGE, GLANCE_DOWNLOAD = "copy-image", "glance-download"
 
 #: The state in which an image must be for each method.
-NEEDED = {GLANCE_DIRECT: "uploading", WEB_DOWNLOAD: "queued", GLANCE_DOWNLOAD: "queued",
-          COPY_IMAGE: "active"}
+NEEDED = {
+    GLANCE_DIRECT: "uploading",
+    WEB_DOWNLOAD: "queued",
+    GLANCE_DOWNLOAD: "queued",
+    COPY_IMAGE: "active",
+}
 
 #: Properties of an image that say what an import is doing; the first is its lock.
 TASK = "os_glance_import_task"
@@ -64,10 +68,9 @@ def check_importable(image: Image, request: ImportRequest) -> None:
     if image.status != needed:
         hint = "; its data needs to be staged first" if needed == "uploading" else ""
         raise errors.Conflict(
-            f"An image must be {needed} for {request.name}, but this one is "
-            f"{image.status}{hint}.")
-    missing = [name for name in ("container_format", "disk_format")
-               if getattr(image, name) is None]
+            f"An image must be {needed} for {request.name}, but this one is {image.status}{hint}."
+        )
+    missing = [name for name in ("container_format", "disk_format") if getattr(image, name) is None]
     if missing:
         raise errors.Conflict(f"Properties {', '.join(missing)} must be set prior to importing.")
 

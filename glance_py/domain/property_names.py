@@ -17,21 +17,62 @@ from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, STAGE_HOST
 
 #: The properties that the service itself keeps, as it spells them.
 SERVICE_PROPERTIES = frozenset({TASK, PENDING_STORES, FAILED_STORES, STAGE_HOST}) | (
-    HIDDEN_PROPERTIES)
+    HIDDEN_PROPERTIES
+)
 
 #: Letters that collations take for others although Unicode does not decompose them.
-_LETTERS = str.maketrans({
-    "ø": "o", "ꝋ": "o", "ɵ": "o", "ꞝ": "o", "đ": "d", "ð": "d", "ꝺ": "d", "ħ": "h", "ł": "l",
-    "ı": "i", "ꞅ": "s", "ꞩ": "s", "ꟙ": "s", "ᵹ": "g", "ꞡ": "g", "ꞃ": "r", "ꞧ": "r", "ꝛ": "r",
-    "ꞇ": "t", "ꝼ": "f", "ꞥ": "n", "ꞣ": "k", "ꞛ": "a", "ꟁ": "a", "ꟃ": "w", "æ": "ae", "œ": "oe",
-    "ꜳ": "aa", "ꜵ": "ao", "ꜷ": "au", "ꜹ": "av", "ꜽ": "ay", "ꝏ": "oo", "ʦ": "ts", "ꜩ": "tz",
-    "ʣ": "dz", "ȸ": "db", "ʪ": "ls", "ʫ": "lz", "ỻ": "ll", "ꝡ": "vy", "·": "",
-})
+_LETTERS = str.maketrans(
+    {
+        "ø": "o",
+        "ꝋ": "o",
+        "ɵ": "o",
+        "ꞝ": "o",
+        "đ": "d",
+        "ð": "d",
+        "ꝺ": "d",
+        "ħ": "h",
+        "ł": "l",
+        "ı": "i",
+        "ꞅ": "s",
+        "ꞩ": "s",
+        "ꟙ": "s",
+        "ᵹ": "g",
+        "ꞡ": "g",
+        "ꞃ": "r",
+        "ꞧ": "r",
+        "ꝛ": "r",
+        "ꞇ": "t",
+        "ꝼ": "f",
+        "ꞥ": "n",
+        "ꞣ": "k",
+        "ꞛ": "a",
+        "ꟁ": "a",
+        "ꟃ": "w",
+        "æ": "ae",
+        "œ": "oe",
+        "ꜳ": "aa",
+        "ꜵ": "ao",
+        "ꜷ": "au",
+        "ꜹ": "av",
+        "ꜽ": "ay",
+        "ꝏ": "oo",
+        "ʦ": "ts",
+        "ꜩ": "tz",
+        "ʣ": "dz",
+        "ȸ": "db",
+        "ʪ": "ls",
+        "ʫ": "lz",
+        "ỻ": "ll",
+        "ꝡ": "vy",
+        "·": "",
+    }
+)
 
 
 #: Arabic, Samaritan and Vedic characters without weight that are no marks in Unicode.
 _WEIGHTLESS = re.compile(
-    "[\u0640\u06de\u07fa\u0824\u0828\u180a\u1cd3\u1cf2\u1cf3\ufc5e-\ufc63\ufcf2-\ufcf4\ufe70-\ufe7f]")
+    "[\u0640\u06de\u07fa\u0824\u0828\u180a\u1cd3\u1cf2\u1cf3\ufc5e-\ufc63\ufcf2-\ufcf4\ufe70-\ufe7f]"
+)
 
 
 def fold(name: str) -> str:

@@ -20,7 +20,7 @@ QUOTA_MESSAGES: Mapping[str, str] = {
     "staging": "A project may have %s bytes of image data in staging.",
     "images": "A project may have %s images.",
     "uploading": "The data of %s images of a project may be on its way at the same time "
-                 "(image_count_uploading).",
+    "(image_count_uploading).",
 }
 
 

@@ -58,7 +58,7 @@ def _cut(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
             yield chunk
             continue
         for start in range(0, len(chunk), size):
-            yield chunk[start:start + size]
+            yield chunk[start : start + size]
 
 
 def _exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iterator[bytes]:
@@ -67,7 +67,8 @@ def _exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iter
         piece = _received(lambda: read(min(left, chunk_size)))  # noqa: B023 - called at once
         if not piece:
             raise errors.Invalid(
-                f"The body ended after {length - left} of the announced {length} bytes.")
+                f"The body ended after {length - left} of the announced {length} bytes."
+            )
         left -= len(piece)
         yield piece
 

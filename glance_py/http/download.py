@@ -51,7 +51,8 @@ def is_current(environ: dict, image: Image) -> bool:
     if not condition or tag is None:
         return False
     return condition.strip() == "*" or tag in {
-        each.strip().removeprefix("W/") for each in condition.split(",")}
+        each.strip().removeprefix("W/") for each in condition.split(",")
+    }
 
 
 def body(environ: dict, data: Data, *, whole: bool) -> Iterable[bytes]:

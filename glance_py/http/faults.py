@@ -68,9 +68,11 @@ def _fill(answer: exc.WSGIHTTPException, environ: dict) -> None:
     """Give ``answer`` the body that WebOb would, which looks at Accept anew for each."""
     kind = _kind(environ.get("HTTP_ACCEPT", ""))
     write = {"text/html": answer.html_body, "application/json": answer.json_body}.get(
-        kind, answer.plain_body)
+        kind, answer.plain_body
+    )
     answer.headers["Content-Type"] = (
-        kind if kind == "application/json" else f"{kind}; charset=UTF-8")
+        kind if kind == "application/json" else f"{kind}; charset=UTF-8"
+    )
     answer.body = write(environ).encode()
 
 
@@ -81,8 +83,9 @@ def _kind(accept: str) -> str:
     return str(offers[0][0]) if offers else "text/plain"
 
 
-def _json(answer: exc.WSGIHTTPException, body: str, status: str, title: str,
-          environ: dict) -> dict[str, str]:
+def _json(
+    answer: exc.WSGIHTTPException, body: str, status: str, title: str, environ: dict
+) -> dict[str, str]:
     """The JSON form of an error: the sentence itself, without the markup of the page."""
     return {"message": answer.explanation, "code": status, "title": title}
 
@@ -105,9 +108,14 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
 
 
 def _unforeseen(error: Exception, request) -> exc.WSGIHTTPException:
-    LOG.error("%s %s failed", request.method, request.path,
-              exc_info=(type(error), error, error.__traceback__))
+    LOG.error(
+        "%s %s failed",
+        request.method,
+        request.path,
+        exc_info=(type(error), error, error.__traceback__),
+    )
     request_id = request.environ.get(REQUEST_ID)
     known_as = f" The request is {request_id}." if request_id else ""
     return exc.HTTPInternalServerError(
-        explanation=f"The service could not do this because of an error of its own.{known_as}")
+        explanation=f"The service could not do this because of an error of its own.{known_as}"
+    )

@@ -46,7 +46,8 @@ def _from_range(header: str, size: int) -> tuple[int, int]:
         stop = min(_bounded(last) + 1, size) if last else size
     if start >= stop:
         raise errors.RangeNotSatisfiable(
-            f"The byte range '{header}' lies outside the {size} bytes of the image.", size)
+            f"The byte range '{header}' lies outside the {size} bytes of the image.", size
+        )
     return start, stop
 
 
@@ -56,10 +57,11 @@ def _from_content_range(header: str, size: int) -> tuple[int, int]:
     start, stop = (_bounded(found[1]), _bounded(found[2]) + 1) if found else (0, 0)
     if not start < stop <= size:
         raise errors.RangeNotSatisfiable(
-            f"The byte range '{header}' lies outside the {size} bytes of the image.", size)
+            f"The byte range '{header}' lies outside the {size} bytes of the image.", size
+        )
     return start, stop
 
 
 def _bounded(digits: str) -> int:
     """A number that may be absurdly long."""
-    return int(digits) if len(digits) < 20 else 10 ** 20
+    return int(digits) if len(digits) < 20 else 10**20

@@ -37,7 +37,8 @@ class Request(webob.BaseRequest):
         """
         length = self.environ.get("CONTENT_LENGTH") or "0"
         return length != "0" or (
-            self.method in ("POST", "PUT", "PATCH") and is_chunked(self.environ))
+            self.method in ("POST", "PUT", "PATCH") and is_chunked(self.environ)
+        )
 
     def document(self) -> bytes:
         """The body of a request that carries JSON, read whole.
@@ -55,11 +56,19 @@ class Request(webob.BaseRequest):
         return b"".join(body_chunks(self.environ, CHUNK_SIZE))
 
 
-def json_response(body: bytes, status: int = 200,
-                  headers: tuple[tuple[str, str], ...] = ()) -> webob.Response:
+def json_response(
+    body: bytes, status: int = 200, headers: tuple[tuple[str, str], ...] = ()
+) -> webob.Response:
     """A response with ready-made JSON."""
-    return webob.Response(status=status, app_iter=[body], headerlist=[
-        ("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
+    return webob.Response(
+        status=status,
+        app_iter=[body],
+        headerlist=[
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            *headers,
+        ],
+    )
 
 
 def accepted(status: int = 202) -> webob.Response:
@@ -67,8 +76,11 @@ def accepted(status: int = 202) -> webob.Response:
 
     wire: there is nothing to read, and it is called HTML.
     """
-    return webob.Response(status=status, app_iter=[], headerlist=[
-        ("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")])
+    return webob.Response(
+        status=status,
+        app_iter=[],
+        headerlist=[("Content-Type", "text/html; charset=UTF-8"), ("Content-Length", "0")],
+    )
 
 
 def no_content() -> webob.Response:

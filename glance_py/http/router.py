@@ -40,8 +40,16 @@ class API:
         None when this node has none.
     """
 
-    def __init__(self, gateway, conf, stores, enforcer,
-                 image_schema: Resource | None = None, limits=None, cache=None) -> None:
+    def __init__(
+        self,
+        gateway,
+        conf,
+        stores,
+        enforcer,
+        image_schema: Resource | None = None,
+        limits=None,
+        cache=None,
+    ) -> None:
         self._table = Table()
         image_schema = image_schema or image_resource(conf)
         made = controllers(gateway, conf, stores, enforcer, image_schema, limits, cache)
@@ -60,9 +68,14 @@ class API:
 
     def _answer(self, request: Request) -> webob.Response:
         if not request.environ.get("PATH_INFO"):
-            return webob.Response(status=302, headerlist=[
-                ("Location", request.path_url + "/"),
-                ("Content-Type", "text/plain; charset=utf8"), ("Content-Length", "0")])
+            return webob.Response(
+                status=302,
+                headerlist=[
+                    ("Location", request.path_url + "/"),
+                    ("Content-Type", "text/plain; charset=utf8"),
+                    ("Content-Length", "0"),
+                ],
+            )
         row, variables = self._find(request)
         context = request.context
         if context.read_only and row.method != "GET":
@@ -77,8 +90,7 @@ class API:
         found = self._table.match(path)
         if found is None:
             if method not in METHODS:
-                raise exc.HTTPNotImplemented(
-                    explanation=f"The method {method} is not known here.")
+                raise exc.HTTPNotImplemented(explanation=f"The method {method} is not known here.")
             raise errors.NotFound("The resource could not be found.")
         variables, rows = found
         row = rows.get(method)
@@ -93,7 +105,8 @@ def _not_allowed(method: str, rows: Mapping[str, Row]) -> Exception:
         return errors.NotFound("The resource could not be found.")
     return exc.HTTPMethodNotAllowed(
         explanation=f"The method {method} is not allowed for this resource.",
-        headers={"Allow": ", ".join(listed)})
+        headers={"Allow": ", ".join(listed)},
+    )
 
 
 def _path(environ: dict[str, Any]) -> str:

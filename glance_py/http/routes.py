@@ -54,41 +54,32 @@ ROWS: tuple[Row, ...] = (
     Row("GET", "/images/{image_id}", "images.show"),
     Row("PATCH", "/images/{image_id}", "images.update", JSON),
     Row("DELETE", "/images/{image_id}", "images.delete"),
-
     Row("GET", "/images/{image_id}/file", "image_data.download"),
     Row("PUT", "/images/{image_id}/file", "image_data.upload", BYTES),
     Row("PUT", "/images/{image_id}/stage", "image_data.stage", BYTES),
-
     Row("POST", "/images/{image_id}/import", "imports.create", JSON),
     Row("GET", "/images/{image_id}/tasks", "imports.tasks", listed=False),
-
     Row("POST", "/images/{image_id}/actions/deactivate", "actions.deactivate"),
     Row("POST", "/images/{image_id}/actions/reactivate", "actions.reactivate"),
-
     Row("GET", "/images/{image_id}/locations", "locations.index", listed=False),
     Row("POST", "/images/{image_id}/locations", "locations.create", JSON),
     Row("DELETE", "/stores/{store_id}/{image_id}", "stores.delete"),
-
     Row("PUT", "/images/{image_id}/tags/{tag}", "tags.update"),
     Row("DELETE", "/images/{image_id}/tags/{tag}", "tags.delete"),
-
     Row("GET", "/images/{image_id}/members", "members.index"),
     Row("POST", "/images/{image_id}/members", "members.create", JSON),
     Row("GET", "/images/{image_id}/members/{member_id}", "members.show"),
     Row("PUT", "/images/{image_id}/members/{member_id}", "members.update", JSON),
     Row("DELETE", "/images/{image_id}/members/{member_id}", "members.delete"),
-
     Row("GET", "/info/import", "info.import_methods"),
     Row("GET", "/ext/info/import", "imports.abilities"),
     Row("GET", "/info/stores", "info.stores"),
     Row("GET", "/info/stores/detail", "info.stores_detail"),
     Row("GET", "/info/usage", "info.usage", listed=False),
-
     Row("GET", "/tasks", "tasks.index"),
     Row("POST", "/tasks", "tasks.create", JSON),
     Row("GET", "/tasks/{task_id}", "tasks.show"),
     Row("DELETE", "/tasks/{task_id}", "tasks.delete"),
-
     Row("GET", "/cache", "cache.index"),
     Row("DELETE", "/cache", "cache.clear"),
     Row("POST", "/cache/clean", "cache.clean"),
@@ -96,7 +87,6 @@ ROWS: tuple[Row, ...] = (
     Row("GET", "/cache/nodes/{image_id}", "cache.nodes"),
     Row("PUT", "/cache/{image_id}", "cache.queue"),
     Row("DELETE", "/cache/{image_id}", "cache.delete"),
-
     Row("GET", "/metadefs/resource_types", "metadef_resource_types.known"),
     Row("GET", "/metadefs/namespaces", "metadef_namespaces.index", IGNORED),
     Row("POST", "/metadefs/namespaces", "metadef_namespaces.create", JSON),
@@ -108,11 +98,17 @@ ROWS: tuple[Row, ...] = (
     *_contents("tags", create="create_all"),
     Row("POST", "/metadefs/namespaces/{namespace}/tags/{name}", "metadef_tags.create"),
     Row("GET", "/metadefs/namespaces/{namespace}/resource_types", "metadef_resource_types.index"),
-    Row("POST", "/metadefs/namespaces/{namespace}/resource_types",
-        "metadef_resource_types.create", JSON),
-    Row("DELETE", "/metadefs/namespaces/{namespace}/resource_types/{name}",
-        "metadef_resource_types.delete"),
-
+    Row(
+        "POST",
+        "/metadefs/namespaces/{namespace}/resource_types",
+        "metadef_resource_types.create",
+        JSON,
+    ),
+    Row(
+        "DELETE",
+        "/metadefs/namespaces/{namespace}/resource_types/{name}",
+        "metadef_resource_types.delete",
+    ),
     *(Row("GET", f"/schemas/{name}", "schemas.show") for name in schema.NAMES),
 )
 

@@ -76,8 +76,9 @@ class Background:
         self._running = 0
         self._idle = 0
 
-    def submit(self, task: Task, deed: Deed,
-               after: Callable[[bool], object] = lambda ended: None) -> None:
+    def submit(
+        self, task: Task, deed: Deed, after: Callable[[bool], object] = lambda ended: None
+    ) -> None:
         """Have ``deed`` done soon; ``task`` is one that has been started.
 
         :param after: called when the deed is over, with whether the end of the task was recorded.

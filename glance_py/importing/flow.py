@@ -39,9 +39,15 @@ def run(job: Job, source: Source | None, plugins: Iterable[tuple[str, Any]]) -> 
         flow.add(pattern.Flow("stores").add(*copies))
     flow.add(steps.Finish(job))
     engine = (
-        engines.load(flow, engine="parallel", executor="threaded",
-                     max_workers=min(width, options.max_workers))
-        if parallel else engines.load(flow, engine="serial"))
+        engines.load(
+            flow,
+            engine="parallel",
+            executor="threaded",
+            max_workers=min(width, options.max_workers),
+        )
+        if parallel
+        else engines.load(flow, engine="serial")
+    )
     try:
         engine.run()
     except WrappedFailure as failures:

@@ -48,8 +48,10 @@ LOG = logging.getLogger(__name__)
 
 DIED = "The worker that did this died; start it again."
 
-CONTRADICTION = ("glance-direct imports what was staged and web-download a uri: ask for one of "
-                 "them. The staged data is still there.")
+CONTRADICTION = (
+    "glance-direct imports what was staged and web-download a uri: ask for one of "
+    "them. The staged data is still there."
+)
 
 #: Seconds that staged data must lie still before it can be taken for lost.
 SETTLED = 10.0
@@ -80,8 +82,15 @@ class Importer:
 
     @functools.cached_property
     def _room(self) -> Room:
-        return Room(self._conf, self.images, self._records, self._stores, self.staging,
-                    Fetcher(self._conf, self.filter), self.rollback)
+        return Room(
+            self._conf,
+            self.images,
+            self._records,
+            self._stores,
+            self.staging,
+            Fetcher(self._conf, self.filter),
+            self.rollback,
+        )
 
     def start(self, ctx, image: Image, request: ImportRequest) -> None:
         """Begin an import; returns when its end is certain.
@@ -109,11 +118,24 @@ class Importer:
                 if not stores:
                     self.claims.end(claim)
                     return
-            task = tasks.start(tasks.create(ctx, Task(
-                task_id, API_IMAGE_IMPORT, owner=ctx.project_id or "",
-                input={"image_id": image.id, "import_req": request.document,
-                       "backend": list(stores)},
-                image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
+            task = tasks.start(
+                tasks.create(
+                    ctx,
+                    Task(
+                        task_id,
+                        API_IMAGE_IMPORT,
+                        owner=ctx.project_id or "",
+                        input={
+                            "image_id": image.id,
+                            "import_req": request.document,
+                            "backend": list(stores),
+                        },
+                        image_id=image.id,
+                        request_id=ctx.request_id,
+                        user_id=ctx.user_id,
+                    ),
+                )
+            )
             if request.name == GLANCE_DIRECT and request.method.get("uri"):
                 # wire: the task says so, and stands in the image until the next import.
                 tasks.fail(task, CONTRADICTION)
@@ -137,11 +159,14 @@ class Importer:
             self.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
         self.background.submit(
-            task, lambda work: self._do(ctx, image, request, stores, source, work, claim),
-            after=lambda ended: self.claims.end(claim, ended))
+            task,
+            lambda work: self._do(ctx, image, request, stores, source, work, claim),
+            after=lambda ended: self.claims.end(claim, ended),
+        )
 
-    def run(self, ctx, image: Image, request: ImportRequest, work: Work,
-            claim: Claim) -> Mapping[str, object]:
+    def run(
+        self, ctx, image: Image, request: ImportRequest, work: Work, claim: Claim
+    ) -> Mapping[str, object]:
         """Do an import here and now, for a task that is being worked on already.
 
         :param claim: the claim of the image, which the caller took and gives back.
@@ -152,16 +177,18 @@ class Importer:
         image = self._open(ctx, image, request, stores, claim, work.task.id)
         return self._do(ctx, image, request, stores, source, work, claim)
 
-    def _claim(self, ctx, image: Image, request: ImportRequest, task_id: str,
-               replaces: str | None) -> Claim:
+    def _claim(
+        self, ctx, image: Image, request: ImportRequest, task_id: str, replaces: str | None
+    ) -> Claim:
         """Take the claim of the image for a task.
 
         :raises errors.ImportActive: somebody else works on the image.
         """
         wanted = self.claims.request(COPY if request.copies else IMPORT, task_id, replaces)
         try:
-            claimed = self._records.images.update(ctx, image, Change(
-                acquire=wanted, expected=frozenset({NEEDED[request.name]})))
+            claimed = self._records.images.update(
+                ctx, image, Change(acquire=wanted, expected=frozenset({NEEDED[request.name]}))
+            )
         except errors.ImageBusy:
             raise errors.ImportActive(image.id) from None
         return self.claims.keep(image.id, claimed.grant, wanted)
@@ -197,8 +224,11 @@ class Importer:
         if task.status in UNFINISHED:
             return False
         now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-        return (task.status == "success" or task.updated_at is None
-                or (now - task.updated_at).total_seconds() > LEASE)
+        return (
+            task.status == "success"
+            or task.updated_at is None
+            or (now - task.updated_at).total_seconds() > LEASE
+        )
 
     def _task(self, task_id: str) -> Task | None:
         try:
@@ -222,16 +252,21 @@ class Importer:
                 raise errors.Invalid("Either name stores or ask for all_stores.")
             chosen = [store.id for store in self._stores.describe() if not store.read_only]
         else:
-            chosen = [self._stores.default] if request.stores is None else list(
-                dict.fromkeys(request.stores))
+            chosen = (
+                [self._stores.default]
+                if request.stores is None
+                else list(dict.fromkeys(request.stores))
+            )
         unknown = [store for store in chosen if store not in self._stores.ids]
         if unknown:
             raise errors.Conflict(f"There is no store {unknown[0]!r} to import to.")
         read_only = {store.id for store in self._stores.describe() if store.read_only}
         barred = [store for store in chosen if store in read_only]
         if barred and (request.all_must_succeed or barred == chosen):
-            raise errors.Invalid(f"Nothing can be imported into {', '.join(map(str, barred))}: "
-                                 f"such stores are read-only.")
+            raise errors.Invalid(
+                f"Nothing can be imported into {', '.join(map(str, barred))}: "
+                f"such stores are read-only."
+            )
         if request.all_stores and not chosen:
             raise errors.Invalid("Nothing can be imported: all stores are read-only.")
         if not request.copies:
@@ -239,8 +274,7 @@ class Importer:
         present = {location.store for location in image.locations}
         double = present & set(chosen)
         if double and not request.all_stores:
-            raise errors.Invalid(
-                f"The image is in store {sorted(double, key=str)[0]} already.")
+            raise errors.Invalid(f"The image is in store {sorted(double, key=str)[0]} already.")
         return [store for store in chosen if store not in present]
 
     def source(self, ctx, request: ImportRequest) -> Source | None:
@@ -253,15 +287,27 @@ class Importer:
             uri = str(method["uri"]).strip()
             self.filter.check(uri)
             checksum = method.get("checksum")
-            return WebDownload(uri, (str(method["checksum_algorithm"]), str(checksum))
-                               if checksum else None)
+            return WebDownload(
+                uri, (str(method["checksum_algorithm"]), str(checksum)) if checksum else None
+            )
         if request.name == GLANCE_DOWNLOAD:
-            return GlanceDownload(*(str(method[key]) for key in (
-                "glance_region", "glance_service_interface", "glance_image_id")))
+            return GlanceDownload(
+                *(
+                    str(method[key])
+                    for key in ("glance_region", "glance_service_interface", "glance_image_id")
+                )
+            )
         return None
 
-    def _open(self, ctx, image: Image, request: ImportRequest, stores: Sequence[str | None],
-              claim: Claim, task_id: str | None = None) -> Image:
+    def _open(
+        self,
+        ctx,
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        claim: Claim,
+        task_id: str | None = None,
+    ) -> Image:
         """Let the import begin, if there is a place among the images whose data is on its way.
 
         Staged data has its place already.
@@ -272,19 +318,18 @@ class Importer:
         change = self._opening(image, request, stores)
         if self._limits is not None and request.name != GLANCE_DIRECT:
             counted = bool(listed(image, PENDING_STORES))
-            most = self._limits.room(
-                image.owner, {"image_count_uploading": 0 if counted else 1})
+            most = self._limits.room(image.owner, {"image_count_uploading": 0 if counted else 1})
             if most:
                 change.reservation = QuotaReservation(image.owner, most)
         if task_id is not None:
             change.set_properties[TASK] = task_id
         return self.images.update(ctx, image, claim.guard(change))
 
-    def _opening(self, image: Image, request: ImportRequest,
-                 stores: Sequence[str | None]) -> Change:
+    def _opening(
+        self, image: Image, request: ImportRequest, stores: Sequence[str | None]
+    ) -> Change:
         """The image says that an import has begun, before the request is answered."""
-        change = Change(remove_properties={STAGE_HOST},
-                        expected=frozenset({NEEDED[request.name]}))
+        change = Change(remove_properties={STAGE_HOST}, expected=frozenset({NEEDED[request.name]}))
         if not request.copies:
             change.fields["status"] = "importing"
             change.start_over(image)
@@ -295,8 +340,16 @@ class Importer:
         }
         return change
 
-    def _do(self, ctx, image: Image, request: ImportRequest, stores: Sequence[str | None],
-            source: Source | None, work: Work, claim: Claim) -> Mapping[str, object]:
+    def _do(
+        self,
+        ctx,
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        source: Source | None,
+        work: Work,
+        claim: Claim,
+    ) -> Mapping[str, object]:
         from glance_py.importing import flow
 
         job = Job(self._room, ctx, image, request, stores, work, claim)
@@ -316,10 +369,13 @@ class Importer:
             with contextlib.suppress(errors.TaskFinished):
                 self.background.tasks.fail(task, DIED)
         stores = ((task.input or {}).get("backend") if task is not None else None) or (
-            self._stores.ids)
+            self._stores.ids
+        )
         status = self.rollback.roll_back(_MYSELF, claim, stores, stores, claim.dead_names())
-        return [f"The import of task {claim.task_id} was left by a dead worker: image "
-                f"{claim.image_id} is {status or 'gone'}"]
+        return [
+            f"The import of task {claim.task_id} was left by a dead worker: image "
+            f"{claim.image_id} is {status or 'gone'}"
+        ]
 
     def recover_staging(self) -> list[str]:
         """Remove staged data that nobody waits for: its image is gone, or waits for other data."""
@@ -327,7 +383,8 @@ class Importer:
         for staged in list(self.staging.list()):
             reason = self._unneeded(staged)
             if reason is not None and self.staging.remove_if_idle(
-                    staged.name, 0.0 if reason == "gone" else SETTLED):
+                staged.name, 0.0 if reason == "gone" else SETTLED
+            ):
                 done.append(f"Removed staged data {staged.name}: the image is {reason}")
         return done
 
@@ -347,6 +404,10 @@ class Importer:
         waiting = {1} if claim is None else {claim.staged}
         if claim is not None and claim.holder:
             waiting.add(claim.generation)
-        needed = (claim is not None and claim.holder != "" or TASK in image.properties
-                  or image.status in ("uploading", "importing"))
+        needed = (
+            claim is not None
+            and claim.holder != ""
+            or TASK in image.properties
+            or image.status in ("uploading", "importing")
+        )
         return None if needed and staged.generation in waiting else image.status

@@ -30,7 +30,7 @@ from glance_py.importing.staging import Staging
 from glance_py.layers.store_errors import naming_store_errors
 from glance_py.streams import Chunk, Filter
 
-MIB = 1024 ** 2
+MIB = 1024**2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,8 +56,16 @@ class Job:
     ``done`` are the locations that it made, ``failed`` why it made none.
     """
 
-    def __init__(self, room: Room, ctx, image: Image, request: ImportRequest,
-                 stores: Sequence[str | None], work: Work, claim: Claim) -> None:
+    def __init__(
+        self,
+        room: Room,
+        ctx,
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        work: Work,
+        claim: Claim,
+    ) -> None:
         self.room = room
         self.claim = claim
         #: The name of the data in the staging store.
@@ -102,7 +110,8 @@ class Job:
         """Record how many bytes are staged, without a notification."""
         with self._lock:
             self.image = self.room.records.images.update(
-                self.ctx, self.image, self.claim.guard(Change(fields={"size": size})))
+                self.ctx, self.image, self.claim.guard(Change(fields={"size": size}))
+            )
 
     def add_copy(self, store: str | None) -> None:
         """Bring the data into one store; the last one makes the image active.
@@ -111,15 +120,22 @@ class Job:
         """
         self.check()
         with self._source() as (chunks, size):
-            upload = Upload(source=chunks, size=size, store=store, attempt=Attempt(self.claim),
-                            filters=(Told(self.work, f"Copied {{}}{_to(store)}", size),))
+            upload = Upload(
+                source=chunks,
+                size=size,
+                store=store,
+                attempt=Attempt(self.claim),
+                filters=(Told(self.work, f"Copied {{}}{_to(store)}", size),),
+            )
             after = self.room.images.add_copy(
-                self.ctx, self.image, upload, lambda: self._settle(store))
+                self.ctx, self.image, upload, lambda: self._settle(store)
+            )
         made = after.locations[-1]
         with self._lock:
             self.done[store] = made
             self.image = dataclasses.replace(
-                after, locations=[*(x for x in self.image.locations if x.id != made.id), made])
+                after, locations=[*(x for x in self.image.locations if x.id != made.id), made]
+            )
 
     @contextlib.contextmanager
     def _settle(self, store: str | None) -> Iterator[tuple[Image, Change]]:
@@ -127,9 +143,14 @@ class Job:
         with self._lock:
             ready = len(self.done) + 1 == len(self.stores) or not self.request.all_must_succeed
             status = {"status": "active"} if self.image.status == "importing" and ready else {}
-            yield self.image, Change(
-                fields=dict(status), set_properties=self.lists(without=store),
-                expected=frozenset({"importing", "active", "deactivated"}))
+            yield (
+                self.image,
+                Change(
+                    fields=dict(status),
+                    set_properties=self.lists(without=store),
+                    expected=frozenset({"importing", "active", "deactivated"}),
+                ),
+            )
             self.done[store] = Location("")
             if status:
                 self.image = dataclasses.replace(self.image, status="active")
@@ -151,7 +172,8 @@ class Job:
             change.set_properties = self.lists()
             with self._lock:
                 self.image = self.room.images.remove_copy(
-                    self.ctx, self.image, location, self.claim.guard(change))
+                    self.ctx, self.image, location, self.claim.guard(change)
+                )
 
     def lists(self, without: str | None = None) -> dict[str, str]:
         """The properties that say which stores are waited for, and which failed."""

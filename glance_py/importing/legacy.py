@@ -23,8 +23,18 @@ from glance_py.importing.importer import Importer
 from glance_py.layers.base import Proxy
 
 #: What ``image_properties`` may set on the image itself.
-_FIELDS = frozenset({"name", "visibility", "protected", "os_hidden", "disk_format",
-                     "container_format", "min_disk", "min_ram"})
+_FIELDS = frozenset(
+    {
+        "name",
+        "visibility",
+        "protected",
+        "os_hidden",
+        "disk_format",
+        "container_format",
+        "min_disk",
+        "min_ram",
+    }
+)
 
 
 class TaskStartProxy(Proxy):
@@ -51,17 +61,21 @@ class TaskStartProxy(Proxy):
             self._importer.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
         self._importer.background.submit(
-            created, lambda work: self._do(ctx, work, claim),
-            after=lambda ended: self._importer.claims.end(claim, ended))
+            created,
+            lambda work: self._do(ctx, work, claim),
+            after=lambda ended: self._importer.claims.end(claim, ended),
+        )
         return created
 
     def _do(self, ctx, work: Work, claim: Claim) -> Mapping[str, Any]:
         self._importer.background.tasks.start(work.task)
         wanted = work.task.input or {}
         if work.task.type != IMPORT:
-            raise errors.Invalid(f"Input to {work.task.type} task is empty." if not wanted else
-                                 f"A task of type {work.task.type} is started by a request "
-                                 "about an image.")
+            raise errors.Invalid(
+                f"Input to {work.task.type} task is empty."
+                if not wanted
+                else f"A task of type {work.task.type} is started by a request about an image."
+            )
         image = self._importer.images.create(ctx, self._image(ctx, wanted, claim))
         request = ImportRequest(WEB_DOWNLOAD, {"uri": wanted["import_from"]}, {})
         try:
@@ -74,8 +88,7 @@ class TaskStartProxy(Proxy):
         properties = dict(wanted.get("image_properties") or {})
         fields = {name: properties.pop(name) for name in _FIELDS & properties.keys()}
         for name in list(properties):
-            if name in COLUMNS or is_reserved(name) or not isinstance(
-                    properties[name], str):
+            if name in COLUMNS or is_reserved(name) or not isinstance(properties[name], str):
                 raise errors.Invalid(f"image_properties cannot set {name!r} to this.")
         fields.setdefault("disk_format", wanted.get("import_from_format") or None)
         fields.setdefault("container_format", "bare")

@@ -18,8 +18,9 @@ LOG = logging.getLogger(__name__)
 TIMEOUT = 60
 
 
-def forward(conf, ctx, host: str, method: str, path: str,
-            document: Mapping[str, object] | None = None) -> None:
+def forward(
+    conf, ctx, host: str, method: str, path: str, document: Mapping[str, object] | None = None
+) -> None:
     """Have ``host`` answer a request; returns when it did so with success.
 
     :param host: the base URL of the other worker, from the record of the image.
@@ -30,17 +31,24 @@ def forward(conf, ctx, host: str, method: str, path: str,
     from keystoneauth1 import exceptions, session, token_endpoint
 
     url = host.rstrip("/") + path
-    speaker = session.Session(
-        auth=token_endpoint.Token(host, ctx.auth_token or ""), **_tls(conf))
+    speaker = session.Session(auth=token_endpoint.Token(host, ctx.auth_token or ""), **_tls(conf))
     try:
         answer = speaker.request(
-            url, method, json=document, raise_exc=False, connect_retries=1,
-            redirect=False, timeout=TIMEOUT, headers=_headers(ctx))
+            url,
+            method,
+            json=document,
+            raise_exc=False,
+            connect_retries=1,
+            redirect=False,
+            timeout=TIMEOUT,
+            headers=_headers(ctx),
+        )
     except (exceptions.ConnectFailure, exceptions.ConnectTimeout) as error:
         LOG.error("The worker %s cannot be reached: %s", host, type(error).__name__)
         raise errors.PeerUnreachable(
             "The worker that holds the staged data of the image cannot be reached; stage the "
-            "data again if it does not come back.") from error
+            "data again if it does not come back."
+        ) from error
     except exceptions.ClientException as error:
         LOG.error("The worker %s could not be spoken with: %s", host, type(error).__name__)
         raise errors.PeerFailed() from error

@@ -32,8 +32,9 @@ class ImportProxy(Proxy):
     def import_(self, ctx, image: Image, request: ImportRequest) -> None:
         host = self._elsewhere(image) if request.name == GLANCE_DIRECT else None
         if host:
-            peer.forward(self._conf, ctx, host, "POST", f"/v2/images/{image.id}/import",
-                         request.document)
+            peer.forward(
+                self._conf, ctx, host, "POST", f"/v2/images/{image.id}/import", request.document
+            )
         else:
             self._importer.start(ctx, image, request)
 
@@ -45,8 +46,12 @@ class ImportProxy(Proxy):
                 peer.forward(self._conf, ctx, host, "DELETE", f"/v2/images/{image.id}")
                 return
             except (errors.PeerUnreachable, errors.PeerFailed) as error:
-                LOG.warning("Image %s is deleted, but what %s staged for it may be left: %s",
-                            image.id, host, error)
+                LOG.warning(
+                    "Image %s is deleted, but what %s staged for it may be left: %s",
+                    image.id,
+                    host,
+                    error,
+                )
             except errors.PeerRefused as refusal:
                 if refusal.args[0] < 500:
                     raise

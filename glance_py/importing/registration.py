@@ -44,8 +44,7 @@ class RegistrationProxy(Proxy):
         self._background = services.background
         self._claims: Claims = services.claims
         self._addresses = Addresses(services)
-        self._undeletable = {
-            store.id for store in services.stores.describe() if store.read_only}
+        self._undeletable = {store.id for store in services.stores.describe() if store.read_only}
 
     def locate(self, ctx, image: Image) -> Sequence[Location]:
         """The locations of an image, for one who may know them."""
@@ -60,8 +59,9 @@ class RegistrationProxy(Proxy):
         there = next((x for x in image.locations if x.store == store), None)
         if there is None:
             raise errors.NotFound(f"Image {image.id} has no data in store {store}.")
-        return self.below.update(ctx, image, Change(
-            remove_locations=(there,), expected=frozenset({"active"})))
+        return self.below.update(
+            ctx, image, Change(remove_locations=(there,), expected=frozenset({"active"}))
+        )
 
     def register(self, ctx, image: Image, registration: Registration) -> None:
         """Have data registered; the task tells how that went.
@@ -73,23 +73,39 @@ class RegistrationProxy(Proxy):
         wanted = self._claims.request(CLAIM, task_id, self._finished_holder(image))
         try:
             claimed = self._records.images.update(
-                ctx, image, Change(acquire=wanted, expected=frozenset({"queued"})))
+                ctx, image, Change(acquire=wanted, expected=frozenset({"queued"}))
+            )
         except errors.ImageBusy:
             raise errors.ImportActive(image.id) from None
         claim = self._claims.keep(image.id, claimed.grant, wanted)
         try:
-            task = tasks.start(tasks.create(ctx, Task(
-                task_id, LOCATION_IMPORT, owner=ctx.project_id or "",
-                input={"image_id": image.id, "loc_url": registration.url,
-                       "validation_data": _given(registration)},
-                image_id=image.id, request_id=ctx.request_id, user_id=ctx.user_id)))
+            task = tasks.start(
+                tasks.create(
+                    ctx,
+                    Task(
+                        task_id,
+                        LOCATION_IMPORT,
+                        owner=ctx.project_id or "",
+                        input={
+                            "image_id": image.id,
+                            "loc_url": registration.url,
+                            "validation_data": _given(registration),
+                        },
+                        image_id=image.id,
+                        request_id=ctx.request_id,
+                        user_id=ctx.user_id,
+                    ),
+                )
+            )
         except BaseException as error:
             # The task may be on record, whatever the database said: then recovery ends it.
             self._claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
         self._background.submit(
-            task, lambda work: self._do(ctx, image, registration, work, claim),
-            after=lambda ended: self._claims.end(claim, ended))
+            task,
+            lambda work: self._do(ctx, image, registration, work, claim),
+            after=lambda ended: self._claims.end(claim, ended),
+        )
 
     def _finished_holder(self, image: Image) -> str | None:
         """The finished task that the image still names.
@@ -103,8 +119,9 @@ class RegistrationProxy(Proxy):
                     raise errors.ImportActive(image.id)
         return holder
 
-    def _do(self, ctx, image: Image, registration: Registration,
-            work: Work, claim: Claim) -> Mapping[str, object]:
+    def _do(
+        self, ctx, image: Image, registration: Registration, work: Work, claim: Claim
+    ) -> Mapping[str, object]:
         """The task's work."""
         try:
             return self._register(ctx, image, registration, work, claim)
@@ -112,8 +129,9 @@ class RegistrationProxy(Proxy):
             claim.uncertain = True  # The image may be active, or importing: recovery finds out.
             raise
 
-    def _register(self, ctx, image: Image, registration: Registration,
-                  work: Work, claim: Claim) -> Mapping[str, object]:
+    def _register(
+        self, ctx, image: Image, registration: Registration, work: Work, claim: Claim
+    ) -> Mapping[str, object]:
         check_formats(image)
         location, size = self._addresses.examine(ctx, image.id, Location(registration.url))
         fields: dict[str, object] = {"size": size}
@@ -127,18 +145,34 @@ class RegistrationProxy(Proxy):
             self._describe(ctx, active, location, work, claim)
         return {"image_id": image.id}
 
-    def _activate(self, ctx, image: Image, location: Location, fields: Mapping[str, object],
-                  expected: str, claim: Claim) -> Image:
+    def _activate(
+        self,
+        ctx,
+        image: Image,
+        location: Location,
+        fields: Mapping[str, object],
+        expected: str,
+        claim: Claim,
+    ) -> Image:
         change = Change.status("active", expected=expected, **fields)
         change.add_locations = (location,)
         change.start_over(image)
         return self.below.update(ctx, image, claim.guard(change))
 
-    def _verify(self, ctx, image: Image, location: Location, registration: Registration,
-                fields: dict[str, object], work: Work, claim: Claim) -> None:
+    def _verify(
+        self,
+        ctx,
+        image: Image,
+        location: Location,
+        registration: Registration,
+        fields: dict[str, object],
+        work: Work,
+        claim: Claim,
+    ) -> None:
         """Compare the data with the hash that was given, then record it."""
         image = self.below.update(
-            ctx, image, claim.guard(Change.status("importing", expected="queued")))
+            ctx, image, claim.guard(Change.status("importing", expected="queued"))
+        )
         work.alive = lambda: self._objection(ctx, image, "importing", claim)
         refused: tuple[Location, ...] = ()
         try:
@@ -146,7 +180,8 @@ class RegistrationProxy(Proxy):
             if digests.value != registration.value:
                 refused = (location,)
                 raise errors.Invalid(
-                    f"The {registration.algorithm} of the data is not the one that was given.")
+                    f"The {registration.algorithm} of the data is not the one that was given."
+                )
             fields.update(digests.fields())
             claim.check()
             self._activate(ctx, image, location, fields, "importing", claim)
@@ -171,24 +206,37 @@ class RegistrationProxy(Proxy):
         except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:
             LOG.info("Image %s is not put back to queued: %s", image.id, error)
 
-    def _describe(self, ctx, image: Image, location: Location, work: Work,
-                  claim: Claim) -> None:
+    def _describe(self, ctx, image: Image, location: Location, work: Work, claim: Claim) -> None:
         """Compute the hashes of an image that is active already; a failure changes nothing."""
         work.alive = lambda: self._objection(ctx, image, "active", claim)
         for attempt in range(self._conf.http_retries + 1):
             try:
                 digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
-                self.below.update(ctx, image, claim.guard(Change(
-                    fields=digests.fields(),
-                    expected=frozenset({"active", "deactivated"}))))
+                self.below.update(
+                    ctx,
+                    image,
+                    claim.guard(
+                        Change(
+                            fields=digests.fields(), expected=frozenset({"active", "deactivated"})
+                        )
+                    ),
+                )
                 return
-            except (errors.TaskAbandoned, errors.ImageNotFound, errors.StatusConflict,
-                    errors.ClaimLost) as error:
+            except (
+                errors.TaskAbandoned,
+                errors.ImageNotFound,
+                errors.StatusConflict,
+                errors.ClaimLost,
+            ) as error:
                 LOG.info("Image %s gets no hash: %s", image.id, error)
                 return
             except Exception as error:
-                LOG.warning("The hash of image %s could not be computed (attempt %d): %s",
-                            image.id, attempt + 1, sentence(error))
+                LOG.warning(
+                    "The hash of image %s could not be computed (attempt %d): %s",
+                    image.id,
+                    attempt + 1,
+                    sentence(error),
+                )
 
     def _read(self, ctx, location: Location, algorithm: str, work: Work) -> streams.Hash:
         """Read all data at a location for its hashes, while somebody wants them."""
@@ -227,7 +275,8 @@ def recover(records, images, tasks: TaskVerbs, claims: Claims, claim: Claim) -> 
         image = records.images.get(myself, claim.image_id)
         if image.status == "importing":
             image = images.update(
-                myself, image, claim.guard(Change.status("queued", expected="importing")))
+                myself, image, claim.guard(Change.status("queued", expected="importing"))
+            )
         state = image.status
     with contextlib.suppress(errors.TaskNotFound, errors.TaskFinished):
         if claim.task_id is not None:

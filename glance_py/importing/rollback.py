@@ -40,8 +40,14 @@ class ImportRollback:
         self._staging = Staging(stores)
         self._removal = Removal(stores, records.pending)
 
-    def roll_back(self, ctx, claim: Claim, stores: Iterable[str | None],
-                  failed: Iterable[str | None], names: Sequence[str]) -> str | None:
+    def roll_back(
+        self,
+        ctx,
+        claim: Claim,
+        stores: Iterable[str | None],
+        failed: Iterable[str | None],
+        names: Sequence[str],
+    ) -> str | None:
         """Undo what an import into ``stores`` did to an image, and give its claim back.
 
         :param failed: which of the stores are listed as failed.
@@ -76,28 +82,40 @@ class ImportRollback:
         """Remove all copies of an image that has no user yet."""
         for location in image.locations:
             image = self._images.remove_copy(
-                ctx, image, location, claim.guard(reset_to_importing()))
+                ctx, image, location, claim.guard(reset_to_importing())
+            )
         self._discard(image, self._stores.ids, names)
         return self._records.images.get(ctx, image.id)
 
     def _discard(self, image: Image, stores: Iterable[str | None], names: Sequence[str]) -> None:
         """Remove objects that no location records."""
         self._removal.discard_attempts(
-            image.id, [self._stores.default if store is None else store for store in stores],
-            names, image.locations)
+            image.id,
+            [self._stores.default if store is None else store for store in stores],
+            names,
+            image.locations,
+        )
 
-    def _settle(self, ctx, image: Image, claim: Claim, stores: Iterable[str | None],
-                failed: Iterable[str | None]) -> str:
+    def _settle(
+        self,
+        ctx,
+        image: Image,
+        claim: Claim,
+        stores: Iterable[str | None],
+        failed: Iterable[str | None],
+    ) -> str:
         """The last write: the image says how the import ended, and its claim is free."""
         mine = {store for store in stores if store is not None}
         present = {location.store for location in image.locations}
         lost = {store for store in failed if store is not None}
         if image.status != "importing":
             lost -= present
-        change = Change(set_properties={
-            PENDING_STORES: joined(set(listed(image, PENDING_STORES)) - mine),
-            FAILED_STORES: joined(set(listed(image, FAILED_STORES)) | lost),
-        })
+        change = Change(
+            set_properties={
+                PENDING_STORES: joined(set(listed(image, PENDING_STORES)) - mine),
+                FAILED_STORES: joined(set(listed(image, FAILED_STORES)) | lost),
+            }
+        )
         if image.status == "importing":
             change.fields = {"status": "queued", **UNKNOWN}
             change.expected = frozenset({"importing"})

@@ -62,12 +62,21 @@ class WebDownload:
     def fetch(self, job: Job) -> None:
         filters = (Digest(*self._checksum),) if self._checksum else ()
         conf = job.room.conf
-        stage(job, Body(job.room.fetcher, self._uri, conf.image_size_cap,
-                        seconds=conf.image_import_opts.source_timeout), filters)
+        stage(
+            job,
+            Body(
+                job.room.fetcher,
+                self._uri,
+                conf.image_size_cap,
+                seconds=conf.image_import_opts.source_timeout,
+            ),
+            filters,
+        )
 
 
-def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
-          expected: int | None = None) -> None:
+def stage(
+    job: Job, body: Body, filters: Sequence[Filter] = (), expected: int | None = None
+) -> None:
     """Write ``body`` to the staging store.
 
     :param expected: how many bytes it must have, when that is known.
@@ -76,15 +85,18 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
     for attempt in range(RETRIES + 1):
         job.check()
         cap = job.room.conf.image_size_cap
-        passed = (Limit(cap, too_large(cap)), *filters, ClaimFilter(job.claim),
-                  Told(job.work, "Fetched {}", None))
+        passed = (
+            Limit(cap, too_large(cap)),
+            *filters,
+            ClaimFilter(job.claim),
+            Told(job.work, "Fetched {}", None),
+        )
         try:
             size = job.room.staging.write(job.staged_name, stream(body.chunks(), passed), None)
         except _Interrupted as interruption:
             if attempt == RETRIES:
                 raise errors.SourceFailed(str(interruption)) from None
-            filters = tuple(each.fresh() if isinstance(each, Digest) else each
-                            for each in filters)
+            filters = tuple(each.fresh() if isinstance(each, Digest) else each for each in filters)
             time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
         else:
             break
@@ -95,7 +107,7 @@ def stage(job: Job, body: Body, filters: Sequence[Filter] = (),
 
 def too_large(cap: int) -> errors.ImageTooLarge:
     """What is said of data over ``image_size_cap``."""
-    shown = f"{cap // 1024 ** 3} GiB" if cap >= 1024 ** 3 else f"{cap} bytes"
+    shown = f"{cap // 1024**3} GiB" if cap >= 1024**3 else f"{cap} bytes"
     return errors.ImageTooLarge(f"The data is larger than image_size_cap ({shown}).")
 
 
@@ -106,8 +118,14 @@ class Body:
     :param seconds: how long it may take until all have arrived, from now on; 0 for ever.
     """
 
-    def __init__(self, fetcher: Fetcher, uri: str, cap: int,
-                 headers: Mapping[str, str] | None = None, seconds: float = 0) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        uri: str,
+        cap: int,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = 0,
+    ) -> None:
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds if seconds else float("inf")
         self._fetcher = fetcher
@@ -144,15 +162,15 @@ class Body:
             except errors.StoreUnavailable as error:
                 if received and validator is None:
                     raise _Interrupted(str(error)) from None
-                retries = self._again(
-                    0 if received - before >= PROGRESS else retries, str(error))
+                retries = self._again(0 if received - before >= PROGRESS else retries, str(error))
             finally:
                 answer.close()
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise errors.SourceFailed(
-                f"The source did not send the data within {self._seconds:.0f} seconds.")
+                f"The source did not send the data within {self._seconds:.0f} seconds."
+            )
 
     def _again(self, retries: int, reason: str) -> int:
         """Wait a little before the next attempt; give up when there were enough."""
@@ -170,7 +188,8 @@ class Body:
         if answer.status != (206 if received else 200):
             raise errors.SourceFailed(_refusal(answer))
         if received and not (answer.headers.get("Content-Range") or "").startswith(
-                f"bytes {received}-"):
+            f"bytes {received}-"
+        ):
             raise _Interrupted("The source sent another part than it was asked for.")
         if answer.length is not None and received + answer.length > self._cap:
             raise too_large(self._cap)
@@ -208,7 +227,8 @@ class Digest(Filter):
         if found != self._wanted:
             raise errors.SourceFailed(
                 f"The checksum differs: the {self._algorithm} of the data is {found}, "
-                f"not {self._wanted}.")
+                f"not {self._wanted}."
+            )
 
 
 class GlanceDownload:
@@ -229,19 +249,34 @@ class GlanceDownload:
         if remote.get("status") != "active":
             raise errors.SourceFailed("The image in the other region is not active.")
         wanted = tuple(conf.glance_download_properties.extra_properties)
-        job.change(Change(
-            fields={name: remote[name] for name in ("disk_format", "container_format")
-                    if isinstance(remote.get(name), str)},
-            set_properties={
-                name: value for name, value in remote.items()
-                if isinstance(value, str) and name.startswith(wanted)
-                and not is_reserved(name)}))
+        job.change(
+            Change(
+                fields={
+                    name: remote[name]
+                    for name in ("disk_format", "container_format")
+                    if isinstance(remote.get(name), str)
+                },
+                set_properties={
+                    name: value
+                    for name, value in remote.items()
+                    if isinstance(value, str) and name.startswith(wanted) and not is_reserved(name)
+                },
+            )
+        )
         size = remote.get("size")
         checksum = _known_digest(remote)
-        stage(job, Body(fetcher, f"{url}/file", conf.image_size_cap, headers,
-                        conf.image_import_opts.source_timeout),
-              (Digest(*checksum),) if checksum else (),
-              expected=size if isinstance(size, int) else None)
+        stage(
+            job,
+            Body(
+                fetcher,
+                f"{url}/file",
+                conf.image_size_cap,
+                headers,
+                conf.image_import_opts.source_timeout,
+            ),
+            (Digest(*checksum),) if checksum else (),
+            expected=size if isinstance(size, int) else None,
+        )
 
     @staticmethod
     def _metadata(fetcher: Fetcher, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -249,7 +284,8 @@ class GlanceDownload:
         try:
             if answer.status != 200:
                 raise errors.SourceFailed(
-                    f"The image service of the other region answered {answer.status}.")
+                    f"The image service of the other region answered {answer.status}."
+                )
             document = bytearray()
             for chunk in answer.chunks:
                 document += chunk
@@ -304,8 +340,10 @@ def endpoint_of(ctx, region: str, interface: str) -> str:
             if endpoint.get("region") != region:
                 continue
             url = endpoint.get(f"{interface}URL") or (
-                endpoint.get("url") if endpoint.get("interface") == interface else None)
+                endpoint.get("url") if endpoint.get("interface") == interface else None
+            )
             if url:
                 return str(url).rstrip("/").removesuffix("/v2")
     raise errors.Invalid(
-        f"The catalogue names no {interface} endpoint of an image service in region {region}.")
+        f"The catalogue names no {interface} endpoint of an image service in region {region}."
+    )

@@ -42,15 +42,16 @@ class Begin(Step):
         # Where nothing was tried, the data never came, and then it came to no store.
         failed = job.failed or job.stores
         if job.claim.uncertain:
-            LOG.warning("The import into image %s is left to recovery: the outcome of its last "
-                        "write is unknown", job.image.id)
+            LOG.warning(
+                "The import into image %s is left to recovery: the outcome of its last "
+                "write is unknown",
+                job.image.id,
+            )
             return
         try:
-            job.room.rollback.roll_back(
-                job.ctx, job.claim, job.stores, failed, (job.claim.name,))
+            job.room.rollback.roll_back(job.ctx, job.claim, job.stores, failed, (job.claim.name,))
         except errors.ClaimLost:
-            LOG.warning("The import into image %s was taken over by another worker",
-                        job.image.id)
+            LOG.warning("The import into image %s was taken over by another worker", job.image.id)
         except BaseException:
             job.claim.uncertain = True  # Recovery does what could not be done.
             raise
@@ -89,15 +90,18 @@ class Copy(Step):
     def execute(self) -> None:
         try:
             self.job.add_copy(self._store)
-        except (errors.TaskAbandoned, errors.UploadTargetGone, errors.ClaimLost,
-                errors.OutcomeUnknown):
+        except (
+            errors.TaskAbandoned,
+            errors.UploadTargetGone,
+            errors.ClaimLost,
+            errors.OutcomeUnknown,
+        ):
             raise
         except Exception as error:
             self.job.note_failure(self._store, error)
             if self.job.request.all_must_succeed:
                 raise
-            LOG.warning("Image %s: no copy in store %s: %s", self.job.image.id, self._store,
-                        error)
+            LOG.warning("Image %s: no copy in store %s: %s", self.job.image.id, self._store, error)
 
     def revert(self, **kwargs) -> None:
         try:
@@ -105,8 +109,10 @@ class Copy(Step):
         except errors.ImageNotFound:
             LOG.debug("Image %s is gone, and its copies with it", self.job.image.id)
         except errors.ClaimLost:
-            LOG.warning("The import into image %s was taken over; its copies are left to those "
-                        "who did", self.job.image.id)
+            LOG.warning(
+                "The import into image %s was taken over; its copies are left to those who did",
+                self.job.image.id,
+            )
 
 
 class Finish(Step):
@@ -118,12 +124,17 @@ class Finish(Step):
     def execute(self) -> None:
         job = self.job
         if not job.done:
-            raise next(iter(job.failed.values()), errors.SourceFailed(
-                "There was no store to bring the data to."))
+            raise next(
+                iter(job.failed.values()),
+                errors.SourceFailed("There was no store to bring the data to."),
+            )
         job.change(Change(set_properties=job.lists()))
         job.room.staging.remove(job.staged_name)
         job.claim.unrecorded = bool(job.failed)
         if job.failed:
-            reasons = "; ".join(f"{store}: {error}" for store, error in job.failed.items()
-                                if isinstance(error, errors.GlanceError))
+            reasons = "; ".join(
+                f"{store}: {error}"
+                for store, error in job.failed.items()
+                if isinstance(error, errors.GlanceError)
+            )
             job.work.say(f"{job.work.message}. Some stores failed. {reasons}")

@@ -39,11 +39,16 @@ class Readers:
             readers = [member.member_id for member in self._members.find(ctx, image.id)]
         for location in image.locations:
             try:
-                self._stores.set_acls(location.url, location.store,
-                                      image.visibility in _PUBLIC, readers, ctx)
+                self._stores.set_acls(
+                    location.url, location.store, image.visibility in _PUBLIC, readers, ctx
+                )
             except GlanceStoreError as exc:
-                LOG.error("The readers of image %s could not be told to the store of %s: %s",
-                          image.id, redacted(location.url), exc)
+                LOG.error(
+                    "The readers of image %s could not be told to the store of %s: %s",
+                    image.id,
+                    redacted(location.url),
+                    exc,
+                )
 
 
 class _TellingProxy(Proxy):

@@ -70,7 +70,8 @@ class Addresses:
         """
         scheme = url.partition("://")[0].lower()
         if scheme in FORBIDDEN or (
-                scheme in SERVICES_ONLY and not (ctx.is_admin or is_service(ctx))):
+            scheme in SERVICES_ONLY and not (ctx.is_admin or is_service(ctx))
+        ):
             raise errors.Invalid(f"{INVALID}: addresses of this kind are not accepted.")
         return scheme
 
@@ -172,8 +173,9 @@ class AddressProxy(Proxy):
             change.start_over(image)
         # Before a store is asked about each of them.
         check_locations(image, change, self._quota)
-        found = [self._addresses.examine(ctx, image.id, location)
-                 for location in change.add_locations]
+        found = [
+            self._addresses.examine(ctx, image.id, location) for location in change.add_locations
+        ]
         change.add_locations = tuple(location for location, _ in found)
         self._require_new(image, change)
         size = found[0][1] if image.status == "queued" else image.size
@@ -219,7 +221,8 @@ def _check_digest(registration: Registration) -> None:
     digest = hashlib.new(registration.algorithm, usedforsecurity=False)
     if not re.fullmatch(f"[0-9a-f]{{{digest.digest_size * 2}}}", registration.value):
         raise errors.Invalid(
-            f"os_hash_value must be the {registration.algorithm} of the data in hexadecimal.")
+            f"os_hash_value must be the {registration.algorithm} of the data in hexadecimal."
+        )
 
 
 def _check_metadata(value: object, depth: int = 8) -> None:

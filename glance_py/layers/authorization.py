@@ -37,8 +37,11 @@ class AuthorizationProxy(Proxy):
         return image
 
     def update(self, ctx, image: Image, change: Change) -> Image:
-        if "owner" in change.fields and not ctx.is_admin and not (
-                change.fields["owner"] == image.owner and is_mutable(ctx, image)):
+        if (
+            "owner" in change.fields
+            and not ctx.is_admin
+            and not (change.fields["owner"] == image.owner and is_mutable(ctx, image))
+        ):
             raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self.below.update(ctx, image, change)
 
@@ -110,7 +113,8 @@ class MemberAuthorizationProxy(Proxy):
     def update(self, ctx, image: Image, member: Member, status: str) -> Member:
         self._require_shared(image)
         if not ctx.is_admin and (
-                member.member_id != ctx.project_id or image.owner == ctx.project_id):
+            member.member_id != ctx.project_id or image.owner == ctx.project_id
+        ):
             raise errors.Forbidden("Only the member itself accepts or rejects an image.")
         return self.below.update(ctx, image, member, status)
 

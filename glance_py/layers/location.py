@@ -74,10 +74,13 @@ class LocationProxy(Proxy):
         """Record a change; returns the image, and the locations whose data is to be removed."""
         if not change.remove_locations:
             return self.below.update(ctx, image, change), ()
-        pending = tuple(dataclasses.replace(location, status="pending_delete")
-                        for location in change.remove_locations)
-        return self.below.update(ctx, image, dataclasses.replace(
-            change, remove_locations=pending)), pending
+        pending = tuple(
+            dataclasses.replace(location, status="pending_delete")
+            for location in change.remove_locations
+        )
+        return self.below.update(
+            ctx, image, dataclasses.replace(change, remove_locations=pending)
+        ), pending
 
     def _remove_refused(self, ctx, image: Image, pending: tuple[Location, ...]) -> None:
         """Remove what data that was refused left; an upload does not fail for it."""
@@ -103,8 +106,15 @@ class LocationProxy(Proxy):
                 upload.progress("saving", saving)
                 upload.progress("prepare", saving)
                 _, active = self._store_data(
-                    ctx, saving, upload, store, claim, lambda: contextlib.nullcontext(
-                        (saving, Change.status("active", expected="saving"))))
+                    ctx,
+                    saving,
+                    upload,
+                    store,
+                    claim,
+                    lambda: contextlib.nullcontext(
+                        (saving, Change.status("active", expected="saving"))
+                    ),
+                )
             except BaseException as exc:
                 upload.failed(_reason(exc))
                 kept = None
@@ -126,8 +136,9 @@ class LocationProxy(Proxy):
             raise errors.Invalid(f"There is no store '{upload.store}' to upload to.")
         return upload.store
 
-    def _store_data(self, ctx, image: Image, upload: Upload, store: str | None, claim: Claim,
-                    settle: Settle) -> tuple[Image, Image]:
+    def _store_data(
+        self, ctx, image: Image, upload: Upload, store: str | None, claim: Claim, settle: Settle
+    ) -> tuple[Image, Image]:
         """Write the bytes, then record them and what ``settle`` says in one transaction.
 
         :returns: the image before and after that statement.
@@ -137,12 +148,13 @@ class LocationProxy(Proxy):
         judges = (inspection, *streams.signature_filters(ctx, image), ClaimFilter(claim))
         claim.unrecorded = True
         with contextlib.closing(
-                streams.stream(upload.source, (*upload.filters, digests))) as arriving:
+            streams.stream(upload.source, (*upload.filters, digests))
+        ) as arriving:
             try:
                 with naming_store_errors():
                     stored = self._stores.add(
-                        store, claim.name, streams.stream(arriving, judges), upload.size,
-                        caller=ctx)
+                        store, claim.name, streams.stream(arriving, judges), upload.size, caller=ctx
+                    )
             except errors.FormatRefused as refused:
                 if image.status == "saving":
                     refused.digests = _digests_of_all(arriving, digests)
@@ -151,19 +163,29 @@ class LocationProxy(Proxy):
                 self._note_leftovers(image.id, store, claim.name)
                 raise
         location = Location(stored.url, stored.metadata)
-        found = {"size": stored.size, "virtual_size": inspection.virtual_size,
-                 **digests.fields()}
+        found = {"size": stored.size, "virtual_size": inspection.virtual_size, **digests.fields()}
         try:
             with settle() as (before, change):
                 _check_same(before, found)
-                return before, self._record(ctx, before, claim, dataclasses.replace(
-                    change, fields={**found, **change.fields}, add_locations=(location,)),
-                    lambda image: location.url in _urls(image))
+                return before, self._record(
+                    ctx,
+                    before,
+                    claim,
+                    dataclasses.replace(
+                        change, fields={**found, **change.fields}, add_locations=(location,)
+                    ),
+                    lambda image: location.url in _urls(image),
+                )
         except errors.OutcomeUnknown:
             # The bytes may be those of an active image: recovery finds out.
             claim.uncertain = True
-            LOG.error("It is not known whether the data of image %s at %s was recorded; "
-                      "recovery decides in %d s", image.id, redacted(location.url), LEASE)
+            LOG.error(
+                "It is not known whether the data of image %s at %s was recorded; "
+                "recovery decides in %d s",
+                image.id,
+                redacted(location.url),
+                LEASE,
+            )
             raise
         except BaseException as exc:
             self._removal.discard(image.id, location, ctx)
@@ -182,8 +204,9 @@ class LocationProxy(Proxy):
         except (GlanceStoreError, errors.GlanceError) as exc:
             LOG.warning("Store %s may have kept data of image %s: %s", store, image_id, exc)
 
-    def _record(self, ctx, image: Image, claim: Claim, change: Change,
-                shows: Callable[[Image], bool]) -> Image:
+    def _record(
+        self, ctx, image: Image, claim: Claim, change: Change, shows: Callable[[Image], bool]
+    ) -> Image:
         """Apply the change that ends an attempt, and find out whether it was applied.
 
         :param shows: does an image show that it was?
@@ -210,7 +233,8 @@ class LocationProxy(Proxy):
         upload.progress("prepare", image)
         try:
             before, after = self._store_data(
-                ctx, image, upload, self._target(upload), _claim_of(upload), settle)
+                ctx, image, upload, self._target(upload), _claim_of(upload), settle
+            )
         except BaseException as exc:
             upload.failed(_reason(exc))
             raise
@@ -223,8 +247,7 @@ class LocationProxy(Proxy):
     def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
         """Forget one copy and apply ``change``, then remove the bytes."""
         pending = (dataclasses.replace(location, status="pending_delete"),)
-        after = self.below.update(
-            ctx, image, dataclasses.replace(change, remove_locations=pending))
+        after = self.below.update(ctx, image, dataclasses.replace(change, remove_locations=pending))
         try:
             self._removal.remove(image.id, pending, ctx, _urls(after))
         except errors.StoreInUse as exc:
@@ -245,8 +268,15 @@ class LocationProxy(Proxy):
                 trace.add_locations = (Location(url, metadata),)
         return trace
 
-    def _put_back(self, ctx, image: Image, upload: Upload, claim: Claim, reason: BaseException,
-                  kept: Change | None = None) -> None:
+    def _put_back(
+        self,
+        ctx,
+        image: Image,
+        upload: Upload,
+        claim: Claim,
+        reason: BaseException,
+        kept: Change | None = None,
+    ) -> None:
         """Give the image back to the client; ``reason`` stays the error.
 
         :param kept: what the image says besides of what happened.
@@ -258,16 +288,16 @@ class LocationProxy(Proxy):
             change.fields.update(kept.fields)
             change.add_locations = kept.add_locations
         try:
-            upload.progress("queued", self.below.update(
-                ctx, image, claim.guard(change, release=True)))
+            upload.progress(
+                "queued", self.below.update(ctx, image, claim.guard(change, release=True))
+            )
         except errors.ImageNotFound:
             LOG.info("Image %s was deleted while its data arrived", image.id)
             self._claims.release(claim)
         except errors.ClaimLost:
             LOG.warning("Image %s was taken over by recovery while its data arrived", image.id)
         except Exception:
-            LOG.exception("Image %s stays in %s until its claim expires",
-                          image.id, image.status)
+            LOG.exception("Image %s stays in %s until its claim expires", image.id, image.status)
 
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
         """Queued, uploading; the bytes wait in the staging store for an import."""
@@ -295,16 +325,29 @@ class LocationProxy(Proxy):
         claim.unrecorded = True
         with naming_store_errors():
             stored = self._stores.add(
-                STAGING_STORE, claim.name,
+                STAGING_STORE,
+                claim.name,
                 streams.stream(upload.source, (*upload.filters, ClaimFilter(claim))),
-                upload.size, reserved=True,
+                upload.size,
+                reserved=True,
             )
-        change = Change(fields={"size": stored.size}, expected=frozenset({"uploading"}),
-                        reservation=upload.reservation, release=ClaimRelease(forget=True))
+        change = Change(
+            fields={"size": stored.size},
+            expected=frozenset({"uploading"}),
+            reservation=upload.reservation,
+            release=ClaimRelease(forget=True),
+        )
         try:
-            return self._record(ctx, image, claim, change, lambda found: (
-                found.size == stored.size
-                and found.status in ("uploading", "importing", "active")))
+            return self._record(
+                ctx,
+                image,
+                claim,
+                change,
+                lambda found: (
+                    found.size == stored.size
+                    and found.status in ("uploading", "importing", "active")
+                ),
+            )
         except errors.OutcomeUnknown:
             claim.uncertain = True  # They may be staged: recovery finds out.
             raise
@@ -324,11 +367,13 @@ class LocationProxy(Proxy):
             try:
                 with naming_store_errors():
                     data = self._stores.get(
-                        location.url, location.store, wanted.start, wanted.stop, caller=ctx)
+                        location.url, location.store, wanted.start, wanted.stop, caller=ctx
+                    )
                 _check_whole(image, wanted, data)
             except (errors.NotFound, errors.StoreUnavailable, errors.DataDamaged) as exc:
-                LOG.error("Image %s could not be read from %s: %s",
-                          image.id, redacted(location.url), exc)
+                LOG.error(
+                    "Image %s could not be read from %s: %s", image.id, redacted(location.url), exc
+                )
                 missing = missing or exc
                 continue
             return Data(chunks=data.chunks, length=data.length, file=data.file, close=data.close)
@@ -350,11 +395,14 @@ class LocationProxy(Proxy):
         if len(image.locations) < 2:
             return image.locations
         rank: dict[str | None, int] = {
-            store: -len(prefer) + place for place, store in enumerate(prefer)}
+            store: -len(prefer) + place for place, store in enumerate(prefer)
+        }
         return sorted(
             image.locations,
-            key=lambda location: (rank.get(location.store, 0),
-                                  -self._stores.weight(location.store)),
+            key=lambda location: (
+                rank.get(location.store, 0),
+                -self._stores.weight(location.store),
+            ),
         )
 
     def delete(self, ctx, image: Image) -> None:
@@ -363,8 +411,11 @@ class LocationProxy(Proxy):
         With delayed_delete the bytes are the scrubber's.
         """
         check_transition(image, "deleted")
-        delayed = (self._delayed and bool(image.locations)
-                   and "pending_delete" in TRANSITIONS[image.status])
+        delayed = (
+            self._delayed
+            and bool(image.locations)
+            and "pending_delete" in TRANSITIONS[image.status]
+        )
         self.below.delete(ctx, image, "pending_delete" if delayed else "deleted")
         if image.status in ("uploading", "importing"):
             self._unstage(image.id, *self._staged_names(image.id))
@@ -391,8 +442,7 @@ class LocationProxy(Proxy):
         if image.status == to:
             return image
         if {image.status, to} != {"active", "deactivated"}:
-            raise errors.Forbidden(
-                f"An image in status {image.status} cannot become {to}.")
+            raise errors.Forbidden(f"An image in status {image.status} cannot become {to}.")
         return self.below.update(ctx, image, Change.status(to, expected=image.status))
 
 
@@ -402,8 +452,7 @@ def _urls(image: Image) -> frozenset[str]:
 
 def _reason(error: BaseException) -> str:
     """What is announced about an upload that failed."""
-    return (str(error) if isinstance(error, errors.GlanceError)
-            else "The data could not be stored.")
+    return str(error) if isinstance(error, errors.GlanceError) else "The data could not be stored."
 
 
 def _claim_of(upload: Upload) -> Claim:
@@ -412,8 +461,9 @@ def _claim_of(upload: Upload) -> Claim:
     return upload.attempt.claim
 
 
-def _digests_of_all(arriving: Iterator[streams.Chunk],
-                    digests: streams.Hash) -> Mapping[str, str] | None:
+def _digests_of_all(
+    arriving: Iterator[streams.Chunk], digests: streams.Hash
+) -> Mapping[str, str] | None:
     """The digests of data that the store does not want; None when the rest does not come."""
     try:
         collections.deque(arriving, maxlen=0)

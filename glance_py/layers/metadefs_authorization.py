@@ -31,7 +31,8 @@ def require_unprotected(namespace: Namespace) -> None:
     """:raises errors.Forbidden: nothing of the namespace may be deleted, by nobody."""
     if namespace.protected:
         raise errors.Forbidden(
-            f"The metadata namespace {namespace.name} is protected: nothing of it can be deleted.")
+            f"The metadata namespace {namespace.name} is protected: nothing of it can be deleted."
+        )
 
 
 class NamespaceAuthorizationProxy(Proxy):
@@ -55,7 +56,8 @@ class NamespaceAuthorizationProxy(Proxy):
         self._require_owner(namespace)
         if not is_mutable(ctx, namespace):
             raise errors.Forbidden(
-                f"You are not permitted to create namespaces owned by '{namespace.owner}'.")
+                f"You are not permitted to create namespaces owned by '{namespace.owner}'."
+            )
         return self.below.create(ctx, namespace)
 
     def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
@@ -88,8 +90,9 @@ class DefinitionAuthorizationProxy(Proxy):
         require_mutable(ctx, namespace)
         return self.below.create(ctx, namespace, definition)
 
-    def create_all(self, ctx, namespace: Namespace, kind: Kind,
-                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+    def create_all(
+        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+    ) -> Sequence[Definition]:
         # wire: even in a protected namespace others may be put in their place.
         require_mutable(ctx, namespace)
         return self.below.create_all(ctx, namespace, kind, definitions, append)

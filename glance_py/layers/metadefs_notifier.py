@@ -36,8 +36,9 @@ class _NotifierProxy(AnnouncingProxy):
 
     def _created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
         for definition in definitions:
-            self._notifier.info(f"{EVENTS[type(definition)]}.create",
-                                definition_payload(namespace, definition))
+            self._notifier.info(
+                f"{EVENTS[type(definition)]}.create", definition_payload(namespace, definition)
+            )
 
 
 class NamespaceNotifierProxy(_NotifierProxy):
@@ -54,14 +55,14 @@ class NamespaceNotifierProxy(_NotifierProxy):
 
     def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
         updated = self.below.update(ctx, namespace, after)
-        self._notifier.info("metadef_namespace.update",
-                            namespace_payload(updated, old=namespace.name))
+        self._notifier.info(
+            "metadef_namespace.update", namespace_payload(updated, old=namespace.name)
+        )
         return updated
 
     def delete(self, ctx, namespace: Namespace) -> None:
         self.below.delete(ctx, namespace)
-        self._notifier.info("metadef_namespace.delete",
-                            namespace_payload(namespace, deleted=True))
+        self._notifier.info("metadef_namespace.delete", namespace_payload(namespace, deleted=True))
 
 
 class DefinitionNotifierProxy(_NotifierProxy):
@@ -74,22 +75,25 @@ class DefinitionNotifierProxy(_NotifierProxy):
         self._created(namespace, [created])
         return created
 
-    def create_all(self, ctx, namespace: Namespace, kind: Kind,
-                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+    def create_all(
+        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+    ) -> Sequence[Definition]:
         created = self.below.create_all(ctx, namespace, kind, definitions, append)
         self._created(namespace, created)
         return created
 
     def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
         updated = self.below.update(ctx, namespace, name, after)
-        self._notifier.info(f"{EVENTS[type(after)]}.update",
-                            definition_payload(namespace, updated, old=name))
+        self._notifier.info(
+            f"{EVENTS[type(after)]}.update", definition_payload(namespace, updated, old=name)
+        )
         return updated
 
     def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
         removed = self.below.delete(ctx, namespace, kind, name)
-        self._notifier.info(f"{EVENTS[kind]}.delete",
-                            definition_payload(namespace, removed, deleted=True))
+        self._notifier.info(
+            f"{EVENTS[kind]}.delete", definition_payload(namespace, removed, deleted=True)
+        )
         return removed
 
     def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:

@@ -68,14 +68,23 @@ RULES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
 _FILTERED = (Object, Association)
 
 #: What one who looks at a whole namespace must be allowed.
-_SEE_WHOLE = (_SEE, "list_metadef_resource_types", "get_metadef_objects",
-              "get_metadef_properties", "get_metadef_tags")
+_SEE_WHOLE = (
+    _SEE,
+    "list_metadef_resource_types",
+    "get_metadef_objects",
+    "get_metadef_properties",
+    "get_metadef_tags",
+)
 
 
 def target(namespace: Namespace) -> dict[str, object]:
     """A namespace as the target of a rule."""
-    return {"project_id": namespace.owner, "owner": namespace.owner,
-            "visibility": namespace.visibility, "namespace": namespace.name}
+    return {
+        "project_id": namespace.owner,
+        "owner": namespace.owner,
+        "visibility": namespace.visibility,
+        "namespace": namespace.name,
+    }
 
 
 class _PolicyProxy(Proxy):
@@ -126,11 +135,15 @@ class NamespacePolicyProxy(_PolicyProxy):
         page = self.below.list(ctx, query)
         visible = self._enforcer.for_page(ctx, _SEE)
         return dataclasses.replace(
-            page, namespaces=[each for each in page.namespaces if visible(target(each))])
+            page, namespaces=[each for each in page.namespaces if visible(target(each))]
+        )
 
     def create(self, ctx, namespace: Namespace) -> Namespace:
-        self._check_own(ctx, "add_metadef_namespace", *(
-            rule for kind in namespace.contents for rule in RULES[kind]["create"]))
+        self._check_own(
+            ctx,
+            "add_metadef_namespace",
+            *(rule for kind in namespace.contents for rule in RULES[kind]["create"]),
+        )
         return self.below.create(ctx, namespace)
 
     def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
@@ -151,13 +164,14 @@ class DefinitionPolicyProxy(_PolicyProxy):
 
     verbs = DEFINITION_VERBS
 
-    def list(self, ctx, namespace: Namespace, kind: Kind,
-             listing: Listing | None = None) -> Sequence[Definition]:
+    def list(
+        self, ctx, namespace: Namespace, kind: Kind, listing: Listing | None = None
+    ) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["list"])
         # wire: lists of properties and tags do not ask the rule on reading one.
         if kind in _FILTERED and not all(
-                self._enforcer.allows(ctx, rule, target(namespace))
-                for rule in RULES[kind]["get"]):
+            self._enforcer.allows(ctx, rule, target(namespace)) for rule in RULES[kind]["get"]
+        ):
             return []
         return self.below.list(ctx, namespace, kind, listing)
 
@@ -169,8 +183,9 @@ class DefinitionPolicyProxy(_PolicyProxy):
         self._check(ctx, namespace, *RULES[type(definition)]["create"])
         return self.below.create(ctx, namespace, definition)
 
-    def create_all(self, ctx, namespace: Namespace, kind: Kind,
-                   definitions: Sequence[Definition], append: bool) -> Sequence[Definition]:
+    def create_all(
+        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+    ) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["create_all"])
         return self.below.create_all(ctx, namespace, kind, definitions, append)
 

@@ -73,7 +73,7 @@ class PolicyProxy(Proxy):
             most = max(most, min(2 * most, LARGEST_PAGE))
             page = self._following(ctx, dataclasses.replace(query, limit=most), page)
             images = [image for image in page.images if visible(ImageTarget(image))]
-        return Page(images[:query.limit], full=page.full or len(images) > query.limit)
+        return Page(images[: query.limit], full=page.full or len(images) > query.limit)
 
     def _following(self, ctx, query: ImageQuery, page: Page) -> Page:
         """The page after ``page``; images of that one may have been deleted since."""
@@ -87,8 +87,11 @@ class PolicyProxy(Proxy):
     def create(self, ctx, image: Image) -> Image:
         target = new_image_target(image.owner, image.visibility)
         if not self._enforcer.allows(ctx, "add_image", target):
-            raise foreign_owner(image) if image.owner != ctx.project_id else (
-                errors.PolicyForbids("add_image"))
+            raise (
+                foreign_owner(image)
+                if image.owner != ctx.project_id
+                else (errors.PolicyForbids("add_image"))
+            )
         visibility_rule = VISIBILITY_RULES.get(image.visibility)
         if visibility_rule:
             self._enforcer.check(ctx, visibility_rule, target)

@@ -75,8 +75,11 @@ class _Section:
 
 def _loosely(section: str, pattern: re.Pattern) -> re.Pattern:
     """The pattern of a section without regard to case and accents."""
-    plain = re.sub("[^\x00-\x7f]", lambda match: re.escape(fold(match[0])),
-                   unicodedata.normalize("NFC", section))
+    plain = re.sub(
+        "[^\x00-\x7f]",
+        lambda match: re.escape(fold(match[0])),
+        unicodedata.normalize("NFC", section),
+    )
     try:
         return re.compile(plain, re.IGNORECASE)
     except re.error:
@@ -133,8 +136,9 @@ class PropertyProtections:
                 self._rules = Rules(self._path, self._by_policy, self._enforcer)
                 LOG.info("The property protection file %s was read again.", self._path)
         except (BadRules, OSError) as error:
-            LOG.error("The changed property protection file is not used, the old rules stay: %s",
-                      error)
+            LOG.error(
+                "The changed property protection file is not used, the old rules stay: %s", error
+            )
         finally:
             self._lock.release()
 
@@ -170,8 +174,10 @@ class Rules:
         first = next(each for each in self._sections if each.matches(name, spelled))
         if first is exact:
             return exact.permissions
-        return {operation: _both(exact.permissions[operation], first.permissions[operation])
-                for operation in OPERATIONS}
+        return {
+            operation: _both(exact.permissions[operation], first.permissions[operation])
+            for operation in OPERATIONS
+        }
 
     def _read(self, path: str) -> None:
         rules = configparser.RawConfigParser()
@@ -211,8 +217,9 @@ class Rules:
             permissions[operation] = permission
         self._sections.append(_Section(pattern, _loosely(section, pattern), permissions))
 
-    def _policy(self, place: str, rule: str, names: list[str],
-                checks: dict[str, str]) -> Permission:
+    def _policy(
+        self, place: str, rule: str, names: list[str], checks: dict[str, str]
+    ) -> Permission:
         if len(names) > 1:
             raise BadRules(f"{place} takes the name of one policy rule.")
         if not names or names == ["!"]:

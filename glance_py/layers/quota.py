@@ -36,8 +36,11 @@ def _counted(properties) -> int:
 def check_locations(image: Image, change: Change, quota: int) -> None:
     """:raises errors.QuotaExceeded: the change would make more copies of the data than allowed."""
     if change.add_locations:
-        _check("locations", len(image.locations) + len(change.add_locations)
-               - len(change.remove_locations), quota)
+        _check(
+            "locations",
+            len(image.locations) + len(change.add_locations) - len(change.remove_locations),
+            quota,
+        )
 
 
 class QuotaProxy(Proxy):
@@ -86,8 +89,9 @@ class QuotaProxy(Proxy):
         check_locations(image, change, self._locations)
         if not self._storage:
             return change
-        return dataclasses.replace(change, reservation=QuotaReservation(
-            image.owner, {"storage": self._storage}))
+        return dataclasses.replace(
+            change, reservation=QuotaReservation(image.owner, {"storage": self._storage})
+        )
 
     def upload(self, ctx, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
@@ -99,20 +103,24 @@ class QuotaProxy(Proxy):
         reservation = QuotaReservation(image.owner, most, reserve=upload.size)
         if "storage" not in most:
             reservation = dataclasses.replace(reservation, reserve=None)
-            return self.below.upload(ctx, image, dataclasses.replace(
-                _filtered(upload, [cap]), reservation=reservation))
+            return self.below.upload(
+                ctx, image, dataclasses.replace(_filtered(upload, [cap]), reservation=reservation)
+            )
         if upload.size is None:
             # One byte tells whether there is any room; oslo.limit lets in what is not announced.
             reservation = dataclasses.replace(reservation, reserve=0 if self._limits else 1)
-        room = Room(self.below.update, ctx, image, reservation, upload.attempt,
-                    one_over=bool(self._limits))
-        return self.below.upload(ctx, image, dataclasses.replace(
-            _filtered(upload, [cap, room]), reservation=reservation))
+        room = Room(
+            self.below.update, ctx, image, reservation, upload.attempt, one_over=bool(self._limits)
+        )
+        return self.below.upload(
+            ctx, image, dataclasses.replace(_filtered(upload, [cap, room]), reservation=reservation)
+        )
 
     def _most_of_upload(self, image: Image, upload: Upload) -> dict[str, int]:
         if self._limits:
-            return self._limits.room(image.owner, {
-                "image_size_total": upload.size or 0, "image_count_uploading": 1})
+            return self._limits.room(
+                image.owner, {"image_size_total": upload.size or 0, "image_count_uploading": 1}
+            )
         return {"storage": self._storage} if self._storage else {}
 
     def stage(self, ctx, image: Image, upload: Upload) -> Image:
@@ -120,8 +128,9 @@ class QuotaProxy(Proxy):
             return self.below.stage(ctx, image, upload)
         upload = _filtered(upload, [self._cap(upload)])
         if self._limits:
-            most = self._limits.room(image.owner, {
-                "image_stage_total": upload.size or 0, "image_count_uploading": 1})
+            most = self._limits.room(
+                image.owner, {"image_stage_total": upload.size or 0, "image_count_uploading": 1}
+            )
             if upload.size is None:
                 # wire: data that was not announced may exceed the limit, once.
                 most.pop("staging", None)
@@ -136,9 +145,16 @@ class QuotaProxy(Proxy):
             most = self._limits.room(image.owner, {"image_size_total": 0})
         if "storage" in most and upload.size is not None:
             reservation = QuotaReservation(image.owner, most, reserve=upload.size)
-            self.below.update(ctx, image, upload.attempt.guard(Change(
-                reservation=reservation,
-                expected=frozenset({"importing", "active", "deactivated"}))))
+            self.below.update(
+                ctx,
+                image,
+                upload.attempt.guard(
+                    Change(
+                        reservation=reservation,
+                        expected=frozenset({"importing", "active", "deactivated"}),
+                    )
+                ),
+            )
         return self.below.add_copy(ctx, image, _filtered(upload, [cap]), settle)
 
     def _cap(self, upload: Upload) -> Limit:
@@ -169,13 +185,21 @@ class Room(Filter):
 
     _LEAST, _MOST = MIB, 64 * MIB
 
-    def __init__(self, record, ctx, image: Image, reservation: QuotaReservation,
-                 attempt: Attempt, one_over: bool) -> None:
+    def __init__(
+        self,
+        record,
+        ctx,
+        image: Image,
+        reservation: QuotaReservation,
+        attempt: Attempt,
+        one_over: bool,
+    ) -> None:
         self._record = record
         self._ctx = ctx
         self._image = image
         self._reservation = QuotaReservation(
-            reservation.owner, {"storage": reservation.limits["storage"]})
+            reservation.owner, {"storage": reservation.limits["storage"]}
+        )
         self._held = reservation.reserve or 0
         self._attempt = attempt
         self._one_over = one_over
@@ -214,9 +238,16 @@ class Room(Filter):
     def _hold(self, size: int, beyond: int = 0) -> None:
         most = {name: value + beyond for name, value in self._reservation.limits.items()}
         try:
-            self._record(self._ctx, self._image, self._attempt.guard(Change(
-                reservation=QuotaReservation(self._reservation.owner, most, reserve=size),
-                expected=frozenset({"saving"}))))
+            self._record(
+                self._ctx,
+                self._image,
+                self._attempt.guard(
+                    Change(
+                        reservation=QuotaReservation(self._reservation.owner, most, reserve=size),
+                        expected=frozenset({"saving"}),
+                    )
+                ),
+            )
         except errors.ImageNotFound as error:
             raise errors.UploadTargetGone(self._image.id) from error
         self._held = size

@@ -21,8 +21,9 @@ from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
 
-_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])",
-                   re.IGNORECASE)
+_UUID = re.compile(
+    r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
+)
 
 
 class Removal:
@@ -32,8 +33,13 @@ class Removal:
         self._stores = stores
         self._pending = pending
 
-    def remove(self, image_id: str, locations: Sequence[Location], ctx=None,
-               recorded: Collection[str] | None = None) -> int:
+    def remove(
+        self,
+        image_id: str,
+        locations: Sequence[Location],
+        ctx=None,
+        recorded: Collection[str] | None = None,
+    ) -> int:
         """Remove data whose locations are pending_delete, as much of it as goes.
 
         ``ctx``, here and below, is who asks; None when the service does.
@@ -47,8 +53,11 @@ class Removal:
         for location in locations:
             try:
                 if self._is_recorded(image_id, location.url, recorded):
-                    LOG.info("The data at %s stays: image %s has it at another location",
-                             redacted(location.url), image_id)
+                    LOG.info(
+                        "The data at %s stays: image %s has it at another location",
+                        redacted(location.url),
+                        image_id,
+                    )
                     gone.append(location)
                 elif self._one(image_id, location, ctx):
                     gone.append(location)
@@ -77,16 +86,30 @@ class Removal:
             if self._one(image_id, location, ctx):
                 return
         except store_errors.InUseByStore as exc:
-            LOG.error("The data of image %s at %s cannot be removed yet: %s",
-                      image_id, redacted(location.url), exc)
+            LOG.error(
+                "The data of image %s at %s cannot be removed yet: %s",
+                image_id,
+                redacted(location.url),
+                exc,
+            )
         try:
             self._pending.add(image_id, location)
         except errors.GlanceError as exc:
-            LOG.error("The data of image %s at %s is left behind, and cannot be noted for later "
-                      "removal: %s", image_id, redacted(location.url), exc)
+            LOG.error(
+                "The data of image %s at %s is left behind, and cannot be noted for later "
+                "removal: %s",
+                image_id,
+                redacted(location.url),
+                exc,
+            )
 
-    def discard_attempts(self, image_id: str, stores: Iterable[str], names: Iterable[str],
-                         recorded: Sequence[Location]) -> list[str]:
+    def discard_attempts(
+        self,
+        image_id: str,
+        stores: Iterable[str],
+        names: Iterable[str],
+        recorded: Sequence[Location],
+    ) -> list[str]:
         """Remove the objects that attempts wrote and no location of the image records.
 
         What cannot be removed now is noted, so that it is removed later.
@@ -106,8 +129,9 @@ class Removal:
                 try:
                     removed += self._stores.discard(name, store, strict=True)
                 except store_errors.GlanceStoreError as exc:
-                    LOG.warning("Store %s: data of image %s could not be removed: %s",
-                                store, image_id, exc)
+                    LOG.warning(
+                        "Store %s: data of image %s could not be removed: %s", store, image_id, exc
+                    )
                     if url is not None and store in self._stores.ids:  # not staging
                         metadata = {"store": store} if self._stores.multi else {}
                         self._pending.add(image_id, Location(url, metadata))
@@ -117,8 +141,11 @@ class Removal:
         """Remove one copy.  Is there nothing left to do about it?"""
         try:
             if self._is_foreign(image_id, location.url):
-                LOG.info("Image %s was deleted; the data at %s stays, it is another image's",
-                         image_id, redacted(location.url))
+                LOG.info(
+                    "Image %s was deleted; the data at %s stays, it is another image's",
+                    image_id,
+                    redacted(location.url),
+                )
             else:
                 self._stores.delete(location.url, location.store, caller=ctx)
         except store_errors.NotFound:
@@ -128,8 +155,12 @@ class Removal:
         except store_errors.InUseByStore:
             raise
         except Exception as exc:
-            LOG.error("The data of image %s at %s could not be removed; it will be tried again: "
-                      "%s", image_id, redacted(location.url), exc)
+            LOG.error(
+                "The data of image %s at %s could not be removed; it will be tried again: %s",
+                image_id,
+                redacted(location.url),
+                exc,
+            )
             return False
         return True
 
@@ -157,8 +188,9 @@ def _is_object(location: Location, store: str, name: str) -> bool:
     The rest of the address does not count: a store may have several directories, and its
     credentials, which are a part of some addresses, may be others by now.
     """
-    return (location.store in (None, store)
-            and name in re.split("[/?#]", urllib.parse.unquote(location.url)))
+    return location.store in (None, store) and name in re.split(
+        "[/?#]", urllib.parse.unquote(location.url)
+    )
 
 
 def ids_in(url: str) -> set[str]:

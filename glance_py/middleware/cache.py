@@ -61,8 +61,7 @@ class CacheFilter:
                 return self._delete(found[1], environ, start_response)
         return self.app(environ, start_response)
 
-    def _download(self, image_id: str, environ: dict,
-                  start_response: Callable) -> Iterable[bytes]:
+    def _download(self, image_id: str, environ: dict, start_response: Callable) -> Iterable[bytes]:
         try:
             found = self._find(image_id, environ)
         except errors.GlanceError:
@@ -111,8 +110,7 @@ class CacheFilter:
 
         return counted(copy.data, report)
 
-    def _delete(self, image_id: str, environ: dict,
-                start_response: Callable) -> Iterable[bytes]:
+    def _delete(self, image_id: str, environ: dict, start_response: Callable) -> Iterable[bytes]:
         answered = []
 
         def watch(status: str, headers: list, exc_info: Any = None) -> Callable:
@@ -139,7 +137,8 @@ def require_cache(parts: composition.Composition) -> None:
         raise LookupError("the image cache needs the option image_cache_dir, its directory")
     raise LookupError(
         "the image cache with image_cache_driver = centralized_db needs the option "
-        "worker_self_reference_url, the URL of this node")
+        "worker_self_reference_url, the URL of this node"
+    )
 
 
 def _needs_length(environ: dict) -> bool:

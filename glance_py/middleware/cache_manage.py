@@ -64,8 +64,9 @@ class CacheManageFilter:
             response = faults.response(error, request)
         return response(environ, start_response)
 
-    def _answer(self, request: Request, action: Callable[..., Any],
-                image_id: str | None) -> webob.Response:
+    def _answer(
+        self, request: Request, action: Callable[..., Any], image_id: str | None
+    ) -> webob.Response:
         self._enforcer.check(request.context, "manage_image_cache", {})
         answer = action() if image_id is None else action(image_id)
         return json_response(dumps(answer))

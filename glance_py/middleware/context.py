@@ -90,8 +90,9 @@ class ContextMiddleware:
         if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
             if not self.anonymous:
                 return None
-            return RequestContext(read_only=True, request_id=request_id, is_admin=False,
-                                  **_service(environ))
+            return RequestContext(
+                read_only=True, request_id=request_id, is_admin=False, **_service(environ)
+            )
         ctx = self.confirmed(environ, request_id)
         ctx.is_admin = self.is_admin(ctx)
         return ctx
@@ -126,9 +127,11 @@ class UnauthenticatedContextMiddleware(ContextMiddleware):
         """Paste filter factory."""
         make = super().factory(global_conf, **local_conf)
         if not _split_roles(roles):
-            LOG.warning("Nobody is authenticated and nobody has a role: policies will refuse "
-                        "nearly everything. Choose a flavor such as keystone, or write roles = ... "
-                        "into the section of the filter unauthenticated-context.")
+            LOG.warning(
+                "Nobody is authenticated and nobody has a role: policies will refuse "
+                "nearly everything. Choose a flavor such as keystone, or write roles = ... "
+                "into the section of the filter unauthenticated-context."
+            )
 
         def filtered(app: Callable) -> Callable:
             made = make(app)
@@ -146,7 +149,8 @@ def _service(environ: dict) -> dict[str, Any]:
     if "HTTP_X_SERVICE_TOKEN" not in environ and "HTTP_X_SERVICE_ROLES" not in environ:
         return {}
     known: dict[str, Any] = {
-        name: environ[header] for name, header in _SERVICE if header in environ}
+        name: environ[header] for name, header in _SERVICE if header in environ
+    }
     known["service_roles"] = _roles(environ.get("HTTP_X_SERVICE_ROLES", ""))
     return known
 

@@ -26,19 +26,38 @@ IMPLIED = {
 
 #: Headers that only an identity service may set.
 _IDENTITY = tuple(
-    f"HTTP_X_{service}{name}" for service in ("", "SERVICE_") for name in (
-        "IDENTITY_STATUS", "USER_ID", "USER_NAME", "USER_DOMAIN_ID", "USER_DOMAIN_NAME",
-        "PROJECT_ID", "PROJECT_NAME", "PROJECT_DOMAIN_ID", "PROJECT_DOMAIN_NAME", "ROLES",
-        "DOMAIN_ID", "DOMAIN_NAME", "TENANT_ID", "TENANT_NAME", "TENANT", "USER", "ROLE",
-        "IS_ADMIN_PROJECT", "CATALOG")
+    f"HTTP_X_{service}{name}"
+    for service in ("", "SERVICE_")
+    for name in (
+        "IDENTITY_STATUS",
+        "USER_ID",
+        "USER_NAME",
+        "USER_DOMAIN_ID",
+        "USER_DOMAIN_NAME",
+        "PROJECT_ID",
+        "PROJECT_NAME",
+        "PROJECT_DOMAIN_ID",
+        "PROJECT_DOMAIN_NAME",
+        "ROLES",
+        "DOMAIN_ID",
+        "DOMAIN_NAME",
+        "TENANT_ID",
+        "TENANT_NAME",
+        "TENANT",
+        "USER",
+        "ROLE",
+        "IS_ADMIN_PROJECT",
+        "CATALOG",
+    )
 ) + ("HTTP_X_SERVICE_CATALOG", "HTTP_OPENSTACK_SYSTEM_SCOPE")
 
 
 #: Addresses of this machine, as servers usually write them.
 _HERE = frozenset({"", "127.0.0.1", "::1"})
 
-_REFUSAL = (b"This service believes every token (flavor fakeauth) and answers its own machine "
-            b"only.\n")
+_REFUSAL = (
+    b"This service believes every token (flavor fakeauth) and answers its own machine only.\n"
+)
 
 
 def _is_loopback(address: str) -> bool:
@@ -68,16 +87,19 @@ class FakeAuth:
         loopback; under other servers each request is looked at.
         """
         composition.current().demands.add(composition.LOOPBACK)
-        LOG.warning("Authentication is a fake: every caller is believed to be whom its token "
-                    "names. Never let anyone reach this service but yourself.")
+        LOG.warning(
+            "Authentication is a fake: every caller is believed to be whom its token "
+            "names. Never let anyone reach this service but yourself."
+        )
         return cls
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         # Servers behind a Unix socket name no address.
-        if environ.get("REMOTE_ADDR", "") not in _HERE and not _is_loopback(
-                environ["REMOTE_ADDR"]):
-            start_response("403 Forbidden", [("Content-Type", "text/plain"),
-                                             ("Content-Length", str(len(_REFUSAL)))])
+        if environ.get("REMOTE_ADDR", "") not in _HERE and not _is_loopback(environ["REMOTE_ADDR"]):
+            start_response(
+                "403 Forbidden",
+                [("Content-Type", "text/plain"), ("Content-Length", str(len(_REFUSAL)))],
+            )
             return [_REFUSAL]
         for name in _IDENTITY:
             environ.pop(name, None)
@@ -97,16 +119,20 @@ class FakeAuth:
         roles: dict[str, None] = {}
         for role in re.split("[+,]", wanted):
             roles.update(dict.fromkeys(IMPLIED.get(role, (role,))))
-        environ.update({
-            f"{prefix}IDENTITY_STATUS": "Confirmed",
-            f"{prefix}USER_ID": user,
-            f"{prefix}USER_NAME": user,
-            f"{prefix}USER_DOMAIN_ID": "default",
-            f"{prefix}ROLES": ",".join(role for role in roles if role),
-        })
+        environ.update(
+            {
+                f"{prefix}IDENTITY_STATUS": "Confirmed",
+                f"{prefix}USER_ID": user,
+                f"{prefix}USER_NAME": user,
+                f"{prefix}USER_DOMAIN_ID": "default",
+                f"{prefix}ROLES": ",".join(role for role in roles if role),
+            }
+        )
         if project != "none":
-            environ.update({
-                f"{prefix}PROJECT_ID": project,
-                f"{prefix}PROJECT_NAME": project,
-                f"{prefix}PROJECT_DOMAIN_ID": "default",
-            })
+            environ.update(
+                {
+                    f"{prefix}PROJECT_ID": project,
+                    f"{prefix}PROJECT_NAME": project,
+                    f"{prefix}PROJECT_DOMAIN_ID": "default",
+                }
+            )

@@ -55,8 +55,9 @@ class Probe:
                 return
             self._started = time.monotonic()
             self._done = threading.Event()
-            threading.Thread(target=self._run, args=(self._done,), name="health",
-                             daemon=True).start()
+            threading.Thread(
+                target=self._run, args=(self._done,), name="health", daemon=True
+            ).start()
 
     def _is_fresh(self) -> bool:
         if self._seen is None:
@@ -83,7 +84,8 @@ class Probe:
         """
         done = self._done
         if done is not None and not done.wait(
-                max(0.0, self._started + PATIENCE - time.monotonic())):
+            max(0.0, self._started + PATIENCE - time.monotonic())
+        ):
             return f"no answer within {PATIENCE:.0f} seconds"
         return self._seen[1] if self._seen else None
 
@@ -122,7 +124,8 @@ class Database(_Backend):
         wrong = self._judged()
         if wrong.get("database") == errors.DatabaseNotReady.__name__:
             return HealthcheckResult(
-                False, "The database has not the schema of this release", wrong["database"])
+                False, "The database has not the schema of this release", wrong["database"]
+            )
         if wrong:
             return HealthcheckResult(False, "The database does not answer", wrong["database"])
         return HealthcheckResult(True, "OK", "The database answers")
@@ -145,7 +148,8 @@ class Identity(_Backend):
         wrong = self._judged()
         if wrong:
             return HealthcheckResult(
-                False, "Keystone gives this service no token", wrong["identity"])
+                False, "Keystone gives this service no token", wrong["identity"]
+            )
         return HealthcheckResult(True, "OK", "Keystone gives this service a token")
 
 
@@ -156,8 +160,7 @@ class Stores(_Backend):
         super().__init__(oslo_conf, conf)
         stores = self._parts.stores
         self._default = stores.default
-        self._watch({
-            store: Probe(functools.partial(stores.check, store)) for store in stores.ids})
+        self._watch({store: Probe(functools.partial(stores.check, store)) for store in stores.ids})
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
         """Unavailable when the default store is not.

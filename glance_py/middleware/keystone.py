@@ -55,7 +55,8 @@ class AuthToken(auth_token.AuthProtocol):
             if made._auth is None:
                 raise ValueError(
                     f"[{GROUP}] auth_type is not set: no token can be checked. Set it, for "
-                    f"example to password, with the credentials of this service's user.")
+                    f"example to password, with the credentials of this service's user."
+                )
             parts.probes["identity"] = made.check_own_token
             return made
 
@@ -97,12 +98,17 @@ class _IdentityServer:
         """
         try:
             return self._breaker.call(
-                lambda: self._server.verify_token(token, **options), (ClientException,))
+                lambda: self._server.verify_token(token, **options), (ClientException,)
+            )
         except Open:
             raise errors.IdentityUnavailable() from None
         except NO_ANSWER as error:
-            LOG.error("Keystone cannot be asked about a token: %s: %s. Check [%s] and Keystone.",
-                      type(error).__name__, error, GROUP)
+            LOG.error(
+                "Keystone cannot be asked about a token: %s: %s. Check [%s] and Keystone.",
+                type(error).__name__,
+                error,
+                GROUP,
+            )
             raise errors.IdentityUnavailable() from error
 
 

@@ -21,16 +21,34 @@ from glance_py.middleware import composition
 
 CORS_DEFAULTS = {
     "allow_headers": [
-        "Content-MD5", "X-Image-Meta-Checksum", "X-Storage-Token", "Accept-Encoding",
-        "X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id",
-        "X-Tenant-Id", "X-OpenStack-Request-ID",
+        "Content-MD5",
+        "X-Image-Meta-Checksum",
+        "X-Storage-Token",
+        "Accept-Encoding",
+        "X-Auth-Token",
+        "X-Identity-Status",
+        "X-Roles",
+        "X-Service-Catalog",
+        "X-User-Id",
+        "X-Tenant-Id",
+        "X-OpenStack-Request-ID",
         # A browser asks for leave to send these, too; without it no upload through it can name
         # its size or its store.
-        "X-OpenStack-Image-Size", "X-Image-Meta-Store", "X-OpenStack-Append",
-        "X-Image-Cache-Clear-Target", "Range", "If-Range", "If-None-Match"],
+        "X-OpenStack-Image-Size",
+        "X-Image-Meta-Store",
+        "X-OpenStack-Append",
+        "X-Image-Cache-Clear-Target",
+        "Range",
+        "If-Range",
+        "If-None-Match",
+    ],
     "expose_headers": [
-        "X-Image-Meta-Checksum", "X-Auth-Token", "X-Subject-Token", "X-Service-Token",
-        "X-OpenStack-Request-ID"],
+        "X-Image-Meta-Checksum",
+        "X-Auth-Token",
+        "X-Subject-Token",
+        "X-Service-Token",
+        "X-OpenStack-Request-ID",
+    ],
     "allow_methods": ["GET", "PUT", "POST", "DELETE", "PATCH"],
 }
 
@@ -56,11 +74,13 @@ def set_sample_defaults() -> None:
 def configured(conf: Any, group: str) -> bool:
     """Does the operator say anything about a group, in a file or in the environment?"""
     return group in conf.list_all_sections() or any(
-        name.startswith(f"OS_{group.upper()}__") for name in os.environ)
+        name.startswith(f"OS_{group.upper()}__") for name in os.environ
+    )
 
 
-def options_of(section: dict[str, str], conf: cfg.ConfigOpts, group: str,
-               options: Iterable[cfg.Opt]) -> Any:
+def options_of(
+    section: dict[str, str], conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]
+) -> Any:
     """What a library's filter is built with: its section of the paste file before the service's.
 
     :param section: the options in the paste file.
@@ -133,8 +153,11 @@ def _cors(app: Callable, conf: Any, section: dict[str, str]) -> Callable:
 
 def _settings(global_conf: dict[str, str], local_conf: dict[str, str]) -> dict[str, str]:
     """The options of a filter in the paste file, without what Paste itself adds."""
-    return {name: value for name, value in {**global_conf, **local_conf}.items()
-            if name not in ("here", "__file__")}
+    return {
+        name: value
+        for name, value in {**global_conf, **local_conf}.items()
+        if name not in ("here", "__file__")
+    }
 
 
 def http_proxy_to_wsgi(global_conf: dict, **local_conf: str) -> Callable:
@@ -145,8 +168,7 @@ def http_proxy_to_wsgi(global_conf: dict, **local_conf: str) -> Callable:
     from oslo_middleware import HTTPProxyToWSGI, http_proxy_to_wsgi
 
     found = options_of(section, conf, "oslo_middleware", http_proxy_to_wsgi.OPTS)
-    if (isinstance(found, cfg.ConfigOpts)
-            and not found.oslo_middleware.enable_proxy_headers_parsing):
+    if isinstance(found, cfg.ConfigOpts) and not found.oslo_middleware.enable_proxy_headers_parsing:
         return lambda app: app
     return lambda app: HTTPProxyToWSGI(app, found)
 
@@ -160,8 +182,9 @@ def healthcheck(global_conf: dict, **local_conf: str) -> Callable:
     named = {name.strip() for name in local_conf.get("backends", "").split(",") if name.strip()}
     known = metadata.entry_points(group="oslo.middleware.healthcheck").names
     if named - known:
-        raise LookupError("there is no healthcheck backend named "
-                          + " or ".join(sorted(named - known)))
+        raise LookupError(
+            "there is no healthcheck backend named " + " or ".join(sorted(named - known))
+        )
     parts = composition.current()
 
     def build() -> Callable:
@@ -187,8 +210,9 @@ def osprofiler(global_conf: dict, **local_conf: str) -> Callable:
 
     opts.set_defaults(conf)
     if conf.profiler.enabled:
-        initializer.init_from_conf(conf=conf, context={}, project="glance", service="api",
-                                   host=conf.bind_host)
+        initializer.init_from_conf(
+            conf=conf, context={}, project="glance", service="api", host=conf.bind_host
+        )
     elif not wanted:
         return lambda app: app
     return web.WsgiMiddleware.factory(global_conf, **{**local_conf, "enabled": True})

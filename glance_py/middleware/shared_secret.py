@@ -31,8 +31,10 @@ class SharedSecret:
         """Paste filter factory; no filter when no secret is set."""
         secret = composition.current().conf.registry_shared_secret
         if not secret:
-            LOG.warning("registry_shared_secret is not set: whoever reaches this port is "
-                        "believed to be whom its headers name. Let nobody but API hosts.")
+            LOG.warning(
+                "registry_shared_secret is not set: whoever reaches this port is "
+                "believed to be whom its headers name. Let nobody but API hosts."
+            )
             return lambda app: app
         return lambda app: cls(app, secret)
 
@@ -40,5 +42,6 @@ class SharedSecret:
         given = environ.pop(_SECRET, "").encode("latin-1")
         if not hmac.compare_digest(given, self._secret):
             return webob.exc.HTTPForbidden("The secret of the registry is not right.")(
-                environ, start_response)
+                environ, start_response
+            )
         return self.app(environ, start_response)

@@ -49,22 +49,31 @@ class Versions:
         """Paste app factory."""
         return cls(composition.current().conf)
 
-    def __call__(self, environ: dict, start_response: Callable,
-                 status: int | None = None) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict, start_response: Callable, status: int | None = None
+    ) -> Iterable[bytes]:
         request = webob.Request(environ)
         if status is None:
             status = 200 if _first_segment(environ["PATH_INFO"]) == "versions" else 300
         body = self.document(self.public_endpoint or request.application_url)
         return webob.Response(
-            body, status=status, content_type="application/json", charset="",
+            body,
+            status=status,
+            content_type="application/json",
+            charset="",
         )(environ, start_response)
 
     def document(self, base: str) -> bytes:
         """The JSON document with links under ``base``, a URL without a slash at its end."""
         links = [{"rel": "self", "href": f"{base}/v2/"}]
-        return json.dumps({"versions": [
-            {"id": f"v{version}", "status": "SUPPORTED" if n else "CURRENT", "links": links}
-            for n, version in enumerate(self.versions)]}).encode()
+        return json.dumps(
+            {
+                "versions": [
+                    {"id": f"v{version}", "status": "SUPPORTED" if n else "CURRENT", "links": links}
+                    for n, version in enumerate(self.versions)
+                ]
+            }
+        ).encode()
 
 
 class VersionNegotiationFilter:
@@ -95,9 +104,9 @@ class VersionNegotiationFilter:
             return self.document(environ, start_response, 200)
         if named:
             # wire: the header replaces the version in the path, it does not confirm it.
-            version, rest = accept[len(_MEDIA_TYPE):], path
+            version, rest = accept[len(_MEDIA_TYPE) :], path
         else:
-            version, rest = first, path.lstrip("/")[len(first):]
+            version, rest = first, path.lstrip("/")[len(first) :]
         if version not in self.accepted:
             return self.document(environ, start_response, 300)
         rest = rest.lstrip("/")

@@ -18,7 +18,6 @@ def counted(data: Data, report: Callable[[int], None]) -> Data:
 
 
 class _Count:
-
     def __init__(self, data: Data, report: Callable[[int], None]) -> None:
         self._data = data
         self._report: Callable[[int], None] | None = report

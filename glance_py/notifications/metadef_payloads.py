@@ -19,13 +19,29 @@ from glance_py.domain.metadef import (
 from glance_py.notifications.payloads import fate, time_text
 
 #: What a payload tells of a property; what else its schema may say is left out.
-_TOLD = ("type", "title", "description", "default", "minimum", "maximum", "enum", "pattern",
-         "minLength", "maxLength", "confidential", "items", "uniqueItems", "minItems", "maxItems",
-         "additionalItems")
+_TOLD = (
+    "type",
+    "title",
+    "description",
+    "default",
+    "minimum",
+    "maximum",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "confidential",
+    "items",
+    "uniqueItems",
+    "minItems",
+    "maxItems",
+    "additionalItems",
+)
 
 
-def namespace_payload(namespace: Namespace, old: str | None = None,
-                      deleted: bool = False) -> dict[str, object]:
+def namespace_payload(
+    namespace: Namespace, old: str | None = None, deleted: bool = False
+) -> dict[str, object]:
     """A namespace without its contents.
 
     :param old: its name before the change.
@@ -44,8 +60,9 @@ def namespace_payload(namespace: Namespace, old: str | None = None,
     }
 
 
-def definition_payload(namespace: Namespace, definition: Definition, old: str | None = None,
-                       deleted: bool = False) -> dict[str, object]:
+def definition_payload(
+    namespace: Namespace, definition: Definition, old: str | None = None, deleted: bool = False
+) -> dict[str, object]:
     """Something that lies in a namespace.
 
     :param old: its name before the change.
@@ -67,8 +84,10 @@ def _told(definition: Definition) -> dict[str, object]:
         return _schema(definition.schema)
     if isinstance(definition, Object):
         return {
-            "properties": [{"name": name, **_schema(schema)}
-                           for name, schema in (definition.properties or {}).items()],
+            "properties": [
+                {"name": name, **_schema(schema)}
+                for name, schema in (definition.properties or {}).items()
+            ],
             "required": definition.required,
             "description": definition.description,
         }

@@ -80,8 +80,11 @@ class Notifier:
 
         ``disabled_notifications`` names events, or their part before the first dot.
         """
-        return (self.enabled and event not in self._disabled
-                and event.partition(".")[0] not in self._disabled)
+        return (
+            self.enabled
+            and event not in self._disabled
+            and event.partition(".")[0] not in self._disabled
+        )
 
     def info(self, event: str, payload: object) -> None:
         """Send a message of priority INFO, some time soon."""
@@ -106,8 +109,7 @@ class Notifier:
         with self._lock:
             if self._process != os.getpid():
                 self._messages: queue.Queue = queue.Queue(_WAITING)
-                self._thread = threading.Thread(target=self._run, name="notifications",
-                                                daemon=True)
+                self._thread = threading.Thread(target=self._run, name="notifications", daemon=True)
                 self._thread.start()
                 self._process = os.getpid()
 
@@ -123,6 +125,7 @@ class Notifier:
 
     def _sender(self):
         import oslo_messaging
+
         _LIBRARY_LOG.addFilter(self._losses.instead)
         return oslo_messaging.Notifier(
             oslo_messaging.get_notification_transport(self._conf),
@@ -140,8 +143,9 @@ class Notifier:
             pass
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            LOG.error("%d notifications were not sent before the process ended.",
-                      self._messages.qsize())
+            LOG.error(
+                "%d notifications were not sent before the process ended.", self._messages.qsize()
+            )
         self._losses.tell()
         _LIBRARY_LOG.removeFilter(self._losses.instead)
         self._process = None

@@ -16,8 +16,9 @@ Address = IPv4 | IPv6
 
 #: Prefixes whose addresses are nothing but an IPv4 address in their last 32 bits:
 #: mapped (RFC 4291), NAT64 (RFC 6052), SIIT (RFC 2765) and the deprecated compatible form.
-_WRAPPERS = tuple(map(ipaddress.IPv6Network, (
-    "::ffff:0:0/96", "64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+_WRAPPERS = tuple(
+    map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "::ffff:0:0:0/96", "::/96"))
+)
 
 #: NAT64 for local use (RFC 8215).  Each network chooses its own prefix inside of it, of one of
 #: the lengths of RFC 6052, and only its translator knows which.

@@ -79,8 +79,13 @@ class Fetcher:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
 
-    def open(self, url: str, start: int = 0, if_range: str | None = None,
-             headers: Mapping[str, str] | None = None) -> Response:
+    def open(
+        self,
+        url: str,
+        start: int = 0,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
         """Ask for ``url`` from byte ``start`` on (RFC 9110, 14.2).
 
         :param if_range: an entity tag or date: the part is only wanted of the
@@ -94,8 +99,11 @@ class Fetcher:
         target = first = self._filter.check(url)
         here = url
         for _ in range(MAX_REDIRECTS + 1):
-            asked = {"Accept-Encoding": "identity", "User-Agent": "glance_py",
-                     **_range(start, if_range)}
+            asked = {
+                "Accept-Encoding": "identity",
+                "User-Agent": "glance_py",
+                **_range(start, if_range),
+            }
             if target.origin == first.origin:
                 asked.update(headers or {}, **_credentials(target.credentials))
             response = self._ask(target, asked)
@@ -130,15 +138,17 @@ class Fetcher:
             with _naming_failures(target), watch.within(HEADER_TIMEOUT):
                 if isinstance(sock, ssl.SSLSocket):
                     sock.do_handshake()
-                connection.request("GET", target.path,
-                                   headers={"Host": target.authority, **headers})
+                connection.request(
+                    "GET", target.path, headers={"Host": target.authority, **headers}
+                )
                 answer = connection.getresponse()
             length = _length(answer)
         except BaseException:
             close()
             raise
-        return Response(answer.status, answer.headers, length,
-                        _chunks(target, answer, length, watch), close)
+        return Response(
+            answer.status, answer.headers, length, _chunks(target, answer, length, watch), close
+        )
 
     def _connect(self, target: Target) -> socket.socket:
         """A connection to the first judged address that takes it."""
@@ -153,8 +163,9 @@ class Fetcher:
                 sock.settimeout(READ_TIMEOUT)
                 if target.scheme == "https":
                     # Its handshake comes later, when somebody watches how long it takes.
-                    sock = self._tls.wrap_socket(sock, server_hostname=target.host,
-                                                 do_handshake_on_connect=False)
+                    sock = self._tls.wrap_socket(
+                        sock, server_hostname=target.host, do_handshake_on_connect=False
+                    )
             except BaseException:
                 sock.close()
                 raise
@@ -169,15 +180,17 @@ def _naming_failures(target: Target) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         raise errors.StoreUnavailable(
-            f"The certificate of {target.authority} is not trusted.") from error
+            f"The certificate of {target.authority} is not trusted."
+        ) from error
     except TimeoutError as error:
         raise errors.StoreUnavailable(f"{target.authority} is too slow.") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise errors.StoreUnavailable(f"{target.authority} cannot be reached.") from error
 
 
-def _chunks(target: Target, answer: http.client.HTTPResponse, length: int | None,
-            watch: Watch) -> Iterator[bytes]:
+def _chunks(
+    target: Target, answer: http.client.HTTPResponse, length: int | None, watch: Watch
+) -> Iterator[bytes]:
     """The body; time that the reader of the chunks takes for itself does not count."""
     left = length
     pace = Pace(watch, PACE_BYTES, PACE_SECONDS)
@@ -188,7 +201,8 @@ def _chunks(target: Target, answer: http.client.HTTPResponse, length: int | None
         if not chunk:
             if left:
                 raise errors.StoreUnavailable(
-                    f"{target.authority} stopped sending {left} bytes too early.")
+                    f"{target.authority} stopped sending {left} bytes too early."
+                )
             return
         if left is not None:
             left -= len(chunk)

@@ -30,7 +30,8 @@ _DATABASE_PORTS = {"mysql": 3306, "postgresql": 5432}
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@\\]*)@)?"
     r"(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[^/?#@\\:\[\]]+)(?::([0-9]*))?"
-    r"(/[^?#\\]*)?(?:\?([^#\\]*))?(?:#.*)?\Z")
+    r"(/[^?#\\]*)?(?:\?([^#\\]*))?(?:#.*)?\Z"
+)
 
 #: (name, port) -> addresses as text, in the order in which they should be tried.
 Resolver = Callable[[str, int], Sequence[str]]
@@ -91,11 +92,14 @@ class UriFilter:
 
     def __init__(self, conf: cfg.ConfigOpts, resolver: Resolver = resolve) -> None:
         options = conf.import_filtering_opts
-        self._schemes = _Rule({each.lower() for each in options.allowed_schemes},
-                              {each.lower() for each in options.disallowed_schemes})
+        self._schemes = _Rule(
+            {each.lower() for each in options.allowed_schemes},
+            {each.lower() for each in options.disallowed_schemes},
+        )
         self._ports = _Rule(set(options.allowed_ports), set(options.disallowed_ports))
-        self._hosts = _Rule(set(map(_name, options.allowed_hosts)),
-                            set(map(_name, options.disallowed_hosts)))
+        self._hosts = _Rule(
+            set(map(_name, options.allowed_hosts)), set(map(_name, options.disallowed_hosts))
+        )
         self._deny_private = options.deny_private_addresses
         self._resolve = resolver
         self._conf = conf
@@ -132,8 +136,9 @@ class UriFilter:
         found = self._addresses(parts, port)
         if named not in self._hosts.allowed:
             self._judge(parts, port, found)
-        return Target(parts.scheme, parts.host, port, parts.path,
-                      tuple(map(str, found)), parts.credentials)
+        return Target(
+            parts.scheme, parts.host, port, parts.path, tuple(map(str, found)), parts.credentials
+        )
 
     def trusted(self, url: str) -> Target:
         """Where a request may go for a URL that the operator named: any place it is.
@@ -144,8 +149,14 @@ class UriFilter:
         if parts.scheme not in DEFAULT_PORTS:
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-        return Target(parts.scheme, parts.host, port, parts.path,
-                      tuple(map(str, self._addresses(parts, port))), parts.credentials)
+        return Target(
+            parts.scheme,
+            parts.host,
+            port,
+            parts.path,
+            tuple(map(str, self._addresses(parts, port))),
+            parts.credentials,
+        )
 
     def _ask_lists(self, parts: _Parts, named: str | Address) -> None:
         if not self._schemes.allows(parts.scheme):
@@ -186,8 +197,9 @@ class UriFilter:
             mine = {canonical(_address(text)) for text in self._resolve(host, 0)}
         except (OSError, ValueError):
             return False
-        return any(not mine.isdisjoint((canonical(each), *addresses.carried(each)))
-                   for each in found)
+        return any(
+            not mine.isdisjoint((canonical(each), *addresses.carried(each))) for each in found
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -227,8 +239,9 @@ def _own_endpoints(conf: cfg.ConfigOpts) -> list[_Endpoint]:
         urls += [conf.database.connection, conf.database.slave_connection]
     if "keystone_authtoken" in conf:
         keystone = conf.keystone_authtoken
-        urls += [keystone[name] for name in ("auth_url", "www_authenticate_uri")
-                 if name in keystone]
+        urls += [
+            keystone[name] for name in ("auth_url", "www_authenticate_uri") if name in keystone
+        ]
     found = []
     for url in filter(None, urls):
         try:
@@ -255,8 +268,9 @@ def _parse(url: str) -> _Parts:
             host = host.encode("idna").decode("ascii").lower()
         literal = addresses.literal(host)
     except ValueError:
-        raise errors.Invalid("The host of the URL must be a name, or an IP address in its "
-                             "usual form.") from None
+        raise errors.Invalid(
+            "The host of the URL must be a name, or an IP address in its usual form."
+        ) from None
     path = urllib.parse.quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
     if query is not None:
         path += "?" + urllib.parse.quote(query, safe="/%?:@!$&'()*+,;=~-._[]|")
@@ -273,8 +287,9 @@ def _port(text: str | None) -> int | None:
     if not text:
         return None
     if len(text) > 5 or not 1 <= int(text) <= 65535:
-        raise errors.Invalid("The port of the URL must be a number from 1 to 65535, of at most "
-                             "five digits.")
+        raise errors.Invalid(
+            "The port of the URL must be a number from 1 to 65535, of at most five digits."
+        )
     return int(text)
 
 

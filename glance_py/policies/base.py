@@ -23,8 +23,7 @@ ADMIN_OR_SERVICE = "rule:context_is_admin or rule:service_api"
 ADMIN_OR_MEMBER = "rule:context_is_admin or (role:member and project_id:%(project_id)s)"
 ADMIN_OR_READER = "rule:context_is_admin or (role:reader and project_id:%(project_id)s)"
 CREATE_IMAGE = (
-    "rule:context_is_admin or "
-    "(role:member and project_id:%(project_id)s and project_id:%(owner)s)"
+    "rule:context_is_admin or (role:member and project_id:%(project_id)s and project_id:%(owner)s)"
 )
 SERVICE_OR_MEMBER = (
     "rule:service_api or (role:member and project_id:%(project_id)s and project_id:%(owner)s)"
@@ -42,8 +41,14 @@ READ_MEMBERS = (
 MEMBER_ITSELF = "rule:context_is_admin or (role:member and project_id:%(member_id)s)"
 
 
-def rule(name: str, check: str, description: str, *operations: str,
-         old: str | None = None, since: str | None = None) -> policy.RuleDefault:
+def rule(
+    name: str,
+    check: str,
+    description: str,
+    *operations: str,
+    old: str | None = None,
+    since: str | None = None,
+) -> policy.RuleDefault:
     """One rule of scope ``project``.
 
     ``operations`` are "METHOD path" texts; ``old`` is the default that the rule
@@ -53,11 +58,18 @@ def rule(name: str, check: str, description: str, *operations: str,
     deprecated = None
     if old is not None:
         deprecated = policy.DeprecatedRule(
-            name=name, check_str=old, deprecated_since=since,
+            name=name,
+            check_str=old,
+            deprecated_since=since,
             deprecated_reason="The default now names the roles reader and member of a project.",
         )
-    facts: dict[str, Any] = {"name": name, "check_str": check, "scope_types": ["project"],
-                             "description": description, "deprecated_rule": deprecated}
+    facts: dict[str, Any] = {
+        "name": name,
+        "check_str": check,
+        "scope_types": ["project"],
+        "description": description,
+        "deprecated_rule": deprecated,
+    }
     if not operations:
         return policy.RuleDefault(**facts)
     requests: list[Any] = []
@@ -69,19 +81,24 @@ def rule(name: str, check: str, description: str, *operations: str,
 
 RULES = (
     policy.RuleDefault(
-        name="default", check_str="",
+        name="default",
+        check_str="",
         description="What holds for a rule that is defined nowhere, and in old policy files.",
         deprecated_rule=policy.DeprecatedRule(
-            name="default", check_str="rule:context_is_admin", deprecated_since="Ussuri",
+            name="default",
+            check_str="rule:context_is_admin",
+            deprecated_since="Ussuri",
             deprecated_reason="Every request names a rule of its own.",
         ),
     ),
     policy.RuleDefault(
-        name="context_is_admin", check_str="role:admin",
+        name="context_is_admin",
+        check_str="role:admin",
         description="Who is an administrator: sees and changes the images of all projects.",
     ),
     policy.RuleDefault(
-        name="service_api", check_str="role:service or role:admin",
+        name="service_api",
+        check_str="role:service or role:admin",
         description="Who is another service, such as compute or block storage.",
     ),
 )

@@ -98,6 +98,7 @@ class Rulebook:
 
 # Plain loops: all() and any() over a generator cost more than the checks themselves.
 
+
 def _all_of(judges: tuple[Judge, ...]) -> Judge:
     def judge(target: Mapping, credentials: Mapping) -> bool:
         for one in judges:  # noqa: SIM110

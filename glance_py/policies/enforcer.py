@@ -54,20 +54,27 @@ def get_enforcer() -> policy.Enforcer:
     parser.add_argument("--config-dir", action="append", default=[])
     named, _others = parser.parse_known_args(sys.argv[1:])
     conf = cfg.CONF  # where they look, too
-    conf([f"--config-file={path}" for path in named.config_file]
-         + [f"--config-dir={path}" for path in named.config_dir],
-         project="glance", prog="glance-api")
+    conf(
+        [f"--config-file={path}" for path in named.config_file]
+        + [f"--config-dir={path}" for path in named.config_dir],
+        project="glance",
+        prog="glance-api",
+    )
     return oslo_enforcer(conf)
 
 
 def _places(conf: cfg.ConfigOpts) -> list[str]:
     """Where policy files may be or appear, as ``ConfigOpts.find_file`` looks for them."""
-    directories = [*(conf.config_dir or ()),
-                   *(os.path.dirname(path) for path in reversed(conf.config_file or ())),
-                   *cfg._get_config_dirs(conf.project)]
-    return [os.path.join(os.path.abspath(directory), name)
-            for name in (conf.oslo_policy.policy_file, *conf.oslo_policy.policy_dirs)
-            for directory in dict.fromkeys(directories)]
+    directories = [
+        *(conf.config_dir or ()),
+        *(os.path.dirname(path) for path in reversed(conf.config_file or ())),
+        *cfg._get_config_dirs(conf.project),
+    ]
+    return [
+        os.path.join(os.path.abspath(directory), name)
+        for name in (conf.oslo_policy.policy_file, *conf.oslo_policy.policy_dirs)
+        for directory in dict.fromkeys(directories)
+    ]
 
 
 class Enforcer:
@@ -82,7 +89,8 @@ class Enforcer:
         self._added: dict[str, str] = {}
         self._scopes: dict[str, frozenset[str]] = {
             rule.name: frozenset(rule.scope_types)
-            for rule in policies.list_rules() if rule.scope_types
+            for rule in policies.list_rules()
+            if rule.scope_types
         }
         self._lock = threading.Lock()
         self._places = _places(conf)
@@ -90,9 +98,11 @@ class Enforcer:
         self._next_attempt = 0.0
         self._load()
         if not conf.oslo_policy.enforce_new_defaults:
-            LOG.warning("[oslo_policy] enforce_new_defaults is off: who was allowed by the old "
-                        "default of a rule still is. That concerns %s.", ", ".join(
-                            rule.name for rule in policies.list_rules() if rule.deprecated_rule))
+            LOG.warning(
+                "[oslo_policy] enforce_new_defaults is off: who was allowed by the old "
+                "default of a rule still is. That concerns %s.",
+                ", ".join(rule.name for rule in policies.list_rules() if rule.deprecated_rule),
+            )
 
     def _load(self) -> None:
         """Read the files; when that fails the rules stay as they are."""
@@ -114,8 +124,11 @@ class Enforcer:
         for name in self._oslo.file_rules:
             default = self._oslo.registered_rules.get(name)
             if default is not None and default.deprecated_for_removal:
-                LOG.warning("The policy files set the rule %s, which is deprecated: %s", name,
-                            default.deprecated_reason)
+                LOG.warning(
+                    "The policy files set the rule %s, which is deprecated: %s",
+                    name,
+                    default.deprecated_reason,
+                )
 
     def _current(self, ctx) -> Rulebook:
         """The rules for a request, by the files as they are when it first asks."""
@@ -148,7 +161,8 @@ class Enforcer:
                     for entry in os.scandir(path):
                         status = entry.stat()
                         stamp.append(
-                            (entry.path, status.st_ino, status.st_ctime_ns, status.st_size))
+                            (entry.path, status.st_ino, status.st_ctime_ns, status.st_size)
+                        )
             except OSError:  # there is none
                 continue
         return stamp

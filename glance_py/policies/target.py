@@ -9,7 +9,8 @@ from glance_py.domain.image import Image
 
 #: Key of a rule -> field of the image.
 _FIELDS = {
-    field.name: field.name for field in dataclasses.fields(Image)
+    field.name: field.name
+    for field in dataclasses.fields(Image)
     if field.name not in ("properties", "locations", "member")
 } | {"project_id": "owner", "member_id": "member", "image_id": "id"}
 

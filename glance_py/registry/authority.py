@@ -37,8 +37,11 @@ def is_api_host(ctx) -> bool:
     nothing but their tokens could go round all policies.  Without
     authentication everybody is believed.
     """
-    return (SERVICE in ctx.roles or SERVICE in (ctx.service_roles or ())
-            or (ctx.user_id is None and bool(ctx.is_admin)))
+    return (
+        SERVICE in ctx.roles
+        or SERVICE in (ctx.service_roles or ())
+        or (ctx.user_id is None and bool(ctx.is_admin))
+    )
 
 
 def on_its_own(ctx) -> bool:
@@ -70,14 +73,16 @@ class CallerImages:
     def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
             raise errors.Forbidden(
-                f"You are not permitted to create images owned by '{image.owner}'.")
+                f"You are not permitted to create images owned by '{image.owner}'."
+            )
         return self._below.create(ctx, image, reservation)
 
     def update(self, ctx, image: Image, change: Change) -> Image:
         if not ctx.is_admin:
             found = None if on_its_own(ctx) else self.mutable(ctx, image.id)
             if "owner" in change.fields and (
-                    found is None or change.fields["owner"] != found.owner):
+                found is None or change.fields["owner"] != found.owner
+            ):
                 raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self._below.update(ctx, image, change)
 
@@ -194,8 +199,9 @@ class CallerDefinitions:
         self._below = below
         self._namespaces = namespaces
 
-    def list(self, ctx, namespace: Namespace, kind: type[D],
-             listing: Listing | None = None) -> Sequence[D]:
+    def list(
+        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
+    ) -> Sequence[D]:
         return self._below.list(ctx, self._namespaces.same(ctx, namespace), kind, listing)
 
     def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
@@ -204,10 +210,12 @@ class CallerDefinitions:
     def create(self, ctx, namespace: Namespace, definition: D) -> D:
         return self._below.create(ctx, self._namespaces.mutable(ctx, namespace), definition)
 
-    def create_all(self, ctx, namespace: Namespace, kind: type[D],
-                   definitions: Sequence[D], append: bool) -> Sequence[D]:
+    def create_all(
+        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
+    ) -> Sequence[D]:
         return self._below.create_all(
-            ctx, self._namespaces.mutable(ctx, namespace), kind, definitions, append)
+            ctx, self._namespaces.mutable(ctx, namespace), kind, definitions, append
+        )
 
     def update(self, ctx, namespace: Namespace, name: str, after: D) -> D:
         return self._below.update(ctx, self._namespaces.mutable(ctx, namespace), name, after)
@@ -238,7 +246,8 @@ def judged(records: Records) -> Mapping[str, Callable[..., Any]]:
             functions[command.name] = getattr(rooms[room], verb)
         elif verb:
             functions[command.name] = functools.partial(
-                _as_service, getattr(getattr(records, room), verb))
+                _as_service, getattr(getattr(records, room), verb)
+            )
     return functions
 
 

@@ -74,8 +74,9 @@ class Client:
             # What became of the first request is still not known.
             raise errors.OutcomeUnknown() from error
 
-    def _ask(self, ctx, calls: Sequence[tuple[Command, dict[str, Any]]], body: bytes,
-             again: bool) -> list[Any]:
+    def _ask(
+        self, ctx, calls: Sequence[tuple[Command, dict[str, Any]]], body: bytes, again: bool
+    ) -> list[Any]:
         """:param again: does it do no harm when it is done twice?"""
         status, answer = self._post(ctx, body, again)
         if status in (401, 403) and self._identity.renew():
@@ -116,7 +117,8 @@ class Room:
 def _method(client: Client, command: Command) -> Callable[..., Any]:
     if command.for_caller:
         return lambda ctx, *args, **kwargs: client.call(
-            command, ctx, command.arguments(args, kwargs))
+            command, ctx, command.arguments(args, kwargs)
+        )
     return lambda *args, **kwargs: client.call(command, None, command.arguments(args, kwargs))
 
 
@@ -134,5 +136,8 @@ def records(conf: Any, connection: Any = None) -> Records:
 def _over(connection: Any, identity: Any) -> Records:
     client = Client(connection, identity)
     rooms = {name: cast(Any, Room(client, name)) for name in protocol.PORTS}
-    return Records(**rooms, ping=lambda: client.call(protocol.COMMANDS["ping"], None, {}),
-                   for_heartbeats=lambda: _over(connection.for_heartbeats(), identity))
+    return Records(
+        **rooms,
+        ping=lambda: client.call(protocol.COMMANDS["ping"], None, {}),
+        for_heartbeats=lambda: _over(connection.for_heartbeats(), identity),
+    )

@@ -57,8 +57,9 @@ class Connection:
         more = {}
         if self._tls is not None:
             pool, more = urllib3.HTTPSConnectionPool, self._tls
-        self._pool = pool(self._host, self._port, timeout=self._timeout, maxsize=self._most,
-                          retries=False, **more)
+        self._pool = pool(
+            self._host, self._port, timeout=self._timeout, maxsize=self._most, retries=False, **more
+        )
 
     def forget(self) -> None:
         """In a child process: leave the sockets to the parent."""
@@ -76,14 +77,19 @@ class Connection:
         for last in (False, True):
             try:
                 answer = self._pool.urlopen(
-                    "POST", protocol.PATH, body=body, headers=headers, redirect=False)
+                    "POST", protocol.PATH, body=body, headers=headers, redirect=False
+                )
                 return answer.status, answer.data
             except exceptions.HTTPError as error:
-                if not last and (isinstance(error, _NOT_SENT)
-                                 or again and isinstance(error, exceptions.ProtocolError)):
+                if not last and (
+                    isinstance(error, _NOT_SENT)
+                    or again
+                    and isinstance(error, exceptions.ProtocolError)
+                ):
                     continue  # a registry that was started again, or another one
-                LOG.error("The registry at %s:%s does not answer: %s", self._host, self._port,
-                          error)
+                LOG.error(
+                    "The registry at %s:%s does not answer: %s", self._host, self._port, error
+                )
                 if again or isinstance(error, _NOT_SENT):
                     raise errors.DatabaseUnavailable() from error
                 raise errors.OutcomeUnknown() from error
@@ -102,11 +108,16 @@ def _tls(conf: Any) -> dict[str, Any]:
     if conf.registry_client_key_file and not conf.registry_client_cert_file:
         raise ValueError("[DEFAULT] registry_client_key_file needs registry_client_cert_file.")
     settings: dict[str, Any] = {
-        "key_file": conf.registry_client_key_file, "cert_file": conf.registry_client_cert_file,
-        "ca_certs": conf.registry_client_ca_file, "cert_reqs": "CERT_REQUIRED"}
+        "key_file": conf.registry_client_key_file,
+        "cert_file": conf.registry_client_cert_file,
+        "ca_certs": conf.registry_client_ca_file,
+        "cert_reqs": "CERT_REQUIRED",
+    }
     if conf.registry_client_insecure:
-        LOG.warning("registry_client_insecure is on: whoever stands between this host and the "
-                    "registry reads and changes everything.")
+        LOG.warning(
+            "registry_client_insecure is on: whoever stands between this host and the "
+            "registry reads and changes everything."
+        )
         settings.update(cert_reqs="CERT_NONE", assert_hostname=False)
     return settings
 

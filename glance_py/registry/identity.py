@@ -87,8 +87,11 @@ def _own_credentials(conf: cfg.ConfigOpts) -> tuple[Any, Any]:
     try:
         auth = loading.load_auth_from_conf_options(conf, SERVICE_USER)
         if auth is None:
-            LOG.warning("There are no credentials in [%s]: only a registry without "
-                        "authentication will answer.", SERVICE_USER)
+            LOG.warning(
+                "There are no credentials in [%s]: only a registry without "
+                "authentication will answer.",
+                SERVICE_USER,
+            )
             return None, None
         return loading.load_session_from_conf_options(conf, SERVICE_USER), auth
     except (exceptions.ClientException, cfg.Error) as error:
@@ -110,8 +113,11 @@ class IdentityHeaders:
         headers = {**self._fixed, "X-Roles": ",".join(ctx.roles)}
         if ctx.read_only:
             headers["X-Identity-Status"] = "Invalid"
-        headers.update((header, value) for header, name in _IDENTITY
-                       if (value := getattr(ctx, name)) is not None)
+        headers.update(
+            (header, value)
+            for header, name in _IDENTITY
+            if (value := getattr(ctx, name)) is not None
+        )
         return headers
 
     def renew(self) -> bool:

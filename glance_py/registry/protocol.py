@@ -37,22 +37,52 @@ PORTS: Mapping[str, type] = {
 }
 
 #: Commands that change nothing: they may be sent again, and by callers who may only look.
-READS = frozenset({
-    "ping", "images.get", "images.list", "members.find", "tasks.get",
-    "tasks.list", "tasks.of_image", "claims.held", "claims.unclaimed", "claims.get",
-    "usage.storage",
-    "usage.staging", "usage.images", "usage.uploading", "namespaces.get", "namespaces.find",
-    "namespaces.list", "namespaces.resource_types", "definitions.list", "definitions.get",
-    "cached_images.entries", "cached_images.nodes", "pending.find", "pending.is_shared",
-    "pending.statuses_at", "pending.are_images",
-})
+READS = frozenset(
+    {
+        "ping",
+        "images.get",
+        "images.list",
+        "members.find",
+        "tasks.get",
+        "tasks.list",
+        "tasks.of_image",
+        "claims.held",
+        "claims.unclaimed",
+        "claims.get",
+        "usage.storage",
+        "usage.staging",
+        "usage.images",
+        "usage.uploading",
+        "namespaces.get",
+        "namespaces.find",
+        "namespaces.list",
+        "namespaces.resource_types",
+        "definitions.list",
+        "definitions.get",
+        "cached_images.entries",
+        "cached_images.nodes",
+        "pending.find",
+        "pending.is_shared",
+        "pending.statuses_at",
+        "pending.are_images",
+    }
+)
 
 #: Writes that do no harm when they are done twice.
-IDEMPOTENT = frozenset({
-    "claims.beat", "claims.finish", "cached_images.node", "cached_images.add",
-    "cached_images.hit", "cached_images.remove", "cached_images.adopt", "pending.forget",
-    "pending.begin_removal", "pending.cancel_removal",
-})
+IDEMPOTENT = frozenset(
+    {
+        "claims.beat",
+        "claims.finish",
+        "cached_images.node",
+        "cached_images.add",
+        "cached_images.hit",
+        "cached_images.remove",
+        "cached_images.adopt",
+        "pending.forget",
+        "pending.begin_removal",
+        "pending.cancel_removal",
+    }
+)
 
 #: Characters of a key.
 KEY_LENGTHS = range(16, 65)
@@ -95,8 +125,7 @@ class Command:
             given.update(kwargs)
         else:
             given[self.open] = dict(kwargs)
-        return {name: values.encode(self.parameters[name], value)
-                for name, value in given.items()}
+        return {name: values.encode(self.parameters[name], value) for name, value in given.items()}
 
     def check(self, kwargs: Any) -> dict[str, Any]:
         """The arguments that came as JSON.
@@ -160,8 +189,10 @@ def _subclasses(of: type[errors.GlanceError]) -> Iterator[type[errors.GlanceErro
 
 #: Errors by name: those of the domain and no others.
 ERRORS: Mapping[str, type[errors.GlanceError]] = {
-    each.__name__: each for each in _subclasses(errors.GlanceError)
-    if each.__module__ == errors.__name__}
+    each.__name__: each
+    for each in _subclasses(errors.GlanceError)
+    if each.__module__ == errors.__name__
+}
 
 
 class UnknownCommand(Malformed):
@@ -182,18 +213,25 @@ class Call:
     digest: bytes | None = None
 
 
-def dump_request(calls: Iterable[tuple[Command, Mapping[str, Any]]],
-                 key: str | None = None) -> bytes:
+def dump_request(
+    calls: Iterable[tuple[Command, Mapping[str, Any]]], key: str | None = None
+) -> bytes:
     """The body of a request; arguments are those of :meth:`Command.arguments`.
 
     :param key: random text that no other request has.  A request that is repeated with the
         same key, byte by byte, is done once.
     :raises errors.Invalid: a value cannot be written as JSON.
     """
-    return _dumps([
-        {"command": command.name, "kwargs": kwargs,
-         **({"key": f"{key}-{number}"} if key and command.needs_key else {})}
-        for number, (command, kwargs) in enumerate(calls)])
+    return _dumps(
+        [
+            {
+                "command": command.name,
+                "kwargs": kwargs,
+                **({"key": f"{key}-{number}"} if key and command.needs_key else {}),
+            }
+            for number, (command, kwargs) in enumerate(calls)
+        ]
+    )
 
 
 def load_request(body: bytes) -> list[Call]:
@@ -271,8 +309,7 @@ def _outcome(command: Command, part: Any) -> Any:
         name, args = part["error"]["class"], part["error"]["args"]
         return ERRORS.get(name, errors.GlanceError)(*args)
     except (KeyError, TypeError):
-        raise Malformed(f"The answer to {command.name} is neither a result nor an error.") \
-            from None
+        raise Malformed(f"The answer to {command.name} is neither a result nor an error.") from None
 
 
 def _dumps(document: Any) -> bytes:
@@ -280,7 +317,8 @@ def _dumps(document: Any) -> bytes:
         return orjson.dumps(document, default=values.plain)
     except TypeError:
         raise errors.Invalid(
-            "A value is out of range or holds characters that cannot be stored.") from None
+            "A value is out of range or holds characters that cannot be stored."
+        ) from None
 
 
 def _loads(body: bytes) -> Any:

@@ -28,8 +28,15 @@ MAX_BODY = 64 * 1024 * 1024
 #: Commands of one request.
 MAX_COMMANDS = 1000
 
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
-            405: "Method Not Allowed", 411: "Length Required", 413: "Content Too Large"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    411: "Length Required",
+    413: "Content Too Large",
+}
 
 
 class Refused(Exception):
@@ -62,8 +69,10 @@ class Registry:
             raise Refused(405, "Commands come by POST.")
         ctx = environ.get("glance.context")
         if ctx is None or not authority.is_api_host(ctx):
-            LOG.warning("A request that no API host vouches for was refused (%s)",
-                        environ.get("REMOTE_ADDR", "-"))
+            LOG.warning(
+                "A request that no API host vouches for was refused (%s)",
+                environ.get("REMOTE_ADDR", "-"),
+            )
             raise Refused(403, "Requests come from API hosts, with the token of the service.")
         try:
             calls = protocol.load_request(_body(environ))
@@ -82,15 +91,21 @@ class Registry:
                 raise errors.Forbidden("Read-only access: this needs authentication.")
             if call.digest is None or self._once is None or not command.needs_key:
                 return protocol.answer(command, function(ctx, **call.arguments))
-            return protocol.kept_answer(self._once(
-                _key(ctx, call.digest),
-                lambda: protocol.dump_answer(command, function(ctx, **call.arguments))))
+            return protocol.kept_answer(
+                self._once(
+                    _key(ctx, call.digest),
+                    lambda: protocol.dump_answer(command, function(ctx, **call.arguments)),
+                )
+            )
         except errors.GlanceError as error:
             return protocol.refusal(error)
         except Exception:
             LOG.exception("%s failed", command.name)
-            return protocol.refusal(errors.GlanceError(
-                f"The registry could not do {command.name} because of an error of its own."))
+            return protocol.refusal(
+                errors.GlanceError(
+                    f"The registry could not do {command.name} because of an error of its own."
+                )
+            )
 
 
 def _key(ctx, digest: bytes) -> str:

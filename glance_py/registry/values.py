@@ -40,6 +40,7 @@ class FieldsOf:
 
 # --- To JSON ---------------------------------------------------------------------------------
 
+
 def encode(hint: Any, value: Any) -> Any:
     """``value`` as far as orjson needs help with it; see :func:`plain` for the rest."""
     encoder = _encoder(hint)
@@ -71,7 +72,9 @@ def _encoder(hint: Any) -> Callable[[Any], Any] | None:
         return _query
     if hint is NamespacePage:
         return lambda page: {
-            "namespaces": [_namespace(each) for each in page.namespaces], "full": page.full}
+            "namespaces": [_namespace(each) for each in page.namespaces],
+            "full": page.full,
+        }
     if get_origin(hint) in (list, Sequence):
         inner = _encoder(get_args(hint)[0])
         if inner is not None:
@@ -81,9 +84,15 @@ def _encoder(hint: Any) -> Callable[[Any], Any] | None:
 
 def _query(query: ImageQuery) -> ImageQuery:
     """The same with numbers that orjson can write: a larger one compares like the largest."""
-    return dataclasses.replace(query, filters=tuple(
-        dataclasses.replace(each, value=min(max(each.value, -2**63), 2**64 - 1))
-        if type(each.value) is int else each for each in query.filters))
+    return dataclasses.replace(
+        query,
+        filters=tuple(
+            dataclasses.replace(each, value=min(max(each.value, -(2**63)), 2**64 - 1))
+            if type(each.value) is int
+            else each
+            for each in query.filters
+        ),
+    )
 
 
 def _tagged(definition: Definition) -> list[Any]:
@@ -92,11 +101,11 @@ def _tagged(definition: Definition) -> list[Any]:
 
 def _namespace(namespace: Namespace) -> dict[str, Any]:
     fields = {each.name: getattr(namespace, each.name) for each in dataclasses.fields(Namespace)}
-    return {**fields, "contents": {
-        kind.noun: those for kind, those in namespace.contents.items()}}
+    return {**fields, "contents": {kind.noun: those for kind, those in namespace.contents.items()}}
 
 
 # --- From JSON -------------------------------------------------------------------------------
+
 
 def decode(hint: Any, value: Any, strict: bool = False) -> Any:
     """The value of type ``hint`` that ``value``, read from JSON, stands for.
@@ -141,8 +150,14 @@ def _decoder(hint: Any, strict: bool) -> Decoder:  # noqa: C901 - one line for e
 
 #: What a JSON list becomes.
 _LISTS: Mapping[Any, Callable[[Iterable], Any]] = {
-    list: list, Sequence: list, Collection: list, Iterable: list, tuple: tuple, set: set,
-    frozenset: frozenset}
+    list: list,
+    Sequence: list,
+    Collection: list,
+    Iterable: list,
+    tuple: tuple,
+    set: set,
+    frozenset: frozenset,
+}
 
 
 def _scalar(hint: Any) -> Decoder:
@@ -235,8 +250,9 @@ def _fields_of(cls: type, strict: bool) -> Decoder:
     return decode
 
 
-def _each_field(fields: Mapping[str, Decoder], value: Mapping[str, Any],
-                strict: bool) -> dict[str, Any]:
+def _each_field(
+    fields: Mapping[str, Decoder], value: Mapping[str, Any], strict: bool
+) -> dict[str, Any]:
     made = {}
     for name, each in value.items():
         inner = fields.get(name)
@@ -253,11 +269,14 @@ def _each_field(fields: Mapping[str, Decoder], value: Mapping[str, Any],
 
 
 def _dataclass(cls: type, strict: bool, **special: Decoder) -> Decoder:
-    fields = {name: special.get(name) or _decoder(hint, strict)
-              for name, hint in _hints(cls).items()}
-    required = {each.name for each in dataclasses.fields(cls)
-                if each.default is dataclasses.MISSING
-                and each.default_factory is dataclasses.MISSING}
+    fields = {
+        name: special.get(name) or _decoder(hint, strict) for name, hint in _hints(cls).items()
+    }
+    required = {
+        each.name
+        for each in dataclasses.fields(cls)
+        if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+    }
 
     def decode(value: Any) -> Any:
         if type(value) is not dict:
@@ -299,8 +318,10 @@ def _namespace_of(strict: bool) -> Decoder:
     def contents(value: Any) -> dict[Kind, list[Any]]:
         if type(value) is not dict:
             raise Malformed("not an object")
-        return {kind: _decoder(list[kind], strict)(those)  # type: ignore[valid-type]
-                for kind, those in ((_kind(noun), those) for noun, those in value.items())}
+        return {
+            kind: _decoder(list[kind], strict)(those)  # type: ignore[valid-type]
+            for kind, those in ((_kind(noun), those) for noun, those in value.items())
+        }
 
     return _dataclass(Namespace, strict, contents=contents)
 

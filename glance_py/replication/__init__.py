@@ -13,10 +13,27 @@ from typing import Any, Protocol
 Image = dict[str, Any]
 
 #: Attributes that a server gives itself, or that mean something there only.
-READ_ONLY = frozenset({
-    "id", "status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value",
-    "created_at", "updated_at", "deleted_at", "deleted", "direct_url", "locations", "stores",
-    "self", "file", "schema"})
+READ_ONLY = frozenset(
+    {
+        "id",
+        "status",
+        "size",
+        "virtual_size",
+        "checksum",
+        "os_hash_algo",
+        "os_hash_value",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+        "deleted",
+        "direct_url",
+        "locations",
+        "stores",
+        "self",
+        "file",
+        "schema",
+    }
+)
 
 #: Properties whose names start so are the bookkeeping of a server.
 RESERVED_PREFIX = "os_glance"
@@ -69,9 +86,14 @@ def content(image: Image, without: frozenset[str]) -> dict[str, Any]:
 
     :param without: names that are left out.
     """
-    return {name: value for name, value in image.items()
-            if value is not None and name not in READ_ONLY and name not in without
-            and not name.startswith(RESERVED_PREFIX)}
+    return {
+        name: value
+        for name, value in image.items()
+        if value is not None
+        and name not in READ_ONLY
+        and name not in without
+        and not name.startswith(RESERVED_PREFIX)
+    }
 
 
 def same_data(one: Image, other: Image) -> bool:

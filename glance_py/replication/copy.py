@@ -65,8 +65,7 @@ def to_server(image: Image, source: Source, target: Server, rules: Rules, tell: 
     return done
 
 
-def to_directory(image: Image, source: Source, target: Directory, rules: Rules,
-                 tell: Tell) -> str:
+def to_directory(image: Image, source: Source, target: Directory, rules: Rules, tell: Tell) -> str:
     """Bring an image to a directory.
 
     :returns: what was done: ``created``, ``updated``, ``downloaded`` or ``equal``.
@@ -79,7 +78,8 @@ def to_directory(image: Image, source: Source, target: Directory, rules: Rules,
         target.keep(kept)
         done = "created" if found is None else "updated"
     if rules.moves_data(image) and not (
-            target.has_data(image) and found and same_data(image, found)):
+        target.has_data(image) and found and same_data(image, found)
+    ):
         target.keep_data(image, source, tell)
         return "created" if found is None else "downloaded"
     return done
@@ -93,8 +93,10 @@ def compare(image: Image, target: Server, rules: Rules) -> list[str]:
     found = target.find(checked_id(image["id"]))
     if found is None:
         return ["is not there"]
-    lines = [f"{name}: {mine!r} here, {theirs!r} there"
-             for name, (mine, theirs) in differences(image, found, rules.without).items()]
+    lines = [
+        f"{name}: {mine!r} here, {theirs!r} there"
+        for name, (mine, theirs) in differences(image, found, rules.without).items()
+    ]
     if rules.moves_data(image):
         if not has_data(found):
             lines.append("has no data there")

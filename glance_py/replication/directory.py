@@ -106,7 +106,8 @@ class Directory:
                 return found == image["os_hash_value"]
             if image.get("checksum"):
                 found = hashlib.file_digest(
-                    file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+                    file, lambda: hashlib.md5(usedforsecurity=False)
+                ).hexdigest()
                 return found == image["checksum"]
         return image.get("size") in (None, path.stat().st_size)
 

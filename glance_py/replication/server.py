@@ -29,15 +29,24 @@ class Server:
     :param verify: check the certificate; ``cacert`` names a file with the issuers.
     """
 
-    def __init__(self, url: str, token: str | None = None, chunk: int = 65536,
-                 verify: bool = True, cacert: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        chunk: int = 65536,
+        verify: bool = True,
+        cacert: str | None = None,
+    ) -> None:
         self.url = _url(url)
         self._headers = {"X-Auth-Token": token} if token else {}
         self._chunk = chunk
         self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(TIMEOUT), retries=False, ca_certs=cacert,
+            timeout=urllib3.Timeout(TIMEOUT),
+            retries=False,
+            ca_certs=cacert,
             cert_reqs="CERT_REQUIRED" if verify else "CERT_NONE",
-            assert_hostname=None if verify else False)
+            assert_hostname=None if verify else False,
+        )
         if not verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
@@ -96,8 +105,9 @@ class Server:
             else:
                 verb = "add" if old is None else "replace"
                 changes.append({"op": verb, "path": path, "value": new})
-        self._ask("PATCH", f"/v2/images/{image_id}", json.dumps(changes).encode(),
-                  {"Content-Type": PATCH})
+        self._ask(
+            "PATCH", f"/v2/images/{image_id}", json.dumps(changes).encode(), {"Content-Type": PATCH}
+        )
 
     def upload(self, image_id: str, data: Iterator[bytes], size: int | None) -> None:
         """Send the data of an image that has none.
@@ -129,14 +139,24 @@ class Server:
             return self._ask(method, path).json()
         return self._ask(method, path, json.dumps(body).encode(), {"Content-Type": JSON}).json()
 
-    def _ask(self, method: str, path: str, body: Any = None,
-             headers: dict[str, str] | None = None, missing: bool = False,
-             stream: bool = False) -> urllib3.BaseHTTPResponse:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        missing: bool = False,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
         """One request; an error of the server becomes a Failure, but 404 when ``missing``."""
         try:
             answer = self._pool.request(
-                method, self.url + path, body=body, headers={**self._headers, **(headers or {})},
-                preload_content=not stream)
+                method,
+                self.url + path,
+                body=body,
+                headers={**self._headers, **(headers or {})},
+                preload_content=not stream,
+            )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Broken(f"{self.url} does not answer: {_reason(error)}") from None
         if answer.status >= 400 and not (missing and answer.status == 404):

@@ -16,15 +16,42 @@ _SHOWN = 200
 #: Says what is wrong with a value, or None when nothing is.
 Check = Callable[[object], str | None]
 
-_NOTES = frozenset({"description", "title", "readOnly", "writeOnly", "default", "is_base",
-                    "example", "examples", "$comment"})
-_KNOWN = frozenset({"type", "enum", "maxLength", "minLength", "pattern", "minimum", "maximum",
-                    "items", "properties", "required", "additionalProperties"})
+_NOTES = frozenset(
+    {
+        "description",
+        "title",
+        "readOnly",
+        "writeOnly",
+        "default",
+        "is_base",
+        "example",
+        "examples",
+        "$comment",
+    }
+)
+_KNOWN = frozenset(
+    {
+        "type",
+        "enum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "minimum",
+        "maximum",
+        "items",
+        "properties",
+        "required",
+        "additionalProperties",
+    }
+)
 
 
 def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) or (
-        isinstance(value, float) and value.is_integer())
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        or (isinstance(value, float) and value.is_integer())
+    )
 
 
 _TYPES: Mapping[str, Callable[[object], bool]] = {
@@ -41,8 +68,11 @@ _TYPES: Mapping[str, Callable[[object], bool]] = {
 def compile_check(schema: Mapping[str, Any]) -> Check:
     """A function that judges one value by ``schema`` (JSON Schema)."""
     said = schema.keys() - _NOTES
-    if said - _KNOWN or isinstance(schema.get("items"), list) or isinstance(
-            schema.get("additionalProperties"), Mapping):
+    if (
+        said - _KNOWN
+        or isinstance(schema.get("items"), list)
+        or isinstance(schema.get("additionalProperties"), Mapping)
+    ):
         return _by_library(schema)
     checks = [_MAKERS[key](schema[key]) for key in _MAKERS if key in said]
     if "properties" in said or "required" in said:
@@ -67,8 +97,7 @@ def _type_check(names: str | list[str]) -> Check:
     if len(tests) == 1:
         test = tests[0]
         return lambda value: None if test(value) else f"is not of type {wanted}"
-    return lambda value: (
-        None if any(test(value) for test in tests) else f"is not of type {wanted}")
+    return lambda value: None if any(test(value) for test in tests) else f"is not of type {wanted}"
 
 
 def _enum_check(choices: list[Any]) -> Check:
@@ -85,33 +114,42 @@ def _enum_check(choices: list[Any]) -> Check:
 
 def _max_length(limit: int) -> Check:
     return lambda value: (
-        f"is longer than {limit} characters" if isinstance(value, str) and len(value) > limit
-        else None)
+        f"is longer than {limit} characters"
+        if isinstance(value, str) and len(value) > limit
+        else None
+    )
 
 
 def _min_length(limit: int) -> Check:
     return lambda value: (
-        f"is shorter than {limit} characters" if isinstance(value, str) and len(value) < limit
-        else None)
+        f"is shorter than {limit} characters"
+        if isinstance(value, str) and len(value) < limit
+        else None
+    )
 
 
 def _pattern(pattern: str) -> Check:
     # In ECMA 262, which JSON Schema means, "$" does not match before a final newline.
     search = re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern)).search
     return lambda value: (
-        f"does not match {pattern}" if isinstance(value, str) and not search(value) else None)
+        f"does not match {pattern}" if isinstance(value, str) and not search(value) else None
+    )
 
 
 def _minimum(limit: float) -> Check:
     return lambda value: (
-        f"is less than {limit}" if _TYPES["number"](value) and value < limit  # type: ignore
-        else None)
+        f"is less than {limit}"
+        if _TYPES["number"](value) and value < limit  # type: ignore
+        else None
+    )
 
 
 def _maximum(limit: float) -> Check:
     return lambda value: (
-        f"is greater than {limit}" if _TYPES["number"](value) and value > limit  # type: ignore
-        else None)
+        f"is greater than {limit}"
+        if _TYPES["number"](value) and value > limit  # type: ignore
+        else None
+    )
 
 
 def _items(schema: Mapping[str, Any]) -> Check:
@@ -156,8 +194,10 @@ def _by_library(schema: Mapping[str, Any]) -> Check:
     jsonschema.Draft4Validator.check_schema(schema)
     draft4 = jsonschema.Draft4Validator
     # As here, 1.0 is an integer, which only later drafts say.
-    validator = jsonschema.validators.extend(draft4, type_checker=draft4.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: _is_integer(value)))(schema)
+    validator = jsonschema.validators.extend(
+        draft4,
+        type_checker=draft4.TYPE_CHECKER.redefine("integer", lambda _, value: _is_integer(value)),
+    )(schema)
 
     def check(value: object) -> str | None:
         for error in validator.iter_errors(value):

@@ -120,7 +120,9 @@ def dump_member(member: Member, shown_id: str | float | None = None) -> bytes:
 
 def dump_members(members: Iterable[Member]) -> bytes:
     """The body that lists the members of an image."""
-    return dumps({
-        "members": [member_document(member) for member in members],
-        "schema": "/v2/schemas/members",
-    })
+    return dumps(
+        {
+            "members": [member_document(member) for member in members],
+            "schema": "/v2/schemas/members",
+        }
+    )

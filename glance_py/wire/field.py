@@ -120,14 +120,18 @@ class Resource:
         item = self.document()
         definitions = item.pop("definitions", None)
         items = (
-            {"type": "object", "additionalProperties": item} if keyed
+            {"type": "object", "additionalProperties": item}
+            if keyed
             else {"type": "array", "items": item}
         )
         rels = ("first", "next") if paged else ()
         document: dict[str, Any] = {
             "name": name,
-            "properties": {name: items, **{rel: dict(STRING) for rel in rels},
-                           "schema": dict(STRING)},
+            "properties": {
+                name: items,
+                **{rel: dict(STRING) for rel in rels},
+                "schema": dict(STRING),
+            },
             "links": [{"rel": rel, "href": f"{{{rel}}}"} for rel in rels]
             + [{"rel": "describedby", "href": "{schema}"}],
         }

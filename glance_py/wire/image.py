@@ -47,58 +47,159 @@ class SchemaClash(ValueError):
 def _written_fields(conf) -> tuple[Field, ...]:
     """What a client may set."""
     return (
-        Field("id", UUID, "Identifier of the image; chosen by the service unless given.",
-              source="id", filter="text", sort=True),
-        Field("name", or_null(text(255)), "Name for people; need not be unique.",
-              source="name", filter="text", sort=True),
-        Field("visibility", {"type": "string", "enum": list(VISIBILITIES)},
-              "Which projects can use the image.", source="visibility"),
-        Field("protected", BOOLEAN, "A protected image cannot be deleted.",
-              source="protected", filter="flag"),
-        Field("os_hidden", BOOLEAN, "A hidden image is left out of lists by default.",
-              source="os_hidden"),
-        Field("owner", or_null(text(255)), "Project that owns the image.",
-              source="owner", filter="exact"),
-        Field("container_format",
-              or_null({"type": "string", "enum": list(conf.image_format.container_formats)}),
-              "Format of the container around the disk.",
-              source="container_format", filter="text", sort=True),
-        Field("disk_format",
-              or_null({"type": "string", "enum": list(conf.image_format.disk_formats)}),
-              "Format of the disk.", source="disk_format", filter="text", sort=True),
-        Field("tags", {"type": "array", "items": text(255)}, "Words to find the image by.",
-              source="tags"),
-        Field("min_ram", INTEGER, "Memory a server needs to boot the image, in MB.",
-              source="min_ram", filter="number"),
-        Field("min_disk", INTEGER, "Disk space a server needs to boot the image, in GB.",
-              source="min_disk", filter="number"),
-        Field("locations", {"type": "array", "items": LOCATION},
-              "Addresses of the copies of the data, where the service shows them."),
+        Field(
+            "id",
+            UUID,
+            "Identifier of the image; chosen by the service unless given.",
+            source="id",
+            filter="text",
+            sort=True,
+        ),
+        Field(
+            "name",
+            or_null(text(255)),
+            "Name for people; need not be unique.",
+            source="name",
+            filter="text",
+            sort=True,
+        ),
+        Field(
+            "visibility",
+            {"type": "string", "enum": list(VISIBILITIES)},
+            "Which projects can use the image.",
+            source="visibility",
+        ),
+        Field(
+            "protected",
+            BOOLEAN,
+            "A protected image cannot be deleted.",
+            source="protected",
+            filter="flag",
+        ),
+        Field(
+            "os_hidden",
+            BOOLEAN,
+            "A hidden image is left out of lists by default.",
+            source="os_hidden",
+        ),
+        Field(
+            "owner",
+            or_null(text(255)),
+            "Project that owns the image.",
+            source="owner",
+            filter="exact",
+        ),
+        Field(
+            "container_format",
+            or_null({"type": "string", "enum": list(conf.image_format.container_formats)}),
+            "Format of the container around the disk.",
+            source="container_format",
+            filter="text",
+            sort=True,
+        ),
+        Field(
+            "disk_format",
+            or_null({"type": "string", "enum": list(conf.image_format.disk_formats)}),
+            "Format of the disk.",
+            source="disk_format",
+            filter="text",
+            sort=True,
+        ),
+        Field(
+            "tags",
+            {"type": "array", "items": text(255)},
+            "Words to find the image by.",
+            source="tags",
+        ),
+        Field(
+            "min_ram",
+            INTEGER,
+            "Memory a server needs to boot the image, in MB.",
+            source="min_ram",
+            filter="number",
+        ),
+        Field(
+            "min_disk",
+            INTEGER,
+            "Disk space a server needs to boot the image, in GB.",
+            source="min_disk",
+            filter="number",
+        ),
+        Field(
+            "locations",
+            {"type": "array", "items": LOCATION},
+            "Addresses of the copies of the data, where the service shows them.",
+        ),
     )
 
 
 def _computed_fields() -> tuple[Field, ...]:
     """What only the service sets."""
+
     def computed(name: str, schema, description: str, **how: Any) -> Field:
         return Field(name, schema, description, read_only=True, **how)
 
     return (
-        computed("status", {"type": "string", "enum": list(STATUSES)}, "State of the image.",
-                 source="status", filter="text", sort=True),
-        computed("size", or_null(INTEGER), "Size of the data in bytes.",
-                 source="size", filter="number", sort=True),
-        computed("virtual_size", or_null(INTEGER), "Size of the disk inside, in bytes.",
-                 source="virtual_size", filter="number"),
-        computed("checksum", or_null(text(32)), "MD5 digest of the data, hexadecimal.",
-                 source="checksum", filter="exact"),
-        computed("os_hash_algo", or_null(text(64)), "Algorithm of os_hash_value.",
-                 source="os_hash_algo", filter="exact"),
-        computed("os_hash_value", or_null(text(128)), "Digest of the data, hexadecimal.",
-                 source="os_hash_value", filter="exact"),
-        computed("created_at", STRING, "When the image was registered, UTC.",
-                 source="created_at", filter="time", sort=True),
-        computed("updated_at", STRING, "When the image was last changed, UTC.",
-                 source="updated_at", filter="time", sort=True),
+        computed(
+            "status",
+            {"type": "string", "enum": list(STATUSES)},
+            "State of the image.",
+            source="status",
+            filter="text",
+            sort=True,
+        ),
+        computed(
+            "size",
+            or_null(INTEGER),
+            "Size of the data in bytes.",
+            source="size",
+            filter="number",
+            sort=True,
+        ),
+        computed(
+            "virtual_size",
+            or_null(INTEGER),
+            "Size of the disk inside, in bytes.",
+            source="virtual_size",
+            filter="number",
+        ),
+        computed(
+            "checksum",
+            or_null(text(32)),
+            "MD5 digest of the data, hexadecimal.",
+            source="checksum",
+            filter="exact",
+        ),
+        computed(
+            "os_hash_algo",
+            or_null(text(64)),
+            "Algorithm of os_hash_value.",
+            source="os_hash_algo",
+            filter="exact",
+        ),
+        computed(
+            "os_hash_value",
+            or_null(text(128)),
+            "Digest of the data, hexadecimal.",
+            source="os_hash_value",
+            filter="exact",
+        ),
+        computed(
+            "created_at",
+            STRING,
+            "When the image was registered, UTC.",
+            source="created_at",
+            filter="time",
+            sort=True,
+        ),
+        computed(
+            "updated_at",
+            STRING,
+            "When the image was last changed, UTC.",
+            source="updated_at",
+            filter="time",
+            sort=True,
+        ),
         computed("direct_url", STRING, "Address of the data in its store, where shown."),
         computed("stores", STRING, "Stores that hold the data, separated by commas."),
         computed("self", STRING, "Path of this image."),
@@ -143,7 +244,8 @@ def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...],
     if isinstance(document, dict) and "properties" in document:
         properties, required = document["properties"], document.get("required", [])
     if not isinstance(properties, dict) or not all(
-            isinstance(schema, dict) for schema in properties.values()):
+        isinstance(schema, dict) for schema in properties.values()
+    ):
         raise SchemaClash(f"{path} must hold an object of property names and schemas.")
     known = {field.name: field for field in base}
     extra = []
@@ -155,9 +257,12 @@ def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...],
             raise SchemaClash(f"{path} gives the image property '{name}' another definition.")
     defined = known.keys() | properties.keys()
     if not isinstance(required, list) or any(
-            not isinstance(name, str) or name not in defined for name in required):
-        raise SchemaClash(f"{path}: required must be a list of properties that are defined, "
-                          f"and says {required!r}.")
+        not isinstance(name, str) or name not in defined for name in required
+    ):
+        raise SchemaClash(
+            f"{path}: required must be a list of properties that are defined, "
+            f"and says {required!r}."
+        )
     return tuple(extra), tuple(required)
 
 
@@ -174,5 +279,8 @@ def _check_schema(path: str, name: str, schema: dict[str, Any]) -> None:
 
 
 def _without_notes(schema: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items()
-            if key not in ("description", "readOnly", "is_base")}
+    return {
+        key: value
+        for key, value in schema.items()
+        if key not in ("description", "readOnly", "is_base")
+    }

@@ -35,8 +35,7 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
     document = parse_object(body)
     method = document.get("method")
     if not isinstance(method, Mapping) or not method.get("name"):
-        raise errors.Invalid("The name of the import method is missing: {\"method\": "
-                             "{\"name\": ...}}.")
+        raise errors.Invalid('The name of the import method is missing: {"method": {"name": ...}}.')
     name = method["name"]
     if not isinstance(name, str) or name not in enabled:
         raise errors.Invalid(f"Unknown import method name '{name}'.")
@@ -44,7 +43,9 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
         if not isinstance(document.get(key, False), bool):
             raise errors.Invalid(f"'{key}' must be true or false.")
     return ImportRequest(
-        name=name, method=method, document=document,
+        name=name,
+        method=method,
+        document=document,
         all_stores=document.get("all_stores", False),
         all_must_succeed=document.get("all_stores_must_succeed", True),
     )
@@ -84,7 +85,8 @@ def _stores(request: ImportRequest, header: str | None) -> Sequence[str] | None:
         raise errors.Invalid("Either name stores or ask for all_stores.")
     stores = request.document.get("stores")
     if stores is not None and not (
-            isinstance(stores, list) and all(isinstance(store, str) for store in stores)):
+        isinstance(stores, list) and all(isinstance(store, str) for store in stores)
+    ):
         raise errors.Invalid("'stores' must be a list of ids of stores.")
     return stores
 
@@ -94,8 +96,7 @@ def _check_checksum(method: Mapping[str, object]) -> None:
     if checksum is None and algorithm is None:
         return
     if algorithm not in CHECKSUM_ALGORITHMS:
-        raise errors.Invalid(
-            f"checksum_algorithm must be one of {', '.join(CHECKSUM_ALGORITHMS)}.")
+        raise errors.Invalid(f"checksum_algorithm must be one of {', '.join(CHECKSUM_ALGORITHMS)}.")
     size = hashlib.new(str(algorithm), usedforsecurity=False).digest_size
     if not isinstance(checksum, str) or not re.fullmatch(f"[0-9a-fA-F]{{{2 * size}}}", checksum):
         raise errors.Invalid(f"The checksum must be {2 * size} hexadecimal digits.")
@@ -114,12 +115,18 @@ def _check_glance_download(method: Mapping[str, object]) -> None:
 
 def dump_abilities(methods: Sequence[str], plugins: Sequence[str]) -> bytes:
     """The body that tells what an import can do beyond Image API v2."""
-    abilities: dict[str, object] = {"plugins": {
-        "description": "What is done to imported data before it is stored, in this order.",
-        "type": "array", "value": list(plugins)}}
+    abilities: dict[str, object] = {
+        "plugins": {
+            "description": "What is done to imported data before it is stored, in this order.",
+            "type": "array",
+            "value": list(plugins),
+        }
+    }
     if WEB_DOWNLOAD in methods:
         abilities["checksum-algorithms"] = {
             "description": "Values of checksum_algorithm in the method of a web-download, whose "
-                           "data must have the hexadecimal digest in checksum.",
-            "type": "array", "value": list(CHECKSUM_ALGORITHMS)}
+            "data must have the hexadecimal digest in checksum.",
+            "type": "array",
+            "value": list(CHECKSUM_ALGORITHMS),
+        }
     return dumps({"import": abilities})

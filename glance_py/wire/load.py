@@ -55,9 +55,12 @@ def _check_depth(document: object) -> None:
     """:raises errors.Invalid: nested deeper than MAX_DEPTH."""
     level: list[Any] = [document] if isinstance(document, dict | list) else []
     for _ in range(MAX_DEPTH):
-        level = [inner for outer in level
-                 for inner in (outer.values() if isinstance(outer, dict) else outer)
-                 if isinstance(inner, dict | list)]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
         if not level:
             return
     raise errors.Invalid(f"The JSON of a request cannot be nested deeper than {MAX_DEPTH} levels.")
@@ -88,9 +91,11 @@ class ImageLoader:
 
     def __init__(self, resource: Resource) -> None:
         self._checks: dict[str, Check] = {
-            field.name: compile_check(field.schema) for field in resource}
+            field.name: compile_check(field.schema) for field in resource
+        }
         self._custom: Check = compile_check(
-            resource.additional if isinstance(resource.additional, dict) else {})
+            resource.additional if isinstance(resource.additional, dict) else {}
+        )
         self.required = tuple(resource.required)
         self.read_only = frozenset(field.name for field in resource if field.read_only)
         self.base = frozenset(field.name for field in resource if field.is_base)
@@ -132,7 +137,8 @@ class ImageLoader:
                 raise errors.Reserved(name)
             if len(name) > _NAME_LENGTH:
                 raise errors.Invalid(
-                    f"The name of a property cannot be longer than {_NAME_LENGTH} characters.")
+                    f"The name of a property cannot be longer than {_NAME_LENGTH} characters."
+                )
 
     def check(self, name: str, value: object) -> None:
         """Judge one value by the schema of its field.

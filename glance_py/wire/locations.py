@@ -53,8 +53,9 @@ def load_registration(body: bytes) -> Registration:
     if len(data) == 1:
         raise errors.Invalid("os_hash_algo and os_hash_value come together.")
     value = data.get("os_hash_value")
-    return Registration(document["url"], data.get("os_hash_algo"),
-                        None if value is None else value.lower())
+    return Registration(
+        document["url"], data.get("os_hash_algo"), None if value is None else value.lower()
+    )
 
 
 class LocationDraft:
@@ -134,8 +135,7 @@ class LocationDraft:
 
     def _require(self, *states: str) -> None:
         if self.image.status not in states:
-            raise errors.Conflict(
-                f"Locations cannot be changed in status {self.image.status}.")
+            raise errors.Conflict(f"Locations cannot be changed in status {self.image.status}.")
         if self.image.status == "queued":
             check_formats(self.image)
 
@@ -158,8 +158,7 @@ class LocationDraft:
                 known = getattr(self.image, name)
             if known is None:
                 if not queued:
-                    raise errors.Conflict(
-                        f"{name} can only be set while the image is queued.")
+                    raise errors.Conflict(f"{name} can only be set while the image is queued.")
                 self._digests[name] = value
             elif known != value:
                 raise errors.Conflict(f"{name} is already set with a different value.")
@@ -169,13 +168,16 @@ class LocationDraft:
         kept = {location.id for location in self._now if location.id is not None}
         change.add_locations = tuple(x for x in self._now if x.id is None)
         change.positions = tuple(
-            place for place, location in enumerate(self._now) if location.id is None)
+            place for place, location in enumerate(self._now) if location.id is None
+        )
         change.remove_locations = self._absent + tuple(
-            location for key, location in self._before.items() if key not in kept)
+            location for key, location in self._before.items() if key not in kept
+        )
         change.update_locations = tuple(
-            location for location in self._now
-            if location.id is not None
-            and location.metadata != self._before[location.id].metadata)
+            location
+            for location in self._now
+            if location.id is not None and location.metadata != self._before[location.id].metadata
+        )
         change.fields.update(self._digests)
 
 

@@ -29,7 +29,9 @@ _NUMBERS: dict[str, Any] = {
     },
 }
 _STRING_ARRAY: dict[str, Any] = {
-    "type": "array", "items": {"type": "string"}, "uniqueItems": True,
+    "type": "array",
+    "items": {"type": "string"},
+    "uniqueItems": True,
 }
 
 #: What can be said about the values of one property.
@@ -68,10 +70,22 @@ _DEFINITIONS = {**_NUMBERS, "property": _PROPERTY_TABLE, "stringArray": _STRING_
 _PROPERTY_DEFINITIONS = {**_NUMBERS, "stringArray": {**_STRING_ARRAY, "minItems": 1}}
 
 _TIMES = (
-    Field("created_at", _DATE, "When it was made, UTC.", read_only=True,
-          source="created_at", sort=True),
-    Field("updated_at", _DATE, "When it was last changed, UTC.", read_only=True,
-          source="updated_at", sort=True),
+    Field(
+        "created_at",
+        _DATE,
+        "When it was made, UTC.",
+        read_only=True,
+        source="created_at",
+        sort=True,
+    ),
+    Field(
+        "updated_at",
+        _DATE,
+        "When it was last changed, UTC.",
+        read_only=True,
+        source="updated_at",
+        sort=True,
+    ),
 )
 _ADDRESS = (
     Field("self", STRING, "Path of this document.", read_only=True),
@@ -83,61 +97,125 @@ def _list_of(**properties: Any) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "object", "properties": properties}}
 
 
-NAMESPACE = Resource("namespace", (
-    Field("namespace", _NAME, "Name of the namespace; unique.", source="name", sort=True),
-    Field("display_name", _NAME, "Name for people.", source="display_name", sort=True),
-    Field("description", text(500), "What the namespace is for.",
-          source="description", sort=True),
-    Field("visibility", {"type": "string", "enum": list(VISIBILITIES)},
-          "Whether other projects see the namespace.", source="visibility", sort=True),
-    Field("protected", BOOLEAN, "A protected namespace cannot be deleted.",
-          source="protected", sort=True),
-    Field("owner", text(255), "Project that owns the namespace.", source="owner", sort=True),
-    Field("properties", _PROPERTIES),
-    Field("objects", _list_of(name=STRING, description=STRING, properties=_PROPERTIES,
-                              required=_STRINGS)),
-    Field("tags", _list_of(name=STRING)),
-    Field("resource_type_associations",
-          _list_of(name=STRING, prefix=STRING, properties_target=STRING)),
-    *_TIMES, *_ADDRESS,
-), additional=False, required=("namespace",), definitions=_DEFINITIONS)
+NAMESPACE = Resource(
+    "namespace",
+    (
+        Field("namespace", _NAME, "Name of the namespace; unique.", source="name", sort=True),
+        Field("display_name", _NAME, "Name for people.", source="display_name", sort=True),
+        Field(
+            "description", text(500), "What the namespace is for.", source="description", sort=True
+        ),
+        Field(
+            "visibility",
+            {"type": "string", "enum": list(VISIBILITIES)},
+            "Whether other projects see the namespace.",
+            source="visibility",
+            sort=True,
+        ),
+        Field(
+            "protected",
+            BOOLEAN,
+            "A protected namespace cannot be deleted.",
+            source="protected",
+            sort=True,
+        ),
+        Field("owner", text(255), "Project that owns the namespace.", source="owner", sort=True),
+        Field("properties", _PROPERTIES),
+        Field(
+            "objects",
+            _list_of(name=STRING, description=STRING, properties=_PROPERTIES, required=_STRINGS),
+        ),
+        Field("tags", _list_of(name=STRING)),
+        Field(
+            "resource_type_associations",
+            _list_of(name=STRING, prefix=STRING, properties_target=STRING),
+        ),
+        *_TIMES,
+        *_ADDRESS,
+    ),
+    additional=False,
+    required=("namespace",),
+    definitions=_DEFINITIONS,
+)
 
-OBJECT = Resource("object", (
-    Field("name", _NAME, "Name of the object; unique in its namespace.", source="name"),
-    Field("description", STRING, "What the object describes.", source="description"),
-    Field("properties", _PROPERTIES),
-    Field("required", _STRINGS, source="required"),
-    *_TIMES, *_ADDRESS,
-), additional=False, required=("name",), definitions=_DEFINITIONS)
+OBJECT = Resource(
+    "object",
+    (
+        Field("name", _NAME, "Name of the object; unique in its namespace.", source="name"),
+        Field("description", STRING, "What the object describes.", source="description"),
+        Field("properties", _PROPERTIES),
+        Field("required", _STRINGS, source="required"),
+        *_TIMES,
+        *_ADDRESS,
+    ),
+    additional=False,
+    required=("name",),
+    definitions=_DEFINITIONS,
+)
 
-PROPERTY = Resource("property", _PROPERTY_FIELDS, additional=False,
-                    required=("type", "title", "name"), definitions=_PROPERTY_DEFINITIONS)
+PROPERTY = Resource(
+    "property",
+    _PROPERTY_FIELDS,
+    additional=False,
+    required=("type", "title", "name"),
+    definitions=_PROPERTY_DEFINITIONS,
+)
 
 #: A property in a list stands under its name, which need not be repeated.
-PROPERTY_BY_NAME = Resource("property", _PROPERTY_FIELDS, additional=False,
-                            required=("type", "title"), definitions=_PROPERTY_DEFINITIONS)
+PROPERTY_BY_NAME = Resource(
+    "property",
+    _PROPERTY_FIELDS,
+    additional=False,
+    required=("type", "title"),
+    definitions=_PROPERTY_DEFINITIONS,
+)
 
-TAG = Resource("tag", (
-    Field("name", _NAME, "The tag; unique in its namespace.", source="name", sort=True),
-    *_TIMES,
-), additional=False, required=("name",))
+TAG = Resource(
+    "tag",
+    (
+        Field("name", _NAME, "The tag; unique in its namespace.", source="name", sort=True),
+        *_TIMES,
+    ),
+    additional=False,
+    required=("name",),
+)
 
-RESOURCE_TYPE = Resource("resource_type_association", (
-    Field("name", _NAME, "Kind of resource that the namespace applies to.", source="name"),
-    Field("prefix", _NAME, "Put before the names of properties on such a resource.",
-          source="prefix"),
-    Field("properties_target", _NAME, "Where on such a resource the properties belong.",
-          source="properties_target"),
-    *_TIMES,
-), additional=False, required=("name",))
+RESOURCE_TYPE = Resource(
+    "resource_type_association",
+    (
+        Field("name", _NAME, "Kind of resource that the namespace applies to.", source="name"),
+        Field(
+            "prefix",
+            _NAME,
+            "Put before the names of properties on such a resource.",
+            source="prefix",
+        ),
+        Field(
+            "properties_target",
+            _NAME,
+            "Where on such a resource the properties belong.",
+            source="properties_target",
+        ),
+        *_TIMES,
+    ),
+    additional=False,
+    required=("name",),
+)
 
 #: Several tags at once, as a client sends them.
 TAGS: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "required": ["tags"],
-    "properties": {"tags": {"type": "array", "items": {
-        "type": "object", "additionalProperties": False, "required": ["name"],
-        "properties": {"name": _NAME},
-    }}},
+    "properties": {
+        "tags": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name"],
+                "properties": {"name": _NAME},
+            },
+        }
+    },
 }

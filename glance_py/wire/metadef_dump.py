@@ -39,6 +39,7 @@ def _said(attributes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 # --- Documents -------------------------------------------------------------------------------
 
+
 def property_document(found: Property) -> dict[str, Any]:
     """A property that stands for itself."""
     return {**plain_schema(found.schema), "name": found.name}
@@ -49,7 +50,8 @@ def object_document(namespace: str, found: Object, prefix: str = "") -> dict[str
     document = _said(_attributes[Object](found))
     if found.properties is not None:
         document["properties"] = {
-            prefix + name: plain_schema(schema) for name, schema in found.properties.items()}
+            prefix + name: plain_schema(schema) for name, schema in found.properties.items()
+        }
     if prefix and found.required:
         document["required"] = [prefix + name for name in found.required]
     if found.created_at is not None:
@@ -96,26 +98,39 @@ def _tag_names(tags: Iterable[Tag]) -> list[dict[str, str]]:
 def file_document(namespace: Namespace) -> dict[str, Any]:
     """A namespace as the files of ``glance-manage db load_metadefs`` have it, schemas untouched."""
     document: dict[str, Any] = {
-        name: value for name, value in _said(_namespace_attributes(namespace)).items()
-        if name not in ("created_at", "updated_at")}
+        name: value
+        for name, value in _said(_namespace_attributes(namespace)).items()
+        if name not in ("created_at", "updated_at")
+    }
     contents: Mapping[Kind, list[Any]] = namespace.contents
     if Association in contents:
         document["resource_type_associations"] = [
-            _said((("name", a.name), ("prefix", a.prefix),
-                   ("properties_target", a.properties_target))) for a in contents[Association]]
+            _said(
+                (("name", a.name), ("prefix", a.prefix), ("properties_target", a.properties_target))
+            )
+            for a in contents[Association]
+        ]
     if Property in contents:
         document["properties"] = {p.name: p.schema for p in contents[Property]}
     if Object in contents:
         document["objects"] = [
-            _said((("name", o.name), ("description", o.description),
-                   ("required", o.required or None), ("properties", o.properties)))
-            for o in contents[Object]]
+            _said(
+                (
+                    ("name", o.name),
+                    ("description", o.description),
+                    ("required", o.required or None),
+                    ("properties", o.properties),
+                )
+            )
+            for o in contents[Object]
+        ]
     if Tag in contents:
         document["tags"] = _tag_names(reversed(contents[Tag]))
     return document
 
 
 # --- Bodies ----------------------------------------------------------------------------------
+
 
 def dump_namespace(namespace: Namespace, resource_type: str = "") -> bytes:
     """The body that shows one namespace."""
@@ -124,8 +139,11 @@ def dump_namespace(namespace: Namespace, resource_type: str = "") -> bytes:
 
 def dump_namespaces(namespaces: Iterable[Namespace], first: str, following: str | None) -> bytes:
     """The body of a list of namespaces: ``first`` and ``following`` are paths of pages."""
-    body = {"namespaces": [namespace_document(each) for each in namespaces],
-            "first": first, "schema": f"{_SCHEMAS}/namespaces"}
+    body = {
+        "namespaces": [namespace_document(each) for each in namespaces],
+        "first": first,
+        "schema": f"{_SCHEMAS}/namespaces",
+    }
     if following is not None:
         body["next"] = following
     return dumps(body)
@@ -141,8 +159,12 @@ def dump_objects(namespace: Namespace, objects: Iterable[Object]) -> bytes:
 
     wire: the path of its schema lacks the first slash.
     """
-    return dumps({"objects": [object_document(namespace.name, each) for each in objects],
-                  "schema": f"{_SCHEMAS}/objects".removeprefix("/")})
+    return dumps(
+        {
+            "objects": [object_document(namespace.name, each) for each in objects],
+            "schema": f"{_SCHEMAS}/objects".removeprefix("/"),
+        }
+    )
 
 
 def dump_property(found: Property) -> bytes:
@@ -167,12 +189,24 @@ def dump_definition(found: Definition) -> bytes:
 
 def dump_associations(associations: Iterable[Association]) -> bytes:
     """The body that lists the resource types of a namespace."""
-    return dumps({"resource_type_associations": [
-        definition_document(each) for each in associations]})
+    return dumps(
+        {"resource_type_associations": [definition_document(each) for each in associations]}
+    )
 
 
 def dump_resource_types(types: Iterable[ResourceType]) -> bytes:
     """The body that lists all resource types."""
-    return dumps({"resource_types": [
-        _said((("name", each.name), ("created_at", each.created_at),
-               ("updated_at", each.updated_at))) for each in types]})
+    return dumps(
+        {
+            "resource_types": [
+                _said(
+                    (
+                        ("name", each.name),
+                        ("created_at", each.created_at),
+                        ("updated_at", each.updated_at),
+                    )
+                )
+                for each in types
+            ]
+        }
+    )

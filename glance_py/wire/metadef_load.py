@@ -30,8 +30,16 @@ _NAME_LENGTH = 80
 #: Names that nobody may write, declared or not.
 _TIMES = frozenset({"created_at", "updated_at"})
 
-_RESOURCES = {each.name: each for each in (
-    metadef.NAMESPACE, metadef.OBJECT, metadef.PROPERTY, metadef.TAG, metadef.RESOURCE_TYPE)}
+_RESOURCES = {
+    each.name: each
+    for each in (
+        metadef.NAMESPACE,
+        metadef.OBJECT,
+        metadef.PROPERTY,
+        metadef.TAG,
+        metadef.RESOURCE_TYPE,
+    )
+}
 
 _check_tags = compile_check(metadef.TAGS)
 
@@ -85,6 +93,7 @@ def _require(wrong: str | None, what: str) -> None:
 
 # --- What lies in a namespace ----------------------------------------------------------------
 
+
 def load_object(body: bytes) -> Object:
     """:raises errors.Invalid, errors.ReadOnly: it is not an object as Image API v2 has it."""
     return _object(_checked(body, metadef.OBJECT))
@@ -128,8 +137,9 @@ def load_association(body: bytes) -> Association:
 
 def _name(noun: str, name: str) -> str:
     if len(name) > _NAME_LENGTH:
-        raise errors.Invalid(f"The name of a {noun} cannot be longer than {_NAME_LENGTH} "
-                             "characters.")
+        raise errors.Invalid(
+            f"The name of a {noun} cannot be longer than {_NAME_LENGTH} characters."
+        )
     check_storable(f"The name of a {noun}", name)
     return name
 
@@ -150,8 +160,14 @@ def _object(document: Mapping[str, Any]) -> Object:
         check_storable("required", name)
         if not name or "," in name:
             raise errors.Invalid(f"The required property {name!r} must have a name without commas.")
-    return Object(_name("object", document["name"]), None, None,
-                  _text(document, "description"), required, properties)
+    return Object(
+        _name("object", document["name"]),
+        None,
+        None,
+        _text(document, "description"),
+        required,
+        properties,
+    )
 
 
 def _property(name: str, schema: dict[str, Any]) -> Property:
@@ -191,11 +207,17 @@ def _tag(document: Mapping[str, Any]) -> Tag:
 
 
 def _association(document: Mapping[str, Any]) -> Association:
-    return Association(_name("resource type", document["name"]), None, None,
-                       _text(document, "prefix"), _text(document, "properties_target"))
+    return Association(
+        _name("resource type", document["name"]),
+        None,
+        None,
+        _text(document, "prefix"),
+        _text(document, "properties_target"),
+    )
 
 
 # --- Namespaces ------------------------------------------------------------------------------
+
 
 def load_namespace(ctx, body: bytes) -> Namespace:
     """The namespace that a request describes, with its contents, the caller's by default.
@@ -220,11 +242,15 @@ def _namespace(document: Mapping[str, Any], owner: str | None) -> Namespace:
     if owner is not None:
         check_storable("owner", owner)
     return Namespace(
-        _name("namespace", document["namespace"]), owner,
-        _text(document, "display_name"), _text(document, "description"),
-        document.get("visibility", "private"), document.get("protected", False),
-        contents={kind: load(document[key])
-                  for kind, (key, load) in _NESTED.items() if key in document},
+        _name("namespace", document["namespace"]),
+        owner,
+        _text(document, "display_name"),
+        _text(document, "description"),
+        document.get("visibility", "private"),
+        document.get("protected", False),
+        contents={
+            kind: load(document[key]) for kind, (key, load) in _NESTED.items() if key in document
+        },
     )
 
 

@@ -37,8 +37,7 @@ class NamespaceRequest:
         return f"{PATH}?{urllib.parse.urlencode({**self.parameters, 'marker': marker})}"
 
 
-def load_namespace_query(query_string: str, default_limit: int,
-                         max_limit: int) -> NamespaceRequest:
+def load_namespace_query(query_string: str, default_limit: int, max_limit: int) -> NamespaceRequest:
     """The page of namespaces that a query string (as in WSGI) asks for.
 
     :raises errors.Invalid: a value that is not understood.
@@ -53,7 +52,8 @@ def load_namespace_query(query_string: str, default_limit: int,
         None if types is None else tuple(types.split(",")),
     )
     return NamespaceRequest(
-        query, {name: value for name, value in dict(pairs).items() if name != "marker"})
+        query, {name: value for name, value in dict(pairs).items() if name != "marker"}
+    )
 
 
 def load_tag_query(query_string: str) -> Listing:
@@ -117,7 +117,8 @@ def _visibility(parameters: dict[str, str]) -> str | None:
     visibility = parameters.get("visibility")
     if visibility and visibility not in VISIBILITIES:
         raise errors.Invalid(
-            f"Invalid visibility: '{visibility}'. It must be one of {', '.join(VISIBILITIES)}.")
+            f"Invalid visibility: '{visibility}'. It must be one of {', '.join(VISIBILITIES)}."
+        )
     return visibility
 
 

@@ -20,16 +20,21 @@ from glance_py.wire.task import TASK
 _VARIABLE = re.compile(r"{(\w+)}")
 
 #: What a PATCH carries; other requests with JSON carry their resource.
-_PATCH = {media_type: {"schema": {"type": "array", "items": {"type": "object"}}}
-          for media_type in patch.MEDIA_TYPES}
+_PATCH = {
+    media_type: {"schema": {"type": "array", "items": {"type": "object"}}}
+    for media_type in patch.MEDIA_TYPES
+}
 
 #: What a request carries where the name of the controller does not say it.
 _NOUNS = {
     f"metadef_{nouns}.{verb}": resource.name
     for nouns, resource in (
-        ("namespaces", metadef.NAMESPACE), ("objects", metadef.OBJECT),
-        ("properties", metadef.PROPERTY), ("tags", metadef.TAG),
-        ("resource_types", metadef.RESOURCE_TYPE))
+        ("namespaces", metadef.NAMESPACE),
+        ("objects", metadef.OBJECT),
+        ("properties", metadef.PROPERTY),
+        ("tags", metadef.TAG),
+        ("resource_types", metadef.RESOURCE_TYPE),
+    )
     for verb in ("create", "update")
 }
 
@@ -56,8 +61,16 @@ def openapi(version: str, image: Resource, rows: Iterable[Row]) -> dict[str, Any
     :param version: of the Image API, such as ``2.18``.
     :param rows: the route table; ``body`` is none, json, bytes or ignored.
     """
-    resources = (image, MEMBER, TASK, metadef.NAMESPACE, metadef.OBJECT, metadef.PROPERTY,
-                 metadef.TAG, metadef.RESOURCE_TYPE)
+    resources = (
+        image,
+        MEMBER,
+        TASK,
+        metadef.NAMESPACE,
+        metadef.OBJECT,
+        metadef.PROPERTY,
+        metadef.TAG,
+        metadef.RESOURCE_TYPE,
+    )
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, image)
@@ -109,7 +122,8 @@ def _content(row: Row) -> dict[str, Any]:
 
 def _list_parameters(image: Resource) -> list[dict[str, Any]]:
     schemas: dict[str, dict[str, Any]] = {
-        name: {"type": "string"} for name in sorted(FIXED_PARAMETERS)}
+        name: {"type": "string"} for name in sorted(FIXED_PARAMETERS)
+    }
     schemas["limit"] = {"type": "integer", "minimum": 0}
     schemas["visibility"] = {"type": "string", "enum": [*VISIBILITIES, "all"]}
     schemas.update((field.name, {"type": "string"}) for field in image if field.filter)

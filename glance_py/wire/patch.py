@@ -89,7 +89,8 @@ class PatchLoader:
             raise errors.Invalid("Request body must be a JSON array of operation objects.")
         if _weight(document) > MAX_OPERATIONS:
             raise errors.LimitExceeded(
-                f"A PATCH cannot hold more than {MAX_OPERATIONS} operations or locations.")
+                f"A PATCH cannot hold more than {MAX_OPERATIONS} operations or locations."
+            )
         read = _read_v21 if media_type == V21 else _read_v20
         return [self._operation(*read(item)) for item in document]
 
@@ -103,15 +104,18 @@ class PatchLoader:
             raise errors.Reserved(name)
         if name == "image_id":
             # wire: the name of a column of properties. A new image may have it.
-            raise errors.Reserved(name) if do == "remove" else errors.NotFound(
-                f"Attribute '{name}' cannot be changed.")
+            raise (
+                errors.Reserved(name)
+                if do == "remove"
+                else errors.NotFound(f"Attribute '{name}' cannot be changed.")
+            )
         position = rest[0] if rest else ""
         if do == "remove":
             if name in self._loader.required:
                 raise errors.Invalid(f"Property {name} is required and may not be removed.")
             return Operation(do, name, position)
         if "value" not in item:
-            raise errors.Invalid(f"Operation \"{do}\" requires a member named \"value\".")
+            raise errors.Invalid(f'Operation "{do}" requires a member named "value".')
         value = item["value"]
         self._loader.check("" if name in _SHADOWED else name, [value] if rest else value)
         try:
@@ -131,8 +135,10 @@ class PatchLoader:
 def _weight(document: list[Any]) -> int:
     """How many operations there are, and how many items their values hold."""
     return len(document) + sum(
-        len(item["value"]) for item in document
-        if isinstance(item, dict) and isinstance(item.get("value"), list))
+        len(item["value"])
+        for item in document
+        if isinstance(item, dict) and isinstance(item.get("value"), list)
+    )
 
 
 def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:
@@ -143,7 +149,7 @@ def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:
     if do not in _OPERATIONS:
         raise errors.Invalid(f"The op of an operation must be one of {', '.join(_OPERATIONS)}.")
     if "path" not in item:
-        raise errors.Invalid(f"Operation \"{do}\" requires a member named \"path\".")
+        raise errors.Invalid(f'Operation "{do}" requires a member named "path".')
     return do, item["path"], item
 
 
@@ -154,7 +160,8 @@ def _read_v20(item: object) -> tuple[str, object, dict[str, Any]]:
     named = [do for do in _OPERATIONS if do in item]
     if len(named) != 1:
         raise errors.Invalid(
-            f"Operations must contain exactly one member of {', '.join(_OPERATIONS)}.")
+            f"Operations must contain exactly one member of {', '.join(_OPERATIONS)}."
+        )
     do = named[0]
     return ("insert" if do == "add" else do), item[do], item
 
@@ -165,23 +172,24 @@ def _parts(path: object) -> list[str]:
     wire: a second slash at the beginning is tolerated.
     """
     if not isinstance(path, str) or not path.startswith("/"):
-        raise errors.Invalid(f"Pointer `{path}` does not start with \"/\".")
+        raise errors.Invalid(f'Pointer `{path}` does not start with "/".')
     inner = path[1:]
     if "//" in inner:
-        raise errors.Invalid(f"Pointer `{path}` contains adjacent \"/\".")
+        raise errors.Invalid(f'Pointer `{path}` contains adjacent "/".')
     if inner.endswith("/"):
-        raise errors.Invalid(f"Pointer `{path}` ends with \"/\".")
+        raise errors.Invalid(f'Pointer `{path}` ends with "/".')
     return [_unescape(part.strip(), path) for part in inner.removeprefix("/").split("/")]
 
 
 def _unescape(part: str, path: str) -> str:
     if "~" in part.replace("~0", "").replace("~1", ""):
-        raise errors.Invalid(f"Pointer `{path}` contains \"~\" not part of a recognized escape.")
+        raise errors.Invalid(f'Pointer `{path}` contains "~" not part of a recognized escape.')
     return part.replace("~1", "/").replace("~0", "~")
 
 
-def apply(image: Image, operations: list[Operation], loader: ImageLoader,
-          rules: LocationRules) -> Change:
+def apply(
+    image: Image, operations: list[Operation], loader: ImageLoader, rules: LocationRules
+) -> Change:
     """What ``operations`` change in ``image``; empty when they change nothing.
 
     An ImpossibleChange when a property exists that must not or the other way round, or
@@ -265,7 +273,8 @@ def _set_field(image: Image, change: Change, operation: Operation) -> None:
     if operation.name in ("disk_format", "container_format"):
         if image.status != "queued":
             raise errors.Forbidden(
-                f"Attribute {operation.name} can only be replaced for a queued image.")
+                f"Attribute {operation.name} can only be replaced for a queued image."
+            )
         change.expected = frozenset({"queued"})
     change.fields[operation.name] = operation.value
 
@@ -273,7 +282,8 @@ def _set_field(image: Image, change: Change, operation: Operation) -> None:
 def _set_property(image: Image, change: Change, operation: Operation) -> None:
     name = operation.name
     exists = name in change.set_properties or (
-        name in image.properties and name not in change.remove_properties)
+        name in image.properties and name not in change.remove_properties
+    )
     if operation.do == "insert" and exists:
         raise errors.Conflict(f"Property {name} already present.")
     if operation.do in ("replace", "remove") and not exists:

@@ -22,8 +22,19 @@ from glance_py.wire.field import Resource
 NOTHING = Filter("id", "in", ())
 
 #: Parameters of a list that are not fields of the image.
-FIXED_PARAMETERS = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "tag",
-                              "visibility", "member_status", "os_hidden"})
+FIXED_PARAMETERS = frozenset(
+    {
+        "limit",
+        "marker",
+        "sort",
+        "sort_key",
+        "sort_dir",
+        "tag",
+        "visibility",
+        "member_status",
+        "os_hidden",
+    }
+)
 
 #: What a list has one of.
 _SINGLE = frozenset({"visibility", "member_status", "sort", "limit", "marker"})
@@ -81,7 +92,8 @@ def parse_parameters(query_string: str) -> Parameters:
     """
     try:
         return urllib.parse.parse_qsl(
-            query_string.encode("latin-1").decode(), keep_blank_values=True, errors="strict")
+            query_string.encode("latin-1").decode(), keep_blank_values=True, errors="strict"
+        )
     except UnicodeError:
         raise errors.Invalid("The query string is not UTF-8.") from None
 
@@ -95,7 +107,8 @@ class ImageQueryLoader:
         self._sort_keys = tuple(field.name for field in resource if field.sort)
         self._numbers = frozenset(f.name for f in resource if f.filter == "number")
         self._readers: dict[str, Callable[[str, str], list[Filter]]] = {
-            field.name: _READERS[field.filter] for field in resource if field.filter}
+            field.name: _READERS[field.filter] for field in resource if field.filter
+        }
 
     def load(self, query_string: str) -> ListRequest:
         """The page that ``query_string`` (as in WSGI) asks for.
@@ -124,8 +137,11 @@ class ImageQueryLoader:
             properties=tuple(properties),
             visibility=_one_of("visibility", visibility, (*VISIBILITIES, "all", "")) or None,
             member_status=_one_of(
-                "member_status", last.get("member_status"), (*member.STATUSES, "all"),
-            ) or "accepted",
+                "member_status",
+                last.get("member_status"),
+                (*member.STATUSES, "all"),
+            )
+            or "accepted",
             os_hidden=_boolean("os_hidden", last.get("os_hidden", "false").lower()),
             sort=self._sort(parameters, last),
             marker=self._marker(last),
@@ -134,8 +150,9 @@ class ImageQueryLoader:
         kept = tuple(pair for pair in parameters if pair[0] != "marker")
         return ListRequest(query, kept)
 
-    def _conditions(self, parameters: Parameters,
-                    last: dict[str, str]) -> tuple[list[Filter], list[tuple[str, str]]]:
+    def _conditions(
+        self, parameters: Parameters, last: dict[str, str]
+    ) -> tuple[list[Filter], list[tuple[str, str]]]:
         """Filters on columns and on custom properties.
 
         wire: of a repeated name the last value counts, except for times, which are ranges.
@@ -194,8 +211,11 @@ class ImageQueryLoader:
         if len(directions) != len(keys):
             raise errors.Invalid("Number of sort dirs does not match the number of sort keys")
         order: dict[str, str] = {}
-        for key, direction in (*zip(keys, directions, strict=True),
-                               ("created_at", default), ("id", default)):
+        for key, direction in (
+            *zip(keys, directions, strict=True),
+            ("created_at", default),
+            ("id", default),
+        ):
             order.setdefault(key, direction)
         return tuple(order.items())
 
@@ -277,7 +297,8 @@ def split_list(text: str) -> list[str]:
         found = _LISTED.match(text, place)
         if found is None:
             raise errors.Invalid(
-                f"Invalid filter value {text}. Quotes must be closed and enclose whole values.")
+                f"Invalid filter value {text}. Quotes must be closed and enclose whole values."
+            )
         quoted, plain, comma = found.groups()
         values.append(plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
         if not comma:
@@ -305,7 +326,8 @@ def _time(name: str, value: str) -> datetime.datetime:
             time = time.astimezone(datetime.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise errors.Invalid(
-            f"Bad \"{name}\" query filter format. Use ISO 8601 DateTime notation.") from None
+            f'Bad "{name}" query filter format. Use ISO 8601 DateTime notation.'
+        ) from None
     return time
 
 

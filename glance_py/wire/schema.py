@@ -23,8 +23,7 @@ def _documents(image: Resource) -> dict[str, dict[str, Any]]:
         "metadefs/namespace": metadef.NAMESPACE.document(),
         "metadefs/namespaces": metadef.NAMESPACE.collection("namespaces"),
         "metadefs/resource_type": metadef.RESOURCE_TYPE.document(),
-        "metadefs/resource_types":
-            metadef.RESOURCE_TYPE.collection("resource_type_associations"),
+        "metadefs/resource_types": metadef.RESOURCE_TYPE.collection("resource_type_associations"),
         "metadefs/property": metadef.PROPERTY.document(),
         "metadefs/properties": metadef.PROPERTY_BY_NAME.collection("properties", keyed=True),
         "metadefs/object": metadef.OBJECT.document(),
@@ -36,10 +35,22 @@ def _documents(image: Resource) -> dict[str, dict[str, Any]]:
 
 #: Every name under /v2/schemas/.
 NAMES = (
-    "image", "images", "member", "members", "task", "tasks",
-    "metadefs/namespace", "metadefs/namespaces", "metadefs/resource_type",
-    "metadefs/resource_types", "metadefs/property", "metadefs/properties",
-    "metadefs/object", "metadefs/objects", "metadefs/tag", "metadefs/tags",
+    "image",
+    "images",
+    "member",
+    "members",
+    "task",
+    "tasks",
+    "metadefs/namespace",
+    "metadefs/namespaces",
+    "metadefs/resource_type",
+    "metadefs/resource_types",
+    "metadefs/property",
+    "metadefs/properties",
+    "metadefs/object",
+    "metadefs/objects",
+    "metadefs/tag",
+    "metadefs/tags",
 )
 
 

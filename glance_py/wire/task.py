@@ -17,15 +17,17 @@ from glance_py.wire.query import parse_parameters
 _HEAD = (
     Field("id", UUID, "Identifier of the task.", source="id"),
     Field("type", {"type": "string", "enum": list(TYPES)}, "What the task does.", source="type"),
-    Field("status", {"type": "string", "enum": list(STATUSES)}, "How far it has come.",
-          source="status"),
+    Field(
+        "status",
+        {"type": "string", "enum": list(STATUSES)},
+        "How far it has come.",
+        source="status",
+    ),
 )
 _DETAIL = (
-    Field("input", or_null({"type": "object"}), "What the task was asked to do.",
-          source="input"),
+    Field("input", or_null({"type": "object"}), "What the task was asked to do.", source="input"),
     Field("result", or_null({"type": "object"}), "What came out of it.", source="result"),
-    Field("message", STRING, "Progress or the reason of a failure, for people.",
-          source="message"),
+    Field("message", STRING, "Progress or the reason of a failure, for people.", source="message"),
 )
 _OWNER = Field("owner", STRING, "Project that the task belongs to.", source="owner")
 _ORIGIN = ("image_id", "request_id", "user_id")
@@ -50,8 +52,18 @@ _attributes = compile_attributes(TASK)
 _summary_attributes = compile_attributes(TASK_SUMMARY)
 
 _PATH = "/v2/tasks"
-_SORT_KEYS = ("created_at", "expires_at", "id", "image_id", "owner", "request_id", "status",
-              "type", "updated_at", "user_id")
+_SORT_KEYS = (
+    "created_at",
+    "expires_at",
+    "id",
+    "image_id",
+    "owner",
+    "request_id",
+    "status",
+    "type",
+    "updated_at",
+    "user_id",
+)
 _UUID = re.compile(UUID_PATTERN)
 
 
@@ -97,16 +109,34 @@ def dump_tasks_of_image(tasks: Sequence[Task]) -> bytes:
 
     wire: times are as the database has them, with fractions and without a zone.
     """
+
     def time(moment) -> str | None:
         return None if moment is None else moment.isoformat(timespec="microseconds")
 
-    return dumps({"tasks": [{
-        "id": task.id, "type": task.type, "status": task.status, "owner": task.owner,
-        "expires_at": time(task.expires_at), "created_at": time(task.created_at),
-        "updated_at": time(task.updated_at), "deleted_at": None, "deleted": False,
-        "image_id": task.image_id, "request_id": task.request_id, "user_id": task.user_id,
-        "input": task.input, "result": task.result, "message": task.message,
-    } for task in tasks]})
+    return dumps(
+        {
+            "tasks": [
+                {
+                    "id": task.id,
+                    "type": task.type,
+                    "status": task.status,
+                    "owner": task.owner,
+                    "expires_at": time(task.expires_at),
+                    "created_at": time(task.created_at),
+                    "updated_at": time(task.updated_at),
+                    "deleted_at": None,
+                    "deleted": False,
+                    "image_id": task.image_id,
+                    "request_id": task.request_id,
+                    "user_id": task.user_id,
+                    "input": task.input,
+                    "result": task.result,
+                    "message": task.message,
+                }
+                for task in tasks
+            ]
+        }
+    )
 
 
 def load_task(ctx, task_id: str, body: bytes) -> Task:
@@ -122,15 +152,22 @@ def load_task(ctx, task_id: str, body: bytes) -> Task:
         raise errors.Invalid("The input of a task must be a JSON object.")
     if kind == IMPORT:
         _check_import(wanted)
-    return Task(task_id, kind, owner=ctx.project_id or "", input=wanted,
-                request_id=ctx.request_id, user_id=ctx.user_id)
+    return Task(
+        task_id,
+        kind,
+        owner=ctx.project_id or "",
+        input=wanted,
+        request_id=ctx.request_id,
+        user_id=ctx.user_id,
+    )
 
 
 def _check_import(wanted: Mapping[str, object]) -> None:
     source = wanted.get("import_from")
     if not isinstance(source, str) or not source.lower().startswith(("http://", "https://")):
-        raise errors.Invalid("import_from must be a URL of HTTP or HTTPS; files of the service "
-                             "are never read.")
+        raise errors.Invalid(
+            "import_from must be a URL of HTTP or HTTPS; files of the service are never read."
+        )
     if not isinstance(wanted.get("image_properties", {}), Mapping):
         raise errors.Invalid("image_properties must be a JSON object.")
     if not isinstance(wanted.get("import_from_format", ""), str):

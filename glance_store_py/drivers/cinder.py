@@ -28,7 +28,7 @@ from glance_store_py.location import Location
 
 LOG = logging.getLogger(__name__)
 
-GIB = 1024 ** 3
+GIB = 1024**3
 
 #: Metadata of volumes that are being written; the value is of one upload alone.
 UNFINISHED = "glance_unfinished"
@@ -38,8 +38,16 @@ class Driver:
     """Volumes named ``image-<name>``; addresses are ``cinder://<store id>/<volume id>``."""
 
     schemes = ("cinder",)
-    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.ON_BEHALF,
-                           driver.FINDS_REMAINS, driver.REMOTE})
+    abilities = frozenset(
+        {
+            driver.ADD,
+            driver.DELETE,
+            driver.RANDOM_READ,
+            driver.ON_BEHALF,
+            driver.FINDS_REMAINS,
+            driver.REMOTE,
+        }
+    )
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._settings = settings
@@ -50,8 +58,10 @@ class Driver:
         #: With one store only, and in old databases, an address names no store.
         self._name = "" if settings.section == SINGLE_SECTION else store_id
         self.prefixes = tuple(Location("cinder", name) for name in {self._name, ""})
-        self.properties = {"volume_type": settings["cinder_volume_type"],
-                           "use_multipath": settings["cinder_use_multipath"]}
+        self.properties = {
+            "volume_type": settings["cinder_volume_type"],
+            "use_multipath": settings["cinder_use_multipath"],
+        }
 
     def prepare(self) -> None:
         self._volumes.check_settings()
@@ -62,8 +72,9 @@ class Driver:
                 importlib.import_module(module)
             except ImportError as error:
                 raise self._settings.error(
-                    "cinder_store_auth_address", "a Cinder store needs the Python package "
-                    f"{module.partition('.')[0]}.") from error
+                    "cinder_store_auth_address",
+                    f"a Cinder store needs the Python package {module.partition('.')[0]}.",
+                ) from error
 
     def on_behalf_of(self, caller: Caller | None) -> Driver:
         """The driver that tells Cinder whose image it is: that project may clone the volume."""
@@ -89,7 +100,9 @@ class Driver:
             if volume or unable:  # Else Cinder has refused, and made nothing.
                 self._volumes.later.remove(
                     f"What may be left of volume {_volume_name(name)}",
-                    functools.partial(self._abandon, volume, mark), at_once=not unable)
+                    functools.partial(self._abandon, volume, mark),
+                    at_once=not unable,
+                )
             raise
         return Stored(self._location(volume).url, written)
 
@@ -131,12 +144,16 @@ class Driver:
             return StoredData(iter(()), 0)
         stack = contextlib.ExitStack()
         device = stack.enter_context(self._host.reading(volume))
-        return StoredData(self._last_detached(volume, device.read(start, end), end - start, stack),
-                          end - start, close=stack.close)
+        return StoredData(
+            self._last_detached(volume, device.read(start, end), end - start, stack),
+            end - start,
+            close=stack.close,
+        )
 
     @staticmethod
-    def _last_detached(volume: str, data: Iterable[bytes], size: int,
-                       attached: contextlib.ExitStack) -> Iterator[bytes]:
+    def _last_detached(
+        volume: str, data: Iterable[bytes], size: int, attached: contextlib.ExitStack
+    ) -> Iterator[bytes]:
         """``data``; before its last piece goes out the volume is let go of.
 
         Whoever has all of an image may remove it at once.
@@ -165,8 +182,11 @@ class Driver:
 
     def remains_of(self, name: str) -> list[Location]:
         found = self._volumes.find({"glance_image_id": driver.image_id_of(name)})
-        return [self._location(volume["id"]) for volume in found
-                if UNFINISHED in volume["metadata"] and volume["name"] == _volume_name(name)]
+        return [
+            self._location(volume["id"])
+            for volume in found
+            if UNFINISHED in volume["metadata"] and volume["name"] == _volume_name(name)
+        ]
 
     def sweep(self) -> list[str]:
         """Whether the writer of a volume is alive is not known here; see remains_of."""
@@ -176,8 +196,11 @@ class Driver:
         self._volumes.ping()
 
     def _location(self, volume: str) -> Location:
-        return Location("cinder", self._name, f"/{volume}") if self._name else Location(
-            "cinder", volume)
+        return (
+            Location("cinder", self._name, f"/{volume}")
+            if self._name
+            else Location("cinder", volume)
+        )
 
 
 def _volume_name(name: str) -> str:

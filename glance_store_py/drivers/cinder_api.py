@@ -56,17 +56,25 @@ class Volumes:
         """:raises errors.BadStoreConfiguration: they do not say who asks Cinder."""
         settings = self._settings
         if not settings["cinder_store_auth_address"]:
-            raise settings.error("cinder_store_auth_address", "a Cinder store needs an account "
-                                 "of its own, and this is where Keystone is.")
+            raise settings.error(
+                "cinder_store_auth_address",
+                "a Cinder store needs an account of its own, and this is where Keystone is.",
+            )
         if settings["cinder_store_application_credential_id"]:
             wanted = ["cinder_store_application_credential_secret"]
         else:
-            wanted = ["cinder_store_user_name", "cinder_store_password",
-                      "cinder_store_project_name"]
+            wanted = [
+                "cinder_store_user_name",
+                "cinder_store_password",
+                "cinder_store_project_name",
+            ]
         for option in wanted:
             if not settings[option]:
-                raise settings.error(option, "a Cinder store needs an account of its own: a user, "
-                                     "a password and a project, or an application credential.")
+                raise settings.error(
+                    option,
+                    "a Cinder store needs an account of its own: a user, "
+                    "a password and a project, or an application credential.",
+                )
         if len(settings["cinder_catalog_info"].split(":")) != 3:
             raise settings.error("cinder_catalog_info", "this is not type:name:endpoint.")
 
@@ -82,8 +90,9 @@ class Volumes:
         try:
             return self._ask("POST", "/volumes", {"volume": wanted})["volume"]["id"]
         except errors.NotFound:
-            raise self._settings.error("cinder_volume_type",
-                                       f"there is no volume type '{kind}'.") from None
+            raise self._settings.error(
+                "cinder_volume_type", f"there is no volume type '{kind}'."
+            ) from None
 
     def show(self, volume: str) -> dict[str, Any]:
         """A volume as Cinder describes it."""
@@ -126,8 +135,7 @@ class Volumes:
     def find(self, metadata: dict[str, str]) -> list[dict[str, Any]]:
         """The volumes of which all this is recorded."""
         found = self._list("volumes", {"metadata": str(metadata)})  # A Python literal.
-        return [volume for volume in found
-                if metadata.items() <= volume["metadata"].items()]
+        return [volume for volume in found if metadata.items() <= volume["metadata"].items()]
 
     def attach(self, volume: str, connector: dict, mode: str) -> dict[str, Any]:
         """Attach a volume to a host, ``rw`` or ``ro``: the attachment with its
@@ -145,8 +153,11 @@ class Volumes:
 
     def attachments(self, volume: str) -> list[dict[str, Any]]:
         """All attachments of a volume, with their hosts where these are told."""
-        return [attachment for attachment in self._list("attachments", {"volume_id": volume})
-                if attachment["volume_id"] == volume]
+        return [
+            attachment
+            for attachment in self._list("attachments", {"volume_id": volume})
+            if attachment["volume_id"] == volume
+        ]
 
     def detach(self, attachment: str) -> None:
         """Forget an attachment; one that is gone is no error."""
@@ -223,13 +234,17 @@ class Volumes:
         kind, name, interface = settings["cinder_catalog_info"].split(":")
         template = settings["cinder_endpoint_template"]
         verify = not settings["cinder_api_insecure"] and (
-            settings["cinder_ca_certificates_file"] or True)
+            settings["cinder_ca_certificates_file"] or True
+        )
         return Adapter(
             Session(auth=ServiceTokenAuthWrapper(auth, auth), verify=verify, timeout=TIMEOUT),
-            service_type=kind, service_name=name or None, interface=interface,
+            service_type=kind,
+            service_name=name or None,
+            interface=interface,
             region_name=settings["cinder_os_region_name"],
             endpoint_override=template and template.replace("%(tenant)s", "%(project_id)s"),
-            default_microversion=VERSION, connect_retries=settings["cinder_http_retries"],
+            default_microversion=VERSION,
+            connect_retries=settings["cinder_http_retries"],
             status_code_retries=settings["cinder_http_retries"],  # of status 503
             user_agent="glance_store_py",
         )
@@ -244,13 +259,17 @@ class Volumes:
                 url if url.endswith("/v3") else f"{url}/v3",
                 application_credential_id=settings["cinder_store_application_credential_id"],
                 application_credential_secret=settings[
-                    "cinder_store_application_credential_secret"])
+                    "cinder_store_application_credential_secret"
+                ],
+            )
         return generic.Password(
-            url, username=settings["cinder_store_user_name"],
+            url,
+            username=settings["cinder_store_user_name"],
             password=settings["cinder_store_password"],
             user_domain_name=settings["cinder_store_user_domain_name"],
             project_name=settings["cinder_store_project_name"],
-            project_domain_name=settings["cinder_store_project_domain_name"])
+            project_domain_name=settings["cinder_store_project_domain_name"],
+        )
 
 
 @contextlib.contextmanager

@@ -99,8 +99,10 @@ class Host:
             with shared.lock:
                 if shared.connected is None:
                     shared.connected = self._connect(volume, "ro")
-            with (self._accessible(shared.connected.path),
-                  opened(shared.connected.path, False) as device):
+            with (
+                self._accessible(shared.connected.path),
+                opened(shared.connected.path, False) as device,
+            ):
                 yield device
         finally:
             self._leave(volume, shared)
@@ -130,7 +132,8 @@ class Host:
             if isinstance(error, Exception) and not isinstance(error, errors.GlanceStoreError):
                 LOG.exception("Volume %s (%s) cannot be connected to this host", volume, kind)
                 raise errors.GlanceStoreError(
-                    "The volume cannot be connected to this host.") from error
+                    "The volume cannot be connected to this host."
+                ) from error
             raise
         connected = Connected(attachment["id"], connection, connector, device)
         try:
@@ -186,9 +189,11 @@ class Host:
     def _elsewhere(self, volume: str, attachment: str) -> bool:
         host = self._host_properties()["host"]
         return any(
-            other["id"] != attachment and other.get("status") == "attached"
+            other["id"] != attachment
+            and other.get("status") == "attached"
             and (other.get("connection_info") or {}).get("attached_host", host) == host
-            for other in self._volumes.attachments(volume))
+            for other in self._volumes.attachments(volume)
+        )
 
     @contextlib.contextmanager
     def _accessible(self, path: Any) -> Iterator[None]:
@@ -200,8 +205,9 @@ class Host:
 
         owner = os.stat(path).st_uid
         for user in (os.getuid(), owner):
-            processutils.execute("chown", str(user), path, run_as_root=True,
-                                 root_helper=self._helper)
+            processutils.execute(
+                "chown", str(user), path, run_as_root=True, root_helper=self._helper
+            )
             if user != owner:
                 yield
 
@@ -214,7 +220,8 @@ class Host:
             if connection.get("attached_host", host) == host and kind not in {"", *_PRIVATE}:
                 with _held(volume):
                     self._connector(kind, connection).disconnect_volume(
-                        connection, None, force=True, ignore_errors=True)
+                        connection, None, force=True, ignore_errors=True
+                    )
             self._volumes.detach(attachment["id"])
 
     def _host_properties(self) -> dict[str, Any]:
@@ -226,9 +233,12 @@ class Host:
 
             prepare_process(self._settings)
             self._properties = connector.get_connector_properties(
-                self._helper, socket.gethostname(), self._multipath,
+                self._helper,
+                socket.gethostname(),
+                self._multipath,
                 self._multipath and self._settings["cinder_enforce_multipath"],
-                host=socket.gethostname())
+                host=socket.gethostname(),
+            )
         return self._properties
 
     def _connector(self, kind: str, connection: dict[str, Any]) -> Any:
@@ -237,7 +247,8 @@ class Host:
         if kind == "nfs":
             connection["mount_point_base"] = self._settings["cinder_mount_point_base"]
         return InitiatorConnector.factory(
-            kind, self._helper, conn=connection, use_multipath=self._multipath)
+            kind, self._helper, conn=connection, use_multipath=self._multipath
+        )
 
 
 def _refuse_unreadable(connection: dict[str, Any]) -> None:
@@ -246,7 +257,8 @@ def _refuse_unreadable(connection: dict[str, Any]) -> None:
         raise errors.GlanceStoreError("Encrypted volumes cannot hold images.")
     if connection.get("format") not in (None, "raw"):
         raise errors.GlanceStoreError(
-            f"A volume in a file of format {connection['format']} cannot hold images.")
+            f"A volume in a file of format {connection['format']} cannot hold images."
+        )
 
 
 @contextlib.contextmanager
@@ -285,8 +297,7 @@ def prepare_process(settings: Settings) -> None:
             for context in (privileged.default, privileged.brick_privsep_hide_output):
                 context.set_client_mode(False)
         else:
-            priv_context.init(root_helper=["sudo", "glance-rootwrap",
-                                           settings["rootwrap_config"]])
+            priv_context.init(root_helper=["sudo", "glance-rootwrap", settings["rootwrap_config"]])
         _process_prepared = os.getpid()
 
 
@@ -300,6 +311,8 @@ def _place_for_locks() -> str:
     os.makedirs(place, mode=0o700, exist_ok=True)
     if os.lstat(place).st_uid != os.getuid():
         raise errors.BadStoreConfiguration(
-            "oslo_concurrency", "lock_path",
-            f"it is not set, and {place} belongs to somebody else. Set it.")
+            "oslo_concurrency",
+            "lock_path",
+            f"it is not set, and {place} belongs to somebody else. Set it.",
+        )
     return place

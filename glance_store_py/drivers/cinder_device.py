@@ -38,7 +38,8 @@ class FileDevice:
 
     def __init__(self, path: str, writable: bool) -> None:
         self._file = open(  # noqa: SIM115 (closed by close)
-            path, "r+b" if writable else "rb", buffering=0)
+            path, "r+b" if writable else "rb", buffering=0
+        )
 
     def write(self, piece: bytes, offset: int) -> None:
         done = 0

@@ -24,8 +24,7 @@ _SERVICE = (
     ),
     cfg.StrOpt(
         "cinder_ca_certificates_file",
-        help="File with the certificate authorities that Cinder and Keystone are checked "
-        "against.",
+        help="File with the certificate authorities that Cinder and Keystone are checked against.",
     ),
     cfg.IntOpt(
         "cinder_http_retries",
@@ -44,17 +43,25 @@ _SERVICE = (
         "or of the application credential that is set here. One of the two is needed.",
     ),
     cfg.StrOpt("cinder_store_user_name", help="User who owns the volumes."),
-    cfg.StrOpt("cinder_store_user_domain_name", default="Default",
-               help="Domain of cinder_store_user_name."),
-    cfg.StrOpt("cinder_store_password", secret=True,
-               help="Password of cinder_store_user_name."),
-    cfg.StrOpt("cinder_store_application_credential_id",
-               help="Application credential to use instead of a user and password."),
-    cfg.StrOpt("cinder_store_application_credential_secret", secret=True,
-               help="Secret of cinder_store_application_credential_id."),
+    cfg.StrOpt(
+        "cinder_store_user_domain_name", default="Default", help="Domain of cinder_store_user_name."
+    ),
+    cfg.StrOpt("cinder_store_password", secret=True, help="Password of cinder_store_user_name."),
+    cfg.StrOpt(
+        "cinder_store_application_credential_id",
+        help="Application credential to use instead of a user and password.",
+    ),
+    cfg.StrOpt(
+        "cinder_store_application_credential_secret",
+        secret=True,
+        help="Secret of cinder_store_application_credential_id.",
+    ),
     cfg.StrOpt("cinder_store_project_name", help="Project that owns the volumes."),
-    cfg.StrOpt("cinder_store_project_domain_name", default="Default",
-               help="Domain of cinder_store_project_name."),
+    cfg.StrOpt(
+        "cinder_store_project_domain_name",
+        default="Default",
+        help="Domain of cinder_store_project_name.",
+    ),
 )
 
 #: How volumes are made and attached.
@@ -83,13 +90,22 @@ _VOLUMES = (
         "Otherwise they are detached for it. Only matters when the size of the data is not "
         "known beforehand.",
     ),
-    cfg.BoolOpt("cinder_use_multipath", default=False,
-                help="Attach volumes over several paths where the host can."),
-    cfg.BoolOpt("cinder_enforce_multipath", default=False,
-                help="Refuse to attach volumes when the multipath daemon does not run. Only "
-                "with cinder_use_multipath."),
-    cfg.StrOpt("cinder_mount_point_base", default="/var/lib/glance/mnt",
-               help="Directory under which NFS shares are mounted."),
+    cfg.BoolOpt(
+        "cinder_use_multipath",
+        default=False,
+        help="Attach volumes over several paths where the host can.",
+    ),
+    cfg.BoolOpt(
+        "cinder_enforce_multipath",
+        default=False,
+        help="Refuse to attach volumes when the multipath daemon does not run. Only "
+        "with cinder_use_multipath.",
+    ),
+    cfg.StrOpt(
+        "cinder_mount_point_base",
+        default="/var/lib/glance/mnt",
+        help="Directory under which NFS shares are mounted.",
+    ),
     cfg.StrOpt(
         "rootwrap_config",
         default="/etc/glance/rootwrap.conf",

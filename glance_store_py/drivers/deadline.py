@@ -48,8 +48,9 @@ class Deadline:
             raise errors.TimeoutError(self._seconds)
         self._count(1)
         answer: Future = Future()
-        threading.Thread(target=self._run, args=(answer, function, arguments),
-                         name="file-store", daemon=True).start()
+        threading.Thread(
+            target=self._run, args=(answer, function, arguments), name="file-store", daemon=True
+        ).start()
         try:
             return answer.result(max(0.0, until - time.monotonic()))
         except TimeoutError:

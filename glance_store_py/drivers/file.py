@@ -39,9 +39,19 @@ class Driver:
     """Files named as they were added; addresses are ``file://<directory>/<name>``."""
 
     schemes = ("file", "filesystem")
-    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.SENDFILE,
-                           driver.EXCLUSIVE, driver.ATOMIC, driver.PREDICTABLE_LOCATION,
-                           driver.SWEEP, driver.LIST})
+    abilities = frozenset(
+        {
+            driver.ADD,
+            driver.DELETE,
+            driver.RANDOM_READ,
+            driver.SENDFILE,
+            driver.EXCLUSIVE,
+            driver.ATOMIC,
+            driver.PREDICTABLE_LOCATION,
+            driver.SWEEP,
+            driver.LIST,
+        }
+    )
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._settings = settings
@@ -143,9 +153,13 @@ class Driver:
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat()
-                        yield Object(Location("file", path=entry.path).url,
-                                     driver.image_id_of(entry.name), status.st_size,
-                                     status.st_mtime, entry.name)
+                        yield Object(
+                            Location("file", path=entry.path).url,
+                            driver.image_id_of(entry.name),
+                            status.st_size,
+                            status.st_mtime,
+                            entry.name,
+                        )
 
     def sweep(self) -> list[str]:
         removed = []
@@ -167,8 +181,10 @@ class Driver:
         """The directory of the highest priority that has room; the emptiest of equals."""
         if len(self._directories) == 1 and size is None:
             return self._directories[0].path
-        room = [(directory.priority, self._free(directory.path), directory.path)
-                for directory in self._directories]
+        room = [
+            (directory.priority, self._free(directory.path), directory.path)
+            for directory in self._directories
+        ]
         enough = [entry for entry in room if entry[1] >= max(size or 0, 1)]
         if not enough:
             raise errors.StorageFull()

@@ -39,8 +39,9 @@ def directories(settings: Settings) -> list[Directory]:
     for text in settings[option] or ():
         path, colon, priority = text.rpartition(":")
         try:
-            directory = Directory(_absolute(path if colon else text), int(priority or 0)
-                                  if colon else 0)
+            directory = Directory(
+                _absolute(path if colon else text), int(priority or 0) if colon else 0
+            )
         except ValueError:
             raise settings.error(option, f"the priority of '{text}' is not a number.") from None
         known = found.setdefault(directory.path, directory)
@@ -66,8 +67,9 @@ def check_directories(settings: Settings) -> None:
     """
     both = settings["filesystem_store_datadirs"] and settings["filesystem_store_datadir"]
     if both and settings.is_set("filesystem_store_datadir"):
-        raise settings.error("filesystem_store_datadirs",
-                             "filesystem_store_datadir is set too; set one of them.")
+        raise settings.error(
+            "filesystem_store_datadirs", "filesystem_store_datadir is set too; set one of them."
+        )
 
 
 def permissions(settings: Settings) -> int | None:
@@ -84,8 +86,9 @@ def permissions(settings: Settings) -> int | None:
     except ValueError:
         raise settings.error(option, f"{settings[option]} is not octal.") from None
     if mode > 0o777 or not mode & stat.S_IRUSR:
-        raise settings.error(option, f"{settings[option]} does not let the owner read, or is "
-                             "more than permissions.")
+        raise settings.error(
+            option, f"{settings[option]} does not let the owner read, or is more than permissions."
+        )
     return mode
 
 
@@ -94,13 +97,17 @@ def make_directory(settings: Settings, path: str, mode: int | None) -> None:
 
     :raises errors.BadStoreConfiguration: it cannot be made or written to.
     """
-    option = ("filesystem_store_datadirs" if settings["filesystem_store_datadirs"]
-              else "filesystem_store_datadir")
+    option = (
+        "filesystem_store_datadirs"
+        if settings["filesystem_store_datadirs"]
+        else "filesystem_store_datadir"
+    )
     try:
         os.makedirs(path, exist_ok=True)
         if mode is not None:
-            entry = ((stat.S_IXGRP if mode & stat.S_IRWXG else 0)
-                     | (stat.S_IXOTH if mode & stat.S_IRWXO else 0))
+            entry = (stat.S_IXGRP if mode & stat.S_IRWXG else 0) | (
+                stat.S_IXOTH if mode & stat.S_IRWXO else 0
+            )
             present = stat.S_IMODE(os.stat(path).st_mode)
             if present | entry != present:
                 os.chmod(path, present | entry)
@@ -126,26 +133,31 @@ def mounts(settings: Settings) -> list[dict]:
         raise settings.error(option, f"{settings[option]} cannot be read: {error}.") from error
     entries = [content] if isinstance(content, dict) else content
     if not isinstance(entries, list) or not all(map(_is_mount, entries)):
-        raise settings.error(option, "expected an object, or a list of objects, with the strings "
-                             "id and mountpoint.")
+        raise settings.error(
+            option, "expected an object, or a list of objects, with the strings id and mountpoint."
+        )
     for entry in entries:
         if not os.path.isabs(entry["mountpoint"]):
-            LOG.warning("[%s] %s: the mountpoint %s is not an absolute path and holds no file.",
-                        settings.section, option, entry["mountpoint"])
+            LOG.warning(
+                "[%s] %s: the mountpoint %s is not an absolute path and holds no file.",
+                settings.section,
+                option,
+                entry["mountpoint"],
+            )
     return entries
 
 
 def _is_mount(entry: object) -> bool:
     return isinstance(entry, dict) and all(
-        isinstance(entry.get(name), str) and entry[name] for name in ("id", "mountpoint"))
+        isinstance(entry.get(name), str) and entry[name] for name in ("id", "mountpoint")
+    )
 
 
 def mount_of(mounts: list[dict], path: str) -> dict:
     """The entry of the metadata file whose mountpoint holds a file."""
     for entry in mounts:
         mountpoint = os.path.normpath(entry["mountpoint"])
-        if (os.path.isabs(mountpoint)
-                and os.path.commonpath([mountpoint, path]) == mountpoint):
+        if os.path.isabs(mountpoint) and os.path.commonpath([mountpoint, path]) == mountpoint:
             return dict(entry)
     if mounts:
         LOG.error("No mountpoint of the metadata file holds %s.", path)

@@ -62,10 +62,15 @@ class Driver:
         self._authorities = settings["https_ca_certificates_file"]
         self._insecure = settings["https_insecure"] and not self._authorities
         if self._insecure:
-            LOG.warning("Store %s does not check the certificates of https servers: "
-                        "https_insecure is True.", store_id)
-        self._proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}"
-                         for scheme, proxy in settings["http_proxy_information"].items()}
+            LOG.warning(
+                "Store %s does not check the certificates of https servers: "
+                "https_insecure is True.",
+                store_id,
+            )
+        self._proxies = {
+            scheme: proxy if "://" in proxy else f"http://{proxy}"
+            for scheme, proxy in settings["http_proxy_information"].items()
+        }
         #: Set once, before the first request; None: names are resolved as usual.
         self.judge: Judge | None = None
         self._pools: dict[str, PoolManager] = {}
@@ -121,8 +126,9 @@ class Driver:
     def check(self) -> None:
         """There is no one server whose health this could be."""
 
-    def _length(self, answer: BaseHTTPResponse, location: Location, start: int,
-                stop: int | None) -> int:
+    def _length(
+        self, answer: BaseHTTPResponse, location: Location, start: int, stop: int | None
+    ) -> int:
         """How many bytes an answer to GET holds of what was asked for."""
         self._refuse(answer, location)
         if answer.status == 206:
@@ -168,12 +174,18 @@ class Driver:
             raise errors.BadStoreUri(f"{location.shown} redirects to something that is not http.")
         if (there.scheme, there.authority) == (location.scheme, location.authority):
             # A relative redirect keeps the credentials of the host.
-            return Location(there.scheme, there.authority, there.path, there.query,
-                            there.credentials or location.credentials)
+            return Location(
+                there.scheme,
+                there.authority,
+                there.path,
+                there.query,
+                there.credentials or location.credentials,
+            )
         return there
 
-    def _send(self, method: str, location: Location, headers: dict[str, str],
-              redirected: bool) -> BaseHTTPResponse:
+    def _send(
+        self, method: str, location: Location, headers: dict[str, str], redirected: bool
+    ) -> BaseHTTPResponse:
         import urllib3
 
         # identity: the bytes of the object, and a Content-Length that counts them.
@@ -185,8 +197,8 @@ class Driver:
                 if self.judge is not None:
                     self.judge(location.url, redirected)  # A proxy resolves the name itself.
                 return self._pool(location.scheme).request(
-                    method, location.url, headers=headers, preload_content=False,
-                    redirect=False)
+                    method, location.url, headers=headers, preload_content=False, redirect=False
+                )
             return self._send_to(self.judge(location.url, redirected), method, location, headers)
         except urllib3.exceptions.LocationParseError:
             raise errors.BadStoreUri(f"{location.shown} is not an address.") from None
@@ -194,26 +206,33 @@ class Driver:
             cause = getattr(error, "reason", error)  # of a MaxRetryError
             LOG.warning("%s: %s", location.shown, type(cause).__name__)
             raise errors.RemoteServiceUnavailable(
-                f"{location.scheme}://{location.authority} cannot be reached.") from error
+                f"{location.scheme}://{location.authority} cannot be reached."
+            ) from error
 
-    def _send_to(self, addresses: Sequence[str], method: str, location: Location,
-                 headers: dict[str, str]) -> BaseHTTPResponse:
+    def _send_to(
+        self, addresses: Sequence[str], method: str, location: Location, headers: dict[str, str]
+    ) -> BaseHTTPResponse:
         """Ask the first of the judged addresses that answers, in the name of the URL's host."""
         from urllib3.exceptions import HTTPError, LocationParseError
         from urllib3.util import parse_url
 
         url = parse_url(location.url)
         host = (url.host or "").strip("[]")
-        names = {"server_hostname": host, "assert_hostname": host} \
-            if url.scheme == "https" else {}
+        names = {"server_hostname": host, "assert_hostname": host} if url.scheme == "https" else {}
         failure: HTTPError | None = None
         for address in addresses[:_ADDRESSES]:
             pool = self._pool(location.scheme).connection_from_host(
-                address, url.port, location.scheme, pool_kwargs=names)
+                address, url.port, location.scheme, pool_kwargs=names
+            )
             try:
                 return pool.urlopen(
-                    method, url.request_uri, headers={"Host": location.authority, **headers},
-                    preload_content=False, redirect=False, assert_same_host=False)
+                    method,
+                    url.request_uri,
+                    headers={"Host": location.authority, **headers},
+                    preload_content=False,
+                    redirect=False,
+                    assert_same_host=False,
+                )
             except HTTPError as error:
                 failure = error
         raise failure or LocationParseError(location.shown)
@@ -234,14 +253,19 @@ class Driver:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         options = {
             # One more try when a connection turns out dead that was kept open.
-            "retries": urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0,
-                                     respect_retry_after_header=False),
+            "retries": urllib3.Retry(
+                connect=0, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
+            ),
             "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
-            "ca_certs": self._authorities, "maxsize": 16,
+            "ca_certs": self._authorities,
+            "maxsize": 16,
         }
-        pools = (urllib3.ProxyManager(self._proxies[scheme], **options)
-                 if scheme in self._proxies else urllib3.PoolManager(**options))
+        pools = (
+            urllib3.ProxyManager(self._proxies[scheme], **options)
+            if scheme in self._proxies
+            else urllib3.PoolManager(**options)
+        )
         pools.pool_classes_by_scheme = http_connection.POOLS
         return pools
 

@@ -26,7 +26,6 @@ else:
 
 
 class _Punctual(_Base):
-
     _line: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:

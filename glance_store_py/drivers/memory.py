@@ -21,8 +21,16 @@ class Driver:
     """A dictionary as a store; addresses are ``memory://<store id>/<name>``."""
 
     schemes = ("memory",)
-    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
-                           driver.ATOMIC, driver.PREDICTABLE_LOCATION})
+    abilities = frozenset(
+        {
+            driver.ADD,
+            driver.DELETE,
+            driver.RANDOM_READ,
+            driver.EXCLUSIVE,
+            driver.ATOMIC,
+            driver.PREDICTABLE_LOCATION,
+        }
+    )
     properties: dict[str, object] = {}
 
     def __init__(self, settings: Settings, store_id: str) -> None:
@@ -76,4 +84,4 @@ class Driver:
 
 def _chunks(data: memoryview) -> Iterator[bytes]:
     for at in range(0, len(data), CHUNK):
-        yield bytes(data[at:at + CHUNK])
+        yield bytes(data[at : at + CHUNK])

@@ -84,8 +84,9 @@ class Sender:
         self._threads = threads
         self._room = Room(threads * size)
 
-    def send(self, parts: Iterable[bytearray],
-             send: Callable[[int, bytearray], Result]) -> list[Result]:
+    def send(
+        self, parts: Iterable[bytearray], send: Callable[[int, bytearray], Result]
+    ) -> list[Result]:
         """Call ``send(number, part)`` for all ``parts`` and return the results in order.
 
         The first failure, of the source or of a part, is raised when nothing is
@@ -107,8 +108,13 @@ class Sender:
                 raise
         return [future.result() for future in futures]
 
-    def _send(self, send: Callable[[int, bytearray], Result], number: int, part: bytearray,
-              failed: threading.Event) -> Result:
+    def _send(
+        self,
+        send: Callable[[int, bytearray], Result],
+        number: int,
+        part: bytearray,
+        failed: threading.Event,
+    ) -> Result:
         size = len(part)
         try:
             if failed.is_set():

@@ -36,8 +36,18 @@ class Driver:
     """Images named as they were added; addresses are ``rbd://<fsid>/<pool>/<name>/snap``."""
 
     schemes = ("rbd",)
-    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
-                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.LIST, driver.REMOTE})
+    abilities = frozenset(
+        {
+            driver.ADD,
+            driver.DELETE,
+            driver.RANDOM_READ,
+            driver.EXCLUSIVE,
+            driver.ATOMIC,
+            driver.PREDICTABLE_LOCATION,
+            driver.LIST,
+            driver.REMOTE,
+        }
+    )
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._pool = settings["rbd_store_pool"]
@@ -57,8 +67,12 @@ class Driver:
             # Addresses that are only a name, as the first releases made them.
             Location("rbd"),
         )
-        self.properties = {"chunk_size": self._chunk, "pool": self._pool,
-                           "thin_provisioning": self._thin, "fsid": self._fsid}
+        self.properties = {
+            "chunk_size": self._chunk,
+            "pool": self._pool,
+            "thin_provisioning": self._thin,
+            "fsid": self._fsid,
+        }
 
     def prepare(self) -> None:
         # Does not connect: a server may fork after this.
@@ -91,8 +105,11 @@ class Driver:
                 except rbd.ImageExists:
                     if not _is_abandoned(pool, name):
                         raise
-                    LOG.warning("RBD image %s/%s was left by a dead writer; it is written anew",
-                                self._pool, name)
+                    LOG.warning(
+                        "RBD image %s/%s was left by a dead writer; it is written anew",
+                        self._pool,
+                        name,
+                    )
                     _remove(pool, name, None)
                     rbd.RBD().create(pool, name, size, order, old_format=False)
             except (rbd.ImageExists, errors.InUseByStore):
@@ -101,6 +118,7 @@ class Driver:
     def _abandon(self, name: str, made: str) -> None:
         """Remove the image of this name whose internal id is ``made``; later when the cluster
         is away, and not what another writer made meanwhile."""
+
         def remove() -> None:
             try:
                 with self._cluster.pool() as pool:
@@ -155,11 +173,18 @@ class Driver:
 
         with self._cluster.pool() as pool:
             for name in filter(_is_image, rbd.RBD().list(pool)):
-                with contextlib.suppress(rbd.ImageNotFound), _open(
-                        pool, name, read_only=True) as image:
+                with (
+                    contextlib.suppress(rbd.ImageNotFound),
+                    _open(pool, name, read_only=True) as image,
+                ):
                     size, modified = image.size(), image.modify_timestamp()
-                    yield Object(self._location(name).url, driver.image_id_of(name), size,
-                                 modified.replace(tzinfo=datetime.UTC).timestamp(), name)
+                    yield Object(
+                        self._location(name).url,
+                        driver.image_id_of(name),
+                        size,
+                        modified.replace(tzinfo=datetime.UTC).timestamp(),
+                        name,
+                    )
 
     def sweep(self) -> list[str]:
         """What is incomplete lies at the address of its object, where it is looked for."""
@@ -181,8 +206,9 @@ class Driver:
             self._fsid = self._cluster.fsid()
             self._describe()
         parts = (self._pool, name, SNAPSHOT)
-        return Location("rbd", quote(self._fsid, safe=""),
-                        "".join(f"/{quote(part, safe='')}" for part in parts))
+        return Location(
+            "rbd", quote(self._fsid, safe=""), "".join(f"/{quote(part, safe='')}" for part in parts)
+        )
 
     def _named(self, location: Location) -> tuple[str, str | None]:
         """The image and the snapshot that an address means.
@@ -251,8 +277,11 @@ def _is_abandoned(pool: Any, name: str) -> bool:
     with _open(pool, name, read_only=True) as image:
         begun = image.create_timestamp().replace(tzinfo=datetime.UTC)
         age = datetime.datetime.now(datetime.UTC) - begun
-        return (age.total_seconds() > ABANDONED and not list(image.watchers_list())
-                and not any(found["name"] == SNAPSHOT for found in image.list_snaps()))
+        return (
+            age.total_seconds() > ABANDONED
+            and not list(image.watchers_list())
+            and not any(found["name"] == SNAPSHOT for found in image.list_snaps())
+        )
 
 
 def _unseal(image: Any, snapshot: str) -> bool:

@@ -135,10 +135,15 @@ class Cluster:
             fsid = cluster.get_fsid()
         except ImportError as error:
             raise errors.RemoteServiceUnavailable(
-                "The client libraries of the cluster are missing.") from error
+                "The client libraries of the cluster are missing."
+            ) from error
         except _ceph_errors() as error:
-            LOG.error("[%s] The cluster or its pool '%s' cannot be opened: %s",
-                      self._settings.section, self._settings["rbd_store_pool"], _sentence(error))
+            LOG.error(
+                "[%s] The cluster or its pool '%s' cannot be opened: %s",
+                self._settings.section,
+                self._settings["rbd_store_pool"],
+                _sentence(error),
+            )
             self._failed = time.monotonic(), "The cluster cannot be reached."
             raise errors.RemoteServiceUnavailable(self._failed[1]) from error
         self._failed = None
@@ -148,12 +153,13 @@ class Cluster:
         """A client of the cluster that has read its configuration and is not connected."""
         import rados
 
-        handle = rados.Rados(conffile=self._settings["rbd_store_ceph_conf"],
-                             rados_id=self._settings["rbd_store_user"])
+        handle = rados.Rados(
+            conffile=self._settings["rbd_store_ceph_conf"],
+            rados_id=self._settings["rbd_store_user"],
+        )
         timeout = self._settings["rados_connect_timeout"]
         if timeout >= 0:
-            for option in ("client_mount_timeout", "rados_mon_op_timeout",
-                           "rados_osd_op_timeout"):
+            for option in ("client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"):
                 handle.conf_set(option, str(timeout))
         return handle
 

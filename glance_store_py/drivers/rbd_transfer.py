@@ -17,7 +17,7 @@ PIECE = 1024 * 1024
 WRITE_WINDOW = 16 * PIECE
 READ_WINDOW = 4 * PIECE
 #: The largest step by which an image of unknown size grows.
-MAX_STEP = 8 * 1024 ** 3
+MAX_STEP = 8 * 1024**3
 
 
 class Writes:

@@ -60,8 +60,9 @@ class Pool:
     :param authorities: a file of certificate authorities, None for the system's.
     """
 
-    def __init__(self, url: str, authorities: str | None = None, insecure: bool = False,
-                 size: int = 32) -> None:
+    def __init__(
+        self, url: str, authorities: str | None = None, insecure: bool = False, size: int = 32
+    ) -> None:
         self._url = urlsplit(url)
         self._authorities = authorities
         self._insecure = insecure
@@ -75,9 +76,15 @@ class Pool:
         #: What could not be removed from the service yet.
         self.later = Later()
 
-    def request(self, method: str, url: str, headers: dict[str, str],
-                body: Body | bytes | None = None, attempts: int = 3,
-                wait: float = READ_TIMEOUT) -> BaseHTTPResponse:
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: Body | bytes | None = None,
+        attempts: int = 3,
+        wait: float = READ_TIMEOUT,
+    ) -> BaseHTTPResponse:
         """The answer to a request, its content unread: close it, or read it to its end.
 
         :param attempts: how often to try while the service is busy or away, and
@@ -90,9 +97,15 @@ class Pool:
 
         with self.naming():
             answer = self._connections().request(
-                method, url, headers=headers, body=body, preload_content=False, redirect=False,
+                method,
+                url,
+                headers=headers,
+                body=body,
+                preload_content=False,
+                redirect=False,
                 retries=_retries(attempts, self._asks_for_time),
-                timeout=urllib3.Timeout(READ_TIMEOUT, wait))
+                timeout=urllib3.Timeout(READ_TIMEOUT, wait),
+            )
         if answer.status not in LATER:
             self._overloaded = None
         return answer
@@ -136,14 +149,16 @@ class Pool:
         if self._insecure:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         options: dict[str, Any] = {
-            "maxsize": self._size, "ca_certs": self._authorities or None,
+            "maxsize": self._size,
+            "ca_certs": self._authorities or None,
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
         }
         proxy = urllib.request.getproxies().get(self._url.scheme)
         manager: PoolManager
         if proxy and not urllib.request.proxy_bypass(self._url.hostname or ""):
             manager = urllib3.ProxyManager(
-                proxy if "://" in proxy else f"http://{proxy}", **options)
+                proxy if "://" in proxy else f"http://{proxy}", **options
+            )
         else:
             manager = urllib3.PoolManager(**options)
         manager.pool_classes_by_scheme = _pool_classes()
@@ -207,10 +222,20 @@ class Pools:
 def _retries(attempts: int, asks_for_time: Callable[[int], bool]) -> Retry:
     """How to go on after a failure: ``attempts`` times, and while the service asks for time."""
     made = _retry_class()(
-        total=None, connect=min(attempts - 1, 1), read=attempts - 1, redirect=False,
-        status=None, other=0, allowed_methods=None, status_forcelist=BUSY | LATER,
-        backoff_factor=_FIRST_PAUSE, backoff_max=LONGEST_PAUSE, backoff_jitter=_FIRST_PAUSE,
-        raise_on_status=False, respect_retry_after_header=False)
+        total=None,
+        connect=min(attempts - 1, 1),
+        read=attempts - 1,
+        redirect=False,
+        status=None,
+        other=0,
+        allowed_methods=None,
+        status_forcelist=BUSY | LATER,
+        backoff_factor=_FIRST_PAUSE,
+        backoff_max=LONGEST_PAUSE,
+        backoff_jitter=_FIRST_PAUSE,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
     made.attempts, made.asks_for_time = attempts, asks_for_time
     return made
 
@@ -232,8 +257,11 @@ def _retry_class() -> type:
         def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
             # Asked in any case: it takes note of when a service began to ask for time.
             has_time = self.asks_for_time(status_code)
-            return (self.attempts > 1 and super().is_retry(method, status_code, has_retry_after)
-                    and (len(self.history) < self.attempts - 1 or has_time))
+            return (
+                self.attempts > 1
+                and super().is_retry(method, status_code, has_retry_after)
+                and (len(self.history) < self.attempts - 1 or has_time)
+            )
 
         def _sleep_backoff(self) -> None:
             pause(self.get_backoff_time())
@@ -264,11 +292,16 @@ class Pieces:
 
     def __iter__(self) -> Iterator[bytes]:
         for at in range(0, len(self._data), _PIECE):
-            yield cast(bytes, self._data[at:at + _PIECE])
+            yield cast(bytes, self._data[at : at + _PIECE])
 
 
-def resuming(pool: Pool, answer: BaseHTTPResponse, length: int,
-             again: Callable[[int], BaseHTTPResponse], attempts: int) -> Iterator[bytes]:
+def resuming(
+    pool: Pool,
+    answer: BaseHTTPResponse,
+    length: int,
+    again: Callable[[int], BaseHTTPResponse],
+    attempts: int,
+) -> Iterator[bytes]:
     """The content of ``answer``; when it breaks off, the rest from a new one.
 
     :param length: how many bytes there must be.
@@ -288,11 +321,11 @@ def resuming(pool: Pool, answer: BaseHTTPResponse, length: int,
             except urllib3.exceptions.HTTPError as error:
                 answer.close()
                 if done >= length or not attempts:
-                    raise errors.RemoteServiceUnavailable(
-                        "The store stopped sending.") from error
+                    raise errors.RemoteServiceUnavailable("The store stopped sending.") from error
                 attempts -= 1
-                LOG.warning("An answer broke off after %d of %d bytes; asking for the rest",
-                            done, length)
+                LOG.warning(
+                    "An answer broke off after %d of %d bytes; asking for the rest", done, length
+                )
                 answer = again(done)
     finally:
         answer.close()

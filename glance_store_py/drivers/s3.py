@@ -72,9 +72,19 @@ class Driver:
     """A bucket; addresses are ``s3://host/bucket/<name>`` or ``s3+https://...``."""
 
     schemes = ("s3", "s3+http", "s3+https")
-    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ, driver.EXCLUSIVE,
-                           driver.ATOMIC, driver.PREDICTABLE_LOCATION, driver.LIST,
-                           driver.FINDS_REMAINS, driver.REMOTE})
+    abilities = frozenset(
+        {
+            driver.ADD,
+            driver.DELETE,
+            driver.RANDOM_READ,
+            driver.EXCLUSIVE,
+            driver.ATOMIC,
+            driver.PREDICTABLE_LOCATION,
+            driver.LIST,
+            driver.FINDS_REMAINS,
+            driver.REMOTE,
+        }
+    )
 
     def __init__(self, settings: Settings, store_id: str) -> None:
         self._settings = settings
@@ -91,8 +101,9 @@ class Driver:
         self._sender = Sender(threads, self._part)
         self._compare = self._wants("s3_store_response_checksum_validation")
         self._client = self._new_client(threads)
-        self.prefixes = tuple(Location(scheme, self._host, f"/{self._bucket}")
-                              for scheme in self.schemes)
+        self.prefixes = tuple(
+            Location(scheme, self._host, f"/{self._bucket}") for scheme in self.schemes
+        )
         self.properties = {
             "s3_store_large_object_size": self._large,
             "s3_store_large_object_chunk_size": self._part,
@@ -100,16 +111,20 @@ class Driver:
         }
 
     def _wants(self, option: str) -> bool:
-        return (self._settings["s3_store_enable_data_integrity_protection"]
-                and self._settings[option] == "when_supported")
+        return (
+            self._settings["s3_store_enable_data_integrity_protection"]
+            and self._settings[option] == "when_supported"
+        )
 
     def _new_client(self, threads: int) -> Client:
         settings, host = self._settings, urlsplit(f"//{self._host}").hostname or ""
         bucket = Bucket(
-            endpoint=f"{self._scheme}://{self._host}", name=self._bucket,
+            endpoint=f"{self._scheme}://{self._host}",
+            name=self._bucket,
             region=settings["s3_store_region_name"] or region_of(host),
             virtual=is_virtual(settings["s3_store_bucket_url_format"], host, self._bucket),
-            checksums=self._wants("s3_store_request_checksum_calculation"))
+            checksums=self._wants("s3_store_request_checksum_calculation"),
+        )
         key = Key(settings["s3_store_access_key"] or "", settings["s3_store_secret_key"] or "")
         return Client(bucket, key, settings["s3_store_cacert"] or None, threads + 16)
 
@@ -121,11 +136,13 @@ class Driver:
         if self._scheme not in ("http", "https"):
             raise settings.error("s3_store_host", "an address of http or https is needed.")
         if settings["s3_store_bucket_url_format"] not in ("auto", "virtual", "path"):
-            raise settings.error("s3_store_bucket_url_format",
-                                 "it is one of auto, virtual and path.")
+            raise settings.error(
+                "s3_store_bucket_url_format", "it is one of auto, virtual and path."
+            )
         if self._part < SMALLEST_PART:
-            raise settings.error("s3_store_large_object_chunk_size",
-                                 "a part of an S3 object has 5 MiB at least.")
+            raise settings.error(
+                "s3_store_large_object_chunk_size", "a part of an S3 object has 5 MiB at least."
+            )
 
     # ------------------------------------------------------------ writing
 
@@ -147,8 +164,7 @@ class Driver:
     def _write(self, key: str, data: Counted, size: int | None, mark: dict[str, str]) -> None:
         """As a whole when it fits into one part or is known to be small, else in parts."""
         if size is not None and self._part < size < self._large:
-            self._publish(key, mark, data,
-                          lambda: self._client.put_stream(key, data, size, mark))
+            self._publish(key, mark, data, lambda: self._client.put_stream(key, data, size, mark))
             return
         parts = cut(data, self._part_sizes(size))
         begun = list(itertools.islice(parts, 2))
@@ -158,8 +174,9 @@ class Driver:
         else:
             self._write_parts(key, itertools.chain(_emptied(begun), parts), mark, data)
 
-    def _write_parts(self, key: str, parts: Iterator[bytearray], mark: dict[str, str],
-                     data: Counted) -> None:
+    def _write_parts(
+        self, key: str, parts: Iterator[bytearray], mark: dict[str, str], data: Counted
+    ) -> None:
         try:
             upload, only = self._client.create_upload(key, mark)
         except UNABLE:
@@ -168,9 +185,11 @@ class Driver:
             raise
         try:
             sent = self._sender.send(
-                parts, lambda number, part: self._client.put_part(key, upload, number, part))
-            self._publish(key, mark, data,
-                          lambda: self._complete(key, upload, sent, mark, data.count))
+                parts, lambda number, part: self._client.put_part(key, upload, number, part)
+            )
+            self._publish(
+                key, mark, data, lambda: self._complete(key, upload, sent, mark, data.count)
+            )
         except BaseException:
             self._abort(key, upload)
             raise
@@ -179,8 +198,9 @@ class Driver:
                 # This one has ended, and no other can be published under its name.
                 self._abort_all(key)
 
-    def _complete(self, key: str, upload: str, parts: list[Part], mark: dict[str, str],
-                  size: int) -> None:
+    def _complete(
+        self, key: str, upload: str, parts: list[Part], mark: dict[str, str], size: int
+    ) -> None:
         """Complete an upload; where the answer does not tell what became of it, look.
 
         Asking again is safe: an upload is completed once.
@@ -196,8 +216,9 @@ class Driver:
                     raise
                 remote.pause(seconds)
 
-    def _publish(self, key: str, mark: dict[str, str], data: Counted,
-                 publish: Callable[[], None]) -> None:
+    def _publish(
+        self, key: str, mark: dict[str, str], data: Counted, publish: Callable[[], None]
+    ) -> None:
         """Publish an object of all of ``data``, and make sure that it is there.
 
         When it is not, what was published all the same goes.
@@ -254,19 +275,23 @@ class Driver:
         self._client.pool.later.remove(f"What may be left of {self._bucket}/{key}", remove)
 
     def _abort(self, key: str, upload: str) -> None:
-        self._client.pool.later.remove(f"Upload {upload} of {self._bucket}/{key}",
-                                       lambda: self._client.abort_upload(key, upload))
+        self._client.pool.later.remove(
+            f"Upload {upload} of {self._bucket}/{key}",
+            lambda: self._client.abort_upload(key, upload),
+        )
 
     def _abort_all(self, key: str, at_once: bool = True) -> None:
         """Abort what was begun under a name, when nothing more is to come of it."""
+
         def abort() -> None:
             for upload in self._client.uploads(key):
                 if upload.key == key:
                     LOG.info("Removing an upload of %s/%s that got no answer", self._bucket, key)
                     self._client.abort_upload(key, upload.id)
 
-        self._client.pool.later.remove(f"What may have begun of {self._bucket}/{key}", abort,
-                                       at_once)
+        self._client.pool.later.remove(
+            f"What may have begun of {self._bucket}/{key}", abort, at_once
+        )
 
     def _part_sizes(self, size: int | None) -> Callable[[int], int]:
         """The size of each part by its number, so that 10,000 parts are enough."""
@@ -320,18 +345,33 @@ class Driver:
         return (self._location(name),)
 
     def remains_of(self, name: str) -> list[Location]:
-        return [self._location(name), *(
-            self._location(_upload_name(upload)) for upload in self._client.uploads(name)
-            if upload.key == name)]
+        return [
+            self._location(name),
+            *(
+                self._location(_upload_name(upload))
+                for upload in self._client.uploads(name)
+                if upload.key == name
+            ),
+        ]
 
     def objects(self) -> Iterator[Object]:
         for upload in self._client.uploads():
             name = _upload_name(upload)
-            yield Object(self._location(name).url, driver.image_id_of(upload.key), 0,
-                         _seconds(upload.begun), name)
+            yield Object(
+                self._location(name).url,
+                driver.image_id_of(upload.key),
+                0,
+                _seconds(upload.begun),
+                name,
+            )
         for entry in self._client.entries():
-            yield Object(self._location(entry.key).url, driver.image_id_of(entry.key),
-                         entry.size, _seconds(entry.modified), entry.key)
+            yield Object(
+                self._location(entry.key).url,
+                driver.image_id_of(entry.key),
+                entry.size,
+                _seconds(entry.modified),
+                entry.key,
+            )
 
     def sweep(self) -> list[str]:
         """Nothing is left that is not removed with its image."""

@@ -37,8 +37,15 @@ LOG = logging.getLogger(__name__)
 #: Seconds that a service may take to put an object together from its parts.
 COMPLETE_TIMEOUT = 600
 
-_FULL = frozenset({"EntityTooLarge", "InsufficientStorage", "QuotaExceeded",
-                   "ServiceQuotaExceededException", "XMinioStorageFull"})
+_FULL = frozenset(
+    {
+        "EntityTooLarge",
+        "InsufficientStorage",
+        "QuotaExceeded",
+        "ServiceQuotaExceededException",
+        "XMinioStorageFull",
+    }
+)
 #: Errors that say nothing against asking once more.
 _PASSING = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -107,8 +114,9 @@ class Part:
 class Client:
     """Verbs on one bucket; used by many threads."""
 
-    def __init__(self, bucket: Bucket, key: Key, authorities: str | None = None,
-                 connections: int = 32) -> None:
+    def __init__(
+        self, bucket: Bucket, key: Key, authorities: str | None = None, connections: int = 32
+    ) -> None:
         self._bucket = bucket
         self._key = key
         self._region = bucket.region
@@ -130,8 +138,9 @@ class Client:
         """
         return self._done("HEAD", key)
 
-    def get(self, key: str, part: str | None = None, same: str | None = None,
-            checksum: bool = False) -> BaseHTTPResponse:
+    def get(
+        self, key: str, part: str | None = None, same: str | None = None, checksum: bool = False
+    ) -> BaseHTTPResponse:
         """An object, or a ``part`` of it (a Range); ``same`` is the ETag that it must have.
 
         ``checksum`` asks for the checksum that the service has of it.
@@ -158,8 +167,7 @@ class Client:
         headers = {**mark, **self._only_new(), **self._crc_header(data)}
         self._done("PUT", key, headers=headers, body=data)
 
-    def put_stream(self, key: str, data: Iterable[bytes], size: int,
-                   mark: dict[str, str]) -> None:
+    def put_stream(self, key: str, data: Iterable[bytes], size: int, mark: dict[str, str]) -> None:
         """An object of ``size`` bytes that come only once."""
         headers = {**mark, **self._only_new(), "content-length": str(size)}
         answer = self._ask("PUT", key, headers=headers, body=data, attempts=1)
@@ -175,8 +183,9 @@ class Client:
         while True:
             page = self._xml("GET", "", query)
             for found in _all(page, "Contents"):
-                yield Entry(_text(found, "Key"), int(_text(found, "Size")),
-                            _text(found, "LastModified"))
+                yield Entry(
+                    _text(found, "Key"), int(_text(found, "Size")), _text(found, "LastModified")
+                )
             if _text(page, "IsTruncated") != "true":
                 return
             query["continuation-token"] = _text(page, "NextContinuationToken")
@@ -201,8 +210,9 @@ class Client:
     def put_part(self, key: str, upload: str, number: int, data: bytearray) -> Part:
         """Send part ``number`` (from 1)."""
         crc = self._crc_header(data)
-        answer = self._done("PUT", key, {"partNumber": str(number), "uploadId": upload},
-                            headers=crc, body=data)
+        answer = self._done(
+            "PUT", key, {"partNumber": str(number), "uploadId": upload}, headers=crc, body=data
+        )
         return Part(answer.headers.get("ETag", ""), crc.get("x-amz-checksum-crc32"))
 
     def complete_upload(self, key: str, upload: str, parts: Sequence[Part]) -> None:
@@ -214,19 +224,31 @@ class Client:
         """
         body = "".join(
             f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag>"
-            + (f"<ChecksumCRC32>{part.crc}</ChecksumCRC32>" if part.crc else "") + "</Part>"
-            for number, part in enumerate(parts, 1))
+            + (f"<ChecksumCRC32>{part.crc}</ChecksumCRC32>" if part.crc else "")
+            + "</Part>"
+            for number, part in enumerate(parts, 1)
+        )
         answer = self._ask(
-            "POST", key, {"uploadId": upload}, headers=self._only_new(),
+            "POST",
+            key,
+            {"uploadId": upload},
+            headers=self._only_new(),
             body=bytearray(f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>".encode()),
-            wait=COMPLETE_TIMEOUT)
+            wait=COMPLETE_TIMEOUT,
+        )
         # The service sends 200 before it begins; the truth is in the content, if there is any.
         content = self._settle(answer, key)
         if _local_name(content) == "CompleteMultipartUploadResult":
             return
         code = _text(content, "Code")
-        LOG.warning("%s answered CompleteMultipartUpload of %s/%s with status %d and %s",
-                    self._host, self._bucket.name, key, answer.status, code or "no result")
+        LOG.warning(
+            "%s answered CompleteMultipartUpload of %s/%s with status %d and %s",
+            self._host,
+            self._bucket.name,
+            key,
+            answer.status,
+            code or "no result",
+        )
         if code in _TAKEN:
             raise errors.Duplicate(key)
         if code and code not in _PASSING:
@@ -245,8 +267,9 @@ class Client:
         while True:
             page = self._xml("GET", "", query)
             for found in _all(page, "Upload"):
-                yield Upload(_text(found, "Key"), _text(found, "UploadId"),
-                             _text(found, "Initiated"))
+                yield Upload(
+                    _text(found, "Key"), _text(found, "UploadId"), _text(found, "Initiated")
+                )
             if _text(page, "IsTruncated") != "true":
                 return
             query["key-marker"] = _text(page, "NextKeyMarker")
@@ -266,8 +289,10 @@ class Client:
         """Make the bucket; no error when we have it already."""
         body = b""
         if self._region != "us-east-1":
-            body = (f"<CreateBucketConfiguration><LocationConstraint>{escape(self._region)}"
-                    "</LocationConstraint></CreateBucketConfiguration>").encode()
+            body = (
+                f"<CreateBucketConfiguration><LocationConstraint>{escape(self._region)}"
+                "</LocationConstraint></CreateBucketConfiguration>"
+            ).encode()
         answer = self._ask("PUT", "", body=bytearray(body))
         if answer.status != 409:
             self._settle(answer, "")
@@ -275,16 +300,22 @@ class Client:
 
     # ------------------------------------------------------------ requests
 
-    def _done(self, method: str, key: str, query: dict[str, str] | None = None,
-              headers: dict[str, str] | None = None,
-              body: bytearray | None = None) -> BaseHTTPResponse:
+    def _done(
+        self,
+        method: str,
+        key: str,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytearray | None = None,
+    ) -> BaseHTTPResponse:
         """An answer without content, or the error that it is."""
         answer = self._ask(method, key, query, headers, body)
         self._settle(answer, key)
         return answer
 
-    def _xml(self, method: str, key: str, query: dict[str, str],
-             headers: dict[str, str] | None = None) -> ElementTree.Element:
+    def _xml(
+        self, method: str, key: str, query: dict[str, str], headers: dict[str, str] | None = None
+    ) -> ElementTree.Element:
         return self._settle(self._ask(method, key, query, headers), key)
 
     def _settle(self, answer: BaseHTTPResponse, key: str) -> ElementTree.Element:
@@ -293,10 +324,16 @@ class Client:
             raise self._error(answer, key)
         return self._content(answer)
 
-    def _ask(self, method: str, key: str, query: dict[str, str] | None = None,
-             headers: dict[str, str] | None = None,
-             body: Body | bytearray | None = None, attempts: int = 3,
-             wait: float = 60) -> BaseHTTPResponse:
+    def _ask(
+        self,
+        method: str,
+        key: str,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: Body | bytearray | None = None,
+        attempts: int = 3,
+        wait: float = 60,
+    ) -> BaseHTTPResponse:
         region = self._region
         answer = self._send(region, method, key, query or {}, headers or {}, body, attempts, wait)
         theirs = answer.headers.get("x-amz-bucket-region")
@@ -304,8 +341,9 @@ class Client:
             LOG.warning("Bucket %s is in region %s, not in %s", self._bucket.name, theirs, region)
             answer.close()
             self._region = theirs
-            answer = self._send(theirs, method, key, query or {}, headers or {}, body, attempts,
-                                wait)
+            answer = self._send(
+                theirs, method, key, query or {}, headers or {}, body, attempts, wait
+            )
         if answer.status == 501 and headers and "if-none-match" in headers:
             LOG.warning("%s does not know conditional writes", self._host)
             answer.close()
@@ -316,14 +354,27 @@ class Client:
             return self._ask(method, key, query, headers, body, attempts, wait)
         return answer
 
-    def _send(self, region: str, method: str, key: str, query: dict[str, str],
-              headers: dict[str, str], body: Body | bytearray | None, attempts: int,
-              wait: float) -> BaseHTTPResponse:
+    def _send(
+        self,
+        region: str,
+        method: str,
+        key: str,
+        query: dict[str, str],
+        headers: dict[str, str],
+        body: Body | bytearray | None,
+        attempts: int,
+        wait: float,
+    ) -> BaseHTTPResponse:
         content: Body | None
         if body is None or isinstance(body, bytearray):
             # Inside TLS the bytes cannot be changed on their way.
-            payload = (EMPTY if not body else UNSIGNED if self._secure
-                       else hashlib.sha256(body).hexdigest())
+            payload = (
+                EMPTY
+                if not body
+                else UNSIGNED
+                if self._secure
+                else hashlib.sha256(body).hexdigest()
+            )
             content = None if body is None else Pieces(body)
             if body is not None:
                 headers = {**headers, "content-length": str(len(body))}
@@ -331,8 +382,9 @@ class Client:
             payload, content = UNSIGNED, body
         path = f"{self._root}/{encoded(key, '/')}" if key else self._root or "/"
         text = query_string(query)
-        headers = signed(self._key, region, method, path, text,
-                         {"host": self._host, **headers}, payload)
+        headers = signed(
+            self._key, region, method, path, text, {"host": self._host, **headers}, payload
+        )
         url = f"{self._base}{path}?{text}" if text else f"{self._base}{path}"
         return self.pool.request(method, url, headers, content, attempts, wait)
 
@@ -362,8 +414,14 @@ class Client:
             return NoBucket(self._bucket.name)
         if answer.status == 404:
             return errors.NotFound(f"{self._bucket.name}/{key}")
-        LOG.warning("%s answered with status %d (%s) for %s/%s", self._host, answer.status, code,
-                    self._bucket.name, key)
+        LOG.warning(
+            "%s answered with status %d (%s) for %s/%s",
+            self._host,
+            answer.status,
+            code,
+            self._bucket.name,
+            key,
+        )
         if code in _TAKEN or answer.status == 412:
             return errors.Duplicate(key)
         if code in _FULL or answer.status in (413, 507):

@@ -36,9 +36,16 @@ def query_string(query: Mapping[str, str]) -> str:
     return "&".join(sorted(f"{encoded(name)}={encoded(value)}" for name, value in query.items()))
 
 
-def signed(key: Key, region: str, method: str, path: str, query: str,
-           headers: Mapping[str, str], payload: str = EMPTY,
-           now: float | None = None) -> dict[str, str]:
+def signed(
+    key: Key,
+    region: str,
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    payload: str = EMPTY,
+    now: float | None = None,
+) -> dict[str, str]:
     """``headers`` and the ones that prove who asks.
 
     :param path: percent-encoded.
@@ -50,17 +57,27 @@ def signed(key: Key, region: str, method: str, path: str, query: str,
     headers = {**headers, "x-amz-content-sha256": payload, "x-amz-date": stamp}
     names = sorted(headers)
     listed = ";".join(names)
-    request = "\n".join((
-        method, path, query,
-        *(f"{name}:{' '.join(headers[name].split())}" for name in names), "",
-        listed, payload))
+    request = "\n".join(
+        (
+            method,
+            path,
+            query,
+            *(f"{name}:{' '.join(headers[name].split())}" for name in names),
+            "",
+            listed,
+            payload,
+        )
+    )
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
-    text = "\n".join(("AWS4-HMAC-SHA256", stamp, scope,
-                      hashlib.sha256(request.encode()).hexdigest()))
+    text = "\n".join(
+        ("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest())
+    )
     secret = f"AWS4{key.secret}".encode()
     for part in scope.split("/"):
         secret = hmac.digest(secret, part.encode(), "sha256")
     signature = hmac.digest(secret, text.encode(), "sha256").hex()
-    headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={key.access}/{scope},"
-                                f"SignedHeaders={listed},Signature={signature}")
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={key.access}/{scope},"
+        f"SignedHeaders={listed},Signature={signature}"
+    )
     return headers

@@ -51,8 +51,11 @@ class Driver:
         self.abilities = _MULTI if self._multi else _SINGLE
         self._pools = Pools(settings["swift_store_cacert"], settings["swift_store_auth_insecure"])
         if settings["swift_store_auth_insecure"]:
-            LOG.warning("Store %s does not check the certificates of Swift and Keystone: "
-                        "swift_store_auth_insecure is True.", store_id)
+            LOG.warning(
+                "Store %s does not check the certificates of Swift and Keystone: "
+                "swift_store_auth_insecure is True.",
+                store_id,
+            )
         self._clients: dict[Reference, Client] = {}
         self._lock = threading.Lock()
         self._references: Mapping[str, Reference] = {}
@@ -82,15 +85,19 @@ class Driver:
         settings = self._settings
         if self._multi:
             if settings["swift_store_config_file"]:
-                raise settings.error("swift_store_multi_tenant",
-                                     "it does not go together with swift_store_config_file.")
+                raise settings.error(
+                    "swift_store_multi_tenant",
+                    "it does not go together with swift_store_config_file.",
+                )
             return
         if self._unreadable is not None:
             raise self._unreadable
         reference = self._references.get(self._default)
         if reference is None:
-            raise settings.error("default_swift_reference",
-                                 f"swift_store_config_file has no section {self._default}.")
+            raise settings.error(
+                "default_swift_reference",
+                f"swift_store_config_file has no section {self._default}.",
+            )
         lacks = reference.lacks()
         if lacks is not None:
             raise settings.error("swift_store_config_file", f"{self._default} needs {lacks}.")
@@ -112,8 +119,9 @@ class Driver:
         try:
             if not client.has_container(container):
                 if not self._settings["swift_store_create_container_on_put"]:
-                    raise self._settings.error("swift_store_container",
-                                               f"there is no container {container}.")
+                    raise self._settings.error(
+                        "swift_store_container", f"there is no container {container}."
+                    )
                 client.put_container(container)
             written = Objects(client, self._layout).add(container, name, data, size)
         except errors.Forbidden:
@@ -140,8 +148,10 @@ class Driver:
     def remains_of(self, name: str) -> Sequence[Location]:
         container = self._container_of(name)
         objects = Objects(self._client(self._reference(self._default)), self._layout)
-        return [*self.locations_of(name), *(
-            self._location(container, prefix) for prefix in objects.remains(container, name))]
+        return [
+            *self.locations_of(name),
+            *(self._location(container, prefix) for prefix in objects.remains(container, name)),
+        ]
 
     def objects(self) -> Iterator[Object]:
         client = self._client(self._reference(self._default))
@@ -152,8 +162,13 @@ class Driver:
         for container in containers:
             try:
                 for name, size, modified in objects.images(container):
-                    yield Object(self._location(container, name).url,
-                                 driver.image_id_of(owner_of(name)), size, modified, name)
+                    yield Object(
+                        self._location(container, name).url,
+                        driver.image_id_of(owner_of(name)),
+                        size,
+                        modified,
+                        name,
+                    )
             except errors.NotFound:
                 continue  # Nothing was stored yet.
 
@@ -166,7 +181,7 @@ class Driver:
             self._client(self._reference(self._default)).head_account()
 
     def _container_of(self, name: str) -> str:
-        return f"{self._container}_{name[:self._seed]}" if self._seed else self._container
+        return f"{self._container}_{name[: self._seed]}" if self._seed else self._container
 
     def _location(self, container: str, name: str) -> Location:
         """Names the reference; without a file of references, where Keystone is."""
@@ -174,8 +189,7 @@ class Driver:
             return Location("swift+config", self._default, f"/{container}/{name}")
         address = urlsplit(self._reference(self._default).auth_address)
         scheme = "swift+http" if address.scheme == "http" else "swift+https"
-        return Location(scheme, address.netloc,
-                        f"{address.path.rstrip('/')}/{container}/{name}")
+        return Location(scheme, address.netloc, f"{address.path.rstrip('/')}/{container}/{name}")
 
     def _resolved(self, location: Location) -> tuple[Objects, str, str]:
         """The account, container and name behind an address."""
@@ -186,8 +200,9 @@ class Driver:
             reference = self._reference(self._default)
         else:
             scheme = "http" if location.scheme == "swift+http" else "https"
-            reference = Reference.of_location(f"{scheme}://{location.authority}{path}",
-                                              location.credentials)
+            reference = Reference.of_location(
+                f"{scheme}://{location.authority}{path}", location.credentials
+            )
         return Objects(self._client(reference), self._layout), container, name
 
     def _reference(self, name: str) -> Reference:

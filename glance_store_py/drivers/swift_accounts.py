@@ -54,15 +54,28 @@ class Reference:
     def of(cls, values: Mapping[str, str]) -> Reference:
         """A section of the file, or what the older options say in its words."""
         project, separator, user = values.get("user", "").rpartition(":")
-        wanted = {name: values[name] for name in (
-            "project_id", "project_name", "user_domain_id", "user_domain_name",
-            "project_domain_id", "project_domain_name") if values.get(name)}
+        wanted = {
+            name: values[name]
+            for name in (
+                "project_id",
+                "project_name",
+                "user_domain_id",
+                "user_domain_name",
+                "project_domain_id",
+                "project_domain_name",
+            )
+            if values.get(name)
+        }
         if separator:
             wanted.setdefault("project_name", project)
-        return cls(values.get("auth_address", ""), user, values.get("key", ""),
-                   tuple(wanted.items()),
-                   values.get("application_credential_id", ""),
-                   values.get("application_credential_secret", ""))
+        return cls(
+            values.get("auth_address", ""),
+            user,
+            values.get("key", ""),
+            tuple(wanted.items()),
+            values.get("application_credential_id", ""),
+            values.get("application_credential_secret", ""),
+        )
 
     @classmethod
     def of_location(cls, auth_address: str, credentials: str) -> Reference:
@@ -75,8 +88,11 @@ class Reference:
         if not self.auth_address:
             return "auth_address"
         if self.credential_id or self.credential_secret:
-            return None if self.credential_id and self.credential_secret else (
-                "application_credential_id and application_credential_secret")
+            return (
+                None
+                if self.credential_id and self.credential_secret
+                else ("application_credential_id and application_credential_secret")
+            )
         if not (self.user and self.key):
             return "user and key, or an application credential"
         return None
@@ -88,8 +104,10 @@ class Reference:
         url = _version_3(self.auth_address)
         if self.credential_id:
             return v3.ApplicationCredential(
-                url, application_credential_id=self.credential_id,
-                application_credential_secret=self.credential_secret)
+                url,
+                application_credential_id=self.credential_id,
+                application_credential_secret=self.credential_secret,
+            )
         scope: dict[str, Any] = dict(self.project)
         for name in ("user", "project"):
             if not scope.get(f"{name}_domain_name"):
@@ -112,21 +130,35 @@ def references(settings: Settings) -> dict[str, Reference]:
     """
     name = settings["swift_store_config_file"]
     if not name:
-        return {settings["default_swift_reference"]: Reference.of({
-            option: settings[f"swift_store_{option}"] or "" for option in (
-                "auth_address", "user", "key", "project_name", "project_id",
-                "application_credential_id", "application_credential_secret")})}
+        return {
+            settings["default_swift_reference"]: Reference.of(
+                {
+                    option: settings[f"swift_store_{option}"] or ""
+                    for option in (
+                        "auth_address",
+                        "user",
+                        "key",
+                        "project_name",
+                        "project_id",
+                        "application_credential_id",
+                        "application_credential_secret",
+                    )
+                }
+            )
+        }
     parser = configparser.ConfigParser(interpolation=None)
     try:
         with open(_found(name, settings), encoding="utf-8") as file:
             parser.read_file(file)
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         # The text of a parser's error may hold a line of the file, and so a key.
-        raise settings.error("swift_store_config_file",
-                             f"{name} cannot be read ({type(error).__name__}).") from None
-    return {section: Reference.of({key: value.strip("'\"")
-                                   for key, value in parser.items(section)})
-            for section in parser.sections()}
+        raise settings.error(
+            "swift_store_config_file", f"{name} cannot be read ({type(error).__name__})."
+        ) from None
+    return {
+        section: Reference.of({key: value.strip("'\"") for key, value in parser.items(section)})
+        for section in parser.sections()
+    }
 
 
 def _found(name: str, settings: Settings) -> str:
@@ -157,7 +189,8 @@ class KeystoneAccount:
             url = self._keystone().get_endpoint(
                 service_type=settings["swift_store_service_type"],
                 interface=_INTERFACES[settings["swift_store_endpoint_type"]],
-                region_name=settings["swift_store_region"])
+                region_name=settings["swift_store_region"],
+            )
         if url is None:
             raise errors.GlanceStoreError("The catalogue of Keystone has no such object store.")
         return url.rstrip("/")
@@ -185,10 +218,8 @@ def session(settings: Settings, plugin: BaseAuthPlugin) -> Session:
     """A session with Keystone, as the options of a store want it."""
     from keystoneauth1.session import Session
 
-    verify = (not settings["swift_store_auth_insecure"]
-              and (settings["swift_store_cacert"] or True))
-    return Session(auth=plugin, verify=verify, timeout=KEYSTONE_TIMEOUT,
-                   connect_retries=1)
+    verify = not settings["swift_store_auth_insecure"] and (settings["swift_store_cacert"] or True)
+    return Session(auth=plugin, verify=verify, timeout=KEYSTONE_TIMEOUT, connect_retries=1)
 
 
 def fresh_token(keystone: Session, settings: Settings) -> str:
@@ -196,7 +227,8 @@ def fresh_token(keystone: Session, settings: Settings) -> str:
     with naming_failures():
         plugin: Any = keystone.auth
         if plugin.get_access(keystone).will_expire_soon(
-                settings["swift_store_expire_soon_interval"]):
+            settings["swift_store_expire_soon_interval"]
+        ):
             keystone.invalidate()
         return keystone.get_token() or ""
 

@@ -82,24 +82,39 @@ class Client:
         :returns: an answer of status 200 or 206 with its content unread, or 416.
         """
         path = self._path(container, name)
-        answer = self._ask("GET", path, {"accept-encoding": "identity"}
-                           | ({"range": part} if part is not None else {}))
+        answer = self._ask(
+            "GET",
+            path,
+            {"accept-encoding": "identity"} | ({"range": part} if part is not None else {}),
+        )
         if answer.status not in (200, 206, 416):
             raise self._error(answer, path)
         return answer
 
-    def put(self, container: str, name: str, body: Body | bytes, size: int | None,
-            headers: Mapping[str, str] | None = None, attempts: int = 1) -> None:
+    def put(
+        self,
+        container: str,
+        name: str,
+        body: Body | bytes,
+        size: int | None,
+        headers: Mapping[str, str] | None = None,
+        attempts: int = 1,
+    ) -> None:
         """Store an object; ``size`` bytes, or None for as many as come.
 
         :param attempts: more than 1 for a body that can be sent again.
         :raises errors.Duplicate: there is one, and ``headers`` ask for none.
         """
-        framing = ({"transfer-encoding": "chunked"} if size is None
-                   else {"content-length": str(size)})
-        self._done("PUT", self._path(container, name),
-                   {"content-type": "application/octet-stream", **framing, **(headers or {})},
-                   body, attempts)
+        framing = (
+            {"transfer-encoding": "chunked"} if size is None else {"content-length": str(size)}
+        )
+        self._done(
+            "PUT",
+            self._path(container, name),
+            {"content-type": "application/octet-stream", **framing, **(headers or {})},
+            body,
+            attempts,
+        )
 
     def delete(self, container: str, name: str) -> None:
         """Remove an object; no error when there is none."""
@@ -115,8 +130,12 @@ class Client:
         answer = self._ask("DELETE", path, {"accept": "application/json"}, wait=BULK_TIMEOUT)
         report = json.loads(self._settle(answer, path) or "{}")
         if report.get("Errors"):
-            LOG.warning("Not all segments of %s/%s were removed: %s", container, name,
-                        report.get("Response Status"))
+            LOG.warning(
+                "Not all segments of %s/%s were removed: %s",
+                container,
+                name,
+                report.get("Response Status"),
+            )
             raise errors.RemoteServiceFailed(report.get("Response Status"))
 
     # ------------------------------------------------------------ containers
@@ -137,8 +156,10 @@ class Client:
     def _listing(self, path: str, prefix: str) -> Iterator[dict]:
         marker = ""
         while True:
-            query = (f"?format=json&limit={PAGE}&prefix={quote(prefix, safe='')}"
-                     f"&marker={quote(marker, safe='')}")
+            query = (
+                f"?format=json&limit={PAGE}&prefix={quote(prefix, safe='')}"
+                f"&marker={quote(marker, safe='')}"
+            )
             text = self._settle(self._ask("GET", path + query), path)
             page = json.loads(text or "[]")
             yield from page
@@ -160,8 +181,9 @@ class Client:
 
     def put_container(self, container: str, headers: Mapping[str, str] | None = None) -> None:
         """Make a container; no error when it is there."""
-        self._done("PUT", f"/{quote(container, safe='')}", {"content-length": "0",
-                                                           **(headers or {})})
+        self._done(
+            "PUT", f"/{quote(container, safe='')}", {"content-length": "0", **(headers or {})}
+        )
 
     def post_container(self, container: str, headers: Mapping[str, str]) -> None:
         """Change what is known of a container."""
@@ -179,23 +201,40 @@ class Client:
     def _path(self, container: str, name: str) -> str:
         return f"/{quote(container, safe='')}/{quote(name)}"
 
-    def _done(self, method: str, path: str, headers: Mapping[str, str] | None = None,
-              body: Body | bytes | None = None, attempts: int = 3) -> BaseHTTPResponse:
+    def _done(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: Body | bytes | None = None,
+        attempts: int = 3,
+    ) -> BaseHTTPResponse:
         """An answer whose content does not matter, or the error that it is."""
         answer = self._ask(method, path, headers, body, attempts)
         self._settle(answer, path)
         return answer
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None,
-             body: Body | bytes | None = None, attempts: int = 3,
-             wait: float = 60) -> BaseHTTPResponse:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: Body | bytes | None = None,
+        attempts: int = 3,
+        wait: float = 60,
+    ) -> BaseHTTPResponse:
         once = body is not None and attempts == 1
         renewed = False
         while True:
             token = self.account.token()
             answer = self.pool.request(
-                method, self.account.url() + path, {**(headers or {}), "x-auth-token": token},
-                body, attempts, wait)
+                method,
+                self.account.url() + path,
+                {**(headers or {}), "x-auth-token": token},
+                body,
+                attempts,
+                wait,
+            )
             if answer.status != 401:
                 return answer
             self._content(answer)
@@ -221,8 +260,12 @@ class Client:
         name = path.partition("?")[0].lstrip("/")
         if answer.status == 404:
             return errors.NotFound(name)
-        LOG.warning("Swift answered with status %d for %s (transaction %s)", answer.status, name,
-                    answer.headers.get("X-Trans-Id"))
+        LOG.warning(
+            "Swift answered with status %d for %s (transaction %s)",
+            answer.status,
+            name,
+            answer.headers.get("X-Trans-Id"),
+        )
         if answer.status in (409, 412):
             return errors.Duplicate(name)
         if answer.status in (413, 507):

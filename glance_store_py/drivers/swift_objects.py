@@ -65,10 +65,12 @@ class Layout:
     @classmethod
     def of(cls, settings: Settings) -> Layout:
         spool = settings["swift_upload_buffer_dir"] or tempfile.gettempdir()
-        return cls(settings["swift_store_large_object_size"] * MB,
-                   settings["swift_store_large_object_chunk_size"] * MB,
-                   spool if settings["swift_buffer_on_upload"] else None,
-                   settings["swift_store_retry_get_count"])
+        return cls(
+            settings["swift_store_large_object_size"] * MB,
+            settings["swift_store_large_object_chunk_size"] * MB,
+            spool if settings["swift_buffer_on_upload"] else None,
+            settings["swift_store_retry_get_count"],
+        )
 
 
 class Objects:
@@ -91,8 +93,7 @@ class Objects:
         mark = {_MARK: secrets.token_hex(16)}
         try:
             if size is not None and size < self._layout.large:
-                self._client.put(container, name, source.take(size), size,
-                                 {**mark, **_ONLY_NEW})
+                self._client.put(container, name, source.take(size), size, {**mark, **_ONLY_NEW})
             else:
                 self._add_segments(container, name, source, size, mark)
         except errors.Duplicate:
@@ -102,8 +103,9 @@ class Objects:
             raise
         return source.count
 
-    def _add_segments(self, container: str, name: str, source: Source, size: int | None,
-                      mark: dict[str, str]) -> None:
+    def _add_segments(
+        self, container: str, name: str, source: Source, size: int | None, mark: dict[str, str]
+    ) -> None:
         written: list[str] = []
         prefix = f"{name}_{mark[_MARK]}_"
         try:
@@ -112,18 +114,18 @@ class Objects:
                 written.append(segment)
                 self._add_segment(container, segment, source, size, mark)
             manifest = {"x-object-manifest": f"{quote(container)}/{quote(prefix)}"}
-            self._client.put(container, name, b"", 0, {**manifest, **mark, **_ONLY_NEW},
-                             attempts=3)
+            self._client.put(container, name, b"", 0, {**manifest, **mark, **_ONLY_NEW}, attempts=3)
         except BaseException as error:
             # A request that was sent twice may have met its own work.
-            if not (isinstance(error, errors.Duplicate)
-                    and self._is_mine(container, name, mark)):
+            if not (isinstance(error, errors.Duplicate) and self._is_mine(container, name, mark)):
                 self._side_by_side(
-                    lambda segment: self._remove_mine(container, segment, mark), written)
+                    lambda segment: self._remove_mine(container, segment, mark), written
+                )
                 raise
 
-    def _add_segment(self, container: str, segment: str, source: Source, size: int | None,
-                     mark: dict[str, str]) -> None:
+    def _add_segment(
+        self, container: str, segment: str, source: Source, size: int | None, mark: dict[str, str]
+    ) -> None:
         length = self._layout.segment
         if self._layout.spool is None:
             known = None if size is None else min(length, size - source.count + source.waiting)
@@ -132,11 +134,11 @@ class Objects:
         with tempfile.TemporaryFile(dir=self._layout.spool) as file:
             for chunk in source.take(length):
                 file.write(chunk)
-            self._client.put(container, segment, Spooled(file), file.tell(), mark,
-                             attempts=3)
+            self._client.put(container, segment, Spooled(file), file.tell(), mark, attempts=3)
 
     def _remove_mine(self, container: str, name: str, mark: dict[str, str]) -> None:
         """Remove an object of ours, which a failure may have left; later when Swift is away."""
+
         def remove() -> None:
             if self._is_mine(container, name, mark):
                 self._client.delete(container, name)
@@ -188,8 +190,7 @@ class Objects:
         length = _length(answer, start)
 
         def again(done: int) -> BaseHTTPResponse:
-            return self._client.get(container, name,
-                                    f"bytes={start + done}-{start + length - 1}")
+            return self._client.get(container, name, f"bytes={start + done}-{start + length - 1}")
 
         chunks = resuming(self._client.pool, answer, length, again, self._layout.resumes)
         return StoredData(chunks, length, close=answer.close)
@@ -271,8 +272,9 @@ class Objects:
         for _, entries in itertools.groupby(self._client.entries(container), _image_of):
             yield from self._images_among(container, list(entries))
 
-    def _images_among(self, container: str,
-                      entries: list[Entry]) -> Iterator[tuple[str, int, float]]:
+    def _images_among(
+        self, container: str, entries: list[Entry]
+    ) -> Iterator[tuple[str, int, float]]:
         groups: dict[str, list[Entry]] = {}
         whole = []
         for entry in entries:
@@ -346,7 +348,7 @@ class Source:
         """The next ``length`` bytes, or as many as there are."""
         while length and not self.ended():
             piece = self._rest[:length]
-            self._rest = self._rest[len(piece):]
+            self._rest = self._rest[len(piece) :]
             length -= len(piece)
             yield cast(bytes, piece)
 

@@ -77,8 +77,11 @@ class Acting:
     @contextlib.contextmanager
     def _trusted(self, account: CallerAccount, size: int | None) -> Iterator[None]:
         """An upload that takes long may outlive the token that it began with."""
-        if (not self._settings["swift_store_use_trusts"]
-                or size is not None and size < self._layout.large):
+        if (
+            not self._settings["swift_store_use_trusts"]
+            or size is not None
+            and size < self._layout.large
+        ):
             yield
             return
         account.trust = Trust.given(self._settings, self._caller)
@@ -106,18 +109,22 @@ class Acting:
                 _remove_remains(objects, container, name)
                 _remove_container(client, container)
 
-    def set_acls(self, location: Location, public: bool, readers: Sequence[str],
-                 writers: Sequence[str]) -> None:
+    def set_acls(
+        self, location: Location, public: bool, readers: Sequence[str], writers: Sequence[str]
+    ) -> None:
         client, container, _ = self._resolved(location)
         client.post_container(container, self._lists(public, readers, writers))
 
-    def _lists(self, public: bool, readers: Sequence[str],
-               writers: Sequence[str]) -> dict[str, str]:
+    def _lists(
+        self, public: bool, readers: Sequence[str], writers: Sequence[str]
+    ) -> dict[str, str]:
         admins = self._settings["swift_store_admin_tenants"]
         read = [f"{project}:*" for project in (*readers, *admins)]
         write = [f"{project}:*" for project in (*writers, *admins)]
-        return {"x-container-read": EVERYBODY if public else ",".join(read),
-                "x-container-write": ",".join(write)}
+        return {
+            "x-container-read": EVERYBODY if public else ",".join(read),
+            "x-container-write": ",".join(write),
+        }
 
     def _resolved(self, location: Location) -> tuple[Client, str, str]:
         """The account, container and name behind an address.

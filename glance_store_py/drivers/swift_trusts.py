@@ -26,16 +26,25 @@ SECTION = "keystone_authtoken"
 #: After so long a trust ends by itself, should nobody be able to end it.
 LIFE = datetime.timedelta(days=7)
 
-_UNSCOPED = dict.fromkeys((
-    "project_id", "project_name", "project_domain_id", "project_domain_name", "system_scope",
-    "domain_id", "domain_name"))
+_UNSCOPED = dict.fromkeys(
+    (
+        "project_id",
+        "project_name",
+        "project_domain_id",
+        "project_domain_name",
+        "system_scope",
+        "domain_id",
+        "domain_name",
+    )
+)
 
 
 class Trust:
     """A trust that was given; ``token`` is good for as long as it holds."""
 
-    def __init__(self, keystone: Session, settings: Settings, url: str,
-                 user_token: str | None) -> None:
+    def __init__(
+        self, keystone: Session, settings: Settings, url: str, user_token: str | None
+    ) -> None:
         self._keystone = keystone
         self._settings = settings
         self._url = url
@@ -49,8 +58,10 @@ class Trust:
         try:
             return cls._made(settings, caller)
         except (exceptions.ClientException, exceptions.AuthPluginException) as error:
-            LOG.warning("There is no trust (%s): an upload that outlives its token will fail",
-                        type(error).__name__)
+            LOG.warning(
+                "There is no trust (%s): an upload that outlives its token will fail",
+                type(error).__name__,
+            )
             return None
 
     @classmethod
@@ -68,19 +79,25 @@ class Trust:
         base = f"{service.auth_url.rstrip('/').removesuffix('/v3')}/v3/OS-TRUST/trusts"
         ends = datetime.datetime.now(datetime.UTC) + LIFE
         answer = keystone.post(
-            base, authenticated=False, headers={"X-Auth-Token": caller.auth_token}, json={
+            base,
+            authenticated=False,
+            headers={"X-Auth-Token": caller.auth_token},
+            json={
                 "trust": {
                     "trustor_user_id": caller.user_id,
                     "trustee_user_id": keystone.get_user_id(),
-                    "project_id": caller.project_id, "impersonation": True,
+                    "project_id": caller.project_id,
+                    "impersonation": True,
                     "roles": [{"name": role} for role in getattr(caller, "roles", ())],
                     "expires_at": ends.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
-                }})
+                }
+            },
+        )
         trust_id = answer.json()["trust"]["id"]
         trusted: Any = loading.load_auth_from_conf_options(
-            conf, SECTION, trust_id=trust_id, **_UNSCOPED)
-        return cls(session(settings, trusted), settings, f"{base}/{trust_id}",
-                   caller.auth_token)
+            conf, SECTION, trust_id=trust_id, **_UNSCOPED
+        )
+        return cls(session(settings, trusted), settings, f"{base}/{trust_id}", caller.auth_token)
 
     def token(self) -> str:
         """A token in the user's name."""
@@ -91,7 +108,8 @@ class Trust:
         from keystoneauth1 import exceptions
 
         try:
-            self._keystone.delete(self._url, authenticated=False,
-                                  headers={"X-Auth-Token": self._user_token})
+            self._keystone.delete(
+                self._url, authenticated=False, headers={"X-Auth-Token": self._user_token}
+            )
         except exceptions.ClientException as error:
             LOG.warning("A trust was not ended (%s) and expires later", type(error).__name__)

@@ -25,7 +25,9 @@ class Driver:
         """
         single = settings.section == SINGLE_SECTION
         raise errors.BadStoreConfiguration(
-            SINGLE_SECTION if single else "DEFAULT", "stores" if single else "enabled_backends",
+            SINGLE_SECTION if single else "DEFAULT",
+            "stores" if single else "enabled_backends",
             f"'{store_id}' is a store of type vmware, and there is no driver for VMware datastores "
             "any more. Copy its images to another store with the release that still had one, "
-            "then take it out of the configuration.")
+            "then take it out of the configuration.",
+        )

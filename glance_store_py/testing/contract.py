@@ -65,6 +65,7 @@ def requires(*abilities: str, without: str | None = None) -> Callable:
 
     A test that does not say what its driver claims has the case, which is skipped then.
     """
+
     def decorate(case: Callable) -> Callable:
         def is_for(claimed: frozenset[str]) -> bool:
             return claimed.issuperset(abilities) and without not in claimed
@@ -77,6 +78,7 @@ def requires(*abilities: str, without: str | None = None) -> Callable:
 
         run.is_for = is_for  # type: ignore[attr-defined]
         return run
+
     return decorate
 
 
@@ -190,8 +192,17 @@ class DriverContract(Case):
         location = parse(self.place(self.image_id, bytes(range(256)) * 8192))
         whole = self.read(location)
         size = len(whole)
-        for start, stop in ((0, 1), (0, size), (1, 2), (255, 65537), (size - 1, size),
-                            (MIB - 1, MIB + 1), (7, None), (size - 1, None), (3, 3)):
+        for start, stop in (
+            (0, 1),
+            (0, size),
+            (1, 2),
+            (255, 65537),
+            (size - 1, size),
+            (MIB - 1, MIB + 1),
+            (7, None),
+            (size - 1, None),
+            (3, 3),
+        ):
             with self.subTest(start=start, stop=stop):
                 self.assertTrue(whole[start:stop] == self.read(location, start, stop))
 
@@ -252,8 +263,7 @@ class DriverContract(Case):
 
     @requires(driver.ADD)
     def test_a_source_that_fails_leaves_nothing(self) -> None:
-        self.assertRaises(SourceFailed, self.store.add, self.image_id,
-                          failing(b"x" * MIB, b"y"))
+        self.assertRaises(SourceFailed, self.store.add, self.image_id, failing(b"x" * MIB, b"y"))
         self.assert_nothing_left()
 
     @requires(driver.ADD)
@@ -278,6 +288,7 @@ class DriverContract(Case):
                 with contextlib.suppress(threading.BrokenBarrierError):
                     both_writing.wait()
                 yield letter * 1000
+
             try:
                 outcome[letter] = self.store.add(self.image_id, source(), 2000)
             except errors.Duplicate as error:
@@ -342,7 +353,7 @@ class DriverContract(Case):
         made = {}
         for number in numbers:
             data = (b"%03d " % number) * (self.ATTEMPT_SIZE // 4) + b"!" * number
-            chunks = [data[at:at + MIB] for at in range(0, len(data), MIB)]
+            chunks = [data[at : at + MIB] for at in range(0, len(data), MIB)]
             stored = self.store.add(self.attempt(number), chunks)
             made[number] = parse(stored.url), data
         return made
@@ -408,16 +419,17 @@ class DriverContract(Case):
     def test_an_attempt_that_fails_takes_no_other_with_it(self) -> None:
         made = self.add_attempts(2)
         for name in (self.image_id, self.attempt(21)):
-            self.assertRaises(SourceFailed, self.store.add, name,
-                              failing(*[b"x" * MIB] * 12))
+            self.assertRaises(SourceFailed, self.store.add, name, failing(*[b"x" * MIB] * 12))
         self.assert_intact(made, 2)
         made = self.add_attempts(1)
-        self.assertRaises(SourceFailed, self.store.add, self.attempt(3),
-                          failing(*[b"x" * MIB] * 12))
+        self.assertRaises(
+            SourceFailed, self.store.add, self.attempt(3), failing(*[b"x" * MIB] * 12)
+        )
         self.assert_intact(made, 1)
 
     def kill_writer(self, name: str) -> None:
         """Let a process die in the middle of an upload."""
+
         def source() -> Iterator[bytes]:
             yield from [b"x" * MIB] * 12
             time.sleep(0.5)  # Parts that were sent aside may arrive.
@@ -470,10 +482,14 @@ class DriverContract(Case):
     @requires(driver.ADD, driver.LIST)
     def test_attempts_are_listed_for_their_image(self) -> None:
         made = self.add_attempts(1, 2, 21)
-        wanted = [(location.url, self.image_id, self.attempt(number), len(data))
-                  for number, (location, data) in made.items()]
-        self.assertCountEqual(wanted, [(found.url, found.image_id, found.name, found.size)
-                                       for found in self.store.objects()])
+        wanted = [
+            (location.url, self.image_id, self.attempt(number), len(data))
+            for number, (location, data) in made.items()
+        ]
+        self.assertCountEqual(
+            wanted,
+            [(found.url, found.image_id, found.name, found.size) for found in self.store.objects()],
+        )
 
     # ------------------------------------------------------------ health
 

@@ -43,18 +43,23 @@ def complaint(budget: Budget, now: Effort) -> str:
     """What is wrong with the effort of a case, most grown first; empty when nothing is."""
     lines = []
     if len(now.statements) != budget.statements:
-        lines += [f"{len(now.statements)} SQL statements instead of {budget.statements}:",
-                  *(f"    {' '.join(each.split())[:100]}" for each in now.statements)]
+        lines += [
+            f"{len(now.statements)} SQL statements instead of {budget.statements}:",
+            *(f"    {' '.join(each.split())[:100]}" for each in now.statements),
+        ]
     others = {_package(name) for name in budget.libraries if name != _versioned(_package(name))}
-    before, after = ({name: number for name, number in each.items() if _package(name) not in others}
-                     for each in ({**budget.own, **budget.libraries},
-                                  {**now.own, **_libraries(now)}))
+    before, after = (
+        {name: number for name, number in each.items() if _package(name) not in others}
+        for each in ({**budget.own, **budget.libraries}, {**now.own, **_libraries(now)})
+    )
     allowed, spent = sum(before.values()), sum(after.values())
     if spent > allowed * (1 + TOLERANCE):
         growth = {name: number - before.get(name, 0) for name, number in after.items()}
         worst = sorted((name for name in growth if growth[name] > 0), key=growth.get, reverse=True)
-        lines += [f"{spent} Python calls, {allowed} are in the budget:",
-                  *(f"    {growth[name]:+7}  {name}" for name in worst[:_NAMED])]
+        lines += [
+            f"{spent} Python calls, {allowed} are in the budget:",
+            *(f"    {growth[name]:+7}  {name}" for name in worst[:_NAMED]),
+        ]
     return "\n".join(lines)
 
 
@@ -94,30 +99,39 @@ def parse(text: str) -> dict[str, Budget]:
 
 def dump(efforts: Mapping[str, Effort]) -> str:
     """The table of these efforts."""
-    columns = {name: {_STATEMENTS: len(each.statements), **_libraries(each), **each.own}
-               for name, each in efforts.items()}
+    columns = {
+        name: {_STATEMENTS: len(each.statements), **_libraries(each), **each.own}
+        for name, each in efforts.items()
+    }
     labels = {label for column in columns.values() for label in column}
     order = sorted(labels, key=lambda label: (label != _STATEMENTS, ":" in label, label))
     width = max(map(len, labels))
     lines = [" " * width + "".join(f" {name:>5}" for name in columns)]
     for label in order:
-        lines.append(label.ljust(width) + "".join(
-            f" {column.get(label) or '.':>{max(5, len(name))}}"
-            for name, column in columns.items()))
+        lines.append(
+            label.ljust(width)
+            + "".join(
+                f" {column.get(label) or '.':>{max(5, len(name))}}"
+                for name, column in columns.items()
+            )
+        )
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--record", action="store_true")
     arguments = parser.parse_args()
     with cases() as requests:
         efforts = {name: effort(getattr(requests, name)) for name in NAMES}
     print(f"{'':10} {'statements':>10} {'own calls':>10} {'libraries':>10}")
     for name, each in efforts.items():
-        print(f"{name:10} {len(each.statements):10} {sum(each.own.values()):10} "
-              f"{sum(each.libraries.values()):10}")
+        print(
+            f"{name:10} {len(each.statements):10} {sum(each.own.values()):10} "
+            f"{sum(each.libraries.values()):10}"
+        )
     if arguments.record:
         TABLE.write_text(dump(efforts))
 

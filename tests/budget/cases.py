@@ -36,22 +36,60 @@ def image_id(number: int) -> str:
 
 def fill(connection: sa.Connection) -> None:
     """COUNT images of project p1, a second apart."""
-    def rows(one: Callable[[int], list[dict]]) -> list[dict]:
-        return [{"created_at": when, "updated_at": when, "deleted": False, **row}
-                for n in range(COUNT) for when in [START + datetime.timedelta(seconds=n)]
-                for row in one(n)]
 
-    connection.execute(tables.images.insert(), rows(lambda n: [{
-        "id": image_id(n), "name": f"n{n}", "status": "active", "owner": "p1", "size": n,
-        "min_disk": 0, "min_ram": 0, "protected": False, "os_hidden": False,
-        "visibility": "shared" if n % 5 else "public"}]))
-    connection.execute(tables.image_properties.insert(), rows(lambda n: [
-        {"image_id": image_id(n), "name": f"p{k}", "value": f"v{k}"} for k in range(20)]))
-    connection.execute(tables.image_tags.insert(), rows(lambda n: [
-        {"image_id": image_id(n), "value": f"t{k}"} for k in range(5)]))
-    connection.execute(tables.image_locations.insert(), rows(lambda n: [
-        {"image_id": image_id(n), "value": f"file:///{store}/{n}", "status": "active",
-         "meta_data": f'{{"store": "{store}"}}'} for store in ("fast", "slow")]))
+    def rows(one: Callable[[int], list[dict]]) -> list[dict]:
+        return [
+            {"created_at": when, "updated_at": when, "deleted": False, **row}
+            for n in range(COUNT)
+            for when in [START + datetime.timedelta(seconds=n)]
+            for row in one(n)
+        ]
+
+    connection.execute(
+        tables.images.insert(),
+        rows(
+            lambda n: [
+                {
+                    "id": image_id(n),
+                    "name": f"n{n}",
+                    "status": "active",
+                    "owner": "p1",
+                    "size": n,
+                    "min_disk": 0,
+                    "min_ram": 0,
+                    "protected": False,
+                    "os_hidden": False,
+                    "visibility": "shared" if n % 5 else "public",
+                }
+            ]
+        ),
+    )
+    connection.execute(
+        tables.image_properties.insert(),
+        rows(
+            lambda n: [
+                {"image_id": image_id(n), "name": f"p{k}", "value": f"v{k}"} for k in range(20)
+            ]
+        ),
+    )
+    connection.execute(
+        tables.image_tags.insert(),
+        rows(lambda n: [{"image_id": image_id(n), "value": f"t{k}"} for k in range(5)]),
+    )
+    connection.execute(
+        tables.image_locations.insert(),
+        rows(
+            lambda n: [
+                {
+                    "image_id": image_id(n),
+                    "value": f"file:///{store}/{n}",
+                    "status": "active",
+                    "meta_data": f'{{"store": "{store}"}}',
+                }
+                for store in ("fast", "slow")
+            ]
+        ),
+    )
 
 
 class Cases:
@@ -63,8 +101,9 @@ class Cases:
         self._turn = itertools.count()
         self._downloadable: str | None = None
 
-    def _request(self, status: int, method: str, path: str, body: bytes = b"",
-                 media_type: str = "") -> Action:
+    def _request(
+        self, status: int, method: str, path: str, body: bytes = b"", media_type: str = ""
+    ) -> Action:
         """An action that sends this and takes the answer, which must have ``status``."""
         request = webob.Request.blank(path, method=method, body=body)
         request.headers["X-Auth-Token"] = self._token
@@ -94,11 +133,17 @@ class Cases:
         return number
 
     def _creation(self, **fields: str) -> Action:
-        document = {"name": "n", "disk_format": "raw", "container_format": "bare",
-                    "tags": [f"t{k}" for k in range(5)], **{f"p{k}": "v" for k in range(20)},
-                    **fields}
-        return self._request(201, "POST", "/v2/images", json.dumps(document).encode(),
-                             "application/json")
+        document = {
+            "name": "n",
+            "disk_format": "raw",
+            "container_format": "bare",
+            "tags": [f"t{k}" for k in range(5)],
+            **{f"p{k}": "v" for k in range(20)},
+            **fields,
+        }
+        return self._request(
+            201, "POST", "/v2/images", json.dumps(document).encode(), "application/json"
+        )
 
     def show(self) -> Action:
         return self._request(200, "GET", f"/v2/images/{image_id(7)}")
@@ -119,11 +164,14 @@ class Cases:
         return self._creation()
 
     def patch(self) -> Action:
-        operations = [{"op": "replace", "path": "/name", "value": f"n{next(self._turn)}"},
-                      {"op": "replace", "path": "/p1", "value": f"w{next(self._turn)}"},
-                      {"op": "add", "path": f"/new{next(self._turn)}", "value": "v"}]
-        return self._request(200, "PATCH", f"/v2/images/{self._new()}",
-                             json.dumps(operations).encode(), PATCH)
+        operations = [
+            {"op": "replace", "path": "/name", "value": f"n{next(self._turn)}"},
+            {"op": "replace", "path": "/p1", "value": f"w{next(self._turn)}"},
+            {"op": "add", "path": f"/new{next(self._turn)}", "value": "v"},
+        ]
+        return self._request(
+            200, "PATCH", f"/v2/images/{self._new()}", json.dumps(operations).encode(), PATCH
+        )
 
     def delete(self) -> Action:
         return self._request(204, "DELETE", f"/v2/images/{self._new()}")

@@ -11,7 +11,6 @@ from tests.budget.counting import Effort, effort
 
 
 class BudgetTest(unittest.TestCase):
-
     requests: Cases
 
     @classmethod
@@ -31,8 +30,9 @@ class BudgetTest(unittest.TestCase):
 
     def test_per_image(self) -> None:
         """A list grows by few calls, and by no statement, for each image."""
-        hundred, thousand = (effort(case) for case in (
-            self.requests.list_100, self.requests.list_1000))
+        hundred, thousand = (
+            effort(case) for case in (self.requests.list_100, self.requests.list_1000)
+        )
         self.assertLessEqual(len(thousand.statements), 4)
         self.assertLess((thousand.calls - hundred.calls) / 900, 50)
 
@@ -43,8 +43,7 @@ class ComplaintTest(unittest.TestCase):
     BUDGET = budgets.Budget(1, {"x": 20, "y 1.0": 10}, {"m:a": 70, "m:b": 10})
 
     def said(self, own: int = 10, library: int = 20, statements: int = 1, other: int = 10) -> str:
-        now = Effort({"m:a": 70, "m:b": own}, {"x": library, "y": other},
-                     ["SELECT 1"] * statements)
+        now = Effort({"m:a": 70, "m:b": own}, {"x": library, "y": other}, ["SELECT 1"] * statements)
         return budgets.complaint(self.BUDGET, now)
 
     def test_within(self) -> None:
@@ -54,8 +53,10 @@ class ComplaintTest(unittest.TestCase):
 
     def test_grown(self) -> None:
         """It names what grew, most first, by how much, and nothing else."""
-        self.assertEqual("106 Python calls, 100 are in the budget:\n"
-                         "         +4  m:b\n         +2  x", self.said(own=14, library=22))
+        self.assertEqual(
+            "106 Python calls, 100 are in the budget:\n         +4  m:b\n         +2  x",
+            self.said(own=14, library=22),
+        )
         self.assertIn("2 SQL statements instead of 1", self.said(statements=2))
         self.assertIn("0 SQL statements instead of 1", self.said(statements=0))
 
@@ -67,5 +68,10 @@ class ComplaintTest(unittest.TestCase):
         """What is written into the table is what is read from it."""
         efforts = {name: Effort({"m:a": 3}, {"y": 2}, ["SELECT 1"]) for name in ("one", "two")}
         text = budgets.dump(efforts)
-        self.assertEqual({"one": budgets.Budget(1, {"y": 2}, {"m:a": 3}),
-                          "two": budgets.Budget(1, {"y": 2}, {"m:a": 3})}, budgets.parse(text))
+        self.assertEqual(
+            {
+                "one": budgets.Budget(1, {"y": 2}, {"m:a": 3}),
+                "two": budgets.Budget(1, {"y": 2}, {"m:a": 3}),
+            },
+            budgets.parse(text),
+        )

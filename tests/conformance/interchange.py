@@ -27,9 +27,15 @@ class Interchange(unittest.TestCase):
     def ask(self, method: str, path: str, body=None, **headers: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.pair.port, timeout=300)
         try:
-            connection.request(method, path, body, {
-                "X-Auth-Token": "u:p:admin",
-                **{name.replace("_", "-"): value for name, value in headers.items()}})
+            connection.request(
+                method,
+                path,
+                body,
+                {
+                    "X-Auth-Token": "u:p:admin",
+                    **{name.replace("_", "-"): value for name, value in headers.items()},
+                },
+            )
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -42,14 +48,21 @@ class Interchange(unittest.TestCase):
             if by_reference and kind in self.never_theirs:
                 continue
             store, size, announced = kind
-            status, body = self.ask("POST", "/v2/images", json.dumps(
-                {"disk_format": "raw", "container_format": "bare"}),
-                Content_Type="application/json")
+            status, body = self.ask(
+                "POST",
+                "/v2/images",
+                json.dumps({"disk_format": "raw", "container_format": "bare"}),
+                Content_Type="application/json",
+            )
             self.assertEqual(201, status, body)
             image_id, data = json.loads(body)["id"], os.urandom(size)
             status, body = self.ask(
-                "PUT", f"/v2/images/{image_id}/file", data if announced else iter([data]),
-                Content_Type="application/octet-stream", X_Image_Meta_Store=store)
+                "PUT",
+                f"/v2/images/{image_id}/file",
+                data if announced else iter([data]),
+                Content_Type="application/octet-stream",
+                X_Image_Meta_Store=store,
+            )
             self.assertEqual(204, status, (*kind, body, self.pair.log()[-3000:]))
             made[image_id] = data
         return made
@@ -68,7 +81,7 @@ class Interchange(unittest.TestCase):
                 if ranges and len(data) > 1:
                     border = 2 * MIB
                     status, body = self.ask("GET", path, Range=f"bytes={border - 9}-{border + 9}")
-                    self.assertEqual((206, data[border - 9:border + 10]), (status, body))
+                    self.assertEqual((206, data[border - 9 : border + 10]), (status, body))
 
     def delete_all(self, images: dict[str, bytes]) -> None:
         for image_id in images:

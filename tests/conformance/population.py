@@ -38,8 +38,12 @@ class Filler:
     def fill(self) -> None:
         """One object of each kind, in each of its states."""
         for visibility in VISIBILITIES:
-            self.create(f"data-{visibility}", b"data of " + visibility.encode() * 1000,
-                        visibility=visibility, os_distro="debian")
+            self.create(
+                f"data-{visibility}",
+                b"data of " + visibility.encode() * 1000,
+                visibility=visibility,
+                os_distro="debian",
+            )
             self.create(f"queued-{visibility}", visibility=visibility)
         self.create(UNICODE, UNICODE.encode(), tags=[UNICODE, "one"], beschreibung=UNICODE)
         self.create("hidden", b"h", visibility="public", os_hidden=True)
@@ -58,8 +62,15 @@ class Filler:
         self._metadefs()
         self._tasks()
 
-    def ask(self, who: str, method: str, path: str, body: Any = None,
-            content_type: str = "application/json", **headers: str) -> Any:
+    def ask(
+        self,
+        who: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        **headers: str,
+    ) -> Any:
         """One request that must succeed; its JSON."""
         answer = self._client.call(who, method, path, body, content_type, **headers)
         if answer.status >= 400:
@@ -67,9 +78,17 @@ class Filler:
         return answer.json() if answer.data else None
 
     def create(self, name: str, data: bytes | None = None, store: str = "", **fields) -> str:
-        image = self.ask("admin" if fields.get("visibility") == "public" else "owner", "POST",
-                         "/v2/images", {"name": f"{self._prefix}{name}", "disk_format": "raw",
-                                        "container_format": "bare", **fields})
+        image = self.ask(
+            "admin" if fields.get("visibility") == "public" else "owner",
+            "POST",
+            "/v2/images",
+            {
+                "name": f"{self._prefix}{name}",
+                "disk_format": "raw",
+                "container_format": "bare",
+                **fields,
+            },
+        )
         self.images[name] = image["id"]
         if data is not None:
             headers = {"X_Image_Meta_Store": store} if store else {}
@@ -100,17 +119,27 @@ class Filler:
         self.ask("owner", "PUT", f"/v2/images/{staged}/stage", b"waits", OCTETS)
         imported = self.create("imported")
         self.ask("owner", "PUT", f"/v2/images/{imported}/stage", b"imported", OCTETS)
-        self.ask("owner", "POST", f"/v2/images/{imported}/import",
-                 {"method": {"name": "glance-direct"},
-                  **({"stores": ["slow"]} if self._many_stores else {})})
+        self.ask(
+            "owner",
+            "POST",
+            f"/v2/images/{imported}/import",
+            {
+                "method": {"name": "glance-direct"},
+                **({"stores": ["slow"]} if self._many_stores else {}),
+            },
+        )
         self._wait(imported)
         if self._many_stores:
             self._copied()
 
     def _copied(self) -> None:
         both = self.create("both", b"in both stores")
-        self.ask("admin", "POST", f"/v2/images/{both}/import",
-                 {"method": {"name": "copy-image"}, "stores": ["slow"]})
+        self.ask(
+            "admin",
+            "POST",
+            f"/v2/images/{both}/import",
+            {"method": {"name": "copy-image"}, "stores": ["slow"]},
+        )
         self._wait_for_stores(both, 2)
 
     def _wait(self, image_id: str, seconds: float = 30) -> None:
@@ -139,35 +168,75 @@ class Filler:
 
     def _changed(self) -> None:
         image_id = self.create("changed", b"c", tags=["one", "two"], first="1", second="2")
-        self.patch(image_id, {"op": "replace", "path": "/name", "value": f"{self._prefix}after"},
-                   {"op": "remove", "path": "/first"},
-                   {"op": "add", "path": "/third", "value": "3"},
-                   {"op": "replace", "path": "/tags", "value": ["two", "three"]})
+        self.patch(
+            image_id,
+            {"op": "replace", "path": "/name", "value": f"{self._prefix}after"},
+            {"op": "remove", "path": "/first"},
+            {"op": "add", "path": "/third", "value": "3"},
+            {"op": "replace", "path": "/tags", "value": ["two", "three"]},
+        )
         self.ask("owner", "PUT", f"/v2/images/{image_id}/tags/four")
         self.ask("owner", "DELETE", f"/v2/images/{image_id}/tags/two")
 
     def _metadefs(self) -> None:
         name = f"{self._prefix}OS::Test"
         path = f"/v2/metadefs/namespaces/{name}"
-        self.ask("admin", "POST", "/v2/metadefs/namespaces", {
-            "namespace": name, "display_name": UNICODE, "visibility": "public", "owner": "admin"})
-        self.ask("admin", "POST", f"{path}/properties", {
-            "name": "size", "title": "Size", "type": "integer", "minimum": 1})
-        self.ask("admin", "POST", f"{path}/objects", {
-            "name": "thing", "required": ["a"], "properties": {
-                "a": {"title": "A", "type": "string", "enum": ["x", UNICODE]}}})
+        self.ask(
+            "admin",
+            "POST",
+            "/v2/metadefs/namespaces",
+            {"namespace": name, "display_name": UNICODE, "visibility": "public", "owner": "admin"},
+        )
+        self.ask(
+            "admin",
+            "POST",
+            f"{path}/properties",
+            {"name": "size", "title": "Size", "type": "integer", "minimum": 1},
+        )
+        self.ask(
+            "admin",
+            "POST",
+            f"{path}/objects",
+            {
+                "name": "thing",
+                "required": ["a"],
+                "properties": {"a": {"title": "A", "type": "string", "enum": ["x", UNICODE]}},
+            },
+        )
         self.ask("admin", "POST", f"{path}/tags", {"tags": [{"name": "t1"}, {"name": "t2"}]})
-        self.ask("admin", "POST", f"{path}/resource_types", {
-            "name": "OS::Glance::Image", "prefix": "hw_"})
-        self.ask("admin", "POST", "/v2/metadefs/namespaces", {
-            "namespace": f"{self._prefix}private", "visibility": "private", "protected": True,
-            "owner": "p1"})
+        self.ask(
+            "admin",
+            "POST",
+            f"{path}/resource_types",
+            {"name": "OS::Glance::Image", "prefix": "hw_"},
+        )
+        self.ask(
+            "admin",
+            "POST",
+            "/v2/metadefs/namespaces",
+            {
+                "namespace": f"{self._prefix}private",
+                "visibility": "private",
+                "protected": True,
+                "owner": "p1",
+            },
+        )
 
     def _tasks(self) -> None:
         """One that fails: nothing may be imported from a file."""
-        self._client.call("admin", "POST", "/v2/tasks", {"type": "import", "input": {
-            "import_from": "http://127.0.0.1:1/x", "import_from_format": "raw",
-            "image_properties": {"disk_format": "raw", "container_format": "bare"}}})
+        self._client.call(
+            "admin",
+            "POST",
+            "/v2/tasks",
+            {
+                "type": "import",
+                "input": {
+                    "import_from": "http://127.0.0.1:1/x",
+                    "import_from_format": "raw",
+                    "image_properties": {"disk_format": "raw", "container_format": "bare"},
+                },
+            },
+        )
 
 
 def odd_rows(database: str) -> None:
@@ -181,9 +250,20 @@ def odd_rows(database: str) -> None:
     gone = {"created_at": then, "updated_at": then, "deleted_at": then, "deleted": True}
 
     def image(connection: sa.Connection, seed: str, dates: dict, **values) -> str:
-        row = {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, seed)), "name": seed, "status": "active",
-               "min_disk": 0, "min_ram": 0, "owner": "p1", "visibility": "public",
-               "size": 5, "protected": False, "os_hidden": False, **dates, **values}
+        row = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, seed)),
+            "name": seed,
+            "status": "active",
+            "min_disk": 0,
+            "min_ram": 0,
+            "owner": "p1",
+            "visibility": "public",
+            "size": 5,
+            "protected": False,
+            "os_hidden": False,
+            **dates,
+            **values,
+        }
         connection.execute(table["images"].insert().values(**row))
         return row["id"]
 
@@ -196,21 +276,45 @@ def odd_rows(database: str) -> None:
         image(connection, "deleted-row", gone, status="deleted")
         image(connection, "pending", gone, status="pending_delete")
         foreign = image(connection, "foreign-store", audit, disk_format="qcow2")
-        beside(connection, "image_locations", foreign, audit, value="rbd://fsid/pool/image/snap",
-               meta_data=json.dumps({"store": "ceph-of-old"}), status="active")
+        beside(
+            connection,
+            "image_locations",
+            foreign,
+            audit,
+            value="rbd://fsid/pool/image/snap",
+            meta_data=json.dumps({"store": "ceph-of-old"}),
+            status="active",
+        )
         # Of the time before stores had names.
         plain = table["image_locations"]
-        connection.execute(plain.update().values(meta_data="{}").where(plain.c.image_id.in_(
-            sa.select(table["images"].c.id).where(table["images"].c.name.like("%of old")))))
+        connection.execute(
+            plain.update()
+            .values(meta_data="{}")
+            .where(
+                plain.c.image_id.in_(
+                    sa.select(table["images"].c.id).where(table["images"].c.name.like("%of old"))
+                )
+            )
+        )
         twice = image(connection, "duplicates", audit)
         for dates in (gone, audit):
             beside(connection, "image_tags", twice, dates, value="twice")
-            beside(connection, "image_members", twice, dates, member="p2", can_share=False,
-                   status="accepted")
+            beside(
+                connection,
+                "image_members",
+                twice,
+                dates,
+                member="p2",
+                can_share=False,
+                status="accepted",
+            )
         beside(connection, "image_tags", twice, audit, value="twice")
         beside(connection, "image_properties", twice, gone, name="was", value="deleted")
         beside(connection, "image_properties", twice, audit, name="null", value=None)
         for task_id, dates in (("task-without-info", audit), ("task-deleted", gone)):
-            connection.execute(table["tasks"].insert().values(
-                id=task_id, type="import", status="success", owner="p1", **dates))
+            connection.execute(
+                table["tasks"]
+                .insert()
+                .values(id=task_id, type="import", status="success", owner="p1", **dates)
+            )
     engine.dispose()

@@ -55,9 +55,23 @@ class Pair:
         self.port = free_port()
         extra = self.directory / "extra.conf"
         extra.write_text(options)
-        self._start = [*command(), "--work", directory, "--port", str(self.port),
-                       "--processes", "1", "--threads", "4", "--db", database,
-                       "--flavor", flavor, "--conf", str(extra)]
+        self._start = [
+            *command(),
+            "--work",
+            directory,
+            "--port",
+            str(self.port),
+            "--processes",
+            "1",
+            "--threads",
+            "4",
+            "--db",
+            database,
+            "--flavor",
+            flavor,
+            "--conf",
+            str(extra),
+        ]
         self._ours: subprocess.Popen | None = None
 
     @property
@@ -66,11 +80,13 @@ class Pair:
 
     def start_reference(self) -> None:
         # Elsewhere than here, where it would find our packages beside its own.
-        done = subprocess.run(self._start, cwd=self.directory, capture_output=True, text=True,
-                              timeout=600)
+        done = subprocess.run(
+            self._start, cwd=self.directory, capture_output=True, text=True, timeout=600
+        )
         if done.returncode:
             raise RuntimeError(
-                f"the reference did not start: {done.stderr[-2000:]} {self.log()[-3000:]}")
+                f"the reference did not start: {done.stderr[-2000:]} {self.log()[-3000:]}"
+            )
 
     def stop_reference(self) -> None:
         path = self.directory / "pid"
@@ -84,16 +100,34 @@ class Pair:
 
     def manage(self, *words: str) -> subprocess.CompletedProcess:
         """Our glance-manage with the installation's own configuration."""
-        return subprocess.run([sys.executable, "-m", "glance_py.cmd.manage", *words],
-                              env=self._environment(), capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "glance_py.cmd.manage", *words],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+        )
 
     def start_ours(self) -> None:
         """With the files as they are; the server is told nothing but where to listen."""
         with open(self.directory / "ours.log", "ab") as log:
             self._ours = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "etc/gunicorn.conf.py"),
-                 "-b", f"127.0.0.1:{self.port}", "-w", "1", "glance_py.wsgi.api:application"],
-                env=self._environment(), cwd=self.directory, stdout=log, stderr=log)
+                [
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    "-c",
+                    str(ROOT / "etc/gunicorn.conf.py"),
+                    "-b",
+                    f"127.0.0.1:{self.port}",
+                    "-w",
+                    "1",
+                    "glance_py.wsgi.api:application",
+                ],
+                env=self._environment(),
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+            )
         self._wait_for_port(listening=True)
 
     def stop_ours(self) -> None:
@@ -107,14 +141,20 @@ class Pair:
         self.stop_reference()
 
     def log(self) -> str:
-        return "".join(path.read_text(errors="replace") for path in (
-            self.directory / "ours.log", self.directory / "log" / "api.log") if path.exists())
+        return "".join(
+            path.read_text(errors="replace")
+            for path in (self.directory / "ours.log", self.directory / "log" / "api.log")
+            if path.exists()
+        )
 
     def _environment(self) -> dict[str, str]:
         # Where the paste file's own filters are found, the reference's start command knows.
         extra = os.environ.get("GLANCE_REFERENCE_PYTHONPATH", "")
-        return {**os.environ, "OS_GLANCE_CONFIG_DIR": str(self.etc),
-                "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), extra)))}
+        return {
+            **os.environ,
+            "OS_GLANCE_CONFIG_DIR": str(self.etc),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), extra))),
+        }
 
     def _wait_for_port(self, listening: bool) -> None:
         deadline = time.monotonic() + 60

@@ -17,14 +17,31 @@ import urllib3
 
 #: Who looks: an administrator, the owner, a member of images, a stranger, one who may only read.
 WHO = {
-    "admin": "root:admin:admin", "owner": "ann:p1:member", "member": "bob:p2:member",
-    "stranger": "eve:p3:member", "reader": "rob:p1:reader",
+    "admin": "root:admin:admin",
+    "owner": "ann:p1:member",
+    "member": "bob:p2:member",
+    "stranger": "eve:p3:member",
+    "reader": "rob:p1:reader",
 }
-LISTS = ("", "&visibility=all", "&visibility=public", "&visibility=private", "&visibility=shared",
-         "&visibility=community", "&member_status=all", "&member_status=pending",
-         "&os_hidden=true", "&status=active", "&tag=one", "&sort=status:asc,id:desc",
-         "&sort=created_at:asc", "&os_distro=debian", "&protected=true", "&size_min=1",
-         "&visibility=shared&member_status=rejected")
+LISTS = (
+    "",
+    "&visibility=all",
+    "&visibility=public",
+    "&visibility=private",
+    "&visibility=shared",
+    "&visibility=community",
+    "&member_status=all",
+    "&member_status=pending",
+    "&os_hidden=true",
+    "&status=active",
+    "&tag=one",
+    "&sort=status:asc,id:desc",
+    "&sort=created_at:asc",
+    "&os_distro=debian",
+    "&protected=true",
+    "&size_min=1",
+    "&visibility=shared&member_status=rejected",
+)
 
 
 class Client:
@@ -34,8 +51,15 @@ class Client:
         self._pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=60)
         self._url = f"http://127.0.0.1:{port}"
 
-    def call(self, who: str, method: str, path: str, body: Any = None,
-             content_type: str = "application/json", **headers: str) -> urllib3.BaseHTTPResponse:
+    def call(
+        self,
+        who: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        **headers: str,
+    ) -> urllib3.BaseHTTPResponse:
         """One request; a body that is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -61,8 +85,9 @@ class Snapshot:
 
     def failures(self) -> set[str]:
         """The questions that the service could not answer."""
-        return {question for question, (status, _) in self.answers.items()
-                if not 200 <= status < 500}
+        return {
+            question for question, (status, _) in self.answers.items() if not 200 <= status < 500
+        }
 
     def differences(self, other: Snapshot) -> list[str]:
         """The questions that are answered differently, with both answers.
@@ -98,22 +123,39 @@ def _questions(client: Client) -> Iterator[str]:
     for more in LISTS:
         yield f"/v2/images?limit=1000{more}"
     yield "/v2/images?limit=7&visibility=all"
-    images = [image["id"] for query in ("&visibility=all", "&visibility=all&os_hidden=true")
-              for image in client.get("admin", f"/v2/images?limit=1000{query}")["images"]]
+    images = [
+        image["id"]
+        for query in ("&visibility=all", "&visibility=all&os_hidden=true")
+        for image in client.get("admin", f"/v2/images?limit=1000{query}")["images"]
+    ]
     for image_id in images:
         path = f"/v2/images/{image_id}"
         yield from (path, f"{path}/file", f"{path}/locations", f"{path}/tasks", f"{path}/members")
         members = client.call("admin", "GET", f"{path}/members")
         if members.status == 200:
-            yield from (f"{path}/members/{member['member_id']}"
-                        for member in members.json()["members"] if member["member_id"].isascii())
-    yield from ("/", "/versions", "/v2/info/import", "/v2/info/stores", "/v2/info/stores/detail",
-                "/v2/info/usage", "/v2/metadefs/resource_types",
-                "/v2/tasks?limit=1000", "/v2/images/00000000-0000-0000-0000-000000000000")
-    yield from (f"/v2/tasks/{task['id']}"
-                for task in client.get("admin", "/v2/tasks?limit=1000")["tasks"])
-    yield from (f"/v2/schemas/{name}" for name in (
-        "image", "images", "member", "members", "task", "tasks", "metadefs/namespace"))
+            yield from (
+                f"{path}/members/{member['member_id']}"
+                for member in members.json()["members"]
+                if member["member_id"].isascii()
+            )
+    yield from (
+        "/",
+        "/versions",
+        "/v2/info/import",
+        "/v2/info/stores",
+        "/v2/info/stores/detail",
+        "/v2/info/usage",
+        "/v2/metadefs/resource_types",
+        "/v2/tasks?limit=1000",
+        "/v2/images/00000000-0000-0000-0000-000000000000",
+    )
+    yield from (
+        f"/v2/tasks/{task['id']}" for task in client.get("admin", "/v2/tasks?limit=1000")["tasks"]
+    )
+    yield from (
+        f"/v2/schemas/{name}"
+        for name in ("image", "images", "member", "members", "task", "tasks", "metadefs/namespace")
+    )
     yield from _definitions(client)
 
 
@@ -148,12 +190,19 @@ def _ordered(value: Any) -> Any:
     if isinstance(places, list) and len(places) > 1:
         # Those of equal weight come as the database happens to have them.
         places = sorted(places, key=lambda place: place["url"])
-        value = {**value, "locations": places, "direct_url": places[0]["url"],
-                 "stores": sorted(value.get("stores", "").split(","))}
+        value = {
+            **value,
+            "locations": places,
+            "direct_url": places[0]["url"],
+            "stores": sorted(value.get("stores", "").split(",")),
+        }
     if isinstance(value, dict):
-        return {key: sorted(each) if key in ("tags", "required", "enum") and all(
-            isinstance(item, str) for item in each) else _ordered(each)
-            for key, each in value.items()}
+        return {
+            key: sorted(each)
+            if key in ("tags", "required", "enum") and all(isinstance(item, str) for item in each)
+            else _ordered(each)
+            for key, each in value.items()
+        }
     return [_ordered(each) for each in value] if isinstance(value, list) else value
 
 
@@ -162,6 +211,8 @@ def _short(answer: Any, other: Any) -> str:
     text, compared = json.dumps(answer, sort_keys=True), json.dumps(other, sort_keys=True)
     if len(text) < 400:
         return text
-    start = next((n for n, pair in enumerate(zip(text, compared, strict=False))
-                  if pair[0] != pair[1]), min(len(text), len(compared)))
-    return f"... {text[max(0, start - 120):start + 200]} ..."
+    start = next(
+        (n for n, pair in enumerate(zip(text, compared, strict=False)) if pair[0] != pair[1]),
+        min(len(text), len(compared)),
+    )
+    return f"... {text[max(0, start - 120) : start + 200]} ..."

@@ -72,17 +72,31 @@ class TestInterchange(Interchange):
         if not test_rbd.missing():
             self.stores, rbd_options = (*STORES, POOL), self.configure_rbd()
         options["more"] = f", {POOL}:rbd" if rbd_options else ""
-        self.pair = reference.Pair(directory.name, f"sqlite:///{directory.name}/glance.sqlite",
-                                   "fakeauth+nocache", OPTIONS.format(**options) + rbd_options)
+        self.pair = reference.Pair(
+            directory.name,
+            f"sqlite:///{directory.name}/glance.sqlite",
+            "fakeauth+nocache",
+            OPTIONS.format(**options) + rbd_options,
+        )
         self.addCleanup(self.pair.stop)
 
     def configure_s3(self) -> dict[str, str]:
         url = urlsplit(servers.s3())
-        values = {"s3": f"http://{url.netloc.rpartition('@')[2]}", "access": str(url.username),
-                  "secret": str(url.password)}
-        self.bucket = s3.Driver(settings(
-            S3_OPTIONS, s3_store_host=values["s3"], s3_store_access_key=values["access"],
-            s3_store_secret_key=values["secret"], s3_store_bucket="interchange"), "x")._client
+        values = {
+            "s3": f"http://{url.netloc.rpartition('@')[2]}",
+            "access": str(url.username),
+            "secret": str(url.password),
+        }
+        self.bucket = s3.Driver(
+            settings(
+                S3_OPTIONS,
+                s3_store_host=values["s3"],
+                s3_store_access_key=values["access"],
+                s3_store_secret_key=values["secret"],
+                s3_store_bucket="interchange",
+            ),
+            "x",
+        )._client
         self.bucket.create_bucket()
         return values
 
@@ -93,30 +107,47 @@ class TestInterchange(Interchange):
         path = os.path.join(directory, "references.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(REFERENCES.format(address=f"http://{host}{url.path}", user=user, key=key))
-        made = swift.Driver(settings(SWIFT_OPTIONS, swift_store_config_file=path,
-                                     default_swift_reference="ours"), "x")
+        made = swift.Driver(
+            settings(SWIFT_OPTIONS, swift_store_config_file=path, default_swift_reference="ours"),
+            "x",
+        )
         self.account = made._client(made._references["ours"])
         return {"references": path}
 
     def configure_rbd(self) -> str:
-        cluster = rbd.Driver(settings(
-            RBD_OPTIONS, rbd_store_ceph_conf=test_rbd.CONF, rbd_store_pool=test_rbd.POOL,
-            rbd_store_user=test_rbd.USER, rados_connect_timeout=30), "x")._cluster
+        cluster = rbd.Driver(
+            settings(
+                RBD_OPTIONS,
+                rbd_store_ceph_conf=test_rbd.CONF,
+                rbd_store_pool=test_rbd.POOL,
+                rbd_store_user=test_rbd.USER,
+                rados_connect_timeout=30,
+            ),
+            "x",
+        )._cluster
 
         def names() -> list[str]:
             with cluster.pool() as pool:
-                return [*test_rbd.librbd.RBD().list(pool),
-                        *(each["name"] for each in test_rbd.librbd.RBD().trash_list(pool))]
+                return [
+                    *test_rbd.librbd.RBD().list(pool),
+                    *(each["name"] for each in test_rbd.librbd.RBD().trash_list(pool)),
+                ]
 
         self.in_pool = names
         return test_rbd.section(POOL)
 
     def leftovers(self) -> list[str]:
-        return [*self.in_pool(), *os.listdir(self.files),
-                *(each.key for each in self.bucket.entries()),
-                *(each.key for each in self.bucket.uploads()),
-                *(each.name for container in self.account.containers("interchange")
-                  for each in self.account.entries(container))]
+        return [
+            *self.in_pool(),
+            *os.listdir(self.files),
+            *(each.key for each in self.bucket.entries()),
+            *(each.key for each in self.bucket.uploads()),
+            *(
+                each.name
+                for container in self.account.containers("interchange")
+                for each in self.account.entries(container)
+            ),
+        ]
 
     def test_images_change_hands(self) -> None:
         self.pair.start_reference()

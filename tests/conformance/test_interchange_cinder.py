@@ -35,8 +35,12 @@ class TestInterchange(Interchange):
         directory = tempfile.TemporaryDirectory(prefix="interchange-")
         self.addCleanup(directory.cleanup)
         lines = [f"{option} = {value}" for option, value in account.items()]
-        self.pair = reference.Pair(directory.name, f"sqlite:///{directory.name}/glance.sqlite",
-                                   "fakeauth+nocache", CONFIGURATION + "\n".join(lines))
+        self.pair = reference.Pair(
+            directory.name,
+            f"sqlite:///{directory.name}/glance.sqlite",
+            "fakeauth+nocache",
+            CONFIGURATION + "\n".join(lines),
+        )
         self.addCleanup(self.pair.stop)
 
     def leftovers(self) -> list[str]:

@@ -22,9 +22,21 @@ from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.tables import metadata
 
-MARKS = ("liberty", "mitaka02", "ocata_expand01", "ocata_contract01", "pike_contract01",
-         "rocky_expand02", "rocky_contract02", "ussuri_contract01", "wallaby_expand01",
-         "zed_contract01", "2023_1_contract01", "2024_1_expand01", "2024_1_contract01")
+MARKS = (
+    "liberty",
+    "mitaka02",
+    "ocata_expand01",
+    "ocata_contract01",
+    "pike_contract01",
+    "rocky_expand02",
+    "rocky_contract02",
+    "ussuri_contract01",
+    "wallaby_expand01",
+    "zed_contract01",
+    "2023_1_contract01",
+    "2024_1_expand01",
+    "2024_1_contract01",
+)
 IDS = ("public", "with-member", "alone")
 
 
@@ -63,8 +75,12 @@ class OldSchemas:
     def make_old(self, url: str, mark: str) -> None:
         conf = pathlib.Path(self.directory) / "old.conf"
         conf.write_text(f"[database]\nconnection = {url}\n")
-        subprocess.run([self.tool, "--config-file", conf, "db", "upgrade", mark],
-                       cwd=self.directory, check=True, capture_output=True)
+        subprocess.run(
+            [self.tool, "--config-file", conf, "db", "upgrade", mark],
+            cwd=self.directory,
+            check=True,
+            capture_output=True,
+        )
 
     def check_schema(self, database: Database) -> None:
         with database.engine.connect() as connection:
@@ -73,9 +89,14 @@ class OldSchemas:
         self.assertEqual((migrations.CONTRACTED,), migrations.current(database))
 
     def check_rows(self, database: Database, expected: tuple[str, ...]) -> None:
-        found = database.read(lambda connection: connection.execute(sa.text(
-            "SELECT i.id, i.visibility, l.meta_data FROM images i JOIN image_locations l "
-            "ON l.image_id = i.id")).all())
+        found = database.read(
+            lambda connection: connection.execute(
+                sa.text(
+                    "SELECT i.id, i.visibility, l.meta_data FROM images i JOIN image_locations l "
+                    "ON l.image_id = i.id"
+                )
+            ).all()
+        )
         shown = {row.id: row.visibility for row in found}
         self.assertEqual(dict(zip(IDS, expected, strict=True)), shown)
         for row in found:
@@ -87,18 +108,28 @@ def fill(connection: sa.Connection) -> tuple[str, ...]:
     known = sa.MetaData()
     known.reflect(connection, only=["images", "image_locations", "image_members"])
     images, locations, members = (
-        known.tables[name] for name in ("images", "image_locations", "image_members"))
+        known.tables[name] for name in ("images", "image_locations", "image_members")
+    )
     audit = {"created_at": datetime.datetime(2016, 1, 2), "deleted": False}
     with_flag = "is_public" in images.c
     for image_id in IDS:
         flag = {"is_public": image_id == "public"} if with_flag else {}
-        connection.execute(images.insert().values(
-            id=image_id, status="active", min_disk=0, min_ram=0, owner="p", **flag, **audit))
-        connection.execute(locations.insert().values(
-            image_id=image_id, value=f"file:///x/{image_id}", meta_data='{"backend": "fast"}',
-            **audit))
-    connection.execute(members.insert().values(
-        image_id="with-member", member="m", can_share=False, **audit))
+        connection.execute(
+            images.insert().values(
+                id=image_id, status="active", min_disk=0, min_ram=0, owner="p", **flag, **audit
+            )
+        )
+        connection.execute(
+            locations.insert().values(
+                image_id=image_id,
+                value=f"file:///x/{image_id}",
+                meta_data='{"backend": "fast"}',
+                **audit,
+            )
+        )
+    connection.execute(
+        members.insert().values(image_id="with-member", member="m", can_share=False, **audit)
+    )
     if not with_flag:
         return ("shared",) * 3
     if "visibility" in images.c and connection.dialect.name == "mysql":
@@ -113,8 +144,9 @@ def walk(database: Database) -> None:
         if phase == "migrate":
             migrations.migrate(database)
         else:
-            migrations.upgrade(database, migrations.EXPANDED if phase == "expand"
-                               else migrations.CONTRACTED)
+            migrations.upgrade(
+                database, migrations.EXPANDED if phase == "expand" else migrations.CONTRACTED
+            )
 
 
 def different(context, inspected, column, old, new) -> bool | None:
@@ -124,7 +156,6 @@ def different(context, inspected, column, old, new) -> bool | None:
 
 
 class SQLiteTest(OldSchemas, unittest.TestCase):
-
     def make_url(self):
         path = pathlib.Path(self.directory) / f"{uuid.uuid4().hex}.sqlite"
         return f"sqlite:///{path}", path.unlink
@@ -146,8 +177,10 @@ class ServerSchemas(OldSchemas):
             execute(f"CREATE DATABASE {name}")
         except sa.exc.OperationalError as error:
             self.skipTest(f"no server at {server!r}: {error.orig}")
-        return (server.set(database=name).render_as_string(hide_password=False),
-                lambda: execute(f"DROP DATABASE {name}"))
+        return (
+            server.set(database=name).render_as_string(hide_password=False),
+            lambda: execute(f"DROP DATABASE {name}"),
+        )
 
 
 class PostgreSQLTest(ServerSchemas, unittest.TestCase):

@@ -16,12 +16,11 @@ from tests.functional.test_server import GLANCE_API, Process
 def connect(port: int, token: str) -> openstack.connection.Connection:
     """A connection that asks nobody for a token and sends this one."""
     return openstack.connection.Connection(
-        auth_type="admin_token",
-        auth={"endpoint": f"http://127.0.0.1:{port}/v2", "token": token})
+        auth_type="admin_token", auth={"endpoint": f"http://127.0.0.1:{port}/v2", "token": token}
+    )
 
 
 class TestOpenStackSDK(unittest.TestCase):
-
     @classmethod
     def setUpClass(cls) -> None:
         directory = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="glance-"))
@@ -32,8 +31,12 @@ class TestOpenStackSDK(unittest.TestCase):
 
     def create(self, data: bytes = b"some data", **fields):
         return self.ann.create_image(
-            fields.pop("name", "image"), data=io.BytesIO(data), disk_format="raw",
-            container_format="bare", **fields)
+            fields.pop("name", "image"),
+            data=io.BytesIO(data),
+            disk_format="raw",
+            container_format="bare",
+            **fields,
+        )
 
     def test_data_comes_back_as_it_went(self) -> None:
         data = bytes(range(256)) * 20_000

@@ -14,7 +14,6 @@ from tests.functional.server import GLANCE_API, Process
 
 
 class ReplicatorTest(unittest.TestCase):
-
     def setUp(self) -> None:
         reference.command()
 
@@ -23,8 +22,9 @@ class ReplicatorTest(unittest.TestCase):
 
     def original(self) -> reference.Pair:
         directory = self.directory()
-        pair = reference.Pair(directory, f"sqlite:///{directory}/glance.sqlite?timeout=60",
-                              "fakeauth+nocache", "")
+        pair = reference.Pair(
+            directory, f"sqlite:///{directory}/glance.sqlite?timeout=60", "fakeauth+nocache", ""
+        )
         self.addCleanup(pair.stop)
         pair.start_reference()
         return pair

@@ -23,7 +23,9 @@ property_protection_file = property-protections.conf
 [taskflow_executor]
 max_workers = 2
 """
-ONE_STORE = OPTIONS + """\
+ONE_STORE = (
+    OPTIONS
+    + """\
 [DEFAULT]
 enabled_backends =
 node_staging_uri = file://{directory}/data/staging
@@ -33,6 +35,7 @@ stores = file,http
 default_store = file
 filesystem_store_datadir = {directory}/data/fast
 """
+)
 PROTECTIONS = """\
 [^secret_.*]
 create = admin
@@ -54,8 +57,11 @@ POLICY = """\
 SCHEMA = """\
 {"os_takeover": {"type": "string", "description": "A property of this cloud.", "enum": ["a", "b"]}}
 """
-FILES = {"property-protections.conf": PROTECTIONS, "policy.yaml": POLICY,
-         "schema-image.json": SCHEMA}
+FILES = {
+    "property-protections.conf": PROTECTIONS,
+    "policy.yaml": POLICY,
+    "schema-image.json": SCHEMA,
+}
 
 
 class TakeOver:
@@ -71,8 +77,9 @@ class TakeOver:
         directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
         self.url = self.make(directory)
         self.addCleanup(self.drop)
-        self.pair = reference.Pair(directory, self.url, self.flavor,
-                                   self.options.format(directory=directory))
+        self.pair = reference.Pair(
+            directory, self.url, self.flavor, self.options.format(directory=directory)
+        )
         self.pair.etc.mkdir()
         for name, text in FILES.items():
             (self.pair.etc / name).write_text(text)
@@ -113,16 +120,28 @@ class TakeOver:
     def work_on(self, old: Filler, by: Filler) -> None:
         """Who runs now changes what the other one made."""
         images = old.images
-        by.patch(images["changed"], {"op": "replace", "path": "/third", "value": "changed"},
-                 {"op": "add", "path": "/fourth", "value": "4"})
+        by.patch(
+            images["changed"],
+            {"op": "replace", "path": "/third", "value": "changed"},
+            {"op": "add", "path": "/fourth", "value": "4"},
+        )
         by.ask("owner", "POST", f"/v2/images/{images['members']}/members", {"member": "p4"})
         by.ask("owner", "DELETE", f"/v2/images/{images['members']}/members/p3")
         by.ask("admin", "POST", f"/v2/images/{images['deactivated']}/actions/reactivate")
-        by.ask("owner", "PUT", f"/v2/images/{images['queued-private']}/file", b"later",
-               "application/octet-stream")
+        by.ask(
+            "owner",
+            "PUT",
+            f"/v2/images/{images['queued-private']}/file",
+            b"later",
+            "application/octet-stream",
+        )
         by.ask("owner", "DELETE", f"/v2/images/{images['data-private']}")
-        by.ask("owner", "POST", f"/v2/images/{images['staged']}/import",
-               {"method": {"name": "glance-direct"}})
+        by.ask(
+            "owner",
+            "POST",
+            f"/v2/images/{images['staged']}/import",
+            {"method": {"name": "glance-direct"}},
+        )
         by._wait(images["staged"])
         if self.many_stores:
             by.ask("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
@@ -130,15 +149,17 @@ class TakeOver:
     def same(self, before: snapshot.Snapshot, after: snapshot.Snapshot, what: str) -> None:
         differences = before.differences(after)
         if differences:
-            self.fail(f"{what}: {len(differences)} of {len(before.answers)} answers differ:\n"
-                      + "\n".join(differences[:40]) + self.pair.log()[-3000:])
+            self.fail(
+                f"{what}: {len(differences)} of {len(before.answers)} answers differ:\n"
+                + "\n".join(differences[:40])
+                + self.pair.log()[-3000:]
+            )
         failed = {question: after.answers[question] for question in after.failures()}
         if what == "taken over":
             self.assertEqual({}, failed, self.pair.log()[-3000:])
 
 
 class SQLiteTest(TakeOver, unittest.TestCase):
-
     def make(self, directory: str) -> str:
         os.makedirs(f"{directory}/data", exist_ok=True)
         return f"sqlite:///{directory}/data/glance.sqlite?timeout=60"
@@ -168,8 +189,9 @@ class ServerTakeOver(TakeOver):
     def make(self, directory: str) -> str:
         server = sa.make_url(os.environ.get(self.variable) or self.default)
         self.name = f"glance_takeover_{uuid.uuid4().hex[:12]}"
-        self.admin = sa.create_engine(server, isolation_level="AUTOCOMMIT",
-                                      poolclass=sa.pool.NullPool)
+        self.admin = sa.create_engine(
+            server, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool
+        )
         try:
             self.execute(f"CREATE DATABASE {self.name}")
         except sa.exc.OperationalError as error:

@@ -24,21 +24,37 @@ PROGRESS = 30.0
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.explorer", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=100000,
-                        help="how many schedules to run, over all scenarios")
+    parser.add_argument(
+        "--schedules",
+        type=int,
+        default=100000,
+        help="how many schedules to run, over all scenarios",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random schedules")
-    parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS),
-                        help="only this one; may be given several times")
-    parser.add_argument("--defect", choices=sorted(DEFECTS),
-                        help="put this defect of the past back, to see that it is found")
-    parser.add_argument("--replay", metavar="SCHEDULE",
-                        help="run one schedule of the one scenario and print what happens")
-    parser.add_argument("--keep-going", action="store_true",
-                        help="go on after the first violations of a scenario")
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        choices=sorted(SCENARIOS),
+        help="only this one; may be given several times",
+    )
+    parser.add_argument(
+        "--defect",
+        choices=sorted(DEFECTS),
+        help="put this defect of the past back, to see that it is found",
+    )
+    parser.add_argument(
+        "--replay",
+        metavar="SCHEDULE",
+        help="run one schedule of the one scenario and print what happens",
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="go on after the first violations of a scenario"
+    )
     arguments = parser.parse_args()
     names = arguments.scenario or list(SCENARIOS)
-    put_back = DEFECTS[arguments.defect].put_back() if arguments.defect else (
-        contextlib.nullcontext())
+    put_back = (
+        DEFECTS[arguments.defect].put_back() if arguments.defect else (contextlib.nullcontext())
+    )
     with contextlib.closing(Cluster()) as cluster, put_back:
         if arguments.replay is not None:
             return replay(cluster, names[0], arguments.replay)
@@ -59,15 +75,22 @@ def explore(cluster: Cluster, names: list[str], arguments: argparse.Namespace) -
     started = time.monotonic()
     for place, name in enumerate(names):
         share = (arguments.schedules - totals.schedules) // (len(names) - place)
-        found = search.search(cluster, SCENARIOS[name], share,
-                              random.Random(f"{arguments.seed} {name}"),  # noqa: S311
-                              2 if not arguments.keep_going else share,
-                              _progress(name, started))
+        found = search.search(
+            cluster,
+            SCENARIOS[name],
+            share,
+            random.Random(f"{arguments.seed} {name}"),  # noqa: S311
+            2 if not arguments.keep_going else share,
+            _progress(name, started),
+        )
         print(f"{name:24s} {found}", flush=True)
         for plan, violation in found.violations:
             defect = f" --defect {arguments.defect}" if arguments.defect else ""
-            print(f"  VIOLATION {violation}\n  replay with: python -m tests.explorer "
-                  f"--scenario {name}{defect} --replay {text_of(plan)}", flush=True)
+            print(
+                f"  VIOLATION {violation}\n  replay with: python -m tests.explorer "
+                f"--scenario {name}{defect} --replay {text_of(plan)}",
+                flush=True,
+            )
         totals.add(found)
         for plan, _ in found.violations[:1]:
             outcome = search.execute(cluster, SCENARIOS[name], plan, traced=True)

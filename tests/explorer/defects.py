@@ -27,6 +27,7 @@ def unknown_is_failure() -> Iterator[None]:
 @contextlib.contextmanager
 def one_name() -> Iterator[None]:
     """All attempts write objects of the same name, the id of the image."""
+
     def name_of(image_id: str, generation: int) -> str:
         return image_id
 
@@ -81,6 +82,7 @@ def unclaimed_rollback() -> Iterator[None]:
 @contextlib.contextmanager
 def resolve_by_reading() -> Iterator[None]:
     """What the record shows is taken for final, though the write may still be on its way."""
+
     def resolve(self, ctx, claim, shows):
         image = self._images.get(ctx, claim.image_id)
         return image if shows(image) else None
@@ -106,7 +108,8 @@ DEFECTS: Mapping[str, Defect] = {
     "one-name": Defect(one_name, "two-uploads", 200),
     "remove-first": Defect(remove_first, "upload", 200),
     "unguarded-writes": Defect(unguarded_writes, "web-upload", 600),
-    "resolve-by-reading": Defect(resolve_by_reading, "upload", 600,
-                                 (scheduler.UNKNOWN_LATER, scheduler.PAUSE)),
+    "resolve-by-reading": Defect(
+        resolve_by_reading, "upload", 600, (scheduler.UNKNOWN_LATER, scheduler.PAUSE)
+    ),
     "unclaimed-rollback": Defect(unclaimed_rollback, "two-web", 2000, (scheduler.PAUSE,)),
 }

@@ -14,20 +14,24 @@ from tests.explorer.service import LAST, PROJECT, Cluster
 _LOCATIONS = (
     "SELECT i.id, i.status, i.size, i.checksum, l.value FROM images i "
     "LEFT JOIN image_locations l ON l.image_id = i.id AND NOT l.deleted "
-    "WHERE i.status IN ('active', 'deactivated') AND NOT i.deleted")
+    "WHERE i.status IN ('active', 'deactivated') AND NOT i.deleted"
+)
 _MOVING = (
     "SELECT id, status FROM images WHERE NOT deleted AND "
-    "(status IN ('saving', 'importing') OR status = 'uploading' AND size IS NULL)")
+    "(status IN ('saving', 'importing') OR status = 'uploading' AND size IS NULL)"
+)
 _HELD = "SELECT image_id, kind, holder FROM image_claims WHERE holder IS NOT NULL"
 _UNFINISHED = "SELECT id, status FROM tasks WHERE status IN ('pending', 'processing')"
 _PENDING = "SELECT image_id, value FROM image_locations WHERE status = 'pending_delete'"
 _LOCKS = (
     "SELECT p.image_id, p.name, p.value FROM image_properties p JOIN images i "
     "ON p.image_id = i.id WHERE NOT i.deleted AND NOT p.deleted AND p.value != '' "
-    "AND p.name IN ('os_glance_import_task', 'os_glance_importing_to_stores')")
+    "AND p.name IN ('os_glance_import_task', 'os_glance_importing_to_stores')"
+)
 _STAGED = (
     "SELECT i.id, coalesce(c.staged, 1) FROM images i LEFT JOIN image_claims c "
-    "ON c.image_id = i.id WHERE NOT i.deleted AND i.status = 'uploading'")
+    "ON c.image_id = i.id WHERE NOT i.deleted AND i.status = 'uploading'"
+)
 
 #: Looks of the recovery, ten seconds each, in which all must have come to rest.
 LOOKS = 8
@@ -105,7 +109,8 @@ def check_step(cluster: Cluster) -> None:
             raise Violation(f"Image {image_id} is {status}, but {url} does not exist")
         if size != len(data):
             raise Violation(
-                f"Image {image_id} is {status} with size {size}, but {url} has {len(data)} bytes")
+                f"Image {image_id} is {status} with size {size}, but {url} has {len(data)} bytes"
+            )
         if checksum is not None and checksum != digest(data):
             raise Violation(f"Image {image_id} is {status}, but {url} has other data")
 
@@ -132,8 +137,10 @@ def settle(cluster: Cluster, schedule: Schedule) -> None:
 
 
 def _is_at_rest(cluster: Cluster) -> bool:
-    return not (any(cluster.query(each) for each in (_MOVING, _HELD, _UNFINISHED, _PENDING))
-                or cluster.staged())
+    return not (
+        any(cluster.query(each) for each in (_MOVING, _HELD, _UNFINISHED, _PENDING))
+        or cluster.staged()
+    )
 
 
 def check_end(cluster: Cluster, facts: Facts) -> None:
@@ -142,10 +149,13 @@ def check_end(cluster: Cluster, facts: Facts) -> None:
     :raises Violation: it does not.
     """
     check_step(cluster)
-    for what, statement in (("is in motion", _MOVING), ("has a claim that is held", _HELD),
-                            ("is a task without an end", _UNFINISHED),
-                            ("has data that is still to be removed", _PENDING),
-                            ("names an import that is over", _LOCKS)):
+    for what, statement in (
+        ("is in motion", _MOVING),
+        ("has a claim that is held", _HELD),
+        ("is a task without an end", _UNFINISHED),
+        ("has data that is still to be removed", _PENDING),
+        ("names an import that is over", _LOCKS),
+    ):
         for row in cluster.query(statement):
             raise Violation(f"{row[0]} {what}: {row[1:]}")
     _judge_tasks(cluster, facts)
@@ -153,8 +163,9 @@ def check_end(cluster: Cluster, facts: Facts) -> None:
     _check_orphans(cluster, facts)
     _check_usage(cluster)
     if facts.failed:
-        raise Violation("Nothing was injected into process {}, but its work failed: {}".format(
-            *facts.failed[0]))
+        raise Violation(
+            "Nothing was injected into process {}, but its work failed: {}".format(*facts.failed[0])
+        )
 
 
 def _judge_tasks(cluster: Cluster, facts: Facts) -> None:
@@ -164,11 +175,15 @@ def _judge_tasks(cluster: Cluster, facts: Facts) -> None:
             continue  # Its client never heard of it.
         process, body = facts.tasks[task_id]
         if status == "success" and body is not None:
-            for image_id, in cluster.query("SELECT image_id FROM tasks WHERE id = ?", task_id):
+            for (image_id,) in cluster.query("SELECT image_id FROM tasks WHERE id = ?", task_id):
                 facts.upload_acknowledged(image_id, body)
         if status == "failure" and not process.disturbed and not facts.deleting:
-            facts.failed.append((process.name, str(cluster.query(
-                "SELECT message FROM task_info WHERE task_id = ?", task_id))))
+            facts.failed.append(
+                (
+                    process.name,
+                    str(cluster.query("SELECT message FROM task_info WHERE task_id = ?", task_id)),
+                )
+            )
 
 
 def _check_acknowledged(cluster: Cluster, facts: Facts) -> None:
@@ -178,20 +193,24 @@ def _check_acknowledged(cluster: Cluster, facts: Facts) -> None:
         if image_id in facts.deleting:
             continue
         if status.get(image_id) not in ("active", "deactivated"):
-            raise Violation(f"The data of image {image_id} was acknowledged, and it is "
-                            f"{status.get(image_id, 'gone')}")
+            raise Violation(
+                f"The data of image {image_id} was acknowledged, and it is "
+                f"{status.get(image_id, 'gone')}"
+            )
         if checksums[image_id] not in (None, wanted):
             raise Violation(f"The data of image {image_id} is not what was acknowledged")
     for image_id in facts.removed:
         if image_id in status and not facts.restoring:
-            raise Violation(f"The deletion of image {image_id} was acknowledged, and it is "
-                            f"{status[image_id]}")
+            raise Violation(
+                f"The deletion of image {image_id} was acknowledged, and it is {status[image_id]}"
+            )
 
 
 def _check_orphans(cluster: Cluster, facts: Facts) -> None:
     objects = cluster.objects()
-    recorded = {row[0] for row in cluster.query(
-        "SELECT value FROM image_locations WHERE NOT deleted")}
+    recorded = {
+        row[0] for row in cluster.query("SELECT value FROM image_locations WHERE NOT deleted")
+    }
     for url in objects:
         if url in recorded or url in facts.foreign:
             continue

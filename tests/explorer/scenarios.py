@@ -83,44 +83,88 @@ class Client:
 
     def stage_and_import(self) -> None:
         """Stage data and import it until the image has data."""
-        self.persist(lambda: self._bring({
-            "queued": self._stage, "uploading": lambda image: self._import(
-                image, GLANCE_DIRECT, ["one", "two"])}))
+        self.persist(
+            lambda: self._bring(
+                {
+                    "queued": self._stage,
+                    "uploading": lambda image: self._import(image, GLANCE_DIRECT, ["one", "two"]),
+                }
+            )
+        )
 
     def import_staged(self) -> None:
         """Import what somebody staged."""
-        self.persist(lambda: self._bring({"uploading": lambda image: self._import(
-            image, GLANCE_DIRECT, ["one"])}, ends=("queued",)))
+        self.persist(
+            lambda: self._bring(
+                {"uploading": lambda image: self._import(image, GLANCE_DIRECT, ["one"])},
+                ends=("queued",),
+            )
+        )
 
     def web_import(self) -> None:
         """Import from a web server into one store until the image has data."""
-        self.persist(lambda: self._bring({"queued": lambda image: self._import(
-            image, WEB_DOWNLOAD, ["one"], uri=f"http://web.example/{self.body.decode()}")}))
+        self.persist(
+            lambda: self._bring(
+                {
+                    "queued": lambda image: self._import(
+                        image, WEB_DOWNLOAD, ["one"], uri=f"http://web.example/{self.body.decode()}"
+                    )
+                }
+            )
+        )
 
     def web_import_everywhere(self) -> None:
         """The same into two stores, of which one is enough."""
-        self.persist(lambda: self._bring({"queued": lambda image: self._import(
-            image, WEB_DOWNLOAD, ["one", "two"], all_must_succeed=False,
-            uri=f"http://web.example/{self.body.decode()}")}))
+        self.persist(
+            lambda: self._bring(
+                {
+                    "queued": lambda image: self._import(
+                        image,
+                        WEB_DOWNLOAD,
+                        ["one", "two"],
+                        all_must_succeed=False,
+                        uri=f"http://web.example/{self.body.decode()}",
+                    )
+                }
+            )
+        )
 
     def register(self) -> None:
         """Register the object, whose hash is known, until the image has data."""
-        self.persist(lambda: self._bring({"queued": lambda image: self._register(
-            image, Registration(OBJECT, "sha512", hashlib.sha512(BROUGHT).hexdigest()))}))
+        self.persist(
+            lambda: self._bring(
+                {
+                    "queued": lambda image: self._register(
+                        image, Registration(OBJECT, "sha512", hashlib.sha512(BROUGHT).hexdigest())
+                    )
+                }
+            )
+        )
 
     def register_unknown(self) -> None:
         """The same without a hash."""
-        self.persist(lambda: self._bring({"queued": lambda image: self._register(
-            image, Registration(OBJECT))}))
+        self.persist(
+            lambda: self._bring(
+                {"queued": lambda image: self._register(image, Registration(OBJECT))}
+            )
+        )
 
     def start_task(self) -> None:
         """Have the deprecated tasks API make an image and import its data."""
         task_id = str(uuid.UUID(int=0x7A5 << 64 | ord(self.name[0])))
         try:
-            self.host.tasks.create(self.ctx, Task(
-                task_id, IMPORT, owner=PROJECT, input={
-                    "import_from": f"http://web.example/{self.body.decode()}",
-                    "import_from_format": "raw"}))
+            self.host.tasks.create(
+                self.ctx,
+                Task(
+                    task_id,
+                    IMPORT,
+                    owner=PROJECT,
+                    input={
+                        "import_from": f"http://web.example/{self.body.decode()}",
+                        "import_from_format": "raw",
+                    },
+                ),
+            )
         except errors.GlanceError as error:
             self.note(f"{type(error).__name__}: {error}")
         else:
@@ -164,8 +208,9 @@ class Client:
 
     # ------------------------------------------------------------ once
 
-    def _bring(self, acts: Mapping[str, Callable[[Image], bool | None]],
-               ends: tuple[str, ...] = ()) -> bool | None:
+    def _bring(
+        self, acts: Mapping[str, Callable[[Image], bool | None]], ends: tuple[str, ...] = ()
+    ) -> bool | None:
         """Do what the present state allows; is there nothing left to do?"""
         image = self.look()
         if image is None or image.status in (*ends, "active"):
@@ -198,10 +243,21 @@ class Client:
         self.note("staged")
         self.facts.staged[self.name] = self.body
 
-    def _import(self, image: Image, method: str, stores: list[str],
-                all_must_succeed: bool = True, **how: object) -> bool:
-        self.host.importer.start(self.ctx, image, ImportRequest(
-            method, {"name": method, **how}, {}, stores, all_must_succeed=all_must_succeed))
+    def _import(
+        self,
+        image: Image,
+        method: str,
+        stores: list[str],
+        all_must_succeed: bool = True,
+        **how: object,
+    ) -> bool:
+        self.host.importer.start(
+            self.ctx,
+            image,
+            ImportRequest(
+                method, {"name": method, **how}, {}, stores, all_must_succeed=all_must_succeed
+            ),
+        )
         self._accepted(self.body if method == WEB_DOWNLOAD else None)
         return False
 
@@ -220,16 +276,22 @@ class Client:
 
     def _copy(self) -> bool:
         image = self.look()
-        if image is None or image.status != "active" or any(
-                location.store == "two" for location in image.locations):
+        if (
+            image is None
+            or image.status != "active"
+            or any(location.store == "two" for location in image.locations)
+        ):
             return True
         self._import(image, COPY_IMAGE, ["two"])
         return False
 
     def _withdraw(self, store: str) -> bool:
         image = self.look()
-        if image is None or len(image.locations) < 2 or store not in {
-                location.store for location in image.locations}:
+        if (
+            image is None
+            or len(image.locations) < 2
+            or store not in {location.store for location in image.locations}
+        ):
             return True
         self.host.registration.withdraw(self.ctx, image, store)
         self.note(f"removed the copy in {store}")
@@ -278,41 +340,47 @@ class Scenario:
     recoveries: int = 1
     delayed: bool = False
     torn: bool = False
-    quota: int = 1024 ** 3
+    quota: int = 1024**3
 
 
-SCENARIOS: dict[str, Scenario] = {each.name: each for each in (
-    Scenario("upload", {"A": "upload"}),
-    Scenario("two-uploads", {"A": "upload", "B": "upload"}),
-    Scenario("upload-delete", {"A": "upload", "B": "delete"}),
-    Scenario("two-uploads-delete", {"A": "upload", "B": "upload", "C": "delete"}),
-    Scenario("two-recoveries", {"A": "upload", "B": "upload"}, recoveries=2),
-    Scenario("one-process", {"A": "upload", "AA": "upload", "B": "upload"}),
-    Scenario("quota", {"A": "upload", "AA": "upload", "B": "upload"}, quota=25),
-    Scenario("tasks", {"A": "start_task", "B": "start_task"}),
-    Scenario("two-stagings", {"A": "stage", "B": "stage"}),
-    Scenario("stage-upload", {"A": "stage_and_import", "B": "upload"}),
-    Scenario("stage-delete", {"A": "stage_and_import", "B": "delete"}),
-    Scenario("two-imports", {"A": "import_staged", "B": "import_staged"}, staged=True),
-    Scenario("import-delete", {"A": "import_staged", "B": "delete"}, staged=True),
-    Scenario("web-upload", {"A": "web_import", "B": "upload"}),
-    Scenario("two-web", {"A": "web_import_everywhere", "B": "web_import"}),
-    Scenario("web-delete", {"A": "web_import_everywhere", "B": "delete"}),
-    Scenario("two-copies", {"A": "copy", "B": "copy"}, ("one",)),
-    Scenario("copy-delete", {"A": "copy", "B": "delete"}, ("one",)),
-    Scenario("copy-withdraw", {"A": "copy", "B": "withdraw", "C": "withdraw_second"}, ("one",)),
-    Scenario("two-withdrawals", {"A": "withdraw", "B": "withdraw_second", "C": "delete"},
-             ("one", "two")),
-    Scenario("delayed", {"A": "delete", "B": "scrub"}, ("one", "two"), delayed=True),
-    Scenario("restore", {"A": "delete", "B": "scrub", "C": "restore"}, ("one",), delayed=True),
-    Scenario("delayed-upload", {"A": "upload", "B": "delete", "C": "scrub"}, delayed=True),
-    Scenario("torn-uploads", {"A": "upload", "B": "upload", "C": "delete"}, torn=True),
-    Scenario("torn-copies", {"A": "copy", "B": "withdraw", "C": "delete"}, ("one",), torn=True),
-    Scenario("torn-imports", {"A": "web_import_everywhere", "B": "upload"}, torn=True),
-    Scenario("register-upload", {"A": "register", "B": "upload"}),
-    Scenario("two-registrations", {"A": "register_unknown", "B": "register"}),
-    Scenario("register-delete", {"A": "register", "B": "delete"}),
-)}
+SCENARIOS: dict[str, Scenario] = {
+    each.name: each
+    for each in (
+        Scenario("upload", {"A": "upload"}),
+        Scenario("two-uploads", {"A": "upload", "B": "upload"}),
+        Scenario("upload-delete", {"A": "upload", "B": "delete"}),
+        Scenario("two-uploads-delete", {"A": "upload", "B": "upload", "C": "delete"}),
+        Scenario("two-recoveries", {"A": "upload", "B": "upload"}, recoveries=2),
+        Scenario("one-process", {"A": "upload", "AA": "upload", "B": "upload"}),
+        Scenario("quota", {"A": "upload", "AA": "upload", "B": "upload"}, quota=25),
+        Scenario("tasks", {"A": "start_task", "B": "start_task"}),
+        Scenario("two-stagings", {"A": "stage", "B": "stage"}),
+        Scenario("stage-upload", {"A": "stage_and_import", "B": "upload"}),
+        Scenario("stage-delete", {"A": "stage_and_import", "B": "delete"}),
+        Scenario("two-imports", {"A": "import_staged", "B": "import_staged"}, staged=True),
+        Scenario("import-delete", {"A": "import_staged", "B": "delete"}, staged=True),
+        Scenario("web-upload", {"A": "web_import", "B": "upload"}),
+        Scenario("two-web", {"A": "web_import_everywhere", "B": "web_import"}),
+        Scenario("web-delete", {"A": "web_import_everywhere", "B": "delete"}),
+        Scenario("two-copies", {"A": "copy", "B": "copy"}, ("one",)),
+        Scenario("copy-delete", {"A": "copy", "B": "delete"}, ("one",)),
+        Scenario("copy-withdraw", {"A": "copy", "B": "withdraw", "C": "withdraw_second"}, ("one",)),
+        Scenario(
+            "two-withdrawals",
+            {"A": "withdraw", "B": "withdraw_second", "C": "delete"},
+            ("one", "two"),
+        ),
+        Scenario("delayed", {"A": "delete", "B": "scrub"}, ("one", "two"), delayed=True),
+        Scenario("restore", {"A": "delete", "B": "scrub", "C": "restore"}, ("one",), delayed=True),
+        Scenario("delayed-upload", {"A": "upload", "B": "delete", "C": "scrub"}, delayed=True),
+        Scenario("torn-uploads", {"A": "upload", "B": "upload", "C": "delete"}, torn=True),
+        Scenario("torn-copies", {"A": "copy", "B": "withdraw", "C": "delete"}, ("one",), torn=True),
+        Scenario("torn-imports", {"A": "web_import_everywhere", "B": "upload"}, torn=True),
+        Scenario("register-upload", {"A": "register", "B": "upload"}),
+        Scenario("two-registrations", {"A": "register_unknown", "B": "register"}),
+        Scenario("register-delete", {"A": "register", "B": "delete"}),
+    )
+}
 
 
 def begin(cluster: Cluster, scenario: Scenario) -> Facts:
@@ -323,23 +391,29 @@ def begin(cluster: Cluster, scenario: Scenario) -> Facts:
     cluster.quota = scenario.quota
     last = cluster.hosts[LAST]
     for image_id in (IMAGE, OTHER_IMAGE):
-        cluster.records.images.create(cluster.owner, Image(
-            image_id, owner=PROJECT, disk_format="raw", container_format="bare"))
+        cluster.records.images.create(
+            cluster.owner,
+            Image(image_id, owner=PROJECT, disk_format="raw", container_format="bare"),
+        )
     if "register" in " ".join(scenario.clients.values()):
         facts.foreign[OBJECT] = BROUGHT
         cluster.stores.add("one", "brought", [BROUGHT])
     if scenario.staged:
-        last.images.stage(cluster.owner, last.images.find(cluster.owner, IMAGE),
-                          Upload([BROUGHT], len(BROUGHT)))
+        last.images.stage(
+            cluster.owner, last.images.find(cluster.owner, IMAGE), Upload([BROUGHT], len(BROUGHT))
+        )
         facts.staged[LAST] = BROUGHT
     if scenario.copies:
-        last.images.upload(cluster.owner, last.images.find(cluster.owner, IMAGE),
-                           Upload([BROUGHT], len(BROUGHT)))
+        last.images.upload(
+            cluster.owner, last.images.find(cluster.owner, IMAGE), Upload([BROUGHT], len(BROUGHT))
+        )
         facts.upload_acknowledged(IMAGE, BROUGHT)
     for store in scenario.copies[1:]:
         stored = cluster.stores.add(store, IMAGE, [BROUGHT])
         cluster.records.images.update(
-            cluster.admin, last.images.find(cluster.owner, IMAGE),
-            Change(add_locations=(Location(stored.url, stored.metadata),)))
+            cluster.admin,
+            last.images.find(cluster.owner, IMAGE),
+            Change(add_locations=(Location(stored.url, stored.metadata),)),
+        )
     last.claims.beat()
     return facts

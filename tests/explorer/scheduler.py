@@ -15,7 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 #: What an actor is about to do.
 READ, WRITE, PUBLISH, DELETE, GET, SOURCE, WAKE = (
-    "read", "write", "publish", "delete", "get", "source", "wake")
+    "read",
+    "write",
+    "publish",
+    "delete",
+    "get",
+    "source",
+    "wake",
+)
 
 #: The process dies: none of its threads goes on.
 CRASH = "crash"
@@ -85,8 +92,14 @@ class Process:
 class Actor:
     """A thread of a process, or (without one) a write that is on its way to the database."""
 
-    def __init__(self, name: str, process: Process, run: Callable[[], object],
-                 daemon: bool = False, beats: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        process: Process,
+        run: Callable[[], object],
+        daemon: bool = False,
+        beats: bool = False,
+    ) -> None:
         self.name = name
         self.process = process
         self.run = run
@@ -149,10 +162,13 @@ class Schedule:
     :param choose: asked at each decision that the plan does not name; for random schedules.
     """
 
-    def __init__(self, workers: Workers, plan: Plan = {},  # noqa: B006 (never changed)
-                 check: Callable[[], None] = lambda: None,
-                 choose: Callable[[int, Actor, Schedule], tuple[str, ...] | None] | None = None,
-                 ) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        plan: Plan = {},  # noqa: B006 (never changed)
+        check: Callable[[], None] = lambda: None,
+        choose: Callable[[int, Actor, Schedule], tuple[str, ...] | None] | None = None,
+    ) -> None:
         self._workers = workers
         self._plan = plan
         self._check = check
@@ -442,16 +458,22 @@ class Schedule:
     def others(self, actor: Actor) -> tuple[str, ...]:
         """Who could go on instead."""
         return tuple(
-            other.name for other in self.actors
-            if other is not actor and not other.is_done and not other.process.dead
-            and not (other.is_beat and not other.process.needs_beat()))
+            other.name
+            for other in self.actors
+            if other is not actor
+            and not other.is_done
+            and not other.process.dead
+            and not (other.is_beat and not other.process.needs_beat())
+        )
 
     def _describe(self, number: int, actor: Actor, chosen: tuple[str, ...] | None) -> None:
         if self.log is None:
             return
         what = "" if chosen is None else f"   <== {' '.join(chosen)}"
-        self.log.append(f"{self.now - 1000.0:7.1f} {number:5d}    {actor.name:10s} "
-                        f"{actor.kind:8s} {actor.label}{what}")
+        self.log.append(
+            f"{self.now - 1000.0:7.1f} {number:5d}    {actor.name:10s} "
+            f"{actor.kind:8s} {actor.label}{what}"
+        )
 
 
 def text_of(plan: Plan) -> str:

@@ -33,8 +33,9 @@ class Outcome:
     left_behind: int = 0
 
 
-def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = False,
-            choose=None) -> Outcome:
+def execute(
+    cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = False, choose=None
+) -> Outcome:
     """Run one schedule of a scenario."""
     schedule = Schedule(WORKERS, plan, lambda: invariants.check_step(cluster), choose)
     if traced:
@@ -47,13 +48,17 @@ def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = Fal
         schedule.add(Actor(name, client.host.process, getattr(client, what)))
     for name in dict.fromkeys(name[0] for name in scenario.clients):
         host = cluster.hosts[name]
-        schedule.add(Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
-                     schedule.now + 5.0)
-    for name in RECOVERIES[:scenario.recoveries]:
+        schedule.add(
+            Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
+            schedule.now + 5.0,
+        )
+    for name in RECOVERIES[: scenario.recoveries]:
         host = cluster.hosts[name]
         schedule.add(Actor(name, host.process, host.recover, daemon=True), schedule.now + 5.0)
-        schedule.add(Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
-                     schedule.now + 5.0)
+        schedule.add(
+            Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
+            schedule.now + 5.0,
+        )
     violation = None
     try:
         schedule.run()
@@ -65,13 +70,21 @@ def execute(cluster: Cluster, scenario: Scenario, plan: Plan, traced: bool = Fal
         violation = f"{type(error).__name__}: {error}"
         if traced:
             raise
-    return Outcome(scenario.name, dict(schedule.injected), violation, schedule.steps,
-                   [":".join(what[:1]) for _, what in schedule.injected], schedule.choices,
-                   schedule.log, facts.left_behind)
+    return Outcome(
+        scenario.name,
+        dict(schedule.injected),
+        violation,
+        schedule.steps,
+        [":".join(what[:1]) for _, what in schedule.injected],
+        schedule.choices,
+        schedule.log,
+        facts.left_behind,
+    )
 
 
-def alternatives(choice: tuple[str, str, tuple[str, ...]],
-                 faults: Collection[str] | None = None) -> list[tuple[str, ...]]:
+def alternatives(
+    choice: tuple[str, str, tuple[str, ...]], faults: Collection[str] | None = None
+) -> list[tuple[str, ...]]:
     """What may happen at a decision instead of the default.
 
     :param faults: only these; None: all.
@@ -82,8 +95,9 @@ def alternatives(choice: tuple[str, str, tuple[str, ...]],
     found = [("switch", other) for other in others]
     if kind == scheduler.READ:
         return found  # What fails or stops here does so before the next effect, too.
-    return found + [(fault,) for fault in scheduler.FAULTS[kind]
-                    if faults is None or fault in faults]
+    return found + [
+        (fault,) for fault in scheduler.FAULTS[kind] if faults is None or fault in faults
+    ]
 
 
 class Bounded:
@@ -96,8 +110,9 @@ class Bounded:
     :param faults: only these, besides switches; None: all.
     """
 
-    def __init__(self, bound: int, most: int, generator: random.Random,
-                 faults: Collection[str] | None = None) -> None:
+    def __init__(
+        self, bound: int, most: int, generator: random.Random, faults: Collection[str] | None = None
+    ) -> None:
         self._faults = faults
         self._bound = bound
         self._most = most
@@ -186,17 +201,23 @@ class Totals:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def __str__(self) -> str:
-        complete = "" if self.complete is None else (
-            f"all with up to {self.complete} deviations, ")
-        return (f"{self.schedules} schedules ({complete}{self.schedules - self.bounded} random), "
-                f"{self.steps} steps, {sum(self.faults.values())} deviations, "
-                f"{len(self.violations)} violations, {self.left_behind} objects left behind")
+        complete = "" if self.complete is None else (f"all with up to {self.complete} deviations, ")
+        return (
+            f"{self.schedules} schedules ({complete}{self.schedules - self.bounded} random), "
+            f"{self.steps} steps, {sum(self.faults.values())} deviations, "
+            f"{len(self.violations)} violations, {self.left_behind} objects left behind"
+        )
 
 
-def search(cluster: Cluster, scenario: Scenario, budget: int, generator: random.Random,
-           most_violations: int = 1,
-           tell: Callable[[Totals], None] = lambda totals: None,
-           faults: Collection[str] | None = None) -> Totals:
+def search(
+    cluster: Cluster,
+    scenario: Scenario,
+    budget: int,
+    generator: random.Random,
+    most_violations: int = 1,
+    tell: Callable[[Totals], None] = lambda totals: None,
+    faults: Collection[str] | None = None,
+) -> Totals:
     """Run schedules of a scenario: two thirds of the budget in order, the rest at random.
 
     :param faults: of those in order, only these besides switches; None: all.

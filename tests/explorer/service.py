@@ -70,8 +70,16 @@ connection = sqlite://
 #: Reads of looks that come again and again.
 PERIODIC = ("Claims.held", "Claims.unclaimed", "Pending.find")
 
-_TABLES = ("image_properties", "image_locations", "image_tags", "image_members", "image_claims",
-           "task_info", "tasks", "images")
+_TABLES = (
+    "image_properties",
+    "image_locations",
+    "image_tags",
+    "image_members",
+    "image_claims",
+    "task_info",
+    "tasks",
+    "images",
+)
 
 
 class Time:
@@ -196,8 +204,13 @@ class SteppedDatabase(engine.Database):
 def _caller() -> str:
     """Which operation of the DAL this is."""
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_name in ("read", "write", "_write", "_set",
-                                                         "_number"):
+    while frame is not None and frame.f_code.co_name in (
+        "read",
+        "write",
+        "_write",
+        "_set",
+        "_number",
+    ):
         frame = frame.f_back
     return frame.f_code.co_qualname.removeprefix("Sql") if frame is not None else "?"
 
@@ -212,8 +225,9 @@ class SteppedImages(SqlImages):
 class MemoryDriver(memory.Driver):
     """Objects in memory; it stops before it publishes, removes or reads one."""
 
-    def __init__(self, store_id: str, is_claimed: Callable[[str, Process], bool],
-                 late: set[str]) -> None:
+    def __init__(
+        self, store_id: str, is_claimed: Callable[[str, Process], bool], late: set[str]
+    ) -> None:
         super().__init__(None, store_id)  # type: ignore[arg-type]
         self.is_claimed = is_claimed
         #: Which process wrote an object, and objects of attempts that had lost their claim.
@@ -229,8 +243,11 @@ class MemoryDriver(memory.Driver):
             raise store_errors.RemoteServiceUnavailable
         if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
             self.stray.add(self._location(image_id).url)
-            _add_all_the_same(fault, f"object {image_id}",
-                              lambda: super(MemoryDriver, self).add(image_id, whole, size))
+            _add_all_the_same(
+                fault,
+                f"object {image_id}",
+                lambda: super(MemoryDriver, self).add(image_id, whole, size),
+            )
         stored = super().add(image_id, whole, size)
         process = self.published[stored.url] = CLOCK.process()
         if process is not None and not self.is_claimed(image_id, process):
@@ -265,6 +282,7 @@ class MemoryDriver(memory.Driver):
 
 def _add_all_the_same(fault: str, what: str, add: Callable[[], object]) -> NoReturn:
     """Add an object, now or later, and report an error."""
+
     def attempt() -> None:
         with contextlib.suppress(store_errors.GlanceStoreError):
             add()
@@ -286,8 +304,11 @@ class FileDriver(file.Driver):
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
         if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
-            _add_all_the_same(fault, f"staged data {image_id}",
-                              lambda: super(FileDriver, self).add(image_id, whole, size))
+            _add_all_the_same(
+                fault,
+                f"staged data {image_id}",
+                lambda: super(FileDriver, self).add(image_id, whole, size),
+            )
         stored = super().add(image_id, whole, size)
         CLOCK.changed(fault)
         return stored
@@ -360,8 +381,9 @@ class _WebSource:
     def __init__(self, *_: object) -> None:
         pass
 
-    def open(self, url: str, start: int = 0, validator: str | None = None,
-             headers: object = None) -> Response:
+    def open(
+        self, url: str, start: int = 0, validator: str | None = None, headers: object = None
+    ) -> Response:
         body = url.rpartition("/")[2].encode()
         return Response(200, {}, len(body), source(body), lambda: None)  # type: ignore[arg-type]
 
@@ -383,15 +405,22 @@ class Host:
         self.stores = stores
         self.claims = ProcessClaims(records.claims, records.images, CLOCK)
         services = gateway.Services(
-            conf=conf, records=records, stores=stores, enforcer=None, notifier=_NoNotifier(),
-            claims=self.claims, uri_filter=_NoFilter())
+            conf=conf,
+            records=records,
+            stores=stores,
+            enforcer=None,
+            notifier=_NoNotifier(),
+            claims=self.claims,
+            uri_filter=_NoFilter(),
+        )
         self.background = InlineBackground(work_tasks(services), 1)
         self.services = services = dataclasses.replace(services, background=self.background)
         self.images = gateway.fold(gateway.WORK_LAYERS, records.images, services)
         self.importer = importer.Importer(self.images, services)
         self.registration = registration.RegistrationProxy(self.images, services)
         self.tasks = legacy.TaskStartProxy(
-            self.background.tasks, dataclasses.replace(services, importer=self.importer))
+            self.background.tasks, dataclasses.replace(services, importer=self.importer)
+        )
         self.process = Process(name)
 
     def configure(self, delayed: bool, quota: int) -> None:
@@ -406,10 +435,20 @@ class Host:
     def recovery(self) -> recovery.Recovery:
         """A new recovery of this process."""
         return recovery.Recovery(
-            self.services, recovery.recoverers(self.importer, functools.partial(
-                registration.recover, self.records, self.images, self.background.tasks,
-                self.claims)),
-            self.importer.recover_staging, CLOCK)
+            self.services,
+            recovery.recoverers(
+                self.importer,
+                functools.partial(
+                    registration.recover,
+                    self.records,
+                    self.images,
+                    self.background.tasks,
+                    self.claims,
+                ),
+            ),
+            self.importer.recover_staging,
+            CLOCK,
+        )
 
     def scrubber(self) -> Scrubber:
         """What removes data that waits for its removal."""
@@ -420,7 +459,8 @@ class Host:
         self.claims.reset()
         self.background.reset()
         self.process = Process(
-            self.name, lambda: not (self.claims.is_idle and self.background.is_idle))
+            self.name, lambda: not (self.claims.is_idle and self.background.is_idle)
+        )
         return self.process
 
     def beat(self) -> None:
@@ -450,28 +490,33 @@ class Cluster:
         self._stack = contextlib.ExitStack()
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.directory = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="explorer-", dir=shared))
+            tempfile.TemporaryDirectory(prefix="explorer-", dir=shared)
+        )
         conf = self._configuration()
         self._patch()
         logging.disable(logging.CRITICAL)
         self._stack.callback(logging.disable, logging.NOTSET)
-        self.sql = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None,
-                                   factory=KeptConnection)
+        self.sql = sqlite3.connect(
+            ":memory:", check_same_thread=False, isolation_level=None, factory=KeptConnection
+        )
         self._stack.callback(self.sql.close_at_last)
         made = engine.connect(conf).engine
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)
         self.records = dataclasses.replace(
-            sql_records(self.database), images=SteppedImages(self.database))
+            sql_records(self.database), images=SteppedImages(self.database)
+        )
         self.drivers: dict[str, MemoryDriver] = {}
         self.late: set[str] = set()
         self.quota = 0
         self.stores = self._stores(conf)
         self.owner = RequestContext(user_id="u", project_id=PROJECT, roles=["member"])
         self.admin = RequestContext(is_admin=True)
-        self.hosts = {name: Host(name, conf, self.records, self.stores)
-                      for name in (*CLIENTS, *RECOVERIES, LAST)}
+        self.hosts = {
+            name: Host(name, conf, self.records, self.stores)
+            for name in (*CLIENTS, *RECOVERIES, LAST)
+        }
         self.conf = conf
 
     def close(self) -> None:
@@ -489,19 +534,20 @@ class Cluster:
 
     def _patch(self) -> None:
         """The edges of modules that are not handed their clock, and what only costs time."""
-        shim = types.SimpleNamespace(time=CLOCK.time, sleep=CLOCK.sleep,
-                                     monotonic=CLOCK.monotonic)
+        shim = types.SimpleNamespace(time=CLOCK.time, sleep=CLOCK.sleep, monotonic=CLOCK.monotonic)
         numbers = _Numbers()
         for target, name, value in (
-                (staging, "time", shim), (sources, "time", shim),
-                (importer, "Fetcher", _WebSource),
-                (importer, "datetime", _Datetimes),
-                (claims, "new_holder", numbers.holder),
-                (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
-                (legacy, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
-                (registration, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
-                (recovery.os, "register_at_fork", lambda **_: None),
-                (file.os, "fsync", lambda _: None)):
+            (staging, "time", shim),
+            (sources, "time", shim),
+            (importer, "Fetcher", _WebSource),
+            (importer, "datetime", _Datetimes),
+            (claims, "new_holder", numbers.holder),
+            (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+            (legacy, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+            (registration, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+            (recovery.os, "register_at_fork", lambda **_: None),
+            (file.os, "fsync", lambda _: None),
+        ):
             self._stack.enter_context(mock.patch.object(target, name, value))
         self.numbers = numbers
 
@@ -511,7 +557,8 @@ class Cluster:
         for store in built._stores.values():
             if store.type == "memory":
                 driver = self.drivers[store.id] = MemoryDriver(
-                    store.id, self._is_claimed, self.late)
+                    store.id, self._is_claimed, self.late
+                )
                 store = dataclasses.replace(store, guard=Guard(driver, store.id))
             elif store.id == STAGING:
                 driver = FileDriver(store.guard.driver._settings, store.id)
@@ -560,8 +607,11 @@ class Cluster:
     def _is_claimed(self, name: str, process: Process) -> bool:
         found = split_object_name(name)
         return found is not None and any(
-            (holder or "").startswith(f"{process.name}") for (holder,) in self.query(
-                "SELECT holder FROM image_claims WHERE image_id = ?", found[0]))
+            (holder or "").startswith(f"{process.name}")
+            for (holder,) in self.query(
+                "SELECT holder FROM image_claims WHERE image_id = ?", found[0]
+            )
+        )
 
     def is_left_behind(self, url: str) -> bool:
         """Can nobody know of an object but ``glance-manage store check``?
@@ -571,7 +621,9 @@ class Cluster:
         """
         return any(
             url in driver.stray or url in self.late and process is not None and process.dead
-            for driver in self.drivers.values() for process in (driver.published.get(url),))
+            for driver in self.drivers.values()
+            for process in (driver.published.get(url),)
+        )
 
 
 class _Numbers:

@@ -17,7 +17,6 @@ SOME = 60
 
 
 class ExplorerTest(unittest.TestCase):
-
     cluster: Cluster
 
     @classmethod
@@ -36,13 +35,18 @@ class ExplorerTest(unittest.TestCase):
     def test_defects_of_the_past_are_found(self) -> None:
         for name, defect in DEFECTS.items():
             with self.subTest(name), defect.put_back():
-                found = search.search(self.cluster, SCENARIOS[defect.scenario],
-                                      defect.within * 3 // 2, random.Random(name),
-                                      faults=defect.faults)
+                found = search.search(
+                    self.cluster,
+                    SCENARIOS[defect.scenario],
+                    defect.within * 3 // 2,
+                    random.Random(name),
+                    faults=defect.faults,
+                )
                 self.assertEqual(1, len(found.violations))
                 [(plan, said)] = found.violations
-                again = search.execute(self.cluster, SCENARIOS[defect.scenario],
-                                       plan_of(text_of(plan)))
+                again = search.execute(
+                    self.cluster, SCENARIOS[defect.scenario], plan_of(text_of(plan))
+                )
                 self.assertEqual(said, again.violation)
 
 

@@ -48,8 +48,9 @@ class Client:
     def create(self, **fields) -> str:
         """A new image, raw and bare unless said otherwise; its id."""
         image = {"disk_format": "raw", "container_format": "bare", **fields}
-        answer = self.call("POST", "/v2/images", json.dumps(image).encode(),
-                           content_type="application/json")
+        answer = self.call(
+            "POST", "/v2/images", json.dumps(image).encode(), content_type="application/json"
+        )
         if answer.status_int != 201:
             raise RuntimeError(f"not created: {answer.status} {answer.text}")
         return answer.json["id"]
@@ -60,16 +61,21 @@ class Client:
 
     def patch(self, image_id: str, *operations: dict, **headers: str) -> webob.Response:
         """Several JSON patch operations at once."""
-        return self.call("PATCH", f"/v2/images/{image_id}", json.dumps(operations).encode(),
-                         content_type=PATCH, **headers)
+        return self.call(
+            "PATCH",
+            f"/v2/images/{image_id}",
+            json.dumps(operations).encode(),
+            content_type=PATCH,
+            **headers,
+        )
 
     def upload(self, image_id: str, data: bytes, **headers: str) -> webob.Response:
         """Data with its length announced."""
-        return self.call("PUT", f"/v2/images/{image_id}/file", data,
-                         content_type=OCTETS, **headers)
+        return self.call("PUT", f"/v2/images/{image_id}/file", data, content_type=OCTETS, **headers)
 
-    def upload_pieces(self, image_id: str, pieces: Iterator[bytes],
-                      announced: int | None = None) -> webob.Response:
+    def upload_pieces(
+        self, image_id: str, pieces: Iterator[bytes], announced: int | None = None
+    ) -> webob.Response:
         """Data in pieces: chunked, or with a length that need not be true."""
         request = webob.Request.blank(f"/v2/images/{image_id}/file", method="PUT")
         request.environ["wsgi.input"] = Body(pieces)
@@ -88,6 +94,9 @@ class Client:
 
 def files(*directories: str) -> list[str]:
     """Every file below ``directories``, the hidden ones too."""
-    return [os.path.join(place, name)
-            for directory in directories
-            for place, _, names in os.walk(directory) for name in names]
+    return [
+        os.path.join(place, name)
+        for directory in directories
+        for place, _, names in os.walk(directory)
+        for name in names
+    ]

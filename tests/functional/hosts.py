@@ -26,8 +26,15 @@ class Host(Process):
     :param more: further lines of configuration, sections and all.
     """
 
-    def __init__(self, directory: str, shared: str, database: str, staging: str | None = None,
-                 more: str = "", **settings) -> None:
+    def __init__(
+        self,
+        directory: str,
+        shared: str,
+        database: str,
+        staging: str | None = None,
+        more: str = "",
+        **settings,
+    ) -> None:
         self.shared = pathlib.Path(shared)
         self.staging = pathlib.Path(staging or f"{directory}/staging")
         self._database, self._more = database, more
@@ -59,54 +66,81 @@ filesystem_thin_provisioning = true
 
     def stage(self, image_id: str, body, size: int) -> int:
         """Stage data; the status of the answer."""
-        return self.ask("PUT", f"/v2/images/{image_id}/stage", body, Content_Type=OCTETS,
-                        Content_Length=str(size))[0]
+        return self.ask(
+            "PUT",
+            f"/v2/images/{image_id}/stage",
+            body,
+            Content_Type=OCTETS,
+            Content_Length=str(size),
+        )[0]
 
     def import_(self, image_id: str, method: str, **more) -> int:
         """Ask for an import; the status of the answer.  A ``uri`` belongs to the method."""
         uri = {"uri": more.pop("uri")} if "uri" in more else {}
-        return self.ask("POST", f"/v2/images/{image_id}/import", json.dumps(
-            {"method": {"name": method, **uri}, **more}), Content_Type="application/json",
-            X_Auth_Token="u:p:admin" if method == "copy-image" else "u:p:member")[0]
+        return self.ask(
+            "POST",
+            f"/v2/images/{image_id}/import",
+            json.dumps({"method": {"name": method, **uri}, **more}),
+            Content_Type="application/json",
+            X_Auth_Token="u:p:admin" if method == "copy-image" else "u:p:member",
+        )[0]
 
     def tasks(self, image_id: str) -> list[dict]:
         """The tasks of an image, oldest first."""
-        return json.loads(self.ask("GET", f"/v2/images/{image_id}/tasks",
-                                   X_Auth_Token="u:p:admin")[1])["tasks"]
+        return json.loads(
+            self.ask("GET", f"/v2/images/{image_id}/tasks", X_Auth_Token="u:p:admin")[1]
+        )["tasks"]
 
     def end_of(self, image_id: str, seconds: float = 20) -> tuple[dict, dict]:
         """The image and its newest task, when that has ended and let go of the image."""
         deadline = time.monotonic() + seconds
         while True:
             image, tasks = self.show(image_id), self.tasks(image_id)
-            if (tasks and tasks[-1]["status"] in ENDED and "os_glance_import_task" not in image
-                    or time.monotonic() > deadline):
+            if (
+                tasks
+                and tasks[-1]["status"] in ENDED
+                and "os_glance_import_task" not in image
+                or time.monotonic() > deadline
+            ):
                 return image, tasks[-1]
             time.sleep(0.1)
 
     def stored(self) -> list[tuple[str, str]]:
         """(store, file) of all that lies in the stores, hidden files too."""
-        return sorted((store, name) for store in ("fast", "slow")
-                      for name in os.listdir(self.shared / store))
+        return sorted(
+            (store, name) for store in ("fast", "slow") for name in os.listdir(self.shared / store)
+        )
 
 
 @contextlib.contextmanager
-def two_hosts(database: str | None = None, shared_staging: bool = False, more: str = "",
-              directory: str | None = None, **settings) -> Iterator[tuple[Host, Host]]:
+def two_hosts(
+    database: str | None = None,
+    shared_staging: bool = False,
+    more: str = "",
+    directory: str | None = None,
+    **settings,
+) -> Iterator[tuple[Host, Host]]:
     """Two hosts that run while the block does.
 
     :param database: URL; by default SQLite in their directory.
     :param directory: where all of it lies.
     """
-    with tempfile.TemporaryDirectory(prefix="glance-", dir=directory) as place, \
-            contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="glance-", dir=directory) as place,
+        contextlib.ExitStack() as stack,
+    ):
         for name in ("one", "two", "shared", "shared/fast", "shared/slow", "shared/staging"):
             os.mkdir(f"{place}/{name}")
         hosts = []
         for name in ("one", "two"):
-            host = Host(f"{place}/{name}", f"{place}/shared",
-                        database or f"sqlite:///{place}/glance.sqlite?timeout=60",
-                        f"{place}/shared/staging" if shared_staging else None, more, **settings)
+            host = Host(
+                f"{place}/{name}",
+                f"{place}/shared",
+                database or f"sqlite:///{place}/glance.sqlite?timeout=60",
+                f"{place}/shared/staging" if shared_staging else None,
+                more,
+                **settings,
+            )
             stack.callback(host.end)
             hosts.append(host)
         yield hosts[0], hosts[1]

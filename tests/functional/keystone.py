@@ -34,8 +34,10 @@ def token(text: str) -> fixture.V3Token:
     """What Keystone says of a token."""
     user, project, role = text.split(":")
     made = fixture.V3Token(
-        user_id=user, project_id=project,
-        expires=datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1))
+        user_id=user,
+        project_id=project,
+        expires=datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1),
+    )
     for each in {"member": ("member", "reader")}.get(role, (role,)):
         made.add_role(name=each)
     return made
@@ -66,7 +68,8 @@ class Keystone:
                     self.close_connection = True
                     return
                 status, document, headers = keystone._answer(
-                    self.command, self.path.partition("?")[0], body, self.headers)
+                    self.command, self.path.partition("?")[0], body, self.headers
+                )
                 sent = json.dumps(document).encode()
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", **headers}.items():
@@ -121,9 +124,21 @@ class Keystone:
         if path == "/v3/limits/model":
             return 200, {"model": {"name": "flat"}}, {}
         if path == "/v3/registered_limits":
-            return 200, {"registered_limits": [
-                {"id": name, "resource_name": name, "default_limit": limit, "service_id": "s"}
-                for name, limit in self.limits.items()]}, {}
+            return (
+                200,
+                {
+                    "registered_limits": [
+                        {
+                            "id": name,
+                            "resource_name": name,
+                            "default_limit": limit,
+                            "service_id": "s",
+                        }
+                        for name, limit in self.limits.items()
+                    ]
+                },
+                {},
+            )
         if path == "/v3/limits":
             return 200, {"limits": []}, {}
         return 404, {"error": {"message": f"not here: {path}", "code": 404}}, {}

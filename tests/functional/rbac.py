@@ -68,9 +68,15 @@ OPERATIONS: dict[str, tuple] = {
 }
 
 #: Queries in whose lists an image may stand: 1 when it does, 0 when not, or the status.
-LISTS = ("", "visibility=all", "visibility=community", "visibility=shared",
-         "visibility=shared&member_status=all", "visibility=shared&member_status=pending",
-         "os_hidden=true")
+LISTS = (
+    "",
+    "visibility=all",
+    "visibility=community",
+    "visibility=shared",
+    "visibility=shared&member_status=all",
+    "visibility=shared&member_status=pending",
+    "os_hidden=true",
+)
 
 #: What concerns no image that is there already.
 ALONE: dict[str, tuple] = {
@@ -98,8 +104,9 @@ class Survey:
         self._projects = {name: f"{name}-{unique}" for name in PROJECTS}
         self._waste: list[str] = []
 
-    def ask(self, role: str, project: str, method: str, path: str, body=None,
-            kind: str | None = None) -> tuple[int, bytes]:
+    def ask(
+        self, role: str, project: str, method: str, path: str, body=None, kind: str | None = None
+    ) -> tuple[int, bytes]:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         headers = {"X-Auth-Token": f"u:{self._projects[project]}:{role}"}
         if kind:
@@ -108,14 +115,20 @@ class Survey:
 
     def _image(self, kind: str, state: str) -> str:
         """A new image of the owner in a state, with a tag and two members."""
+
         def admin(method: str, path: str, body=None, content: str | None = JSON) -> bytes:
             status, answer = self.ask("admin", "owner", method, path, body, content)
             if status >= 400:
                 raise RuntimeError(f"{method} {path}: {status} {answer!r}")
             return answer
 
-        shared = {**KINDS[kind], "visibility": "shared", "disk_format": "raw",
-                  "container_format": "bare", "tags": ["old"]}
+        shared = {
+            **KINDS[kind],
+            "visibility": "shared",
+            "disk_format": "raw",
+            "container_format": "bare",
+            "tags": ["old"],
+        }
         image_id = json.loads(admin("POST", "/v2/images", shared))["id"]
         self._waste.append(image_id)
         path = f"/v2/images/{image_id}"
@@ -152,8 +165,12 @@ class Survey:
             image_id = self._image(kind, "active").rpartition("/")[2]
             for query in LISTS:
                 for project in PROJECTS:
-                    yield kind, f"?{query}", project, [
-                        self._listed(role, project, image_id, query) for role in ROLES]
+                    yield (
+                        kind,
+                        f"?{query}",
+                        project,
+                        [self._listed(role, project, image_id, query) for role in ROLES],
+                    )
 
     def _listed(self, role: str, project: str, image_id: str, query: str) -> int:
         path = f"/v2/images?id=in:{image_id}&{query}"
@@ -194,7 +211,8 @@ class Survey:
         for asked in (self.alone, self.of_lists, self.of_images):
             for kind, name, project, statuses in asked():
                 found.setdefault(kind, {}).setdefault(name, {})[project] = " ".join(
-                    str(status) for status in statuses)
+                    str(status) for status in statuses
+                )
         return found
 
 
@@ -202,8 +220,9 @@ def write(found: dict[str, dict[str, dict[str, str]]]) -> str:
     """As JSON with one operation a line."""
     kinds = []
     for kind, operations in found.items():
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(projects)}"
-                           for name, projects in operations.items())
+        lines = ",\n".join(
+            f"  {json.dumps(name)}: {json.dumps(projects)}" for name, projects in operations.items()
+        )
         kinds.append(f" {json.dumps(kind)}: {{\n{lines}\n }}")
     return "{\n" + ",\n".join(kinds) + "\n}\n"
 

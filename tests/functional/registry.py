@@ -46,9 +46,14 @@ class Wire:
         """As a connection does it."""
         self.calls += 1
         environ = {
-            "REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "SERVER_NAME": "registry",
-            "SERVER_PORT": "9191", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body),
-            "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": headers["Content-Type"],
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/rpc",
+            "SERVER_NAME": "registry",
+            "SERVER_PORT": "9191",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+            "CONTENT_TYPE": headers["Content-Type"],
             **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()},
         }
         started: list[str] = []
@@ -58,8 +63,7 @@ class Wire:
 
 def beside(conf: cfg.ConfigOpts) -> Wire:
     """The way to a registry over the database that ``conf`` of an API host names, too."""
-    own = config.load([f"--config-file={path}" for path in conf.config_file],
-                      conf=cfg.ConfigOpts())
+    own = config.load([f"--config-file={path}" for path in conf.config_file], conf=cfg.ConfigOpts())
     own.set_override("data_api", "sqlalchemy")
     own.set_override("flavor", "fakeauth", "paste_deploy")
     own.set_override("connection", conf.database.connection, "database")

@@ -34,15 +34,23 @@ class Registry:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         (self._directory / "glance-registry.conf").write_text(
-            CONFIGURATION.format(port=self.port, directory=directory))
+            CONFIGURATION.format(port=self.port, directory=directory)
+        )
 
     def start(self) -> None:
         """Start it, at first or again; returns when it takes connections."""
         with open(self._directory / "registry.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "glance_py.cmd.registry"], stdout=log, stderr=log,
-                env={**os.environ, "OS_GLANCE_CONFIG_DIR": str(self._directory),
-                     "PYTHONPATH": str(ROOT)}, start_new_session=True)
+                [sys.executable, "-m", "glance_py.cmd.registry"],
+                stdout=log,
+                stderr=log,
+                env={
+                    **os.environ,
+                    "OS_GLANCE_CONFIG_DIR": str(self._directory),
+                    "PYTHONPATH": str(ROOT),
+                },
+                start_new_session=True,
+            )
         until(self._listens, bool, 30)
 
     def _listens(self) -> bool:

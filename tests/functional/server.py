@@ -51,8 +51,17 @@ flavor = fakeauth
 
 #: Commands for a Python interpreter.
 GLANCE_API = ["-m", "glance_py.cmd.api"]
-GUNICORN = ["-m", "gunicorn", "-c", "{root}/etc/gunicorn.conf.py", "-b", "127.0.0.1:{port}",
-            "-w", "{workers}", "glance_py.wsgi.api:application"]
+GUNICORN = [
+    "-m",
+    "gunicorn",
+    "-c",
+    "{root}/etc/gunicorn.conf.py",
+    "-b",
+    "127.0.0.1:{port}",
+    "-w",
+    "{workers}",
+    "glance_py.wsgi.api:application",
+]
 UWSGI = ["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--ini", "{uwsgi_ini}"]
 
 
@@ -67,31 +76,50 @@ class Process:
     :param impatient: leases run out within seconds (see ``impatient.py``).
     """
 
-    def __init__(self, directory: str, command: list[str], workers: int = 1, silence: int = 2,
-                 options: str = "", impatient: bool = False) -> None:
+    def __init__(
+        self,
+        directory: str,
+        command: list[str],
+        workers: int = 1,
+        silence: int = 2,
+        options: str = "",
+        impatient: bool = False,
+    ) -> None:
         self.directory = pathlib.Path(directory)
         self.port = _free_port()
         self._workers, self._silence = workers, silence
         uwsgi_ini = self.directory / "uwsgi.ini"
         uwsgi_ini.write_text(_uwsgi_ini(self.port, workers))
-        self._command = [sys.executable, *(
-            part.format(port=self.port, root=ROOT, uwsgi_ini=uwsgi_ini, workers=workers)
-            for part in command)]
+        self._command = [
+            sys.executable,
+            *(
+                part.format(port=self.port, root=ROOT, uwsgi_ini=uwsgi_ini, workers=workers)
+                for part in command
+            ),
+        ]
         if impatient:
             uwsgi_ini.write_text(_impatient(uwsgi_ini.read_text()))
             self._command = [_impatient(part) for part in self._command]
-        self._environment = {**os.environ, "OS_GLANCE_CONFIG_DIR": directory,
-                             "PYTHONPATH": str(ROOT)}
+        self._environment = {
+            **os.environ,
+            "OS_GLANCE_CONFIG_DIR": directory,
+            "PYTHONPATH": str(ROOT),
+        }
         self.write(options)
-        subprocess.run([sys.executable, "-m", "glance_py.cmd.manage", "db", "sync"],
-                       env=self._environment, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "glance_py.cmd.manage", "db", "sync"],
+            env=self._environment,
+            check=True,
+            capture_output=True,
+        )
         self.start()
 
     def start(self) -> None:
         """Start it, at first or again; returns when it takes connections."""
         with open(self.directory / "log", "ab") as log:
-            self.process = subprocess.Popen(self._command, env=self._environment,
-                                            stdout=log, stderr=log, cwd=self.directory)
+            self.process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, cwd=self.directory
+            )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError):
@@ -104,9 +132,15 @@ class Process:
         """Write the configuration file, with ``options`` in DEFAULT or sections of their own."""
         for name in ("images", "staging", "tasks"):
             (self.directory / name).mkdir(exist_ok=True)
-        (self.directory / "glance-api.conf").write_text(CONFIGURATION.format(
-            port=self.port, directory=self.directory, options=options, workers=self._workers,
-            silence=self._silence))
+        (self.directory / "glance-api.conf").write_text(
+            CONFIGURATION.format(
+                port=self.port,
+                directory=self.directory,
+                options=options,
+                workers=self._workers,
+                silence=self._silence,
+            )
+        )
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
@@ -128,15 +162,23 @@ class Process:
         """One request; status and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
-            connection.request(method, path, body,
-                               {**TOKEN, **{n.replace("_", "-"): v for n, v in headers.items()}},
-                               encode_chunked=headers.get("Transfer_Encoding") == "chunked")
+            connection.request(
+                method,
+                path,
+                body,
+                {**TOKEN, **{n.replace("_", "-"): v for n, v in headers.items()}},
+                encode_chunked=headers.get("Transfer_Encoding") == "chunked",
+            )
             answer = connection.getresponse()
             return answer.status, answer.read()
 
     def create(self) -> str:
-        status, body = self.ask("POST", "/v2/images", json.dumps(
-            {"disk_format": "raw", "container_format": "bare"}), Content_Type="application/json")
+        status, body = self.ask(
+            "POST",
+            "/v2/images",
+            json.dumps({"disk_format": "raw", "container_format": "bare"}),
+            Content_Type="application/json",
+        )
         if status != 201:
             raise RuntimeError(f"{status} {body!r} {self.log()}")
         return json.loads(body)["id"]
@@ -146,10 +188,12 @@ class Process:
 
     def upload(self, image_id: str, body: Iterator[bytes], size: int | None = None) -> int:
         """Send data, in the chunks that ``body`` yields unless ``size`` is told; the status."""
-        framing = {"Transfer_Encoding": "chunked"} if size is None else {
-            "Content_Length": str(size)}
-        return self.ask("PUT", f"/v2/images/{image_id}/file", body, Content_Type=OCTETS,
-                        **framing)[0]
+        framing = (
+            {"Transfer_Encoding": "chunked"} if size is None else {"Content_Length": str(size)}
+        )
+        return self.ask("PUT", f"/v2/images/{image_id}/file", body, Content_Type=OCTETS, **framing)[
+            0
+        ]
 
     def download(self, image_id: str) -> bytes:
         return self.ask("GET", f"/v2/images/{image_id}/file")[1]
@@ -157,9 +201,12 @@ class Process:
     def begin_upload(self, image_id: str, framing: str, data: bytes) -> socket.socket:
         """A connection on which an upload has begun."""
         sock = self.connect()
-        sock.sendall(f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
-                     f"X-Auth-Token: {TOKEN['X-Auth-Token']}\r\n"
-                     f"Content-Type: {OCTETS}\r\n{framing}\r\n\r\n".encode() + data)
+        sock.sendall(
+            f"PUT /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
+            f"X-Auth-Token: {TOKEN['X-Auth-Token']}\r\n"
+            f"Content-Type: {OCTETS}\r\n{framing}\r\n\r\n".encode()
+            + data
+        )
         return sock
 
     def wait(self, image_id: str, *statuses: str) -> str:

@@ -41,8 +41,10 @@ flavor = fakeauth
 
 
 @contextlib.contextmanager
-def configured(options: str = "", remote: bool | None = None,
-               ) -> Iterator[tuple[cfg.ConfigOpts, str]]:
+def configured(
+    options: str = "",
+    remote: bool | None = None,
+) -> Iterator[tuple[cfg.ConfigOpts, str]]:
     """The configuration of a service with an empty database, and its directory.
 
     :param options: lines for the section DEFAULT; the last of a name wins.
@@ -54,8 +56,11 @@ def configured(options: str = "", remote: bool | None = None,
             os.mkdir(os.path.join(directory, name))
         path = os.path.join(directory, "glance-api.conf")
         with open(path, "w") as file:
-            file.write(CONFIGURATION.format(
-                options=registry.OPTIONS + options if remote else options, directory=directory))
+            file.write(
+                CONFIGURATION.format(
+                    options=registry.OPTIONS + options if remote else options, directory=directory
+                )
+            )
             file.write(registry.SECTIONS if remote else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         migrations.upgrade(engine.connect(conf))

@@ -9,7 +9,6 @@ from glance_py.cmd import api, server
 
 
 class Slow(server.Worker):
-
     def init_process(self) -> None:
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline:  # A signal ends a sleep.

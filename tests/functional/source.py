@@ -40,8 +40,10 @@ class WebSource(http.server.ThreadingHTTPServer):
     @property
     def options(self) -> str:
         """Configuration that lets a service download from here, sections and all."""
-        return (f"[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\n"
-                f"allowed_ports = [{self.server_port}]\n")
+        return (
+            f"[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\n"
+            f"allowed_ports = [{self.server_port}]\n"
+        )
 
 
 @contextlib.contextmanager
@@ -102,7 +104,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _send(self, kind: str, data: bytes, cut: bool) -> None:
         with contextlib.suppress(OSError):
             if kind == "stall":
-                self.wfile.write(data[:len(data) // 2])
+                self.wfile.write(data[: len(data) // 2])
                 self.server.ended.wait(60)
             elif cut:
                 self.wfile.write(data[:700_000])

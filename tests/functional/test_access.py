@@ -43,20 +43,35 @@ NOT_ASKED = {
 
 #: Operations by noun, as the gateway has them.
 OPERATIONS = {
-    "images": ports.IMAGE_VERBS, "members": ports.MEMBER_VERBS, "tasks": ports.TASK_VERBS,
-    "namespaces": ports.NAMESPACE_VERBS, "definitions": ports.DEFINITION_VERBS,
+    "images": ports.IMAGE_VERBS,
+    "members": ports.MEMBER_VERBS,
+    "tasks": ports.TASK_VERBS,
+    "namespaces": ports.NAMESPACE_VERBS,
+    "definitions": ports.DEFINITION_VERBS,
 }
 
 #: Routes that ask a rule themselves, since no operation of the gateway does what they do.
 THEMSELVES = {
-    "GET /info/stores/detail", "POST /tasks", "DELETE /tasks/{task_id}", "GET /cache",
-    "DELETE /cache", "POST /cache/clean", "POST /cache/prune", "GET /cache/nodes/{image_id}",
-    "PUT /cache/{image_id}", "DELETE /cache/{image_id}",
+    "GET /info/stores/detail",
+    "POST /tasks",
+    "DELETE /tasks/{task_id}",
+    "GET /cache",
+    "DELETE /cache",
+    "POST /cache/clean",
+    "POST /cache/prune",
+    "GET /cache/nodes/{image_id}",
+    "PUT /cache/{image_id}",
+    "DELETE /cache/{image_id}",
 }
 
 NAMESPACE = ("get_metadef_namespace",)
-WHOLE_NAMESPACE = ("get_metadef_namespace", "list_metadef_resource_types", "get_metadef_objects",
-                   "get_metadef_properties", "get_metadef_tags")
+WHOLE_NAMESPACE = (
+    "get_metadef_namespace",
+    "list_metadef_resource_types",
+    "get_metadef_objects",
+    "get_metadef_properties",
+    "get_metadef_tags",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +108,25 @@ def _replace(name: str, value: object) -> list:
     return [{"op": "replace", "path": f"/{name}", "value": value}]
 
 
-def _contents(noun: str, one: str, create: str, modify: str, remove: str,
-              body: object, after: object, filters: bool = False) -> dict[str, Row]:
+def _contents(
+    noun: str,
+    one: str,
+    create: str,
+    modify: str,
+    remove: str,
+    body: object,
+    after: object,
+    filters: bool = False,
+) -> dict[str, Row]:
     everything = f"/metadefs/namespaces/{{namespace}}/{noun}"
     many = f"get_metadef_{noun}"
     clear = ("delete_metadef_namespace",)
     if noun == "tags":
         clear += ("delete_metadef_tags",)
     return {
-        f"GET {everything}": Row((many, one) if filters else (many,),
-                                 filters=(one,) if filters else ()),
+        f"GET {everything}": Row(
+            (many, one) if filters else (many,), filters=(one,) if filters else ()
+        ),
         f"POST {everything}": Row((create,), body, status=201),
         f"DELETE {everything}": Row(clear, status=204),
         f"GET {everything}/{{name}}": Row((one,)),
@@ -117,59 +141,85 @@ TABLE: dict[str, Row | tuple[Row, ...]] = {
     "POST /images": (
         Row(("add_image",), {"name": "n"}, status=201),
         Row(("add_image", "publicize_image"), {"visibility": "public"}, status=201),
-        Row(("add_image", "communitize_image"), {"visibility": "community"}, status=201)),
+        Row(("add_image", "communitize_image"), {"visibility": "community"}, status=201),
+    ),
     "GET /images/{image_id}": Row(("get_image",)),
     "PATCH /images/{image_id}": (
         Row(("modify_image",), _replace("name", "n"), PATCH),
         Row(("publicize_image", "modify_image"), _replace("visibility", "public"), PATCH),
         Row(("communitize_image", "modify_image"), _replace("visibility", "community"), PATCH),
-        Row(("set_image_location",), _replace("locations", [
-            {"url": "http://127.0.0.1:1/x", "metadata": {}}]), PATCH, "queued", 400),
-        Row(("delete_image_location",), [{"op": "remove", "path": "/locations/0"}], PATCH,
-            status=403)),
+        Row(
+            ("set_image_location",),
+            _replace("locations", [{"url": "http://127.0.0.1:1/x", "metadata": {}}]),
+            PATCH,
+            "queued",
+            400,
+        ),
+        Row(
+            ("delete_image_location",),
+            [{"op": "remove", "path": "/locations/0"}],
+            PATCH,
+            status=403,
+        ),
+    ),
     "DELETE /images/{image_id}": Row(("delete_image",), status=204),
     "GET /images/{image_id}/file": (
         Row(("download_image",)),
-        Row(("download_image", "download_from_store"), query="?prefer=fast")),
+        Row(("download_image", "download_from_store"), query="?prefer=fast"),
+    ),
     "PUT /images/{image_id}/file": Row(("upload_image",), b"data", OCTETS, "queued", 204),
     "PUT /images/{image_id}/stage": Row(("modify_image",), b"data", OCTETS, "queued", 204),
     "POST /images/{image_id}/import": (
         Row(("modify_image",), {"method": {"name": "glance-direct"}}, state="staged", status=202),
-        Row(("copy_image",), {"method": {"name": "copy-image"}, "stores": ["slow"]}, status=202)),
+        Row(("copy_image",), {"method": {"name": "copy-image"}, "stores": ["slow"]}, status=202),
+    ),
     "GET /images/{image_id}/tasks": Row(("get_image",)),
     "POST /images/{image_id}/actions/deactivate": Row(("deactivate",), status=204),
-    "POST /images/{image_id}/actions/reactivate": Row(("reactivate",), state="deactivated",
-                                                      status=204),
+    "POST /images/{image_id}/actions/reactivate": Row(
+        ("reactivate",), state="deactivated", status=204
+    ),
     "GET /images/{image_id}/locations": Row(("fetch_image_location",)),
     "POST /images/{image_id}/locations": Row(
-        ("add_image_location",), {"url": "http://127.0.0.1:1/x"}, state="queued", status=403),
+        ("add_image_location",), {"url": "http://127.0.0.1:1/x"}, state="queued", status=403
+    ),
     "DELETE /stores/{store_id}/{image_id}": Row(
-        ("get_image_location", "delete_image_location"), status=403),
+        ("get_image_location", "delete_image_location"), status=403
+    ),
     "PUT /images/{image_id}/tags/{tag}": Row(("modify_image",), status=204),
     "DELETE /images/{image_id}/tags/{tag}": Row(("modify_image",), status=204),
-    "GET /images/{image_id}/members": Row(("get_image", "get_members", "get_member"),
-                                          filters=("get_member",)),
+    "GET /images/{image_id}/members": Row(
+        ("get_image", "get_members", "get_member"), filters=("get_member",)
+    ),
     "POST /images/{image_id}/members": Row(("get_image", "add_member"), {"member": "new"}),
     "GET /images/{image_id}/members/{member_id}": Row(
-        ("get_image", "get_member"), hides=("get_image", "get_member")),
+        ("get_image", "get_member"), hides=("get_image", "get_member")
+    ),
     "PUT /images/{image_id}/members/{member_id}": Row(
-        ("get_image", "get_member", "get_image", "modify_member"), {"status": "accepted"}),
+        ("get_image", "get_member", "get_image", "modify_member"), {"status": "accepted"}
+    ),
     "DELETE /images/{image_id}/members/{member_id}": Row(
-        ("get_image", "get_member", "get_image", "delete_member"), status=204),
-
+        ("get_image", "get_member", "get_image", "delete_member"), status=204
+    ),
     "GET /info/import": Row(),
     "GET /ext/info/import": Row(),
     "GET /info/stores": Row(),
     "GET /info/stores/detail": Row(("stores_info_detail",)),
     "GET /info/usage": Row(),
-
     "GET /tasks": Row(("tasks_api_access",)),
-    "POST /tasks": Row(("tasks_api_access", "tasks_api_access"), {
-        "type": "import", "input": {"import_from": "http://127.0.0.1:1/x", "image_properties": {},
-                                    "import_from_format": "raw"}}, status=400),
+    "POST /tasks": Row(
+        ("tasks_api_access", "tasks_api_access"),
+        {
+            "type": "import",
+            "input": {
+                "import_from": "http://127.0.0.1:1/x",
+                "image_properties": {},
+                "import_from_format": "raw",
+            },
+        },
+        status=400,
+    ),
     "GET /tasks/{task_id}": Row(("tasks_api_access",), status=404),
     "DELETE /tasks/{task_id}": Row(("tasks_api_access",), status=405),
-
     "GET /cache": Row(("cache_list",), status=404),
     "DELETE /cache": Row(("cache_delete",), status=404),
     "POST /cache/clean": Row(("cache_clean",), status=404),
@@ -177,42 +227,80 @@ TABLE: dict[str, Row | tuple[Row, ...]] = {
     "GET /cache/nodes/{image_id}": Row(("list_cached_nodes",), status=404),
     "PUT /cache/{image_id}": Row(("cache_image",), status=404),
     "DELETE /cache/{image_id}": Row(("cache_delete",), status=404),
-
     "GET /metadefs/resource_types": Row(("list_metadef_resource_types",)),
     "GET /metadefs/namespaces": Row(
         ("get_metadef_namespaces", "list_metadef_resource_types", "get_metadef_namespace"),
-        filters=NAMESPACE),
+        filters=NAMESPACE,
+    ),
     "POST /metadefs/namespaces": (
         Row(("add_metadef_namespace",), {"namespace": "new"}, status=201),
-        Row(("add_metadef_namespace", "add_metadef_resource_type_association",
-             "add_metadef_object", "add_metadef_tag", "add_metadef_property"), {
-                 "namespace": "whole", "objects": [{"name": "o"}], "tags": [{"name": "t"}],
-                 "properties": {"p": {"type": "string", "title": "P"}},
-                 "resource_type_associations": [{"name": "r"}]}, status=201)),
+        Row(
+            (
+                "add_metadef_namespace",
+                "add_metadef_resource_type_association",
+                "add_metadef_object",
+                "add_metadef_tag",
+                "add_metadef_property",
+            ),
+            {
+                "namespace": "whole",
+                "objects": [{"name": "o"}],
+                "tags": [{"name": "t"}],
+                "properties": {"p": {"type": "string", "title": "P"}},
+                "resource_type_associations": [{"name": "r"}],
+            },
+            status=201,
+        ),
+    ),
     "GET /metadefs/namespaces/{namespace}": Row(WHOLE_NAMESPACE),
     "PUT /metadefs/namespaces/{namespace}": Row(
-        ("modify_metadef_namespace",), {"namespace": "n", "visibility": "public"}),
+        ("modify_metadef_namespace",), {"namespace": "n", "visibility": "public"}
+    ),
     "DELETE /metadefs/namespaces/{namespace}": Row(("delete_metadef_namespace",), status=204),
-    **_contents("objects", "get_metadef_object", "add_metadef_object", "modify_metadef_object",
-                "delete_metadef_object", {"name": "new"}, {"name": "x"}, filters=True),
-    **_contents("properties", "get_metadef_property", "add_metadef_property",
-                "modify_metadef_property", "remove_metadef_property",
-                {"name": "new", "type": "string", "title": "P"},
-                {"name": "x", "type": "string", "title": "P"}),
-    **_contents("tags", "get_metadef_tag", "add_metadef_tags", "modify_metadef_tag",
-                "delete_metadef_tag", {"tags": [{"name": "new"}]}, {"name": "x"}),
+    **_contents(
+        "objects",
+        "get_metadef_object",
+        "add_metadef_object",
+        "modify_metadef_object",
+        "delete_metadef_object",
+        {"name": "new"},
+        {"name": "x"},
+        filters=True,
+    ),
+    **_contents(
+        "properties",
+        "get_metadef_property",
+        "add_metadef_property",
+        "modify_metadef_property",
+        "remove_metadef_property",
+        {"name": "new", "type": "string", "title": "P"},
+        {"name": "x", "type": "string", "title": "P"},
+    ),
+    **_contents(
+        "tags",
+        "get_metadef_tag",
+        "add_metadef_tags",
+        "modify_metadef_tag",
+        "delete_metadef_tag",
+        {"tags": [{"name": "new"}]},
+        {"name": "x"},
+    ),
     "POST /metadefs/namespaces/{namespace}/tags/{name}": Row(("add_metadef_tag",), status=201),
     "GET /metadefs/namespaces/{namespace}/resource_types": Row(
         ("list_metadef_resource_types", "get_metadef_resource_type"),
-        filters=("get_metadef_resource_type",)),
+        filters=("get_metadef_resource_type",),
+    ),
     "POST /metadefs/namespaces/{namespace}/resource_types": Row(
-        ("add_metadef_resource_type_association",), {"name": "new"}, status=201),
+        ("add_metadef_resource_type_association",), {"name": "new"}, status=201
+    ),
     "DELETE /metadefs/namespaces/{namespace}/resource_types/{name}": Row(
-        ("remove_metadef_resource_type_association",), status=204),
+        ("remove_metadef_resource_type_association",), status=204
+    ),
 }
 TABLE["GET /metadefs/namespaces/{namespace}/properties/{name}"] = (
     Row(("get_metadef_property",)),
-    Row(("get_metadef_resource_type", "get_metadef_property"), query="?resource_type=x"))
+    Row(("get_metadef_resource_type", "get_metadef_property"), query="?resource_type=x"),
+)
 
 #: Schemas are for everybody with a token.
 OPEN = {f"{row.method} {row.path}" for row in ROWS if row.action.startswith("schemas.")}
@@ -247,7 +335,6 @@ class Witness:
 
 
 class AccessTest(unittest.TestCase):
-
     @classmethod
     def setUpClass(cls) -> None:
         running = contextlib.ExitStack()
@@ -258,13 +345,19 @@ class AccessTest(unittest.TestCase):
 
         def witnessed(services):
             made = build(services)
-            return dataclasses.replace(made, **{
-                noun: Witness(noun, getattr(made, noun), cls.operations, under_way)
-                for noun in OPERATIONS})
+            return dataclasses.replace(
+                made,
+                **{
+                    noun: Witness(noun, getattr(made, noun), cls.operations, under_way)
+                    for noun in OPERATIONS
+                },
+            )
 
         running.enter_context(mock.patch.object(gateway, "build", witnessed))
-        options = "enabled_import_methods = [glance-direct,web-download,copy-image]\n" \
-                  "show_multiple_locations = true\n"
+        options = (
+            "enabled_import_methods = [glance-direct,web-download,copy-image]\n"
+            "show_multiple_locations = true\n"
+        )
         app, _directory = running.enter_context(service.running(options))
         cls.admin = Client(app, "u:p:admin")
         cls.refused: frozenset[str] = frozenset()
@@ -283,8 +376,13 @@ class AccessTest(unittest.TestCase):
         running.enter_context(mock.patch.object(Enforcer, "_question", question))
 
     def send(self, method: str, path: str, body: object = None, kind: str = JSON):
-        data = b"" if body is None else body if isinstance(body, bytes) else (
-            json.dumps(body).encode())
+        data = (
+            b""
+            if body is None
+            else body
+            if isinstance(body, bytes)
+            else (json.dumps(body).encode())
+        )
         headers = {} if body is None else {"content_type": kind}
         return self.admin.call(method, f"/v2{path}", data, **headers)
 
@@ -309,11 +407,18 @@ class AccessTest(unittest.TestCase):
         """One with a thing of each kind, all named x, and none that a row creates."""
         for name in ("n", "new", "whole"):
             self.send("DELETE", f"/metadefs/namespaces/{name}")
-        self.fine("POST", "/metadefs/namespaces", {
-            "namespace": "n", "visibility": "public", "objects": [{"name": "x"}],
-            "properties": {"x": {"type": "string", "title": "X"}},
-            "resource_type_associations": [{"name": "x", "prefix": "x_"}],
-            "tags": [{"name": "x"}]})
+        self.fine(
+            "POST",
+            "/metadefs/namespaces",
+            {
+                "namespace": "n",
+                "visibility": "public",
+                "objects": [{"name": "x"}],
+                "properties": {"x": {"type": "string", "title": "X"}},
+                "resource_type_associations": [{"name": "x", "prefix": "x_"}],
+                "tags": [{"name": "x"}],
+            },
+        )
 
     def request(self, method: str, path: str, row: Row, *refused: str):
         """Ask with some rules refused; the answer, and what was asked."""
@@ -328,9 +433,17 @@ class AccessTest(unittest.TestCase):
 
     def prepared(self, path: str, row: Row) -> str:
         """The path of what is there to be asked about."""
-        values = {"member_id": "m", "tag": "t", "store_id": "fast", "namespace": "n",
-                  "name": "new" if path.endswith("/tags/{name}") and not row.rules[0].startswith(
-                      ("get", "modify", "delete")) else "x", "task_id": "t"}
+        values = {
+            "member_id": "m",
+            "tag": "t",
+            "store_id": "fast",
+            "namespace": "n",
+            "name": "new"
+            if path.endswith("/tags/{name}")
+            and not row.rules[0].startswith(("get", "modify", "delete"))
+            else "x",
+            "task_id": "t",
+        }
         if "{image_id}" in path:
             values["image_id"] = self.image(row.state)
         if "/metadefs" in path:
@@ -350,8 +463,11 @@ class AccessTest(unittest.TestCase):
             with self.subTest(f"{method} {path}", rules=row.rules):
                 answer, asked = self.request(method, self.prepared(path, row), row)
                 # Lists ask as often as there are entries.
-                once = [rule for n, rule in enumerate(asked)
-                        if rule not in row.filters or rule not in asked[:n]]
+                once = [
+                    rule
+                    for n, rule in enumerate(asked)
+                    if rule not in row.filters or rule not in asked[:n]
+                ]
                 self.assertEqual(row.rules, tuple(once))
                 self.assertEqual(row.status, answer.status_int, answer.text)
 
@@ -372,8 +488,10 @@ class AccessTest(unittest.TestCase):
     def test_what_may_not_be_seen_is_not_there(self) -> None:
         """A refusal does not tell of an image or namespace that the caller may not see."""
         for method, path, row in rows():
-            for see, place in (("get_image", "/images/{image_id}"),
-                               ("get_metadef_namespace", "/metadefs")):
+            for see, place in (
+                ("get_image", "/images/{image_id}"),
+                ("get_metadef_namespace", "/metadefs"),
+            ):
                 if place not in path:
                     continue
                 where = self.prepared(path, row)
@@ -398,8 +516,9 @@ class AccessTest(unittest.TestCase):
         for method, path, row in rows():
             self.request(method, self.prepared(path, row), row)
             begun |= set(self.operations)
-        self.assertEqual({f"{noun}.{verb}" for noun, verbs in OPERATIONS.items()
-                          for verb in verbs}, begun)
+        self.assertEqual(
+            {f"{noun}.{verb}" for noun, verbs in OPERATIONS.items() for verb in verbs}, begun
+        )
 
     def test_every_rule_is_asked_by_a_route(self) -> None:
         asked = {rule for _method, _path, row in rows() for rule in row.rules}

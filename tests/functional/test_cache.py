@@ -47,8 +47,11 @@ class CacheTestCase(unittest.TestCase):
             text = file.read()
         options = OPTIONS.format(cache=self.cache_directory)
         with open(path, "w") as file:
-            file.write(text.replace("[DEFAULT]\n", "[DEFAULT]\n" + options)
-                       .replace("flavor = fakeauth", f"flavor = {FLAVOR}"))
+            file.write(
+                text.replace("[DEFAULT]\n", "[DEFAULT]\n" + options).replace(
+                    "flavor = fakeauth", f"flavor = {FLAVOR}"
+                )
+            )
         if self.policy:
             with open(os.path.join(self.directory, "policy.yaml"), "w") as file:
                 file.write(self.policy)
@@ -86,14 +89,16 @@ class CacheTestCase(unittest.TestCase):
         request = webob.Request.blank(path, headers={"X-Auth-Token": token})
         request.environ.update({"SERVER_PROTOCOL": "HTTP/1.1", **environ})
         said = []
-        body = self.service.app(request.environ,
-                                lambda status, headers, exc_info=None: said.append(
-                                    (status, {name.lower(): value for name, value in headers})))
+        body = self.service.app(
+            request.environ,
+            lambda status, headers, exc_info=None: said.append(
+                (status, {name.lower(): value for name, value in headers})
+            ),
+        )
         return *said[0], body
 
 
 class TestDownload(CacheTestCase):
-
     def test_a_miss_fills_and_a_hit_says_its_length(self) -> None:
         image_id = self.active()
         status, headers, body = self.raw(f"/v2/images/{image_id}/file")
@@ -105,16 +110,21 @@ class TestDownload(CacheTestCase):
         hit = self.ann.download(image_id)
         self.assertEqual(b"0123456789", hit.body)
         md5 = hashlib.md5(b"0123456789").hexdigest()
-        self.assertEqual(("10", md5, "bytes", "application/octet-stream"), tuple(
-            hit.headers[name] for name in
-            ("Content-Length", "Content-MD5", "Accept-Ranges", "Content-Type")))
+        self.assertEqual(
+            ("10", md5, "bytes", "application/octet-stream"),
+            tuple(
+                hit.headers[name]
+                for name in ("Content-Length", "Content-MD5", "Accept-Ranges", "Content-Type")
+            ),
+        )
         self.assertEqual({image_id: 1}, self.cached())
 
     def test_a_client_of_http_1_0_always_gets_the_length(self) -> None:
         image_id = self.active()
         for query in ("?prefer=fast", "", ""):
-            _, headers, body = self.raw(f"/v2/images/{image_id}/file{query}",
-                                        SERVER_PROTOCOL="HTTP/1.0")
+            _, headers, body = self.raw(
+                f"/v2/images/{image_id}/file{query}", SERVER_PROTOCOL="HTTP/1.0"
+            )
             self.assertEqual(b"0123456789", b"".join(body))
             body.close()
             self.assertEqual("10", headers["content-length"])
@@ -149,8 +159,12 @@ class TestDownload(CacheTestCase):
     def test_a_deleted_image_leaves_the_cache(self) -> None:
         image_id = self.active()
         self.read(image_id)
-        self.assertEqual(404, Client(self.service.app, "bob:p2:member").call(
-            "DELETE", f"/v2/images/{image_id}").status_int)
+        self.assertEqual(
+            404,
+            Client(self.service.app, "bob:p2:member")
+            .call("DELETE", f"/v2/images/{image_id}")
+            .status_int,
+        )
         self.assertEqual({image_id: 0}, self.cached())
         self.ann.call("DELETE", f"/v2/images/{image_id}")
         self.assertFalse(os.path.exists(os.path.join(self.cache_directory, image_id)))
@@ -242,15 +256,18 @@ class TestWhoMayRead(CacheTestCase):
 
     def test_visibility_holds_for_cached_data(self) -> None:
         self.assertEqual(
-            404, Client(self.service.app, "bob:p2:member").download(self.image_id).status_int)
+            404, Client(self.service.app, "bob:p2:member").download(self.image_id).status_int
+        )
         self.assertEqual(401, Client(self.service.app, "").download(self.image_id).status_int)
 
     def test_deactivated_data_is_for_administrators_only(self) -> None:
         path = f"/v2/images/{self.image_id}/actions/"
         self.ann.call("POST", path + "deactivate")
         self.assertEqual(403, self.ann.download(self.image_id).status_int)
-        self.assertEqual(b"0123456789", Client(
-            self.service.app, "root:p9:admin+member").download(self.image_id).body)
+        self.assertEqual(
+            b"0123456789",
+            Client(self.service.app, "root:p9:admin+member").download(self.image_id).body,
+        )
         self.assertEqual({self.image_id: 0}, self.cached())
         self.ann.call("POST", path + "reactivate")
         self.assertEqual(b"0123456789", self.ann.download(self.image_id).body)
@@ -274,8 +291,19 @@ class TestNotification(CacheTestCase):
         self.read(image_id)
         self.assertEqual(["info", "info"], [priority for priority, _, _ in self.sent])
         payload = self.sent[1][2]
-        self.assertEqual((10, image_id, "p1", "p1", "ann"), tuple(payload[key] for key in (
-            "bytes_sent", "image_id", "owner_id", "receiver_tenant_id", "receiver_user_id")))
+        self.assertEqual(
+            (10, image_id, "p1", "p1", "ann"),
+            tuple(
+                payload[key]
+                for key in (
+                    "bytes_sent",
+                    "image_id",
+                    "owner_id",
+                    "receiver_tenant_id",
+                    "receiver_user_id",
+                )
+            ),
+        )
         self.assertNotIn("destination_ip", self.sent[0][2])
         self.assertIn("destination_ip", payload)
 
@@ -285,18 +313,22 @@ class TestNotification(CacheTestCase):
         self.sent.clear()
         _, _, body = self.raw(f"/v2/images/{image_id}/file", REMOTE_ADDR="127.0.0.9")
         body.close()
-        (priority, _, payload), = self.sent
-        self.assertEqual(("error", 0, "127.0.0.9"),
-                         (priority, payload["bytes_sent"], payload["destination_ip"]))
+        ((priority, _, payload),) = self.sent
+        self.assertEqual(
+            ("error", 0, "127.0.0.9"), (priority, payload["bytes_sent"], payload["destination_ip"])
+        )
 
 
 class TestManagement(CacheTestCase):
-
     def test_an_image_is_queued_fetched_and_removed(self) -> None:
         image_id = self.active()
         self.assertEqual(202, self.root.call("PUT", f"/v2/cache/{image_id}").status_int)
-        self.until(lambda: self.cached() == {image_id: 0}
-                   and not self.root.call("GET", "/v2/cache").json["queued_images"])
+        self.until(
+            lambda: (
+                self.cached() == {image_id: 0}
+                and not self.root.call("GET", "/v2/cache").json["queued_images"]
+            )
+        )
         self.assertEqual(204, self.root.call("DELETE", f"/v2/cache/{image_id}").status_int)
         self.assertEqual({}, self.cached())
 
@@ -333,9 +365,8 @@ class TestManagement(CacheTestCase):
         image_id = self.active()
         self.read(image_id)
         call = self.root.call
-        shown, = call("GET", "/v2/cached_images").json["cached_images"]
-        self.assertEqual({"image_id", "hits", "last_accessed", "last_modified", "size"},
-                         set(shown))
+        (shown,) = call("GET", "/v2/cached_images").json["cached_images"]
+        self.assertEqual({"image_id", "hits", "last_accessed", "last_modified", "size"}, set(shown))
         self.assertEqual(403, self.ann.call("GET", "/v2/cached_images").status_int)
         self.assertIsNone(call("DELETE", f"/v2/cached_images/{image_id}").json)
         self.assertEqual({"num_deleted": 0}, call("DELETE", "/v2/cached_images").json)
@@ -349,8 +380,10 @@ class TestManagement(CacheTestCase):
             pass
         self.assertEqual(200, self.root.call("POST", "/v2/cache/clean").status_int)
         self.assertEqual([], os.listdir(os.path.join(self.cache_directory, "invalid")))
-        self.assertEqual({"total_files_pruned": 0, "total_bytes_pruned": 0},
-                         self.root.call("POST", "/v2/cache/prune").json)
+        self.assertEqual(
+            {"total_files_pruned": 0, "total_bytes_pruned": 0},
+            self.root.call("POST", "/v2/cache/prune").json,
+        )
 
 
 class TestTools(CacheTestCase):
@@ -358,8 +391,9 @@ class TestTools(CacheTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        server = simple_server.make_server("127.0.0.1", 0, self.service.app,
-                                           handler_class=SilentHandler)
+        server = simple_server.make_server(
+            "127.0.0.1", 0, self.service.app, handler_class=SilentHandler
+        )
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -368,8 +402,9 @@ class TestTools(CacheTestCase):
     def run_command(self, *words: str, token: str = "root:p9:admin") -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cache_manage.main(["-H", "127.0.0.1", "-p", self.port, "--os-auth-token", token,
-                                      *words])
+            code = cache_manage.main(
+                ["-H", "127.0.0.1", "-p", self.port, "--os-auth-token", token, *words]
+            )
         return code, out.getvalue(), err.getvalue()
 
     def upkeep(self, command) -> tuple[int, str, str]:
@@ -386,8 +421,13 @@ class TestTools(CacheTestCase):
         code, out, _ = self.run_command("list-cached")
         self.assertEqual(0, code)
         self.assertIn(f"| {image_id} |", out)
-        self.assertEqual([image_id], [image["image_id"] for image in json.loads(
-            self.run_command("--json", "list-cached")[1])])
+        self.assertEqual(
+            [image_id],
+            [
+                image["image_id"]
+                for image in json.loads(self.run_command("--json", "list-cached")[1])
+            ],
+        )
         self.assertEqual("[]\n", self.run_command("--json", "list-queued")[1])
         self.assertEqual(0, self.run_command("-f", "delete-cached-image", image_id)[0])
         self.assertEqual({}, self.cached())
@@ -396,9 +436,11 @@ class TestTools(CacheTestCase):
 
     def test_what_goes_wrong_is_one_sentence(self) -> None:
         image_id = self.active()
-        for words, token in ((("list-cached",), "ann:p1:member"),
-                             (("-f", "delete-queued-image", image_id), "root:p9:admin"),
-                             (("queue-image", "nothing"), "root:p9:admin")):
+        for words, token in (
+            (("list-cached",), "ann:p1:member"),
+            (("-f", "delete-queued-image", image_id), "root:p9:admin"),
+            (("queue-image", "nothing"), "root:p9:admin"),
+        ):
             code, out, err = self.run_command(*words, token=token)
             self.assertEqual((1, ""), (code, out))
             self.assertEqual(1, err.count("\n"), err)
@@ -425,8 +467,10 @@ class TestStart(unittest.TestCase):
     """A pipeline with the cache does not start without one."""
 
     def test_each_missing_option_is_named(self) -> None:
-        for options, missing in (("", "image_cache_dir"),
-                                 ("image_cache_dir = {}/cache\n", "worker_self_reference_url")):
+        for options, missing in (
+            ("", "image_cache_dir"),
+            ("image_cache_dir = {}/cache\n", "worker_self_reference_url"),
+        ):
             with configured() as (conf, directory):
                 conf.set_override("flavor", FLAVOR, "paste_deploy")
                 if options:
@@ -438,8 +482,12 @@ class TestStart(unittest.TestCase):
         with configured() as (conf, _):
             service = app.build(conf)
             root, ann = Client(service, "root:p9:admin"), Client(service, "ann:p1:member")
-            for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/clean"),
-                                 ("POST", "/prune")):
+            for method, path in (
+                ("GET", ""),
+                ("DELETE", ""),
+                ("POST", "/clean"),
+                ("POST", "/prune"),
+            ):
                 self.assertEqual(404, root.call(method, "/v2/cache" + path).status_int)
                 self.assertEqual(403, ann.call(method, "/v2/cache" + path).status_int)
 

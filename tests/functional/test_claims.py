@@ -31,8 +31,12 @@ class Host:
         path = os.path.join(directory, f"{name}.conf")
         text = service.CONFIGURATION.format(options="", directory=directory)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(text.replace(f"sqlite:///{directory}/glance.sqlite",
-                                    url.render_as_string(hide_password=False).replace("%", "%%")))
+            file.write(
+                text.replace(
+                    f"sqlite:///{directory}/glance.sqlite",
+                    url.render_as_string(hide_password=False).replace("%", "%%"),
+                )
+            )
         self.conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         built = app.build_service(self.conf)
         self.services = built.services
@@ -110,7 +114,8 @@ class TwoHosts:
                 def pieces(committed: bool = committed) -> Iterator[bytes]:
                     yield b"data"
                     self.proxy.lose_answer_to(
-                        b"COMMIT", Fault.CUT_AFTER if committed else Fault.CUT_BEFORE)
+                        b"COMMIT", Fault.CUT_AFTER if committed else Fault.CUT_BEFORE
+                    )
                     self.proxy.refuse()
                     yield b"end"
 
@@ -156,7 +161,8 @@ class TwoHosts:
             yield b"and its end"
 
         thread = threading.Thread(
-            target=lambda: answers.append(self.put(self.far, image_id, first())))
+            target=lambda: answers.append(self.put(self.far, image_id, first()))
+        )
         thread.start()
         self.assertTrue(lost.wait(60))
         self.near.recover()

@@ -23,9 +23,11 @@ class RefusedBodyTest(ServerCase):
         sock = self.server.connect()
         self.addCleanup(sock.close)
         with contextlib.suppress(ConnectionError):  # the server need not read all of it
-            sock.sendall(f"PUT /v2/images/i/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\n"
-                         f"Content-Type: application/octet-stream\r\n{framing}\r\n\r\n".encode()
-                         + body)
+            sock.sendall(
+                f"PUT /v2/images/i/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\n"
+                f"Content-Type: application/octet-stream\r\n{framing}\r\n\r\n".encode()
+                + body
+            )
         return self.answer(sock), sock
 
     @staticmethod
@@ -36,16 +38,19 @@ class RefusedBodyTest(ServerCase):
         return answer
 
     def test_a_connection_that_ends_is_announced(self) -> None:
-        for framing, body in ((f"Content-Length: {200_000}", b"x" * 200_000),
-                              ("Content-Length: 200000", b"x" * 100),
-                              ("Content-Length: 100", b"x" * 10),
-                              ("Transfer-Encoding: chunked", b"5\r\nhello\r\n"),
-                              ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n")):
+        for framing, body in (
+            (f"Content-Length: {200_000}", b"x" * 200_000),
+            ("Content-Length: 200000", b"x" * 100),
+            ("Content-Length: 100", b"x" * 10),
+            ("Transfer-Encoding: chunked", b"5\r\nhello\r\n"),
+            ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
+        ):
             for token, status in (("", 401), ("u:p:member", 404)):
                 with self.subTest(framing=framing, sent=len(body), status=status):
                     answer, _sock = self.refused(framing, body, token)
-                    self.assertEqual((status, "close"),
-                                     (answer.status, answer.getheader("Connection")))
+                    self.assertEqual(
+                        (status, "close"), (answer.status, answer.getheader("Connection"))
+                    )
 
     def test_a_connection_that_is_kept_serves_the_next_request(self) -> None:
         for size in (0, 10, 20_000):
@@ -55,8 +60,9 @@ class RefusedBodyTest(ServerCase):
                 if size <= 10:
                     self.assertEqual("keep-alive", answer.getheader("Connection"))
                 if answer.getheader("Connection") == "keep-alive":
-                    sock.sendall(b"GET /v2/images HTTP/1.1\r\nHost: x\r\n"
-                                 b"X-Auth-Token: u:p:member\r\n\r\n")
+                    sock.sendall(
+                        b"GET /v2/images HTTP/1.1\r\nHost: x\r\nX-Auth-Token: u:p:member\r\n\r\n"
+                    )
                     self.assertEqual(200, self.answer(sock).status)
 
     def test_a_body_that_was_read_keeps_the_connection(self) -> None:
@@ -65,14 +71,22 @@ class RefusedBodyTest(ServerCase):
             for chunked in (False, True):
                 image_id = self.server.create()
                 body = iter([b"x" * 100_000] * 3) if chunked else b"x" * 300_000
-                connection.request("PUT", f"/v2/images/{image_id}/file", body, {
-                    **TOKEN, "Content-Type": "application/octet-stream",
-                    **({"Transfer-Encoding": "chunked"} if chunked else {})},
-                    encode_chunked=chunked)
+                connection.request(
+                    "PUT",
+                    f"/v2/images/{image_id}/file",
+                    body,
+                    {
+                        **TOKEN,
+                        "Content-Type": "application/octet-stream",
+                        **({"Transfer-Encoding": "chunked"} if chunked else {}),
+                    },
+                    encode_chunked=chunked,
+                )
                 answer = connection.getresponse()
                 answer.read()
-                self.assertEqual((204, "keep-alive"),
-                                 (answer.status, answer.getheader("Connection")))
+                self.assertEqual(
+                    (204, "keep-alive"), (answer.status, answer.getheader("Connection"))
+                )
 
 
 class StoppingTest(ServerCase):
@@ -139,9 +153,11 @@ class StoppingTest(ServerCase):
 
 def raises(global_conf: dict, **local_conf: str):
     """Paste filter factory: a filter of an operator's own, with a mistake in it."""
+
     def filtered(app):
         def call(environ, start_response):
             raise RuntimeError("a mistake")
+
         return call
 
     return filtered
@@ -155,20 +171,22 @@ class BrokenFilterTest(ServerCase):
     def test_a_filter_that_raises(self) -> None:
         paste = (ROOT / "etc/glance-api-paste.ini").read_text()
         (self.server.directory / "glance-api-paste.ini").write_text(
-            paste.replace("\nfakeauth = cors", "\nfakeauth = raises cors")
-            + "\n[filter:raises]\n"
-              "paste.filter_factory = tests.functional.test_connections:raises\n")
+            paste.replace("\nfakeauth = cors", "\nfakeauth = raises cors") + "\n[filter:raises]\n"
+            "paste.filter_factory = tests.functional.test_connections:raises\n"
+        )
         self.server.end()
         self.server.start()
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         with contextlib.closing(connection):
             for _ in range(2):  # the connection goes on, too
-                connection.request("GET", "/v2/images", headers={
-                    **TOKEN, "X-Openstack-Request-Id": "req-known"})
+                connection.request(
+                    "GET", "/v2/images", headers={**TOKEN, "X-Openstack-Request-Id": "req-known"}
+                )
                 answer = connection.getresponse()
                 self.assertIn(b"req-known", answer.read())
-                self.assertEqual((500, "req-known"), (
-                    answer.status, answer.getheader("X-Openstack-Request-Id")))
+                self.assertEqual(
+                    (500, "req-known"), (answer.status, answer.getheader("X-Openstack-Request-Id"))
+                )
         log = self.server.wait_for_log('"GET /v2/images" status: 500')
         [*_, line] = [line for line in log.splitlines() if "status: 500" in line]
         self.assertIn("req-known", line)
@@ -192,8 +210,9 @@ class LogLinesTest(ServerCase):
         self.assertIn("[-]", line)
 
     def test_a_refused_request_leaves_a_line_with_its_id(self) -> None:
-        status, _ = self.server.ask("GET", "/v2/images", X_Auth_Token="",
-                                    X_Openstack_Request_Id="req-refused")
+        status, _ = self.server.ask(
+            "GET", "/v2/images", X_Auth_Token="", X_Openstack_Request_Id="req-refused"
+        )
         self.assertEqual(401, status)
         log = self.server.wait_for_log('"GET /v2/images" status: 401')
         [line] = [line for line in log.splitlines() if '"GET /v2/images" status: 401' in line]

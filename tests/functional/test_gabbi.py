@@ -37,7 +37,11 @@ class BytesHandler(base.ResponseHandler):
 def load_tests(loader, tests, pattern):
     """What unittest and stestr call: the sequences as a suite."""
     return driver.build_tests(
-        os.path.join(HERE, "gabbits"), loader, intercept=lambda: service.application,
-        test_loader_name=__name__, fixture_module=service,
-        content_handlers=[PatchHandler], response_handlers=[BytesHandler],
+        os.path.join(HERE, "gabbits"),
+        loader,
+        intercept=lambda: service.application,
+        test_loader_name=__name__,
+        fixture_module=service,
+        content_handlers=[PatchHandler],
+        response_handlers=[BytesHandler],
     )

@@ -27,7 +27,6 @@ from tests.unit.setting import conf
 
 
 class ServiceTest(unittest.TestCase):
-
     def setUp(self):
         running = contextlib.ExitStack()
         self.addCleanup(running.close)
@@ -43,7 +42,8 @@ class ServiceTest(unittest.TestCase):
         path = os.path.join(self.directory, "glance.sqlite")
         with contextlib.closing(sqlite3.connect(path)) as database:
             for (name,) in database.execute(
-                    "SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
                 if not name.startswith("sqlite_"):
                     database.execute(f'DROP TABLE "{name}"')
             database.commit()
@@ -93,13 +93,13 @@ class ServiceTest(unittest.TestCase):
 
 
 class RoomTest(unittest.TestCase):
-
     def test_room_for_staged_data(self):
         with service.configured() as (options, directory):
             stores = app.build_services(options).stores
             found = os.statvfs(directory)
-            self.assertAlmostEqual(found.f_bavail * found.f_frsize, app.staging_room(stores),
-                                   delta=1 << 30)
+            self.assertAlmostEqual(
+                found.f_bavail * found.f_frsize, app.staging_room(stores), delta=1 << 30
+            )
 
 
 class BackendTest(unittest.TestCase):
@@ -120,8 +120,10 @@ class BackendTest(unittest.TestCase):
             if store == "hangs":
                 go_on.wait()
 
-        backend = self.build(health.Stores, stores=types.SimpleNamespace(
-            ids=("hangs", "well"), default="well", check=check))
+        backend = self.build(
+            health.Stores,
+            stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", check=check),
+        )
         with mock.patch.object(health, "PATIENCE", 0.2):
             before = time.monotonic()
             for _ in range(3):
@@ -137,8 +139,9 @@ class BackendTest(unittest.TestCase):
 
         found = self.build(health.Database, ping=ping).healthcheck(0)
         self.assertFalse(found.available)
-        self.assertEqual(("The database does not answer", "DatabaseUnavailable"),
-                         (found.reason, found.details))
+        self.assertEqual(
+            ("The database does not answer", "DatabaseUnavailable"), (found.reason, found.details)
+        )
 
     def test_a_schema_of_another_release(self):
         def ping():
@@ -146,8 +149,10 @@ class BackendTest(unittest.TestCase):
 
         with self.assertLogs(health.LOG, "WARNING") as logs:
             found = self.build(health.Database, ping=ping).healthcheck(0)
-        self.assertEqual((False, "The database has not the schema of this release"),
-                         (found.available, found.reason))
+        self.assertEqual(
+            (False, "The database has not the schema of this release"),
+            (found.available, found.reason),
+        )
         self.assertIn("lacks table images", logs.output[0])
 
     def test_without_keystone_there_is_nothing_to_ask(self):
@@ -158,12 +163,18 @@ class BackendTest(unittest.TestCase):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
         made = composition.Composition(
-            conf(), *[None] * 5, ping=go_on.wait, staging_room=go_on.wait,
+            conf(),
+            *[None] * 5,
+            ping=go_on.wait,
+            staging_room=go_on.wait,
             probes={"identity": go_on.wait},
-            stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()))
+            stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()),
+        )
         with composition.composing(made):
-            backends = [kind(made.conf, {}) for kind in (
-                health.Database, health.Identity, health.Stores, health.Staging)]
+            backends = [
+                kind(made.conf, {})
+                for kind in (health.Database, health.Identity, health.Stores, health.Staging)
+            ]
         waited, here, wait = [], threading.current_thread(), threading.Event.wait
 
         def count(event, timeout=None):
@@ -171,8 +182,10 @@ class BackendTest(unittest.TestCase):
                 waited.append(timeout)
             return wait(event, timeout)
 
-        with mock.patch.object(health, "PATIENCE", 0.2), \
-                mock.patch.object(health.threading.Event, "wait", count):
+        with (
+            mock.patch.object(health, "PATIENCE", 0.2),
+            mock.patch.object(health.threading.Event, "wait", count),
+        ):
             found = [backend.healthcheck(0).available for backend in backends]
         self.assertEqual([False] * 4, found)
         self.assertLess(sum(filter(None, waited)), 0.3)
@@ -186,16 +199,18 @@ class BackendTest(unittest.TestCase):
 
     def test_room_that_is_wanted(self):
         for least, enough in (("100", True), ("101", False)):
-            backend = self.build(health.Staging, {"staging_min_free": least},
-                                 staging_room=lambda: 100)
+            backend = self.build(
+                health.Staging, {"staging_min_free": least}, staging_room=lambda: 100
+            )
             self.assertEqual(enough, backend.healthcheck(0).available)
 
 
 class PasteTest(unittest.TestCase):
-
     def test_a_backend_that_does_not_exist_stops_the_start(self):
-        self.assertEqual("glance_py.middleware.oslo:healthcheck",
-                         pipeline.FACTORIES["oslo_middleware:Healthcheck.app_factory"])
+        self.assertEqual(
+            "glance_py.middleware.oslo:healthcheck",
+            pipeline.FACTORIES["oslo_middleware:Healthcheck.app_factory"],
+        )
         with self.assertRaises(LookupError) as raised:
             oslo.healthcheck({}, backends="disable_by_file, glance_databse")
         self.assertIn("glance_databse", str(raised.exception))
@@ -218,12 +233,17 @@ class ReportCase(ServerCase):
         self.server.start()
 
     def check_report(self) -> None:
-        files = until(lambda: [file for file in self.reports.iterdir() if file.stat().st_size],
-                      bool)
+        files = until(
+            lambda: [file for file in self.reports.iterdir() if file.stat().st_size], bool
+        )
         self.assertEqual(1, len(files), self.server.log())
         text = files[0].read_text()
-        for words in ("Guru Meditation", "OpenStack Image service", "Thread",
-                      "filesystem_store_datadir"):
+        for words in (
+            "Guru Meditation",
+            "OpenStack Image service",
+            "Thread",
+            "filesystem_store_datadir",
+        ):
             self.assertIn(words, text)
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
 

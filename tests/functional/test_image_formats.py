@@ -19,18 +19,38 @@ def qcow2(backing: bytes = b"", incompatible: int = 0, size: int = 1 << 20) -> b
     """A QCOW2 version 3 header, one cluster long (docs/interop/qcow2 of QEMU)."""
     offset = 512 if backing else 0
     header = struct.pack(
-        ">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, offset, len(backing), 16, size, 0, 1,
-        3 << 16, 1 << 16, 1, 0, 0, incompatible, 0, 0, 4, 104)
+        ">4sIQIIQIIQQIIQQQQII",
+        b"QFI\xfb",
+        3,
+        offset,
+        len(backing),
+        16,
+        size,
+        0,
+        1,
+        3 << 16,
+        1 << 16,
+        1,
+        0,
+        0,
+        incompatible,
+        0,
+        0,
+        4,
+        104,
+    )
     return (header.ljust(512, b"\0") + backing).ljust(65536, b"\0")
 
 
 def vmdk(create_type: str) -> bytes:
     """A sparse VMDK header with its descriptor in sectors 1 to 20."""
-    header = struct.pack("<4sIIQQQQIQQQ?4s", b"KDMV", 1, 3, 2048, 128, 1, 20, 512, 21, 26, 128,
-                         False, b"\n \r\n").ljust(512, b"\0")
+    header = struct.pack(
+        "<4sIIQQQQIQQQ?4s", b"KDMV", 1, 3, 2048, 128, 1, 20, 512, 21, 26, 128, False, b"\n \r\n"
+    ).ljust(512, b"\0")
     descriptor = (
         "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
-        f'createType="{create_type}"\n# Extent description\nRW 2048 SPARSE "disk.vmdk"\n')
+        f'createType="{create_type}"\n# Extent description\nRW 2048 SPARSE "disk.vmdk"\n'
+    )
     return (header + descriptor.encode().ljust(20 * 512, b"\0")).ljust(65536, b"\0")
 
 
@@ -41,7 +61,7 @@ class TestRefused(SecurityTestCase):
     """415, the image is queued again and no store holds a byte."""
 
     def refuse(self, disk_format: str, data: bytes, **more: str) -> None:
-        for pieces in (iter([data]), (data[i:i + 1] for i in range(len(data)))):
+        for pieces in (iter([data]), (data[i : i + 1] for i in range(len(data)))):
             image_id = self.ann.create(disk_format=disk_format, **more)
             answer = self.ann.upload_pieces(image_id, pieces)
             self.assert_refused(answer, 415)
@@ -80,8 +100,9 @@ class TestRefused(SecurityTestCase):
 
     def assert_digests(self, image_id: str, data: bytes) -> None:
         image = self.ann.show(image_id)
-        self.assertEqual(self.digests(data), (
-            image["checksum"], image["os_hash_algo"], image["os_hash_value"]))
+        self.assertEqual(
+            self.digests(data), (image["checksum"], image["os_hash_algo"], image["os_hash_value"])
+        )
 
     def test_the_image_says_what_was_refused_and_has_none_of_it(self) -> None:
         # What is wrong here is seen long before the data ends.
@@ -89,27 +110,36 @@ class TestRefused(SecurityTestCase):
         image_id = self.refused(data)
         self.assert_digests(image_id, data)
         image = self.ann.show(image_id)
-        self.assertEqual(("queued", None, None, "fast"), (
-            image["status"], image["size"], image["virtual_size"], image["stores"]))
+        self.assertEqual(
+            ("queued", None, None, "fast"),
+            (image["status"], image["size"], image["virtual_size"], image["stores"]),
+        )
         self.assertEqual(b"", self.ann.download(image_id).body)
         self.assertEqual([], self.stored())
         self.assertEqual(204, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
 
     def test_the_next_data_wipes_that_away(self) -> None:
         image_id = self.refused()
-        self.assertEqual(204, self.ann.upload(
-            image_id, qcow2(), X_Image_Meta_Store="slow").status_int)
+        self.assertEqual(
+            204, self.ann.upload(image_id, qcow2(), X_Image_Meta_Store="slow").status_int
+        )
         self.assert_digests(image_id, qcow2())
-        self.assertEqual(("active", "slow"), (
-            self.ann.show(image_id)["status"], self.ann.show(image_id)["stores"]))
+        self.assertEqual(
+            ("active", "slow"),
+            (self.ann.show(image_id)["status"], self.ann.show(image_id)["stores"]),
+        )
         self.assertEqual(qcow2(), self.ann.download(image_id).body)
         self.ann.call("DELETE", f"/v2/images/{image_id}")
         self.assertEqual([], self.stored())
 
     def test_staged_data_wipes_it_away(self) -> None:
         image_id = self.refused()
-        self.assertEqual(204, self.ann.call(
-            "PUT", f"/v2/images/{image_id}/stage", qcow2(), content_type=OCTETS).status_int)
+        self.assertEqual(
+            204,
+            self.ann.call(
+                "PUT", f"/v2/images/{image_id}/stage", qcow2(), content_type=OCTETS
+            ).status_int,
+        )
         image = self.ann.show(image_id)
         self.assertEqual(("uploading", None), (image["status"], image["checksum"]))
         self.assertNotIn("stores", image)
@@ -135,8 +165,9 @@ class TestRefused(SecurityTestCase):
         image_id = self.ann.create(disk_format="qcow2")
         self.assert_refused(self.ann.upload_pieces(image_id, pieces()), 415)
         image = self.ann.show(image_id)
-        self.assertEqual(("queued", None, None), (
-            image["status"], image["checksum"], image["os_hash_value"]))
+        self.assertEqual(
+            ("queued", None, None), (image["status"], image["checksum"], image["os_hash_value"])
+        )
         self.assertNotIn("stores", image)
 
 
@@ -161,8 +192,10 @@ class TestAccepted(SecurityTestCase):
 
     def test_the_format_of_an_active_image_stays(self) -> None:
         image = self.accept("qcow2", qcow2())
-        self.assert_refused(self.ann.patch(
-            image["id"], {"op": "replace", "path": "/disk_format", "value": "raw"}), 403)
+        self.assert_refused(
+            self.ann.patch(image["id"], {"op": "replace", "path": "/disk_format", "value": "raw"}),
+            403,
+        )
         self.assertEqual("qcow2", self.ann.show(image["id"])["disk_format"])
 
 

@@ -35,25 +35,39 @@ class ImportCase(unittest.TestCase):
         self.addCleanup(stack.close)
         self.source: WebSource = stack.enter_context(web_source(DATA))
         stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
-        self.app, self.directory = stack.enter_context(service.running(
-            ALL_METHODS + self.options + self.source.options))
+        self.app, self.directory = stack.enter_context(
+            service.running(ALL_METHODS + self.options + self.source.options)
+        )
         self.member = Client(self.app, "u:p1:member")
         self.admin = Client(self.app, "u:p1:admin")
 
-    def ask(self, image_id: str, method: str, who: Client | None = None, /, *,
-            header: str | None = None, **body):
+    def ask(
+        self,
+        image_id: str,
+        method: str,
+        who: Client | None = None,
+        /,
+        *,
+        header: str | None = None,
+        **body,
+    ):
         """POST import; what belongs to the method comes as ``details``."""
         document = {"method": {"name": method, **body.pop("details", {})}, **body}
         headers = {"X_Image_Meta_Store": header} if header else {}
         return (who or self.member).call(
-            "POST", f"/v2/images/{image_id}/import", json.dumps(document).encode(),
-            content_type="application/json", **headers)
+            "POST",
+            f"/v2/images/{image_id}/import",
+            json.dumps(document).encode(),
+            content_type="application/json",
+            **headers,
+        )
 
     def download_from(self, path: str, image_id: str | None = None, **details) -> str:
         """Begin a web-download of the source's ``path``; the image."""
         image_id = image_id or self.member.create()
-        answer = self.ask(image_id, "web-download",
-                          details={"uri": self.source.url(path), **details})
+        answer = self.ask(
+            image_id, "web-download", details={"uri": self.source.url(path), **details}
+        )
         self.assertEqual((202, b""), (answer.status_int, answer.body), answer.text)
         return image_id
 
@@ -73,8 +87,13 @@ class ImportCase(unittest.TestCase):
 
     def left(self, image_id: str) -> list[str]:
         """The directories that have a file of an image."""
-        return sorted({os.path.basename(os.path.dirname(path)) for path in files(self.directory)
-                       if image_id in os.path.basename(path)})
+        return sorted(
+            {
+                os.path.basename(os.path.dirname(path))
+                for path in files(self.directory)
+                if image_id in os.path.basename(path)
+            }
+        )
 
     def check_failed(self, image_id: str, words: str) -> dict:
         """The image is as it was before, the task says why, and nothing is left."""
@@ -82,38 +101,55 @@ class ImportCase(unittest.TestCase):
         self.assertEqual(("failure", "queued"), (task["status"], image["status"]))
         self.assertIn(words, task["message"])
         self.assertIsNone(task["result"])
-        self.assertEqual([None] * 4, [image[name] for name in (
-            "size", "virtual_size", "checksum", "os_hash_value")])
+        self.assertEqual(
+            [None] * 4,
+            [image[name] for name in ("size", "virtual_size", "checksum", "os_hash_value")],
+        )
         self.assertEqual("", image["os_glance_importing_to_stores"])
         self.assertEqual([], self.left(image_id))
         return image
 
 
 class Methods(ImportCase):
-
     def test_direct(self) -> None:
         """Staged data becomes an image in every store, and the staging area is empty again."""
         image_id = self.member.create()
         self.assertEqual(204, self.stage(image_id).status_int)
-        self.assertEqual(("uploading", len(DATA)), (
-            self.member.show(image_id)["status"], self.member.show(image_id)["size"]))
+        self.assertEqual(
+            ("uploading", len(DATA)),
+            (self.member.show(image_id)["status"], self.member.show(image_id)["size"]),
+        )
         self.assertEqual(202, self.ask(image_id, "glance-direct", all_stores=True).status_int)
         image, task = self.end(image_id)
-        self.assertEqual(("active", "fast,slow", "", ""), (
-            image["status"], image["stores"], image["os_glance_importing_to_stores"],
-            image["os_glance_failed_import"]))
+        self.assertEqual(
+            ("active", "fast,slow", "", ""),
+            (
+                image["status"],
+                image["stores"],
+                image["os_glance_importing_to_stores"],
+                image["os_glance_failed_import"],
+            ),
+        )
         self.assertEqual(["fast", "slow"], self.left(image_id))
         self.assertEqual({"image_id": image_id}, task["result"])
-        self.assertEqual({"image_id": image_id, "backend": ["fast", "slow"], "import_req": {
-            "method": {"name": "glance-direct"}, "all_stores": True}}, task["input"])
+        self.assertEqual(
+            {
+                "image_id": image_id,
+                "backend": ["fast", "slow"],
+                "import_req": {"method": {"name": "glance-direct"}, "all_stores": True},
+            },
+            task["input"],
+        )
         self.assertEqual(DATA, self.member.download(image_id).body)
 
     def test_web_download(self) -> None:
-        image_id = self.download_from("/image", checksum=SHA256.upper(),
-                                      checksum_algorithm="sha256")
+        image_id = self.download_from(
+            "/image", checksum=SHA256.upper(), checksum_algorithm="sha256"
+        )
         image, _ = self.end(image_id)
-        self.assertEqual(("active", hashlib.md5(DATA).hexdigest()),
-                         (image["status"], image["checksum"]))
+        self.assertEqual(
+            ("active", hashlib.md5(DATA).hexdigest()), (image["status"], image["checksum"])
+        )
         self.assertEqual(["fast"], self.left(image_id))
 
     def test_copy(self) -> None:
@@ -126,18 +162,24 @@ class Methods(ImportCase):
         image, task = self.end(image_id)
         self.assertEqual(("active", "fast,slow"), (image["status"], image["stores"]))
         self.assertEqual(202, self.ask(image_id, "copy-image", self.admin, **copy).status_int)
-        self.assertEqual([task], self.member.call(
-            "GET", f"/v2/images/{image_id}/tasks").json["tasks"])
-        self.assertEqual(400, self.ask(
-            image_id, "copy-image", self.admin, stores=["slow"]).status_int)
+        self.assertEqual(
+            [task], self.member.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
+        )
+        self.assertEqual(
+            400, self.ask(image_id, "copy-image", self.admin, stores=["slow"]).status_int
+        )
 
     def test_stores_are_chosen_in_one_way(self) -> None:
         for status, header, body in (
-                (400, "slow", {"stores": ["slow"]}),
-                (400, None, {"stores": [], "all_stores": True}),
-                (400, "slow", {"all_stores": True}), (409, "nope", {}),
-                (409, None, {"stores": ["nope"]}), (400, None, {"stores": "slow"}),
-                (400, None, {"all_stores": "yes"}), (202, "slow", {})):
+            (400, "slow", {"stores": ["slow"]}),
+            (400, None, {"stores": [], "all_stores": True}),
+            (400, "slow", {"all_stores": True}),
+            (409, "nope", {}),
+            (409, None, {"stores": ["nope"]}),
+            (400, None, {"stores": "slow"}),
+            (400, None, {"all_stores": "yes"}),
+            (202, "slow", {}),
+        ):
             image_id = self.member.create()
             self.stage(image_id, b"x")
             answer = self.ask(image_id, "glance-direct", header=header, **body)
@@ -147,17 +189,38 @@ class Methods(ImportCase):
     def test_methods_of_a_strange_form(self) -> None:
         """A body that makes no sense is the client's mistake, whatever it is."""
         image_id = self.member.create()
-        for body in ([], "text", {}, {"method": "glance-direct"}, {"method": None},
-                     {"method": {"name": ["web-download"]}},
-                     {"method": {"name": "web-download"}},
-                     {"method": {"name": "web-download", "uri": 5}},
-                     {"method": {"name": "web-download", "uri": "http://x/", "checksum": "0"}},
-                     {"method": {"name": "web-download", "uri": self.source.url(),
-                                 "checksum": "zz" * 32, "checksum_algorithm": "sha256"}},
-                     {"method": {"name": "glance-download", "glance_region": "r",
-                                 "glance_image_id": "short"}}):
-            answer = self.member.call("POST", f"/v2/images/{image_id}/import",
-                                      json.dumps(body).encode(), content_type="application/json")
+        for body in (
+            [],
+            "text",
+            {},
+            {"method": "glance-direct"},
+            {"method": None},
+            {"method": {"name": ["web-download"]}},
+            {"method": {"name": "web-download"}},
+            {"method": {"name": "web-download", "uri": 5}},
+            {"method": {"name": "web-download", "uri": "http://x/", "checksum": "0"}},
+            {
+                "method": {
+                    "name": "web-download",
+                    "uri": self.source.url(),
+                    "checksum": "zz" * 32,
+                    "checksum_algorithm": "sha256",
+                }
+            },
+            {
+                "method": {
+                    "name": "glance-download",
+                    "glance_region": "r",
+                    "glance_image_id": "short",
+                }
+            },
+        ):
+            answer = self.member.call(
+                "POST",
+                f"/v2/images/{image_id}/import",
+                json.dumps(body).encode(),
+                content_type="application/json",
+            )
             self.assertEqual(400, answer.status_int, body)
         self.assertEqual("queued", self.member.show(image_id)["status"])
 
@@ -175,8 +238,13 @@ class Methods(ImportCase):
     def test_a_stage_too_large_or_broken_off(self) -> None:
         """Nothing stays of data that did not come whole, and the next attempt may succeed."""
         image_id = self.member.create()
-        answer = self.member.call("PUT", f"/v2/images/{image_id}/stage", b"12345",
-                                  content_type=OCTETS, x_openstack_image_size="9")
+        answer = self.member.call(
+            "PUT",
+            f"/v2/images/{image_id}/stage",
+            b"12345",
+            content_type=OCTETS,
+            x_openstack_image_size="9",
+        )
         self.assertEqual(400, answer.status_int)
         self.assertEqual([], self.left(image_id))
         self.assertEqual(204, self.stage(image_id).status_int)
@@ -194,30 +262,37 @@ class ReadOnlyStores(ImportCase):
     def test_nothing_is_begun_that_a_read_only_store_would_end(self) -> None:
         image_id = self.member.create()
         self.assertEqual(204, self.stage(image_id).status_int)
-        for choice in ({"header": "web"}, {"stores": ["web"]}, {"stores": ["fast", "web"]},
-                       {"stores": ["web"], "all_stores_must_succeed": False}):
+        for choice in (
+            {"header": "web"},
+            {"stores": ["web"]},
+            {"stores": ["fast", "web"]},
+            {"stores": ["web"], "all_stores_must_succeed": False},
+        ):
             answer = self.ask(image_id, "glance-direct", **choice)
             self.assertEqual(400, answer.status_int, choice)
             self.assertIn("Nothing can be imported into web", answer.text)
             self.assertEqual("uploading", self.member.show(image_id)["status"])
-        self.assertEqual([], self.member.call(
-            "GET", f"/v2/images/{image_id}/tasks").json["tasks"])
-        answer = self.ask(image_id, "glance-direct", stores=["fast", "web"],
-                          all_stores_must_succeed=False)
+        self.assertEqual([], self.member.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"])
+        answer = self.ask(
+            image_id, "glance-direct", stores=["fast", "web"], all_stores_must_succeed=False
+        )
         self.assertEqual(202, answer.status_int, answer.text)
         self.assertEqual("fast", self.end(image_id)[0]["stores"])
 
     def test_web_download_and_copy(self) -> None:
         image_id = self.member.create()
-        answer = self.ask(image_id, "web-download", stores=["web"],
-                          details={"uri": self.source.url("/image")})
+        answer = self.ask(
+            image_id, "web-download", stores=["web"], details={"uri": self.source.url("/image")}
+        )
         self.assertEqual(400, answer.status_int)
         self.assertEqual("queued", self.member.show(image_id)["status"])
         self.assertEqual(204, self.member.upload(image_id, DATA).status_int)
-        self.assertEqual(400, self.ask(image_id, "copy-image", self.admin,
-                                       stores=["web"]).status_int)
-        self.assertEqual(202, self.ask(image_id, "copy-image", self.admin,
-                                       all_stores=True).status_int)
+        self.assertEqual(
+            400, self.ask(image_id, "copy-image", self.admin, stores=["web"]).status_int
+        )
+        self.assertEqual(
+            202, self.ask(image_id, "copy-image", self.admin, all_stores=True).status_int
+        )
         self.assertEqual("fast,slow", self.end(image_id)[0]["stores"])
 
 
@@ -232,8 +307,10 @@ class Failures(ImportCase):
         self.assertEqual(1 + sources.RETRIES, len(self.source.requests))
 
     def test_other_data(self) -> None:
-        image = self.check_failed(self.download_from(
-            "/image", checksum="0" * 64, checksum_algorithm="sha256"), "The checksum differs")
+        image = self.check_failed(
+            self.download_from("/image", checksum="0" * 64, checksum_algorithm="sha256"),
+            "The checksum differs",
+        )
         self.assertEqual("fast", image["os_glance_failed_import"])
 
     def test_wrong_format_of_staged_data(self) -> None:
@@ -257,14 +334,20 @@ class Failures(ImportCase):
             blocking = os.path.join(self.directory, "slow", image_id)
             with open(blocking, "w") as file:
                 file.write("taken")
-            self.ask(image_id, "glance-direct", stores=["fast", "slow"],
-                     all_stores_must_succeed=must_succeed)
+            self.ask(
+                image_id,
+                "glance-direct",
+                stores=["fast", "slow"],
+                all_stores_must_succeed=must_succeed,
+            )
             if must_succeed:
                 image = self.check_failed(image_id, "already holds data")
             else:
                 image, task = self.end(image_id)
-                self.assertEqual(("active", "fast", "success"),
-                                 (image["status"], image["stores"], task["status"]))
+                self.assertEqual(
+                    ("active", "fast", "success"),
+                    (image["status"], image["stores"], task["status"]),
+                )
                 self.assertIn("Some stores failed", task["message"])
                 self.assertEqual(DATA, self.member.download(image_id).body)
             self.assertEqual("slow", image["os_glance_failed_import"])
@@ -282,8 +365,10 @@ class Failures(ImportCase):
         os.unlink(os.path.join(self.directory, "fast", image_id))
         self.ask(image_id, "copy-image", self.admin, stores=["slow"])
         image, task = self.end(image_id)
-        self.assertEqual(("active", "failure", "slow"), (
-            image["status"], task["status"], image["os_glance_failed_import"]))
+        self.assertEqual(
+            ("active", "failure", "slow"),
+            (image["status"], task["status"], image["os_glance_failed_import"]),
+        )
         self.assertIn("cannot be read", task["message"])
         self.assertEqual(len(DATA), image["size"])
 
@@ -326,7 +411,6 @@ class BrokenConnections(ImportCase):
 
 
 class AtTheSameTime(ImportCase):
-
     def test_two_imports(self) -> None:
         """Of several requests at the same moment one begins, whoever comes first."""
         image_id = self.member.create()
@@ -335,8 +419,11 @@ class AtTheSameTime(ImportCase):
 
         def ask() -> None:
             barrier.wait()
-            statuses.append(self.ask(image_id, "web-download", details={
-                "uri": self.source.url("/image")}).status_int)
+            statuses.append(
+                self.ask(
+                    image_id, "web-download", details={"uri": self.source.url("/image")}
+                ).status_int
+            )
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
@@ -350,13 +437,19 @@ class AtTheSameTime(ImportCase):
         """The answer 202 and the state importing are one; a second import is refused."""
         image_id = self.download_from("/stall")
         image = self.member.show(image_id)
-        self.assertEqual(("importing", "fast"), (
-            image["status"], image["os_glance_importing_to_stores"]))
+        self.assertEqual(
+            ("importing", "fast"), (image["status"], image["os_glance_importing_to_stores"])
+        )
         task = self.member.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"][-1]
-        self.assertEqual((image["os_glance_import_task"], "processing"),
-                         (task["id"], task["status"]))
-        self.assertEqual(409, self.ask(image_id, "web-download", details={
-            "uri": self.source.url("/image")}).status_int)
+        self.assertEqual(
+            (image["os_glance_import_task"], "processing"), (task["id"], task["status"])
+        )
+        self.assertEqual(
+            409,
+            self.ask(
+                image_id, "web-download", details={"uri": self.source.url("/image")}
+            ).status_int,
+        )
         self.assertEqual(409, self.stage(image_id).status_int)
 
     def test_staged_data_and_a_uri_are_not_both_meant(self) -> None:
@@ -364,14 +457,19 @@ class AtTheSameTime(ImportCase):
         self.stage(image_id)
         body = json.dumps({"method": {"name": "glance-direct", "uri": "http://127.0.0.1/x"}})
         path = f"/v2/images/{image_id}/import"
-        self.assertEqual(202, self.member.call(
-            "POST", path, body.encode(), content_type="application/json").status_int)
+        self.assertEqual(
+            202,
+            self.member.call(
+                "POST", path, body.encode(), content_type="application/json"
+            ).status_int,
+        )
         [task] = self.member.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
         self.assertEqual("failure", task["status"])
         self.assertIn("uri", task["message"])
         image = self.member.show(image_id)
-        self.assertEqual(("uploading", task["id"]),
-                         (image["status"], image["os_glance_import_task"]))
+        self.assertEqual(
+            ("uploading", task["id"]), (image["status"], image["os_glance_import_task"])
+        )
         started = time.monotonic()
         body = json.dumps({"method": {"name": "glance-direct"}, "stores": "wrong"}).encode()
         answer = self.member.call("POST", path, body, content_type="application/json")
@@ -380,11 +478,13 @@ class AtTheSameTime(ImportCase):
         with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as database:
             database.execute("update tasks set updated_at = '2020-01-01 00:00:00.000000'")
             database.commit()
-        self.assertEqual(400, self.member.call(
-            "POST", path, body, content_type="application/json").status_int)
+        self.assertEqual(
+            400, self.member.call("POST", path, body, content_type="application/json").status_int
+        )
         body = json.dumps({"method": {"name": "glance-direct"}}).encode()
-        self.assertEqual(202, self.member.call(
-            "POST", path, body, content_type="application/json").status_int)
+        self.assertEqual(
+            202, self.member.call("POST", path, body, content_type="application/json").status_int
+        )
         self.assertEqual("active", self.end(image_id)[0]["status"])
 
     def test_deleted_meanwhile(self) -> None:
@@ -407,7 +507,9 @@ class AtTheSameTime(ImportCase):
         with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as database:
             database.execute(
                 "INSERT INTO image_properties (image_id, name, value, created_at, deleted) "
-                "VALUES (?, 'os_glance_import_task', 'gone', '2026-01-01', 0)", (image_id,))
+                "VALUES (?, 'os_glance_import_task', 'gone', '2026-01-01', 0)",
+                (image_id,),
+            )
             database.commit()
         self.download_from("/image", image_id)
         self.assertEqual("active", self.end(image_id)[0]["status"])
@@ -421,9 +523,14 @@ class Parallel(ImportCase):
         self.stage(image_id)
         self.ask(image_id, "glance-direct", all_stores=True)
         image, _ = self.end(image_id)
-        self.assertEqual(("active", {"fast", "slow"}, ""), (
-            image["status"], set(image["stores"].split(",")),
-            image["os_glance_importing_to_stores"]))
+        self.assertEqual(
+            ("active", {"fast", "slow"}, ""),
+            (
+                image["status"],
+                set(image["stores"].split(",")),
+                image["os_glance_importing_to_stores"],
+            ),
+        )
 
     def test_taken_back_side_by_side(self) -> None:
         image_id = self.member.create(disk_format="qcow2")
@@ -460,10 +567,12 @@ class Quotas(ImportCase):
 
 
 class Plugins(ImportCase):
-    options = ("[image_import_opts]\n"
-               "image_import_plugins = [no_op,inject_image_metadata,image_decompression]\n"
-               "[inject_metadata_properties]\n"
-               "inject = colour:blue,os_glance_x:1,status:active\n")
+    options = (
+        "[image_import_opts]\n"
+        "image_import_plugins = [no_op,inject_image_metadata,image_decompression]\n"
+        "[inject_metadata_properties]\n"
+        "inject = colour:blue,os_glance_x:1,status:active\n"
+    )
 
     def test_packed_data(self) -> None:
         """Packed data is unpacked before it is stored; what is packed on purpose stays."""
@@ -477,8 +586,11 @@ class Plugins(ImportCase):
             self.stage(image_id, data)
             self.ask(image_id, "glance-direct")
             image, task = self.end(image_id)
-            self.assertEqual(("active", len(DATA), "blue"), (
-                image["status"], image["size"], image["colour"]), task)
+            self.assertEqual(
+                ("active", len(DATA), "blue"),
+                (image["status"], image["size"], image["colour"]),
+                task,
+            )
             self.assertEqual(DATA, self.member.download(image_id).body)
         image_id = self.member.create(container_format="compressed")
         self.stage(image_id, packed)
@@ -504,12 +616,22 @@ class Plugins(ImportCase):
 
 
 class TasksApi(ImportCase):
-
     def test_import_from_a_task(self) -> None:
         """The old way: a task that makes the image, too."""
-        answer = self.admin.call("POST", "/v2/tasks", json.dumps({"type": "import", "input": {
-            "import_from": self.source.url(), "import_from_format": "raw",
-            "image_properties": {"name": "old", "colour": "red"}}}).encode())
+        answer = self.admin.call(
+            "POST",
+            "/v2/tasks",
+            json.dumps(
+                {
+                    "type": "import",
+                    "input": {
+                        "import_from": self.source.url(),
+                        "import_from_format": "raw",
+                        "image_properties": {"name": "old", "colour": "red"},
+                    },
+                }
+            ).encode(),
+        )
         self.assertEqual(201, answer.status_int, answer.text)
         path = answer.headers["Location"].partition("/v2/")[2]
         deadline = time.monotonic() + 10
@@ -520,21 +642,31 @@ class TasksApi(ImportCase):
             time.sleep(0.05)
         self.assertEqual("success", task["status"], task)
         image = self.member.show(task["result"]["image_id"])
-        self.assertEqual(("active", "old", "red"),
-                         (image["status"], image["name"], image["colour"]))
+        self.assertEqual(
+            ("active", "old", "red"), (image["status"], image["name"], image["colour"])
+        )
 
     def test_addresses_are_judged(self) -> None:
         for source in ("file:///etc/passwd", "http://169.254.169.254/", "http://localhost:1/"):
-            answer = self.admin.call("POST", "/v2/tasks", json.dumps({"type": "import", "input": {
-                "import_from": source, "import_from_format": "raw"}}).encode())
+            answer = self.admin.call(
+                "POST",
+                "/v2/tasks",
+                json.dumps(
+                    {
+                        "type": "import",
+                        "input": {"import_from": source, "import_from_format": "raw"},
+                    }
+                ).encode(),
+            )
             self.assertEqual(400, answer.status_int, source)
 
     def test_pages(self) -> None:
         """Walking the pages shows every task once, newest first."""
         made = []
         for _ in range(5):
-            answer = self.admin.call("POST", "/v2/tasks", json.dumps(
-                {"type": "location_import", "input": {}}).encode())
+            answer = self.admin.call(
+                "POST", "/v2/tasks", json.dumps({"type": "location_import", "input": {}}).encode()
+            )
             made.append(answer.json["id"])
         seen, path = [], "/v2/tasks?limit=2&sort_key=created_at"
         while path:
@@ -544,10 +676,14 @@ class TasksApi(ImportCase):
         self.assertEqual(list(reversed(made)), seen)
 
     def test_only_administrators(self) -> None:
-        for method, path in (("GET", "/v2/tasks"), ("POST", "/v2/tasks"),
-                             ("GET", "/v2/tasks/00000000-0000-0000-0000-000000000000")):
-            self.assertEqual(403, self.member.call(method, path, b"{}" if method == "POST"
-                                                   else b"").status_int)
+        for method, path in (
+            ("GET", "/v2/tasks"),
+            ("POST", "/v2/tasks"),
+            ("GET", "/v2/tasks/00000000-0000-0000-0000-000000000000"),
+        ):
+            self.assertEqual(
+                403, self.member.call(method, path, b"{}" if method == "POST" else b"").status_int
+            )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from tests.functional.source import web_source
 
 
 class EveryServer:
-
     settings = {"silence": 60, "impatient": True}
 
     def setUp(self) -> None:
@@ -27,7 +26,8 @@ class EveryServer:
         self.source = source.__enter__()
         self.addCleanup(source.__exit__, None, None, None)
         configuration = mock.patch.object(
-            server, "CONFIGURATION", server.CONFIGURATION + self.source.options)
+            server, "CONFIGURATION", server.CONFIGURATION + self.source.options
+        )
         configuration.start()
         self.addCleanup(configuration.stop)
         super().setUp()
@@ -46,9 +46,11 @@ class EveryServer:
 
     def ask(self, image_id: str, path: str) -> None:
         status, body = self.server.ask(
-            "POST", f"/v2/images/{image_id}/import",
+            "POST",
+            f"/v2/images/{image_id}/import",
             json.dumps({"method": {"name": "web-download", "uri": self.source.url(path)}}),
-            Content_Type="application/json")
+            Content_Type="application/json",
+        )
         self.assertEqual(202, status, body)
 
     def task(self, image_id: str) -> dict:
@@ -64,8 +66,10 @@ class EveryServer:
 
     def check_given_back(self, image_id: str, words: str) -> None:
         """Queued, without bytes, lock or waiting stores; and a second import succeeds."""
-        image = until(lambda: self.show(image_id), lambda image: (
-            image["status"] == "queued" and "os_glance_import_task" not in image))
+        image = until(
+            lambda: self.show(image_id),
+            lambda image: image["status"] == "queued" and "os_glance_import_task" not in image,
+        )
         self.assertEqual("queued", image["status"], self.server.log())
         self.assertNotIn("os_glance_import_task", image)
         self.assertEqual("", image["os_glance_importing_to_stores"])

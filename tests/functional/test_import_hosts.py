@@ -58,11 +58,12 @@ class AHostDies(unittest.TestCase):
     """The other one brings back what it was at, the dead one's disk is its own to tidy."""
 
     def test_and_the_other_goes_on(self) -> None:
-        with web_source(DATA) as source, \
-                two_hosts(more=source.options, impatient=True) as (one, two):
+        with (
+            web_source(DATA) as source,
+            two_hosts(more=source.options, impatient=True) as (one, two),
+        ):
             image_id = one.create()
-            self.assertEqual(202, one.import_(image_id, "web-download",
-                                              uri=source.url("/stall")))
+            self.assertEqual(202, one.import_(image_id, "web-download", uri=source.url("/stall")))
             until(lambda: os.listdir(one.staging), bool)
             one.kill()
             image, task = two.end_of(image_id)

@@ -20,8 +20,9 @@ class ImportLimitsTest(ImportCase):
 
     def setUp(self) -> None:
         known = dict.fromkeys(limits.RESOURCES, -1) | {LIMIT: 1}
-        self.enterContext(mock.patch.object(
-            limits._Book, "limits", lambda book, project, anew=False: known))
+        self.enterContext(
+            mock.patch.object(limits._Book, "limits", lambda book, project, anew=False: known)
+        )
         super().setUp()
 
     def uploaded(self) -> str:
@@ -31,8 +32,9 @@ class ImportLimitsTest(ImportCase):
 
     def copy(self, image_id: str) -> tuple[dict, dict]:
         """Copy an image to the other store; the image and the task when that is over."""
-        self.assertEqual(202, self.ask(
-            image_id, "copy-image", self.admin, stores=["slow"]).status_int)
+        self.assertEqual(
+            202, self.ask(image_id, "copy-image", self.admin, stores=["slow"]).status_int
+        )
         return self.end(image_id)
 
     def check_refused(self, image: dict, task: dict) -> None:
@@ -73,8 +75,9 @@ class ImportLimitsTest(ImportCase):
             copies(job, store)
 
         with mock.patch.object(Job, "add_copy", add_copy):
-            self.assertEqual(202, self.ask(
-                image_id, "copy-image", self.admin, stores=["slow"]).status_int)
+            self.assertEqual(
+                202, self.ask(image_id, "copy-image", self.admin, stores=["slow"]).status_int
+            )
             self.assertTrue(running.wait(30))
             self.assertEqual(413, self.stage(waiting).status_int)
             self.check_refused(*self.copy(other))
@@ -101,11 +104,18 @@ class ImportLimitsTest(ImportCase):
             go_on.wait(30)
             copies(job, store)
 
-        with (mock.patch.object(limits.Limits, "room", waiting),
-              mock.patch.object(Job, "add_copy", add_copy)):
-            threads = [threading.Thread(target=self.ask, args=(
-                image_id, "copy-image", self.admin), kwargs={"stores": ["slow"]})
-                for image_id in both]
+        with (
+            mock.patch.object(limits.Limits, "room", waiting),
+            mock.patch.object(Job, "add_copy", add_copy),
+        ):
+            threads = [
+                threading.Thread(
+                    target=self.ask,
+                    args=(image_id, "copy-image", self.admin),
+                    kwargs={"stores": ["slow"]},
+                )
+                for image_id in both
+            ]
             for thread in threads:
                 thread.start()
             for thread in threads:

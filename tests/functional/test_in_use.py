@@ -14,7 +14,6 @@ DATA = b"0123456789"
 
 
 class TestInUse(unittest.TestCase):
-
     @classmethod
     def setUpClass(cls) -> None:
         cls.app, cls.directory = cls.enterClassContext(running())
@@ -41,8 +40,7 @@ class TestInUse(unittest.TestCase):
         image_id = self.uploaded()
         self.ann.call("POST", f"/v2/images/{image_id}/actions/deactivate")
         with mock.patch.object(file.Driver, "delete", side_effect=store_errors.HasSnapshot()):
-            self.assertEqual(
-                409, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
+            self.assertEqual(409, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
         self.assertEqual("deactivated", self.ann.show(image_id)["status"])
 
 

@@ -23,11 +23,11 @@ SOON = 20
 
 
 class KeystoneCase(unittest.TestCase):
-
     def setUp(self) -> None:
         self.keystone = Keystone(self)
-        self.enterContext(mock.patch.dict(
-            keystone.DEFAULTS, http_connect_timeout=1, http_request_max_retries=0))
+        self.enterContext(
+            mock.patch.dict(keystone.DEFAULTS, http_connect_timeout=1, http_request_max_retries=0)
+        )
         self.enterContext(mock.patch.object(health, "BELIEVE", 0.0))
         self.enterContext(mock.patch.object(health, "BELIEVE_IDENTITY", 0.0))
 
@@ -56,7 +56,6 @@ class KeystoneCase(unittest.TestCase):
 
 
 class OutageTest(KeystoneCase):
-
     def test_a_keystone_that_is_well(self) -> None:
         self.start()
         self.assertEqual(200, self.get().status_int)
@@ -117,19 +116,32 @@ class OutageTest(KeystoneCase):
 
     def test_service_tokens(self) -> None:
         self.start()
-        self.assertEqual(200, Client(self.app, "u:p1:member").call(
-            "GET", "/v2/images", X_Service_Token="nova:service:service").status_int)
+        self.assertEqual(
+            200,
+            Client(self.app, "u:p1:member")
+            .call("GET", "/v2/images", X_Service_Token="nova:service:service")
+            .status_int,
+        )
         self.keystone.stop()
         with self.assertLogs(keystone.LOG, "ERROR"):
-            self.assertEqual(503, Client(self.app, "u:p1:member").call(
-                "GET", "/v2/images", X_Service_Token="new:service:service").status_int)
+            self.assertEqual(
+                503,
+                Client(self.app, "u:p1:member")
+                .call("GET", "/v2/images", X_Service_Token="new:service:service")
+                .status_int,
+            )
 
     def test_time_limits_unless_the_operator_sets_others(self) -> None:
         self.enterContext(mock.patch.dict(keystone.DEFAULTS, http_connect_timeout=5))
         conf = self.conf(self.keystone.section() + "http_request_max_retries = 7\n")
         app.build(conf)
-        self.assertEqual((5, 7), (conf.keystone_authtoken.http_connect_timeout,
-                                  conf.keystone_authtoken.http_request_max_retries))
+        self.assertEqual(
+            (5, 7),
+            (
+                conf.keystone_authtoken.http_connect_timeout,
+                conf.keystone_authtoken.http_request_max_retries,
+            ),
+        )
 
 
 class MistakeTest(KeystoneCase):
@@ -137,20 +149,35 @@ class MistakeTest(KeystoneCase):
 
     def test_sections(self) -> None:
         for section, words in (
-                ("", "auth_type is not set"),
-                (self.keystone.section().replace("= password", "= pasword", 1), "pasword"),
-                (self.keystone.section().replace("auth_url =", "#auth_url ="), "auth[-_]url")):
-            with self.subTest(words), self.assertRaisesRegex(
-                    pipeline.PipelineError, rf"\[keystone_authtoken\].*{words}"):
+            ("", "auth_type is not set"),
+            (self.keystone.section().replace("= password", "= pasword", 1), "pasword"),
+            (self.keystone.section().replace("auth_url =", "#auth_url ="), "auth[-_]url"),
+        ):
+            with (
+                self.subTest(words),
+                self.assertRaisesRegex(pipeline.PipelineError, rf"\[keystone_authtoken\].*{words}"),
+            ):
                 self.start(section)
 
     def test_the_command_says_it_on_standard_error(self) -> None:
         conf = self.conf(self.keystone.section().replace("= password", "= pasword", 1))
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "glance_py.cmd.api",
-             "--config-file", conf.config_file[0],
-             "--log-file", os.path.join(self.directory, "log")],
-            capture_output=True, text=True, timeout=60, check=False)
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "glance_py.cmd.api",
+                "--config-file",
+                conf.config_file[0],
+                "--log-file",
+                os.path.join(self.directory, "log"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         self.assertEqual(1, done.returncode)
         self.assertRegex(done.stderr, r"glance-api: .*\[keystone_authtoken\].*pasword")
         self.assertNotIn("Traceback", done.stderr)
@@ -162,18 +189,25 @@ class LimitsTest(KeystoneCase):
     def setUp(self) -> None:
         super().setUp()
         from oslo_limit import limit, opts
+
         self.enterContext(mock.patch.object(limits, "TIMEOUT", 1))
         self.enterContext(mock.patch.object(limits, "REMEMBER", 0.0))
         self.enterContext(mock.patch.object(limit, "_SDK_CONNECTION", None))
-        conf = self.conf(self.keystone.section() + self.keystone.section("oslo_limit")
-                         + "endpoint_id = e\n", "use_keystone_limits = true\n")
+        conf = self.conf(
+            self.keystone.section() + self.keystone.section("oslo_limit") + "endpoint_id = e\n",
+            "use_keystone_limits = true\n",
+        )
         # The library reads the process-wide options, which other tests read, too.
         self.enterContext(mock.patch.object(limit, "CONF", conf))
         self.enterContext(mock.patch.object(opts, "CONF", conf))
         opts.register_opts(conf)
         self.app = app.build(conf)
-        self.keystone.limits = {"image_count_total": 10, "image_size_total": 10,
-                                "image_stage_total": 10, "image_count_uploading": 10}
+        self.keystone.limits = {
+            "image_count_total": 10,
+            "image_size_total": 10,
+            "image_stage_total": 10,
+            "image_count_uploading": 10,
+        }
         self.member = Client(self.app, "u:p1:member")
 
     def create(self):

@@ -19,8 +19,11 @@ DIGEST = {"os_hash_algo": "sha256", "os_hash_value": hashlib.sha256(DATA).hexdig
 
 
 def add(url: str, place: str = "-", **more) -> dict:
-    return {"op": "add", "path": f"/locations/{place}",
-            "value": {"url": url, "metadata": {}, **more}}
+    return {
+        "op": "add",
+        "path": f"/locations/{place}",
+        "value": {"url": url, "metadata": {}, **more},
+    }
 
 
 class LocationsTestCase(unittest.TestCase):
@@ -29,11 +32,19 @@ class LocationsTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.origin = serve(
-            cls, data=DATA, same=DATA, other=b"abcdefghij", long=DATA * 2, empty=b"",
-            inside="http://[::1]:9/x", port="http://127.0.0.1:22/", file="file:///etc/passwd",
-            loop="/loop", there="/data")
-        cls.app, cls.directory = cls.enterClassContext(
-            running(web_store(cls.origin, cls.options)))
+            cls,
+            data=DATA,
+            same=DATA,
+            other=b"abcdefghij",
+            long=DATA * 2,
+            empty=b"",
+            inside="http://[::1]:9/x",
+            port="http://127.0.0.1:22/",
+            file="file:///etc/passwd",
+            loop="/loop",
+            there="/data",
+        )
+        cls.app, cls.directory = cls.enterClassContext(running(web_store(cls.origin, cls.options)))
         cls.ann = Client(cls.app, "ann:p1:member")
         cls.bob = Client(cls.app, "bob:p2:member")
         cls.root = Client(cls.app, "root:p1:admin")
@@ -47,8 +58,12 @@ class LocationsTestCase(unittest.TestCase):
 
     def register(self, who: Client, image_id: str, url: str, digest: dict | None = None):
         body = {"url": url, **({"validation_data": digest} if digest else {})}
-        return who.call("POST", f"/v2/images/{image_id}/locations", json.dumps(body).encode(),
-                        content_type="application/json")
+        return who.call(
+            "POST",
+            f"/v2/images/{image_id}/locations",
+            json.dumps(body).encode(),
+            content_type="application/json",
+        )
 
     def task(self, image_id: str) -> dict:
         """The newest task of an image when it has ended."""
@@ -72,32 +87,36 @@ class LocationsTestCase(unittest.TestCase):
 
     def rows(self, image_id: str) -> list[tuple]:
         with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as db:
-            return db.execute("select value, status, deleted from image_locations "
-                              "where image_id = ? order by id", (image_id,)).fetchall()
+            return db.execute(
+                "select value, status, deleted from image_locations where image_id = ? order by id",
+                (image_id,),
+            ).fetchall()
 
 
 class TestPatch(LocationsTestCase):
-
     def test_a_first_location_makes_the_image_active(self) -> None:
         image = self.ann.show(self.registered())
-        self.assertEqual(("active", 10, None),
-                         (image["status"], image["size"], image["checksum"]))
-        self.assertEqual([{"url": self.url("data"), "metadata": {"store": "web"}}],
-                         image["locations"])
+        self.assertEqual(("active", 10, None), (image["status"], image["size"], image["checksum"]))
+        self.assertEqual(
+            [{"url": self.url("data"), "metadata": {"store": "web"}}], image["locations"]
+        )
         self.assertEqual(DATA, self.ann.download(image["id"]).body)
 
     def test_the_answer_shows_the_place_that_was_asked_for(self) -> None:
         image_id = self.registered()
         answer = self.ann.patch(image_id, add(self.url("same"), "0"))
-        self.assertEqual([self.url("same"), self.url("data")],
-                         [x["url"] for x in answer.json["locations"]])
+        self.assertEqual(
+            [self.url("same"), self.url("data")], [x["url"] for x in answer.json["locations"]]
+        )
 
     def test_the_answer_repeats_what_was_said_of_a_new_location_and_no_other_does(self) -> None:
         image_id = self.ann.create()
         answer = self.ann.patch(image_id, add(self.url("data"), extra=1))
         self.assertEqual([1], [x["extra"] for x in answer.json["locations"]])
-        self.assertEqual([{"url": self.url("data"), "metadata": {"store": "web"}}],
-                         self.ann.show(image_id)["locations"])
+        self.assertEqual(
+            [{"url": self.url("data"), "metadata": {"store": "web"}}],
+            self.ann.show(image_id)["locations"],
+        )
         answer = self.ann.patch(image_id, add(self.url("same")))
         self.assertNotIn("extra", answer.text)
 
@@ -107,13 +126,17 @@ class TestPatch(LocationsTestCase):
         self.assertEqual(1, len(self.ann.show(image_id)["locations"]))
         self.assert_status(200, self.ann.patch(image_id, add(self.url("data"))))
         image = self.ann.show(image_id)
-        self.assertEqual(("active", None, [self.url("data")]), (
-            image["status"], image["checksum"], [x["url"] for x in image["locations"]]))
+        self.assertEqual(
+            ("active", None, [self.url("data")]),
+            (image["status"], image["checksum"], [x["url"] for x in image["locations"]]),
+        )
 
     def test_formats_may_come_along(self) -> None:
         image_id = self.ann.create(disk_format=None, container_format=None)
-        formats = [{"op": "replace", "path": f"/{name}", "value": value}
-                   for name, value in (("disk_format", "raw"), ("container_format", "bare"))]
+        formats = [
+            {"op": "replace", "path": f"/{name}", "value": value}
+            for name, value in (("disk_format", "raw"), ("container_format", "bare"))
+        ]
         self.assert_status(200, self.ann.patch(image_id, *formats, add(self.url("data"))))
         self.assertEqual("active", self.ann.show(image_id)["status"])
 
@@ -141,11 +164,22 @@ class TestPatch(LocationsTestCase):
         victim = self.uploaded()
         path = os.path.join(self.directory, "fast", victim)
         image_id = self.ann.create()
-        for url in (f"file://{path}", f"FILE://{path}", f"filesystem://{path}",
-                    f"file://{self.directory}/fast/../fast/{victim}", f"fi%6ce://{path}",
-                    f"file:%2f%2f{path}", "swift+config://ref/container/x",
-                    "SWIFT+CONFIG://ref/c/x", "file:///etc/passwd", "cinder://fast/volume",
-                    "memory://x/y", "rbd://a/b/c/d;$(id)\n", "nope", ""):
+        for url in (
+            f"file://{path}",
+            f"FILE://{path}",
+            f"filesystem://{path}",
+            f"file://{self.directory}/fast/../fast/{victim}",
+            f"fi%6ce://{path}",
+            f"file:%2f%2f{path}",
+            "swift+config://ref/container/x",
+            "SWIFT+CONFIG://ref/c/x",
+            "file:///etc/passwd",
+            "cinder://fast/volume",
+            "memory://x/y",
+            "rbd://a/b/c/d;$(id)\n",
+            "nope",
+            "",
+        ):
             for who in (self.ann, self.root):
                 with self.subTest(url, who=who):
                     self.assert_status(400, who.patch(image_id, add(url)))
@@ -159,9 +193,17 @@ class TestPatch(LocationsTestCase):
     def test_cve_2026_71198_no_addresses_inside(self) -> None:
         image_id = self.ann.create()
         asked = len(self.origin.asked)
-        for url in ("http://localhost/", "http://[::1]/", f"http://[::ffff:10.0.0.1]:{0}/",
-                    "http://2130706433/", "http://0x7f.1/", "http://169.254.169.254/latest",
-                    "http://0.0.0.0/", "http://127.0.0.1:22/", "http://127.1/"):
+        for url in (
+            "http://localhost/",
+            "http://[::1]/",
+            f"http://[::ffff:10.0.0.1]:{0}/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://169.254.169.254/latest",
+            "http://0.0.0.0/",
+            "http://127.0.0.1:22/",
+            "http://127.1/",
+        ):
             with self.subTest(url):
                 self.assert_status(400, self.ann.patch(image_id, add(url)))
                 self.assert_status(400, self.register(self.ann, image_id, url))
@@ -170,8 +212,9 @@ class TestPatch(LocationsTestCase):
     def test_a_location_twice(self) -> None:
         image_id = self.registered()
         self.assert_status(400, self.ann.patch(image_id, add(self.url("data"))))
-        self.assert_status(400, self.ann.patch(
-            image_id, add(self.url("same")), add(self.url("same"))))
+        self.assert_status(
+            400, self.ann.patch(image_id, add(self.url("same")), add(self.url("same")))
+        )
 
     def test_ossn_0065_another_copy_is_a_copy(self) -> None:
         image_id = self.uploaded()
@@ -179,23 +222,18 @@ class TestPatch(LocationsTestCase):
             with self.subTest(name):
                 self.assert_status(400, self.root.patch(image_id, add(self.url(name))))
         self.assert_status(200, self.root.patch(image_id, add(self.url("same"))))
-        self.assert_status(200, self.root.patch(
-            image_id, {"op": "remove", "path": "/locations/0"}))
+        self.assert_status(200, self.root.patch(image_id, {"op": "remove", "path": "/locations/0"}))
         self.assertEqual(DATA, self.ann.download(image_id).body)
-        self.assertEqual(hashlib.sha512(DATA).hexdigest(),
-                         self.ann.show(image_id)["os_hash_value"])
+        self.assertEqual(hashlib.sha512(DATA).hexdigest(), self.ann.show(image_id)["os_hash_value"])
 
     def test_removing_a_location_removes_its_data_but_never_the_last(self) -> None:
         image_id = self.uploaded()
         path = os.path.join(self.directory, "fast", image_id)
-        self.assert_status(403, self.root.patch(
-            image_id, {"op": "remove", "path": "/locations/0"}))
+        self.assert_status(403, self.root.patch(image_id, {"op": "remove", "path": "/locations/0"}))
         self.assertTrue(os.path.exists(path))
         self.assert_status(200, self.root.patch(image_id, add(self.url("same"))))
-        self.assert_status(403, self.ann.patch(
-            image_id, {"op": "remove", "path": "/locations/0"}))
-        self.assert_status(200, self.root.patch(
-            image_id, {"op": "remove", "path": "/locations/0"}))
+        self.assert_status(403, self.ann.patch(image_id, {"op": "remove", "path": "/locations/0"}))
+        self.assert_status(200, self.root.patch(image_id, {"op": "remove", "path": "/locations/0"}))
         self.assertFalse(os.path.exists(path))
         self.assertEqual(["deleted", "active"], [row[1] for row in self.rows(image_id)])
 
@@ -203,29 +241,42 @@ class TestPatch(LocationsTestCase):
         image_id = self.ann.create()
         for value in ({"a": 1}, {"a": None}, {"a": [True]}):
             with self.subTest(value):
-                self.assert_status(400, self.ann.patch(
-                    image_id, add(self.url("data"), metadata=value)))
-        answer = self.ann.patch(image_id, add(
-            self.url("data"), metadata={"a": ["x", {"y": "z"}], "store": "fast"}))
-        self.assertEqual({"a": ["x", {"y": "z"}], "store": "web"},
-                         answer.json["locations"][0]["metadata"])
+                self.assert_status(
+                    400, self.ann.patch(image_id, add(self.url("data"), metadata=value))
+                )
+        answer = self.ann.patch(
+            image_id, add(self.url("data"), metadata={"a": ["x", {"y": "z"}], "store": "fast"})
+        )
+        self.assertEqual(
+            {"a": ["x", {"y": "z"}], "store": "web"}, answer.json["locations"][0]["metadata"]
+        )
 
     def test_new_metadata_for_the_same_places(self) -> None:
         image_id = self.registered()
-        answer = self.ann.patch(image_id, {"op": "replace", "path": "/locations", "value": [
-            {"url": self.url("data"), "metadata": {"k": "v", "store": "slow"}}]})
+        answer = self.ann.patch(
+            image_id,
+            {
+                "op": "replace",
+                "path": "/locations",
+                "value": [{"url": self.url("data"), "metadata": {"k": "v", "store": "slow"}}],
+            },
+        )
         self.assert_status(200, answer)
-        self.assertEqual([{"url": self.url("data"), "metadata": {"k": "v", "store": "web"}}],
-                         self.ann.show(image_id)["locations"])
+        self.assertEqual(
+            [{"url": self.url("data"), "metadata": {"k": "v", "store": "web"}}],
+            self.ann.show(image_id)["locations"],
+        )
 
     def test_several_first_copies_have_one_size(self) -> None:
         image_id = self.ann.create()
         places = [{"url": self.url(name), "metadata": {}} for name in ("data", "long")]
-        self.assert_status(400, self.ann.patch(
-            image_id, {"op": "replace", "path": "/locations", "value": places}))
+        self.assert_status(
+            400, self.ann.patch(image_id, {"op": "replace", "path": "/locations", "value": places})
+        )
         places[1]["url"] = self.url("same")
-        self.assert_status(200, self.ann.patch(
-            image_id, {"op": "replace", "path": "/locations", "value": places}))
+        self.assert_status(
+            200, self.ann.patch(image_id, {"op": "replace", "path": "/locations", "value": places})
+        )
 
 
 class TestQuota(LocationsTestCase):
@@ -246,7 +297,6 @@ class TestQuota(LocationsTestCase):
 
 
 class TestRegistration(LocationsTestCase):
-
     def test_without_a_hash_it_is_computed(self) -> None:
         image_id = self.ann.create()
         answer = self.register(self.ann, image_id, self.url("data"))
@@ -255,15 +305,26 @@ class TestRegistration(LocationsTestCase):
         task = self.task(image_id)
         self.assertEqual(
             ("success", "location_import", {"image_id": image_id}),
-            (task["status"], task["type"], task["result"]))
-        self.assertEqual({"image_id": image_id, "loc_url": self.url("data"),
-                          "validation_data": {}}, task["input"])
+            (task["status"], task["type"], task["result"]),
+        )
+        self.assertEqual(
+            {"image_id": image_id, "loc_url": self.url("data"), "validation_data": {}},
+            task["input"],
+        )
         image = self.ann.show(image_id)
         self.assertEqual(
-            ("active", 10, hashlib.md5(DATA, usedforsecurity=False).hexdigest(), "sha512",
-             hashlib.sha512(DATA).hexdigest()),
-            tuple(image[key] for key in ("status", "size", "checksum", "os_hash_algo",
-                                         "os_hash_value")))
+            (
+                "active",
+                10,
+                hashlib.md5(DATA, usedforsecurity=False).hexdigest(),
+                "sha512",
+                hashlib.sha512(DATA).hexdigest(),
+            ),
+            tuple(
+                image[key]
+                for key in ("status", "size", "checksum", "os_hash_algo", "os_hash_value")
+            ),
+        )
         self.assertNotIn("os_glance_import_task", image)
 
     def test_the_right_hash(self) -> None:
@@ -271,8 +332,10 @@ class TestRegistration(LocationsTestCase):
         self.register(self.ann, image_id, self.url("data"), DIGEST)
         self.assertEqual("success", self.task(image_id)["status"])
         image = self.ann.show(image_id)
-        self.assertEqual(("active", "sha256", DIGEST["os_hash_value"]),
-                         (image["status"], image["os_hash_algo"], image["os_hash_value"]))
+        self.assertEqual(
+            ("active", "sha256", DIGEST["os_hash_value"]),
+            (image["status"], image["os_hash_algo"], image["os_hash_value"]),
+        )
 
     def test_refused_data_is_never_given_out(self) -> None:
         """What a web store cannot delete stays recorded, and out of reach (OSSN-0090)."""
@@ -282,14 +345,22 @@ class TestRegistration(LocationsTestCase):
         self.assertEqual("failure", task["status"])
         self.assertIn("sha256 of the data is not the one", task["message"])
         image = self.ann.show(image_id)
-        self.assertEqual(("queued", None, None, [self.url("other")]), (
-            image["status"], image["size"], image["os_hash_value"],
-            [location["url"] for location in image["locations"]]))
+        self.assertEqual(
+            ("queued", None, None, [self.url("other")]),
+            (
+                image["status"],
+                image["size"],
+                image["os_hash_value"],
+                [location["url"] for location in image["locations"]],
+            ),
+        )
         self.assertEqual(204, self.ann.call("GET", f"/v2/images/{image_id}/file").status_int)
         self.assert_status(202, self.register(self.ann, image_id, self.url("data"), DIGEST))
         self.assertEqual("success", self.task(image_id)["status"])
-        self.assertEqual([self.url("data")], [
-            location["url"] for location in self.ann.show(image_id)["locations"]])
+        self.assertEqual(
+            [self.url("data")],
+            [location["url"] for location in self.ann.show(image_id)["locations"]],
+        )
         self.assertEqual(DATA, self.ann.call("GET", f"/v2/images/{image_id}/file").body)
 
     def test_an_upload_after_refused_data_stands_alone(self) -> None:
@@ -323,18 +394,29 @@ class TestRegistration(LocationsTestCase):
     def test_form(self) -> None:
         image_id = self.ann.create()
         url = self.url("data")
-        for body in ({}, [], "text", {"url": 5}, {"url": None},
-                     {"url": url, "validation_data": {"os_hash_algo": "sha512"}},
-                     {"url": url, "validation_data": {"os_hash_value": "00"}},
-                     {"url": url, "validation_data": {"os_hash_algo": "nope",
-                                                      "os_hash_value": "x"}},
-                     {"url": url, "validation_data": {**DIGEST, "more": "x"}},
-                     {"url": url, "validation_data": {**DIGEST, "os_hash_value": "00"}},
-                     {"url": url, "validation_data": {**DIGEST, "os_hash_value": "z" * 64}}):
+        for body in (
+            {},
+            [],
+            "text",
+            {"url": 5},
+            {"url": None},
+            {"url": url, "validation_data": {"os_hash_algo": "sha512"}},
+            {"url": url, "validation_data": {"os_hash_value": "00"}},
+            {"url": url, "validation_data": {"os_hash_algo": "nope", "os_hash_value": "x"}},
+            {"url": url, "validation_data": {**DIGEST, "more": "x"}},
+            {"url": url, "validation_data": {**DIGEST, "os_hash_value": "00"}},
+            {"url": url, "validation_data": {**DIGEST, "os_hash_value": "z" * 64}},
+        ):
             with self.subTest(body):
-                self.assert_status(400, self.ann.call(
-                    "POST", f"/v2/images/{image_id}/locations", json.dumps(body).encode(),
-                    content_type="application/json"))
+                self.assert_status(
+                    400,
+                    self.ann.call(
+                        "POST",
+                        f"/v2/images/{image_id}/locations",
+                        json.dumps(body).encode(),
+                        content_type="application/json",
+                    ),
+                )
         self.assertEqual([], self.ann.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"])
 
     def test_only_queued_images_and_one_at_a_time(self) -> None:
@@ -358,8 +440,9 @@ class TestRegistration(LocationsTestCase):
         self.origin.hold.set()
         for _ in range(100):
             with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as db:
-                status = db.execute("select status from tasks where image_id = ?",
-                                    (image_id,)).fetchone()[0]
+                status = db.execute(
+                    "select status from tasks where image_id = ?", (image_id,)
+                ).fetchone()[0]
             if status == "failure":
                 break
             time.sleep(0.05)
@@ -374,8 +457,7 @@ class TestRegistration(LocationsTestCase):
         for who in (self.root, self.nova):
             answer = who.call("GET", path)
             self.assert_status(200, answer)
-            self.assertEqual([{"url": self.url("data"), "metadata": {"store": "web"}}],
-                             answer.json)
+            self.assertEqual([{"url": self.url("data"), "metadata": {"store": "web"}}], answer.json)
 
 
 class TestBelieved(LocationsTestCase):
@@ -388,14 +470,15 @@ class TestBelieved(LocationsTestCase):
         self.assertEqual("success", self.task(given)["status"])
         self.assertEqual("success", self.task(none)["status"])
         image = self.ann.show(given)
-        self.assertEqual(("active", None, DIGEST["os_hash_value"]),
-                         (image["status"], image["checksum"], image["os_hash_value"]))
+        self.assertEqual(
+            ("active", None, DIGEST["os_hash_value"]),
+            (image["status"], image["checksum"], image["os_hash_value"]),
+        )
         self.assertIsNone(self.ann.show(none)["os_hash_value"])
         self.assertNotIn(("GET", "/data"), self.origin.asked)
 
 
 class TestOneStore(LocationsTestCase):
-
     def withdraw(self, who: Client, store: str, image_id: str):
         return who.call("DELETE", f"/v2/stores/{store}/{image_id}")
 
@@ -415,27 +498,31 @@ class TestOneStore(LocationsTestCase):
         self.assert_status(409, self.withdraw(self.root, "fast", queued))
         self.assert_status(409, self.withdraw(self.root, "nope", queued))
         self.assert_status(409, self.withdraw(self.root, "os_glance_staging_store", queued))
-        self.assert_status(404, self.withdraw(
-            self.root, "fast", "00000000-0000-0000-0000-000000000000"))
+        self.assert_status(
+            404, self.withdraw(self.root, "fast", "00000000-0000-0000-0000-000000000000")
+        )
 
     def test_one_of_two_copies_in_one_store(self) -> None:
         image_id = self.registered()
         self.ann.patch(image_id, add(self.url("same")))
         self.assert_status(204, self.withdraw(self.root, "web", image_id))
-        self.assertEqual([self.url("same")],
-                         [x["url"] for x in self.ann.show(image_id)["locations"]])
+        self.assertEqual(
+            [self.url("same")], [x["url"] for x in self.ann.show(image_id)["locations"]]
+        )
 
     def test_a_single_store(self) -> None:
         with running("enabled_backends =\n[glance_store]\nfilesystem_store_datadir=/tmp") as (
-                app, _directory):
+            app,
+            _directory,
+        ):
             root = Client(app, "root:p1:admin")
             self.assert_status(404, self.withdraw(root, "file", root.create()))
 
 
 class TestDeleting(LocationsTestCase):
-
     def test_what_a_store_cannot_remove_is_removed_later(self) -> None:
         from glance_py.scrubber import Scrubber
+
         image_id = self.uploaded()
         path = os.path.join(self.directory, "fast", image_id)
         os.rename(path, path + ".aside")
@@ -446,8 +533,10 @@ class TestDeleting(LocationsTestCase):
         os.rmdir(path)
         os.rename(path + ".aside", path)
         scrubber = self._scrubber(Scrubber)
-        self.assertEqual([(image_id, 1, 0)], [
-            (done.image_id, done.removed, done.left) for done in scrubber.scrub(0, stray=True)])
+        self.assertEqual(
+            [(image_id, 1, 0)],
+            [(done.image_id, done.removed, done.left) for done in scrubber.scrub(0, stray=True)],
+        )
         self.assertFalse(os.path.exists(path))
         self.assertEqual([("deleted", 1)], [row[1:] for row in self.rows(image_id)])
 
@@ -457,8 +546,10 @@ class TestDeleting(LocationsTestCase):
         from glance_py import config
         from glance_py.db.records import records
         from glance_store_py.stores import Stores
-        conf = config.load(["--config-file", f"{self.directory}/glance-api.conf"],
-                           conf=cfg.ConfigOpts())
+
+        conf = config.load(
+            ["--config-file", f"{self.directory}/glance-api.conf"], conf=cfg.ConfigOpts()
+        )
         return made(Stores.from_config(conf), records(conf).pending)
 
     def test_nothing_is_left_after_deleting(self) -> None:

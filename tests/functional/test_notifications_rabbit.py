@@ -25,27 +25,47 @@ from tests.functional.client import Client
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
-IMAGE = frozenset({
-    "id", "name", "status", "created_at", "updated_at", "min_disk", "min_ram", "protected",
-    "checksum", "owner", "disk_format", "container_format", "size", "virtual_size", "is_public",
-    "visibility", "properties", "tags", "deleted", "deleted_at"})
+IMAGE = frozenset(
+    {
+        "id",
+        "name",
+        "status",
+        "created_at",
+        "updated_at",
+        "min_disk",
+        "min_ram",
+        "protected",
+        "checksum",
+        "owner",
+        "disk_format",
+        "container_format",
+        "size",
+        "virtual_size",
+        "is_public",
+        "visibility",
+        "properties",
+        "tags",
+        "deleted",
+        "deleted_at",
+    }
+)
 DATA = IMAGE | {"os_glance_importing_to_stores", "os_glance_failed_import"}
-MEMBER = frozenset({"image_id", "member_id", "status", "created_at", "updated_at", "deleted",
-                    "deleted_at"})
-SENT = frozenset({"bytes_sent", "image_id", "owner_id", "receiver_tenant_id",
-                  "receiver_user_id"})
+MEMBER = frozenset(
+    {"image_id", "member_id", "status", "created_at", "updated_at", "deleted", "deleted_at"}
+)
+SENT = frozenset({"bytes_sent", "image_id", "owner_id", "receiver_tenant_id", "receiver_user_id"})
 
 #: Event, status in the payload, keys of the payload.
 LIFE = [
     ("image.create", "queued", IMAGE),
-    ("image.update", "queued", IMAGE),      # renamed
-    ("image.update", "queued", IMAGE),      # tagged
-    ("image.update", "saving", IMAGE),      # data begins to come
+    ("image.update", "queued", IMAGE),  # renamed
+    ("image.update", "queued", IMAGE),  # tagged
+    ("image.update", "saving", IMAGE),  # data begins to come
     ("image.prepare", "saving", DATA | {"backend"}),
     ("image.upload", "active", DATA),
     ("image.activate", "active", IMAGE),
     ("image.update", "active", IMAGE),
-    ("image.send", None, SENT),             # downloaded
+    ("image.send", None, SENT),  # downloaded
     ("image.member.create", "pending", MEMBER),
     ("image.member.update", "accepted", MEMBER),
     ("image.member.delete", "accepted", MEMBER),
@@ -114,21 +134,30 @@ class RabbitCase(unittest.TestCase):
                 raise
             self.skipTest(f"no RabbitMQ at {BROKER}: {error}")
         import kombu
+
         self.wire = Wire()
         topic = f"test_{uuid.uuid4().hex[:8]}"
         connection = kombu.Connection(f"amqp://guest:guest@{BROKER}//")
         self.addCleanup(connection.release)
         exchange = kombu.Exchange("glance", type="topic", durable=False)
         self.queues = [
-            kombu.Queue(f"{topic}.{priority}", exchange, f"{topic}.{priority}", durable=False,
-                        channel=connection.channel()) for priority in ("info", "error")]
+            kombu.Queue(
+                f"{topic}.{priority}",
+                exchange,
+                f"{topic}.{priority}",
+                durable=False,
+                channel=connection.channel(),
+            )
+            for priority in ("info", "error")
+        ]
         for queue in self.queues:
             queue.declare()
             self.addCleanup(queue.delete)
         running = service.configured(
             "[oslo_messaging_notifications]\ndriver = messagingv2\n"
             f"topics = {topic}\n"
-            f"transport_url = rabbit://guest:guest@127.0.0.1:{self.wire.port}/\n")
+            f"transport_url = rabbit://guest:guest@127.0.0.1:{self.wire.port}/\n"
+        )
         conf, _directory = running.__enter__()
         self.addCleanup(running.__exit__, None, None, None)
         built = app.build_service(conf)
@@ -148,7 +177,6 @@ class RabbitCase(unittest.TestCase):
 
 
 class LifeTest(RabbitCase):
-
     maxDiff = None
 
     def test_one_life(self):
@@ -160,28 +188,38 @@ class LifeTest(RabbitCase):
             owner.call("PUT", f"{path}/tags/u"),
             owner.upload(image_id, b"data"),
             self.whole(owner.download(image_id)),
-            owner.call("POST", f"{path}/members", b'{"member": "p2"}',
-                       content_type="application/json"),
-            friend.call("PUT", f"{path}/members/p2", b'{"status": "accepted"}',
-                        content_type="application/json"),
+            owner.call(
+                "POST", f"{path}/members", b'{"member": "p2"}', content_type="application/json"
+            ),
+            friend.call(
+                "PUT",
+                f"{path}/members/p2",
+                b'{"status": "accepted"}',
+                content_type="application/json",
+            ),
             owner.call("DELETE", f"{path}/members/p2"),
             owner.call("POST", f"{path}/actions/deactivate"),
             owner.call("POST", f"{path}/actions/reactivate"),
             owner.call("DELETE", path),
         ]
-        self.assertEqual([200, 204, 204, 200, 200, 200, 204, 204, 204, 204],
-                         [answer.status_int for answer in statuses])
+        self.assertEqual(
+            [200, 204, 204, 200, 200, 200, 204, 204, 204, 204],
+            [answer.status_int for answer in statuses],
+        )
         messages = self.heard(len(LIFE))
         found = [
-            (message["event_type"], message["payload"].get("status"),
-             frozenset(message["payload"])) for message in messages]
+            (message["event_type"], message["payload"].get("status"), frozenset(message["payload"]))
+            for message in messages
+        ]
         for expected, message in itertools.zip_longest(LIFE, found):
             self.assertEqual(expected, message)
         for message in messages:
-            self.assertEqual(("INFO", "image.localhost"),
-                             (message["priority"], message["publisher_id"]))
-            self.assertIn(image_id, (message["payload"].get("id"),
-                                     message["payload"].get("image_id")))
+            self.assertEqual(
+                ("INFO", "image.localhost"), (message["priority"], message["publisher_id"])
+            )
+            self.assertIn(
+                image_id, (message["payload"].get("id"), message["payload"].get("image_id"))
+            )
 
     def whole(self, answer):
         """Read the body: a download is announced at its end."""
@@ -196,13 +234,13 @@ class LifeTest(RabbitCase):
         messages = self.heard(5)
         self.assertEqual(
             ["image.create", "image.update", "image.prepare", "image.upload", "image.update"],
-            [message["event_type"] for message in messages])
+            [message["event_type"] for message in messages],
+        )
         self.assertEqual("ERROR", messages[3]["priority"])
         self.assertIsInstance(messages[3]["payload"], str)
 
 
 class DeadBrokerTest(RabbitCase):
-
     def create(self, number: int) -> None:
         client = Client(self.app, "u:p1:member")
         started = time.monotonic()
@@ -225,13 +263,19 @@ class DeadBrokerTest(RabbitCase):
 
     def test_what_cannot_wait_is_counted(self):
         self.wire.cut()
-        with (mock.patch.object(notifier, "_WAITING", 5),
-              self.assertLogs(notifier.LOG, "ERROR") as logs):
+        with (
+            mock.patch.object(notifier, "_WAITING", 5),
+            self.assertLogs(notifier.LOG, "ERROR") as logs,
+        ):
             self.create(20)
             self.notifier.close(0.5)
-        told = sum(int(number) for line in logs.output
-                   for number in re.findall(r"Lost (\d+)|(\d+) notifications were not", line)
-                   for number in number if number)
+        told = sum(
+            int(number)
+            for line in logs.output
+            for number in re.findall(r"Lost (\d+)|(\d+) notifications were not", line)
+            for number in number
+            if number
+        )
         # All but the one that the library has in its hands.
         self.assertGreaterEqual(told, 19, logs.output)
 

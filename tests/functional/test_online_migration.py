@@ -107,8 +107,11 @@ class OnlineCase:
         self.assertGreaterEqual(len(kept), 4 * 3 * TURNS * 2 // 3)
         for image_id, name in kept:
             self.assertEqual(name, server.show(image_id)["name"])
-        rows = self.database.read(lambda connection: connection.scalar(sa.text(
-            "SELECT count(*) FROM images WHERE status = 'queued'")))
+        rows = self.database.read(
+            lambda connection: connection.scalar(
+                sa.text("SELECT count(*) FROM images WHERE status = 'queued'")
+            )
+        )
         self.assertEqual(len(kept), rows)
 
     def service(self) -> Process:
@@ -131,9 +134,19 @@ class OnlineCase:
             if self.stop.is_set():
                 break
             image_id, name = server.create(), f"{number}-{turn}"
-            self.fine(server.ask("PATCH", f"/v2/images/{image_id}", json.dumps([
-                {"op": "replace", "path": "/name", "value": name},
-                {"op": "add", "path": "/turn", "value": str(turn)}]), Content_Type=PATCH))
+            self.fine(
+                server.ask(
+                    "PATCH",
+                    f"/v2/images/{image_id}",
+                    json.dumps(
+                        [
+                            {"op": "replace", "path": "/name", "value": name},
+                            {"op": "add", "path": "/turn", "value": str(turn)},
+                        ]
+                    ),
+                    Content_Type=PATCH,
+                )
+            )
             self.fine(server.ask("PUT", f"/v2/images/{image_id}/tags/{number}"))
             self.fine(server.ask("GET", "/v2/images?limit=5"))
             if turn % 3:
@@ -170,26 +183,38 @@ class OnlineCase:
         self.phase("migrate")
         self.phase("contract")
         self.assertIsNone(migrations.pending(self.database))
-        found = self.database.read(lambda connection: dict(connection.execute(sa.text(
-            "SELECT id, visibility FROM images")).tuples().all()))
+        found = self.database.read(
+            lambda connection: dict(
+                connection.execute(sa.text("SELECT id, visibility FROM images")).tuples().all()
+            )
+        )
         self.assertGreaterEqual(len(rows), 3 * ROWS)
-        self.assertEqual({image_id: "public" if is_public else "private"
-                          for image_id, is_public in rows}, found)
+        self.assertEqual(
+            {image_id: "public" if is_public else "private" for image_id, is_public in rows}, found
+        )
 
     def write_as_newton(self) -> list[tuple[str, bool]]:
         """What a process of Newton does: it knows is_public and no visibility."""
         insert = sa.text(
             "INSERT INTO images (id, name, status, is_public, created_at, deleted, min_disk, "
-            "min_ram) VALUES (:id, 'n', 'queued', :public, :now, :no, 0, 0)").bindparams(
-                sa.bindparam("public", type_=sa.Boolean), sa.bindparam("no", type_=sa.Boolean),
-                sa.bindparam("now", type_=sa.DateTime))
+            "min_ram) VALUES (:id, 'n', 'queued', :public, :now, :no, 0, 0)"
+        ).bindparams(
+            sa.bindparam("public", type_=sa.Boolean),
+            sa.bindparam("no", type_=sa.Boolean),
+            sa.bindparam("now", type_=sa.DateTime),
+        )
         rows = []
         while not self.stop.is_set():
             row = str(uuid.uuid4()), len(rows) % 2 == 0
-            values = {"id": row[0], "public": row[1], "no": False,
-                      "now": datetime.datetime.now(datetime.UTC).replace(tzinfo=None)}
-            self.database.write(lambda connection, values=values: connection.execute(
-                insert, values) and None)
+            values = {
+                "id": row[0],
+                "public": row[1],
+                "no": False,
+                "now": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+            }
+            self.database.write(
+                lambda connection, values=values: connection.execute(insert, values) and None
+            )
             rows.append(row)
             self.done[0] = len(rows)
             time.sleep(0.005)
@@ -197,7 +222,6 @@ class OnlineCase:
 
 
 class SQLiteTest(OnlineCase, unittest.TestCase):
-
     def make_url(self) -> str:
         return f"sqlite:///{self.directory}/old.sqlite"
 

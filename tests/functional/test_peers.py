@@ -47,8 +47,12 @@ def end(client: Client, image_id: str) -> tuple[dict, dict]:
 
 
 def ask(client: Client, image_id: str, **method):
-    return client.call("POST", f"/v2/images/{image_id}/import",
-                       json.dumps({"method": method}).encode(), content_type="application/json")
+    return client.call(
+        "POST",
+        f"/v2/images/{image_id}/import",
+        json.dumps({"method": method}).encode(),
+        content_type="application/json",
+    )
 
 
 class Workers(unittest.TestCase):
@@ -61,24 +65,30 @@ class Workers(unittest.TestCase):
         seen = self.seen = []
 
         def one(environ, start_response):
-            seen.append((environ["REQUEST_METHOD"], environ["PATH_INFO"],
-                         environ.get("HTTP_X_AUTH_TOKEN")))
+            seen.append(
+                (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("HTTP_X_AUTH_TOKEN"))
+            )
             return app(environ, start_response)
 
         self.url = stack.enter_context(served(one))
-        app, self.one_directory = stack.enter_context(service.running(
-            f"worker_self_reference_url = {self.url}\n"))
-        conf, self.two_directory = stack.enter_context(service.configured(
-            "worker_self_reference_url = http://two.example\n"))
-        conf.set_override("connection", f"sqlite:///{self.one_directory}/glance.sqlite",
-                          "database")
+        app, self.one_directory = stack.enter_context(
+            service.running(f"worker_self_reference_url = {self.url}\n")
+        )
+        conf, self.two_directory = stack.enter_context(
+            service.configured("worker_self_reference_url = http://two.example\n")
+        )
+        conf.set_override("connection", f"sqlite:///{self.one_directory}/glance.sqlite", "database")
         two = build(conf)
         self.one, self.two = Client(app, "u:p1:member"), Client(two, "u:p1:member")
 
     def stage(self) -> str:
         image_id = self.one.create()
-        self.assertEqual(204, self.one.call(
-            "PUT", f"/v2/images/{image_id}/stage", DATA, content_type=OCTETS).status_int)
+        self.assertEqual(
+            204,
+            self.one.call(
+                "PUT", f"/v2/images/{image_id}/stage", DATA, content_type=OCTETS
+            ).status_int,
+        )
         return image_id
 
     def test_import_goes_to_who_has_the_data(self) -> None:
@@ -94,8 +104,10 @@ class Workers(unittest.TestCase):
     def test_a_refusal_comes_back_as_it_was(self) -> None:
         image_id = self.stage()
         answer = self.two.call(
-            "POST", f"/v2/images/{image_id}/import", json.dumps(
-                {"method": {"name": "glance-direct"}, "stores": ["nope"]}).encode())
+            "POST",
+            f"/v2/images/{image_id}/import",
+            json.dumps({"method": {"name": "glance-direct"}, "stores": ["nope"]}).encode(),
+        )
         self.assertEqual(409, answer.status_int)
         self.assertEqual("uploading", self.one.show(image_id)["status"])
 
@@ -108,8 +120,10 @@ class Workers(unittest.TestCase):
     def test_nobody_there(self) -> None:
         """An import says that the worker is gone; a deletion goes on without it."""
         image_id = self.stage()
-        with mock.patch.object(importer.Staging, "size", return_value=None), \
-                mock.patch("glance_py.importing.peer.TIMEOUT", 2):
+        with (
+            mock.patch.object(importer.Staging, "size", return_value=None),
+            mock.patch("glance_py.importing.peer.TIMEOUT", 2),
+        ):
             self._move(image_id)
             answer = ask(self.two, image_id, name="glance-direct")
             self.assertEqual(504, answer.status_int)
@@ -119,10 +133,12 @@ class Workers(unittest.TestCase):
 
     def _move(self, image_id: str) -> None:
         """The worker that staged the data has gone."""
-        with contextlib.closing(
-                sqlite3.connect(f"{self.one_directory}/glance.sqlite")) as database:
-            database.execute("UPDATE image_properties SET value = 'http://127.0.0.1:9' "
-                             "WHERE name = 'os_glance_stage_host' AND image_id = ?", (image_id,))
+        with contextlib.closing(sqlite3.connect(f"{self.one_directory}/glance.sqlite")) as database:
+            database.execute(
+                "UPDATE image_properties SET value = 'http://127.0.0.1:9' "
+                "WHERE name = 'os_glance_stage_host' AND image_id = ?",
+                (image_id,),
+            )
             database.commit()
 
 
@@ -134,17 +150,20 @@ class Regions(unittest.TestCase):
         self.addCleanup(stack.close)
         remote, _ = stack.enter_context(service.running())
         self.url = stack.enter_context(served(remote))
-        here, self.directory = stack.enter_context(service.running(
-            "enabled_import_methods = [glance-download]\n"))
+        here, self.directory = stack.enter_context(
+            service.running("enabled_import_methods = [glance-download]\n")
+        )
         stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
-        stack.enter_context(mock.patch.object(
-            sources, "endpoint_of", lambda ctx, region, interface: self.url))
+        stack.enter_context(
+            mock.patch.object(sources, "endpoint_of", lambda ctx, region, interface: self.url)
+        )
         self.remote, self.here = Client(remote, "u:p1:member"), Client(here, "u:p1:member")
 
     def download(self, image_id: str) -> tuple[dict, dict]:
         mine = self.here.create(disk_format="qcow2", container_format="ovf")
-        answer = ask(self.here, mine, name="glance-download", glance_region="r",
-                     glance_image_id=image_id)
+        answer = ask(
+            self.here, mine, name="glance-download", glance_region="r", glance_image_id=image_id
+        )
         self.assertEqual(202, answer.status_int, answer.text)
         return end(self.here, mine)
 
@@ -152,9 +171,17 @@ class Regions(unittest.TestCase):
         image_id = self.remote.create(hw_disk_bus="scsi", os_type="linux", colour="red")
         self.remote.upload(image_id, DATA)
         image, task = self.download(image_id)
-        self.assertEqual(("active", "raw", "bare", "scsi", "linux"), (
-            image["status"], image["disk_format"], image["container_format"],
-            image["hw_disk_bus"], image["os_type"]), task)
+        self.assertEqual(
+            ("active", "raw", "bare", "scsi", "linux"),
+            (
+                image["status"],
+                image["disk_format"],
+                image["container_format"],
+                image["hw_disk_bus"],
+                image["os_type"],
+            ),
+            task,
+        )
         self.assertNotIn("colour", image)
         self.assertEqual(DATA, self.here.download(image["id"]).body)
 

@@ -20,13 +20,14 @@ from tests.functional.client import Client
 
 
 def section(name: str, **who: str) -> str:
-    lines = [f"[{name}]"] + [f"{operation} = {who.get(operation, '@')}"
-                             for operation in ("create", "read", "update", "delete")]
+    lines = [f"[{name}]"] + [
+        f"{operation} = {who.get(operation, '@')}"
+        for operation in ("create", "read", "update", "delete")
+    ]
     return "\n".join(lines) + "\n"
 
 
 class ReloadCase(unittest.TestCase):
-
     def start(self, options: str = "", **files: str) -> None:
         """A service whose directory holds ``files``; dots are written as underscores."""
         running = contextlib.ExitStack()
@@ -57,7 +58,6 @@ class ReloadCase(unittest.TestCase):
 
 
 class PolicyTest(ReloadCase):
-
     def test_the_file_appears_changes_and_breaks(self):
         self.start()
         self.assertEqual(200, self.status())
@@ -77,8 +77,10 @@ class PolicyTest(ReloadCase):
 
     def test_deprecated_rules_are_named(self):
         with self.assertLogs(enforcer.LOG, "WARNING") as logs:
-            self.start("[oslo_policy]\nenforce_new_defaults = false\n",
-                       policy_yaml='"modify_task": "role:admin"\n"get_images": ""\n')
+            self.start(
+                "[oslo_policy]\nenforce_new_defaults = false\n",
+                policy_yaml='"modify_task": "role:admin"\n"get_images": ""\n',
+            )
         text = "\n".join(logs.output)
         self.assertIn("set the rule modify_task, which is deprecated", text)
         self.assertNotIn("set the rule get_images", text)
@@ -86,14 +88,16 @@ class PolicyTest(ReloadCase):
 
 
 class PropertyProtectionTest(ReloadCase):
-
     def create(self, name: str) -> int:
-        return self.member.call("POST", "/v2/images", json.dumps({name: "v"}).encode(),
-                                content_type="application/json").status_int
+        return self.member.call(
+            "POST", "/v2/images", json.dumps({name: "v"}).encode(), content_type="application/json"
+        ).status_int
 
     def test_roles(self):
-        self.start("property_protection_file = rules.conf\n",
-                   rules_conf=section("^x_", create="admin") + section(".*"))
+        self.start(
+            "property_protection_file = rules.conf\n",
+            rules_conf=section("^x_", create="admin") + section(".*"),
+        )
         self.assertEqual((403, 201), (self.create("x_a"), self.create("other")))
         self.write("rules.conf", section("^x_") + section(".*"))
         self.soon(lambda: self.create("x_a"), 201)
@@ -108,10 +112,11 @@ class PropertyProtectionTest(ReloadCase):
 
     def test_policies(self):
         """A section may point to another rule, and the rule itself may change."""
-        self.start("property_protection_file = rules.conf\n"
-                   "property_protection_rule_format = policies\n",
-                   rules_conf=section("^x_", create="some"),
-                   policy_yaml='"some": "role:admin"\n"all": "role:member"\n')
+        self.start(
+            "property_protection_file = rules.conf\nproperty_protection_rule_format = policies\n",
+            rules_conf=section("^x_", create="some"),
+            policy_yaml='"some": "role:admin"\n"all": "role:member"\n',
+        )
         self.assertEqual((403, 403), (self.create("x_a"), self.create("other")))
         self.write("rules.conf", section("^x_", create="all"))
         self.soon(lambda: self.create("x_a"), 201)
@@ -122,18 +127,29 @@ class PropertyProtectionTest(ReloadCase):
 
     def test_names_of_the_service_are_always_allowed(self):
         """A file that forbids everything, and says so of os_glance, stops no import."""
-        self.start("property_protection_file = rules.conf\n",
-                   rules_conf=section("^os_glance", **dict.fromkeys(
-                       ("create", "read", "update", "delete"), "!"))
-                   + section(".*", **dict.fromkeys(("create", "read", "update", "delete"), "!")))
+        self.start(
+            "property_protection_file = rules.conf\n",
+            rules_conf=section(
+                "^os_glance", **dict.fromkeys(("create", "read", "update", "delete"), "!")
+            )
+            + section(".*", **dict.fromkeys(("create", "read", "update", "delete"), "!")),
+        )
         image_id = self.member.create()
-        self.assertEqual(204, self.member.call(
-            "PUT", f"/v2/images/{image_id}/stage", b"data",
-            content_type="application/octet-stream").status_int)
+        self.assertEqual(
+            204,
+            self.member.call(
+                "PUT",
+                f"/v2/images/{image_id}/stage",
+                b"data",
+                content_type="application/octet-stream",
+            ).status_int,
+        )
         answer = self.member.call(
-            "POST", f"/v2/images/{image_id}/import",
+            "POST",
+            f"/v2/images/{image_id}/import",
             b'{"method": {"name": "glance-direct"}, "stores": ["fast"]}',
-            content_type="application/json")
+            content_type="application/json",
+        )
         self.assertEqual(202, answer.status_int, answer.text)
         self.soon(lambda: self.member.show(image_id)["status"], "active")
 

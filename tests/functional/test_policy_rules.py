@@ -19,7 +19,6 @@ NAMESPACES = "/v2/metadefs/namespaces"
 
 
 class PolicyCase(unittest.TestCase):
-
     def start(self, *refused: str) -> None:
         """A service whose policy file refuses these rules."""
         running = contextlib.ExitStack()
@@ -28,7 +27,8 @@ class PolicyCase(unittest.TestCase):
         file = pathlib.Path(directory, "policy.json")
         file.write_text(json.dumps(dict.fromkeys(refused, "!")))
         app, _directory = running.enter_context(
-            service.running(f"[oslo_policy]\npolicy_file = {file}"))
+            service.running(f"[oslo_policy]\npolicy_file = {file}")
+        )
         self.admin = Client(app, "u:p:admin")
         self.owner = Client(app, "u:p:member")
         self.reader = Client(app, "u:p:reader")
@@ -36,22 +36,28 @@ class PolicyCase(unittest.TestCase):
 
     def answer(self, caller: Client, method: str, path: str, body: object = None) -> tuple:
         """(status, document or the text of a refusal)."""
-        response = caller.call(method, path, None if body is None else json.dumps(body).encode(),
-                               content_type="application/json")
+        response = caller.call(
+            method,
+            path,
+            None if body is None else json.dumps(body).encode(),
+            content_type="application/json",
+        )
         if response.content_type == "application/json":
             return response.status_int, response.json
         return response.status_int, response.text
 
 
 class MetadefTest(PolicyCase):
-
     def start(self, *refused: str) -> None:
         super().start(*refused)
         one = f"{NAMESPACES}/n"
-        for path, body in ((NAMESPACES, {"namespace": "n", "visibility": "public"}),
-                           (f"{one}/objects", {"name": "o"}),
-                           (f"{one}/properties", {"name": "p", "type": "string", "title": "P"}),
-                           (f"{one}/tags/t", None), (f"{one}/resource_types", {"name": "r"})):
+        for path, body in (
+            (NAMESPACES, {"namespace": "n", "visibility": "public"}),
+            (f"{one}/objects", {"name": "o"}),
+            (f"{one}/properties", {"name": "p", "type": "string", "title": "P"}),
+            (f"{one}/tags/t", None),
+            (f"{one}/resource_types", {"name": "r"}),
+        ):
             self.assertEqual(201, self.answer(self.admin, "POST", path, body)[0], path)
 
     def found(self, noun: str, key: str) -> tuple[int, int]:
@@ -60,8 +66,12 @@ class MetadefTest(PolicyCase):
         return status, len(document[key]) if status == 200 else -1
 
     def test_lists_leave_out_what_the_rule_on_one_refuses(self) -> None:
-        self.start("get_metadef_object", "get_metadef_resource_type", "get_metadef_property",
-                   "get_metadef_tag")
+        self.start(
+            "get_metadef_object",
+            "get_metadef_resource_type",
+            "get_metadef_property",
+            "get_metadef_tag",
+        )
         self.assertEqual((200, 0), self.found("objects", "objects"))
         self.assertEqual((200, 0), self.found("resource_types", "resource_type_associations"))
         # The rules on one property and one tag are not asked for lists.
@@ -78,21 +88,25 @@ class MetadefTest(PolicyCase):
 
 
 class MemberTest(PolicyCase):
-
     def start(self, *refused: str) -> None:
         super().start(*refused)
         self.path = f"/v2/images/{self.owner.create(visibility='shared')}/members"
         for project in ("friend", "other"):
-            self.assertEqual(200, self.answer(
-                self.owner, "POST", self.path, {"member": project})[0])
+            self.assertEqual(
+                200, self.answer(self.owner, "POST", self.path, {"member": project})[0]
+            )
 
     def test_a_member_that_may_not_be_seen_is_refused_and_not_missing(self) -> None:
         self.start("get_member")
         accept = {"status": "accepted"}
         for caller, method, project, body in (
-                (self.friend, "PUT", "friend", accept), (self.friend, "PUT", "other", accept),
-                (self.owner, "PUT", "friend", accept), (self.admin, "PUT", "missing", accept),
-                (self.owner, "DELETE", "friend", None), (self.friend, "DELETE", "missing", None)):
+            (self.friend, "PUT", "friend", accept),
+            (self.friend, "PUT", "other", accept),
+            (self.owner, "PUT", "friend", accept),
+            (self.admin, "PUT", "missing", accept),
+            (self.owner, "DELETE", "friend", None),
+            (self.friend, "DELETE", "missing", None),
+        ):
             status, text = self.answer(caller, method, f"{self.path}/{project}", body)
             self.assertEqual((403, True), (status, "get_member" in text), (method, project))
         self.assertEqual(404, self.answer(self.owner, "GET", f"{self.path}/friend")[0])
@@ -101,15 +115,16 @@ class MemberTest(PolicyCase):
 
     def test_the_rule_of_the_operation_decides_on_a_member_that_may_be_seen(self) -> None:
         self.start("modify_member", "delete_member")
-        for caller, method, body in ((self.friend, "PUT", {"status": "accepted"}),
-                                     (self.owner, "DELETE", None)):
+        for caller, method, body in (
+            (self.friend, "PUT", {"status": "accepted"}),
+            (self.owner, "DELETE", None),
+        ):
             status, text = self.answer(caller, method, f"{self.path}/friend", body)
             rule = "modify_member" if method == "PUT" else "delete_member"
             self.assertEqual((403, True), (status, rule in text))
 
 
 class OwnerTest(PolicyCase):
-
     def test_a_creation_for_another_project_is_refused_with_its_name(self) -> None:
         self.start()
         for caller in (self.owner, self.reader):

@@ -28,13 +28,15 @@ delete = @
 
 
 class NamesCase:
-
     def setUp(self) -> None:
         super().setUp()
         stack = self.enterContext(contextlib.ExitStack())
-        conf, directory = stack.enter_context(service.configured(
-            "property_protection_file = rules.conf\nenabled_import_methods = [glance-direct]\n",
-            remote=False))
+        conf, directory = stack.enter_context(
+            service.configured(
+                "property_protection_file = rules.conf\nenabled_import_methods = [glance-direct]\n",
+                remote=False,
+            )
+        )
         with open(os.path.join(directory, "rules.conf"), "w") as file:
             file.write(RULES)
         url = self.connection(stack)
@@ -55,17 +57,24 @@ class NamesCase:
             with self.subTest(path):
                 self.assertEqual(403, self.patch(self.ann, image_id, path, "forged"))
         image = self.ann.show(image_id)
-        self.assertEqual(["right"], [value for name, value in image.items()
-                                     if name.lower().startswith("b")])
+        self.assertEqual(
+            ["right"], [value for name, value in image.items() if name.lower().startswith("b")]
+        )
 
     def test_a_member_does_not_write_properties_of_the_service(self) -> None:
         for name in ("OS_GLANCE_stage_host", "OS_GLANCE_import_task", "ös_glance_stage_host"):
             with self.subTest(name):
                 image_id = self.ann.create()
                 self.assertEqual(403, self.patch(self.ann, image_id, f"/{name}", "x"))
-                self.assertEqual(403, self.ann.call(
-                    "POST", "/v2/images", json.dumps({name: "x"}).encode(),
-                    content_type="application/json").status_int)
+                self.assertEqual(
+                    403,
+                    self.ann.call(
+                        "POST",
+                        "/v2/images",
+                        json.dumps({name: "x"}).encode(),
+                        content_type="application/json",
+                    ).status_int,
+                )
 
     def test_what_is_not_protected_is_told_apart_or_refused(self) -> None:
         image_id = self.ann.create(code="1")

@@ -23,7 +23,6 @@ def at_once(act) -> list[int]:
 
 
 class ParallelTest(ServerCase):
-
     command = GLANCE_API
     settings = {"workers": 2, "silence": 60}
 
@@ -37,8 +36,9 @@ class ParallelTest(ServerCase):
         """Bytes of all images that the project has."""
         images = json.loads(self.server.ask("GET", "/v2/images?limit=100")[1])["images"]
         self.assertEqual({"queued", "active"}, {image["status"] for image in images})
-        self.assertEqual(sum(image["status"] == "active" for image in images),
-                         len(self.server.files()))
+        self.assertEqual(
+            sum(image["status"] == "active" for image in images), len(self.server.files())
+        )
         return sum(image["size"] or 0 for image in images)
 
     def test_uploads_that_say_their_size(self) -> None:
@@ -48,10 +48,13 @@ class ParallelTest(ServerCase):
         statuses = at_once(lambda n: self.server.upload(waiting[n], pieces(4, MIB // 4), MIB))
         self.assertEqual({204: 7, 413: 13}, Counter(statuses), self.server.log())
         self.assertEqual(7 * MIB, self.stored())
-        self.assertEqual(413, self.server.upload(waiting[statuses.index(413)],
-                                                 pieces(1, MIB // 2 + 1), MIB // 2 + 1))
-        self.assertEqual(204, self.server.upload(waiting[statuses.index(413)],
-                                                 pieces(1, MIB // 2), MIB // 2))
+        self.assertEqual(
+            413,
+            self.server.upload(waiting[statuses.index(413)], pieces(1, MIB // 2 + 1), MIB // 2 + 1),
+        )
+        self.assertEqual(
+            204, self.server.upload(waiting[statuses.index(413)], pieces(1, MIB // 2), MIB // 2)
+        )
 
     def test_uploads_that_do_not_say_their_size(self) -> None:
         """They get in or are refused in the middle; the sum is never too much."""
@@ -70,8 +73,11 @@ class ParallelTest(ServerCase):
     def test_images(self) -> None:
         self.configure("image_count_quota = 5")
         body = json.dumps({"name": "one of many"})
-        statuses = at_once(lambda n: self.server.ask(
-            "POST", "/v2/images", body, Content_Type="application/json")[0])
+        statuses = at_once(
+            lambda n: self.server.ask("POST", "/v2/images", body, Content_Type="application/json")[
+                0
+            ]
+        )
         self.assertEqual({201: 5, 413: 15}, Counter(statuses), self.server.log())
         images = json.loads(self.server.ask("GET", "/v2/images")[1])["images"]
         self.server.ask("DELETE", f"/v2/images/{images[0]['id']}")
@@ -79,7 +85,6 @@ class ParallelTest(ServerCase):
 
 
 class DeathTest(ServerCase):
-
     command = GLANCE_API
     settings = {"silence": 60, "impatient": True}
 

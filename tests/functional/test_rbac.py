@@ -20,7 +20,6 @@ FACTS = pathlib.Path(__file__).with_name("rbac.json")
 
 
 class Service(unittest.TestCase):
-
     def ask(self, options: str = ""):
         """How to ask a service of one's own."""
         running = service.running(options)
@@ -38,7 +37,6 @@ class Service(unittest.TestCase):
 
 
 class RolesTest(Service):
-
     maxDiff = None
 
     def compare(self, asked):
@@ -64,15 +62,35 @@ class RolesTest(Service):
 class AnonymousTest(Service):
     """``allow_anonymous_access``: callers without a token look, where the rules let them."""
 
-    OPEN = dict.fromkeys((
-        "get_image", "get_images", "download_image", "add_image", "modify_image", "delete_image",
-        "upload_image", "get_members", "get_member", "deactivate"), "")
+    OPEN = dict.fromkeys(
+        (
+            "get_image",
+            "get_images",
+            "download_image",
+            "add_image",
+            "modify_image",
+            "delete_image",
+            "upload_image",
+            "get_members",
+            "get_member",
+            "deactivate",
+        ),
+        "",
+    )
 
     #: Requests and their statuses for a public, a community and a shared image.
-    LOOKS = (("GET", "", (200, 200, 404)), ("GET", "/file", (200, 200, 404)),
-             ("GET", "/members", (403, 403, 404)))
-    CHANGES = (("PATCH", ""), ("DELETE", ""), ("PUT", "/file"), ("PUT", "/tags/x"),
-               ("POST", "/actions/deactivate"))
+    LOOKS = (
+        ("GET", "", (200, 200, 404)),
+        ("GET", "/file", (200, 200, 404)),
+        ("GET", "/members", (403, 403, 404)),
+    )
+    CHANGES = (
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("PUT", "/file"),
+        ("PUT", "/tags/x"),
+        ("POST", "/actions/deactivate"),
+    )
 
     def service(self, **rules: str) -> None:
         # It stays: without it the default rules are back for the next request.
@@ -89,8 +107,10 @@ class AnonymousTest(Service):
         self.anonymous = Client(self.app, "")
 
     def statuses(self, method: str, path: str) -> tuple[int, ...]:
-        return tuple(self.anonymous.call(method, f"/v2/images/{image_id}{path}").status_int
-                     for image_id in self.images)
+        return tuple(
+            self.anonymous.call(method, f"/v2/images/{image_id}{path}").status_int
+            for image_id in self.images
+        )
 
     def test_where_the_rules_ask_for_no_role(self):
         self.service(**self.OPEN)
@@ -100,15 +120,22 @@ class AnonymousTest(Service):
         self.assertEqual(self.images[:1], [image["id"] for image in listed])
         for method, path in self.CHANGES:
             self.assertEqual((403, 403, 403), self.statuses(method, path), f"{method} {path}")
-        self.assertEqual(403, self.anonymous.call("POST", "/v2/images", b"{}",
-                                                  content_type="application/json").status_int)
+        self.assertEqual(
+            403,
+            self.anonymous.call(
+                "POST", "/v2/images", b"{}", content_type="application/json"
+            ).status_int,
+        )
 
     def test_the_default_rules_ask_for_roles(self):
         self.service()
         self.assertEqual((404, 404, 404), self.statuses("GET", ""))
         self.assertEqual(403, self.anonymous.call("GET", "/v2/images").status_int)
-        for path, status in (("/v2/info/stores", 200), ("/v2/schemas/image", 200),
-                             ("/v2/tasks", 403)):
+        for path, status in (
+            ("/v2/info/stores", 200),
+            ("/v2/schemas/image", 200),
+            ("/v2/tasks", 403),
+        ):
             self.assertEqual(status, self.anonymous.call("GET", path).status_int, path)
 
     def test_unless_the_operator_says_so_a_token_is_needed(self):

@@ -20,13 +20,13 @@ from glance_store_py import errors as store_errors
 from tests.functional.origin import serve, web_store
 from tests.functional.service import configured
 
-ANN = RequestContext(auth_token="ann:p1:member", user_id="ann", project_id="p1",
-                     roles=["member", "reader"])
+ANN = RequestContext(
+    auth_token="ann:p1:member", user_id="ann", project_id="p1", roles=["member", "reader"]
+)
 DATA = b"0123456789"
 
 
 class RegistrationCase(unittest.TestCase):
-
     def setUp(self) -> None:
         self.origin = serve(type(self), data=DATA)
         self.conf, self.directory = self.enterContext(configured(web_store(self.origin)))
@@ -35,15 +35,25 @@ class RegistrationCase(unittest.TestCase):
         self.records = self.services.records
 
     def queued(self, image_id: str) -> Image:
-        return self.verbs.images.create(ANN, Image(
-            image_id, owner="p1", disk_format="raw", container_format="bare"))
+        return self.verbs.images.create(
+            ANN, Image(image_id, owner="p1", disk_format="raw", container_format="bare")
+        )
 
     def begun(self, image: Image, status: str) -> Task:
         """A registration as a worker leaves it that dies."""
         tasks = self.services.background.tasks
-        task = tasks.start(tasks.create(ANN, Task(
-            f"task-of-{image.name or image.id[:8]}", LOCATION_IMPORT, owner="p1",
-            image_id=image.id, input={})))
+        task = tasks.start(
+            tasks.create(
+                ANN,
+                Task(
+                    f"task-of-{image.name or image.id[:8]}",
+                    LOCATION_IMPORT,
+                    owner="p1",
+                    image_id=image.id,
+                    input={},
+                ),
+            )
+        )
         change = Change.status(status, expected="queued")
         change.acquire = wanted = self.services.claims.request("location_import", task.id)
         grant = self.records.images.update(ANN, image, change).grant
@@ -52,15 +62,19 @@ class RegistrationCase(unittest.TestCase):
 
     def recover(self) -> list[str]:
         return registration.recover(
-            self.records, self.verbs.importer.images, self.services.background.tasks,
-            self.services.claims, self.claim)
+            self.records,
+            self.verbs.importer.images,
+            self.services.background.tasks,
+            self.services.claims,
+            self.claim,
+        )
 
 
 class TestDeadWorker(RegistrationCase):
-
     def test_the_image_is_queued_again_and_the_task_has_an_end(self) -> None:
         for number, (status, after) in enumerate(
-                (("queued", "queued"), ("importing", "queued"), ("active", "active"))):
+            (("queued", "queued"), ("importing", "queued"), ("active", "active"))
+        ):
             image = self.queued(f"00000000-0000-0000-0000-00000000000{number}")
             image.name = status
             task = self.begun(image, status)
@@ -69,8 +83,9 @@ class TestDeadWorker(RegistrationCase):
                 self.assertEqual(after, self.records.images.get(ANN, image.id).status)
                 self.assertEqual("failure", self.records.tasks.get(task.id).status)
                 self.assertIsNone(self.records.claims.get(image.id))
-                self.assertNotIn("os_glance_import_task",
-                                 self.records.images.get(ANN, image.id).properties)
+                self.assertNotIn(
+                    "os_glance_import_task", self.records.images.get(ANN, image.id).properties
+                )
 
     def test_an_image_that_was_deleted(self) -> None:
         image = self.queued("00000000-0000-0000-0000-000000000009")
@@ -81,7 +96,6 @@ class TestDeadWorker(RegistrationCase):
 
 
 class TestRetries(RegistrationCase):
-
     def outcome(self, image_id: str, failures: int) -> Image:
         """Register the data while reading it fails so many times."""
         image = self.queued(image_id)
@@ -107,27 +121,35 @@ class TestRetries(RegistrationCase):
 
 
 class TestStray(RegistrationCase):
-
     def test_recovery_finishes_deletions_that_were_left(self) -> None:
         stored = self.services.stores.add(
-            "fast", "00000000-0000-0000-0000-000000000005", iter([DATA]), 10)
-        image = self.records.images.create(ANN, Image(
-            "00000000-0000-0000-0000-000000000005", status="active", owner="p1",
-            locations=[Location(stored.url, stored.metadata)]))
+            "fast", "00000000-0000-0000-0000-000000000005", iter([DATA]), 10
+        )
+        image = self.records.images.create(
+            ANN,
+            Image(
+                "00000000-0000-0000-0000-000000000005",
+                status="active",
+                owner="p1",
+                locations=[Location(stored.url, stored.metadata)],
+            ),
+        )
         self.records.images.delete(ANN, image)  # and here the worker dies
         with mock.patch("glance_py.claims.LEASE", 0):
             lines = app.recovery_of(self.services, self.verbs.importer).recover()
-        self.assertIn("Removed data of image 00000000-0000-0000-0000-000000000005 "
-                      "that was left behind", lines)
+        self.assertIn(
+            "Removed data of image 00000000-0000-0000-0000-000000000005 that was left behind", lines
+        )
         self.assertRaises(store_errors.NotFound, self.services.stores.size, stored.url, "fast")
         self.assertEqual([], open_records(self.conf).pending.find(0))
 
 
 class TestKey(unittest.TestCase):
-
     def test_a_wrong_encryption_key_stops_the_start(self) -> None:
-        with configured("metadata_encryption_key = 0123456789abcdef",
-                        remote=False) as (conf, directory):
+        with configured("metadata_encryption_key = 0123456789abcdef", remote=False) as (
+            conf,
+            directory,
+        ):
             conf.set_override("metadata_encryption_key", "short")
             with self.assertRaisesRegex(ValueError, "metadata_encryption_key"):
                 app.build_services(conf)
@@ -135,13 +157,20 @@ class TestKey(unittest.TestCase):
     def test_addresses_are_sealed_in_the_database(self) -> None:
         with configured("metadata_encryption_key = 0123456789abcdef") as (conf, directory):
             records = app.build_services(conf).records
-            image = records.images.create(ANN, Image(
-                "00000000-0000-0000-0000-000000000001", status="active", owner="p1",
-                locations=[Location("s3://user:canary@host/bucket/x")]))
+            image = records.images.create(
+                ANN,
+                Image(
+                    "00000000-0000-0000-0000-000000000001",
+                    status="active",
+                    owner="p1",
+                    locations=[Location("s3://user:canary@host/bucket/x")],
+                ),
+            )
             with open(f"{directory}/glance.sqlite", "rb") as file:
                 self.assertNotIn(b"canary", file.read())
-            self.assertEqual("s3://user:canary@host/bucket/x",
-                             records.images.get(ANN, image.id).locations[0].url)
+            self.assertEqual(
+                "s3://user:canary@host/bucket/x", records.images.get(ANN, image.id).locations[0].url
+            )
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from tests.functional.server import until
 
 
 class ServiceTest(unittest.TestCase):
-
     def setUp(self) -> None:
-        self.app, self.directory = self.enterContext(service.running(
-            "show_multiple_locations = true\n", remote=True))
+        self.app, self.directory = self.enterContext(
+            service.running("show_multiple_locations = true\n", remote=True)
+        )
         self.mine, self.theirs = Client(self.app, "u:p1:member"), Client(self.app, "v:p2:member")
 
     def test_an_image_that_is_deleted_during_its_upload_leaves_nothing(self) -> None:
@@ -43,8 +43,9 @@ class ServiceTest(unittest.TestCase):
         image_id = self.mine.create(visibility="community")
         self.assertEqual(200, self.theirs.call("GET", f"/v2/images/{image_id}").status_int)
         for method, path in (("DELETE", ""), ("PUT", "/tags/a")):
-            self.assertEqual(403, self.theirs.call(
-                method, f"/v2/images/{image_id}{path}").status_int)
+            self.assertEqual(
+                403, self.theirs.call(method, f"/v2/images/{image_id}{path}").status_int
+            )
         self.mine.patch(image_id, {"op": "replace", "path": "/visibility", "value": "private"})
         self.assertEqual(404, self.theirs.call("GET", f"/v2/images/{image_id}").status_int)
 
@@ -57,8 +58,9 @@ class ServiceTest(unittest.TestCase):
         self.assertEqual(2, wire.calls - before)
 
     def _conf(self) -> cfg.ConfigOpts:
-        return config.load(["--config-file", f"{self.directory}/glance-api.conf"],
-                           conf=cfg.ConfigOpts())
+        return config.load(
+            ["--config-file", f"{self.directory}/glance-api.conf"], conf=cfg.ConfigOpts()
+        )
 
 
 class RoundAboutTest(unittest.TestCase):
@@ -69,21 +71,29 @@ class RoundAboutTest(unittest.TestCase):
         self.wire = registry.beside(conf)
 
     def post(self, **headers: str) -> int:
-        return self.wire.post(b'[{"command": "ping"}]', {
-            "Content-Type": "application/json",
-            **{name.replace("_", "-"): value for name, value in headers.items()}}, False)[0]
+        return self.wire.post(
+            b'[{"command": "ping"}]',
+            {
+                "Content-Type": "application/json",
+                **{name.replace("_", "-"): value for name, value in headers.items()},
+            },
+            False,
+        )[0]
 
     def test_a_user_with_nothing_but_a_token_is_refused(self) -> None:
         self.assertEqual(403, self.post(X_Auth_Token="u:p1:admin"))
         self.assertEqual(401, self.post())
 
     def test_identity_headers_are_not_believed(self) -> None:
-        self.assertEqual(401, self.post(
-            X_Identity_Status="Confirmed", X_Roles="service", X_Service_Roles="service"))
+        self.assertEqual(
+            401,
+            self.post(X_Identity_Status="Confirmed", X_Roles="service", X_Service_Roles="service"),
+        )
 
     def test_a_token_and_one_of_the_service(self) -> None:
-        self.assertEqual(200, self.post(X_Auth_Token="u:p1:member",
-                                        X_Service_Token="glance:service:service"))
+        self.assertEqual(
+            200, self.post(X_Auth_Token="u:p1:member", X_Service_Token="glance:service:service")
+        )
 
 
 class TrustedTest(unittest.TestCase):
@@ -106,8 +116,9 @@ class TrustedTest(unittest.TestCase):
         self.assertEqual(204, mine.upload(image_id, b"data").status_int)
         self.assertEqual(b"data", mine.download(image_id).body)
         self.assertEqual(404, theirs.call("GET", f"/v2/images/{image_id}").status_int)
-        self.assertEqual(200, Client(api, "a:p3:admin").call(
-            "GET", f"/v2/images/{image_id}").status_int)
+        self.assertEqual(
+            200, Client(api, "a:p3:admin").call("GET", f"/v2/images/{image_id}").status_int
+        )
         self.assertEqual(204, mine.call("DELETE", f"/v2/images/{image_id}").status_int)
 
     def test_without_the_secret_nobody_is_believed(self) -> None:
@@ -118,7 +129,6 @@ class TrustedTest(unittest.TestCase):
 
 
 class StartTest(unittest.TestCase):
-
     def test_a_registry_behind_a_registry_does_not_start(self) -> None:
         conf, _ = self.enterContext(service.configured(remote=True))
         with self.assertRaisesRegex(config.ConfigurationError, "data_api"):
@@ -128,8 +138,10 @@ class StartTest(unittest.TestCase):
         from glance_py.cmd import registry as command
 
         said = io.StringIO()
-        with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR="/nonexistent"), \
-                mock.patch("sys.stderr", said):
+        with (
+            mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR="/nonexistent"),
+            mock.patch("sys.stderr", said),
+        ):
             self.assertEqual(1, command.main([]))
         self.assertIn("glance-registry.conf", said.getvalue())
 
@@ -139,9 +151,14 @@ class StartTest(unittest.TestCase):
             statuses: list[str] = []
 
             def ask() -> str:
-                environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthcheck/ready",
-                           "wsgi.url_scheme": "http", "SERVER_NAME": "r", "SERVER_PORT": "1",
-                           "wsgi.input": io.BytesIO()}
+                environ = {
+                    "REQUEST_METHOD": "GET",
+                    "PATH_INFO": "/healthcheck/ready",
+                    "wsgi.url_scheme": "http",
+                    "SERVER_NAME": "r",
+                    "SERVER_PORT": "1",
+                    "wsgi.input": io.BytesIO(),
+                }
                 b"".join(wire.application(environ, lambda status, *_: statuses.append(status)))
                 return statuses[-1][:3]
 
@@ -163,7 +180,6 @@ paste.filter_factory = oslo_middleware:HTTPProxyToWSGI.factory
 
 
 class OldPasteTest(unittest.TestCase):
-
     def test_a_paste_file_of_the_original_registry(self) -> None:
         conf, directory = self.enterContext(service.configured(remote=False))
         with open(f"{directory}/registry-paste.ini", "w") as file:
@@ -171,8 +187,12 @@ class OldPasteTest(unittest.TestCase):
         conf.set_override("flavor", "trusted-auth", "paste_deploy")
         conf.set_override("config_file", f"{directory}/registry-paste.ini", "paste_deploy")
         wire = registry.Wire(app.build_registry(conf).app)
-        headers = {"Content-Type": "application/json", "X-Identity-Status": "Confirmed",
-                   "X-User-Id": "u", "X-Roles": "member"}
+        headers = {
+            "Content-Type": "application/json",
+            "X-Identity-Status": "Confirmed",
+            "X-User-Id": "u",
+            "X-Roles": "member",
+        }
         ping = b'[{"command": "ping"}]'
         self.assertEqual(403, wire.post(ping, headers, False)[0])
         self.assertEqual(200, wire.post(ping, {**headers, "X-Service-Roles": "service"}, False)[0])
@@ -187,55 +207,77 @@ class EntrustedTest(unittest.TestCase):
         rules = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".yaml"))
         rules.write('"copy_image": ""\n"add_member": "role:sharer"\n')
         rules.flush()
-        self.app, _ = self.enterContext(service.running(
-            web_store(origin) + f"[oslo_policy]\npolicy_file = {rules.name}\n", remote=True))
+        self.app, _ = self.enterContext(
+            service.running(
+                web_store(origin) + f"[oslo_policy]\npolicy_file = {rules.name}\n", remote=True
+            )
+        )
         self.root = Client(self.app, "root:p9:admin+sharer")
 
     def post(self, who: Client, path: str, **document: object) -> int:
-        return who.call("POST", f"/v2/images/{path}", json.dumps(document).encode(),
-                        content_type="application/json").status_int
+        return who.call(
+            "POST",
+            f"/v2/images/{path}",
+            json.dumps(document).encode(),
+            content_type="application/json",
+        ).status_int
 
     def test_a_copy_to_another_store(self) -> None:
         image_id = self.root.create(visibility="public")
         self.root.upload(image_id, b"data")
-        self.assertEqual(202, self.post(
-            Client(self.app, "v:p2:member"), f"{image_id}/import",
-            method={"name": "copy-image"}, stores=["slow"]))
-        self.assertEqual("fast,slow", until(
-            lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores))
+        self.assertEqual(
+            202,
+            self.post(
+                Client(self.app, "v:p2:member"),
+                f"{image_id}/import",
+                method={"name": "copy-image"},
+                stores=["slow"],
+            ),
+        )
+        self.assertEqual(
+            "fast,slow",
+            until(lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores),
+        )
 
     def test_data_that_another_service_registers(self) -> None:
         image_id = self.root.create(visibility="public")
-        self.assertEqual(403, self.post(
-            Client(self.app, "v:p2:member"), f"{image_id}/locations", url=self.url))
-        self.assertEqual(202, self.post(
-            Client(self.app, "nova:p2:service"), f"{image_id}/locations", url=self.url))
-        self.assertEqual("active", until(
-            lambda: self.root.show(image_id)["status"], lambda status: status == "active"))
+        self.assertEqual(
+            403, self.post(Client(self.app, "v:p2:member"), f"{image_id}/locations", url=self.url)
+        )
+        self.assertEqual(
+            202,
+            self.post(Client(self.app, "nova:p2:service"), f"{image_id}/locations", url=self.url),
+        )
+        self.assertEqual(
+            "active",
+            until(lambda: self.root.show(image_id)["status"], lambda status: status == "active"),
+        )
 
     def test_a_share(self) -> None:
         image_id = self.root.create(visibility="shared")
         self.assertEqual(200, self.post(self.root, f"{image_id}/members", member="p2"))
-        self.assertEqual(200, self.post(
-            Client(self.app, "v:p2:member+sharer"), f"{image_id}/members", member="p3"))
-        self.assertEqual(200, Client(self.app, "w:p3:member").call(
-            "GET", f"/v2/images/{image_id}").status_int)
+        self.assertEqual(
+            200,
+            self.post(Client(self.app, "v:p2:member+sharer"), f"{image_id}/members", member="p3"),
+        )
+        self.assertEqual(
+            200, Client(self.app, "w:p3:member").call("GET", f"/v2/images/{image_id}").status_int
+        )
 
 
 class AnonymousTest(unittest.TestCase):
-
     def test_who_has_no_token_sees_public_images(self) -> None:
-        options = ("allow_anonymous_access = true\n"
-                   "[oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n")
+        options = (
+            "allow_anonymous_access = true\n"
+            "[oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n"
+        )
         with service.running(options, remote=True) as (api, _):
             admin = Client(api, "a:p1:admin")
             public, private = admin.create(visibility="public"), admin.create()
             answer = Client(api, "").call("GET", "/v2/images")
             self.assertEqual([public], [each["id"] for each in json.loads(answer.text)["images"]])
-            self.assertEqual(404, Client(api, "").call(
-                "GET", f"/v2/images/{private}").status_int)
-            self.assertEqual(403, Client(api, "").call(
-                "DELETE", f"/v2/images/{public}").status_int)
+            self.assertEqual(404, Client(api, "").call("GET", f"/v2/images/{private}").status_int)
+            self.assertEqual(403, Client(api, "").call("DELETE", f"/v2/images/{public}").status_int)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,11 @@ class Load(threading.Thread):
     def run(self) -> None:
         while not self.stop.is_set():
             status, body = self._ask(
-                "POST", "/v2/images", json.dumps({"disk_format": "raw",
-                                                  "container_format": "bare"}),
-                Content_Type="application/json")
+                "POST",
+                "/v2/images",
+                json.dumps({"disk_format": "raw", "container_format": "bare"}),
+                Content_Type="application/json",
+            )
             if status != 201:
                 time.sleep(0.02)
                 continue
@@ -51,14 +53,16 @@ class Load(threading.Thread):
 
 
 class DeathTest(unittest.TestCase):
-
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory(prefix="glance-")
         self.addCleanup(directory.cleanup)
         self.registry = Registry(directory.name)
         self.server = Process(
-            directory.name, GLANCE_API, impatient=True,
-            options=f"data_api = registry\nregistry_port = {self.registry.port}\n{SECTIONS}")
+            directory.name,
+            GLANCE_API,
+            impatient=True,
+            options=f"data_api = registry\nregistry_port = {self.registry.port}\n{SECTIONS}",
+        )
         self.addCleanup(self.server.end)
         self.registry.start()
         self.addCleanup(self.registry.kill)
@@ -67,8 +71,7 @@ class DeathTest(unittest.TestCase):
         return json.loads(self.server.ask("GET", what)[1])
 
     def images(self) -> dict[str, str]:
-        return {each["id"]: each["status"]
-                for each in self.ask("/v2/images?limit=1000")["images"]}
+        return {each["id"]: each["status"] for each in self.ask("/v2/images?limit=1000")["images"]}
 
     def test_it_is_killed_and_comes_back(self) -> None:
         loads = [Load(self.server) for _ in range(3)]
@@ -104,8 +107,9 @@ class DeathTest(unittest.TestCase):
         whole = {image for image, status in left.items() if status == "active"}
         for image in list(whole)[:5]:
             self.assertEqual(DATA, self.server.download(image))
-        self.assertEqual(sorted(whole), until(
-            self.server.files, lambda files: files == sorted(whole), 15))
+        self.assertEqual(
+            sorted(whole), until(self.server.files, lambda files: files == sorted(whole), 15)
+        )
 
 
 if __name__ == "__main__":

@@ -24,14 +24,14 @@ def token(text: str, seconds: float) -> fixture.V3Token:
     """What Keystone says of the token ``user:project:role``, which is valid for ``seconds``."""
     user, project, role = text.split(":")
     now = datetime.datetime.now(datetime.UTC)
-    made = fixture.V3Token(user_id=user, project_id=project,
-                           expires=now + datetime.timedelta(seconds=seconds))
+    made = fixture.V3Token(
+        user_id=user, project_id=project, expires=now + datetime.timedelta(seconds=seconds)
+    )
     made.add_role(name=role)
     return made
 
 
 class KeystoneTest(unittest.TestCase):
-
     def setUp(self) -> None:
         conf, _ = self.enterContext(service.configured(remote=True))
         self.valid = {TOKEN: 3600.0, "u:p1:member": 3600.0, "v:p2:member": 3600.0}
@@ -39,8 +39,11 @@ class KeystoneTest(unittest.TestCase):
             self.enterContext(mock.patch.object(auth_token.AuthProtocol, name, stand_in))
         with open(conf.config_file[0], "a") as file:
             # Nobody asks it: this test says what tokens are worth.
-            file.write(SECTION.format(group="keystone_authtoken", password="",
-                                      url="http://keystone.invalid"))
+            file.write(
+                SECTION.format(
+                    group="keystone_authtoken", password="", url="http://keystone.invalid"
+                )
+            )
         own = config.load(["--config-file", conf.config_file[0]], conf=cfg.ConfigOpts())
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "keystone", "paste_deploy")
@@ -59,8 +62,9 @@ class KeystoneTest(unittest.TestCase):
         image_id = self.mine.create()
         self.assertEqual(204, self.mine.upload(image_id, b"data").status_int)
         self.assertEqual("active", self.mine.show(image_id)["status"])
-        self.assertEqual(404, Client(self.api, "v:p2:member").call(
-            "GET", f"/v2/images/{image_id}").status_int)
+        self.assertEqual(
+            404, Client(self.api, "v:p2:member").call("GET", f"/v2/images/{image_id}").status_int
+        )
         self.assertEqual(204, self.mine.call("DELETE", f"/v2/images/{image_id}").status_int)
 
     def test_a_token_that_runs_out_during_an_upload(self) -> None:
@@ -87,11 +91,14 @@ class KeystoneTest(unittest.TestCase):
     def test_a_user_without_an_api_host(self) -> None:
         headers = {"Content-Type": "application/json", "X-Auth-Token": "u:p1:member"}
         body = b'[{"command": "ping"}]'
-        for more in ({}, {"X-Service-Roles": "service"}, {"X-Service-Token": "v:p2:member"},
-                     {"X-Service-Token": "made up"}):
+        for more in (
+            {},
+            {"X-Service-Roles": "service"},
+            {"X-Service-Token": "v:p2:member"},
+            {"X-Service-Token": "made up"},
+        ):
             self.assertEqual(403, self.wire.post(body, {**headers, **more}, False)[0])
-        self.assertEqual(200, self.wire.post(
-            body, {**headers, "X-Service-Token": TOKEN}, False)[0])
+        self.assertEqual(200, self.wire.post(body, {**headers, "X-Service-Token": TOKEN}, False)[0])
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ class ReplicatorCase(unittest.TestCase):
             for image in Server(self.address(server), ADMIN).images():
                 if image["protected"]:
                     Server(self.address(server), ADMIN).update(
-                        image["id"], {"protected": (False, True)})
+                        image["id"], {"protected": (False, True)}
+                    )
                 Server(self.address(server), ADMIN).delete(image["id"])
 
     @staticmethod
@@ -56,14 +57,23 @@ class ReplicatorCase(unittest.TestCase):
         return answer
 
     def create(self, data: bytes | None = DATA, **fields) -> str:
-        image = {"id": str(uuid.uuid4()), "name": "näme", "disk_format": "raw",
-                 "container_format": "bare", "tags": ["one"], "os_distro": "debian",
-                 "owner": "p7", **fields}
-        self.ask(self.source, "POST", "/v2/images", json.dumps(image),
-                 Content_Type="application/json")
+        image = {
+            "id": str(uuid.uuid4()),
+            "name": "näme",
+            "disk_format": "raw",
+            "container_format": "bare",
+            "tags": ["one"],
+            "os_distro": "debian",
+            "owner": "p7",
+            **fields,
+        }
+        self.ask(
+            self.source, "POST", "/v2/images", json.dumps(image), Content_Type="application/json"
+        )
         if data is not None:
-            self.ask(self.source, "PUT", f"/v2/images/{image['id']}/file", data,
-                     Content_Type=OCTETS)
+            self.ask(
+                self.source, "PUT", f"/v2/images/{image['id']}/file", data, Content_Type=OCTETS
+            )
         return image["id"]
 
     def image(self, server: Process, image_id: str) -> dict:
@@ -76,8 +86,9 @@ class ReplicatorCase(unittest.TestCase):
         return code, out.getvalue(), err.getvalue()
 
     def livecopy(self, *words: str) -> tuple[int, str, str]:
-        return self.run_tool("livecopy", self.address(self.source), self.address(self.target),
-                             *words)
+        return self.run_tool(
+            "livecopy", self.address(self.source), self.address(self.target), *words
+        )
 
     def check_copy(self, image_id: str, data: bytes | None = DATA) -> None:
         mine, theirs = (self.image(server, image_id) for server in self.servers)
@@ -89,14 +100,14 @@ class ReplicatorCase(unittest.TestCase):
 
 
 class TestCopies(ReplicatorCase):
-
     def test_size(self) -> None:
         self.create()
         self.create(b"x" * 1000)
         self.create(None)
         code, out, _ = self.run_tool("size", self.address(self.source))
-        self.assertEqual((0, "Total size is 301000 bytes (293.9 KiB) across 2 images\n"),
-                         (code, out))
+        self.assertEqual(
+            (0, "Total size is 301000 bytes (293.9 KiB) across 2 images\n"), (code, out)
+        )
         _, out, _ = self.run_tool("size", f"http://{self.address(self.source)}/v2", "--json")
         self.assertEqual({"images": 2, "bytes": 301000}, json.loads(out))
 
@@ -124,11 +135,18 @@ class TestCopies(ReplicatorCase):
     def test_what_changed_is_brought_up_to_date(self) -> None:
         image_id = self.create(first="1", second="2")
         self.livecopy()
-        changes = [{"op": "replace", "path": "/name", "value": "after"},
-                   {"op": "remove", "path": "/first"},
-                   {"op": "add", "path": "/third", "value": "3"}]
-        self.ask(self.source, "PATCH", f"/v2/images/{image_id}", json.dumps(changes),
-                 Content_Type="application/openstack-images-v2.1-json-patch")
+        changes = [
+            {"op": "replace", "path": "/name", "value": "after"},
+            {"op": "remove", "path": "/first"},
+            {"op": "add", "path": "/third", "value": "3"},
+        ]
+        self.ask(
+            self.source,
+            "PATCH",
+            f"/v2/images/{image_id}",
+            json.dumps(changes),
+            Content_Type="application/openstack-images-v2.1-json-patch",
+        )
         code, out, _ = self.run_tool("compare", *self.both())
         self.assertEqual(3, code)
         for words in ("name: 'after' here, 'näme' there", "first: None here", "third: '3' here"):
@@ -160,9 +178,13 @@ class TestCopies(ReplicatorCase):
 
     def test_other_data_is_not_replaced(self) -> None:
         image_id = self.create(b"mine")
-        self.ask(self.target, "POST", "/v2/images", json.dumps(
-            {"id": image_id, "disk_format": "raw", "container_format": "bare"}),
-            Content_Type="application/json")
+        self.ask(
+            self.target,
+            "POST",
+            "/v2/images",
+            json.dumps({"id": image_id, "disk_format": "raw", "container_format": "bare"}),
+            Content_Type="application/json",
+        )
         self.ask(self.target, "PUT", f"/v2/images/{image_id}/file", b"theirs", Content_Type=OCTETS)
         code, out, err = self.livecopy()
         self.assertEqual(1, code)
@@ -172,15 +194,18 @@ class TestCopies(ReplicatorCase):
     def test_json(self) -> None:
         image_id = self.create()
         lines = [json.loads(line) for line in self.livecopy("--json")[1].splitlines()]
-        self.assertEqual([{"id": image_id, "name": "näme", "done": "created"},
-                          {"images": 1, "created": 1}], lines)
-        lines = [json.loads(line) for line in
-                 self.run_tool("compare", *self.both(), "--json")[1].splitlines()]
+        self.assertEqual(
+            [{"id": image_id, "name": "näme", "done": "created"}, {"images": 1, "created": 1}],
+            lines,
+        )
+        lines = [
+            json.loads(line)
+            for line in self.run_tool("compare", *self.both(), "--json")[1].splitlines()
+        ]
         self.assertEqual([{"id": image_id, "name": "näme", "differences": []}], lines)
 
 
 class TestDirectory(ReplicatorCase):
-
     def dump(self, *words: str) -> tuple[int, str, str]:
         return self.run_tool("dump", self.address(self.source), self.directory, *words)
 
@@ -195,8 +220,9 @@ class TestDirectory(ReplicatorCase):
         code, out, _ = self.run_tool("load", self.address(self.target), self.directory)
         self.assertEqual(0, code)
         self.check_copy(image_id)
-        self.assertEqual("1 equal\n", self.run_tool(
-            "load", self.address(self.target), self.directory)[1])
+        self.assertEqual(
+            "1 equal\n", self.run_tool("load", self.address(self.target), self.directory)[1]
+        )
 
     def test_a_download_goes_on_where_it_stopped(self) -> None:
         image_id = self.create()
@@ -204,7 +230,7 @@ class TestDirectory(ReplicatorCase):
         log = len(self.source.log())
         self.assertEqual(0, self.dump()[0])
         self.assertEqual(DATA, self.path(f"{image_id}.img").read_bytes())
-        self.assertIn(f"/v2/images/{image_id}/file\" status: 206", self.source.log()[log:])
+        self.assertIn(f'/v2/images/{image_id}/file" status: 206', self.source.log()[log:])
 
     def test_what_is_not_what_its_hash_says_is_thrown_away(self) -> None:
         image_id = self.create()
@@ -246,22 +272,33 @@ class Flaky:
 
     def data(self, image, start):
         self.starts.append(start)
-        yield self.data_[start:start + self.portion]
+        yield self.data_[start : start + self.portion]
         if start + self.portion < len(self.data_):
             raise Broken("broke off")
 
 
 class TestBreaks(ReplicatorCase):
-
     def stub(self, image_id: str) -> dict:
-        return {"id": image_id, "status": "active", "disk_format": "raw",
-                "container_format": "bare", "size": len(DATA), "protected": False,
-                "os_hash_algo": "sha512", "os_hash_value": hashlib.sha512(DATA).hexdigest()}
+        return {
+            "id": image_id,
+            "status": "active",
+            "disk_format": "raw",
+            "container_format": "bare",
+            "size": len(DATA),
+            "protected": False,
+            "os_hash_algo": "sha512",
+            "os_hash_value": hashlib.sha512(DATA).hexdigest(),
+        }
 
     def test_data_that_breaks_off_is_read_on(self) -> None:
         image_id, source = str(uuid.uuid4()), Flaky(DATA, 100_000)
-        done = copy.to_server(self.stub(image_id), source,
-                              Server(self.address(self.target), ADMIN), copy.Rules(), _ignore)
+        done = copy.to_server(
+            self.stub(image_id),
+            source,
+            Server(self.address(self.target), ADMIN),
+            copy.Rules(),
+            _ignore,
+        )
         self.assertEqual("created", done)
         self.assertEqual([0, 100_000, 200_000], source.starts)
         self.assertEqual(DATA, self.ask(self.target, "GET", f"/v2/images/{image_id}/file"))
@@ -269,20 +306,34 @@ class TestBreaks(ReplicatorCase):
     def test_data_that_gets_no_further_is_given_up(self) -> None:
         image_id = str(uuid.uuid4())
         with self.assertRaises(Broken):
-            copy.to_server(self.stub(image_id), Flaky(DATA, 0),
-                           Server(self.address(self.target), ADMIN), copy.Rules(), _ignore)
+            copy.to_server(
+                self.stub(image_id),
+                Flaky(DATA, 0),
+                Server(self.address(self.target), ADMIN),
+                copy.Rules(),
+                _ignore,
+            )
         self.assertEqual(404, self.target.ask("GET", f"/v2/images/{image_id}")[0])
         with self.assertRaises(Broken):
-            copy.to_directory(self.stub(image_id), Flaky(DATA, 0), Directory(self.directory),
-                              copy.Rules(), _ignore)
+            copy.to_directory(
+                self.stub(image_id),
+                Flaky(DATA, 0),
+                Directory(self.directory),
+                copy.Rules(),
+                _ignore,
+            )
 
     def refuse(self, image: dict, target: Directory) -> None:
         source = Flaky(DATA, len(DATA))
-        for act in (lambda: copy.to_directory(image, source, target, copy.Rules(), _ignore),
-                    lambda: copy.to_server(image, source, Server(self.address(self.target), ADMIN),
-                                           copy.Rules(), _ignore),
-                    lambda: target.find(image["id"]), lambda: target.keep(image),
-                    lambda: target.keep_data(image, source, _ignore)):
+        for act in (
+            lambda: copy.to_directory(image, source, target, copy.Rules(), _ignore),
+            lambda: copy.to_server(
+                image, source, Server(self.address(self.target), ADMIN), copy.Rules(), _ignore
+            ),
+            lambda: target.find(image["id"]),
+            lambda: target.keep(image),
+            lambda: target.keep_data(image, source, _ignore),
+        ):
             with self.assertRaisesRegex(Failure, "not a UUID"):
                 act()
 
@@ -290,8 +341,19 @@ class TestBreaks(ReplicatorCase):
         inside = pathlib.Path(self.directory) / "inside"
         inside.mkdir()
         target = Directory(str(inside))
-        for image_id in ("../x", f"{self.directory}/x", "..", "a/../../x", "", "x\0", None, 5,
-                         f"{uuid.uuid4()}/../../x", f"{uuid.uuid4()}.img", f"../{uuid.uuid4()}"):
+        for image_id in (
+            "../x",
+            f"{self.directory}/x",
+            "..",
+            "a/../../x",
+            "",
+            "x\0",
+            None,
+            5,
+            f"{uuid.uuid4()}/../../x",
+            f"{uuid.uuid4()}.img",
+            f"../{uuid.uuid4()}",
+        ):
             with self.subTest(image_id):
                 self.refuse(self.stub(image_id), target)
         self.assertEqual([inside], list(pathlib.Path(self.directory).iterdir()))
@@ -304,8 +366,9 @@ class TestBreaks(ReplicatorCase):
 
     def test_a_token_that_may_not(self) -> None:
         self.create()
-        code, _, err = self.run_tool("livecopy", self.address(self.source),
-                                     self.address(self.target), "-N", "u:p:reader")
+        code, _, err = self.run_tool(
+            "livecopy", self.address(self.source), self.address(self.target), "-N", "u:p:reader"
+        )
         self.assertEqual(1, code)
         self.assertIn("403", err)
 

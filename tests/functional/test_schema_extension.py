@@ -20,7 +20,6 @@ COST = {"type": "string", "pattern": "^[0-9]+$"}
 
 
 class SchemaCase(unittest.TestCase):
-
     def start(self, document) -> None:
         running = contextlib.ExitStack()
         self.addCleanup(running.close)
@@ -38,8 +37,9 @@ class SchemaCase(unittest.TestCase):
         return self.member.call("GET", f"/v2/schemas/{name}").json
 
     def create(self, **image) -> tuple[int, str]:
-        answer = self.member.call("POST", "/v2/images", json.dumps(image).encode(),
-                                  content_type="application/json")
+        answer = self.member.call(
+            "POST", "/v2/images", json.dumps(image).encode(), content_type="application/json"
+        )
         return answer.status_int, answer.text
 
     def patch(self, image_id: str, op: str, name: str, value=None) -> int:
@@ -108,7 +108,6 @@ class RequiredTest(SchemaCase):
 
 
 class StartTest(SchemaCase):
-
     def test_the_file_that_ships(self):
         self.start(SHIPPED)
         self.assertEqual(201, self.create(architecture="x86_64", os_distro="debian")[0])
@@ -121,13 +120,14 @@ class StartTest(SchemaCase):
     def test_what_stops_the_start(self):
         """Each names the property or the file."""
         for document, named in (
-                ({"min_ram": {"type": "string"}}, "'min_ram'"),
-                ({"properties": {"name": {"type": "integer"}}}, "'name'"),
-                (["flavor"], "schema-image.json"),
-                ({"flavor": "string"}, "schema-image.json"),
-                ({"flavor": {"type": "sort of text"}}, "flavor"),
-                ({"properties": {"flavor": FLAVOR}, "required": ["flavour"]}, "flavour"),
-                ({"properties": {"flavor": FLAVOR}, "required": "flavor"}, "required")):
+            ({"min_ram": {"type": "string"}}, "'min_ram'"),
+            ({"properties": {"name": {"type": "integer"}}}, "'name'"),
+            (["flavor"], "schema-image.json"),
+            ({"flavor": "string"}, "schema-image.json"),
+            ({"flavor": {"type": "sort of text"}}, "flavor"),
+            ({"properties": {"flavor": FLAVOR}, "required": ["flavour"]}, "flavour"),
+            ({"properties": {"flavor": FLAVOR}, "required": "flavor"}, "required"),
+        ):
             with self.subTest(document):
                 with self.assertRaises(app.START_ERRORS) as raised:
                     self.start(document)

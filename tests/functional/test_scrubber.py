@@ -31,8 +31,11 @@ class ScrubberTestCase(unittest.TestCase):
 
     def setUp(self) -> None:
         # The lock of the command, so that tests and real scrubbers do not meet.
-        self.enterContext(unittest.mock.patch.object(
-            tempfile, "tempdir", self.enterContext(tempfile.TemporaryDirectory())))
+        self.enterContext(
+            unittest.mock.patch.object(
+                tempfile, "tempdir", self.enterContext(tempfile.TemporaryDirectory())
+            )
+        )
         self.app, self.directory = self.enterContext(running(self.options))
         self.ann = Client(self.app, "ann:p1:member")
 
@@ -58,15 +61,16 @@ class ScrubberTestCase(unittest.TestCase):
 
     def states(self, image_id: str) -> tuple:
         with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as db:
-            image = db.execute("select status, deleted from images where id = ?",
-                               (image_id,)).fetchone()
-            places = db.execute("select status, deleted from image_locations where image_id = ?",
-                                (image_id,)).fetchall()
+            image = db.execute(
+                "select status, deleted from images where id = ?", (image_id,)
+            ).fetchone()
+            places = db.execute(
+                "select status, deleted from image_locations where image_id = ?", (image_id,)
+            ).fetchall()
         return (image, *places)
 
 
 class TestDelayedDelete(ScrubberTestCase):
-
     def test_data_is_kept_until_the_scrubber_comes(self) -> None:
         image_id = self.deleted()
         self.assertTrue(os.path.exists(self.path(image_id)))
@@ -88,8 +92,10 @@ class TestDelayedDelete(ScrubberTestCase):
         code, out, _ = self.run_command("--restore", image_id)
         self.assertEqual((0, f"Image {image_id} is active again.\n"), (code, out))
         image = self.ann.show(image_id)
-        self.assertEqual(("active", "kept", ["t"], "debian"), tuple(
-            image[key] for key in ("status", "name", "tags", "os_distro")))
+        self.assertEqual(
+            ("active", "kept", ["t"], "debian"),
+            tuple(image[key] for key in ("status", "name", "tags", "os_distro")),
+        )
         self.assertEqual(DATA, self.ann.download(image_id).body)
         self.assertEqual((0, ""), self.run_command()[:2])
         self.assertTrue(os.path.exists(self.path(image_id)))
@@ -151,7 +157,8 @@ class TestDelayedDelete(ScrubberTestCase):
                 file.write(lines)
             with self.subTest(place):
                 code, _, err = self.run_command(
-                    "--config-file", f"{self.directory}/locks.conf", "--restore", image_id)
+                    "--config-file", f"{self.directory}/locks.conf", "--restore", image_id
+                )
                 self.assertEqual(1, code)
                 self.assertIn("lock_path", err)
                 self.assertEqual([], os.listdir(shared))
@@ -159,17 +166,25 @@ class TestDelayedDelete(ScrubberTestCase):
         os.chmod(shared, 0o700)
         with open(f"{self.directory}/locks.conf", "w") as file:
             file.write(f"[oslo_concurrency]\nlock_path = {shared}\n")
-        self.assertEqual(0, self.run_command(
-            "--config-file", f"{self.directory}/locks.conf", "--restore", image_id)[0])
+        self.assertEqual(
+            0,
+            self.run_command(
+                "--config-file", f"{self.directory}/locks.conf", "--restore", image_id
+            )[0],
+        )
         self.assertEqual([f"glance-scrubber-{os.getuid()}.lock"], os.listdir(shared))
 
     def test_json(self) -> None:
         image_id = self.deleted()
         _, out, _ = self.run_command("--json")
         lines = [json.loads(line) for line in out.splitlines()]
-        self.assertEqual([
-            {"image_id": image_id, "removed": 1, "left": 0, "reason": ""},
-            {"images": 1, "removed": 1, "left": 0}], lines)
+        self.assertEqual(
+            [
+                {"image_id": image_id, "removed": 1, "left": 0, "reason": ""},
+                {"images": 1, "removed": 1, "left": 0},
+            ],
+            lines,
+        )
 
     def test_what_a_store_cannot_remove_stays_pending(self) -> None:
         image_id = self.deleted()
@@ -198,8 +213,11 @@ class TestScrubTime(ScrubberTestCase):
     def test_what_was_deleted_lately_is_kept(self) -> None:
         old, young = self.deleted(), self.deleted()
         with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as db:
-            db.execute("update image_locations set deleted_at = '2020-01-01 00:00:00.000000' "
-                       "where image_id = ?", (old,))
+            db.execute(
+                "update image_locations set deleted_at = '2020-01-01 00:00:00.000000' "
+                "where image_id = ?",
+                (old,),
+            )
             db.commit()
         self.run_command()
         self.assertFalse(os.path.exists(self.path(old)))
@@ -207,15 +225,24 @@ class TestScrubTime(ScrubberTestCase):
 
 
 class TestDaemon(ScrubberTestCase):
-
     @unittest.skipIf(registry.is_wanted(), "another process cannot reach a registry in this one")
     def test_it_runs_until_it_is_told_to_stop(self) -> None:
         first = self.deleted()
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "glance_py.cmd.scrubber", "--config-file",
-             f"{self.directory}/glance-api.conf", "--daemon", "--wakeup-time", "1"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": tempfile.gettempdir()})
+            [
+                sys.executable,
+                "-m",
+                "glance_py.cmd.scrubber",
+                "--config-file",
+                f"{self.directory}/glance-api.conf",
+                "--daemon",
+                "--wakeup-time",
+                "1",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": tempfile.gettempdir()},
+        )
         self.addCleanup(daemon.stdout.close)
         self.addCleanup(daemon.kill)
         self.wait(first)
@@ -232,7 +259,6 @@ class TestDaemon(ScrubberTestCase):
 
 
 class TestPurpose(ScrubberTestCase):
-
     def test_a_wrong_configuration_is_told_in_one_sentence(self) -> None:
         err = io.StringIO()
         with contextlib.redirect_stderr(err):

@@ -31,10 +31,10 @@ class Recorder(logging.Handler):
 
 
 class TestSecrets(unittest.TestCase):
-
     def setUp(self) -> None:
-        conf, _ = self.enterContext(configured("debug = true\nenabled_backends = "
-                                               "fast:file, slow:file, web:http\n"))
+        conf, _ = self.enterContext(
+            configured("debug = true\nenabled_backends = fast:file, slow:file, web:http\n")
+        )
         self.service = app.build_service(conf)
         self.recorder = Recorder()
         root = logging.getLogger()
@@ -68,19 +68,29 @@ class TestSecrets(unittest.TestCase):
         image_id = root.create()
         url = f"http://user:{CANARY}@127.0.0.1:9/data?key={CANARY}"
         self.service.services.records.images.update(
-            None, Image(image_id),
-            Change(fields={"status": "active", "size": 10},
-                   add_locations=(Location(url, {"store": "web"}),)))
-        self.assert_silent(root.download(image_id),
-                           root.call("GET", f"/v2/images/{image_id}"),
-                           root.call("GET", "/v2/info/stores/detail"),
-                           root.call("DELETE", f"/v2/images/{image_id}"))
+            None,
+            Image(image_id),
+            Change(
+                fields={"status": "active", "size": 10},
+                add_locations=(Location(url, {"store": "web"}),),
+            ),
+        )
+        self.assert_silent(
+            root.download(image_id),
+            root.call("GET", f"/v2/images/{image_id}"),
+            root.call("GET", "/v2/info/stores/detail"),
+            root.call("DELETE", f"/v2/images/{image_id}"),
+        )
 
     def test_an_error_page_repeats_no_markup(self) -> None:
         """OSSA-2015-009: what a client sent comes back escaped, or not at all."""
         client = Client(self.service.app, "ann:p1:member")
-        for path in ("/v2/images/%3Cscript%3E", "/v2/images?limit=%3Cscript%3E",
-                     "/v2/%3Cscript%3E", "/v2/images?sort=%3Cscript%3E"):
+        for path in (
+            "/v2/images/%3Cscript%3E",
+            "/v2/images?limit=%3Cscript%3E",
+            "/v2/%3Cscript%3E",
+            "/v2/images?sort=%3Cscript%3E",
+        ):
             answer = client.call("GET", path, accept="text/html")
             self.assertGreaterEqual(answer.status_int, 400)
             self.assertNotIn("<script>", answer.text)

@@ -17,9 +17,7 @@ from tests.functional.service import running
 STORES = ("fast", "slow", "staging", "tasks")
 
 
-
 class TestLongPatch(unittest.TestCase):
-
     def test_rights_come_before_the_work(self) -> None:
         """Operations of somebody who may not change the image are not even looked at."""
         with running() as (application, _directory):
@@ -68,15 +66,26 @@ class TestStrangers(SecurityTestCase):
 
     def test_ossa_2012_017_strangers_delete_nothing(self) -> None:
         shared = self.active(visibility="shared")
-        self.ann.call("POST", f"/v2/images/{shared}/members", b'{"member": "p2"}',
-                      content_type="application/json")
-        self.bob.call("PUT", f"/v2/images/{shared}/members/p2", b'{"status": "accepted"}',
-                      content_type="application/json")
+        self.ann.call(
+            "POST",
+            f"/v2/images/{shared}/members",
+            b'{"member": "p2"}',
+            content_type="application/json",
+        )
+        self.bob.call(
+            "PUT",
+            f"/v2/images/{shared}/members/p2",
+            b'{"status": "accepted"}',
+            content_type="application/json",
+        )
         public = self.active()
         self.root.patch(public, {"op": "replace", "path": "/visibility", "value": "public"})
         for image_id, status in (
-            (self.active(visibility="private"), 404), (self.active(protected=True), 404),
-            (self.active(visibility="community"), 403), (shared, 403), (public, 403),
+            (self.active(visibility="private"), 404),
+            (self.active(protected=True), 404),
+            (self.active(visibility="community"), 403),
+            (shared, 403),
+            (public, 403),
         ):
             self.assert_refused(self.bob.call("DELETE", f"/v2/images/{image_id}"), status)
             self.assertEqual(b"0123456789", self.ann.download(image_id).body)
@@ -85,43 +94,61 @@ class TestStrangers(SecurityTestCase):
         image_id = self.active(visibility="private", protected=True, secret="x")
         ron, nil = (Client(self.app, f"u:p1:{role}") for role in ("reader", "nothing"))
         for who, status in ((ron, 403), (nil, 404)):
-            for operation in ({"op": "remove", "path": "/none"},
-                              {"op": "replace", "path": "/none", "value": "x"},
-                              {"op": "replace", "path": "/disk_format", "value": "qcow2"},
-                              {"op": "replace", "path": "/min_ram", "value": -1}):
+            for operation in (
+                {"op": "remove", "path": "/none"},
+                {"op": "replace", "path": "/none", "value": "x"},
+                {"op": "replace", "path": "/disk_format", "value": "qcow2"},
+                {"op": "replace", "path": "/min_ram", "value": -1},
+            ):
                 self.assert_refused(who.patch(image_id, operation), status)
             self.assert_refused(who.call("DELETE", f"/v2/images/{image_id}"), status)
 
     def test_ossn_0005_nobody_consents_for_another(self) -> None:
         image_id = self.active(name="gift")
-        self.ann.call("POST", f"/v2/images/{image_id}/members", b'{"member": "p2"}',
-                      content_type="application/json")
-        accepts = self.ann.call("PUT", f"/v2/images/{image_id}/members/p2",
-                                b'{"status": "accepted"}', content_type="application/json")
+        self.ann.call(
+            "POST",
+            f"/v2/images/{image_id}/members",
+            b'{"member": "p2"}',
+            content_type="application/json",
+        )
+        accepts = self.ann.call(
+            "PUT",
+            f"/v2/images/{image_id}/members/p2",
+            b'{"status": "accepted"}',
+            content_type="application/json",
+        )
         self.assert_refused(accepts, 403)
         self.assertEqual([], self.bob.call("GET", "/v2/images?name=gift").json["images"])
 
     def test_ossn_0075_a_deleted_id_is_never_free_again(self) -> None:
         image_id = self.active()
         self.ann.call("DELETE", f"/v2/images/{image_id}")
-        answer = self.bob.call("POST", "/v2/images", json.dumps({"id": image_id}).encode(),
-                               content_type="application/json")
+        answer = self.bob.call(
+            "POST",
+            "/v2/images",
+            json.dumps({"id": image_id}).encode(),
+            content_type="application/json",
+        )
         self.assert_refused(answer, 409)
 
     def test_ossn_0015_only_the_operator_publishes(self) -> None:
-        answer = self.ann.call("POST", "/v2/images", b'{"visibility": "public"}',
-                               content_type="application/json")
+        answer = self.ann.call(
+            "POST", "/v2/images", b'{"visibility": "public"}', content_type="application/json"
+        )
         self.assert_refused(answer, 403)
         image_id = self.ann.create()
-        self.assert_refused(self.ann.patch(
-            image_id, {"op": "replace", "path": "/visibility", "value": "public"}), 403)
+        self.assert_refused(
+            self.ann.patch(image_id, {"op": "replace", "path": "/visibility", "value": "public"}),
+            403,
+        )
         self.assertEqual("shared", self.ann.show(image_id)["visibility"])
 
     def test_an_owner_is_not_changed_by_a_refused_request(self) -> None:
         image_id = self.ann.create()
         for operation in ("add", "replace"):
-            self.assert_refused(self.ann.patch(
-                image_id, {"op": operation, "path": "/owner", "value": "p2"}), 403)
+            self.assert_refused(
+                self.ann.patch(image_id, {"op": operation, "path": "/owner", "value": "p2"}), 403
+            )
         self.assertEqual("p1", self.ann.show(image_id)["owner"])
 
     def test_deactivated_data_is_read_by_administrators_only(self) -> None:
@@ -139,35 +166,49 @@ class TestState(SecurityTestCase):
         image_id = self.ann.create()
         for method in ("PUT", "POST"):
             self.ann.call(method, f"/v2/images/{image_id}", x_image_meta_status="active")
-        self.ann.patch(image_id, {"op": "replace", "path": "/name", "value": "n"},
-                       x_image_meta_status="active")
+        self.ann.patch(
+            image_id, {"op": "replace", "path": "/name", "value": "n"}, x_image_meta_status="active"
+        )
         self.assertEqual("queued", self.ann.show(image_id)["status"])
 
     def test_ossa_2016_006_data_is_not_replaced(self) -> None:
         image_id = self.active()
-        self.assert_refused(self.ann.patch(
-            image_id, {"op": "remove", "path": "/locations/0"}))
-        self.assert_refused(self.ann.patch(
-            image_id, {"op": "replace", "path": "/locations", "value": []}))
+        self.assert_refused(self.ann.patch(image_id, {"op": "remove", "path": "/locations/0"}))
+        self.assert_refused(
+            self.ann.patch(image_id, {"op": "replace", "path": "/locations", "value": []})
+        )
         self.assertEqual("active", self.ann.show(image_id)["status"])
         self.assert_refused(self.ann.upload(image_id, b"other"), 409)
         self.assertEqual(b"0123456789", self.ann.download(image_id).body)
 
     def test_what_the_service_writes_a_client_does_not(self) -> None:
-        for field, value in (("os_glance_import_task", "x"), ("owner", "p2"),
-                             ("status", "active"), ("deleted", "yes"), ("size", 1)):
-            answer = self.ann.call("POST", "/v2/images", json.dumps({field: value}).encode(),
-                                   content_type="application/json")
+        for field, value in (
+            ("os_glance_import_task", "x"),
+            ("owner", "p2"),
+            ("status", "active"),
+            ("deleted", "yes"),
+            ("size", 1),
+        ):
+            answer = self.ann.call(
+                "POST",
+                "/v2/images",
+                json.dumps({field: value}).encode(),
+                content_type="application/json",
+            )
             self.assert_refused(answer, 403)
-        self.assert_refused(self.ann.call(
-            "POST", "/v2/images", b'{"id": "../../etc/passwd"}',
-            content_type="application/json"), 400)
+        self.assert_refused(
+            self.ann.call(
+                "POST", "/v2/images", b'{"id": "../../etc/passwd"}', content_type="application/json"
+            ),
+            400,
+        )
 
     def test_a_reserved_store_is_no_target(self) -> None:
         image_id = self.ann.create()
         before = self.stored()
-        self.assert_refused(self.ann.upload(
-            image_id, b"data", x_image_meta_store="os_glance_staging_store"), 400)
+        self.assert_refused(
+            self.ann.upload(image_id, b"data", x_image_meta_store="os_glance_staging_store"), 400
+        )
         self.assertEqual(before, self.stored())
 
     def test_ossn_0048_the_data_of_an_image_is_not_deleted(self) -> None:
@@ -216,8 +257,7 @@ class TestDeletedMeanwhile(SecurityTestCase):
 
             def pieces(image_id=image_id):
                 yield b"x" * 1_000_000
-                self.assertEqual(
-                    204, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
+                self.assertEqual(204, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
                 yield b"x" * 1_000_000
 
             answer = self.ann.upload_pieces(image_id, pieces(), announced)
@@ -246,16 +286,25 @@ class TestLocations(SecurityTestCase):
         with open(victim, "w") as file:
             file.write("secret of the host")
         for client in (self.ann, self.root):
-            for url in (f"file://{victim}", f"FILE://{victim}", f"filesystem://{victim}",
-                        f"file://{self.directory}/fast/../victim",
-                        f"file://{self.directory}/fast/%2e%2e/victim",
-                        "swift+config://ref/container/object", "file:///etc/passwd;$(id)\n"):
+            for url in (
+                f"file://{victim}",
+                f"FILE://{victim}",
+                f"filesystem://{victim}",
+                f"file://{self.directory}/fast/../victim",
+                f"file://{self.directory}/fast/%2e%2e/victim",
+                "swift+config://ref/container/object",
+                "file:///etc/passwd;$(id)\n",
+            ):
                 image_id = client.create()
                 location = {"url": url, "metadata": {"store": "fast"}}
-                self.assert_refused(client.patch(
-                    image_id, {"op": "add", "path": "/locations/-", "value": location}))
-                self.assert_refused(client.patch(
-                    image_id, {"op": "replace", "path": "/locations", "value": [location]}))
+                self.assert_refused(
+                    client.patch(image_id, {"op": "add", "path": "/locations/-", "value": location})
+                )
+                self.assert_refused(
+                    client.patch(
+                        image_id, {"op": "replace", "path": "/locations", "value": [location]}
+                    )
+                )
                 self.assertNotIn(b"secret", client.download(image_id).body)
                 self.assertEqual(204, client.call("DELETE", f"/v2/images/{image_id}").status_int)
         self.assertTrue(os.path.exists(victim))
@@ -271,21 +320,24 @@ class TestPropertyProtection(SecurityTestCase):
         rules = cls.enterClassContext(tempfile.NamedTemporaryFile("w", suffix=".conf"))
         rules.write(
             "[^secret_.*]\ncreate = admin\nread = admin\nupdate = admin\ndelete = admin\n"
-            "[.*]\ncreate = @\nread = @\nupdate = @\ndelete = @\n")
+            "[.*]\ncreate = @\nread = @\nupdate = @\ndelete = @\n"
+        )
         rules.flush()
         cls.options = f"property_protection_file = {rules.name}\n"
         super().setUpClass()
 
     def test_the_strict_rule_comes_first(self) -> None:
-        answer = self.ann.call("POST", "/v2/images", b'{"secret_key": "x"}',
-                               content_type="application/json")
+        answer = self.ann.call(
+            "POST", "/v2/images", b'{"secret_key": "x"}', content_type="application/json"
+        )
         self.assert_refused(answer, 403)
         image_id = self.ann.create(free="yes")
         self.root.patch(image_id, {"op": "add", "path": "/secret_key", "value": "x"})
         self.assertNotIn("secret_key", self.ann.show(image_id))
         self.assertIn("secret_key", self.root.show(image_id))
-        self.assert_refused(self.ann.patch(
-            image_id, {"op": "replace", "path": "/secret_key", "value": "y"}))
+        self.assert_refused(
+            self.ann.patch(image_id, {"op": "replace", "path": "/secret_key", "value": "y"})
+        )
         self.ann.patch(image_id, {"op": "replace", "path": "/free", "value": "no"})
         self.assertEqual("x", self.root.show(image_id)["secret_key"])
 

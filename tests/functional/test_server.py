@@ -54,20 +54,26 @@ class EveryServer:
         whole = b"".join(pieces(4, 4 * MIB))
         for size in (None, len(whole)):
             image_id = self.server.create()
-            self.assertEqual(204, self.server.upload(image_id, pieces(4, 4 * MIB), size),
-                             self.server.log())
+            self.assertEqual(
+                204, self.server.upload(image_id, pieces(4, 4 * MIB), size), self.server.log()
+            )
             self.assertEqual(len(whole), self.server.show(image_id)["size"])
             self.assertEqual(whole, self.server.download(image_id))
-            self.assertEqual((206, whole[4 * MIB - 2:4 * MIB + 2]), self.server.ask(
-                "GET", f"/v2/images/{image_id}/file",
-                Range=f"bytes={4 * MIB - 2}-{4 * MIB + 1}"))
+            self.assertEqual(
+                (206, whole[4 * MIB - 2 : 4 * MIB + 2]),
+                self.server.ask(
+                    "GET", f"/v2/images/{image_id}/file", Range=f"bytes={4 * MIB - 2}-{4 * MIB + 1}"
+                ),
+            )
 
     def test_broken_off(self) -> None:
         """A body without its end never becomes an image, and leaves no file."""
-        for framing, data in (("Transfer-Encoding: chunked", b"5\r\nhello\r\n"),
-                              ("Transfer-Encoding: chunked", b"ff\r\nhello"),
-                              ("Content-Length: 100", b"hello"),
-                              ("Content-Length: 100", b"")):
+        for framing, data in (
+            ("Transfer-Encoding: chunked", b"5\r\nhello\r\n"),
+            ("Transfer-Encoding: chunked", b"ff\r\nhello"),
+            ("Content-Length: 100", b"hello"),
+            ("Content-Length: 100", b""),
+        ):
             image_id = self.server.create()
             self.server.begin_upload(image_id, framing, data).close()
             time.sleep(0.3)
@@ -88,8 +94,9 @@ class EveryServer:
         """Upload with a length (even numbers) or in chunks of 4 MiB; the image and its SHA-512."""
         data = random.Random(number).randbytes(SIZE)
         image_id = self.server.create()
-        status = self.server.upload(image_id, _chunks(data, 4 * MIB),
-                                    size=None if number % 2 else SIZE)
+        status = self.server.upload(
+            image_id, _chunks(data, 4 * MIB), size=None if number % 2 else SIZE
+        )
         self.assertEqual(204, status, self.server.log())
         return image_id, hashlib.sha512(data).hexdigest()
 
@@ -128,8 +135,9 @@ class GlanceApiTest(EveryServer, ServerCase):
     def test_stalled_clients(self) -> None:
         """As many stalled uploads as threads: they lose their connections, others are served."""
         ids = [self.server.create() for _ in range(4)]
-        stalled = [self.server.begin_upload(image_id, "Content-Length: 100", b"hello")
-                   for image_id in ids]
+        stalled = [
+            self.server.begin_upload(image_id, "Content-Length: 100", b"hello") for image_id in ids
+        ]
         self.addCleanup(lambda: [sock.close() for sock in stalled])
         start = time.monotonic()
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
@@ -146,8 +154,10 @@ class GlanceApiTest(EveryServer, ServerCase):
         for _ in range(4):
             sock = self.server.connect()
             self.addCleanup(sock.close)
-            sock.sendall(f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
-                         f"X-Auth-Token: {TOKEN['X-Auth-Token']}\r\n\r\n".encode())
+            sock.sendall(
+                f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
+                f"X-Auth-Token: {TOKEN['X-Auth-Token']}\r\n\r\n".encode()
+            )
         time.sleep(0.5)
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
 
@@ -165,15 +175,18 @@ class GlanceApiTest(EveryServer, ServerCase):
 
     def test_heads_that_come_byte_by_byte(self) -> None:
         """Unfinished heads occupy no thread, however many there are and however they come."""
-        head = (b"GET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: "
-                + b"x" * 9000 + b"\r\n\r\n")
+        head = (
+            b"GET /healthcheck HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: "
+            + b"x" * 9000
+            + b"\r\n\r\n"
+        )
         slow = [self.server.connect() for _ in range(40)]
         self.addCleanup(lambda: [sock.close() for sock in slow])
         sent = [0] * len(slow)
         stop = threading.Event()
 
         def send(number: int, end: int) -> None:
-            slow[number].sendall(head[sent[number]:end])
+            slow[number].sendall(head[sent[number] : end])
             sent[number] = end
 
         def drip() -> None:
@@ -209,6 +222,7 @@ class GlanceApiTest(EveryServer, ServerCase):
 
     def test_reload(self) -> None:
         """SIGHUP takes a new configuration; a wrong one leaves the old one in use."""
+
         def versions() -> int:
             return len(json.loads(self.server.ask("GET", "/versions")[1])["versions"])
 
@@ -255,22 +269,28 @@ class WritersTest(ServerCase):
         answers = []
         for turn in range(5):
             tags = [f"{client}-{turn}-{n}" for n in range(5)]
-            status, body = self.server.ask("POST", "/v2/images", json.dumps(
-                {"name": "n", "tags": tags, **{f"p{n}": "v" for n in range(20)}}),
-                Content_Type="application/json")
+            status, body = self.server.ask(
+                "POST",
+                "/v2/images",
+                json.dumps({"name": "n", "tags": tags, **{f"p{n}": "v" for n in range(20)}}),
+                Content_Type="application/json",
+            )
             answers.append(status)
             path = f"/v2/images/{json.loads(body)['id']}"
-            operations = [{"op": "replace", "path": "/p1", "value": str(turn)},
-                          {"op": "add", "path": "/new", "value": "v"}]
-            answers.append(self.server.ask(
-                "PATCH", path, json.dumps(operations), Content_Type=PATCH)[0])
+            operations = [
+                {"op": "replace", "path": "/p1", "value": str(turn)},
+                {"op": "add", "path": "/new", "value": "v"},
+            ]
+            answers.append(
+                self.server.ask("PATCH", path, json.dumps(operations), Content_Type=PATCH)[0]
+            )
             answers.append(self.server.ask("DELETE", path)[0])
         return answers
 
 
 def _chunks(data: bytes, size: int) -> Iterator[bytes]:
     for start in range(0, len(data), size):
-        yield data[start:start + size]
+        yield data[start : start + size]
 
 
 class WithoutConfiguration(unittest.TestCase):
@@ -278,19 +298,31 @@ class WithoutConfiguration(unittest.TestCase):
 
     def run_with(self, directory: str, *command: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, *command], cwd=directory, text=True, capture_output=True, timeout=120,
-            env={**os.environ, "PYTHONPATH": str(ROOT),
-                 "OS_GLANCE_CONFIG_DIR": f"{directory}/misspelt"})
+            [sys.executable, *command],
+            cwd=directory,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "OS_GLANCE_CONFIG_DIR": f"{directory}/misspelt",
+            },
+        )
 
     def test_nothing_starts(self) -> None:
         with tempfile.TemporaryDirectory(prefix="glance-") as directory:
-            for command in (GLANCE_API, ["-m", "glance_py.cmd.manage", "db", "sync"],
-                            ["-m", "glance_py.cmd.scrubber"]):
+            for command in (
+                GLANCE_API,
+                ["-m", "glance_py.cmd.manage", "db", "sync"],
+                ["-m", "glance_py.cmd.scrubber"],
+            ):
                 with self.subTest(command):
                     done = self.run_with(directory, *command)
                     self.assertEqual(1, done.returncode, done.stderr)
-                    self.assertIn(f"There is no glance-api.conf in {directory}/misspelt",
-                                  done.stderr)
+                    self.assertIn(
+                        f"There is no glance-api.conf in {directory}/misspelt", done.stderr
+                    )
             self.assertEqual([], os.listdir(directory))
 
     def test_no_wsgi_server_gets_an_application(self) -> None:
@@ -307,17 +339,31 @@ class FakeAuthTest(unittest.TestCase):
     def test_it_listens_on_loopback_only(self) -> None:
         with tempfile.TemporaryDirectory(prefix="glance-") as directory:
             path = os.path.join(directory, "glance-api.conf")
-            for program, host in (("api", "0.0.0.0"), ("api", "::"),  # noqa: S104
-                                  ("api", "glance.example.org"), ("registry", "192.0.2.1")):
+            for program, host in (
+                ("api", "0.0.0.0"),
+                ("api", "::"),  # noqa: S104
+                ("api", "glance.example.org"),
+                ("registry", "192.0.2.1"),
+            ):
                 with open(path, "w", encoding="utf-8") as file:
-                    file.write(CONFIGURATION.format(
-                        port=1, workers=1, silence=2, options="", directory=directory,
-                    ).replace("bind_host = 127.0.0.1", f"bind_host = {host}"))
+                    file.write(
+                        CONFIGURATION.format(
+                            port=1,
+                            workers=1,
+                            silence=2,
+                            options="",
+                            directory=directory,
+                        ).replace("bind_host = 127.0.0.1", f"bind_host = {host}")
+                    )
                 with self.subTest(program, host=host):
                     done = subprocess.run(
                         [sys.executable, "-m", f"glance_py.cmd.{program}", "--config-file", path],
-                        cwd=directory, text=True, capture_output=True, timeout=60,
-                        env={**os.environ, "PYTHONPATH": str(ROOT)})
+                        cwd=directory,
+                        text=True,
+                        capture_output=True,
+                        timeout=60,
+                        env={**os.environ, "PYTHONPATH": str(ROOT)},
+                    )
                     self.assertEqual(1, done.returncode, done.stderr)
                     self.assertIn("bind_host", done.stderr)
                     self.assertIn("fakeauth", done.stderr)

@@ -15,7 +15,6 @@ from tests.functional.server import GLANCE_API, GUNICORN, MIB, UWSGI, ServerCase
 
 
 class EveryServer:
-
     settings = {"silence": 60, "impatient": True}
 
     def begin(self) -> tuple[str, socket.socket]:

@@ -79,9 +79,15 @@ class Answer:
             try:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     connection.request(
-                        method, path, body, {**TOKEN, **{
-                            name.replace("_", "-"): value for name, value in headers.items()}},
-                        encode_chunked=headers.get("Transfer_Encoding") == "chunked")
+                        method,
+                        path,
+                        body,
+                        {
+                            **TOKEN,
+                            **{name.replace("_", "-"): value for name, value in headers.items()},
+                        },
+                        encode_chunked=headers.get("Transfer_Encoding") == "chunked",
+                    )
                 answer = connection.getresponse()
                 self.status, self.body = answer.status, answer.read()
             except (OSError, http.client.HTTPException) as error:
@@ -93,8 +99,9 @@ def small_file_system(case: type[unittest.TestCase], mib: int) -> str:
     """A file system of so many MiB for the time of a class; only root has that."""
     scratch = tempfile.TemporaryDirectory(prefix="glance-")
     case.addClassCleanup(scratch.cleanup)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs",
-                              scratch.name], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", scratch.name], capture_output=True
+    )
     if mounted.returncode:
         raise unittest.SkipTest("only root can mount a small file system")
     case.addClassCleanup(subprocess.run, ["umount", scratch.name], check=True)
@@ -133,27 +140,40 @@ class Remote:
         self.server.ask("DELETE", f"/v2/images/{self.image_id}")
 
     def put(self, body, size: int | None = None) -> Answer:
-        framing = {"Transfer_Encoding": "chunked"} if size is None else {
-            "Content_Length": str(size)}
-        return self.report("upload", Answer(
-            self.server, "PUT", f"/v2/images/{self.image_id}/file", body, Content_Type=OCTETS,
-            X_Image_Meta_Store="remote", **framing))
+        framing = (
+            {"Transfer_Encoding": "chunked"} if size is None else {"Content_Length": str(size)}
+        )
+        return self.report(
+            "upload",
+            Answer(
+                self.server,
+                "PUT",
+                f"/v2/images/{self.image_id}/file",
+                body,
+                Content_Type=OCTETS,
+                X_Image_Meta_Store="remote",
+                **framing,
+            ),
+        )
 
     def put_pieces(self, count: int, announced: bool = True) -> Answer:
         """Upload so many MiB."""
         return self.put(pieces(count, MIB), count * MIB if announced else None)
 
     def get(self) -> Answer:
-        return self.report("download", Answer(
-            self.server, "GET", f"/v2/images/{self.image_id}/file"))
+        return self.report(
+            "download", Answer(self.server, "GET", f"/v2/images/{self.image_id}/file")
+        )
 
     def report(self, what: str, answer: Answer) -> Answer:
         """For who fills in the table: GLANCE_TEST_REPORT names a file."""
         if place := os.environ.get("GLANCE_TEST_REPORT"):
             text = b"" if 200 <= answer.status < 300 else answer.body[:200]
             with open(place, "a") as file:
-                file.write(f"{self.id().partition('.test_store_faults.')[2]:70} {what:9}"
-                           f"{answer.status:4} {answer.seconds:6.1f} s {text!r}\n")
+                file.write(
+                    f"{self.id().partition('.test_store_faults.')[2]:70} {what:9}"
+                    f"{answer.status:4} {answer.seconds:6.1f} s {text!r}\n"
+                )
         return answer
 
     def each_way(self) -> Iterator[tuple[int, bool]]:
@@ -170,9 +190,20 @@ class Remote:
         self.faulty.heal()
         self.assertEqual([], until(self.leftovers, lambda found: not found, seconds))
         # A store that counted as away is tried again after ten seconds.
-        self.assertEqual(204, until(lambda: self.server.ask(
-            "PUT", f"/v2/images/{self.image_id}/file", AGAIN, Content_Type=OCTETS,
-            X_Image_Meta_Store="remote")[0], lambda status: status == 204, 15))
+        self.assertEqual(
+            204,
+            until(
+                lambda: self.server.ask(
+                    "PUT",
+                    f"/v2/images/{self.image_id}/file",
+                    AGAIN,
+                    Content_Type=OCTETS,
+                    X_Image_Meta_Store="remote",
+                )[0],
+                lambda status: status == 204,
+                15,
+            ),
+        )
         self.assertEqual(AGAIN, self.server.download(self.image_id))
         self.server.ask("DELETE", f"/v2/images/{self.image_id}")
         self.assertEqual([], self.leftovers())
@@ -192,9 +223,12 @@ class Faults(Remote):
         self.assertEqual(204, self.put(data, len(data)).status)
         path, border = f"/v2/images/{self.image_id}/file", 5 * MIB
         for text, part in (
-                ("0-0", data[:1]), (f"{border - 3}-{border + 3}", data[border - 3:border + 4]),
-                ("12582900-", data[12582900:]), ("-20", data[-20:]),
-                ("2000000-9000000", data[2000000:9000001])):
+            ("0-0", data[:1]),
+            (f"{border - 3}-{border + 3}", data[border - 3 : border + 4]),
+            ("12582900-", data[12582900:]),
+            ("-20", data[-20:]),
+            ("2000000-9000000", data[2000000:9000001]),
+        ):
             status, body = self.server.ask("GET", path, Range=f"bytes={text}")
             self.assertEqual((206, True), (status, part == body), text)
         self.assertEqual(416, self.server.ask("GET", path, Range=f"bytes={len(data)}-")[0])
@@ -214,8 +248,10 @@ class Faults(Remote):
         self.assertEqual(0, answer.status)
         self.assertLess(answer.seconds, 30)
         self.faulty.heal()
-        self.assertEqual(b"".join(pieces(24, MIB)), until(
-            lambda: self.get().body, lambda body: len(body) == 24 * MIB, 15))
+        self.assertEqual(
+            b"".join(pieces(24, MIB)),
+            until(lambda: self.get().body, lambda body: len(body) == 24 * MIB, 15),
+        )
 
     def test_a_download_that_breaks_off_is_taken_up(self) -> None:
         self.assertEqual(204, self.put_pieces(24).status)
@@ -289,8 +325,12 @@ class Faults(Remote):
             self.check_refused(self.get(), 403, 10)
             other = self.server.create()
             status, body = self.server.ask(
-                "PUT", f"/v2/images/{other}/file", AGAIN, Content_Type=OCTETS,
-                X_Image_Meta_Store="remote")
+                "PUT",
+                f"/v2/images/{other}/file",
+                AGAIN,
+                Content_Type=OCTETS,
+                X_Image_Meta_Store="remote",
+            )
             self.assertEqual(503, status, body)
             self.assertNotIn(b"canary", body + self.server.log().encode())
             self.server.ask("DELETE", f"/v2/images/{other}")
@@ -325,16 +365,16 @@ class Full(Remote):
             self.image_id = self.server.create()
             self.addCleanup(self.server.ask, "DELETE", f"/v2/images/{self.image_id}")
             # What can be compressed might fit.
-            answer = self.put((os.urandom(MIB) for _ in range(48)),
-                              48 * MIB if announced else None)
+            answer = self.put((os.urandom(MIB) for _ in range(48)), 48 * MIB if announced else None)
             self.check_refused(answer, 503, 10)
             self.assertIn(b"it may be full", answer.body)
             self.assertEqual("queued", self.server.show(self.image_id)["status"])
             self.assertEqual(kept, until(self.leftovers, lambda found: found == kept, 15))
         self.assertEqual(AGAIN, self.server.download(small))
         self.grow()
-        self.assertEqual(204, until(lambda: self.put_pieces(24).status,
-                                    lambda status: status == 204, 20))
+        self.assertEqual(
+            204, until(lambda: self.put_pieces(24).status, lambda status: status == 204, 20)
+        )
         self.assertEqual(b"".join(pieces(24, MIB)), self.get().body)
 
 
@@ -349,16 +389,26 @@ class OnS3(Remote):
     def setUpClass(cls) -> None:
         cls.url = urlsplit(cls.service())
         host = cls.url.netloc.rpartition("@")[2]
-        cls.client = s3.Driver(settings(
-            S3_OPTIONS, s3_store_host=f"http://{host}", s3_store_access_key=cls.url.username,
-            s3_store_secret_key=cls.url.password, s3_store_bucket="faults"), "faults")._client
+        cls.client = s3.Driver(
+            settings(
+                S3_OPTIONS,
+                s3_store_host=f"http://{host}",
+                s3_store_access_key=cls.url.username,
+                s3_store_secret_key=cls.url.password,
+                s3_store_bucket="faults",
+            ),
+            "faults",
+        )._client
         cls.client.create_bucket()
         cls.start(host)
 
     @classmethod
     def options(cls, wrong: bool = False) -> str:
-        return S3.format(address=cls.faulty.address, access=cls.url.username,
-                         secret="canary" if wrong else cls.url.password)
+        return S3.format(
+            address=cls.faulty.address,
+            access=cls.url.username,
+            secret="canary" if wrong else cls.url.password,
+        )
 
     def leftovers(self) -> list[str]:
         return [each.key for each in (*self.client.entries(), *self.client.uploads())]
@@ -377,7 +427,6 @@ class S3Faults(OnS3, Faults, unittest.TestCase):
 
 
 class FullS3(OnS3, Full, unittest.TestCase):
-
     @classmethod
     def service(cls) -> str:
         if not seaweed.program():
@@ -406,9 +455,14 @@ class OnSwift(Remote):
         cls.addClassCleanup(scratch.cleanup)
         cls.references = pathlib.Path(scratch.name, "references.conf")
         cls.write_references(cls.key)
-        made = swift.Driver(settings(
-            SWIFT_OPTIONS, swift_store_config_file=str(cls.references),
-            default_swift_reference="ours"), "faults")
+        made = swift.Driver(
+            settings(
+                SWIFT_OPTIONS,
+                swift_store_config_file=str(cls.references),
+                default_swift_reference="ours",
+            ),
+            "faults",
+        )
         cls.client = made._client(made._references["ours"])
         account = urlsplit(cls.client.account.url())
         cls.account = account.path
@@ -416,14 +470,17 @@ class OnSwift(Remote):
 
     @classmethod
     def write_references(cls, key: str) -> None:
-        cls.references.write_text(REFERENCES.format(
-            address=cls.keystone, user=cls.user, key=key))
+        cls.references.write_text(REFERENCES.format(address=cls.keystone, user=cls.user, key=key))
 
     @classmethod
     def options(cls, wrong: bool = False) -> str:
         cls.write_references("canary" if wrong else cls.key)
-        return SWIFT.format(references=cls.references, address=cls.faulty.address,
-                            account=cls.account, resumes=cls.resumes)
+        return SWIFT.format(
+            references=cls.references,
+            address=cls.faulty.address,
+            account=cls.account,
+            resumes=cls.resumes,
+        )
 
     def leftovers(self) -> list[str]:
         if not self.client.has_container("faults"):
@@ -448,7 +505,6 @@ class SwiftFaults(OnSwift, Faults, unittest.TestCase):
 
 
 class FullSwift(OnSwift, Full, unittest.TestCase):
-
     @classmethod
     def service(cls) -> str:
         if not own_swift.program():
@@ -471,25 +527,42 @@ class FullFileSystem(unittest.TestCase):
         cls.small = small_file_system(cls, 8)
         place = tempfile.TemporaryDirectory(prefix="glance-")
         cls.addClassCleanup(place.cleanup)
-        cls.server = Process(place.name, GLANCE_API, silence=60, options=(
-            "enabled_backends = local:file, small:file\n"
-            f"[small]\nfilesystem_store_datadir = {cls.small}"))
+        cls.server = Process(
+            place.name,
+            GLANCE_API,
+            silence=60,
+            options=(
+                "enabled_backends = local:file, small:file\n"
+                f"[small]\nfilesystem_store_datadir = {cls.small}"
+            ),
+        )
         cls.addClassCleanup(cls.server.end)
 
     def test_an_upload_that_does_not_fit(self) -> None:
         for size in (None, 24 * MIB):
             image_id = self.server.create()
-            framing = {"Transfer_Encoding": "chunked"} if size is None else {
-                "Content_Length": str(size)}
+            framing = (
+                {"Transfer_Encoding": "chunked"} if size is None else {"Content_Length": str(size)}
+            )
             answer = Answer(
-                self.server, "PUT", f"/v2/images/{image_id}/file", pieces(24, MIB),
-                Content_Type=OCTETS, X_Image_Meta_Store="small", **framing)
+                self.server,
+                "PUT",
+                f"/v2/images/{image_id}/file",
+                pieces(24, MIB),
+                Content_Type=OCTETS,
+                X_Image_Meta_Store="small",
+                **framing,
+            )
             self.assertEqual(413, answer.status, answer.body)
             self.assertEqual("queued", self.server.show(image_id)["status"])
             self.assertEqual([], os.listdir(self.small))
             status, body = self.server.ask(
-                "PUT", f"/v2/images/{image_id}/file", AGAIN, Content_Type=OCTETS,
-                X_Image_Meta_Store="small")
+                "PUT",
+                f"/v2/images/{image_id}/file",
+                AGAIN,
+                Content_Type=OCTETS,
+                X_Image_Meta_Store="small",
+            )
             self.assertEqual(204, status, body)
             self.assertEqual(AGAIN, self.server.download(image_id))
             self.server.ask("DELETE", f"/v2/images/{image_id}")
@@ -499,12 +572,18 @@ class FullFileSystem(unittest.TestCase):
         image_id = self.server.create()
         self.assertEqual(204, self.server.upload(image_id, pieces(24, MIB)))
         status, body = self.server.ask(
-            "POST", f"/v2/images/{image_id}/import", json.dumps(
-                {"method": {"name": "copy-image"}, "stores": ["small"]}),
-            Content_Type="application/json", X_Auth_Token="u:p:admin")
+            "POST",
+            f"/v2/images/{image_id}/import",
+            json.dumps({"method": {"name": "copy-image"}, "stores": ["small"]}),
+            Content_Type="application/json",
+            X_Auth_Token="u:p:admin",
+        )
         self.assertEqual(202, status, body)
-        found = until(lambda: self.server.show(image_id),
-                      lambda image: image.get("os_glance_failed_import"))
-        self.assertEqual(("active", "local", "small"), (
-            found["status"], found["stores"], found["os_glance_failed_import"]))
+        found = until(
+            lambda: self.server.show(image_id), lambda image: image.get("os_glance_failed_import")
+        )
+        self.assertEqual(
+            ("active", "local", "small"),
+            (found["status"], found["stores"], found["os_glance_failed_import"]),
+        )
         self.assertEqual([], os.listdir(self.small))

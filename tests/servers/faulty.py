@@ -63,7 +63,8 @@ class Faulty:
         self.server.daemon_threads = True
         if self._context is not None:
             self.server.socket = self._context.wrap_socket(
-                self.server.socket, server_side=True, do_handshake_on_connect=False)
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.server.faulty = self
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -112,10 +113,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             forgotten = self.faulty.forget_completion
             if not (self.command == "POST" and "uploadId=" in self.path):
                 forgotten = None
-            refusal = (500 if self.faulty.fails() else
-                       503 if self._is_overloaded() else
-                       200 if forgotten is not None else
-                       self.faulty.answer_writes if self.command == "PUT" else None)
+            refusal = (
+                500
+                if self.faulty.fails()
+                else 503
+                if self._is_overloaded()
+                else 200
+                if forgotten is not None
+                else self.faulty.answer_writes
+                if self.command == "PUT"
+                else None
+            )
             if refusal:
                 for _ in self._content():
                     pass

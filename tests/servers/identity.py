@@ -37,8 +37,11 @@ class Identity:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         asked = json.loads(environ["wsgi.input"].read(length) or "{}")
         status, body, headers = self._answer(
-            environ["REQUEST_METHOD"], path.removeprefix(ROOT).strip("/"), asked,
-            environ.get("HTTP_X_AUTH_TOKEN", ""))
+            environ["REQUEST_METHOD"],
+            path.removeprefix(ROOT).strip("/"),
+            asked,
+            environ.get("HTTP_X_AUTH_TOKEN", ""),
+        )
         start_response(status, [("Content-Type", "application/json"), *headers.items()])
         return [json.dumps(body).encode()]
 
@@ -48,17 +51,37 @@ class Identity:
         if project is None:
             environ["HTTP_X_IDENTITY_STATUS"] = "Invalid"
             return
-        environ.update({f"HTTP_X_{name}": value for name, value in {
-            "IDENTITY_STATUS": "Confirmed", "ROLES": "member",
-            "USER_ID": f"u-{PROJECTS[project]}", "USER_NAME": PROJECTS[project],
-            "PROJECT_ID": f"p-{project}", "PROJECT_NAME": project,
-            "USER_DOMAIN_ID": "default", "PROJECT_DOMAIN_ID": "default",
-            "USER_DOMAIN_NAME": "Default", "PROJECT_DOMAIN_NAME": "Default"}.items()})
+        environ.update(
+            {
+                f"HTTP_X_{name}": value
+                for name, value in {
+                    "IDENTITY_STATUS": "Confirmed",
+                    "ROLES": "member",
+                    "USER_ID": f"u-{PROJECTS[project]}",
+                    "USER_NAME": PROJECTS[project],
+                    "PROJECT_ID": f"p-{project}",
+                    "PROJECT_NAME": project,
+                    "USER_DOMAIN_ID": "default",
+                    "PROJECT_DOMAIN_ID": "default",
+                    "USER_DOMAIN_NAME": "Default",
+                    "PROJECT_DOMAIN_NAME": "Default",
+                }.items()
+            }
+        )
 
     def _answer(self, method: str, path: str, asked: dict, token: str) -> Answer:
         if (method, path) == ("GET", ""):
-            return "200 OK", {"version": {"id": "v3.14", "status": "stable", "links": [
-                {"rel": "self", "href": f"{self._address}{ROOT}/"}]}}, {}
+            return (
+                "200 OK",
+                {
+                    "version": {
+                        "id": "v3.14",
+                        "status": "stable",
+                        "links": [{"rel": "self", "href": f"{self._address}{ROOT}/"}],
+                    }
+                },
+                {},
+            )
         if (method, path) == ("POST", "auth/tokens"):
             return self._log_in(asked["auth"])
         if path.startswith("OS-TRUST/trusts"):
@@ -84,14 +107,29 @@ class Identity:
         user, domain = PROJECTS[project], {"id": "default", "name": "Default"}
         url = f"{self._address}/v1/KEY_p-{project}"
         return {
-            "methods": ["password"], "issued_at": "2024-01-01T00:00:00.000000Z",
+            "methods": ["password"],
+            "issued_at": "2024-01-01T00:00:00.000000Z",
             "expires_at": "2199-01-01T00:00:00.000000Z",
             "roles": [{"id": "r-member", "name": "member"}],
             "user": {"id": f"u-{user}", "name": user, "domain": domain},
             "project": {"id": f"p-{project}", "name": project, "domain": domain},
-            "catalog": [{"type": "object-store", "name": "swift", "id": "s", "endpoints": [
-                {"interface": "public", "region": "one", "region_id": "one", "id": "e",
-                 "url": url}]}]}
+            "catalog": [
+                {
+                    "type": "object-store",
+                    "name": "swift",
+                    "id": "s",
+                    "endpoints": [
+                        {
+                            "interface": "public",
+                            "region": "one",
+                            "region_id": "one",
+                            "id": "e",
+                            "url": url,
+                        }
+                    ],
+                }
+            ],
+        }
 
     def _trust(self, method: str, path: str, token: str) -> Answer:
         if token not in self._tokens:

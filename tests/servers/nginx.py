@@ -44,8 +44,19 @@ def start(directory: str) -> tuple[int, subprocess.Popen]:
     # Its workers would become nobody, who may not look into a directory of ours.
     user = "user root;" if os.getuid() == 0 else ""
     (where / "nginx.conf").write_text(
-        CONFIGURATION.format(directory=directory, port=port, user=user))
-    process = ports.start([str(program()), "-p", directory, "-c", str(where / "nginx.conf"),
-                           "-e", str(where / "error.log")], where / "log")
+        CONFIGURATION.format(directory=directory, port=port, user=user)
+    )
+    process = ports.start(
+        [
+            str(program()),
+            "-p",
+            directory,
+            "-c",
+            str(where / "nginx.conf"),
+            "-e",
+            str(where / "error.log"),
+        ],
+        where / "log",
+    )
     ports.wait(port, process, where / "log")
     return port, process

@@ -44,8 +44,13 @@ def wait(port: int, process: subprocess.Popen, log: pathlib.Path) -> None:
 def start(command: list[str], log: pathlib.Path, **environment: str) -> subprocess.Popen:
     """Start a server that ends when this process ends, however that ends."""
     with open(log, "ab") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file,
-                                   env={**os.environ, **environment}, preexec_fn=_die_with_parent)
+        process = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **environment},
+            preexec_fn=_die_with_parent,
+        )
     atexit.register(end, process)
     return process
 

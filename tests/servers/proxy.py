@@ -120,8 +120,7 @@ class Proxy:
         """Pass requests on and throw answers away; connections stay open."""
         self._drops_answers = True
 
-    def lose_answer_to(self, needle: bytes, fault: Fault = Fault.CUT_AFTER,
-                       times: int = 1) -> Trap:
+    def lose_answer_to(self, needle: bytes, fault: Fault = Fault.CUT_AFTER, times: int = 1) -> Trap:
         """Apply ``fault`` to the next ``times`` requests whose bytes hold ``needle``."""
         trap = Trap(needle, fault, times)
         with self._lock:
@@ -182,7 +181,7 @@ class Proxy:
         with self._lock:
             for trap in self._traps:
                 # Not so much that a needle of the past is found again.
-                if trap.needle in before[len(before) - len(trap.needle) + 1:] + data:
+                if trap.needle in before[len(before) - len(trap.needle) + 1 :] + data:
                     trap.times -= 1
                     if trap.times <= 0:
                         self._traps.remove(trap)

@@ -119,8 +119,7 @@ class Swift:
 
     @property
     def keystone(self) -> str:
-        return (f"http://service:glance:glance@127.0.0.1:{self.port}/identity/v3,"
-                "demo:demo:demo")
+        return f"http://service:glance:glance@127.0.0.1:{self.port}/identity/v3,demo:demo:demo"
 
     @property
     def s3(self) -> str:
@@ -158,8 +157,10 @@ def start_in(directory: str) -> Swift:
         (where / f"{kind}.conf").write_text(STORAGE.format(kind=kind, port=its_port, **values))
     key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     (where / "proxy.conf").write_text(PROXY.format(port=port, key=key, **values))
-    started = [(_run(kind, where), its_port) for kind, its_port in
-               zip((*KINDS, "proxy"), (*storage, port), strict=True)]
+    started = [
+        (_run(kind, where), its_port)
+        for kind, its_port in zip((*KINDS, "proxy"), (*storage, port), strict=True)
+    ]
     for process, its_port in started:
         ports.wait(its_port, process, where / "log")
     return Swift(port, tuple(process for process, _ in started))
@@ -179,14 +180,19 @@ def _roomy() -> str:
 
 def _run(kind: str, where: pathlib.Path) -> subprocess.Popen:
     return ports.start(
-        [str(program(f"swift-{kind}-server")), str(where / f"{kind}.conf")], where / "log",
-        PYTHONPATH=str(ROOT))
+        [str(program(f"swift-{kind}-server")), str(where / f"{kind}.conf")],
+        where / "log",
+        PYTHONPATH=str(ROOT),
+    )
 
 
 def _make_ring(builder: pathlib.Path, port: int) -> None:
     def run(*arguments: str) -> None:
-        subprocess.run([str(program("swift-ring-builder")), str(builder), *arguments],
-                       check=True, capture_output=True)
+        subprocess.run(
+            [str(program("swift-ring-builder")), str(builder), *arguments],
+            check=True,
+            capture_output=True,
+        )
 
     run("create", "4", "1", "1")
     run("add", f"r1z1-127.0.0.1:{port}/d1", "100")

@@ -10,8 +10,9 @@ from glance_py import config
 from glance_py.context import RequestContext
 
 
-def conf(directory: str | None = None, files: dict[str, str] | None = None,
-         **values: object) -> cfg.ConfigOpts:
+def conf(
+    directory: str | None = None, files: dict[str, str] | None = None, **values: object
+) -> cfg.ConfigOpts:
     """A ConfigOpts that has read ``files`` (text by name) written to ``directory``.
 
     Names that end in .conf are read as configuration; ``values`` override options.
@@ -31,8 +32,7 @@ def conf(directory: str | None = None, files: dict[str, str] | None = None,
         with open(path, "w"):
             pass
         read.append(path)
-    made([], project="glance", prog="glance-api", default_config_files=read,
-         default_config_dirs=[])
+    made([], project="glance", prog="glance-api", default_config_files=read, default_config_dirs=[])
     for name, value in values.items():
         made.set_override(name, value)
     return made

@@ -78,7 +78,8 @@ class Case(unittest.TestCase):
         path.write_text(CONFIGURATION.format(directory=self.directory, paste=paste))
         if beside is not None:
             (self.directory / "glance-api-paste.ini").write_text(
-                beside.replace("{directory}", str(self.directory)))
+                beside.replace("{directory}", str(self.directory))
+            )
         conf = config.load(["--config-file", str(path)])
         migrations.upgrade(engine.connect(conf))
         return app.build(conf)
@@ -96,15 +97,18 @@ class FlavorTest(Case):
         self.assertEqual((200, b"OK"), call(built, "/healthcheck")[::2])
         self.assertEqual(300, call(built, "/")[0])
         status, headers, answer = call(built, "/v2")
-        self.assertEqual((302, "http://img.example/v2/", b""), (
-            status, headers.get("location"), answer))
+        self.assertEqual(
+            (302, "http://img.example/v2/", b""), (status, headers.get("location"), answer)
+        )
 
     def test_fakeauth(self) -> None:
         built = self.build("flavor = fakeauth")
         self.assertEqual((401, None), self.images(built))
         self.assertEqual((200, []), self.images(built, HTTP_X_AUTH_TOKEN="u:p:reader"))
-        self.assertEqual((401, None), self.images(
-            built, HTTP_X_IDENTITY_STATUS="Confirmed", HTTP_X_ROLES="admin"))
+        self.assertEqual(
+            (401, None),
+            self.images(built, HTTP_X_IDENTITY_STATUS="Confirmed", HTTP_X_ROLES="admin"),
+        )
 
     def test_unknown(self) -> None:
         with self.assertRaisesRegex(pipeline.PipelineError, "glance-api-nothing"):
@@ -131,8 +135,10 @@ class PasteFileTest(Case):
 
     def test_named(self) -> None:
         (self.directory / "other.ini").write_text(
-            OLD.replace("{directory}", str(self.directory)).replace("glance-api]", "glance-api-x]")
-            .replace("default =", "x ="))
+            OLD.replace("{directory}", str(self.directory))
+            .replace("glance-api]", "glance-api-x]")
+            .replace("default =", "x =")
+        )
         built = self.build(f"flavor = x\nconfig_file = {self.directory}/other.ini")
         self.assertEqual((403, None), self.images(built))
 
@@ -168,16 +174,27 @@ class PrefixesTest(unittest.TestCase):
                 seen.append((name, environ["SCRIPT_NAME"], environ["PATH_INFO"]))
                 start_response("200 OK", [])
                 return []
+
             return answer
 
         built = pipeline.Prefixes({p: named(p) for p in ("/", "/v2", "/v2/deep")})
         for path in ("/v2/a", "/v2", "/v2x", "/v2/deep/b", "/"):
             call(built, path)
-        self.assertEqual([("/v2", "/v2", "/a"), ("/v2", "/v2", ""), ("/", "", "/v2x"),
-                          ("/v2/deep", "/v2/deep", "/b"), ("/", "", "/")], seen)
+        self.assertEqual(
+            [
+                ("/v2", "/v2", "/a"),
+                ("/v2", "/v2", ""),
+                ("/", "", "/v2x"),
+                ("/v2/deep", "/v2/deep", "/b"),
+                ("/", "", "/"),
+            ],
+            seen,
+        )
 
 
 class SamplesTest(unittest.TestCase):
     def test_paste_file_is_the_packaged_one(self) -> None:
-        self.assertEqual((ROOT / "glance_py/etc/glance-api-paste.ini").read_text(),
-                         (ROOT / "etc/glance-api-paste.ini").read_text())
+        self.assertEqual(
+            (ROOT / "glance_py/etc/glance-api-paste.ini").read_text(),
+            (ROOT / "etc/glance-api-paste.ini").read_text(),
+        )

@@ -8,7 +8,6 @@ from glance_py.breaker import Breaker, Open
 
 
 class BreakerTest(unittest.TestCase):
-
     def setUp(self) -> None:
         self.now = 100.0
         self.breaker = Breaker(failures=3, seconds=5.0, clock=lambda: self.now)

@@ -34,10 +34,12 @@ class Case(unittest.TestCase):
 
 class LoadTest(Case):
     def test_values(self) -> None:
-        conf = self.load("[DEFAULT]\nenabled_backends = fast:file, slow:file\n"
-                         "enabled_import_methods = [web-download]\n"
-                         "[image_format]\ndisk_formats = raw,qcow2\n"
-                         "[paste_deploy]\nflavor = keystone\n")
+        conf = self.load(
+            "[DEFAULT]\nenabled_backends = fast:file, slow:file\n"
+            "enabled_import_methods = [web-download]\n"
+            "[image_format]\ndisk_formats = raw,qcow2\n"
+            "[paste_deploy]\nflavor = keystone\n"
+        )
         self.assertEqual({"fast": "file", "slow": "file"}, conf.enabled_backends)
         self.assertEqual(["web-download"], conf.enabled_import_methods)
         self.assertEqual(["raw", "qcow2"], conf.image_format.disk_formats)
@@ -45,8 +47,10 @@ class LoadTest(Case):
 
     def test_old_place_of_formats(self) -> None:
         conf = self.load("[DEFAULT]\ndisk_formats = raw\ncontainer_formats = bare\n")
-        self.assertEqual((["raw"], ["bare"]),
-                         (conf.image_format.disk_formats, conf.image_format.container_formats))
+        self.assertEqual(
+            (["raw"], ["bare"]),
+            (conf.image_format.disk_formats, conf.image_format.container_formats),
+        )
 
     def test_wrong_values_name_the_option(self) -> None:
         for line, section, name in (
@@ -57,8 +61,11 @@ class LoadTest(Case):
             ("hashing_algorithm = rot13", "DEFAULT", "hashing_algorithm"),
             ("node_staging_uri = http://x", "DEFAULT", "node_staging_uri"),
             ("[task]\ntask_executor = eventlet", "task", "task_executor"),
-            ("[image_format]\nrequire_image_format_match = perhaps", "image_format",
-             "require_image_format_match"),
+            (
+                "[image_format]\nrequire_image_format_match = perhaps",
+                "image_format",
+                "require_image_format_match",
+            ),
         ):
             text = self.refused(f"[DEFAULT]\n{line}\n")
             self.assertIn(f"[{section}] {name}", text)
@@ -68,8 +75,9 @@ class LoadTest(Case):
         text = self.refused("[DEFAULT]\nenabled_import_methods = glance-direct,web-download\n")
         self.assertIn("[DEFAULT] enabled_import_methods", text)
         self.assertIn("square brackets", text)
-        self.assertEqual([], self.load("[DEFAULT]\nenabled_import_methods = []\n")
-                         .enabled_import_methods)
+        self.assertEqual(
+            [], self.load("[DEFAULT]\nenabled_import_methods = []\n").enabled_import_methods
+        )
 
     def test_unreadable(self) -> None:
         with self.assertRaisesRegex(config.ConfigurationError, "nowhere.conf"):
@@ -90,16 +98,25 @@ class FilesTest(Case):
 
     def test_named(self) -> None:
         """OS_GLANCE_CONFIG_FILES: other files, relative to the directory."""
-        self.assertEqual(["/d/a.conf", "/x/b.conf"], config.default_config_files(
-            {"OS_GLANCE_CONFIG_DIR": "/d", "OS_GLANCE_CONFIG_FILES": "a.conf; /x/b.conf;"}))
+        self.assertEqual(
+            ["/d/a.conf", "/x/b.conf"],
+            config.default_config_files(
+                {"OS_GLANCE_CONFIG_DIR": "/d", "OS_GLANCE_CONFIG_FILES": "a.conf; /x/b.conf;"}
+            ),
+        )
 
     def test_a_directory_without_the_files_is_an_error(self) -> None:
         """Else a misspelt name would make everybody an administrator."""
-        for directory in (self.directory, self.directory / "misspelt",
-                          pathlib.Path(self.write("", "glance-image-import.conf")).parent):
-            with self.subTest(directory), mock.patch.dict(
-                    os.environ, OS_GLANCE_CONFIG_DIR=str(directory)), \
-                    self.assertRaisesRegex(config.NoConfiguration, str(directory)):
+        for directory in (
+            self.directory,
+            self.directory / "misspelt",
+            pathlib.Path(self.write("", "glance-image-import.conf")).parent,
+        ):
+            with (
+                self.subTest(directory),
+                mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(directory)),
+                self.assertRaisesRegex(config.NoConfiguration, str(directory)),
+            ):
                 config.load([])
         with self.assertRaises(config.NoConfiguration):
             config.load([], [])
@@ -131,8 +148,10 @@ class FilesTest(Case):
                 (inside / "glance-api.conf").chmod(file)
                 inside.chmod(directory)
                 os.seteuid(euid)
-                with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(inside)), \
-                        self.assertRaisesRegex(config.ConfigurationError, "must be able"):
+                with (
+                    mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(inside)),
+                    self.assertRaisesRegex(config.ConfigurationError, "must be able"),
+                ):
                     config.load([])
         with self.assertRaisesRegex(config.ConfigurationError, "must be able"):
             os.seteuid(os.getuid())
@@ -142,25 +161,35 @@ class FilesTest(Case):
 
     def test_a_wsgi_server_never_serves_stand_alone(self) -> None:
         for argv in (None, [], ()):
-            with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)), \
-                    mock.patch("sys.argv", ["uwsgi", "--stand-alone"]), \
-                    self.assertRaises(config.NoConfiguration):
+            with (
+                mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)),
+                mock.patch("sys.argv", ["uwsgi", "--stand-alone"]),
+                self.assertRaises(config.NoConfiguration),
+            ):
                 config.load(argv)
 
     def test_stand_alone_is_asked_for_in_so_many_words(self) -> None:
         path = self.write("[DEFAULT]\nstand_alone = True\n")
-        for argv in (["--config-file", path], ["--stand-alone", "--config-file", path],
-                     ["--stand-alone", f"--config-dir={self.directory}"],
-                     ["--stand", "--config-file", path]):
-            with self.subTest(argv), self.assertRaisesRegex(
-                    config.ConfigurationError, "--stand-alone"):
+        for argv in (
+            ["--config-file", path],
+            ["--stand-alone", "--config-file", path],
+            ["--stand-alone", f"--config-dir={self.directory}"],
+            ["--stand", "--config-file", path],
+        ):
+            with (
+                self.subTest(argv),
+                self.assertRaisesRegex(config.ConfigurationError, "--stand-alone"),
+            ):
                 config.load(argv)
         with self.assertRaisesRegex(config.ConfigurationError, "registry"):
             config.load_registry(["--stand-alone"], cfg.ConfigOpts())
 
     def test_help_needs_no_configuration(self) -> None:
-        with mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)), \
-                mock.patch("sys.stdout"), self.assertRaises(SystemExit) as ended:
+        with (
+            mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)),
+            mock.patch("sys.stdout"),
+            self.assertRaises(SystemExit) as ended,
+        ):
             config.load(["--help"])
         self.assertEqual(0, ended.exception.code)
 
@@ -169,8 +198,13 @@ class FilesTest(Case):
         state = str(self.directory / "state")
         old = os.environ.get("GLANCE_STATE_DIR")
         os.environ["GLANCE_STATE_DIR"] = state
-        self.addCleanup(lambda: os.environ.pop("GLANCE_STATE_DIR") if old is None
-                        else os.environ.update(GLANCE_STATE_DIR=old))
+        self.addCleanup(
+            lambda: (
+                os.environ.pop("GLANCE_STATE_DIR")
+                if old is None
+                else os.environ.update(GLANCE_STATE_DIR=old)
+            )
+        )
         conf = config.load(["--stand-alone"])
         self.assertTrue(config.is_stand_alone(conf))
         self.assertEqual("127.0.0.1", conf.bind_host)

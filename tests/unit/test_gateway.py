@@ -41,7 +41,6 @@ class Off(Layer):
 
 
 class FoldTest(unittest.TestCase):
-
     def test_the_first_layer_is_the_outermost(self):
         onion = gateway.fold((Outer, Off, Inner), Below(), None)
         self.assertEqual(["outer", "inner", "below"], onion.get())

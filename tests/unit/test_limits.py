@@ -15,13 +15,19 @@ from tests.unit.setting import conf, member
 
 
 class SizeTest(unittest.TestCase):
-
     def parse(self, text):
         return limits.storage_quota(conf(user_storage_quota=text))
 
     def test_units(self):
-        for text, size in (("0", 0), ("17", 17), ("3000B", 3000), ("2KB", 2048),
-                           ("1MB", 1024 ** 2), ("3GB", 3 * 1024 ** 3), ("1TB", 1024 ** 4)):
+        for text, size in (
+            ("0", 0),
+            ("17", 17),
+            ("3000B", 3000),
+            ("2KB", 2048),
+            ("1MB", 1024**2),
+            ("3GB", 3 * 1024**3),
+            ("1TB", 1024**4),
+        ):
             self.assertEqual(size, self.parse(text))
 
     def test_everything_else_is_an_error(self):
@@ -52,7 +58,6 @@ class Library:
 
 
 class LimitsTest(unittest.TestCase):
-
     def setUp(self):
         patch = mock.patch.object(library, "Enforcer", Library)
         patch.start()
@@ -60,8 +65,11 @@ class LimitsTest(unittest.TestCase):
         self.addCleanup(setattr, Library, "failure", None)
         usage = Usage(storage=5 * MIB, staging=3 * MIB, images=7, uploading=1)
         self.limits = limits.Limits(types.SimpleNamespace(usage=usage), 5.0)
-        Library.defaults = {"image_size_total": 4, "image_count_total": 7,
-                            "image_count_uploading": -1}
+        Library.defaults = {
+            "image_size_total": 4,
+            "image_count_total": 7,
+            "image_count_uploading": -1,
+        }
         Library.limits = {"p1": {"image_size_total": 10}}
         Library.asked = 0
 
@@ -70,8 +78,10 @@ class LimitsTest(unittest.TestCase):
         self.assertEqual({"storage": 10 * MIB}, self.limits.room("p1", wanted))
         with self.assertRaises(errors.QuotaExceeded) as raised:
             self.limits.room("p1", {"image_size_total": 5 * MIB + 1})
-        self.assertEqual("The limit of image_size_total is 10, 5 are used and 6 more were asked "
-                         "for", str(raised.exception))
+        self.assertEqual(
+            "The limit of image_size_total is 10, 5 are used and 6 more were asked for",
+            str(raised.exception),
+        )
         for over in ({"image_count_total": 1}, {"image_stage_total": 0}):
             with self.assertRaises(errors.QuotaExceeded):
                 self.limits.room("p1", over)
@@ -104,12 +114,15 @@ class LimitsTest(unittest.TestCase):
         self.limits.room("p2", {"image_size_total": 1})
 
     def test_usage(self):
-        self.assertEqual({
-            "image_size_total": {"usage": 5, "limit": 10},
-            "image_stage_total": {"usage": 3, "limit": 0},
-            "image_count_total": {"usage": 7, "limit": 7},
-            "image_count_uploading": {"usage": 1, "limit": -1},
-        }, self.limits.usage(member()))
+        self.assertEqual(
+            {
+                "image_size_total": {"usage": 5, "limit": 10},
+                "image_stage_total": {"usage": 3, "limit": 0},
+                "image_count_total": {"usage": 7, "limit": 7},
+                "image_count_uploading": {"usage": 1, "limit": -1},
+            },
+            self.limits.usage(member()),
+        )
 
     def test_a_keystone_that_does_not_answer_is_no_quota(self):
         Library.failure = exception.SessionInitError("secret")

@@ -25,7 +25,6 @@ RULES = frozenset({"get_image", "get_images"})
 
 
 class MutantsTest(unittest.TestCase):
-
     def made(self, names=None) -> dict[str, str]:
         """What was changed -> the text that comes of it."""
         tree = ast.parse(TEXT)
@@ -38,33 +37,45 @@ class MutantsTest(unittest.TestCase):
 
     def test_errors_that_are_made(self) -> None:
         condition = "not ctx.admin and image.owner == ctx.project"
-        self.assertEqual({
-            "self.check(ctx, 'get_image') -> gone", "raise Error(image) -> gone",
-            "self.check('get_image') -> gone", f"if {condition} -> True",
-            f"if {condition} -> False", f"{condition} -> the other operator",
-            f"{condition} -> without not ctx.admin",
-            f"{condition} -> without image.owner == ctx.project",
-            "not ctx.admin -> ctx.admin",
-            "image.owner == ctx.project -> image.owner != ctx.project",
-            "'get_image' -> 'get_images'", "('get_image', 'other') -> without 'get_image'",
-            "('get_image', 'other') -> without 'other'",
-        }, set(self.made()))
+        self.assertEqual(
+            {
+                "self.check(ctx, 'get_image') -> gone",
+                "raise Error(image) -> gone",
+                "self.check('get_image') -> gone",
+                f"if {condition} -> True",
+                f"if {condition} -> False",
+                f"{condition} -> the other operator",
+                f"{condition} -> without not ctx.admin",
+                f"{condition} -> without image.owner == ctx.project",
+                "not ctx.admin -> ctx.admin",
+                "image.owner == ctx.project -> image.owner != ctx.project",
+                "'get_image' -> 'get_images'",
+                "('get_image', 'other') -> without 'get_image'",
+                "('get_image', 'other') -> without 'other'",
+            },
+            set(self.made()),
+        )
 
     def test_a_mutant_differs_in_one_place(self) -> None:
         original = ast.unparse(ast.parse(TEXT)).splitlines()
         for what, text in self.made().items():
-            changed = [pair for pair in zip(original, text.splitlines(), strict=True)
-                       if pair[0] != pair[1]]
+            changed = [
+                pair for pair in zip(original, text.splitlines(), strict=True) if pair[0] != pair[1]
+            ]
             self.assertEqual(1, len(changed), what)
 
     def test_only_what_was_named_is_changed(self) -> None:
-        self.assertEqual({"self.check('get_image') -> gone", "'get_image' -> 'get_images'"},
-                         set(self.made(frozenset({"Layer.two"}))))
+        self.assertEqual(
+            {"self.check('get_image') -> gone", "'get_image' -> 'get_images'"},
+            set(self.made(frozenset({"Layer.two"}))),
+        )
 
     def test_what_is_looked_at_is_there(self) -> None:
         known = frozenset(rule.name for rule in policies.list_rules())
         for path, names in mutants.TARGETS.items():
             tree = ast.parse((mutants.ROOT / path).read_text())
             for name in names or ():
-                self.assertTrue(list(mutants.mutants(tree, known, frozenset({name}))),
-                                f"{path} has nothing to look at in {name}")
+                self.assertTrue(
+                    list(mutants.mutants(tree, known, frozenset({name}))),
+                    f"{path} has nothing to look at in {name}",
+                )

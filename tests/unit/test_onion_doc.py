@@ -15,7 +15,6 @@ PAGE = pathlib.Path(__file__).parents[2] / "doc/source/contributor/onion.md"
 
 
 class TestOnionPage(unittest.TestCase):
-
     def test_the_page_shows_what_the_command_prints(self) -> None:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), tempfile.NamedTemporaryFile() as configuration:

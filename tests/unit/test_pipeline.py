@@ -20,6 +20,7 @@ def app_factory(global_conf, **local_conf):
     def app(environ, start_response):
         start_response("200 OK", [])
         return [b"here"]
+
     return app
 
 
@@ -35,7 +36,6 @@ class Conf:
 
 
 class TestOldFiles(unittest.TestCase):
-
     def conf(self, text, flavor=None):
         directory = self.enterContext(tempfile.TemporaryDirectory())
         path = f"{directory}/paste.ini"
@@ -49,8 +49,9 @@ class TestOldFiles(unittest.TestCase):
         self.assertEqual([b"here"], app({"PATH_INFO": "/"}, lambda *_: None))
         self.assertIn(conf.config_file, log.output[0])
         self.assertIn("[composite:glance-api]", log.output[0])
-        self.assertIn("paste.composite_factory = glance_py.pipeline:root_app_factory",
-                      log.output[0])
+        self.assertIn(
+            "paste.composite_factory = glance_py.pipeline:root_app_factory", log.output[0]
+        )
 
     def test_files_of_today_are_taken_without_a_word(self):
         text = OLD.replace("glance.api:root", "glance_py.pipeline:root")

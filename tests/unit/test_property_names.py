@@ -6,20 +6,40 @@ from glance_py.domain.property_names import fold, is_reserved, spellings
 
 #: Other spellings of the names of the service.
 DISGUISED = (
-    "OS_GLANCE_stage_host", "Os_Glance_import_task", "os_glance_import_task ", "os_glancé_x",
-    "ös_glance_x", "øs_glance_x", "os_gŁance_x", "oß_glance_x", "ｏｓ＿ｇｌａｎｃｅ_x",
+    "OS_GLANCE_stage_host",
+    "Os_Glance_import_task",
+    "os_glance_import_task ",
+    "os_glancé_x",
+    "ös_glance_x",
+    "øs_glance_x",
+    "os_gŁance_x",
+    "oß_glance_x",
+    "ｏｓ＿ｇｌａｎｃｅ_x",
     "os_gla\u00adnce",
-    "o\u0301s_glance_x", "\u200bos_glance_x", "os\x01_glance_x", "ºs_glance", "os_Ⓖlance_x",
-    "oſ_glance_x", "os_ĝlance_x", "OS_GLANCEX",
+    "o\u0301s_glance_x",
+    "\u200bos_glance_x",
+    "os\x01_glance_x",
+    "ºs_glance",
+    "os_Ⓖlance_x",
+    "oſ_glance_x",
+    "os_ĝlance_x",
+    "OS_GLANCEX",
 )
 
 
 class FoldTest(unittest.TestCase):
-
     def test_what_collations_ignore(self):
-        for name, folded in (("Billing_Code", "billing_code"), ("bílling_cöde ", "billing_code"),
-                             ("Straße", "strasse"), ("  x  ", "  x"), ("", ""), ("a b", "a b"),
-                             ("ΣΑΣ", "σασ"), ("x٣", "x3"), ("Œuvre", "oeuvre")):
+        for name, folded in (
+            ("Billing_Code", "billing_code"),
+            ("bílling_cöde ", "billing_code"),
+            ("Straße", "strasse"),
+            ("  x  ", "  x"),
+            ("", ""),
+            ("a b", "a b"),
+            ("ΣΑΣ", "σασ"),
+            ("x٣", "x3"),
+            ("Œuvre", "oeuvre"),
+        ):
             with self.subTest(name):
                 self.assertEqual(folded, fold(name))
 
@@ -36,7 +56,13 @@ class FoldTest(unittest.TestCase):
         for name in ("os_glance_import_task", "os_glancex", *DISGUISED):
             with self.subTest(name):
                 self.assertTrue(is_reserved(name))
-        for name in ("os_type", "glance_os", "my_os_glance", "os-glance_x", " os_glance",
-                     "os_glanc"):
+        for name in (
+            "os_type",
+            "glance_os",
+            "my_os_glance",
+            "os-glance_x",
+            " os_glance",
+            "os_glanc",
+        ):
             with self.subTest(name):
                 self.assertFalse(is_reserved(name))

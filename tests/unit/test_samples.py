@@ -79,15 +79,17 @@ def plan(path: pathlib.Path) -> tuple[pathlib.Path, list[str]]:
 def generated(namespaces: list[str]) -> str:
     options = cfg.ConfigOpts()
     generator.register_cli_opts(options)
-    options([f"--namespace={name}" for name in namespaces] + ["--wrap-width=80"],
-            default_config_files=[], default_config_dirs=[])
+    options(
+        [f"--namespace={name}" for name in namespaces] + ["--wrap-width=80"],
+        default_config_files=[],
+        default_config_dirs=[],
+    )
     written = io.StringIO()
     generator.generate(options, written)
     return written.getvalue()
 
 
 class SamplesTest(unittest.TestCase):
-
     def test_options(self):
         """Every option of this service stands in its sample as the generator writes it."""
         self.assertEqual(6, len(PLANS))
@@ -96,8 +98,10 @@ class SamplesTest(unittest.TestCase):
             sample = output.read_text()
             own = generated([name for name in namespaces if name.startswith("glance.")])
             for paragraph in own.split("\n\n"):
-                self.assertTrue(paragraph.strip() in sample,
-                                f"{output.name} is out of date (make samples): {paragraph}")
+                self.assertTrue(
+                    paragraph.strip() in sample,
+                    f"{output.name} is out of date (make samples): {paragraph}",
+                )
 
     def test_options_are_valid(self):
         """oslo-config-validator knows every option of the sample, once they are switched on."""
@@ -106,9 +110,19 @@ class SamplesTest(unittest.TestCase):
             file.write(re.sub(r"(?m)^#(\w+ =)", r"\1", output.read_text()))
             file.flush()
             done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-m", "oslo_config.validator",
-                 f"--input-file={file.name}", *(f"--namespace={name}" for name in namespaces)],
-                capture_output=True, text=True, check=False)
+                [
+                    sys.executable,
+                    "-W",
+                    "ignore",
+                    "-m",
+                    "oslo_config.validator",
+                    f"--input-file={file.name}",
+                    *(f"--namespace={name}" for name in namespaces),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         self.assertEqual(0, done.returncode, done.stderr[-2000:])
 
     def test_the_documented_validation_accepts_a_good_file(self):
@@ -123,7 +137,10 @@ class SamplesTest(unittest.TestCase):
             words[words.index("--input-file") + 1] = file.name
             done = subprocess.run(
                 [sys.executable, "-W", "ignore", "-m", "oslo_config.validator", *words],
-                capture_output=True, text=True, check=False)
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         self.assertEqual(0, done.returncode, done.stderr[-2000:])
 
     def test_each_option_belongs_to_a_sample(self):
@@ -140,8 +157,10 @@ class SamplesTest(unittest.TestCase):
 
     def test_property_protections(self):
         for form in ("roles", "policies"):
-            options = conf(property_protection_file=str(ETC / f"property-protections-{form}.conf"),
-                           property_protection_rule_format=form)
+            options = conf(
+                property_protection_file=str(ETC / f"property-protections-{form}.conf"),
+                property_protection_rule_format=form,
+            )
             self.assertTrue(PropertyProtections(options, Enforcer(options)).enabled)
 
     def test_image_schema(self):

@@ -22,13 +22,12 @@ KIB = 1024
 
 
 def pump(data, *filters, chunk: int = 64 * KIB) -> None:
-    pieces = [data[start:start + chunk] for start in range(0, len(data), chunk)]
+    pieces = [data[start : start + chunk] for start in range(0, len(data), chunk)]
     for _ in streams.stream(pieces, filters):
         pass
 
 
 class StreamTest(unittest.TestCase):
-
     def test_chunks_pass_as_the_same_objects(self):
         chunks = [b"ab", memoryview(b"cd"), b""]
         passed = list(streams.stream(chunks, (streams.Filter(), streams.Hash("sha256"))))
@@ -61,7 +60,6 @@ class StreamTest(unittest.TestCase):
 
 
 class HashTest(unittest.TestCase):
-
     def test_small_and_large_data(self):
         for size in (0, 1, 64 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB + 17):
             data = bytes(range(251)) * (size // 251 + 1)
@@ -113,13 +111,14 @@ def qcow2(version: int = 3, size: int = 1 << 20, backing: int = 0, features: int
     return bytes(header)
 
 
-def vmdk(kind: str = "monolithicSparse", extent: str = 'RW 2048 SPARSE "x.vmdk"',
-         footer: bool = False) -> bytes:
+def vmdk(
+    kind: str = "monolithicSparse", extent: str = 'RW 2048 SPARSE "x.vmdk"', footer: bool = False
+) -> bytes:
     data = bytearray(64 * KIB)
     end = 0xFFFFFFFFFFFFFFFF if footer else 21
     data[0:64] = struct.pack("<4sIIQQQQIQQ", b"KDMV", 1, 3, 2048, 128, 1, 20, 512, 0, end)
     text = f'# Disk DescriptorFile\nversion=1\ncreateType="{kind}"\n{extent}\nddb.x = "1"\n'
-    data[512:512 + len(text)] = text.encode()
+    data[512 : 512 + len(text)] = text.encode()
     if footer:
         tail = bytearray(1536)
         tail[0:16] = struct.pack("<QII", 1, 0, 3)
@@ -141,15 +140,15 @@ def iso(boot: bytes = b"") -> bytes:
     volume[0:7] = b"\x01CD001\x01"
     volume[80:88] = struct.pack("<I", 20) + struct.pack(">I", 20)
     volume[128:132] = b"\0\x08\x08\0"
-    data[32 * KIB:34 * KIB] = volume
-    data[0:len(boot[:512])] = boot[:512]
+    data[32 * KIB : 34 * KIB] = volume
+    data[0 : len(boot[:512])] = boot[:512]
     return bytes(data)
 
 
 def marked(mark: bytes, at: int, number: bytes = b"", number_at: int = 0) -> bytes:
     data = bytearray(64 * KIB)
-    data[at:at + len(mark)] = mark
-    data[number_at:number_at + len(number)] = number
+    data[at : at + len(mark)] = mark
+    data[number_at : number_at + len(number)] = number
     return bytes(data)
 
 
@@ -160,7 +159,6 @@ ZEROS = bytes(64 * KIB)
 
 
 class InspectFormatTest(unittest.TestCase):
-
     def setUp(self):
         self.conf = conf()
 
@@ -178,12 +176,12 @@ class InspectFormatTest(unittest.TestCase):
         # Tiny chunks must not hide a header from the inspectors.
         for chunk in (1000, 64 * KIB):
             self.assertEqual(
-                expected, self.inspect(data, disk_format, chunk=chunk, **more).virtual_size)
+                expected, self.inspect(data, disk_format, chunk=chunk, **more).virtual_size
+            )
 
     def assert_refused(self, data, disk_format, **more):
         for chunk in (1000, 64 * KIB):
-            with self.subTest(disk_format, chunk=chunk), \
-                    self.assertRaises(errors.FormatRefused):
+            with self.subTest(disk_format, chunk=chunk), self.assertRaises(errors.FormatRefused):
                 self.inspect(data, disk_format, chunk=chunk, **more)
 
     def test_what_it_says_it_is(self):
@@ -220,9 +218,16 @@ class InspectFormatTest(unittest.TestCase):
         self.assert_refused(qcow2(), "vmdk")
 
     def test_unsafe_whatever_is_declared(self):
-        for data in (qcow2(version=1), qcow2(backing=512), qcow2(features=4),
-                     qcow2(features=1 << 5), QED, vmdk("monolithicFlat"),
-                     vmdk(extent='RW 2048 SPARSE "/etc/passwd"'), boot_sector(flag=7)):
+        for data in (
+            qcow2(version=1),
+            qcow2(backing=512),
+            qcow2(features=4),
+            qcow2(features=1 << 5),
+            QED,
+            vmdk("monolithicFlat"),
+            vmdk(extent='RW 2048 SPARSE "/etc/passwd"'),
+            boot_sector(flag=7),
+        ):
             for disk_format in ("raw", "qcow2", "vmdk"):
                 self.assert_refused(data, disk_format)
 
@@ -249,8 +254,14 @@ class InspectFormatTest(unittest.TestCase):
 
     def test_unsafe_in_any_container(self):
         for container in ("ovf", "ova", "ami", "docker", "aki", "whatever"):
-            for data in (qcow2(backing=512), qcow2(features=4), vmdk("monolithicFlat"), QED,
-                         iso(qcow2(backing=512)), boot_sector(flag=7)):
+            for data in (
+                qcow2(backing=512),
+                qcow2(features=4),
+                vmdk("monolithicFlat"),
+                QED,
+                iso(qcow2(backing=512)),
+                boot_sector(flag=7),
+            ):
                 for disk_format in ("raw", "qcow2", "vmdk", "iso"):
                     self.assert_refused(data, disk_format, container_format=container)
 
@@ -285,18 +296,22 @@ class InspectFormatTest(unittest.TestCase):
 
 
 class SignatureTest(unittest.TestCase):
-
     @classmethod
     def setUpClass(cls):
         cls.key = rsa.generate_private_key(65537, 2048)
 
     def properties(self, data):
         signature = self.key.sign(
-            data, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH),
-            hashes.SHA256())
-        return {"img_signature": base64.b64encode(signature).decode(),
-                "img_signature_hash_method": "SHA-256", "img_signature_key_type": "RSA-PSS",
-                "img_signature_certificate_uuid": "c"}
+            data,
+            padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH),
+            hashes.SHA256(),
+        )
+        return {
+            "img_signature": base64.b64encode(signature).decode(),
+            "img_signature_hash_method": "SHA-256",
+            "img_signature_key_type": "RSA-PSS",
+            "img_signature_certificate_uuid": "c",
+        }
 
     def verify(self, data, properties):
         public = self.key.public_key()

@@ -36,14 +36,17 @@ OLDEST = "liberty"
 #: Marks of early releases, and what they are called since.
 _RENAMED = {"ocata01": "ocata_contract01", "pike01": "pike_contract01"}
 
-_UNMARKED = ("The database has tables, but nothing says of which revision. Note it with "
-             "'glance-manage db version_control --version REVISION'.")
+_UNMARKED = (
+    "The database has tables, but nothing says of which revision. Note it with "
+    "'glance-manage db version_control --version REVISION'."
+)
 #: What one node has made and not finished yet looks the same from another one.
 _UNMARKED_ON_GALERA = (
     "The database has tables, but nothing says of which revision. If another process changes the "
     "database through another node of the cluster, wait until it has ended and run this command "
     "again. If there is none, note the revision with "
-    "'glance-manage db version_control --version REVISION'.")
+    "'glance-manage db version_control --version REVISION'."
+)
 
 
 class MigrationError(Exception):
@@ -77,6 +80,7 @@ def upgrade(database: Database, revision: str = "heads") -> None:
     :raises MigrationError: there is no such revision, or the database is at one
         unknown here, or has tables of an unknown revision.
     """
+
     def work(connection: sa.Connection) -> None:
         config = _config(connection)
         marks = _marks(connection)
@@ -85,8 +89,11 @@ def upgrade(database: Database, revision: str = "heads") -> None:
             schema_2024_1.metadata.create_all(connection)
             # What the tables are, not the newest revision: those since then are still to be run.
             expanding = revision in (EXPANDED, schema_2024_1.EXPANDED)
-            command.stamp(config, schema_2024_1.EXPANDED if expanding
-                          else schema_2024_1.CONTRACTED, purge=True)
+            command.stamp(
+                config,
+                schema_2024_1.EXPANDED if expanding else schema_2024_1.CONTRACTED,
+                purge=True,
+            )
         elif not marks:
             raise MigrationError(_UNMARKED_ON_GALERA if galera.is_node(connection) else _UNMARKED)
         elif any(mark in _RENAMED for mark in marks):
@@ -103,8 +110,10 @@ def migrate(database: Database) -> int:
     :raises MigrationError: the database is at a revision unknown here.
     """
     reached = _reached(database.read(_marks))
-    return sum(database.write(migration.migrate, alone="data migration")
-               for migration in _unmoved(database, reached))
+    return sum(
+        database.write(migration.migrate, alone="data migration")
+        for migration in _unmoved(database, reached)
+    )
 
 
 def stamp(database: Database, revision: str) -> None:
@@ -113,8 +122,7 @@ def stamp(database: Database, revision: str) -> None:
     :raises MigrationError: there is no such revision.
     """
     # The old mark goes unread: it may be a revision unknown here.
-    _alter(database, lambda connection: command.stamp(
-        _config(connection), revision, purge=True))
+    _alter(database, lambda connection: command.stamp(_config(connection), revision, purge=True))
 
 
 def _marks(connection: sa.Connection) -> tuple[str, ...]:
@@ -123,8 +131,11 @@ def _marks(connection: sa.Connection) -> tuple[str, ...]:
 
 def _unmoved(database: Database, reached: Iterable[str]) -> list[Migration]:
     """The data migrations whose contraction has not been and that have something to do."""
-    return [migration for migration in MIGRATIONS
-            if migration.before not in reached and database.read(migration.is_needed)]
+    return [
+        migration
+        for migration in MIGRATIONS
+        if migration.before not in reached and database.read(migration.is_needed)
+    ]
 
 
 @functools.cache
@@ -180,5 +191,6 @@ def _alter(database: Database, work: Callable[[sa.Connection], None]) -> None:
             raise MigrationError(
                 "Another process changes the tables of this database at this moment. Wait until "
                 "it has ended, then run this command again: what is done already is left as "
-                "it is.") from error
+                "it is."
+            ) from error
         raise

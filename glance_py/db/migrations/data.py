@@ -16,12 +16,17 @@ import sqlalchemy as sa
 VISIBILITY_TYPE = sa.Enum("private", "public", "shared", "community", name="image_visibility")
 
 _images = sa.table(
-    "images", sa.column("id", sa.String), sa.column("is_public", sa.Boolean),
-    sa.column("visibility", VISIBILITY_TYPE))
+    "images",
+    sa.column("id", sa.String),
+    sa.column("is_public", sa.Boolean),
+    sa.column("visibility", VISIBILITY_TYPE),
+)
 _members = sa.table(
-    "image_members", sa.column("image_id", sa.String), sa.column("deleted", sa.Boolean))
+    "image_members", sa.column("image_id", sa.String), sa.column("deleted", sa.Boolean)
+)
 _locations = sa.table(
-    "image_locations", sa.column("id", sa.Integer), sa.column("meta_data", sa.Text))
+    "image_locations", sa.column("id", sa.Integer), sa.column("meta_data", sa.Text)
+)
 
 #: Rows that are read at once.
 _PORTION = 1000
@@ -38,6 +43,7 @@ class Migration:
 
 
 # --- Ocata: images that are public or not get a visibility -----------------------------------
+
 
 def _has_old_flag(connection: sa.Connection) -> bool:
     names = {column["name"] for column in sa.inspect(connection).get_columns("images")}
@@ -56,20 +62,26 @@ def _set_visibility(connection: sa.Connection) -> int:
     if not _has_old_flag(connection):
         return 0
     has_members = sa.exists().where(
-        _members.c.image_id == _images.c.id, _members.c.deleted == sa.false())
+        _members.c.image_id == _images.c.id, _members.c.deleted == sa.false()
+    )
     public = _images.c.is_public == sa.true()
     moved = 0
     # Each condition for itself: rows may come between the statements.
     for visibility, condition in (
-            ("public", public), ("shared", sa.and_(sa.not_(public), has_members)),
-            ("private", sa.and_(sa.not_(public), sa.not_(has_members)))):
+        ("public", public),
+        ("shared", sa.and_(sa.not_(public), has_members)),
+        ("private", sa.and_(sa.not_(public), sa.not_(has_members))),
+    ):
         moved += connection.execute(
-            _images.update().where(_images.c.visibility.is_(None), condition)
-            .values(visibility=visibility)).rowcount
+            _images.update()
+            .where(_images.c.visibility.is_(None), condition)
+            .values(visibility=visibility)
+        ).rowcount
     return moved
 
 
 # --- Train: the metadata of a location says "store", not "backend" ---------------------------
+
 
 def _portions(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
     """Locations whose metadata has the old word: (row, metadata with the new one)."""
@@ -78,7 +90,9 @@ def _portions(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
         rows = connection.execute(
             sa.select(_locations.c.id, _locations.c.meta_data)
             .where(_locations.c.id > last, _locations.c.meta_data.like('%"backend"%'))
-            .order_by(_locations.c.id).limit(_PORTION)).all()
+            .order_by(_locations.c.id)
+            .limit(_PORTION)
+        ).all()
         if not rows:
             return
         last = rows[-1].id
@@ -103,12 +117,16 @@ def _has_old_word(connection: sa.Connection) -> bool:
 
 def _rename_word(connection: sa.Connection) -> int:
     moved = 0
-    statement = _locations.update().where(_locations.c.id == sa.bindparam("row")).values(
-        meta_data=sa.bindparam("text"))
+    statement = (
+        _locations.update()
+        .where(_locations.c.id == sa.bindparam("row"))
+        .values(meta_data=sa.bindparam("text"))
+    )
     for portion in _portions(connection):
         if portion:
-            connection.execute(statement, [
-                {"row": row, "text": json.dumps(metadata)} for row, metadata in portion])
+            connection.execute(
+                statement, [{"row": row, "text": json.dumps(metadata)} for row, metadata in portion]
+            )
             moved += len(portion)
     return moved
 

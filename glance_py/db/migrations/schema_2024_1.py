@@ -18,8 +18,11 @@ CONTRACTED = "2024_1_contract01"
 
 #: All of Unicode, as on the other databases.  Tables that were made by a release before stay what
 #: they are.  The server's usual collation would take all emoji for the same character.
-_MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4",
-          "mysql_collate": "utf8mb4_unicode_520_ci"}
+_MYSQL = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_unicode_520_ci",
+}
 
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 _BigKey = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -49,7 +52,8 @@ def _key(name: str = "id") -> sa.Column:
 
 
 sa.Table(
-    "images", metadata,
+    "images",
+    metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("name", sa.String(255)),
     sa.Column("size", sa.BigInteger),
@@ -63,9 +67,12 @@ sa.Table(
     sa.Column("min_ram", sa.Integer, nullable=False),
     _flag("protected", server_default=sa.false()),
     sa.Column("virtual_size", sa.BigInteger),
-    sa.Column("visibility",
-              sa.Enum("private", "public", "shared", "community", name="image_visibility"),
-              nullable=False, server_default="shared"),
+    sa.Column(
+        "visibility",
+        sa.Enum("private", "public", "shared", "community", name="image_visibility"),
+        nullable=False,
+        server_default="shared",
+    ),
     sa.Column("os_hidden", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("os_hash_algo", sa.String(64)),
     sa.Column("os_hash_value", sa.String(128)),
@@ -81,8 +88,10 @@ sa.Table(
 )
 
 sa.Table(
-    "image_properties", metadata,
-    _key(), _image_id(),
+    "image_properties",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("value", sa.Text),
     *_audit(),
@@ -93,8 +102,10 @@ sa.Table(
 )
 
 sa.Table(
-    "image_locations", metadata,
-    _key(), _image_id(),
+    "image_locations",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("value", sa.Text, nullable=False),
     *_audit(),
     sa.Column("meta_data", sa.Text),
@@ -105,14 +116,17 @@ sa.Table(
 )
 
 sa.Table(
-    "image_members", metadata,
-    _key(), _image_id(),
+    "image_members",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("member", sa.String(255), nullable=False),
     _flag("can_share"),
     *_audit(),
     sa.Column("status", sa.String(20), nullable=False, server_default="pending"),
-    sa.UniqueConstraint("image_id", "member", "deleted_at",
-                        name="image_members_image_id_member_deleted_at_key"),
+    sa.UniqueConstraint(
+        "image_id", "member", "deleted_at", name="image_members_image_id_member_deleted_at_key"
+    ),
     sa.Index("ix_image_members_deleted", "deleted"),
     sa.Index("ix_image_members_image_id", "image_id"),
     sa.Index("ix_image_members_image_id_member", "image_id", "member"),
@@ -120,8 +134,10 @@ sa.Table(
 )
 
 sa.Table(
-    "image_tags", metadata,
-    _key(), _image_id(),
+    "image_tags",
+    metadata,
+    _key(),
+    _image_id(),
     sa.Column("value", sa.String(255), nullable=False),
     *_audit(),
     sa.Index("ix_image_tags_image_id", "image_id"),
@@ -130,7 +146,8 @@ sa.Table(
 )
 
 sa.Table(
-    "tasks", metadata,
+    "tasks",
+    metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("type", sa.String(30), nullable=False),
     sa.Column("status", sa.String(30), nullable=False),
@@ -150,7 +167,8 @@ sa.Table(
 )
 
 sa.Table(
-    "task_info", metadata,
+    "task_info",
+    metadata,
     sa.Column("task_id", sa.String(36), sa.ForeignKey("tasks.id"), primary_key=True),
     sa.Column("input", sa.Text),
     sa.Column("result", sa.Text),
@@ -159,7 +177,8 @@ sa.Table(
 )
 
 sa.Table(
-    "node_reference", metadata,
+    "node_reference",
+    metadata,
     sa.Column("node_reference_id", _BigKey, primary_key=True),
     sa.Column("node_reference_url", sa.String(255), nullable=False),
     sa.UniqueConstraint("node_reference_url", name="uq_node_reference_node_reference_url"),
@@ -167,7 +186,8 @@ sa.Table(
 )
 
 sa.Table(
-    "cached_images", metadata,
+    "cached_images",
+    metadata,
     sa.Column("id", _BigKey, primary_key=True),
     sa.Column("image_id", sa.String(36), nullable=False),
     sa.Column("last_accessed", sa.DateTime, nullable=False),
@@ -175,15 +195,21 @@ sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("hits", sa.Integer, nullable=False),
     sa.Column("checksum", sa.String(32)),
-    sa.Column("node_reference_id", _BigKey,
-              sa.ForeignKey("node_reference.node_reference_id"), nullable=False),
-    sa.UniqueConstraint("image_id", "node_reference_id",
-                        name="ix_cached_images_image_id_node_reference_id"),
+    sa.Column(
+        "node_reference_id",
+        _BigKey,
+        sa.ForeignKey("node_reference.node_reference_id"),
+        nullable=False,
+    ),
+    sa.UniqueConstraint(
+        "image_id", "node_reference_id", name="ix_cached_images_image_id_node_reference_id"
+    ),
     **_MYSQL,
 )
 
 sa.Table(
-    "metadef_namespaces", metadata,
+    "metadef_namespaces",
+    metadata,
     _key(),
     sa.Column("namespace", sa.String(80), nullable=False),
     sa.Column("display_name", sa.String(80)),
@@ -198,7 +224,8 @@ sa.Table(
 )
 
 sa.Table(
-    "metadef_resource_types", metadata,
+    "metadef_resource_types",
+    metadata,
     _key(),
     sa.Column("name", sa.String(80), nullable=False),
     _flag("protected"),
@@ -212,10 +239,12 @@ def _of_namespace(noun: str, *columns: sa.Column) -> None:
     """A table of things that a namespace holds, each with a name of its own there."""
     table = f"metadef_{noun}"
     sa.Table(
-        table, metadata,
+        table,
+        metadata,
         _key(),
-        sa.Column("namespace_id", sa.Integer, sa.ForeignKey("metadef_namespaces.id"),
-                  nullable=False),
+        sa.Column(
+            "namespace_id", sa.Integer, sa.ForeignKey("metadef_namespaces.id"), nullable=False
+        ),
         sa.Column("name", sa.String(80), nullable=False),
         *columns,
         *_dates(),
@@ -231,16 +260,26 @@ _of_namespace(
     sa.Column("required", sa.Text),
     sa.Column("json_schema", sa.Text, nullable=False),
 )
-_of_namespace(
-    "properties", sa.Column("json_schema", sa.Text, nullable=False))
+_of_namespace("properties", sa.Column("json_schema", sa.Text, nullable=False))
 _of_namespace("tags")
 
 sa.Table(
-    "metadef_namespace_resource_types", metadata,
-    sa.Column("resource_type_id", sa.Integer, sa.ForeignKey("metadef_resource_types.id"),
-              primary_key=True, autoincrement=False),
-    sa.Column("namespace_id", sa.Integer, sa.ForeignKey("metadef_namespaces.id"),
-              primary_key=True, autoincrement=False),
+    "metadef_namespace_resource_types",
+    metadata,
+    sa.Column(
+        "resource_type_id",
+        sa.Integer,
+        sa.ForeignKey("metadef_resource_types.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column(
+        "namespace_id",
+        sa.Integer,
+        sa.ForeignKey("metadef_namespaces.id"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     sa.Column("properties_target", sa.String(80)),
     sa.Column("prefix", sa.String(80)),
     *_dates(),

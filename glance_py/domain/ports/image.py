@@ -79,8 +79,22 @@ class ImageVerbs(Protocol):
 
 
 #: The verbs on which callers are judged, and those of what does the work.
-IMAGE_VERBS = ("get", "find", "list", "create", "update", "delete", "upload", "stage", "download",
-               "transition", "import_", "register", "locate", "withdraw")
+IMAGE_VERBS = (
+    "get",
+    "find",
+    "list",
+    "create",
+    "update",
+    "delete",
+    "upload",
+    "stage",
+    "download",
+    "transition",
+    "import_",
+    "register",
+    "locate",
+    "withdraw",
+)
 WORK_VERBS = (*IMAGE_VERBS[:-4], "add_copy", "remove_copy")
 
 

@@ -55,15 +55,17 @@ class DefinitionVerbs(Protocol):
     ``delete`` errors.DefinitionNotFound; those that write errors.Duplicate.
     """
 
-    def list(self, ctx, namespace: Namespace, kind: type[D],
-             listing: Listing | None = None) -> Sequence[D]: ...
+    def list(
+        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
+    ) -> Sequence[D]: ...
 
     def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D: ...
 
     def create(self, ctx, namespace: Namespace, definition: D) -> D: ...
 
-    def create_all(self, ctx, namespace: Namespace, kind: type[D],
-                   definitions: Sequence[D], append: bool) -> Sequence[D]:
+    def create_all(
+        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
+    ) -> Sequence[D]:
         """Record several at once, beside those that are there or instead of them."""
 
     def update(self, ctx, namespace: Namespace, name: str, after: D) -> D: ...

@@ -25,8 +25,9 @@ class PendingRecords(Protocol):
     DataDamaged when its data is gone or going.
     """
 
-    def find(self, seconds: float, after: int = 0, limit: int = 100,
-             stray: bool = False) -> Sequence[PendingData]:
+    def find(
+        self, seconds: float, after: int = 0, limit: int = 100, stray: bool = False
+    ) -> Sequence[PendingData]:
         """What has been waiting for ``seconds``, from row ``after`` on.
 
         ``stray``: only what belongs to no image that waits for the scrubber.

@@ -23,8 +23,9 @@ from glance_py.http.controllers.tasks import Tasks
 from glance_py.wire.field import Resource
 
 
-def controllers(gateway, conf, stores, enforcer, image_schema: Resource,
-                limits, cache) -> dict[str, Any]:
+def controllers(
+    gateway, conf, stores, enforcer, image_schema: Resource, limits, cache
+) -> dict[str, Any]:
     """All controllers, by the name that the route table uses."""
     return {
         "images": Images(gateway.images, conf, stores, image_schema),

@@ -40,18 +40,23 @@ class Cache:
     def index(self, request: Request) -> webob.Response:
         """GET /v2/cache"""
         cache = self._checked(request, "cache_list")
-        return json_response(dumps({
-            "cached_images": [entry(each) for each in cache.entries()],
-            "queued_images": cache.queued(),
-        }))
+        return json_response(
+            dumps(
+                {
+                    "cached_images": [entry(each) for each in cache.entries()],
+                    "queued_images": cache.queued(),
+                }
+            )
+        )
 
     def clear(self, request: Request) -> webob.Response:
         """DELETE /v2/cache"""
         cache = self._checked(request, "cache_delete")
         target = request.environ.get(_TARGET, "").lower()
         if target not in ("", "cache", "queue"):
-            raise errors.Invalid("x-image-cache-clear-target must be cache or queue, or empty "
-                                 "for both.")
+            raise errors.Invalid(
+                "x-image-cache-clear-target must be cache or queue, or empty for both."
+            )
         if target != "cache":
             cache.dequeue_all()
         if target != "queue":
@@ -104,8 +109,11 @@ class Cache:
 def entry(image: CachedImage) -> dict[str, Any]:
     """A cached image as the API shows it; times are seconds since the epoch."""
     shown: dict[str, Any] = {
-        "image_id": image.image_id, "hits": image.hits, "last_accessed": image.last_accessed,
-        "last_modified": image.last_modified, "size": image.size,
+        "image_id": image.image_id,
+        "hits": image.hits,
+        "last_accessed": image.last_accessed,
+        "last_modified": image.last_modified,
+        "size": image.size,
     }
     if image.id is not None:
         shown.update(id=image.id, checksum=image.checksum)

@@ -53,19 +53,25 @@ class ImageData:
             span = wanted_range(environ, image.size)
         start, stop = span or (0, None)
         data = self._images.download(
-            request.context, image, Download(start, stop, _preferred(request)))
+            request.context, image, Download(start, stop, _preferred(request))
+        )
         if data is None:
             return no_content()
         if download.is_current(environ, image):
             data.close()
             return webob.Response(status=304, headerlist=download.headers(image), app_iter=[])
-        headers = [("Content-Type", download.OCTETS), ("Content-Length", str(data.length)),
-                   *download.headers(image)]
+        headers = [
+            ("Content-Type", download.OCTETS),
+            ("Content-Length", str(data.length)),
+            *download.headers(image),
+        ]
         if span is not None:
             headers.append(("Content-Range", f"bytes {span[0]}-{span[1] - 1}/{image.size}"))
         return webob.Response(
-            status=200 if span is None else 206, headerlist=headers,
-            app_iter=download.body(environ, data, whole=span is None))
+            status=200 if span is None else 206,
+            headerlist=headers,
+            app_iter=download.body(environ, data, whole=span is None),
+        )
 
 
 def _upload(request: Request) -> Upload:
@@ -78,7 +84,8 @@ def _upload(request: Request) -> Upload:
     # wire: unlike other media types this one is compared exactly.
     if request.content_type != download.OCTETS:
         raise errors.UnsupportedMediaType(
-            f"The Content-Type of image data must be {download.OCTETS}.")
+            f"The Content-Type of image data must be {download.OCTETS}."
+        )
     size = environ.get("HTTP_X_OPENSTACK_IMAGE_SIZE")
     if size is None and not is_chunked(environ):
         size = environ.get("CONTENT_LENGTH") or None

@@ -41,15 +41,17 @@ class Images:
         wanted = self._load_query.load(request.environ.get("QUERY_STRING", ""))
         page = self._images.list(request.context, wanted.query)
         following = wanted.after(page.images[-1].id) if page.full and page.images else None
-        return json_response(
-            self._dump.page(request.context, page.images, wanted.first, following))
+        return json_response(self._dump.page(request.context, page.images, wanted.first, following))
 
     def create(self, request: Request) -> webob.Response:
         """POST /v2/images"""
         image = self._load.image(request.context, request.document())
         image = self._images.create(request.context, image)
-        return json_response(self._dump.one(request.context, image), 201, (
-            ("Location", f"/v2/images/{image.id}"), *self._offers))
+        return json_response(
+            self._dump.one(request.context, image),
+            201,
+            (("Location", f"/v2/images/{image.id}"), *self._offers),
+        )
 
     def show(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}"""
@@ -62,8 +64,9 @@ class Images:
         if media_type not in patch.MEDIA_TYPES:
             raise exc.HTTPUnsupportedMediaType(
                 explanation=f"A PATCH of an image has a Content-Type of "
-                            f"{' or '.join(patch.MEDIA_TYPES)}.",
-                headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)})
+                f"{' or '.join(patch.MEDIA_TYPES)}.",
+                headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)},
+            )
         operations = self._load_patch.operations(media_type, request.document())
         image = self._images.find(request.context, image_id)
         if len(operations) > MANY:

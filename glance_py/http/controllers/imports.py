@@ -18,8 +18,7 @@ class Imports:
         self._images = images
         self._tasks = tasks
         self._enabled = tuple(conf.enabled_import_methods)
-        self._abilities = dump_abilities(
-            self._enabled, conf.image_import_opts.image_import_plugins)
+        self._abilities = dump_abilities(self._enabled, conf.image_import_opts.image_import_plugins)
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/import"""

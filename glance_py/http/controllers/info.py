@@ -19,11 +19,15 @@ class Info:
         self._stores = stores
         self._enforcer = enforcer
         self._limits = limits
-        self._methods = dumps({"import-methods": {
-            "description": "Ways in which the data of an image can be imported.",
-            "type": "array",
-            "value": list(conf.enabled_import_methods),
-        }})
+        self._methods = dumps(
+            {
+                "import-methods": {
+                    "description": "Ways in which the data of an image can be imported.",
+                    "type": "array",
+                    "value": list(conf.enabled_import_methods),
+                }
+            }
+        )
 
     def import_methods(self, request: Request) -> webob.Response:
         """GET /v2/info/import"""

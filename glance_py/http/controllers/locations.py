@@ -21,8 +21,9 @@ class Locations:
         """GET /v2/images/{image_id}/locations"""
         image = self._images.find(request.context, image_id)
         locations = self._images.locate(request.context, image)
-        return json_response(dumps(
-            [{"url": location.url, "metadata": location.metadata} for location in locations]))
+        return json_response(
+            dumps([{"url": location.url, "metadata": location.metadata} for location in locations])
+        )
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/locations"""

@@ -45,8 +45,9 @@ class Members:
         status = load_member_status(request.document())
         image = self._images.find(request.context, image_id)
         member = self._members.find(request.context, image, member_id)
-        return json_response(dump_member(
-            self._members.update(request.context, image, member, status)))
+        return json_response(
+            dump_member(self._members.update(request.context, image, member, status))
+        )
 
     def delete(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """DELETE /v2/images/{image_id}/members/{member_id}"""

@@ -25,7 +25,8 @@ class Tasks:
         query_string = request.environ.get("QUERY_STRING", "")
         query = load_task_query(query_string, *self._limits)
         return json_response(
-            dump_tasks(self._tasks.list(request.context, query), query, query_string))
+            dump_tasks(self._tasks.list(request.context, query), query, query_string)
+        )
 
     def create(self, request: Request) -> webob.Response:
         """POST /v2/tasks"""
@@ -42,5 +43,6 @@ class Tasks:
     def delete(self, request: Request, task_id: str) -> webob.Response:
         """DELETE /v2/tasks/{task_id}, which the API has given up."""
         self._enforcer.check(request.context, "tasks_api_access", {})
-        raise exc.HTTPMethodNotAllowed(explanation="Tasks are not deleted; they expire.",
-                                       headers={"Allow": "GET"})
+        raise exc.HTTPMethodNotAllowed(
+            explanation="Tasks are not deleted; they expire.", headers={"Allow": "GET"}
+        )

@@ -21,8 +21,10 @@ def load(conf) -> Sequence[tuple[str, Plugin]]:
         return ()
     order = {name: place for place, name in enumerate(names)}
     if order.get("image_conversion", len(names)) < order.get("image_decompression", -1):
-        raise ValueError("[image_import_opts] image_import_plugins: image_decompression must "
-                         "come before image_conversion.")
+        raise ValueError(
+            "[image_import_opts] image_import_plugins: image_decompression must "
+            "come before image_conversion."
+        )
     return [(name, _load(name, conf)) for name in names]
 
 
@@ -31,7 +33,10 @@ def _load(name: str, conf) -> Any:
 
     try:
         return driver.DriverManager(
-            NAMESPACE, name, invoke_on_load=True, invoke_args=(conf,)).driver
+            NAMESPACE, name, invoke_on_load=True, invoke_args=(conf,)
+        ).driver
     except exception.NoMatches:
-        raise ValueError(f"[image_import_opts] image_import_plugins: there is no plugin "
-                         f"{name!r} among the entry points {NAMESPACE}.") from None
+        raise ValueError(
+            f"[image_import_opts] image_import_plugins: there is no plugin "
+            f"{name!r} among the entry points {NAMESPACE}."
+        ) from None

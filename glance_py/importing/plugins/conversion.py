@@ -31,22 +31,29 @@ from glance_py.streams import InspectFormat
 LOG = logging.getLogger(__name__)
 
 _CHUNK = 1024 * 1024
-_GIB = 1024 ** 3
+_GIB = 1024**3
 
 #: Memory of qemu-img in bytes, and seconds of processor time: to look, and to convert.
 MEMORY = 2 * _GIB
 LOOK_SECONDS = 30
 CONVERT_SECONDS = 600
 #: One more second for so many bytes of disk.
-BYTES_A_SECOND = 8 * 1024 ** 2
+BYTES_A_SECOND = 8 * 1024**2
 #: How much longer than its processor time qemu-img may take, waiting for disks.
 PATIENCE = 3
 #: Seconds between two looks at whether it is still wanted.
 EVERY = 0.5
 
 #: disk_format -> the name that qemu-img has for it.
-DRIVERS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc",
-           "vhdx": "vhdx", "ploop": "parallels"}
+DRIVERS = {
+    "raw": "raw",
+    "qcow2": "qcow2",
+    "vmdk": "vmdk",
+    "vdi": "vdi",
+    "vhd": "vpc",
+    "vhdx": "vhdx",
+    "ploop": "parallels",
+}
 
 
 class ImageConversion:
@@ -55,8 +62,10 @@ class ImageConversion:
     def __init__(self, conf) -> None:
         """:raises ValueError: qemu-img is not installed."""
         if shutil.which("qemu-img") is None:
-            raise ValueError("[image_import_opts] image_import_plugins: image_conversion needs "
-                             "qemu-img, and qemu-img is not installed.")
+            raise ValueError(
+                "[image_import_opts] image_import_plugins: image_conversion needs "
+                "qemu-img, and qemu-img is not installed."
+            )
         self._conf = conf
         self._to = conf.image_conversion.output_format
         self._cap = conf.image_size_cap
@@ -72,12 +81,14 @@ class ImageConversion:
         if found == "iso":
             if image.disk_format != "iso":
                 raise errors.FormatRefused(
-                    f"The disk_format of the image is {image.disk_format}, but the data is iso.")
+                    f"The disk_format of the image is {image.disk_format}, but the data is iso."
+                )
             return
         driver = DRIVERS.get(image.disk_format or "")
         if driver is None:
-            raise errors.Invalid(f"Images of disk_format {image.disk_format} cannot be "
-                                 "converted here.")
+            raise errors.Invalid(
+                f"Images of disk_format {image.disk_format} cannot be converted here."
+            )
         virtual_size = self._look(staged, driver)
         if image.disk_format == self._to:
             staged.change(Change(fields={"virtual_size": virtual_size}))
@@ -100,7 +111,8 @@ class ImageConversion:
         :raises errors.FormatRefused: the image is made of several files.
         """
         text = self._qemu_img(
-            staged, LOOK_SECONDS, "info", "-f", driver, "--output=json", staged.path)
+            staged, LOOK_SECONDS, "info", "-f", driver, "--output=json", staged.path
+        )
         info: dict[str, Any] = json.loads(text)
         specific = (info.get("format-specific") or {}).get("data") or {}
         if any(info.get(key) for key in ("backing-filename", "full-backing-filename")):
@@ -116,12 +128,13 @@ class ImageConversion:
         size = int(info["virtual-size"])
         if size > self._cap:
             raise errors.ImageTooLarge(
-                f"The disk is of {size} bytes, more than image_size_cap allows.")
+                f"The disk is of {size} bytes, more than image_size_cap allows."
+            )
         return size
 
     def _convert(self, staged: Staged, driver: str, virtual_size: int) -> None:
         staged.check()
-        staged.say(f"Converting {virtual_size // 1024 ** 2} MiB from {driver} to {self._to}")
+        staged.say(f"Converting {virtual_size // 1024**2} MiB from {driver} to {self._to}")
         path = f"{staged.path}.converted"
         seconds = CONVERT_SECONDS + virtual_size // BYTES_A_SECOND
         self._qemu_img(staged, seconds, "convert", "-f", driver, "-O", self._to, staged.path, path)
@@ -129,11 +142,19 @@ class ImageConversion:
         if size > self._cap:
             os.unlink(path)
             raise errors.ImageTooLarge(
-                f"The converted image has {size} bytes, more than image_size_cap allows.")
+                f"The converted image has {size} bytes, more than image_size_cap allows."
+            )
         staged.replace(path)
-        staged.change(Change(fields={
-            "disk_format": self._to, "container_format": "bare", "size": size,
-            "virtual_size": virtual_size}))
+        staged.change(
+            Change(
+                fields={
+                    "disk_format": self._to,
+                    "container_format": "bare",
+                    "size": size,
+                    "virtual_size": virtual_size,
+                }
+            )
+        )
         self._inspect(staged, self._to)
 
     def _qemu_img(self, staged: Staged, seconds: int, *arguments: str) -> str:
@@ -147,18 +168,30 @@ class ImageConversion:
         supervisor = Supervisor(staged.check, PATIENCE * seconds)
         try:
             out, _ = processutils.execute(
-                "env", "LC_ALL=C", "qemu-img", *arguments, prlimit=limits,
-                python_exec=self._python, env_variables=_environment(),
+                "env",
+                "LC_ALL=C",
+                "qemu-img",
+                *arguments,
+                prlimit=limits,
+                python_exec=self._python,
+                env_variables=_environment(),
                 preexec_fn=_die_with_parent,
-                on_execute=supervisor.begin, on_completion=supervisor.end)
+                on_execute=supervisor.begin,
+                on_completion=supervisor.end,
+            )
         except processutils.ProcessExecutionError as error:
             if supervisor.reason is not None:
                 raise supervisor.reason from error
-            LOG.error("qemu-img %s failed with %s: %s", arguments[0], error.exit_code,
-                      (error.stderr or "").strip())
+            LOG.error(
+                "qemu-img %s failed with %s: %s",
+                arguments[0],
+                error.exit_code,
+                (error.stderr or "").strip(),
+            )
             raise errors.Invalid(
                 f"qemu-img could not {_TOLD[arguments[0]]} the image, or not within the time and "
-                "memory that it is given.") from error
+                "memory that it is given."
+            ) from error
         return out
 
 
@@ -179,8 +212,7 @@ class Supervisor:
 
     def begin(self, process: subprocess.Popen) -> None:
         """It has been started."""
-        threading.Thread(target=self._watch, args=(process,), name="qemu-img",
-                         daemon=True).start()
+        threading.Thread(target=self._watch, args=(process,), name="qemu-img", daemon=True).start()
 
     def end(self, process: subprocess.Popen) -> None:
         """It has ended."""
@@ -192,8 +224,9 @@ class Supervisor:
             try:
                 self._check()
                 if time.monotonic() > deadline:
-                    raise errors.Invalid("The conversion of the image took longer than "
-                                         f"{self._seconds:.0f} seconds.")
+                    raise errors.Invalid(
+                        f"The conversion of the image took longer than {self._seconds:.0f} seconds."
+                    )
             except errors.GlanceError as reason:
                 self.reason = reason
                 process.kill()

@@ -24,13 +24,13 @@ from glance_py.importing.plugins.base import Staged
 _CHUNK = 1024 * 1024
 
 #: However small the data was, it may become so large.
-_ALLOWED = 1024 ** 3
+_ALLOWED = 1024**3
 
-_MIB = 1024 ** 2
+_MIB = 1024**2
 
 #: Bytes of the directory of a ZIP archive.  One entry has at most 46 bytes and three fields of
 #: 64 KiB; zipfile reads the whole directory and makes an object of each entry.
-_DIRECTORY = 46 + 3 * (2 ** 16 - 1)
+_DIRECTORY = 46 + 3 * (2**16 - 1)
 
 #: Compression methods of a ZIP archive.  The decoders of the others (bzip2, LZMA) have no bound
 #: on what one call returns: a few bytes become gigabytes in memory.
@@ -65,8 +65,10 @@ class _ArchiveFile(io.BufferedReader):
             return super().read(size)
         data = super().read(self.most + 1)
         if len(data) > self.most:
-            raise errors.Invalid("A ZIP archive must hold exactly one file, the image; the "
-                                 "directory of this one is larger.")
+            raise errors.Invalid(
+                "A ZIP archive must hold exactly one file, the image; the "
+                "directory of this one is larger."
+            )
         return data
 
 
@@ -79,8 +81,10 @@ def _zip(path: str) -> Iterator[BinaryIO]:
         if members[0].flag_bits & 1:
             raise errors.Invalid("The ZIP archive is encrypted.")
         if members[0].compress_type not in _METHODS:
-            raise errors.Invalid("The file in a ZIP archive must be stored or deflated; pack it "
-                                 "again with one of these methods.")
+            raise errors.Invalid(
+                "The file in a ZIP archive must be stored or deflated; pack it "
+                "again with one of these methods."
+            )
         packed.most = None
         with archive.open(members[0]) as stream:
             yield stream  # type: ignore[misc]
@@ -128,7 +132,8 @@ class _Lha:
         self._size = 0
         self._piece = b""
         self._session = lzhlib.LZHDecodeSession(
-            types.SimpleNamespace(read=self._take), types.SimpleNamespace(write=self._give), member)
+            types.SimpleNamespace(read=self._take), types.SimpleNamespace(write=self._give), member
+        )
 
     def read(self, size: int) -> bytes:
         """The next piece, whose length the decoder chooses; empty at the end.
@@ -141,7 +146,9 @@ class _Lha:
             if self._piece:
                 return self._piece
         if not self._piece and (self._size, self._session.crc16) != (
-                self._member.file_size, self._member.CRC):
+            self._member.file_size,
+            self._member.CRC,
+        ):
             raise EOFError("its checksum is wrong")
         return self._piece
 
@@ -186,8 +193,14 @@ class ImageDecompression:
         try:
             with unpack(staged.path) as source, open(path, "wb") as target:
                 size = self._copy(source, target, staged)
-        except (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError,
-                RuntimeError) as error:
+        except (
+            EOFError,
+            OSError,
+            zlib.error,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise errors.Invalid(f"The archive is damaged: {error}.") from error
@@ -202,7 +215,8 @@ class ImageDecompression:
             size += len(chunk)
             if size > most:
                 raise errors.ImageTooLarge(
-                    f"The data grows to more than {most // _MIB} MiB when it is unpacked.")
+                    f"The data grows to more than {most // _MIB} MiB when it is unpacked."
+                )
             staged.check()
             staged.say(f"Unpacked {size // _MIB} MiB")
             target.write(chunk)
@@ -213,6 +227,6 @@ def _recognise(path: str) -> Callable | None:
     with open(path, "rb") as file:
         head = file.read(8)
     for place, magic, unpack in _FORMATS:
-        if head[place:place + len(magic)] == magic:
+        if head[place : place + len(magic)] == magic:
             return unpack
     return None

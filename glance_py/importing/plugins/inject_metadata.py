@@ -8,8 +8,20 @@ from glance_py.domain.property_names import is_reserved
 from glance_py.importing.plugins.base import Staged
 
 #: Names that are no custom properties.
-_FIELDS = COLUMNS | {"id", "tags", "locations", "location", "created_at", "updated_at",
-                     "deleted_at", "self", "file", "schema", "direct_url", "stores"}
+_FIELDS = COLUMNS | {
+    "id",
+    "tags",
+    "locations",
+    "location",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+    "self",
+    "file",
+    "schema",
+    "direct_url",
+    "stores",
+}
 
 
 class InjectImageMetadata:
@@ -19,8 +31,10 @@ class InjectImageMetadata:
         options = conf.inject_metadata_properties
         self._ignored = frozenset(role.lower() for role in options.ignore_user_roles)
         self._properties = {
-            name: str(value) for name, value in options.inject.items()
-            if name not in _FIELDS and not is_reserved(name)}
+            name: str(value)
+            for name, value in options.inject.items()
+            if name not in _FIELDS and not is_reserved(name)
+        }
 
     def process(self, staged: Staged) -> None:
         roles = {role.lower() for role in staged.ctx.roles or ()}

@@ -43,7 +43,6 @@ class Forgetful:
 
 
 class AnswerCases:
-
     def setUp(self):
         super().setUp()
         other = Database(create_engine(self.url))
@@ -60,18 +59,30 @@ class AnswerCases:
         return result
 
     def create(self):
-        return self.remote.images.create(CTX, Image(
-            str(uuid.uuid4()), owner="p1", visibility="private", tags=["a"]))
+        return self.remote.images.create(
+            CTX, Image(str(uuid.uuid4()), owner="p1", visibility="private", tags=["a"])
+        )
 
     def test_the_answer_is_the_first_one(self):
         image = self.lost(self.create)
         self.assertEqual(image, self.remote.images.get(CTX, image.id))
-        changed = self.lost(lambda: self.remote.images.update(CTX, image, Change(
-            fields={"status": "saving"}, expected=("queued",), add_tags=("b",),
-            remove_tags=("a",))))
+        changed = self.lost(
+            lambda: self.remote.images.update(
+                CTX,
+                image,
+                Change(
+                    fields={"status": "saving"},
+                    expected=("queued",),
+                    add_tags=("b",),
+                    remove_tags=("a",),
+                ),
+            )
+        )
         self.assertEqual(("saving", ["b"]), (changed.status, changed.tags))
-        self.assertEqual(2, len(self.execute(sa.select(image_tags.c.id).where(
-            image_tags.c.image_id == image.id))))
+        self.assertEqual(
+            2,
+            len(self.execute(sa.select(image_tags.c.id).where(image_tags.c.image_id == image.id))),
+        )
         back = self.remote.images.update(CTX, changed, Change.status("queued", expected="saving"))
         self.remote.members.create(CTX, image.id, "p3")
         member = self.lost(lambda: self.remote.members.create(CTX, image.id, "p2"))
@@ -85,12 +96,16 @@ class AnswerCases:
         taken = []
 
         def between():
-            taken.append(self.direct.images.update(
-                CTX, image, Change.status("active", expected="saving")))
+            taken.append(
+                self.direct.images.update(CTX, image, Change.status("active", expected="saving"))
+            )
 
         self.wire.between = between
-        changed = self.lost(lambda: self.remote.images.update(
-            CTX, image, Change.status("saving", expected="queued")))
+        changed = self.lost(
+            lambda: self.remote.images.update(
+                CTX, image, Change.status("saving", expected="queued")
+            )
+        )
         self.assertEqual("saving", changed.status)
         self.assertEqual("active", self.direct.images.get(CTX, image.id).status)
 
@@ -98,8 +113,11 @@ class AnswerCases:
         """Nothing was done, so there is no answer to keep."""
         image = self.create()
         update = {"fields": {"status": "active"}, "expected": ("saving",)}
-        self.assertRaises(errors.StatusConflict, self.lost, lambda: self.remote.images.update(
-            CTX, image, Change(**update)))
+        self.assertRaises(
+            errors.StatusConflict,
+            self.lost,
+            lambda: self.remote.images.update(CTX, image, Change(**update)),
+        )
         self.assertEqual(1, len(self.execute(sa.select(registry_answers.c.id))))
 
     def test_one_that_is_still_under_way_is_waited_for(self):
@@ -112,6 +130,7 @@ class AnswerCases:
                 self.direct.images.create(CTX, image)
                 done.append(image.id)
                 return image.id.encode()
+
             return self.direct.once(key, work)
 
         for key in keys:
@@ -150,8 +169,10 @@ class AnswerCases:
         make = self.direct.images.create
 
         def write():
-            kept.once(uuid.uuid4().hex, lambda: make(
-                CTX, Image(str(uuid.uuid4()), owner="p1")).id.encode())
+            kept.once(
+                uuid.uuid4().hex,
+                lambda: make(CTX, Image(str(uuid.uuid4()), owner="p1")).id.encode(),
+            )
 
         for _ in range(3):
             write()

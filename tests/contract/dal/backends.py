@@ -27,8 +27,16 @@ from glance_py.db.tables import (
     tasks,
 )
 
-_TABLES = (image_claims, image_locations, image_members, image_properties, image_tags, images,
-           task_info, tasks)
+_TABLES = (
+    image_claims,
+    image_locations,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+    task_info,
+    tasks,
+)
 
 
 def caller(project, is_admin=False):
@@ -75,8 +83,9 @@ class DatabaseCase(testtools.TestCase):
     def setUp(self):
         super().setUp()
         if self.begins_empty:
-            self.database.write(lambda connection: [
-                connection.execute(table.delete()) for table in _TABLES])
+            self.database.write(
+                lambda connection: [connection.execute(table.delete()) for table in _TABLES]
+            )
 
     def execute(self, statement, values=None):
         """Run one statement behind the DAL's back."""
@@ -120,8 +129,9 @@ class _Server(DatabaseCase):
     @classmethod
     def make(cls):
         server = sa.make_url(os.environ.get(cls.environment) or cls.default)
-        cls._admin = sa.create_engine(server, isolation_level="AUTOCOMMIT",
-                                      poolclass=sa.pool.NullPool)
+        cls._admin = sa.create_engine(
+            server, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool
+        )
         cls._name = f"glance_dal_{uuid.uuid4().hex[:12]}"
         try:
             cls.as_admin(f"CREATE DATABASE {cls._name}")
@@ -149,8 +159,9 @@ class PostgreSQL(_Server):
 
     @classmethod
     def kill_connections(cls):
-        cls.as_admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                     f"WHERE datname = '{cls._name}'")
+        cls.as_admin(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{cls._name}'"
+        )
 
     @classmethod
     def effort(cls, connection, work):
@@ -168,7 +179,7 @@ class PostgreSQL(_Server):
     @staticmethod
     def _rows(connection, statement, parameters):
         explain = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement
-        [[plan]] = connection.exec_driver_sql(explain, parameters).scalar(),
+        [[plan]] = (connection.exec_driver_sql(explain, parameters).scalar(),)
         rows, nodes = 0, [plan["Plan"]]
         while nodes:
             node = nodes.pop()
@@ -185,8 +196,9 @@ class MariaDB(_Server):
 
     @classmethod
     def kill_connections(cls):
-        for number, in cls.as_admin("SELECT id FROM information_schema.processlist "
-                                    f"WHERE db = '{cls._name}'")[0].all():
+        for (number,) in cls.as_admin(
+            f"SELECT id FROM information_schema.processlist WHERE db = '{cls._name}'"
+        )[0].all():
             cls.as_admin(f"KILL {number}")
 
     @classmethod

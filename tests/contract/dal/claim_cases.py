@@ -28,10 +28,10 @@ DATA = Location("file:///one")
 
 
 class ClaimCases:
-
     def image(self, status="queued", **fields):
-        return self.records.images.create(CTX, Image(
-            str(uuid.uuid4()), status=status, owner="p1", **fields))
+        return self.records.images.create(
+            CTX, Image(str(uuid.uuid4()), status=status, owner="p1", **fields)
+        )
 
     def begin(self, image, holder="a", to="saving", expected="queued", kind=UPLOAD, **more):
         """Take the claim together with a change of status."""
@@ -58,12 +58,16 @@ class ClaimCases:
         saving = self.begin(image)
         self.assertEqual((1, 1), (saving.grant.generation, saving.grant.staged))
         [claim] = self.held(image)
-        self.assertEqual(("a", UPLOAD, "here", 0, 1), (
-            claim.holder, claim.kind, claim.host, claim.beats, claim.generation))
+        self.assertEqual(
+            ("a", UPLOAD, "here", 0, 1),
+            (claim.holder, claim.kind, claim.host, claim.beats, claim.generation),
+        )
         self.activate(saving, "a", ClaimRelease())
         self.assertEqual([], self.held(image))
-        self.assertEqual(("active", ["file:///one"]), (
-            self.look(image).status, [each.url for each in self.look(image).locations]))
+        self.assertEqual(
+            ("active", ["file:///one"]),
+            (self.look(image).status, [each.url for each in self.look(image).locations]),
+        )
 
     def test_a_refused_change_takes_no_claim(self):
         image = self.image("active")
@@ -76,8 +80,13 @@ class ClaimCases:
 
         def attempt(number):
             try:
-                return self.records.images.update(CTX, image, Change(
-                    acquire=ClaimRequest(f"h{number}", IMPORT), expected=frozenset({"active"})))
+                return self.records.images.update(
+                    CTX,
+                    image,
+                    Change(
+                        acquire=ClaimRequest(f"h{number}", IMPORT), expected=frozenset({"active"})
+                    ),
+                )
             except errors.ImageBusy:
                 return None
 
@@ -99,8 +108,7 @@ class ClaimCases:
     def test_a_first_attempt_that_is_forgotten_leaves_the_first_name(self):
         image = self.image("active")
         for _ in range(2):
-            self.assertEqual(
-                1, self.begin(image, "a", "active", "active", IMPORT).grant.generation)
+            self.assertEqual(1, self.begin(image, "a", "active", "active", IMPORT).grant.generation)
             self.records.claims.release(image.id, "a", ClaimRelease(forget=True))
         self.assertIsNone(self.records.claims.get(image.id))
 
@@ -108,13 +116,13 @@ class ClaimCases:
         image = self.image("active")
         for generation, forget in ((1, False), (2, True), (3, True)):
             self.assertEqual(
-                generation, self.begin(image, "a", "active", "active", IMPORT).grant.generation)
+                generation, self.begin(image, "a", "active", "active", IMPORT).grant.generation
+            )
             self.records.claims.release(image.id, "a", ClaimRelease(forget=forget))
 
     def test_where_data_was_removed_the_first_name_is_not_used_again(self):
         image = self.image("active", locations=[Location("file:///a"), Location("file:///b")])
-        self.records.images.update(CTX, image, Change(
-            remove_locations=(image.locations[0],)))
+        self.records.images.update(CTX, image, Change(remove_locations=(image.locations[0],)))
         self.assertEqual(2, self.begin(image, "a", "active", "active", IMPORT).grant.generation)
         other = self.image("active", locations=[Location("file:///c"), Location("file:///d")])
         self.begin(other, "a", "active", "active", IMPORT)
@@ -160,8 +168,11 @@ class ClaimCases:
         self.assertEqual(2, grant.generation)
         late = Change.status("active", expected="saving")
         late.holder = "a"
-        for change in (late, Change(fields={"size": 7}, holder="a"),
-                       Change(holder="a", release=ClaimRelease(), fields={"name": "late"})):
+        for change in (
+            late,
+            Change(fields={"size": 7}, holder="a"),
+            Change(holder="a", release=ClaimRelease(), fields={"name": "late"}),
+        ):
             self.assertRaises(errors.ClaimLost, self.records.images.update, CTX, saving, change)
         back = Change.status("queued", expected="saving")
         back.holder, back.release = "recovery", ClaimRelease()
@@ -244,8 +255,9 @@ class ClaimCases:
     def test_the_lock_of_another_implementation_is_respected(self):
         image = self.image("active", properties={LOCK: "theirs"})
         take = self.begin
-        self.assertRaises(errors.ImportActive, take, image, "a", "active", "active", IMPORT,
-                          task_id="t")
+        self.assertRaises(
+            errors.ImportActive, take, image, "a", "active", "active", IMPORT, task_id="t"
+        )
         self.assertEqual([], self.held(image))
         take(image, "a", "active", "active", IMPORT, task_id="t", replaces="theirs")
         self.assertEqual("t", self.look(image).properties[LOCK])
@@ -265,21 +277,32 @@ class ClaimCases:
         self.image("uploading", size=4)
         self.image("active")
         self.begin(self.image())
-        task = self.records.tasks.create(Task(
-            "t", API_IMAGE_IMPORT, owner="p1", status="processing",
-            image_id=images_["importing"].id))
+        task = self.records.tasks.create(
+            Task(
+                "t",
+                API_IMAGE_IMPORT,
+                owner="p1",
+                status="processing",
+                image_id=images_["importing"].id,
+            )
+        )
         old = self.records.tasks.create(Task("old", "import", owner="p1"))
         found = {each.image_id: each for each in self.records.claims.unclaimed()}
         self.assertEqual(
-            {images_["saving"].id: (UPLOAD, None), images_["uploading"].id: (STAGE, None),
-             images_["importing"].id: (IMPORT, task.id), old.id: (TASK, old.id)},
-            {key: (each.kind, each.task_id) for key, each in found.items()})
+            {
+                images_["saving"].id: (UPLOAD, None),
+                images_["uploading"].id: (STAGE, None),
+                images_["importing"].id: (IMPORT, task.id),
+                old.id: (TASK, old.id),
+            },
+            {key: (each.kind, each.task_id) for key, each in found.items()},
+        )
         work = found[images_["saving"].id]
-        self.assertEqual(1, self.records.claims.adopt(
-            work, ClaimRequest("r", work.kind)).generation)
+        self.assertEqual(
+            1, self.records.claims.adopt(work, ClaimRequest("r", work.kind)).generation
+        )
         self.assertIsNone(self.records.claims.adopt(work, ClaimRequest("s", work.kind)))
-        self.assertNotIn(work.image_id,
-                         {each.image_id for each in self.records.claims.unclaimed()})
+        self.assertNotIn(work.image_id, {each.image_id for each in self.records.claims.unclaimed()})
 
     def test_work_whose_record_changed_is_not_adopted(self):
         image = self.image("saving", updated_at=datetime.datetime(2020, 1, 1))

@@ -45,15 +45,23 @@ def visibility(number):
 def image(number):
     when = START + datetime.timedelta(seconds=number)
     return {
-        "id": image_id(number), "name": f"n{number % 977}", "status": "active", "size": number,
-        "owner": owner(number), "visibility": visibility(number), "created_at": when,
-        "updated_at": when, "deleted": False, "min_disk": 0, "min_ram": 0, "protected": False,
+        "id": image_id(number),
+        "name": f"n{number % 977}",
+        "status": "active",
+        "size": number,
+        "owner": owner(number),
+        "visibility": visibility(number),
+        "created_at": when,
+        "updated_at": when,
+        "deleted": False,
+        "min_disk": 0,
+        "min_ram": 0,
+        "protected": False,
         "os_hidden": False,
     }
 
 
 class EffortCases:
-
     #: The catalogue is made once and nobody changes it.
     begins_empty = False
 
@@ -71,17 +79,28 @@ class EffortCases:
     def fill(connection):
         for start in range(0, COUNT, 5000):
             connection.execute(images.insert(), [image(n) for n in range(start, start + 5000)])
-        connection.execute(image_members.insert(), [
-            {"image_id": image_id(n), "member": "guest" if n == 501 else f"m{n}",
-             "can_share": False, "status": "accepted", "deleted": False,
-             "created_at": START, "updated_at": START}
-            for n in range(1, COUNT, 100)])
+        connection.execute(
+            image_members.insert(),
+            [
+                {
+                    "image_id": image_id(n),
+                    "member": "guest" if n == 501 else f"m{n}",
+                    "can_share": False,
+                    "status": "accepted",
+                    "deleted": False,
+                    "created_at": START,
+                    "updated_at": START,
+                }
+                for n in range(1, COUNT, 100)
+            ],
+        )
 
     def effort_of(self, ctx, query, after=None):
         with self.database.engine.connect() as connection:
             found = []
-            effort = self.effort(connection, lambda: found.extend(
-                select.page(connection, ctx, query, after)))
+            effort = self.effort(
+                connection, lambda: found.extend(select.page(connection, ctx, query, after))
+            )
             return effort, [row.id for row in found]
 
     def check(self, ctx, expected, most=CHEAP, after=None, **wanted):
@@ -92,8 +111,9 @@ class EffortCases:
     def test_who_sees_many(self):
         self.check(caller("big"), 20)
         self.check(caller("admin", True), 20)
-        self.check(caller("big"), 20, sort=(("updated_at", "asc"), ("created_at", "asc"),
-                                            ("id", "asc")))
+        self.check(
+            caller("big"), 20, sort=(("updated_at", "asc"), ("created_at", "asc"), ("id", "asc"))
+        )
 
     def test_who_sees_many_deep_in_the_catalogue(self):
         marker = (START + datetime.timedelta(seconds=50_001), image_id(50_001))
@@ -103,13 +123,17 @@ class EffortCases:
     def test_who_sees_three(self):
         self.check(caller("three"), 3, visibility="private")
         self.check(caller("three"), 20)
-        self.check(caller("three"), 20, sort=(("name", "asc"), ("created_at", "asc"),
-                                              ("id", "asc")))
+        self.check(
+            caller("three"), 20, sort=(("name", "asc"), ("created_at", "asc"), ("id", "asc"))
+        )
 
     def test_who_sees_little_but_public_images(self):
         self.check(caller("stranger"), 20)
-        self.check(caller("stranger"), 20, after=(START + datetime.timedelta(seconds=50_000),
-                                                  image_id(50_000)))
+        self.check(
+            caller("stranger"),
+            20,
+            after=(START + datetime.timedelta(seconds=50_000), image_id(50_000)),
+        )
         self.check(caller("stranger"), 20, visibility="public")
         self.check(caller("admin", True), 20, visibility="public")
 
@@ -117,8 +141,9 @@ class EffortCases:
         self.check(caller("guest"), 1, visibility="shared")
 
     def test_filters_that_many_images_pass(self):
-        self.check(caller("big"), 20, filters=(Filter("status", "eq", "active"),
-                                               Filter("size", "gte", 7)))
+        self.check(
+            caller("big"), 20, filters=(Filter("status", "eq", "active"), Filter("size", "gte", 7))
+        )
 
     def test_filters_that_name_images(self):
         ids = tuple(image_id(n) for n in (1, 3, 5, 7))
@@ -144,10 +169,19 @@ class EffortCases:
         for cipher, first in ((None, 0), (UrlCipher("0123456789abcdef"), 20_000)):
             urls = [f"cinder://store/{image_id(-n)}" for n in range(first, first + 20_000)]
             for start in range(0, len(urls), 5000):
-                self.execute(image_locations.insert(), [
-                    {"image_id": image_id(first + n), "value": cipher.seal(url) if cipher else url,
-                     "created_at": START, "deleted": False, "status": "active"}
-                    for n, url in enumerate(urls[start:start + 5000], start)])
+                self.execute(
+                    image_locations.insert(),
+                    [
+                        {
+                            "image_id": image_id(first + n),
+                            "value": cipher.seal(url) if cipher else url,
+                            "created_at": START,
+                            "deleted": False,
+                            "status": "active",
+                        }
+                        for n, url in enumerate(urls[start : start + 5000], start)
+                    ],
+                )
             index = location_index.LocationIndex(Database(self.database.engine, cipher=cipher))
             for _ in range(100):
                 self.assertTrue(index.has_other("other", urls[7]))
@@ -156,20 +190,34 @@ class EffortCases:
                     break
             bound = {"this_image": "other", "digest": index._digest(urls[7]), "reach": reach}
             with self.database.engine.connect() as connection:
-                effort = sum(self.effort(connection, functools.partial(work, connection))
-                             for work in (
-                    index._reach,
-                    lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
-                    lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all()))
+                effort = sum(
+                    self.effort(connection, functools.partial(work, connection))
+                    for work in (
+                        index._reach,
+                        lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
+                        lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all(),
+                    )
+                )
             self.assertLess(effort, 3 * location_index.TAIL)
             self.assertFalse(index.has_other(image_id(first + 7), urls[7]))
 
     def test_purge_reads_a_table_once_for_many_batches(self):
         gone = START - datetime.timedelta(days=1)
         rows = 3 * purge.BATCH
-        self.execute(image_tags.insert(), [
-            {"image_id": image_id(n), "value": "gone", "created_at": gone, "updated_at": gone,
-             "deleted": True, "deleted_at": gone} for n in range(rows)])
+        self.execute(
+            image_tags.insert(),
+            [
+                {
+                    "image_id": image_id(n),
+                    "value": "gone",
+                    "created_at": gone,
+                    "updated_at": gone,
+                    "deleted": True,
+                    "deleted_at": gone,
+                }
+                for n in range(rows)
+            ],
+        )
         searched = []
 
         def note(connection, cursor, statement, *rest):

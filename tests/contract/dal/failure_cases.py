@@ -37,26 +37,33 @@ def at_once(*functions):
 
 
 class FailureCases:
-
     def create(self, **fields):
-        return self.records.images.create(CTX, Image(
-            fields.pop("id", None) or str(uuid.uuid4()), owner="p1", **fields))
+        return self.records.images.create(
+            CTX, Image(fields.pop("id", None) or str(uuid.uuid4()), owner="p1", **fields)
+        )
 
     def test_a_read_that_takes_too_long_is_ended_by_the_server_and_a_write_is_not(self):
         endless = "SELECT count(*) FROM " + ", ".join(
-            f"information_schema.columns c{n}" for n in range(6))
+            f"information_schema.columns c{n}" for n in range(6)
+        )
         sleep = {"postgresql": "SELECT pg_sleep(1)", "mysql": "DO SLEEP(1)"}
         if self.database.dialect not in sleep:
             return  # nothing but this process works on SQLite
-        bounded = engine.Database(engine.create_engine(
-            self.url, timeouts=dataclasses.replace(timeouts.REQUEST, read=0.5)))
+        bounded = engine.Database(
+            engine.create_engine(self.url, timeouts=dataclasses.replace(timeouts.REQUEST, read=0.5))
+        )
         self.addCleanup(bounded.dispose)
-        self.assertRaises(errors.DatabaseUnavailable, bounded.read,
-                          lambda connection: connection.exec_driver_sql(endless).scalar())
-        bounded.write(lambda connection: connection.exec_driver_sql(
-            sleep[self.database.dialect]).close())
-        self.assertEqual(1, bounded.read(
-            lambda connection: connection.exec_driver_sql("SELECT 1").scalar()))
+        self.assertRaises(
+            errors.DatabaseUnavailable,
+            bounded.read,
+            lambda connection: connection.exec_driver_sql(endless).scalar(),
+        )
+        bounded.write(
+            lambda connection: connection.exec_driver_sql(sleep[self.database.dialect]).close()
+        )
+        self.assertEqual(
+            1, bounded.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        )
 
     def test_sixteen_writers_all_succeed(self):
         def write(number):
@@ -70,9 +77,18 @@ class FailureCases:
 
     def test_writers_of_one_image_lose_nothing(self):
         image = self.create(tags=["start"])
-        at_once(*(lambda n=n: self.records.images.update(CTX, image, Change(
-            set_properties={f"k{n}": "v", "same": str(n)}, add_tags=(f"t{n}", "same")))
-            for n in range(8)))
+        at_once(
+            *(
+                lambda n=n: self.records.images.update(
+                    CTX,
+                    image,
+                    Change(
+                        set_properties={f"k{n}": "v", "same": str(n)}, add_tags=(f"t{n}", "same")
+                    ),
+                )
+                for n in range(8)
+            )
+        )
         now = self.records.images.get(CTX, image.id)
         self.assertEqual({f"k{n}" for n in range(8)} | {"same"}, set(now.properties))
         self.assertEqual({f"t{n}" for n in range(8)} | {"start", "same"}, set(now.tags))
@@ -112,10 +128,12 @@ class FailureCases:
                     pass
                 self.direct.images._set(connection, b.id, {"min_disk": 1}, None)
                 return "done"
+
             return lambda: self.database.write(work)
 
-        self.assertEqual(["done", "done"],
-                         at_once(crosswise(first, second), crosswise(second, first)))
+        self.assertEqual(
+            ["done", "done"], at_once(crosswise(first, second), crosswise(second, first))
+        )
 
     def test_a_lock_that_nobody_releases_ends_in_a_clear_error(self):
         self.patch(engine, "PATIENCE", 1)
@@ -126,8 +144,9 @@ class FailureCases:
 
         def hold(connection):
             self.direct.images._set(connection, image.id, {"min_disk": 1}, None)
-            self.assertRaises(errors.DatabaseUnavailable,
-                              records(impatient).images.update, CTX, image, change)
+            self.assertRaises(
+                errors.DatabaseUnavailable, records(impatient).images.update, CTX, image, change
+            )
 
         self.database.write(hold)
         self.assertEqual("n", records(impatient).images.update(CTX, image, change).name)

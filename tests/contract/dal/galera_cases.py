@@ -20,7 +20,6 @@ CTX = caller("p1")
 
 
 class GaleraCases:
-
     def setUp(self):
         super().setUp()
         made = engine.create_engine(self.url, pool_size=1, max_overflow=0)
@@ -39,9 +38,13 @@ class GaleraCases:
 
     def changed(self, work):
         """How many rows ``work`` changed that were there before."""
+
         def count():
-            return self.node.read(lambda connection: int(connection.exec_driver_sql(
-                "SHOW SESSION STATUS LIKE 'Handler_update'").one()[1]))
+            return self.node.read(
+                lambda connection: int(
+                    connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_update'").one()[1]
+                )
+            )
 
         before = count()
         work()
@@ -50,24 +53,34 @@ class GaleraCases:
     def test_what_is_added_to_an_image_changes_its_row(self):
         image = self.through.images.create(CTX, Image(str(uuid.uuid4()), owner="p1"))
         update = self.through.images.update
-        for change in (Change(add_tags=("a",)), Change(tags=("a", "b")),
-                       Change(set_properties={"k": "v"}),
-                       Change(add_locations=(Location("file:///a"),))):
+        for change in (
+            Change(add_tags=("a",)),
+            Change(tags=("a", "b")),
+            Change(set_properties={"k": "v"}),
+            Change(add_locations=(Location("file:///a"),)),
+        ):
             self.assertGreaterEqual(self.changed(lambda c=change: update(CTX, image, c)), 2)
-        self.assertGreaterEqual(self.changed(
-            lambda: self.through.members.create(CTX, image.id, "p2")), 2)
+        self.assertGreaterEqual(
+            self.changed(lambda: self.through.members.create(CTX, image.id, "p2")), 2
+        )
         [(created, updated)] = self.execute(
-            sa.select(images.c.created_at, images.c.updated_at).where(images.c.id == image.id))
+            sa.select(images.c.created_at, images.c.updated_at).where(images.c.id == image.id)
+        )
         self.assertEqual((image.created_at, image.updated_at), (created, updated))
 
     def test_what_is_added_to_a_namespace_changes_its_row(self):
         space = self.through.namespaces.create(CTX, Namespace(f"n-{uuid.uuid4()}", "p1"))
         create_all = self.through.definitions.create_all
         for append in (False, True):
-            self.assertGreaterEqual(self.changed(lambda a=append: create_all(
-                CTX, space, Tag, [Tag(f"t{a}")], append=a)), 2)
-        [(created,)] = self.execute(sa.select(metadef_namespaces.c.created_at).where(
-            metadef_namespaces.c.id == space.id))
+            self.assertGreaterEqual(
+                self.changed(
+                    lambda a=append: create_all(CTX, space, Tag, [Tag(f"t{a}")], append=a)
+                ),
+                2,
+            )
+        [(created,)] = self.execute(
+            sa.select(metadef_namespaces.c.created_at).where(metadef_namespaces.c.id == space.id)
+        )
         self.assertEqual(space.created_at, created)
 
     def test_a_schema_that_another_node_makes_is_not_to_be_marked(self):
@@ -83,8 +96,11 @@ class GaleraCases:
         def meanwhile(connection):
             connection.exec_driver_sql("CREATE TABLE images (id INTEGER)")
 
-        self.patch(migrations.command, "upgrade", lambda config, revision: meanwhile(
-            config.attributes["connection"]))
+        self.patch(
+            migrations.command,
+            "upgrade",
+            lambda config, revision: meanwhile(config.attributes["connection"]),
+        )
         error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.database)
         self.assertIn("Another process changes the tables", str(error))
 
@@ -92,7 +108,8 @@ class GaleraCases:
         with self.database.engine.connect() as connection:
             self.assertFalse(connection.info["galera"])
             statements = []
-            sa.event.listen(connection, "before_cursor_execute",
-                            lambda *args: statements.append(args[2]))
+            sa.event.listen(
+                connection, "before_cursor_execute", lambda *args: statements.append(args[2])
+            )
             galera.certify(connection, images, "x")
             self.assertEqual([], statements)

@@ -11,22 +11,37 @@ from glance_py.domain.query import ImageQuery
 from tests.contract.dal.backends import caller
 
 RICH = Image(
-    "00000000-0000-0000-0000-000000000000", status="active", name="Ünïcode \u20ac", owner="p1",
-    visibility="community", protected=True, os_hidden=True, disk_format="qcow2",
-    container_format="bare", min_disk=3, min_ram=2**31 - 1, size=2**40, virtual_size=2**41,
-    checksum="c" * 32, os_hash_algo="sha512", os_hash_value="h" * 128,
-    tags=["one", "two"], properties={"os_distro": "debian", "empty": "", "long": "x" * 60000},
-    locations=[Location("file:///a", {"store": "fast", "nested": {"a": [1]}}),
-               Location("file:///b", {})],
+    "00000000-0000-0000-0000-000000000000",
+    status="active",
+    name="Ünïcode \u20ac",
+    owner="p1",
+    visibility="community",
+    protected=True,
+    os_hidden=True,
+    disk_format="qcow2",
+    container_format="bare",
+    min_disk=3,
+    min_ram=2**31 - 1,
+    size=2**40,
+    virtual_size=2**41,
+    checksum="c" * 32,
+    os_hash_algo="sha512",
+    os_hash_value="h" * 128,
+    tags=["one", "two"],
+    properties={"os_distro": "debian", "empty": "", "long": "x" * 60000},
+    locations=[
+        Location("file:///a", {"store": "fast", "nested": {"a": [1]}}),
+        Location("file:///b", {}),
+    ],
 )
 
 
 class ImageCases:
-
     def create(self, **fields):
         return self.records.images.create(
-            caller("p1"), Image(fields.pop("id", None) or str(uuid.uuid4()),
-                                **{"owner": "p1", **fields}))
+            caller("p1"),
+            Image(fields.pop("id", None) or str(uuid.uuid4()), **{"owner": "p1", **fields}),
+        )
 
     def get(self, image_id, project="p1"):
         return self.records.images.get(caller(project), image_id)
@@ -35,18 +50,21 @@ class ImageCases:
         return self.records.images.update(caller("p1"), image, Change(**change))
 
     def test_what_was_created_is_read(self):
-        created = self.create(**{**dataclasses.asdict(RICH), "id": None,
-                                 "locations": RICH.locations})
+        created = self.create(
+            **{**dataclasses.asdict(RICH), "id": None, "locations": RICH.locations}
+        )
         self.assertEqual(created, self.get(created.id))
         self.assertEqual(RICH.properties, created.properties)
         self.assertEqual([a.url for a in RICH.locations], [a.url for a in created.locations])
 
     def test_the_argument_of_create_is_not_touched(self):
-        image = Image(str(uuid.uuid4()), owner="p1", tags=["a", "a"],
-                      locations=[Location("file:///a")])
+        image = Image(
+            str(uuid.uuid4()), owner="p1", tags=["a", "a"], locations=[Location("file:///a")]
+        )
         self.records.images.create(caller("p1"), image)
-        self.assertEqual((["a", "a"], None, None),
-                         (image.tags, image.created_at, image.locations[0].id))
+        self.assertEqual(
+            (["a", "a"], None, None), (image.tags, image.created_at, image.locations[0].id)
+        )
 
     def test_times_are_naive_utc(self):
         created = self.create()
@@ -71,8 +89,7 @@ class ImageCases:
     def test_a_failed_create_leaves_nothing(self):
         self.assertRaises(errors.Invalid, self.create, min_ram=2**31)
         self.assertRaises(errors.Invalid, self.create, size=2**63)
-        self.assertEqual([], self.records.images.list(
-            caller("p1"), ImageQuery()).images)
+        self.assertEqual([], self.records.images.list(caller("p1"), ImageQuery()).images)
 
     def test_a_change_touches_only_what_it_names(self):
         read = self.create(name="a", properties={"k": "1", "l": "1"}, tags=["t"])
@@ -84,14 +101,22 @@ class ImageCases:
         self.assertEqual({"t", "u"}, set(now.tags))
 
     def test_update_answers_with_the_image_as_it_is_then(self):
-        image = self.create(properties={"k": "1", "l": "1"}, tags=["a", "b"],
-                            locations=[Location("file:///a"), Location("file:///b")])
+        image = self.create(
+            properties={"k": "1", "l": "1"},
+            tags=["a", "b"],
+            locations=[Location("file:///a"), Location("file:///b")],
+        )
         first, second = image.locations
         after = self.update(
-            image, fields={"name": "n", "size": None}, set_properties={"k": "2", "m": "1"},
-            remove_properties={"l", "never"}, tags=["b", "c"], remove_locations=(first,),
+            image,
+            fields={"name": "n", "size": None},
+            set_properties={"k": "2", "m": "1"},
+            remove_properties={"l", "never"},
+            tags=["b", "c"],
+            remove_locations=(first,),
             update_locations=(dataclasses.replace(second, metadata={"store": "x"}),),
-            add_locations=(Location("file:///c", {"store": "y"}),))
+            add_locations=(Location("file:///c", {"store": "y"}),),
+        )
         self.assertEqual(self.get(image.id), after)
         self.assertEqual({"k": "2", "m": "1"}, after.properties)
         self.assertEqual(["file:///b", "file:///c"], [a.url for a in after.locations])
@@ -123,15 +148,20 @@ class ImageCases:
 
     def test_removing_an_absent_tag_is_an_error_and_changes_nothing(self):
         image = self.create(tags=["a"], name="before")
-        self.assertRaises(errors.TagNotFound, self.update, image, remove_tags=("b",),
-                          fields={"name": "after"}, set_properties={"k": "v"})
+        self.assertRaises(
+            errors.TagNotFound,
+            self.update,
+            image,
+            remove_tags=("b",),
+            fields={"name": "after"},
+            set_properties={"k": "v"},
+        )
         self.assertEqual(image, self.get(image.id))
 
     def test_a_location_with_a_status_of_deletion_is_gone(self):
         image = self.create(locations=[Location("file:///a"), Location("file:///b")])
         first, second = image.locations
-        self.update(image, update_locations=(
-            dataclasses.replace(first, status="pending_delete"),))
+        self.update(image, update_locations=(dataclasses.replace(first, status="pending_delete"),))
         self.assertEqual([second], self.get(image.id).locations)
 
     def test_locations_of_another_image_stay(self):
@@ -143,24 +173,37 @@ class ImageCases:
         image = self.create()
         change = Change.status("saving", expected="queued", checksum="x")
         self.assertEqual("saving", self.records.images.update(caller("p1"), image, change).status)
-        self.assertRaises(errors.StatusConflict,
-                          self.records.images.update, caller("p1"), image, change)
+        self.assertRaises(
+            errors.StatusConflict, self.records.images.update, caller("p1"), image, change
+        )
         self.records.images.update(
-            caller("p1"), image, Change.status("active", expected=("queued", "saving")))
+            caller("p1"), image, Change.status("active", expected=("queued", "saving"))
+        )
         self.assertEqual("active", self.get(image.id).status)
 
     def test_a_refused_change_changes_nothing(self):
         image = self.create(tags=["a"])
-        self.assertRaises(errors.StatusConflict, self.update, image,
-                          fields={"name": "n"}, set_properties={"a": "b"}, tags=[],
-                          add_locations=(Location("file:///x"),), expected=frozenset({"active"}))
+        self.assertRaises(
+            errors.StatusConflict,
+            self.update,
+            image,
+            fields={"name": "n"},
+            set_properties={"a": "b"},
+            tags=[],
+            add_locations=(Location("file:///x"),),
+            expected=frozenset({"active"}),
+        )
         self.assertEqual(image, self.get(image.id))
 
     def test_updated_at_moves_with_every_change(self):
         image = self.create(tags=["t"])
         past = image.updated_at - datetime.timedelta(days=1)
-        for change in ({"set_properties": {"a": "b"}}, {"remove_properties": {"a"}},
-                       {"add_tags": ("u",)}, {"fields": {"name": "n"}}):
+        for change in (
+            {"set_properties": {"a": "b"}},
+            {"remove_properties": {"a"}},
+            {"add_tags": ("u",)},
+            {"fields": {"name": "n"}},
+        ):
             self.update(image, fields={"updated_at": past})
             after = self.update(image, **change)
             self.assertGreater(after.updated_at, past)

@@ -15,7 +15,6 @@ def quiet(progress):
 
 
 class IndexCases:
-
     def setUp(self):
         super().setUp()
         self.all = indexes.of(self.database.dialect)
@@ -44,8 +43,11 @@ class IndexCases:
     def test_names_are_free_in_the_schema(self):
         with self.database.engine.connect() as connection:
             inspector = sa.inspect(connection)
-            taken = {each["name"] for table in inspector.get_table_names()
-                     for each in inspector.get_indexes(table)}
+            taken = {
+                each["name"]
+                for table in inspector.get_table_names()
+                for each in inspector.get_indexes(table)
+            }
         self.assertEqual(set(), taken & {index.name for index in indexes.INDEXES})
 
     def test_migrations_do_not_mind_them(self):

@@ -19,10 +19,28 @@ from glance_py.domain.visibility import is_visible
 from tests.contract.dal.backends import caller
 
 PROJECTS = ("p1", "p2", "p3")
-CALLERS = tuple(caller(*who) for who in (
-    ("p1",), ("p2",), ("stranger",), (None,), ("p1", True), ("admin", True), (None, True)))
-SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at",
-             "updated_at")
+CALLERS = tuple(
+    caller(*who)
+    for who in (
+        ("p1",),
+        ("p2",),
+        ("stranger",),
+        (None,),
+        ("p1", True),
+        ("admin", True),
+        (None, True),
+    )
+)
+SORT_KEYS = (
+    "name",
+    "status",
+    "container_format",
+    "disk_format",
+    "size",
+    "id",
+    "created_at",
+    "updated_at",
+)
 START = datetime.datetime(2024, 2, 3, 4, 5, 6)
 
 
@@ -35,16 +53,19 @@ class Model:
 
     def page(self, ctx, query):
         """The images that the DAL must answer with."""
-        wanted = [i for i in self.images if self._in_scope(ctx, query, i) and
-                  self._matches(query, i)]
+        wanted = [
+            i for i in self.images if self._in_scope(ctx, query, i) and self._matches(query, i)
+        ]
         for key, way in reversed(query.sort):
-            wanted.sort(key=lambda i, key=key: (getattr(i, key) is not None, getattr(i, key)),
-                        reverse=way == "desc")
+            wanted.sort(
+                key=lambda i, key=key: (getattr(i, key) is not None, getattr(i, key)),
+                reverse=way == "desc",
+            )
         if query.marker:
             # The marker itself need not be in the list; it only has a place in the order.
             marker = next(i for i in self.images if i.id == query.marker)
             wanted = [i for i in wanted if self._comes_after(query.sort, marker, i)]
-        return wanted[:query.limit]
+        return wanted[: query.limit]
 
     def _in_scope(self, ctx, query, image):
         visibility, mine = image.visibility, image.owner == ctx.project_id is not None
@@ -53,8 +74,9 @@ class Model:
             if query.visibility is None:
                 return visibility != "community" or mine
             return query.visibility in ("all", visibility)
-        shared = visibility == "shared" and state is not None and (
-            query.member_status in ("all", state))
+        shared = (
+            visibility == "shared" and state is not None and (query.member_status in ("all", state))
+        )
         seen = mine or visibility in ("public", "community") or shared
         if query.visibility is None:
             return seen and (visibility != "community" or mine)
@@ -69,10 +91,12 @@ class Model:
             if f.op == "in":
                 return value in f.value
             return value is not None and getattr(
-                operator, {"neq": "ne", "gte": "ge", "lte": "le"}.get(f.op, f.op))(value, f.value)
+                operator, {"neq": "ne", "gte": "ge", "lte": "le"}.get(f.op, f.op)
+            )(value, f.value)
 
         return (
-            image.os_hidden == query.os_hidden and image.status not in ("killed", "deleted")
+            image.os_hidden == query.os_hidden
+            and image.status not in ("killed", "deleted")
             and all(map(compares, query.filters))
             and set(query.tags) <= set(image.tags)
             and all(image.properties.get(k) == v for k, v in query.properties)
@@ -83,14 +107,16 @@ class Model:
         for key, way in sort:
             a, b = getattr(marker, key), getattr(image, key)
             if a != b:
-                less = (a is not None, a or 0) < (b is not None, b or 0) \
-                    if a is None or b is None else a < b
+                less = (
+                    (a is not None, a or 0) < (b is not None, b or 0)
+                    if a is None or b is None
+                    else a < b
+                )
                 return less == (way == "asc")
         return False
 
 
 class ListCases:
-
     COUNT = 120
 
     def setUp(self):
@@ -117,12 +143,18 @@ class ListCases:
         created = START + datetime.timedelta(seconds=self.random.randrange(20))
         return Image(
             str(uuid.UUID(int=self.random.getrandbits(128))),
-            name=pick((None, "", "alpha", "beta", "gamma")), owner=pick((*PROJECTS, None)),
-            visibility=pick(VISIBILITIES), status=pick(("queued", "active", "killed", "saving")),
-            size=pick((None, 0, 1, 2**33)), disk_format=pick((None, "raw", "qcow2")),
-            container_format=pick((None, "bare")), min_ram=pick((0, 512)),
-            protected=pick((True, False)), os_hidden=self.random.random() < 0.15,
-            created_at=created, updated_at=created + datetime.timedelta(seconds=pick((0, 5))),
+            name=pick((None, "", "alpha", "beta", "gamma")),
+            owner=pick((*PROJECTS, None)),
+            visibility=pick(VISIBILITIES),
+            status=pick(("queued", "active", "killed", "saving")),
+            size=pick((None, 0, 1, 2**33)),
+            disk_format=pick((None, "raw", "qcow2")),
+            container_format=pick((None, "bare")),
+            min_ram=pick((0, 512)),
+            protected=pick((True, False)),
+            os_hidden=self.random.random() < 0.15,
+            created_at=created,
+            updated_at=created + datetime.timedelta(seconds=pick((0, 5))),
             tags=self.random.sample(("a", "b", "c"), self.random.randrange(4)),
             properties={k: pick("xy") for k in ("k", "l") if self.random.random() < 0.6},
         )
@@ -133,8 +165,11 @@ class ListCases:
         while True:
             expected = self.model.page(ctx, query)
             page = self.records.images.list(ctx, query)
-            self.assertEqual([i.id for i in expected], [i.id for i in page.images],
-                             (ctx.project_id, ctx.is_admin, query))
+            self.assertEqual(
+                [i.id for i in expected],
+                [i.id for i in page.images],
+                (ctx.project_id, ctx.is_admin, query),
+            )
             self.assertEqual(len(expected) == query.limit, page.full)
             if not page.full:
                 return
@@ -147,8 +182,8 @@ class ListCases:
 
     def test_scope(self):
         for ctx, visibility, state in itertools.product(
-                CALLERS, (None, "all", *VISIBILITIES),
-                ("accepted", "pending", "rejected", "all")):
+            CALLERS, (None, "all", *VISIBILITIES), ("accepted", "pending", "rejected", "all")
+        ):
             self.check(ctx, visibility=visibility, member_status=state)
 
     def test_what_is_seen_by_id_is_what_may_be_a_marker(self):
@@ -164,8 +199,12 @@ class ListCases:
         gone = self.model.images[0]
         self.direct.images.delete(caller("p1"), gone)
         for marker in (gone.id, str(uuid.uuid4()), "", "x" * 300):
-            self.assertRaises(errors.MarkerNotFound, self.records.images.list,
-                              caller("admin", True), ImageQuery(marker=marker))
+            self.assertRaises(
+                errors.MarkerNotFound,
+                self.records.images.list,
+                caller("admin", True),
+                ImageQuery(marker=marker),
+            )
 
     def test_a_marker_need_not_be_in_the_list(self):
         for ctx in CALLERS:
@@ -175,7 +214,8 @@ class ListCases:
 
     def test_every_order_and_page_size(self):
         for ctx, key, limit in itertools.product(
-                (caller("p1"), caller("stranger"), caller("admin", True)), SORT_KEYS, (1, 7, 500)):
+            (caller("p1"), caller("stranger"), caller("admin", True)), SORT_KEYS, (1, 7, 500)
+        ):
             if limit > 1 or key in ("name", "created_at"):
                 self.check(ctx, sort=self.order(key), limit=limit)
         self.check(caller("p1"), sort=self.order("name", "size"), limit=5)
@@ -184,7 +224,8 @@ class ListCases:
     def test_pages_that_are_found_at_the_beginning_of_the_catalogue(self):
         self.patch(select, "WINDOW", 12)
         for ctx, key, limit, visibility in itertools.product(
-                CALLERS, ("created_at", "updated_at"), (1, 3, 6), (None, "shared")):
+            CALLERS, ("created_at", "updated_at"), (1, 3, 6), (None, "shared")
+        ):
             self.check(ctx, sort=self.order(key), limit=limit, visibility=visibility)
 
     def test_times_that_are_not_known(self):
@@ -194,30 +235,43 @@ class ListCases:
             self.execute(forget.where(images.c.id == image.id))
             image.updated_at = None
         for window, ctx, way, limit in itertools.product(
-                (select.WINDOW, 12), CALLERS, ("asc", "desc"), (1, 4, 500)):
+            (select.WINDOW, 12), CALLERS, ("asc", "desc"), (1, 4, 500)
+        ):
             self.patch(select, "WINDOW", window)
             if limit > 1 or ctx.project_id == "p1":
-                self.check(ctx, sort=(("updated_at", way), *self.order("created_at")),
-                           limit=limit)
+                self.check(ctx, sort=(("updated_at", way), *self.order("created_at")), limit=limit)
         self.check(caller("p1"), sort=self.order("name", "updated_at"), limit=3)
-        self.check(caller("p1", True), sort=self.order("updated_at"), limit=3,
-                   filters=(Filter("status", "eq", "active"),))
+        self.check(
+            caller("p1", True),
+            sort=self.order("updated_at"),
+            limit=3,
+            filters=(Filter("status", "eq", "active"),),
+        )
 
     def test_filters(self):
         middle = START + datetime.timedelta(seconds=10)
         comparisons = [
-            Filter("name", "eq", "alpha"), Filter("name", "eq", ""),
-            Filter("name", "in", ("alpha", "gamma", "no")), Filter("status", "eq", "active"),
-            Filter("status", "in", ("queued", "killed")), Filter("disk_format", "eq", "raw"),
+            Filter("name", "eq", "alpha"),
+            Filter("name", "eq", ""),
+            Filter("name", "in", ("alpha", "gamma", "no")),
+            Filter("status", "eq", "active"),
+            Filter("status", "in", ("queued", "killed")),
+            Filter("disk_format", "eq", "raw"),
             Filter("id", "in", tuple(i.id for i in self.model.images[:9])),
-            Filter("id", "eq", self.model.images[3].id), Filter("owner", "eq", "p2"),
-            Filter("size", "gte", 1), Filter("size", "lte", 1), Filter("size", "eq", 2**33),
-            Filter("size", "gte", 10**30), Filter("size", "lte", 10**30),
-            Filter("size", "eq", -10**30), Filter("min_ram", "eq", 10**10),
-            Filter("min_ram", "gte", 1), Filter("protected", "eq", True),
-            *(Filter("created_at", op, middle)
-              for op in ("eq", "neq", "gt", "gte", "lt", "lte")),
-            Filter("updated_at", "gt", middle), Filter("checksum", "eq", "none"),
+            Filter("id", "eq", self.model.images[3].id),
+            Filter("owner", "eq", "p2"),
+            Filter("size", "gte", 1),
+            Filter("size", "lte", 1),
+            Filter("size", "eq", 2**33),
+            Filter("size", "gte", 10**30),
+            Filter("size", "lte", 10**30),
+            Filter("size", "eq", -(10**30)),
+            Filter("min_ram", "eq", 10**10),
+            Filter("min_ram", "gte", 1),
+            Filter("protected", "eq", True),
+            *(Filter("created_at", op, middle) for op in ("eq", "neq", "gt", "gte", "lt", "lte")),
+            Filter("updated_at", "gt", middle),
+            Filter("checksum", "eq", "none"),
         ]
         for ctx in CALLERS:
             for comparison in comparisons:
@@ -227,8 +281,10 @@ class ListCases:
 
     def test_tags_and_properties(self):
         for ctx, tags, properties in itertools.product(
-                CALLERS, ((), ("a",), ("a", "b"), ("no",)),
-                ((), (("k", "x"),), (("k", "x"), ("l", "y")), (("k", "no"),))):
+            CALLERS,
+            ((), ("a",), ("a", "b"), ("no",)),
+            ((), (("k", "x"),), (("k", "x"), ("l", "y")), (("k", "no"),)),
+        ):
             self.check(ctx, tags=tags, properties=properties)
 
     def test_more_tags_and_properties_than_a_planner_likes(self):
@@ -237,34 +293,50 @@ class ListCases:
         names = [f"n{n}" for n in range(select.SEPARATE + 2)]
         for left_out in (None, *names):
             have = [name for name in names if name != left_out]
-            self.add(Image(str(uuid.uuid4()), owner="p1", visibility="private",
-                           created_at=START, updated_at=START, tags=have,
-                           properties={name: f"v {name}" for name in have}))
+            self.add(
+                Image(
+                    str(uuid.uuid4()),
+                    owner="p1",
+                    visibility="private",
+                    created_at=START,
+                    updated_at=START,
+                    tags=have,
+                    properties={name: f"v {name}" for name in have},
+                )
+            )
         properties = [(name, f"v {name}") for name in names]
         for wanted in (
-                {"tags": tuple(names)}, {"properties": tuple(properties)},
-                {"tags": tuple(names[::-1]), "properties": tuple(properties[::-1])},
-                {"tags": (*names, "no")}, {"properties": (*properties, ("no", "v"))},
-                {"properties": (*properties[:-1], (names[-1], "no"))},
-                {"tags": tuple(names), "sort": self.order("name")}):
+            {"tags": tuple(names)},
+            {"properties": tuple(properties)},
+            {"tags": tuple(names[::-1]), "properties": tuple(properties[::-1])},
+            {"tags": (*names, "no")},
+            {"properties": (*properties, ("no", "v"))},
+            {"properties": (*properties[:-1], (names[-1], "no"))},
+            {"tags": tuple(names), "sort": self.order("name")},
+        ):
             self.check(ctx, **wanted)
             self.check(caller("admin", True), **wanted)
         with self.database.engine.connect() as connection:
-            page = select.page(connection, ctx, ImageQuery(
-                tags=tuple(names), properties=tuple(properties)), None)
+            page = select.page(
+                connection, ctx, ImageQuery(tags=tuple(names), properties=tuple(properties)), None
+            )
         self.assertEqual(1, len(page))
 
     def test_many_conditions_are_planned_in_no_time(self):
         """A planner that tries all orders of a join does not end in the life of a server."""
-        patience = {"postgresql": "SET statement_timeout = '20s'",
-                    "mysql": "SET max_statement_time = 20"}.get(self.database.dialect)
+        patience = {
+            "postgresql": "SET statement_timeout = '20s'",
+            "mysql": "SET max_statement_time = 20",
+        }.get(self.database.dialect)
         for ctx in (caller("p1"), caller("admin", True)):
             with self.database.engine.connect() as connection:
                 connection.detach()  # it is not given to anybody else
                 if patience:
                     connection.exec_driver_sql(patience)
-                query = ImageQuery(tags=tuple(f"t{n}" for n in range(200)),
-                                   properties=tuple((f"p{n}", "v") for n in range(50)))
+                query = ImageQuery(
+                    tags=tuple(f"t{n}" for n in range(200)),
+                    properties=tuple((f"p{n}", "v") for n in range(50)),
+                )
                 self.assertEqual([], select.page(connection, ctx, query, None))
 
     def test_hidden_images(self):

@@ -25,14 +25,14 @@ BOUND = 60
 
 
 class LostCases:
-
     def setUp(self):
         super().setUp()
         url = sa.make_url(self.url)
         self.proxy = Proxy((url.host, url.port))
         self.addCleanup(self.proxy.close)
         self.remote = engine.Database(
-            engine.create_engine(self.proxy.url(url), timeouts=SHORT), patience=SHORT.lock)
+            engine.create_engine(self.proxy.url(url), timeouts=SHORT), patience=SHORT.lock
+        )
         self.addCleanup(self.remote.dispose)
         self.remote.ping()
 
@@ -61,8 +61,11 @@ class LostCases:
         return bool(self.execute(sa.select(images.c.id).where(images.c.id == image_id)))
 
     def test_a_lost_answer_to_commit_is_an_unknown_outcome(self):
-        for fault, happened in ((Fault.CUT_AFTER, True), (Fault.CUT_BEFORE, False),
-                                (Fault.SILENT_AFTER, True)):
+        for fault, happened in (
+            (Fault.CUT_AFTER, True),
+            (Fault.CUT_BEFORE, False),
+            (Fault.SILENT_AFTER, True),
+        ):
             image_id, create = self.create()
             trap = self.proxy.lose_answer_to(b"COMMIT", fault)
             error = self.bounded(create)
@@ -151,7 +154,6 @@ class LostCases:
         self.assertGreater(opened, before)
         self.proxy.stall()
         started = time.monotonic()
-        self.assertIsInstance(self.bounded(lambda: beats.beat(["me"])),
-                              errors.DatabaseUnavailable)
+        self.assertIsInstance(self.bounded(lambda: beats.beat(["me"])), errors.DatabaseUnavailable)
         # Two attempts of 5 s each; without limits of their own they would take 50.
         self.assertLess(time.monotonic() - started, 30)

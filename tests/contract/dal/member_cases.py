@@ -9,11 +9,9 @@ from tests.contract.dal.backends import caller
 
 
 class MemberCases:
-
     def setUp(self):
         super().setUp()
-        self.image = self.records.images.create(
-            caller("p1"), Image(str(uuid.uuid4()), owner="p1"))
+        self.image = self.records.images.create(caller("p1"), Image(str(uuid.uuid4()), owner="p1"))
 
     def ids(self):
         return [m.member_id for m in self.records.members.find(caller("p1"), self.image.id)]
@@ -47,8 +45,9 @@ class MemberCases:
 
     def test_a_member_cannot_be_added_twice(self):
         self.records.members.create(caller("p1"), self.image.id, "p2")
-        self.assertRaises(errors.Duplicate, self.records.members.create,
-                          caller("p1"), self.image.id, "p2")
+        self.assertRaises(
+            errors.Duplicate, self.records.members.create, caller("p1"), self.image.id, "p2"
+        )
 
     def test_a_member_can_come_back_at_once_and_has_to_accept_again(self):
         members = self.records.members
@@ -71,17 +70,18 @@ class MemberCases:
         self.records.images.delete(caller("p1"), self.image)
         self.assertEqual([], self.ids())
         for image_id in (self.image.id, "unknown"):
-            self.assertRaises(errors.ImageNotFound, self.records.members.create,
-                              caller("p1"), image_id, "p3")
+            self.assertRaises(
+                errors.ImageNotFound, self.records.members.create, caller("p1"), image_id, "p3"
+            )
 
 
 class UsageCases:
-
     def create(self, **fields):
         locations = [Location(f"file:///{n}") for n in range(fields.pop("copies", 1))]
         owner = fields.pop("owner", "p1")
-        return self.records.images.create(caller(owner), Image(
-            str(uuid.uuid4()), locations=locations, owner=owner, **fields))
+        return self.records.images.create(
+            caller(owner), Image(str(uuid.uuid4()), locations=locations, owner=owner, **fields)
+        )
 
     def test_storage_counts_every_copy(self):
         usage = self.records.usage
@@ -94,7 +94,8 @@ class UsageCases:
         self.assertEqual(2**41 + 5, usage.storage("p1"))
         self.assertEqual(5, usage.storage("p1", without=twice.id))
         self.records.images.update(
-            caller("p1"), twice, Change(remove_locations=(twice.locations[0],)))
+            caller("p1"), twice, Change(remove_locations=(twice.locations[0],))
+        )
         self.assertEqual(2**40 + 5, usage.storage("p1"))
         self.records.images.delete(caller("p1"), once, "pending_delete")
         self.assertEqual(2**40, usage.storage("p1"))
@@ -104,13 +105,17 @@ class UsageCases:
         usage = self.records.usage
         for status in ("queued", "saving", "uploading", "importing", "active", "killed"):
             self.create(status=status, size=1)
-        copied = self.create(status="active", size=10,
-                             properties={"os_glance_importing_to_stores": "fast"})
+        copied = self.create(
+            status="active", size=10, properties={"os_glance_importing_to_stores": "fast"}
+        )
         self.create(status="active", size=100, properties={"os_glance_importing_to_stores": ""})
-        self.assertEqual((7, 12, 4),
-                         (usage.images("p1"), usage.staging("p1"), usage.uploading("p1")))
-        self.records.images.update(caller("p1"), copied, Change(
-            remove_properties={"os_glance_importing_to_stores"}))
+        self.assertEqual(
+            (7, 12, 4), (usage.images("p1"), usage.staging("p1"), usage.uploading("p1"))
+        )
+        self.records.images.update(
+            caller("p1"), copied, Change(remove_properties={"os_glance_importing_to_stores"})
+        )
         self.assertEqual((2, 3), (usage.staging("p1"), usage.uploading("p1")))
-        self.assertEqual((0, 0, 0),
-                         (usage.images("p2"), usage.staging("p2"), usage.uploading("p2")))
+        self.assertEqual(
+            (0, 0, 0), (usage.images("p2"), usage.staging("p2"), usage.uploading("p2"))
+        )

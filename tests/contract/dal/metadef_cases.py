@@ -27,18 +27,26 @@ SCHEMA = {"title": "T", "type": "string", "default": 3, "description": "日本 \
 
 def full(name="N", owner="p1", **fields):
     """A namespace with something of every kind."""
-    return Namespace(name, owner, contents={
-        Association: [Association("T1", prefix="x_"),
-                      Association("T2", properties_target="image")],
-        Object: [Object("o2"), Object("o1", description="d", required=["q", "r"],
-                                      properties={"q": SCHEMA})],
-        Tag: [Tag("b"), Tag("a")],
-        Property: [Property("z", schema=SCHEMA), Property("y", schema={"type": "integer"})],
-    }, **fields)
+    return Namespace(
+        name,
+        owner,
+        contents={
+            Association: [
+                Association("T1", prefix="x_"),
+                Association("T2", properties_target="image"),
+            ],
+            Object: [
+                Object("o2"),
+                Object("o1", description="d", required=["q", "r"], properties={"q": SCHEMA}),
+            ],
+            Tag: [Tag("b"), Tag("a")],
+            Property: [Property("z", schema=SCHEMA), Property("y", schema={"type": "integer"})],
+        },
+        **fields,
+    )
 
 
 class _Cases:
-
     def setUp(self):
         super().setUp()
         catalogue.clear(self.database)
@@ -67,34 +75,51 @@ class _Cases:
 
 
 class NamespaceCases(_Cases):
-
     def test_a_namespace_comes_back_with_everything_in_it(self):
-        created = self.namespaces.create(ADMIN, full(display_name="n", description="d",
-                                                     visibility="public", protected=True))
+        created = self.namespaces.create(
+            ADMIN, full(display_name="n", description="d", visibility="public", protected=True)
+        )
         found = self.namespaces.get(ADMIN, "N")
-        self.assertEqual(dataclasses.replace(created, contents={}),
-                         dataclasses.replace(found, contents={}))
+        self.assertEqual(
+            dataclasses.replace(created, contents={}), dataclasses.replace(found, contents={})
+        )
         self.assertIsNotNone(found.created_at)
         contents = {kind: [each.name for each in those] for kind, those in found.contents.items()}
-        self.assertEqual({Association: ["T1", "T2"], Object: ["o1", "o2"], Tag: ["a", "b"],
-                          Property: ["y", "z"]}, contents)
+        self.assertEqual(
+            {
+                Association: ["T1", "T2"],
+                Object: ["o1", "o2"],
+                Tag: ["a", "b"],
+                Property: ["y", "z"],
+            },
+            contents,
+        )
         one = found.contents[Object][0]
-        self.assertEqual(("d", ["q", "r"], {"q": SCHEMA}),
-                         (one.description, one.required, one.properties))
-        self.assertEqual(([], {}), (found.contents[Object][1].required,
-                                    found.contents[Object][1].properties))
+        self.assertEqual(
+            ("d", ["q", "r"], {"q": SCHEMA}), (one.description, one.required, one.properties)
+        )
+        self.assertEqual(
+            ([], {}), (found.contents[Object][1].required, found.contents[Object][1].properties)
+        )
         self.assertEqual(SCHEMA, found.contents[Property][1].schema)
-        self.assertEqual(("x_", None), (found.contents[Association][0].prefix,
-                                        found.contents[Association][0].properties_target))
-        self.assertEqual(dataclasses.replace(found, contents={}),
-                         self.namespaces.find(ADMIN, "N"))
+        self.assertEqual(
+            ("x_", None),
+            (
+                found.contents[Association][0].prefix,
+                found.contents[Association][0].properties_target,
+            ),
+        )
+        self.assertEqual(dataclasses.replace(found, contents={}), self.namespaces.find(ADMIN, "N"))
 
     def test_what_a_tool_left_open_has_its_usual_value(self):
-        self.execute(metadef_namespaces.insert(), {
-            "namespace": "bare", "owner": "p1", "created_at": self.database.now()})
+        self.execute(
+            metadef_namespaces.insert(),
+            {"namespace": "bare", "owner": "p1", "created_at": self.database.now()},
+        )
         found = self.namespaces.find(ADMIN, "bare")
-        self.assertEqual(("private", False, None),
-                         (found.visibility, found.protected, found.updated_at))
+        self.assertEqual(
+            ("private", False, None), (found.visibility, found.protected, found.updated_at)
+        )
         self.assertEqual(["bare"], self.names(visibility="private"))
 
     def test_a_name_that_is_taken_changes_nothing(self):
@@ -110,8 +135,10 @@ class NamespaceCases(_Cases):
         after = self.namespaces.update(ADMIN, before, Namespace("M", "p2", protected=True))
         found = self.namespaces.get(ADMIN, "M")
         self.assertEqual(after, dataclasses.replace(found, contents={}))
-        self.assertEqual((None, "private", True, "p2", before.created_at), (
-            found.description, found.visibility, found.protected, found.owner, found.created_at))
+        self.assertEqual(
+            (None, "private", True, "p2", before.created_at),
+            (found.description, found.visibility, found.protected, found.owner, found.created_at),
+        )
         self.assertEqual(set(KINDS), found.contents.keys())
         self.assertRaises(errors.NamespaceNotFound, self.namespaces.find, ADMIN, "N")
         other = self.namespaces.create(ADMIN, Namespace("N", "p1"))
@@ -123,17 +150,23 @@ class NamespaceCases(_Cases):
         self.assertEqual([], self.names())
         for kind in KINDS:
             self.assertEqual([], self.direct.definitions.list(ADMIN, namespace, kind))
-        self.assertEqual(["T1", "T2"],
-                         [each.name for each in self.namespaces.resource_types(ADMIN)])
+        self.assertEqual(
+            ["T1", "T2"], [each.name for each in self.namespaces.resource_types(ADMIN)]
+        )
         self.assertRaises(errors.NamespaceNotFound, self.namespaces.delete, ADMIN, namespace)
-        self.assertRaises(errors.NamespaceNotFound, self.namespaces.update, ADMIN, namespace,
-                          Namespace("N", "p1"))
-        self.assertRaises(errors.NamespaceNotFound, self.definitions.create, ADMIN, namespace,
-                          Tag("late"))
+        self.assertRaises(
+            errors.NamespaceNotFound, self.namespaces.update, ADMIN, namespace, Namespace("N", "p1")
+        )
+        self.assertRaises(
+            errors.NamespaceNotFound, self.definitions.create, ADMIN, namespace, Tag("late")
+        )
 
     def test_lists_show_own_and_public_ones(self):
-        for name, owner, visibility in (("a", "p1", "private"), ("b", "p1", "public"),
-                                        ("c", "p2", "private")):
+        for name, owner, visibility in (
+            ("a", "p1", "private"),
+            ("b", "p1", "public"),
+            ("c", "p2", "private"),
+        ):
             self.namespaces.create(ADMIN, Namespace(name, owner, visibility=visibility))
         by_name = {"sort_key": "namespace", "sort_dir": "asc"}
         self.assertEqual(["a", "b", "c"], self.names(**by_name))
@@ -148,23 +181,47 @@ class NamespaceCases(_Cases):
 
     def test_lists_by_resource_type(self):
         for name, types in (("a", ["T1"]), ("b", ["T1", "T2"]), ("c", [])):
-            self.namespaces.create(ADMIN, Namespace(name, "p1", contents={
-                Association: [Association(each) for each in types]}))
+            self.namespaces.create(
+                ADMIN,
+                Namespace(
+                    name, "p1", contents={Association: [Association(each) for each in types]}
+                ),
+            )
         self.assertEqual(["b", "a"], self.names(resource_types=("T1", "T2")))
         self.assertEqual(["b"], self.names(resource_types=("T2", "unknown")))
         self.assertEqual([], self.names(resource_types=("",)))
         page = self.namespaces.list(ADMIN, NamespaceQuery(Listing(limit=100)))
-        self.assertEqual([[], ["T1", "T2"], ["T1"]], [
-            [each.name for each in namespace.contents.get(Association, ())]
-            for namespace in page.namespaces])
+        self.assertEqual(
+            [[], ["T1", "T2"], ["T1"]],
+            [
+                [each.name for each in namespace.contents.get(Association, ())]
+                for namespace in page.namespaces
+            ],
+        )
 
     def test_pages_are_complete_in_every_order(self):
         for number in range(7):
-            self.namespaces.create(ADMIN, Namespace(
-                f"n{number}", "p1", display_name=[None, "x", "y"][number % 3],
-                description=None if number % 2 else "d", protected=number > 3))
-        for key in ("namespace", "display_name", "description", "visibility", "protected",
-                    "owner", "created_at", "updated_at", "id"):
+            self.namespaces.create(
+                ADMIN,
+                Namespace(
+                    f"n{number}",
+                    "p1",
+                    display_name=[None, "x", "y"][number % 3],
+                    description=None if number % 2 else "d",
+                    protected=number > 3,
+                ),
+            )
+        for key in (
+            "namespace",
+            "display_name",
+            "description",
+            "visibility",
+            "protected",
+            "owner",
+            "created_at",
+            "updated_at",
+            "id",
+        ):
             for way in ("asc", "desc"):
                 whole = self.names(sort_key=key, sort_dir=way)
                 self.assertEqual(7, len(whole))
@@ -184,15 +241,24 @@ class NamespaceCases(_Cases):
     def test_a_thousand_namespaces_cost_three_statements(self):
         now = self.database.now()
         self.namespaces.create(ADMIN, full())
-        self.execute(metadef_namespaces.insert(), [
-            {"namespace": f"n{number}", "owner": "p1", "created_at": now}
-            for number in range(999)])
+        self.execute(
+            metadef_namespaces.insert(),
+            [
+                {"namespace": f"n{number}", "owner": "p1", "created_at": now}
+                for number in range(999)
+            ],
+        )
         types = sa.select(metadef_namespace_resource_types.c.resource_type_id)
         one = self.execute(types)[0][0]
-        self.execute(metadef_namespace_resource_types.insert(), [
-            {"namespace_id": row.id, "resource_type_id": one, "created_at": now}
-            for row in self.execute(sa.select(metadef_namespaces.c.id)
-                                    .where(metadef_namespaces.c.namespace != "N"))])
+        self.execute(
+            metadef_namespace_resource_types.insert(),
+            [
+                {"namespace_id": row.id, "resource_type_id": one, "created_at": now}
+                for row in self.execute(
+                    sa.select(metadef_namespaces.c.id).where(metadef_namespaces.c.namespace != "N")
+                )
+            ],
+        )
         with self.statements() as seen:
             page = self.namespaces.list(ADMIN, NamespaceQuery(Listing(limit=1000)))
         self.assertEqual(1000, len(page.namespaces))
@@ -200,8 +266,10 @@ class NamespaceCases(_Cases):
         self.assertLessEqual(len(seen), 3)
 
     def test_a_namespace_costs_five_statements_however_full(self):
-        self.namespaces.create(ADMIN, Namespace("N", "p1", contents={
-            Tag: [Tag(f"t{number}") for number in range(300)]}))
+        self.namespaces.create(
+            ADMIN,
+            Namespace("N", "p1", contents={Tag: [Tag(f"t{number}") for number in range(300)]}),
+        )
         with self.statements() as seen:
             self.assertEqual(300, len(self.namespaces.get(ADMIN, "N").contents[Tag]))
         self.assertEqual(5, len(seen))
@@ -211,8 +279,16 @@ class NamespaceCases(_Cases):
 
         def create(number):
             try:
-                self.namespaces.create(ADMIN, Namespace(f"n{number}", "p1", contents={
-                    Association: [Association("same"), Association(f"own{number % 2}")]}))
+                self.namespaces.create(
+                    ADMIN,
+                    Namespace(
+                        f"n{number}",
+                        "p1",
+                        contents={
+                            Association: [Association("same"), Association(f"own{number % 2}")]
+                        },
+                    ),
+                )
             except Exception as error:
                 failures.append(error)
 
@@ -222,36 +298,38 @@ class NamespaceCases(_Cases):
         for thread in threads:
             thread.join()
         self.assertEqual([], failures)
-        self.assertEqual({"same", "own0", "own1"},
-                         {each.name for each in self.namespaces.resource_types(ADMIN)})
+        self.assertEqual(
+            {"same", "own0", "own1"}, {each.name for each in self.namespaces.resource_types(ADMIN)}
+        )
         self.assertEqual(6, len(self.names(resource_types=("same",))))
 
 
 class DefinitionCases(_Cases):
-
     def setUp(self):
         super().setUp()
         self.namespace = self.namespaces.create(ADMIN, Namespace("N", "p1"))
         self.other = self.namespaces.create(ADMIN, full("M"))
 
     def samples(self):
-        return (Object("a", description="d", required=["q"], properties={"q": SCHEMA}),
-                Property("a", schema=SCHEMA), Tag("a"), Association("a", prefix="p_"))
+        return (
+            Object("a", description="d", required=["q"], properties={"q": SCHEMA}),
+            Property("a", schema=SCHEMA),
+            Tag("a"),
+            Association("a", prefix="p_"),
+        )
 
     def test_each_kind_is_made_found_and_removed(self):
         for sample in self.samples():
             kind = type(sample)
             created = self.definitions.create(ADMIN, self.namespace, sample)
-            self.assertEqual(created,
-                             self.definitions.get(ADMIN, self.namespace, kind, "a"))
+            self.assertEqual(created, self.definitions.get(ADMIN, self.namespace, kind, "a"))
             self.assertEqual([created], self.definitions.list(ADMIN, self.namespace, kind))
-            self.assertRaises(errors.Duplicate, self.definitions.create, ADMIN, self.namespace,
-                              sample)
-            self.assertEqual(created,
-                             self.definitions.delete(ADMIN, self.namespace, kind, "a"))
+            self.assertRaises(
+                errors.Duplicate, self.definitions.create, ADMIN, self.namespace, sample
+            )
+            self.assertEqual(created, self.definitions.delete(ADMIN, self.namespace, kind, "a"))
             for verb in (self.definitions.get, self.definitions.delete):
-                self.assertRaises(errors.DefinitionNotFound, verb, ADMIN, self.namespace, kind,
-                                  "a")
+                self.assertRaises(errors.DefinitionNotFound, verb, ADMIN, self.namespace, kind, "a")
             self.assertEqual(2, len(self.held(self.other, kind)), "another namespace's")
 
     def test_update_renames_and_replaces(self):
@@ -262,17 +340,25 @@ class DefinitionCases(_Cases):
             after = self.definitions.update(ADMIN, self.namespace, "a", kind("b"))
             self.assertEqual(created.created_at, after.created_at)
             self.assertEqual({"b", "taken"}, set(self.held(self.namespace, kind)))
-            self.assertRaises(errors.Duplicate, self.definitions.update, ADMIN, self.namespace,
-                              "b", kind("taken"))
-            self.assertRaises(errors.DefinitionNotFound, self.definitions.update, ADMIN,
-                              self.namespace, "a", kind("c"))
+            self.assertRaises(
+                errors.Duplicate, self.definitions.update, ADMIN, self.namespace, "b", kind("taken")
+            )
+            self.assertRaises(
+                errors.DefinitionNotFound,
+                self.definitions.update,
+                ADMIN,
+                self.namespace,
+                "a",
+                kind("c"),
+            )
             same = self.definitions.update(ADMIN, self.namespace, "b", kind("b"))
             self.assertEqual("b", same.name)
 
     def test_several_tags_come_beside_the_others_or_instead(self):
         def put(append, *names):
             return self.definitions.create_all(
-                ADMIN, self.namespace, Tag, [Tag(name) for name in names], append)
+                ADMIN, self.namespace, Tag, [Tag(name) for name in names], append
+            )
 
         self.assertEqual(["b", "a"], [tag.name for tag in put(False, "b", "a")])
         put(True, "c")
@@ -292,11 +378,14 @@ class DefinitionCases(_Cases):
 
     def test_parts_of_a_list_of_tags(self):
         def part(**listing):
-            return [tag.name for tag in self.definitions.list(
-                ADMIN, self.namespace, Tag, Listing(**listing))]
+            return [
+                tag.name
+                for tag in self.definitions.list(ADMIN, self.namespace, Tag, Listing(**listing))
+            ]
 
-        self.definitions.create_all(ADMIN, self.namespace, Tag,
-                                    [Tag(name) for name in "mzak"], append=True)
+        self.definitions.create_all(
+            ADMIN, self.namespace, Tag, [Tag(name) for name in "mzak"], append=True
+        )
         self.assertEqual(list("kazm"), part())
         self.assertEqual(list("akmz"), part(sort_key="name", sort_dir="asc"))
         self.assertEqual(list("az"), part(limit=2, marker="k"))
@@ -313,9 +402,17 @@ class CatalogueCases(_Cases):
         return catalogue.store(self.database, namespace, existing)
 
     def newer(self):
-        return Namespace("N", "p2", display_name="new", contents={
-            Association: [Association("T2", prefix="new_")], Object: [Object("o3")],
-            Property: [Property("z", schema={"type": "boolean"})], Tag: [Tag("c")]})
+        return Namespace(
+            "N",
+            "p2",
+            display_name="new",
+            contents={
+                Association: [Association("T2", prefix="new_")],
+                Object: [Object("o3")],
+                Property: [Property("z", schema={"type": "boolean"})],
+                Tag: [Tag("c")],
+            },
+        )
 
     def test_what_is_not_there_is_loaded_and_comes_out_again(self):
         self.assertEqual("loaded", self.store(full("B")))
@@ -346,8 +443,9 @@ class CatalogueCases(_Cases):
         self.assertEqual("merged", self.store(self.newer(), catalogue.PREFER_NEW))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual(("new", "p2"), (found.display_name, found.owner))
-        self.assertEqual({"type": "boolean"},
-                         self.definitions.get(ADMIN, found, Property, "z").schema)
+        self.assertEqual(
+            {"type": "boolean"}, self.definitions.get(ADMIN, found, Property, "z").schema
+        )
         self.assertEqual("new_", self.definitions.get(ADMIN, found, Association, "T2").prefix)
         self.assertEqual({"y", "z"}, set(self.held(found, Property)))
 
@@ -355,13 +453,21 @@ class CatalogueCases(_Cases):
         self.store(full())
         self.assertEqual("overwritten", self.store(self.newer(), catalogue.OVERWRITE))
         found = self.namespaces.get(ADMIN, "N")
-        self.assertEqual({Association: 1, Object: 1, Property: 1, Tag: 1},
-                         {kind: len(those) for kind, those in found.contents.items()})
+        self.assertEqual(
+            {Association: 1, Object: 1, Property: 1, Tag: 1},
+            {kind: len(those) for kind, those in found.contents.items()},
+        )
 
     def test_all_of_it_can_be_removed(self):
         self.store(full())
         removed = catalogue.clear(self.database)
-        self.assertEqual((1, 2, 2), (removed["metadef_namespaces"], removed["metadef_tags"],
-                                     removed["metadef_resource_types"]))
+        self.assertEqual(
+            (1, 2, 2),
+            (
+                removed["metadef_namespaces"],
+                removed["metadef_tags"],
+                removed["metadef_resource_types"],
+            ),
+        )
         self.assertEqual([], list(catalogue.read(self.database)))
         self.assertEqual([], self.namespaces.resource_types(ADMIN))

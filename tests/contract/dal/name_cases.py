@@ -16,10 +16,10 @@ TASK, HOST = "os_glance_import_task", "os_glance_stage_host"
 
 
 class NameCases:
-
     def create(self, **properties):
         return self.records.images.create(
-            None, Image(str(uuid.uuid4()), owner="p", properties=properties))
+            None, Image(str(uuid.uuid4()), owner="p", properties=properties)
+        )
 
     def properties(self, image):
         return self.records.images.get(caller("p"), image.id).properties
@@ -68,9 +68,16 @@ class NameCases:
 
     def misspell(self, image, name, value):
         """What a release that did not look at spellings may have left."""
-        self.execute(image_properties.insert(), {
-            "image_id": image.id, "name": name.upper(), "value": value,
-            "created_at": image.created_at, "deleted": False})
+        self.execute(
+            image_properties.insert(),
+            {
+                "image_id": image.id,
+                "name": name.upper(),
+                "value": value,
+                "created_at": image.created_at,
+                "deleted": False,
+            },
+        )
 
     def test_the_service_writes_its_own_names_whatever_is_there(self):
         image = self.create()
@@ -84,8 +91,12 @@ class NameCases:
         self.update(image, acquire=ClaimRequest("a", IMPORT, task_id="t"))
         self.assertEqual("t", self.properties(image)[TASK])
         self.records.claims.release(image.id, "a", ClaimRelease())
-        self.assertRaises(errors.ImportActive, self.update, image,
-                          acquire=ClaimRequest("b", IMPORT, task_id="other"))
+        self.assertRaises(
+            errors.ImportActive,
+            self.update,
+            image,
+            acquire=ClaimRequest("b", IMPORT, task_id="other"),
+        )
 
 
 class CollationCases:
@@ -93,54 +104,98 @@ class CollationCases:
 
     def collations(self):
         """The language-neutral ones, which are defaults somewhere."""
-        known = {name for name, in self.execute(sa.text(
-            "SELECT collation_name FROM information_schema.collations "
-            "WHERE collation_name IN ('utf8mb4_general_ci', 'utf8mb4_unicode_ci', "
-            "'utf8mb4_unicode_520_ci', 'utf8mb4_0900_ai_ci')"))}
+        known = {
+            name
+            for (name,) in self.execute(
+                sa.text(
+                    "SELECT collation_name FROM information_schema.collations "
+                    "WHERE collation_name IN ('utf8mb4_general_ci', 'utf8mb4_unicode_ci', "
+                    "'utf8mb4_unicode_520_ci', 'utf8mb4_0900_ai_ci')"
+                )
+            )
+        }
         return sorted(known)
 
     def test_what_equals_a_letter_of_the_reserved_prefix_is_reserved(self):
         letters = "os_glance"
-        characters = [chr(number) for number in range(1, 0x10000)
-                      if not 0xD800 <= number < 0xE000 and not 0xE000 <= number < 0xF900]
+        characters = [
+            chr(number)
+            for number in range(1, 0x10000)
+            if not 0xD800 <= number < 0xE000 and not 0xE000 <= number < 0xF900
+        ]
         # Letters as combining marks: the transaction refuses those, see below.
-        characters = [each for each in characters if not 0x300 <= ord(each) < 0x370
-                      and not 0x1AB0 <= ord(each) < 0x1B00 and not 0x1DC0 <= ord(each) < 0x1E00]
+        characters = [
+            each
+            for each in characters
+            if not 0x300 <= ord(each) < 0x370
+            and not 0x1AB0 <= ord(each) < 0x1B00
+            and not 0x1DC0 <= ord(each) < 0x1E00
+        ]
         with self.database.engine.connect() as connection:
             connection.exec_driver_sql(
-                "CREATE TEMPORARY TABLE letters (letter VARCHAR(4)) CHARACTER SET utf8mb4")
+                "CREATE TEMPORARY TABLE letters (letter VARCHAR(4)) CHARACTER SET utf8mb4"
+            )
             for start in range(0, len(characters), 5000):
                 connection.exec_driver_sql(
-                    "INSERT INTO letters VALUES " + ", ".join(
+                    "INSERT INTO letters VALUES "
+                    + ", ".join(
                         f"(_utf8mb4 x'{each.encode().hex()}')"
-                        for each in characters[start:start + 5000]))
+                        for each in characters[start : start + 5000]
+                    )
+                )
             for collation in self.collations():
                 for place, letter in enumerate(letters):
-                    equal = [each for each, in connection.exec_driver_sql(
-                        f"SELECT letter FROM letters WHERE letter COLLATE {collation} = "
-                        f"'{letter}'")]
-                    missed = [each for each in equal if not is_reserved(
-                        letters[:place] + each + letters[place + 1:])]
+                    equal = [
+                        each
+                        for (each,) in connection.exec_driver_sql(
+                            f"SELECT letter FROM letters WHERE letter COLLATE {collation} = "
+                            f"'{letter}'"
+                        )
+                    ]
+                    missed = [
+                        each
+                        for each in equal
+                        if not is_reserved(letters[:place] + each + letters[place + 1 :])
+                    ]
                     self.assertEqual([], missed, (collation, letter))
                     self.assertLess(1 if letter != "_" else 0, len(equal))
-                ignored = [each for each, in connection.exec_driver_sql(
-                    f"SELECT letter FROM letters WHERE CONCAT('o', letter, 's') "
-                    f"COLLATE {collation} = 'os'")]
-                self.assertEqual([], [each for each in ignored if fold(f"o{each}s") != "os"],
-                                 collation)
+                ignored = [
+                    each
+                    for (each,) in connection.exec_driver_sql(
+                        f"SELECT letter FROM letters WHERE CONCAT('o', letter, 's') "
+                        f"COLLATE {collation} = 'os'"
+                    )
+                ]
+                self.assertEqual(
+                    [], [each for each in ignored if fold(f"o{each}s") != "os"], collation
+                )
 
     def test_what_folding_misses_the_transaction_refuses(self):
         """With a collation of which this program knows nothing: i and j are one letter."""
-        for table, column, length in (("properties", "name", 255), ("tags", "value", 255),
-                                      ("members", "member", 255)):
-            self.execute(sa.text(
-                f"ALTER TABLE image_{table} MODIFY {column} VARCHAR({length}) "
-                "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci NOT NULL"))
+        for table, column, length in (
+            ("properties", "name", 255),
+            ("tags", "value", 255),
+            ("members", "member", 255),
+        ):
+            self.execute(
+                sa.text(
+                    f"ALTER TABLE image_{table} MODIFY {column} VARCHAR({length}) "
+                    "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci NOT NULL"
+                )
+            )
         for column in ("value", "meta_data"):
-            self.execute(sa.text(f"ALTER TABLE image_locations MODIFY {column} TEXT "
-                                 "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci"))
-        self.execute(sa.text("ALTER TABLE image_properties MODIFY value TEXT "
-                             "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci"))
+            self.execute(
+                sa.text(
+                    f"ALTER TABLE image_locations MODIFY {column} TEXT "
+                    "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci"
+                )
+            )
+        self.execute(
+            sa.text(
+                "ALTER TABLE image_properties MODIFY value TEXT "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_roman_ci"
+            )
+        )
         name = "os_glance_jmport_task"
         image = self.create()
         # Such a name does not get past the wire; this is about what stands behind it.

@@ -15,11 +15,12 @@ AUDIT = {"created_at": THEN, "deleted": False}
 
 
 class OddRowCases:
-
     def setUp(self):
         super().setUp()
-        self.execute(images.insert(), {
-            "id": "odd", "status": "active", "min_disk": 0, "min_ram": 0, "owner": "p", **AUDIT})
+        self.execute(
+            images.insert(),
+            {"id": "odd", "status": "active", "min_disk": 0, "min_ram": 0, "owner": "p", **AUDIT},
+        )
 
     def image(self):
         return self.records.images.get(caller("p"), "odd")
@@ -33,14 +34,16 @@ class OddRowCases:
         self.assertEqual(["t"], self.image().tags)
 
     def test_a_property_without_a_value_is_an_empty_text(self):
-        self.execute(image_properties.insert(), {
-            "image_id": "odd", "name": "k", "value": None, **AUDIT})
+        self.execute(
+            image_properties.insert(), {"image_id": "odd", "name": "k", "value": None, **AUDIT}
+        )
         self.assertEqual({"k": ""}, self.image().properties)
 
     def test_what_was_deleted_beside_is_not_seen(self):
         gone = {**AUDIT, "deleted": True, "deleted_at": THEN}
-        self.execute(image_properties.insert(), {
-            "image_id": "odd", "name": "k", "value": "v", **gone})
+        self.execute(
+            image_properties.insert(), {"image_id": "odd", "name": "k", "value": "v", **gone}
+        )
         self.execute(image_tags.insert(), {"image_id": "odd", "value": "t", **gone})
         self.assertEqual(({}, []), (self.image().properties, self.image().tags))
 
@@ -59,19 +62,29 @@ class OddRowCases:
         self.records.images.update(caller("p"), image, Change(add_tags=("b",)))
         self.assertEqual(["a", "b"], self.image().tags)
         live = sa.select(image_tags.c.value).where(
-            image_tags.c.image_id == image.id, image_tags.c.deleted == sa.false())
+            image_tags.c.image_id == image.id, image_tags.c.deleted == sa.false()
+        )
         self.assertEqual(["a", "b"], sorted(row[0] for row in self.execute(live)))
 
     def test_all_of_unicode_is_stored_and_told_apart(self):
         smile, laugh = "\U0001f600", "\U0001f602"
-        image = self.records.images.create(caller("p"), Image(
-            str(uuid.uuid4()), owner="p", name=f"a {smile}", tags=[smile, laugh],
-            properties={smile: laugh, laugh: smile}))
+        image = self.records.images.create(
+            caller("p"),
+            Image(
+                str(uuid.uuid4()),
+                owner="p",
+                name=f"a {smile}",
+                tags=[smile, laugh],
+                properties={smile: laugh, laugh: smile},
+            ),
+        )
         found = self.records.images.get(caller("p"), image.id)
-        self.assertEqual((image.name, image.tags, image.properties),
-                         (found.name, found.tags, found.properties))
+        self.assertEqual(
+            (image.name, image.tags, image.properties), (found.name, found.tags, found.properties)
+        )
         image = self.records.images.update(caller("p"), image, Change(remove_tags=(smile,)))
         self.assertEqual([laugh], self.records.images.get(caller("p"), image.id).tags)
         for name, number in ((f"a {smile}", 1), (f"a {laugh}", 0)):
-            self.assertEqual(number, len(self.execute(
-                sa.select(images.c.id).where(images.c.name == name))))
+            self.assertEqual(
+                number, len(self.execute(sa.select(images.c.id).where(images.c.name == name)))
+            )

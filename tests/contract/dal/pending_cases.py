@@ -17,31 +17,48 @@ from tests.contract.dal.backends import caller
 
 
 class PendingCases:
-
     def active(self, *urls, **more):
-        return self.records.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), **{
-                "status": "active", "owner": "p1", "tags": ["a"], "properties": {"k": "v"},
-                "locations": [Location(url, {"store": "s"}) for url in urls], **more}))
+        return self.records.images.create(
+            caller("p1"),
+            Image(
+                str(uuid.uuid4()),
+                **{
+                    "status": "active",
+                    "owner": "p1",
+                    "tags": ["a"],
+                    "properties": {"k": "v"},
+                    "locations": [Location(url, {"store": "s"}) for url in urls],
+                    **more,
+                },
+            ),
+        )
 
     def delete(self, image, status="deleted"):
         self.records.images.delete(caller("p1"), image, status)
 
     def pending(self, **more):
-        return [(x.image_id, x.image_status, x.location.url)
-                for x in self.records.pending.find(0, **more)]
+        return [
+            (x.image_id, x.image_status, x.location.url)
+            for x in self.records.pending.find(0, **more)
+        ]
 
     def statuses(self, image):
-        return [tuple(row) for row in self.execute(
-            image_locations.select().with_only_columns(
-                image_locations.c.status, image_locations.c.deleted)
-            .where(image_locations.c.image_id == image.id).order_by(image_locations.c.id))]
+        return [
+            tuple(row)
+            for row in self.execute(
+                image_locations.select()
+                .with_only_columns(image_locations.c.status, image_locations.c.deleted)
+                .where(image_locations.c.image_id == image.id)
+                .order_by(image_locations.c.id)
+            )
+        ]
 
     def test_data_of_a_deleted_image_is_pending_until_it_is_forgotten(self):
         image = self.active("file:///a", "file:///b")
         self.delete(image)
-        self.assertEqual([(image.id, "deleted", "file:///a"), (image.id, "deleted", "file:///b")],
-                         self.pending())
+        self.assertEqual(
+            [(image.id, "deleted", "file:///a"), (image.id, "deleted", "file:///b")], self.pending()
+        )
         found = self.records.pending.find(0, limit=1)[0].location
         self.assertEqual((image.locations[0].id, {"store": "s"}), (found.id, found.metadata))
         self.assertEqual(1, len(self.pending(after=found.id)))
@@ -65,8 +82,17 @@ class PendingCases:
         self.assertFalse(self.records.pending.finish(image.id))
         self.records.pending.forget(image.locations)
         self.assertTrue(self.records.pending.finish(image.id))
-        self.assertEqual([("deleted",)], [tuple(row) for row in self.execute(
-            images.select().with_only_columns(images.c.status).where(images.c.id == image.id))])
+        self.assertEqual(
+            [("deleted",)],
+            [
+                tuple(row)
+                for row in self.execute(
+                    images.select()
+                    .with_only_columns(images.c.status)
+                    .where(images.c.id == image.id)
+                )
+            ],
+        )
 
     def test_a_removed_location_comes_back(self):
         image = self.active("file:///a", "file:///b")
@@ -74,21 +100,22 @@ class PendingCases:
         self.records.images.update(caller("p1"), image, Change(remove_locations=(first,)))
         self.assertEqual([(image.id, "active", "file:///a")], self.pending(stray=True))
         self.records.pending.take_back([first])
-        self.assertEqual(image.locations,
-                         self.records.images.get(caller("p1"), image.id).locations)
+        self.assertEqual(image.locations, self.records.images.get(caller("p1"), image.id).locations)
 
     def test_a_deletion_is_undone_with_what_was_deleted_by_it(self):
         image = self.active("file:///a", "file:///b", properties={"k": "v", "old": "x"})
         self.records.members.create(caller("p1"), image.id, "p2")
         image = self.records.images.update(
-            caller("p1"), image, Change(remove_tags=("a",), add_tags=("b",)))
+            caller("p1"), image, Change(remove_tags=("a",), add_tags=("b",))
+        )
         self.delete(image, "pending_delete")
         self.records.pending.forget(image.locations[:1])
         self.records.pending.restore(image.id, "active")
         back = self.records.images.get(caller("p1"), image.id)
         self.assertEqual(
             ("active", {"k": "v", "old": "x"}, ["file:///b"]),
-            (back.status, back.properties, [x.url for x in back.locations]))
+            (back.status, back.properties, [x.url for x in back.locations]),
+        )
         self.assertIn("b", back.tags)
         self.assertEqual(1, len(self.records.members.find(caller("p1"), image.id)))
         self.assertEqual([], self.pending())
@@ -104,8 +131,7 @@ class PendingCases:
         self.assertEqual([(image.id, "pending_delete", "file:///a")], self.pending())
         pending.cancel_removal(image.locations)
         pending.restore(image.id, "active")
-        self.assertEqual(image.locations,
-                         self.records.images.get(caller("p1"), image.id).locations)
+        self.assertEqual(image.locations, self.records.images.get(caller("p1"), image.id).locations)
         self.assertEqual([], list(pending.begin_removal(image.locations)))
         pending.forget(image.locations)
         self.assertEqual([("active", False)], self.statuses(image))
@@ -115,15 +141,18 @@ class PendingCases:
         self.delete(image, "pending_delete")
         self.records.pending.begin_removal(image.locations[:1])
         self.records.pending.restore(image.id, "active")
-        self.assertEqual(["file:///b"], [
-            each.url for each in self.records.images.get(caller("p1"), image.id).locations])
+        self.assertEqual(
+            ["file:///b"],
+            [each.url for each in self.records.images.get(caller("p1"), image.id).locations],
+        )
         self.assertEqual([(image.id, "active", "file:///a")], self.pending(stray=True))
 
     def test_only_a_deletion_is_undone(self):
         image = self.active("file:///a")
         for image_id in (image.id, str(uuid.uuid4())):
-            self.assertRaises(errors.ImageNotFound, self.records.pending.restore,
-                              image_id, "active")
+            self.assertRaises(
+                errors.ImageNotFound, self.records.pending.restore, image_id, "active"
+            )
         self.delete(image)
         self.assertRaises(errors.ImageNotFound, self.records.pending.restore, image.id, "active")
         self.records.pending.restore(image.id, "active", was="deleted")
@@ -153,9 +182,15 @@ class PendingCases:
             dal = records(Database(self.database.engine, cipher=cipher))
             self.patch(location_index, "SETTLED", 3600)
             urls = [f"cinder://store/{uuid.uuid4()}" for _ in range(10)]
-            made = [dal.images.create(caller("p1"), Image(
-                str(uuid.uuid4()), status="active", owner="p1", locations=[Location(url)]))
-                for url in urls]
+            made = [
+                dal.images.create(
+                    caller("p1"),
+                    Image(
+                        str(uuid.uuid4()), status="active", owner="p1", locations=[Location(url)]
+                    ),
+                )
+                for url in urls
+            ]
             shared = dal.pending.is_shared
 
             def check(made=made, urls=urls, shared=shared):
@@ -172,8 +207,12 @@ class PendingCases:
             if self.database.dialect != "sqlite":
                 self.assertEqual(1 + len(urls), self.digests())
             # What lies behind, and the same address again.
-            late = dal.images.create(caller("p1"), Image(
-                str(uuid.uuid4()), status="active", owner="p1", locations=[Location(urls[0])]))
+            late = dal.images.create(
+                caller("p1"),
+                Image(
+                    str(uuid.uuid4()), status="active", owner="p1", locations=[Location(urls[0])]
+                ),
+            )
             self.assertTrue(shared(made[0].id, urls[0]))
             self.assertTrue(shared(late.id, urls[0]))
             for image in (made[0], late):
@@ -203,34 +242,59 @@ class PendingCases:
             else:
                 self.assertRaises(error, self.records.images.update, caller("p1"), image, change)
         self.assertEqual([("deleted", True), ("active", False)], self.statuses(image))
-        self.records.images.update(caller("p1"), image, Change(
-            fields={"status": "queued"}, remove_locations=(image.locations[1],)))
+        self.records.images.update(
+            caller("p1"),
+            image,
+            Change(fields={"status": "queued"}, remove_locations=(image.locations[1],)),
+        )
 
     def test_sealed_addresses(self):
         database = Database(self.database.engine, cipher=UrlCipher("0123456789abcdef"))
         plain = self.active("s3://h/b/plain")
         sealed = records(database)
-        image = sealed.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), status="active", owner="p1", locations=[Location("s3://h/b/x")]))
+        image = sealed.images.create(
+            caller("p1"),
+            Image(
+                str(uuid.uuid4()), status="active", owner="p1", locations=[Location("s3://h/b/x")]
+            ),
+        )
         sealed.images.update(caller("p1"), image, Change(add_locations=(Location("s3://h/b/y"),)))
-        self.assertEqual(["s3://h/b/x", "s3://h/b/y"], [
-            x.url for x in sealed.images.get(caller("p1"), image.id).locations])
-        self.assertNotIn("s3://h/b/x", {
-            x.url for x in self.records.images.get(caller("p1"), image.id).locations})
-        self.assertEqual("s3://h/b/plain",
-                         sealed.images.get(caller("p1"), plain.id).locations[0].url)
+        self.assertEqual(
+            ["s3://h/b/x", "s3://h/b/y"],
+            [x.url for x in sealed.images.get(caller("p1"), image.id).locations],
+        )
+        self.assertNotIn(
+            "s3://h/b/x", {x.url for x in self.records.images.get(caller("p1"), image.id).locations}
+        )
+        self.assertEqual(
+            "s3://h/b/plain", sealed.images.get(caller("p1"), plain.id).locations[0].url
+        )
         self.assertTrue(sealed.pending.is_shared(plain.id, "s3://h/b/y"))
         self.assertFalse(sealed.pending.is_shared(plain.id, "s3://h/b/z"))
         sealed.images.delete(caller("p1"), sealed.images.get(caller("p1"), image.id))
-        self.assertEqual(["s3://h/b/x", "s3://h/b/y"],
-                         [x.location.url for x in sealed.pending.find(0)])
+        self.assertEqual(
+            ["s3://h/b/x", "s3://h/b/y"], [x.location.url for x in sealed.pending.find(0)]
+        )
 
     def test_what_an_image_has_at_an_address(self):
-        image = self.records.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), status="active", owner="p1",
-            locations=[Location("file:///a"), Location("file:///b"), Location("file:///c")]))
+        image = self.records.images.create(
+            caller("p1"),
+            Image(
+                str(uuid.uuid4()),
+                status="active",
+                owner="p1",
+                locations=[Location("file:///a"), Location("file:///b"), Location("file:///c")],
+            ),
+        )
         gone = dataclasses.replace(image.locations[0], status="pending_delete")
-        self.records.images.update(caller("p1"), image, Change(
-            remove_locations=(gone, image.locations[2]), add_locations=(Location("file:///a"),)))
-        self.assertEqual([{"active", "pending_delete"}, {"active"}, set()], [
-            set(self.records.pending.statuses_at(image.id, f"file:///{name}")) for name in "abc"])
+        self.records.images.update(
+            caller("p1"),
+            image,
+            Change(
+                remove_locations=(gone, image.locations[2]), add_locations=(Location("file:///a"),)
+            ),
+        )
+        self.assertEqual(
+            [{"active", "pending_delete"}, {"active"}, set()],
+            [set(self.records.pending.statuses_at(image.id, f"file:///{name}")) for name in "abc"],
+        )

@@ -29,7 +29,6 @@ def invent_key(data):
 
 
 class PoolerCases:
-
     def setUp(self):
         super().setUp()
         url = sa.make_url(self.url)
@@ -40,9 +39,12 @@ class PoolerCases:
         self.addCleanup(self.pooled.dispose)
 
     def settings(self, database):
-        return database.read(lambda connection: [
-            connection.exec_driver_sql(f"SHOW {name}").scalar()
-            for name in ("lock_timeout", "jit", "statement_timeout")])
+        return database.read(
+            lambda connection: [
+                connection.exec_driver_sql(f"SHOW {name}").scalar()
+                for name in ("lock_timeout", "jit", "statement_timeout")
+            ]
+        )
 
     def test_it_is_known(self):
         self.assertTrue(self.pooled.read(engine.is_pooled))
@@ -50,8 +52,10 @@ class PoolerCases:
 
     def test_the_session_stays_as_it_was(self):
         with self._admin.connect() as connection:
-            fresh = [connection.exec_driver_sql(f"SHOW {name}").scalar()
-                     for name in ("lock_timeout", "jit", "statement_timeout")]
+            fresh = [
+                connection.exec_driver_sql(f"SHOW {name}").scalar()
+                for name in ("lock_timeout", "jit", "statement_timeout")
+            ]
         through = records(self.pooled).images
         image = through.create(CTX, Image(str(uuid.uuid4()), owner="p1"))
         through.update(CTX, image, Change(fields={"name": "n"}))
@@ -59,18 +63,34 @@ class PoolerCases:
 
     def test_locks_are_waited_for_with_a_limit_all_the_same(self):
         for database in (self.pooled, self.database):
-            self.assertEqual("20s", database.write(
-                lambda connection: connection.exec_driver_sql("SHOW lock_timeout").scalar()))
+            self.assertEqual(
+                "20s",
+                database.write(
+                    lambda connection: connection.exec_driver_sql("SHOW lock_timeout").scalar()
+                ),
+            )
 
     def test_indexes_are_refused_with_a_sentence_and_without_a_lock(self):
         for verb in (indexes.add, indexes.drop):
-            error = self.assertRaises(errors.Conflict, verb, self.pooled,
-                                      indexes.of("postgresql")[0], lambda progress: None)
+            error = self.assertRaises(
+                errors.Conflict,
+                verb,
+                self.pooled,
+                indexes.of("postgresql")[0],
+                lambda progress: None,
+            )
             self.assertIn("pooler", str(error))
             self.assertIn("direct connection", str(error))
-        self.assertEqual([(0,)], self.execute(sa.text(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
-            "(SELECT oid FROM pg_database WHERE datname = current_database())")))
+        self.assertEqual(
+            [(0,)],
+            self.execute(
+                sa.text(
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+                    "(SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
+            ),
+        )
         # To look does no harm.
-        self.assertEqual({indexes.State.MISSING},
-                         {found.state for found in indexes.survey(self.pooled)})
+        self.assertEqual(
+            {indexes.State.MISSING}, {found.state for found in indexes.survey(self.pooled)}
+        )

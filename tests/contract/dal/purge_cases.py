@@ -21,10 +21,11 @@ from tests.contract.dal.backends import caller
 
 
 class PurgeCases:
-
     def deleted_image(self, days):
-        image = self.records.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), owner="p1", tags=["a", "b"], properties={"k": "v"}))
+        image = self.records.images.create(
+            caller("p1"),
+            Image(str(uuid.uuid4()), owner="p1", tags=["a", "b"], properties={"k": "v"}),
+        )
         self.records.images.delete(caller("p1"), image)
         when = self.database.now() - datetime.timedelta(days=days)
         for table in (images, image_tags, image_properties):
@@ -42,8 +43,9 @@ class PurgeCases:
         self.assertEqual((3, 2, 1), tuple(map(self.count, (images, image_tags, image_properties))))
 
     def test_live_rows_stay(self):
-        image = self.records.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), owner="p1", tags=["a"]))
+        image = self.records.images.create(
+            caller("p1"), Image(str(uuid.uuid4()), owner="p1", tags=["a"])
+        )
         self.assertEqual(0, purge.purge(self.database, 0, -1))
         self.assertEqual(0, purge.purge_images(self.database, 0, -1))
         self.assertEqual(["a"], self.records.images.get(caller("p1"), image.id).tags)
@@ -64,9 +66,16 @@ class PurgeCases:
         self.records.images.create(caller("p1"), Image(image.id))
 
     def located_image(self, days, status="deleted"):
-        image = self.records.images.create(caller("p1"), Image(
-            str(uuid.uuid4()), owner="p1", status="active", tags=["a"],
-            locations=[Location("file:///a"), Location("file:///b")]))
+        image = self.records.images.create(
+            caller("p1"),
+            Image(
+                str(uuid.uuid4()),
+                owner="p1",
+                status="active",
+                tags=["a"],
+                locations=[Location("file:///a"), Location("file:///b")],
+            ),
+        )
         self.records.images.delete(caller("p1"), image, status)
         when = self.database.now() - datetime.timedelta(days=days)
         for table in (images, image_tags, image_locations):
@@ -91,18 +100,31 @@ class PurgeCases:
 
     def test_what_belongs_to_a_deleted_image_goes_whatever_it_says_of_itself(self):
         """Nodes of a Galera cluster could write it while another one deleted the image."""
-        image, kept = self.deleted_image(200), self.records.images.create(
-            caller("p1"), Image(str(uuid.uuid4()), owner="p1", tags=["a"]))
+        image, kept = (
+            self.deleted_image(200),
+            self.records.images.create(
+                caller("p1"), Image(str(uuid.uuid4()), owner="p1", tags=["a"])
+            ),
+        )
         now, common = self.database.now(), {"image_id": image.id, "deleted": False}
         self.records.members.create(caller("p1"), kept.id, "p2")
-        for table, row in ((image_members, {"member": "p2", "can_share": False,
-                                            "status": "pending"}),
-                           (image_tags, {"value": "x"}),
-                           (image_properties, {"name": "x", "value": "y"})):
+        for table, row in (
+            (image_members, {"member": "p2", "can_share": False, "status": "pending"}),
+            (image_tags, {"value": "x"}),
+            (image_properties, {"name": "x", "value": "y"}),
+        ):
             self.execute(table.insert(), {**common, **row, "created_at": now, "updated_at": now})
-        self.execute(image_locations.insert(), {
-            **common, "value": "file:///x", "meta_data": "{}", "status": "active",
-            "created_at": now, "updated_at": now})
+        self.execute(
+            image_locations.insert(),
+            {
+                **common,
+                "value": "file:///x",
+                "meta_data": "{}",
+                "status": "active",
+                "created_at": now,
+                "updated_at": now,
+            },
+        )
         self.assertEqual(2, purge.purge(self.database, 30, 1) - 1)
         self.assertEqual(3, purge.purge(self.database, 30, -1))
         # Its bytes come first.
@@ -119,9 +141,18 @@ class PurgeCases:
     def test_tasks_go_with_their_details(self):
         old = self.database.now() - datetime.timedelta(days=100)
         for number, deleted_at in enumerate((old, None)):
-            self.execute(tasks.insert(), {
-                "id": str(number), "type": "import", "status": "success", "owner": "p1",
-                "created_at": old, "deleted_at": deleted_at, "deleted": deleted_at is not None})
+            self.execute(
+                tasks.insert(),
+                {
+                    "id": str(number),
+                    "type": "import",
+                    "status": "success",
+                    "owner": "p1",
+                    "created_at": old,
+                    "deleted_at": deleted_at,
+                    "deleted": deleted_at is not None,
+                },
+            )
             self.execute(task_info.insert(), {"task_id": str(number), "input": "{}"})
         self.assertEqual(1, purge.purge(self.database, 30, 100))
         self.assertEqual((1, 1), (self.count(tasks), self.count(task_info)))

@@ -33,11 +33,11 @@ def together(acts):
 
 
 class QuotaCases:
-
     def image(self, **fields):
         locations = [Location(f"file:///{n}") for n in range(fields.pop("copies", 0))]
-        return self.records.images.create(CTX, Image(
-            str(uuid.uuid4()), locations=locations, **{"owner": "p1", **fields}))
+        return self.records.images.create(
+            CTX, Image(str(uuid.uuid4()), locations=locations, **{"owner": "p1", **fields})
+        )
 
     def save(self, image, hold, most):
         reservation = QuotaReservation("p1", {"storage": most}, reserve=hold)
@@ -49,8 +49,9 @@ class QuotaCases:
         self.image()
 
         def create():
-            self.records.images.create(CTX, Image(str(uuid.uuid4()), owner="p1"),
-                                       QuotaReservation("p1", {"images": 8}))
+            self.records.images.create(
+                CTX, Image(str(uuid.uuid4()), owner="p1"), QuotaReservation("p1", {"images": 8})
+            )
 
         self.assertEqual(7, together([create] * 20))
         self.assertEqual(8, self.records.usage.images("p1"))
@@ -77,8 +78,9 @@ class QuotaCases:
 
     def test_what_is_held_is_given_back_or_becomes_a_size(self):
         failed, stored = self.save(self.image(), 30, 100), self.save(self.image(), 50, 100)
-        self.records.images.update(CTX, failed, Change.status(
-            "queued", expected="saving", size=None))
+        self.records.images.update(
+            CTX, failed, Change.status("queued", expected="saving", size=None)
+        )
         self.assertEqual(50, self.records.usage.storage("p1"))
         active = Change.status("active", expected="saving", size=40)
         active.add_locations = (Location("file:///a"),)
@@ -100,8 +102,11 @@ class QuotaCases:
                 done.wait(10)
                 return ()
 
-        slow = threading.Thread(target=lambda: self.records.images.create(
-            CTX, Image(str(uuid.uuid4()), owner="p1"), QuotaReservation("p1", Slow())))
+        slow = threading.Thread(
+            target=lambda: self.records.images.create(
+                CTX, Image(str(uuid.uuid4()), owner="p1"), QuotaReservation("p1", Slow())
+            )
+        )
         slow.start()
         inside.wait(10)
         change = Change.status("saving", expected="queued")

@@ -8,11 +8,11 @@ from glance_py.db.tables import metadata
 
 
 class SchemaCases:
-
     def test_migrations_and_tables_say_the_same(self):
         with self.database.engine.connect() as connection:
             context = MigrationContext.configure(
-                connection, opts={"compare_type": True, "compare_server_default": False})
+                connection, opts={"compare_type": True, "compare_server_default": False}
+            )
             self.assertEqual([], compare_metadata(context, metadata))
 
     def test_the_head_has_the_name_that_operators_know(self):

@@ -12,10 +12,10 @@ from glance_py.domain.task import Task, TaskQuery
 
 
 class TaskCases:
-
     def create(self, owner="p", **fields):
-        task = Task(str(uuid.uuid4()), fields.pop("type", "api_image_import"), owner=owner,
-                    **fields)
+        task = Task(
+            str(uuid.uuid4()), fields.pop("type", "api_image_import"), owner=owner, **fields
+        )
         return self.records.tasks.create(task)
 
     def age(self, task, **columns):
@@ -29,7 +29,8 @@ class TaskCases:
         told = self.records.tasks.update(started, message="half")
         self.assertEqual(("processing", "half"), (told.status, told.message))
         ended = self.records.tasks.update(
-            told, status="success", result={"b": None}, expires_at=made.created_at)
+            told, status="success", result={"b": None}, expires_at=made.created_at
+        )
         self.assertEqual(ended, self.records.tasks.get(made.id))
         self.assertRaises(errors.TaskFinished, self.records.tasks.update, told, message="more")
         self.assertEqual("half", self.records.tasks.get(made.id).message)
@@ -55,8 +56,10 @@ class TaskCases:
         made = [self.create(image_id="j") for _ in range(3)]
         for age, task in enumerate(reversed(made)):
             self.age(task, created_at=datetime.datetime(2030, 1, 1 + age))
-        self.assertEqual([task.id for task in reversed(made)],
-                         [task.id for task in self.records.tasks.of_image("j")])
+        self.assertEqual(
+            [task.id for task in reversed(made)],
+            [task.id for task in self.records.tasks.of_image("j")],
+        )
 
     def test_expiry(self):
         past = datetime.datetime(2020, 1, 1)
@@ -70,23 +73,30 @@ class TaskCases:
 
     def test_lists(self):
         """Of one project or of all, by state and type, and walked page by page."""
-        mine = [self.create(type=kind, status=status)
-                for kind in ("import", "location_import") for status in ("pending", "success")]
+        mine = [
+            self.create(type=kind, status=status)
+            for kind in ("import", "location_import")
+            for status in ("pending", "success")
+        ]
         other = self.create("q")
         ids = {task.id for task in mine}
         every = self.records.tasks.list(TaskQuery(limit=9))
         self.assertEqual(ids | {other.id}, {task.id for task in every})
         self.assertEqual(ids, {task.id for task in self.records.tasks.list(TaskQuery(), "p")})
-        self.assertEqual([mine[1].id], [task.id for task in self.records.tasks.list(
-            TaskQuery(type="import", status="success"), "p")])
+        self.assertEqual(
+            [mine[1].id],
+            [
+                task.id
+                for task in self.records.tasks.list(TaskQuery(type="import", status="success"), "p")
+            ],
+        )
         for key in ("created_at", "type", "expires_at", "image_id", "id"):
             for direction in ("asc", "desc"):
                 self.assertEqual(ids, self.walk((key, direction)))
 
     def walk(self, sort):
         seen, marker = [], None
-        while page := self.records.tasks.list(
-                TaskQuery(sort=sort, marker=marker, limit=1), "p"):
+        while page := self.records.tasks.list(TaskQuery(sort=sort, marker=marker, limit=1), "p"):
             seen.append(page[0].id)
             marker = page[0].id
         self.assertEqual(len(seen), len(set(seen)), sort)
@@ -95,5 +105,6 @@ class TaskCases:
     def test_markers(self):
         other = self.create("q")
         for marker in (other.id, str(uuid.uuid4())):
-            self.assertRaises(errors.Invalid, self.records.tasks.list,
-                              TaskQuery(marker=marker), "p")
+            self.assertRaises(
+                errors.Invalid, self.records.tasks.list, TaskQuery(marker=marker), "p"
+            )

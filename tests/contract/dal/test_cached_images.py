@@ -8,7 +8,6 @@ from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
 
 
 class CachedImageCases:
-
     def setUp(self):
         super().setUp()
         self.execute(cached_images.delete())
@@ -18,18 +17,20 @@ class CachedImageCases:
         self.image_id = str(uuid.uuid4())
 
     def known(self, node=None):
-        return [(entry.image_id, entry.size, entry.hits)
-                for entry in self.cached.entries(self.node if node is None else node)]
+        return [
+            (entry.image_id, entry.size, entry.hits)
+            for entry in self.cached.entries(self.node if node is None else node)
+        ]
 
     def test_a_node_keeps_its_number(self):
         self.assertEqual(self.node, self.cached.node("http://node-1"))
         self.assertNotEqual(self.node, self.cached.node("http://node-2"))
 
     def test_an_image_comes_is_read_and_goes(self):
-        self.cached.add(self.node, self.image_id, 10 ** 12)
-        self.assertEqual([(self.image_id, 10 ** 12, 0)], self.known())
-        self.cached.hit(self.node, self.image_id, 10 ** 12)
-        self.assertEqual([(self.image_id, 10 ** 12, 1)], self.known())
+        self.cached.add(self.node, self.image_id, 10**12)
+        self.assertEqual([(self.image_id, 10**12, 0)], self.known())
+        self.cached.hit(self.node, self.image_id, 10**12)
+        self.assertEqual([(self.image_id, 10**12, 1)], self.known())
         self.cached.remove(self.node, self.image_id)
         self.cached.remove(self.node, self.image_id)
         self.assertEqual([], self.known())
@@ -49,9 +50,13 @@ class CachedImageCases:
     def test_what_is_known_is_not_taken_over(self):
         new = str(uuid.uuid4())
         self.cached.add(self.node, self.image_id, 5)
-        self.cached.adopt(self.node, [
-            CachedImage(self.image_id, 9, 1000.0, 1000.0, 5),
-            CachedImage(new, 2, 2000.0, 1000.0, 7)])
+        self.cached.adopt(
+            self.node,
+            [
+                CachedImage(self.image_id, 9, 1000.0, 1000.0, 5),
+                CachedImage(new, 2, 2000.0, 1000.0, 7),
+            ],
+        )
         self.assertEqual([(self.image_id, 5, 0), (new, 7, 2)], self.known())
         self.assertEqual(2000.0, self.cached.entries(self.node)[1].last_accessed)
         self.cached.adopt(self.node, [])

@@ -41,15 +41,23 @@ class TestImagesInOldTables(ImageCases, MariaDB):
 
     @staticmethod
     def as_before(connection, cursor, statement, parameters, context, many):
-        for part, old in (("CHARSET=utf8mb4", "CHARSET=utf8mb3"),
-                          ("COLLATE utf8mb4_unicode_520_ci", "")):
+        for part, old in (
+            ("CHARSET=utf8mb4", "CHARSET=utf8mb3"),
+            ("COLLATE utf8mb4_unicode_520_ci", ""),
+        ):
             statement = statement.replace(part, old)
         return statement, parameters
 
     def test_they_are_old(self):
-        self.assertEqual([("utf8mb3_general_ci",)], self.execute(sa.text(
-            "SELECT DISTINCT table_collation FROM information_schema.tables "
-            "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'")))
+        self.assertEqual(
+            [("utf8mb3_general_ci",)],
+            self.execute(
+                sa.text(
+                    "SELECT DISTINCT table_collation FROM information_schema.tables "
+                    "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'"
+                )
+            ),
+        )
 
 
 class TestLists(ListCases, MariaDB):

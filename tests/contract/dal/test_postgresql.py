@@ -71,11 +71,12 @@ class TestAddresses(PostgreSQL):
             client.setblocking(False)
             client.connect_ex(away.getsockname())
         url = sa.make_url(self.url)
-        url = url.set(host=None, port=None).update_query_dict({
-            "host": f"127.0.0.1,{url.host}",
-            "port": f"{away.getsockname()[1]},{url.port or 5432}"})
-        database = engine.Database(engine.create_engine(
-            url, timeouts=Timeouts(connect=2, answer=10, lock=1)))
+        url = url.set(host=None, port=None).update_query_dict(
+            {"host": f"127.0.0.1,{url.host}", "port": f"{away.getsockname()[1]},{url.port or 5432}"}
+        )
+        database = engine.Database(
+            engine.create_engine(url, timeouts=Timeouts(connect=2, answer=10, lock=1))
+        )
         self.addCleanup(database.dispose)
         database.ping()
 

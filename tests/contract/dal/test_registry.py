@@ -37,13 +37,19 @@ def behind_registry(records, connect=lambda wire: wire):
     conf.register_opts(loading.get_auth_plugin_conf_options("admin_token"), "service_user")
     conf([], default_config_files=[])
     conf.set_override("flavor", "fakeauth", "paste_deploy")
-    for name, value in (("auth_type", "admin_token"), ("endpoint", "http://registry.invalid"),
-                        ("token", "glance:service:service")):
+    for name, value in (
+        ("auth_type", "admin_token"),
+        ("endpoint", "http://registry.invalid"),
+        ("token", "glance:service:service"),
+    ):
         conf.set_override(name, value, "service_user")
     wires = []
     for each in records if isinstance(records, tuple) else (records,):
-        with composition.composing(composition.Composition(
-                conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None)):
+        with composition.composing(
+            composition.Composition(
+                conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None
+            )
+        ):
             wires.append(Wire(pipeline.load(conf, pipeline.REGISTRY)))
     return client.records(conf, connect(*wires))
 

@@ -50,8 +50,9 @@ def _before_rocky(op):
 
 
 def _before_ocata(op):
-    op.add_column("images", sa.Column("is_public", sa.Boolean(), nullable=False,
-                                      server_default=sa.false()))
+    op.add_column(
+        "images", sa.Column("is_public", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
     op.execute("UPDATE images SET is_public = (visibility = 'public')")
     op.drop_index("visibility_image_idx", "images")
     op.drop_column("images", "visibility")
@@ -61,22 +62,29 @@ def _before_ocata(op):
 
 
 #: What to take away to get before each of these, the youngest first.
-STEPS = (("2023_1_contract01", _before_2024_1), ("ussuri_contract01", _before_wallaby),
-         ("queens_contract01", _before_rocky), ("mitaka02", _before_ocata))
+STEPS = (
+    ("2023_1_contract01", _before_2024_1),
+    ("ussuri_contract01", _before_wallaby),
+    ("queens_contract01", _before_rocky),
+    ("mitaka02", _before_ocata),
+)
 
 #: The phases of a release after the newest one.
-FURTHER = {"further_expand01": """
+FURTHER = {
+    "further_expand01": """
 import sqlalchemy as sa
 from alembic import op
 revision, down_revision = "further_expand01", "2024_1_expand01"
 def upgrade():
     op.add_column("images", sa.Column("further", sa.String(10)))
-""", "further_contract01": """
+""",
+    "further_contract01": """
 revision, down_revision = "further_contract01", "2024_1_contract01"
 depends_on = "further_expand01"
 def upgrade():
     pass
-"""}
+""",
+}
 
 
 @contextlib.contextmanager
@@ -94,9 +102,11 @@ def further_release():
             made.set_main_option("version_locations", f"{own}:{directory}")
             return made
 
-        with (mock.patch.object(migrations, "_config", config),
-              mock.patch.object(migrations, "EXPANDED", "further_expand01"),
-              mock.patch.object(migrations, "CONTRACTED", "further_contract01")):
+        with (
+            mock.patch.object(migrations, "_config", config),
+            mock.patch.object(migrations, "EXPANDED", "further_expand01"),
+            mock.patch.object(migrations, "CONTRACTED", "further_contract01"),
+        ):
             migrations._scripts.cache_clear()
             try:
                 yield
@@ -121,27 +131,49 @@ class UpgradeCases:
     def fill(connection):
         audit = {"created_at": THEN, "deleted": False}
         for image_id in IDS:
-            connection.execute(images.insert().values(
-                id=image_id, name=f"näme of {image_id}", status="active", size=5, owner="p",
-                visibility="public" if image_id == "public" else "private", min_disk=0,
-                min_ram=0, **audit))
-            connection.execute(image_locations.insert().values(
-                image_id=image_id, value=f"file:///x/{image_id}", meta_data=OLD_METADATA, **audit))
-            connection.execute(image_properties.insert().values(
-                image_id=image_id, name="k", value="v", **audit))
-        connection.execute(image_members.insert().values(
-            image_id="with-member", member="m", can_share=False, **audit))
-        connection.execute(tasks.insert().values(
-            id="t", type="import", status="success", owner="p", **audit))
+            connection.execute(
+                images.insert().values(
+                    id=image_id,
+                    name=f"näme of {image_id}",
+                    status="active",
+                    size=5,
+                    owner="p",
+                    visibility="public" if image_id == "public" else "private",
+                    min_disk=0,
+                    min_ram=0,
+                    **audit,
+                )
+            )
+            connection.execute(
+                image_locations.insert().values(
+                    image_id=image_id,
+                    value=f"file:///x/{image_id}",
+                    meta_data=OLD_METADATA,
+                    **audit,
+                )
+            )
+            connection.execute(
+                image_properties.insert().values(image_id=image_id, name="k", value="v", **audit)
+            )
+        connection.execute(
+            image_members.insert().values(
+                image_id="with-member", member="m", can_share=False, **audit
+            )
+        )
+        connection.execute(
+            tasks.insert().values(id="t", type="import", status="success", owner="p", **audit)
+        )
 
     def grow_old(self, mark):
         """Make the database one of the release whose last revision is ``mark``."""
+
         def work(connection):
             op = Operations(MigrationContext.configure(connection))
             for name, take_away in STEPS:
                 take_away(op)
                 if name == mark:
                     return
+
         self.database.write(work)
         migrations.stamp(self.database, mark)
 
@@ -158,13 +190,17 @@ class UpgradeCases:
         ctx = _Admin()
         for image_id in IDS:
             image = self.records.images.get(ctx, image_id)
-            self.assertEqual((f"näme of {image_id}", 5, {"k": "v"}, THEN, False), (
-                image.name, image.size, image.properties, image.created_at, image.os_hidden))
+            self.assertEqual(
+                (f"näme of {image_id}", 5, {"k": "v"}, THEN, False),
+                (image.name, image.size, image.properties, image.created_at, image.os_hidden),
+            )
             moved = mark in ("queens_contract01", "mitaka02")
             self.assertEqual("fast", image.locations[0].metadata["store" if moved else "backend"])
         if mark == "mitaka02":
-            self.assertEqual(["public", "shared", "private"], [
-                self.records.images.get(ctx, image_id).visibility for image_id in IDS])
+            self.assertEqual(
+                ["public", "shared", "private"],
+                [self.records.images.get(ctx, image_id).visibility for image_id in IDS],
+            )
 
     def test_all_at_once(self):
         for mark, _step in STEPS:
@@ -178,29 +214,40 @@ class UpgradeCases:
     def test_what_an_older_schema_lacks(self):
         """It is named; requests that need it get an error that says so, without SQL."""
         readiness.Readiness(self.database).check()
-        for (mark, _step), lacking in zip(STEPS, (
-                "table cached_images", "column tasks.image_id", "column images.os_hidden",
-                "column images.visibility"), strict=True):
+        for (mark, _step), lacking in zip(
+            STEPS,
+            (
+                "table cached_images",
+                "column tasks.image_id",
+                "column images.os_hidden",
+                "column images.visibility",
+            ),
+            strict=True,
+        ):
             self.grow_old(mark)
-            error = self.assertRaises(errors.DatabaseNotReady,
-                                      readiness.Readiness(self.database).check)
+            error = self.assertRaises(
+                errors.DatabaseNotReady, readiness.Readiness(self.database).check
+            )
             for words in (lacking, mark, "glance-manage db sync"):
                 self.assertIn(words, str(error))
             if mark in ("queens_contract01", "mitaka02"):
                 with self.assertLogs("glance_py.db.errors", "ERROR") as logs:
                     error = self.assertRaises(
-                        errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0])
+                        errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0]
+                    )
                 self.assertNotIn("os_hidden", str(error))
                 self.assertIn("glance-manage db sync", logs.output[0])
             self.start_over()
             self.database.write(self.fill)
 
     def test_a_database_without_tables(self):
-        self.database.write(lambda connection: (
-            metadata.drop_all(connection), connection.exec_driver_sql(
-                "DROP TABLE alembic_version")))
-        error = self.assertRaises(errors.DatabaseNotReady,
-                                  readiness.Readiness(self.database).check)
+        self.database.write(
+            lambda connection: (
+                metadata.drop_all(connection),
+                connection.exec_driver_sql("DROP TABLE alembic_version"),
+            )
+        )
+        error = self.assertRaises(errors.DatabaseNotReady, readiness.Readiness(self.database).check)
         self.assertIn("without a revision", str(error))
         for table in metadata.tables:
             self.assertIn(f"table {table}", str(error))
@@ -213,10 +260,11 @@ class UpgradeCases:
             phases = []
             while phase := migrations.pending(self.database):
                 phases.append(phase)
-                {"expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
-                 "migrate": lambda: migrations.migrate(self.database),
-                 "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
-                 }[phase]()
+                {
+                    "expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
+                    "migrate": lambda: migrations.migrate(self.database),
+                    "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
+                }[phase]()
             needs_data = mark in ("queens_contract01", "mitaka02")
             self.assertEqual(["expand", *(["migrate"] if needs_data else []), "contract"], phases)
             self.check_newest(mark)
@@ -226,8 +274,11 @@ class UpgradeCases:
     def test_an_interrupted_step_is_done_again(self):
         """MySQL keeps what a step did before the power went."""
         self.grow_old("ussuri_contract01")
-        self.database.write(lambda connection: connection.exec_driver_sql(
-            "ALTER TABLE tasks ADD COLUMN request_id VARCHAR(64)"))
+        self.database.write(
+            lambda connection: connection.exec_driver_sql(
+                "ALTER TABLE tasks ADD COLUMN request_id VARCHAR(64)"
+            )
+        )
         migrations.upgrade(self.database)
         self.check_newest("ussuri_contract01")
 
@@ -240,24 +291,25 @@ class UpgradeCases:
 
     def test_tables_without_a_mark_are_a_clear_error(self):
         self.execute(sa.text("DELETE FROM alembic_version"))
-        error = self.assertRaises(
-            migrations.MigrationError, migrations.upgrade, self.database)
+        error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.database)
         self.assertIn("version_control", str(error))
 
     # --- A release after the snapshot that an empty database begins with ------------------------
 
     def empty(self):
         self.database.write(lambda connection: metadata.drop_all(connection))
-        self.database.write(lambda connection: connection.exec_driver_sql(
-            "DROP TABLE alembic_version") and None)
+        self.database.write(
+            lambda connection: connection.exec_driver_sql("DROP TABLE alembic_version") and None
+        )
 
     def in_phases(self):
         while phase := migrations.pending(self.database):
             yield phase
-            {"expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
-             "migrate": lambda: migrations.migrate(self.database),
-             "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
-             }[phase]()
+            {
+                "expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
+                "migrate": lambda: migrations.migrate(self.database),
+                "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
+            }[phase]()
 
     def check_further(self):
         self.assertEqual(("further_contract01",), migrations.current(self.database))
@@ -265,8 +317,12 @@ class UpgradeCases:
         self.assertIn("further", self.columns("images"))
 
     def columns(self, table):
-        return {column["name"] for column in self.database.read(
-            lambda connection: sa.inspect(connection).get_columns(table))}
+        return {
+            column["name"]
+            for column in self.database.read(
+                lambda connection: sa.inspect(connection).get_columns(table)
+            )
+        }
 
     def further_release(self):
         self.addCleanup(migrations.stamp, self.database, "2024_1_contract01")
@@ -296,13 +352,19 @@ class UpgradeCases:
     def own_table(self):
         """Meanwhile there is a table of our own, with an index."""
         table = sa.Table(
-            "own", sa.MetaData(), sa.Column("id", sa.String(36), primary_key=True),
-            sa.Column("at", sa.DateTime), sa.Index("own_at", "at"), **tables.OWN_TABLE_OPTIONS)
+            "own",
+            sa.MetaData(),
+            sa.Column("id", sa.String(36), primary_key=True),
+            sa.Column("at", sa.DateTime),
+            sa.Index("own_at", "at"),
+            **tables.OWN_TABLE_OPTIONS,
+        )
         patch = mock.patch.object(tables, "OWN_TABLES", [table])
         patch.start()
         self.addCleanup(patch.stop)
-        self.addCleanup(self.database.write, lambda connection: table.drop(
-            connection, checkfirst=True))
+        self.addCleanup(
+            self.database.write, lambda connection: table.drop(connection, checkfirst=True)
+        )
         return table
 
     def check_own_table(self, table):

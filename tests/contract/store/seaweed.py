@@ -61,19 +61,51 @@ def start_in(directory: str, volumes: int) -> tuple[str, subprocess.Popen]:
     """
     config = os.path.join(directory, "s3.json")
     with open(config, "w", encoding="utf-8") as file:
-        json.dump({"identities": [{
-            "name": "glance", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}, file)
+        json.dump(
+            {
+                "identities": [
+                    {
+                        "name": "glance",
+                        "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+                        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+                    }
+                ]
+            },
+            file,
+        )
     ports = free_ports(9)
-    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
-             "filer.port.grpc", "s3.port.grpc", "s3.port")
+    names = (
+        "master.port",
+        "master.port.grpc",
+        "volume.port",
+        "volume.port.grpc",
+        "filer.port",
+        "filer.port.grpc",
+        "s3.port.grpc",
+        "s3.port",
+    )
     process = subprocess.Popen(
-        [str(program()), "-logtostderr=true", "server", f"-dir={directory}", "-ip=127.0.0.1",
-         "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-volume.max={volumes}", "-filer", "-s3",
-         "-master.volumeSizeLimitMB=256", f"-s3.config={config}", "-s3.iam=false",
-         "-s3.port.iceberg=0", "-s3.port.lance=0",
-         *(f"-{name}={port}" for name, port in zip(names, ports, strict=False))],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        [
+            str(program()),
+            "-logtostderr=true",
+            "server",
+            f"-dir={directory}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-master.telemetry=false",
+            f"-volume.max={volumes}",
+            "-filer",
+            "-s3",
+            "-master.volumeSizeLimitMB=256",
+            f"-s3.config={config}",
+            "-s3.iam=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            *(f"-{name}={port}" for name, port in zip(names, ports, strict=False)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     host = f"127.0.0.1:{ports[names.index('s3.port')]}"
     try:
         wait(f"http://{host}/", 403, process)

@@ -43,8 +43,9 @@ def swift_tempauth() -> str:
     """A Swift with tempauth: what GLANCE_TEST_SWIFT_TEMPAUTH names, or our own Swift."""
     if "GLANCE_TEST_SWIFT_TEMPAUTH" not in os.environ and own_swift.program():
         return own_swift.start().tempauth
-    return required("GLANCE_TEST_SWIFT_TEMPAUTH",
-                    "a Swift with tempauth, and Swift is not installed")
+    return required(
+        "GLANCE_TEST_SWIFT_TEMPAUTH", "a Swift with tempauth, and Swift is not installed"
+    )
 
 
 def swift_s3() -> str:
@@ -59,12 +60,16 @@ def cinder_account() -> dict[str, str]:
     as ``http://user:password@host:port/v3,project``.
     """
     needs_os_brick()
-    address, _, project = required("GLANCE_TEST_CINDER_KEYSTONE",
-                                   "a Keystone with a Cinder").rpartition(",")
+    address, _, project = required(
+        "GLANCE_TEST_CINDER_KEYSTONE", "a Keystone with a Cinder"
+    ).rpartition(",")
     url = urlsplit(address)
-    return {"cinder_store_auth_address": f"{url.scheme}://{url.hostname}:{url.port}{url.path}",
-            "cinder_store_user_name": str(url.username),
-            "cinder_store_password": str(url.password), "cinder_store_project_name": project}
+    return {
+        "cinder_store_auth_address": f"{url.scheme}://{url.hostname}:{url.port}{url.path}",
+        "cinder_store_user_name": str(url.username),
+        "cinder_store_password": str(url.password),
+        "cinder_store_project_name": project,
+    }
 
 
 def needs_os_brick() -> None:

@@ -37,22 +37,43 @@ class Keystone(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        version = {"id": "v3.14", "status": "stable", "links": [
-            {"rel": "self", "href": f"http://{self.headers['Host']}/v3"}]}
+        version = {
+            "id": "v3.14",
+            "status": "stable",
+            "links": [{"rel": "self", "href": f"http://{self.headers['Host']}/v3"}],
+        }
         self.answer(300, {"versions": {"values": [version]}})
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(asked["auth"]["identity"]["methods"])
-        endpoint = {"interface": "public", "region_id": "one", "region": "one", "id": "e",
-                    "url": f"{URL}/{PROJECT}"}
-        self.answer(201, {"token": {
-            "methods": ["password"], "expires_at": "2199-01-01T00:00:00.000000Z",
-            "issued_at": "2024-01-01T00:00:00.000000Z", "roles": [],
-            "user": {"id": "glance", "name": "glance", "domain": {"id": "d", "name": "D"}},
-            "project": {"id": PROJECT, "name": "service", "domain": {"id": "d", "name": "D"}},
-            "catalog": [{"type": "volumev3", "name": "cinderv3", "id": "c",
-                         "endpoints": [endpoint]}]}})
+        endpoint = {
+            "interface": "public",
+            "region_id": "one",
+            "region": "one",
+            "id": "e",
+            "url": f"{URL}/{PROJECT}",
+        }
+        self.answer(
+            201,
+            {
+                "token": {
+                    "methods": ["password"],
+                    "expires_at": "2199-01-01T00:00:00.000000Z",
+                    "issued_at": "2024-01-01T00:00:00.000000Z",
+                    "roles": [],
+                    "user": {"id": "glance", "name": "glance", "domain": {"id": "d", "name": "D"}},
+                    "project": {
+                        "id": PROJECT,
+                        "name": "service",
+                        "domain": {"id": "d", "name": "D"},
+                    },
+                    "catalog": [
+                        {"type": "volumev3", "name": "cinderv3", "id": "c", "endpoints": [endpoint]}
+                    ],
+                }
+            },
+        )
 
     def answer(self, status, body):
         text = json.dumps(body).encode()
@@ -83,7 +104,8 @@ class CinderContract(DriverContract):
 
     def make_driver(self):
         made = cinder.Driver(
-            settings(OPTIONS, cinder_state_transition_timeout=120, **self.account()), "contract")
+            settings(OPTIONS, cinder_state_transition_timeout=120, **self.account()), "contract"
+        )
         self.volumes = made._volumes
         self.addCleanup(self.tidy)
         return made
@@ -105,8 +127,10 @@ class CinderContract(DriverContract):
         self.assertEqual("available", volume["status"])
         self.assertEqual(1, volume["size"])
         self.assertEqual(f"image-{self.image_id}", volume["name"])
-        self.assertEqual({"image_size": "4", "glance_image_id": self.image_id,
-                          "readonly": "True"}, volume["metadata"])
+        self.assertEqual(
+            {"image_size": "4", "glance_image_id": self.image_id, "readonly": "True"},
+            volume["metadata"],
+        )
 
     def test_two_readers_of_a_volume_share_its_attachment(self):
         url = self.place(self.image_id, b"x" * 3000000)
@@ -132,8 +156,9 @@ class CinderContract(DriverContract):
 
     def test_a_volume_that_cinder_keeps_is_in_use(self):
         location = parse(self.place(self.image_id, b"data"))
-        snapshot = self.volumes._ask("POST", "/snapshots", {"snapshot": {
-            "volume_id": location.path[1:], "name": "backup"}})["snapshot"]["id"]
+        snapshot = self.volumes._ask(
+            "POST", "/snapshots", {"snapshot": {"volume_id": location.path[1:], "name": "backup"}}
+        )["snapshot"]["id"]
         self.assertRaises(errors.InUseByStore, self.store.delete, location)
         self.assertEqual(b"data", self.read(location))
         path = f"/snapshots/{snapshot}"
@@ -167,7 +192,7 @@ class CinderContract(DriverContract):
             finally:
                 os._exit(1)
         self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
-        remains, = self.store.remains_of(self.image_id)
+        (remains,) = self.store.remains_of(self.image_id)
         self.store.delete(remains)
         self.assertEqual([], self.store.remains_of(self.image_id))
         self.assertEqual(1, len(self.leftovers()))
@@ -175,13 +200,17 @@ class CinderContract(DriverContract):
     def test_the_project_of_the_caller_owns_the_image(self):
         caller = types.SimpleNamespace(project_id="theirs")
         location = parse(self.store.add(self.image_id, [b"data"], 4, caller).url)
-        self.assertEqual("theirs",
-                         self.volumes.show(location.path[1:])["metadata"]["image_owner"])
+        self.assertEqual("theirs", self.volumes.show(location.path[1:])["metadata"]["image_owner"])
 
     def test_a_volume_type_that_is_not_there_is_named(self):
         self.store.driver._settings["cinder_volume_type"] = "gold"
-        self.assertRaisesRegex(errors.BadStoreConfiguration, "cinder_volume_type.*gold",
-                               self.store.add, self.image_id, [b"data"])
+        self.assertRaisesRegex(
+            errors.BadStoreConfiguration,
+            "cinder_volume_type.*gold",
+            self.store.add,
+            self.image_id,
+            [b"data"],
+        )
         self.assertEqual([], self.leftovers())
 
 
@@ -203,8 +232,10 @@ class Noauth(CinderContract):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        return {"cinder_store_auth_address": f"http://127.0.0.1:{server.server_port}",
-                **self.options}
+        return {
+            "cinder_store_auth_address": f"http://127.0.0.1:{server.server_port}",
+            **self.options,
+        }
 
     def test_it_proved_who_it_is(self):
         self.place(self.image_id, b"data")
@@ -212,8 +243,11 @@ class Noauth(CinderContract):
 
 
 class TestCinder(Noauth, unittest.TestCase):
-    options = {"cinder_store_user_name": "glance", "cinder_store_password": "secret",
-               "cinder_store_project_name": "service"}
+    options = {
+        "cinder_store_user_name": "glance",
+        "cinder_store_password": "secret",
+        "cinder_store_project_name": "service",
+    }
     method = "password"
 
 
@@ -235,8 +269,11 @@ class TestCinderKeystone(CinderContract, unittest.TestCase):
 
     def test_who_is_not_known_is_refused(self):
         location = parse(self.place(self.image_id, b"data"))
-        for option in ("cinder_store_password", "cinder_store_user_name",
-                       "cinder_store_project_name"):
+        for option in (
+            "cinder_store_password",
+            "cinder_store_user_name",
+            "cinder_store_project_name",
+        ):
             with self.subTest(option=option):
                 stranger = self.wrong(option)
                 self.assertRaises(errors.Forbidden, stranger.add, self.image_id, [b"data"], 4)
@@ -248,8 +285,12 @@ class TestCinderKeystone(CinderContract, unittest.TestCase):
 class ForTheCredential:
     """Only the cases in which it matters who asks."""
 
-    CASES = ("test_it_proved", "test_an_object_is_read", "test_two_readers",
-             "test_what_a_killed_writer")
+    CASES = (
+        "test_it_proved",
+        "test_an_object_is_read",
+        "test_two_readers",
+        "test_what_a_killed_writer",
+    )
 
     @classmethod
     def applies(cls, name, case):
@@ -257,13 +298,14 @@ class ForTheCredential:
 
 
 class TestApplicationCredential(ForTheCredential, Noauth, unittest.TestCase):
-    options = {"cinder_store_application_credential_id": "id",
-               "cinder_store_application_credential_secret": "secret"}
+    options = {
+        "cinder_store_application_credential_id": "id",
+        "cinder_store_application_credential_secret": "secret",
+    }
     method = "application_credential"
 
 
 class TestApplicationCredentialKeystone(ForTheCredential, CinderContract, unittest.TestCase):
-
     @classmethod
     def setUpClass(cls):
         servers.cinder_account()
@@ -274,15 +316,26 @@ class TestApplicationCredentialKeystone(ForTheCredential, CinderContract, unitte
         from keystoneauth1.session import Session
 
         known = servers.cinder_account()
-        session = Session(v3.Password(
-            known["cinder_store_auth_address"], username=known["cinder_store_user_name"],
-            password=known["cinder_store_password"], user_domain_name="Default",
-            project_name=known["cinder_store_project_name"], project_domain_name="Default"))
-        path = (f"{known['cinder_store_auth_address']}/users/{session.get_user_id()}"
-                "/application_credentials")
-        made = session.post(path, json={"application_credential": {
-            "name": f"contract-{uuid.uuid4()}"}}).json()["application_credential"]
+        session = Session(
+            v3.Password(
+                known["cinder_store_auth_address"],
+                username=known["cinder_store_user_name"],
+                password=known["cinder_store_password"],
+                user_domain_name="Default",
+                project_name=known["cinder_store_project_name"],
+                project_domain_name="Default",
+            )
+        )
+        path = (
+            f"{known['cinder_store_auth_address']}/users/{session.get_user_id()}"
+            "/application_credentials"
+        )
+        made = session.post(
+            path, json={"application_credential": {"name": f"contract-{uuid.uuid4()}"}}
+        ).json()["application_credential"]
         self.addCleanup(session.delete, f"{path}/{made['id']}")
-        return {"cinder_store_auth_address": known["cinder_store_auth_address"],
-                "cinder_store_application_credential_id": made["id"],
-                "cinder_store_application_credential_secret": made["secret"]}
+        return {
+            "cinder_store_auth_address": known["cinder_store_auth_address"],
+            "cinder_store_application_credential_id": made["id"],
+            "cinder_store_application_credential_secret": made["secret"],
+        }

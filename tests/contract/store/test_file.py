@@ -19,12 +19,17 @@ class TestFile(DriverContract, unittest.TestCase):
         self.directory = os.path.join(scratch.name, "images")
         return file.Driver(
             settings(FILE_OPTIONS, filesystem_store_datadir=self.directory, **self.options),
-            "contract")
+            "contract",
+        )
 
     def leftovers(self):
         return os.listdir(self.directory)
 
 
 class TestFileWithOptions(TestFile):
-    options = {"filesystem_thin_provisioning": True, "filesystem_store_timeout": 10,
-               "filesystem_store_chunk_size": 1000, "filesystem_store_file_perm": 640}
+    options = {
+        "filesystem_thin_provisioning": True,
+        "filesystem_store_timeout": 10,
+        "filesystem_store_chunk_size": 1000,
+        "filesystem_store_file_perm": 640,
+    }

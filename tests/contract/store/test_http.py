@@ -48,7 +48,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-
     def handle_error(self, request, client_address):
         """A client that stops reading is part of the game."""
 

@@ -35,8 +35,10 @@ USER = os.environ.get("GLANCE_TEST_CEPH_USER", "glance")
 
 def section(name: str) -> str:
     """The configuration of a store in the cluster."""
-    return (f"[{name}]\nrbd_store_pool = {POOL}\nrbd_store_user = {USER}\n"
-            f"rbd_store_ceph_conf = {CONF}\nrados_connect_timeout = 30\n")
+    return (
+        f"[{name}]\nrbd_store_pool = {POOL}\nrbd_store_user = {USER}\n"
+        f"rbd_store_ceph_conf = {CONF}\nrados_connect_timeout = 30\n"
+    )
 
 
 def missing() -> str | None:
@@ -59,9 +61,17 @@ class TestRBD(DriverContract, unittest.TestCase):
         super().setUpClass()
 
     def make_driver(self):
-        made = rbd.Driver(settings(OPTIONS, rbd_store_ceph_conf=CONF, rbd_store_pool=POOL,
-                                   rbd_store_user=USER, rados_connect_timeout=30,
-                                   **self.options), "contract")
+        made = rbd.Driver(
+            settings(
+                OPTIONS,
+                rbd_store_ceph_conf=CONF,
+                rbd_store_pool=POOL,
+                rbd_store_user=USER,
+                rados_connect_timeout=30,
+                **self.options,
+            ),
+            "contract",
+        )
         self.addCleanup(self.tidy, made._cluster)
         self.cluster = made._cluster
         return made
@@ -91,8 +101,12 @@ class TestRBDWithOptions(TestRBD):
         extents = []
         with self.cluster.pool() as pool, librbd.Image(pool, self.image_id) as image:
             self.assertEqual(20, image.stat()["order"])
-            image.diff_iterate(0, image.size(), None,
-                               lambda offset, length, exists: extents.append((offset, length)))
+            image.diff_iterate(
+                0,
+                image.size(),
+                None,
+                lambda offset, length, exists: extents.append((offset, length)),
+            )
         self.assertEqual([(0, MIB), (6 * MIB, MIB)], extents)
         self.assertTrue(b"".join(chunks) == self.read(location))
 
@@ -140,8 +154,9 @@ class TestRBDImages(TestRBD):
             with librbd.Image(pool, self.image_id) as image:
                 image.create_snap("backup")
             self.store.delete(self.location)
-            self.assertEqual([self.image_id],
-                             [entry["name"] for entry in librbd.RBD().trash_list(pool)])
+            self.assertEqual(
+                [self.image_id], [entry["name"] for entry in librbd.RBD().trash_list(pool)]
+            )
         self.assertEqual([], self.leftovers())
 
     def test_an_image_that_is_open_elsewhere_is_not_removed(self):
@@ -153,7 +168,7 @@ class TestRBDImages(TestRBD):
     def test_an_image_without_its_snapshot_is_not_there_but_can_be_removed(self):
         with self.cluster.pool() as pool:
             librbd.RBD().create(pool, "torn", MIB)
-        location, = self.store.locations_of("torn")
+        (location,) = self.store.locations_of("torn")
         self.assertRaises(errors.NotFound, self.store.get, location)
         self.assertRaises(errors.NotFound, self.store.size, location)
         self.store.delete(location)
@@ -210,8 +225,10 @@ class TestRBDImages(TestRBD):
         fsid = self.cluster.fsid()
         self.assertEqual(fsid, self.location.authority)
         self.assertEqual(fsid, self.store.driver.prefixes[0].authority)
-        self.assertEqual({"chunk_size": 8 * MIB, "pool": POOL, "thin_provisioning": False,
-                          "fsid": fsid}, self.store.driver.properties)
+        self.assertEqual(
+            {"chunk_size": 8 * MIB, "pool": POOL, "thin_provisioning": False, "fsid": fsid},
+            self.store.driver.properties,
+        )
 
     def test_a_child_process_connects_anew(self):
         child = os.fork()
@@ -227,8 +244,9 @@ class TestRBDImages(TestRBD):
     def test_a_connection_that_was_given_up_is_made_anew(self):
         connection = self.cluster._current()
         for address in connection.cluster.get_addrs().split(","):
-            self.command("osd blocklist", blocklistop="add", expire=60.0,
-                         addr=address.replace("v2:", ""))
+            self.command(
+                "osd blocklist", blocklistop="add", expire=60.0, addr=address.replace("v2:", "")
+            )
         connection.cluster.wait_for_latest_osdmap()
         self.assertEqual(b"data", self.read(self.location))
         self.assertIsNot(connection, self.cluster._current())
@@ -267,9 +285,15 @@ class TestRBDImages(TestRBD):
         self.assertEqual([], self.leftovers())
 
     def test_a_cluster_that_is_away_does_not_hold_anybody(self):
-        away = rbd.Driver(settings(
-            OPTIONS, rbd_store_ceph_conf=self.away(), rbd_store_pool=POOL,
-            rados_connect_timeout=1), "away")
+        away = rbd.Driver(
+            settings(
+                OPTIONS,
+                rbd_store_ceph_conf=self.away(),
+                rbd_store_pool=POOL,
+                rados_connect_timeout=1,
+            ),
+            "away",
+        )
         away.prepare()
         for _ in range(3):
             self.assertRaises(errors.RemoteServiceUnavailable, away.size, self.location)

@@ -31,11 +31,19 @@ class TestS3(DriverContract, unittest.TestCase):
     def make_driver(self):
         url = urlsplit(self.url)
         self.bucket = f"contract-{uuid.uuid4()}"
-        made = s3.Driver(settings(
-            OPTIONS, s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
-            s3_store_access_key=unquote(url.username), s3_store_secret_key=url.password,
-            s3_store_bucket=self.bucket, s3_store_create_bucket_on_put=True,
-            s3_store_large_object_chunk_size=5, **self.options), "contract")
+        made = s3.Driver(
+            settings(
+                OPTIONS,
+                s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
+                s3_store_access_key=unquote(url.username),
+                s3_store_secret_key=url.password,
+                s3_store_bucket=self.bucket,
+                s3_store_create_bucket_on_put=True,
+                s3_store_large_object_chunk_size=5,
+                **self.options,
+            ),
+            "contract",
+        )
         self.client = made._client
         self.client.create_bucket()
         self.addCleanup(self.remove_bucket)
@@ -48,8 +56,9 @@ class TestS3(DriverContract, unittest.TestCase):
 
     def leftovers(self):
         page = self.client._xml("GET", "", {"uploads": ""})
-        return ([entry.key for entry in self.client.entries()]
-                + [upload.findtext("{*}Key") for upload in page.findall("{*}Upload")])
+        return [entry.key for entry in self.client.entries()] + [
+            upload.findtext("{*}Key") for upload in page.findall("{*}Upload")
+        ]
 
     def sizes(self):
         """Of images that are sent in one, two and many parts, with and without an end in one."""
@@ -62,14 +71,15 @@ class TestS3(DriverContract, unittest.TestCase):
                 with self.subTest(size=size, announced=announced):
                     image_id = str(uuid.uuid4())
                     data = uuid.uuid4().bytes * (size // 16 + 1)
-                    chunks = [data[at:min(size, at + 999_983)] for at in range(0, size, 999_983)]
+                    chunks = [data[at : min(size, at + 999_983)] for at in range(0, size, 999_983)]
                     stored = self.store.add(image_id, chunks, announced)
                     self.assertEqual(size, stored.size)
                     location = parse(stored.url)
                     self.assertTrue(data[:size] == self.read(location), "the bytes differ")
                     border = 5 * MIB - 3
-                    self.assertEqual(data[:size][border:border + 6],
-                                     self.read(location, border, border + 6))
+                    self.assertEqual(
+                        data[:size][border : border + 6], self.read(location, border, border + 6)
+                    )
 
     def test_a_source_that_fails_between_parts_leaves_nothing(self):
         for announced in (None, 40 * MIB, 400 * MIB):
@@ -96,8 +106,10 @@ class TestS3(DriverContract, unittest.TestCase):
     def test_objects_are_listed(self):
         stored = self.store.add(self.image_id, [b"data"])
         found = list(self.store.objects())
-        self.assertEqual([(stored.url, self.image_id, 4)],
-                         [(entry.url, entry.image_id, entry.size) for entry in found])
+        self.assertEqual(
+            [(stored.url, self.image_id, 4)],
+            [(entry.url, entry.image_id, entry.size) for entry in found],
+        )
 
     def test_an_old_address_with_credentials_is_read(self):
         stored = self.store.add(self.image_id, [b"data"])
@@ -111,7 +123,6 @@ class TestS3(DriverContract, unittest.TestCase):
 
 
 class TestS3OfSwift(TestS3):
-
     service = staticmethod(servers.swift_s3)
 
     #: Swift answers both that they were first.
@@ -119,21 +130,28 @@ class TestS3OfSwift(TestS3):
 
 
 class TestS3WithChecksums(TestS3):
-    options = {"s3_store_enable_data_integrity_protection": True,
-               "s3_store_request_checksum_calculation": "when_supported",
-               "s3_store_response_checksum_validation": "when_supported",
-               "s3_store_large_object_size": 0}
+    options = {
+        "s3_store_enable_data_integrity_protection": True,
+        "s3_store_request_checksum_calculation": "when_supported",
+        "s3_store_response_checksum_validation": "when_supported",
+        "s3_store_large_object_size": 0,
+    }
 
 
 class TestBucket(unittest.TestCase):
-
     def test_it_is_made_with_the_first_object(self):
         url = urlsplit(servers.s3())
-        made = s3.Driver(settings(
-            OPTIONS, s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
-            s3_store_access_key=url.username, s3_store_secret_key=url.password,
-            s3_store_bucket=f"contract-{uuid.uuid4()}", s3_store_create_bucket_on_put=True),
-            "contract")
+        made = s3.Driver(
+            settings(
+                OPTIONS,
+                s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
+                s3_store_access_key=url.username,
+                s3_store_secret_key=url.password,
+                s3_store_bucket=f"contract-{uuid.uuid4()}",
+                s3_store_create_bucket_on_put=True,
+            ),
+            "contract",
+        )
         self.assertFalse(made._client.bucket_exists())
         made.check()
         made.delete(parse(made.add("id", [b"x"], None).url))

@@ -52,9 +52,11 @@ class Service:
         """Options of a store that uses a file of references."""
         path = os.path.join(directory, "swift.conf")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f"[ours]\nauth_address = '{self.address}'\nauth_version = 3\n"
-                       f"user = {self.project}:{self.user}\nkey = {self.password}\n"
-                       "user_domain_name = Default\nproject_domain_id = default\n")
+            file.write(
+                f"[ours]\nauth_address = '{self.address}'\nauth_version = 3\n"
+                f"user = {self.project}:{self.user}\nkey = {self.password}\n"
+                "user_domain_name = Default\nproject_domain_id = default\n"
+            )
         return {"swift_store_config_file": path, "default_swift_reference": "ours"}
 
 
@@ -71,11 +73,20 @@ class TestSwift(DriverContract, unittest.TestCase):
         service = Service()
         self.container = f"contract-{uuid.uuid4()}"
         directory = self.enterContext(servers.scratch())
-        made = swift.Driver(settings(
-            OPTIONS, **{**service.options(directory), "swift_store_container": self.container,
-                        "swift_store_create_container_on_put": True,
-                        "swift_store_large_object_size": 2,
-                        "swift_store_large_object_chunk_size": 1, **self.options}), "contract")
+        made = swift.Driver(
+            settings(
+                OPTIONS,
+                **{
+                    **service.options(directory),
+                    "swift_store_container": self.container,
+                    "swift_store_create_container_on_put": True,
+                    "swift_store_large_object_size": 2,
+                    "swift_store_large_object_chunk_size": 1,
+                    **self.options,
+                },
+            ),
+            "contract",
+        )
         self.client = made._client(made._references["ours"])
         self.addCleanup(self.remove)
         return made
@@ -101,14 +112,13 @@ class TestSwift(DriverContract, unittest.TestCase):
                 with self.subTest(size=size, announced=announced):
                     image_id = str(uuid.uuid4())
                     data = (uuid.uuid4().bytes * (size // 16 + 1))[:size]
-                    chunks = [data[at:at + 99_991] for at in range(0, size, 99_991)]
+                    chunks = [data[at : at + 99_991] for at in range(0, size, 99_991)]
                     stored = self.store.add(image_id, chunks, announced)
                     self.assertEqual(size, stored.size)
                     location = parse(stored.url)
                     self.assertTrue(data == self.read(location), "the bytes differ")
                     self.assertEqual(size, self.store.size(location))
-                    self.assertEqual(data[MB - 3:MB + 3],
-                                     self.read(location, MB - 3, MB + 3))
+                    self.assertEqual(data[MB - 3 : MB + 3], self.read(location, MB - 3, MB + 3))
                     self.store.delete(location)
                     self.assertEqual([], self.leftovers())
 
@@ -129,13 +139,16 @@ class TestSwift(DriverContract, unittest.TestCase):
         for number in (1, 2):
             self.client.put(container, f"{self.image_id}-{number:05d}", b"old", 3)
         self.assertEqual(5, len(self.leftovers()))
-        self.assertCountEqual([(self.image_id, 3 * MB), (self.image_id, 6)],
-                              [(found.image_id, found.size) for found in self.store.objects()])
+        self.assertCountEqual(
+            [(self.image_id, 3 * MB), (self.image_id, 6)],
+            [(found.image_id, found.size) for found in self.store.objects()],
+        )
         self.assertRaises(errors.NotFound, self.store.delete, location)
         remains = self.store.remains_of(self.image_id)
         self.assertEqual(location, remains[0])
-        self.assertCountEqual([found.url for found in self.store.objects()],
-                              [found.url for found in remains[1:]])
+        self.assertCountEqual(
+            [found.url for found in self.store.objects()], [found.url for found in remains[1:]]
+        )
         for each in remains[1:]:
             self.store.delete(each)
         self.assertEqual([], self.leftovers())
@@ -175,18 +188,21 @@ class TestSwift(DriverContract, unittest.TestCase):
         container = location.path.split("/")[1]
         for number, content in enumerate((b"first", b"second"), 1):
             self.client.put(container, f"{self.image_id}-{number:05d}", content, len(content))
-        self.client.put(container, self.image_id, b"", 0,
-                        {"x-object-manifest": f"{container}/{self.image_id}-"})
+        self.client.put(
+            container, self.image_id, b"", 0, {"x-object-manifest": f"{container}/{self.image_id}-"}
+        )
         # A dead writer of this release, under the same name.
         dead = f"{self.image_id}_{'0' * 32}_"
         self.client.put(container, f"{dead}00001", b"dead", 4)
         self.assertEqual(b"firstsecond", self.read(location))
         self.assertCountEqual(
             [(self.image_id, 11), (dead, 4), (self.attempt(2), 3 * MB)],
-            [(found.name, found.size) for found in self.store.objects()])
+            [(found.name, found.size) for found in self.store.objects()],
+        )
         self.store.delete(location)
-        self.assertCountEqual([dead, self.attempt(2)],
-                              [found.name for found in self.store.objects()])
+        self.assertCountEqual(
+            [dead, self.attempt(2)], [found.name for found in self.store.objects()]
+        )
         self.discard(self.image_id)
         self.assertEqual([self.attempt(2)], [found.name for found in self.store.objects()])
 
@@ -197,9 +213,11 @@ class TestSwift(DriverContract, unittest.TestCase):
         manifest = json.dumps([{"path": f"/{container}/elsewhere"}]).encode()
         self.client.delete(container, self.image_id)
         self.client.pool.request(
-            "PUT", f"{self.client.account.url()}/{container}/{self.image_id}"
-            "?multipart-manifest=put",
-            {"x-auth-token": self.client.account.token()}, manifest).read()
+            "PUT",
+            f"{self.client.account.url()}/{container}/{self.image_id}?multipart-manifest=put",
+            {"x-auth-token": self.client.account.token()},
+            manifest,
+        ).read()
         self.assertEqual(b"second", self.read(location))
         self.store.delete(location)
         self.assertEqual([], self.leftovers())
@@ -207,8 +225,10 @@ class TestSwift(DriverContract, unittest.TestCase):
     def test_objects_are_listed(self):
         small = self.store.add(self.image_id, [b"data"], 4)
         large = self.store.add(str(uuid.uuid4()), [b"x" * 2 * MB])
-        self.assertEqual({(small.url, 4), (large.url, 2 * MB)},
-                         {(found.url, found.size) for found in self.store.objects()})
+        self.assertEqual(
+            {(small.url, 4), (large.url, 2 * MB)},
+            {(found.url, found.size) for found in self.store.objects()},
+        )
 
     def test_a_token_that_is_not_accepted_any_more_is_replaced(self):
         account = self.client.account
@@ -221,31 +241,48 @@ class TestSwift(DriverContract, unittest.TestCase):
         self.assertIsNotNone(old)
 
     def test_a_wrong_password_is_told_without_it(self):
-        made = swift.Driver(settings(
-            OPTIONS, swift_store_auth_address=Service().address, swift_store_user="service:glance",
-            swift_store_key="canary", swift_store_container=self.container), "contract")
+        made = swift.Driver(
+            settings(
+                OPTIONS,
+                swift_store_auth_address=Service().address,
+                swift_store_user="service:glance",
+                swift_store_key="canary",
+                swift_store_container=self.container,
+            ),
+            "contract",
+        )
         made.prepare()
-        with self.assertLogs(level="DEBUG") as logs, \
-                self.assertRaises(errors.GlanceStoreError) as caught:
+        with (
+            self.assertLogs(level="DEBUG") as logs,
+            self.assertRaises(errors.GlanceStoreError) as caught,
+        ):
             made.add(self.image_id, [b"data"], 4)
         self.assertNotIn("canary", str(logs.output) + str(caught.exception))
 
 
 class TestSwiftWithOptions(TestSwift):
-    options = {"swift_store_multiple_containers_seed": 3, "swift_buffer_on_upload": True,
-               "swift_store_retry_get_count": 2}
+    options = {
+        "swift_store_multiple_containers_seed": 3,
+        "swift_buffer_on_upload": True,
+        "swift_store_retry_get_count": 2,
+    }
 
 
 class TestOlderOptions(unittest.TestCase):
-
     def setUp(self):
         self.service = Service()
         self.container = f"contract-{uuid.uuid4()}"
-        self.driver = swift.Driver(settings(
-            OPTIONS, swift_store_auth_address=self.service.address,
-            swift_store_user=f"{self.service.project}:{self.service.user}",
-            swift_store_key=self.service.password, swift_store_container=self.container,
-            swift_store_create_container_on_put=True), "contract")
+        self.driver = swift.Driver(
+            settings(
+                OPTIONS,
+                swift_store_auth_address=self.service.address,
+                swift_store_user=f"{self.service.project}:{self.service.user}",
+                swift_store_key=self.service.password,
+                swift_store_container=self.container,
+                swift_store_create_container_on_put=True,
+            ),
+            "contract",
+        )
         self.driver.prepare()
 
     def test_addresses_hold_no_credentials_and_those_that_do_are_read(self):
@@ -257,7 +294,8 @@ class TestOlderOptions(unittest.TestCase):
         for place in (location, old):
             self.assertEqual(b"data", b"".join(self.driver.get(place).chunks))
             self.assertGreaterEqual(
-                max(place.depth_under(prefix) for prefix in self.driver.prefixes), 0)
+                max(place.depth_under(prefix) for prefix in self.driver.prefixes), 0
+            )
         self.driver.delete(old)
         self.driver._client(self.driver._references["ref1"]).delete_container(self.container)
 
@@ -273,9 +311,16 @@ class Tenants(DriverContract):
 
     def make_driver(self):
         self.log_in_both()
-        return swift.Driver(settings(
-            OPTIONS, swift_store_multi_tenant=True, swift_store_large_object_size=2,
-            swift_store_large_object_chunk_size=1, swift_store_use_trusts=False), "contract")
+        return swift.Driver(
+            settings(
+                OPTIONS,
+                swift_store_multi_tenant=True,
+                swift_store_large_object_size=2,
+                swift_store_large_object_chunk_size=1,
+                swift_store_use_trusts=False,
+            ),
+            "contract",
+        )
 
     def setUp(self):
         super().setUp()
@@ -300,8 +345,7 @@ class Tenants(DriverContract):
         acting = self.store.driver.on_behalf_of(self.owner)
         client, first, name = acting._resolved(made[1][0])
         second = acting._resolved(made[2][0])[1]
-        self.assertEqual((f"glance_{self.image_id}", f"glance_{self.attempt(2)}"),
-                         (first, second))
+        self.assertEqual((f"glance_{self.image_id}", f"glance_{self.attempt(2)}"), (first, second))
         # What a dead writer of this attempt left goes, too.
         client.put(first, f"{name}_{'0' * 32}_00001", b"dead", 4)
         self.store.delete(made[1][0])
@@ -316,7 +360,6 @@ class Tenants(DriverContract):
 
 
 class TestTenants(Tenants, unittest.TestCase):
-
     @classmethod
     def setUpClass(cls):
         servers.swift_tempauth()
@@ -332,17 +375,22 @@ class TestTenants(Tenants, unittest.TestCase):
 
     def log_in(self, credentials):
         user, _, key = credentials.rpartition(":")
-        answer = urllib.request.urlopen(urllib.request.Request(
-            f"{self.address}/auth/v1.0", headers={"X-Auth-User": user, "X-Auth-Key": key}))
+        answer = urllib.request.urlopen(
+            urllib.request.Request(
+                f"{self.address}/auth/v1.0", headers={"X-Auth-User": user, "X-Auth-Key": key}
+            )
+        )
         url = answer.headers["X-Storage-Url"]
         return types.SimpleNamespace(
-            auth_token=answer.headers["X-Auth-Token"], user_id=user,
-            project_id=url.rpartition("AUTH_")[2], roles=["member"],
-            service_catalog=[{"type": "object-store", "endpoints": [{"publicURL": url}]}])
+            auth_token=answer.headers["X-Auth-Token"],
+            user_id=user,
+            project_id=url.rpartition("AUTH_")[2],
+            roles=["member"],
+            service_catalog=[{"type": "object-store", "endpoints": [{"publicURL": url}]}],
+        )
 
 
 class TestTenantsWithKeystone(Tenants, unittest.TestCase):
-
     @classmethod
     def setUpClass(cls):
         servers.swift_keystone()
@@ -355,12 +403,21 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
 
     def log_in(self, project, user, password):
         plugin = v3.Password(
-            self.service.address, username=user, password=password, project_name=project,
-            user_domain_id="default", project_domain_id="default")
+            self.service.address,
+            username=user,
+            password=password,
+            project_name=project,
+            user_domain_id="default",
+            project_domain_id="default",
+        )
         access = plugin.get_access(Session(plugin))
         return types.SimpleNamespace(
-            auth_token=access.auth_token, user_id=access.user_id, project_id=access.project_id,
-            roles=access.role_names, service_catalog=access.service_catalog.catalog)
+            auth_token=access.auth_token,
+            user_id=access.user_id,
+            project_id=access.project_id,
+            roles=access.role_names,
+            service_catalog=access.service_catalog.catalog,
+        )
 
     def test_who_may_read_follows_the_lists(self):
         location = parse(self.store.add(self.image_id, [b"data"]).url)
@@ -384,13 +441,16 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
         directory = self.enterContext(servers.scratch())
         file = os.path.join(directory, "glance-api.conf")
         with open(file, "w", encoding="utf-8") as out:
-            out.write("[keystone_authtoken]\nauth_type = password\n"
-                      f"auth_url = {self.service.address}\nusername = {self.service.user}\n"
-                      f"password = {self.service.password}\n"
-                      f"project_name = {self.service.project}\n"
-                      "user_domain_id = default\nproject_domain_id = default\n")
-        options = settings(OPTIONS, swift_store_multi_tenant=True,
-                           swift_store_large_object_chunk_size=1)
+            out.write(
+                "[keystone_authtoken]\nauth_type = password\n"
+                f"auth_url = {self.service.address}\nusername = {self.service.user}\n"
+                f"password = {self.service.password}\n"
+                f"project_name = {self.service.project}\n"
+                "user_domain_id = default\nproject_domain_id = default\n"
+            )
+        options = settings(
+            OPTIONS, swift_store_multi_tenant=True, swift_store_large_object_chunk_size=1
+        )
         options.files = [file]
         store = As(Guard(swift.Driver(options, "contract"), "contract"), self.other)
         self.addCleanup(store.clear)

@@ -31,18 +31,29 @@ def self_signed(directory: str) -> str:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, uuid.uuid4().hex)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name)
-        .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(1))
+        .not_valid_after(now + datetime.timedelta(1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName(
-            [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256()))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
     path = os.path.join(directory, f"{uuid.uuid4()}.pem")
     with open(path, "wb") as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM,
-                                     serialization.PrivateFormat.PKCS8,
-                                     serialization.NoEncryption()))
+        file.write(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
         file.write(certificate.public_bytes(serialization.Encoding.PEM))
     return path
 
@@ -74,21 +85,33 @@ class Secure:
     def test_others_are_not(self) -> None:
         for authorities in (self.wrong, None):
             with self.subTest(authorities=authorities):
-                self.assertRaises(errors.RemoteServiceUnavailable,
-                                  self.store(authorities).add, "image", [DATA], None)
+                self.assertRaises(
+                    errors.RemoteServiceUnavailable,
+                    self.store(authorities).add,
+                    "image",
+                    [DATA],
+                    None,
+                )
 
 
 class TestS3(Secure, unittest.TestCase):
-
     def target(self, directory: str) -> str:
         self.url = urlsplit(servers.s3())
         return self.url.netloc.rpartition("@")[2]
 
     def make(self, address: str, authorities: str | None) -> s3.Driver:
-        return s3.Driver(settings(
-            S3_OPTIONS, s3_store_host=address, s3_store_access_key=self.url.username,
-            s3_store_secret_key=self.url.password, s3_store_bucket="tls",
-            s3_store_create_bucket_on_put=True, s3_store_cacert=authorities), "tls")
+        return s3.Driver(
+            settings(
+                S3_OPTIONS,
+                s3_store_host=address,
+                s3_store_access_key=self.url.username,
+                s3_store_secret_key=self.url.password,
+                s3_store_bucket="tls",
+                s3_store_create_bucket_on_put=True,
+                s3_store_cacert=authorities,
+            ),
+            "tls",
+        )
 
 
 class TestSwift(Secure, unittest.TestCase):
@@ -104,10 +127,20 @@ class TestSwift(Secure, unittest.TestCase):
     def make(self, address: str, authorities: str | None) -> swift.Driver:
         path = os.path.join(self.directory, "references.conf")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f"[tls]\nauth_address = {address}{self.url.path}\n"
-                       f"user = {self.project}:{self.user}\nkey = {self.key}\n")
-        return swift.Driver(settings(
-            SWIFT_OPTIONS, swift_store_config_file=path, default_swift_reference="tls",
-            swift_store_endpoint=f"{address}/v1/KEY_p-{self.project}",
-            swift_store_container="tls", swift_store_create_container_on_put=True,
-            swift_store_large_object_chunk_size=1, swift_store_cacert=authorities), "tls")
+            file.write(
+                f"[tls]\nauth_address = {address}{self.url.path}\n"
+                f"user = {self.project}:{self.user}\nkey = {self.key}\n"
+            )
+        return swift.Driver(
+            settings(
+                SWIFT_OPTIONS,
+                swift_store_config_file=path,
+                default_swift_reference="tls",
+                swift_store_endpoint=f"{address}/v1/KEY_p-{self.project}",
+                swift_store_container="tls",
+                swift_store_create_container_on_put=True,
+                swift_store_large_object_chunk_size=1,
+                swift_store_cacert=authorities,
+            ),
+            "tls",
+        )

@@ -21,17 +21,29 @@ def upload(digest: str = A, outcome: Outcome = Outcome.ACKNOWLEDGED, size: int =
 
 
 def active(digest: str = A, **fields) -> Seen:
-    return Seen(ID, **{"status": "active", "size": 5, "digest": digest, "downloaded": digest,
-                       "stores": frozenset({"fast"}), **fields})
+    return Seen(
+        ID,
+        **{
+            "status": "active",
+            "size": 5,
+            "digest": digest,
+            "downloaded": digest,
+            "stores": frozenset({"fast"}),
+            **fields,
+        },
+    )
 
 
 class JudgeTest(unittest.TestCase):
-
     def check(self, expected: list[str], record: Record, seen: Seen | None, **more) -> None:
         """The kinds of violations."""
-        findings = Findings(**{
-            "images": {ID: seen} if seen else {}, "listed": frozenset({ID} if seen else ()),
-            **more})
+        findings = Findings(
+            **{
+                "images": {ID: seen} if seen else {},
+                "listed": frozenset({ID} if seen else ()),
+                **more,
+            }
+        )
         self.assertEqual(expected, [each.kind for each in judge([record], findings)])
 
     def test_all_is_well(self) -> None:
@@ -67,8 +79,9 @@ class JudgeTest(unittest.TestCase):
 
     def test_a_copy(self) -> None:
         self.check(["lost"], record(upload(), copied={"slow"}), active())
-        self.check([], record(upload(), copied={"slow"}),
-                   active(stores=frozenset({"fast", "slow"})))
+        self.check(
+            [], record(upload(), copied={"slow"}), active(stores=frozenset({"fast", "slow"}))
+        )
 
     def test_a_property(self) -> None:
         self.check(["lost"], record(upload(), serial="2"), active(serial="1"))
@@ -97,19 +110,25 @@ class JudgeTest(unittest.TestCase):
     def test_what_the_store_check_says_is_named_once(self) -> None:
         missing = {"kind": "missing", "image_id": ID, "store": "fast", "url": "u", "detail": ""}
         self.check(["no data"], record(upload()), active(), check=[missing])
-        self.check(["no data"], record(upload()), active(downloaded=None, failure="404"),
-                   check=[missing])
+        self.check(
+            ["no data"], record(upload()), active(downloaded=None, failure="404"), check=[missing]
+        )
 
     # ------------------------------------------------------------ motion
 
     def test_in_motion(self) -> None:
-        for seen in (Seen(ID, "saving"), Seen(ID, "importing"), Seen(ID, "queued", locked=True),
-                     Seen(ID, "queued", tasks=[("failure", ""), ("processing", "reading")])):
+        for seen in (
+            Seen(ID, "saving"),
+            Seen(ID, "importing"),
+            Seen(ID, "queued", locked=True),
+            Seen(ID, "queued", tasks=[("failure", ""), ("processing", "reading")]),
+        ):
             self.check(["in motion"], record(upload(outcome=Outcome.UNKNOWN)), seen)
 
     def test_staged_data_may_wait(self) -> None:
-        self.check([], record(staged=Outcome.ACKNOWLEDGED), Seen(ID, "uploading"),
-                   staged=[("host1", ID)])
+        self.check(
+            [], record(staged=Outcome.ACKNOWLEDGED), Seen(ID, "uploading"), staged=[("host1", ID)]
+        )
 
     # ------------------------------------------------------------ what is left
 
@@ -117,15 +136,20 @@ class JudgeTest(unittest.TestCase):
         self.check(["undead"], record(upload(), deleted=Outcome.ACKNOWLEDGED), active())
 
     def test_bytes_of_a_deleted_image(self) -> None:
-        self.check(["orphan"], record(upload(), deleted=Outcome.ACKNOWLEDGED), None,
-                   objects=[("fast", ID)])
+        self.check(
+            ["orphan"], record(upload(), deleted=Outcome.ACKNOWLEDGED), None, objects=[("fast", ID)]
+        )
 
     def test_bytes_in_a_store_that_the_image_does_not_have(self) -> None:
         self.check(["orphan"], record(upload()), active(), objects=[("fast", ID), ("slow", ID)])
 
     def test_a_partial_file_beside_the_whole(self) -> None:
-        self.check(["orphan"], record(upload()), active(),
-                   objects=[("fast", ID), ("fast", f".{ID}.1234.part")])
+        self.check(
+            ["orphan"],
+            record(upload()),
+            active(),
+            objects=[("fast", ID), ("fast", f".{ID}.1234.part")],
+        )
 
     def test_an_unfinished_upload(self) -> None:
         self.check(["orphan"], record(upload()), active(), unfinished=[f"fast: {ID}"])

@@ -13,19 +13,24 @@ from benchmarks.faults import proxy
 from benchmarks.faults.proxy import Link, Trap, between, by_process
 
 #: What clients send for COMMIT: psycopg2, psycopg 3, PyMySQL.
-COMMITS = (b"Q\x00\x00\x00\x0bCOMMIT\x00",
-           b"P\x00\x00\x00\x0f\x00COMMIT\x00\x00\x00B\x00\x00\x00\x0c\x00\x00\x00\x00\x00\x00\x00"
-           b"\x00D\x00\x00\x00\x06P\x00E\x00\x00\x00\x09\x00\x00\x00\x00\x00S\x00\x00\x00\x04",
-           b"\x07\x00\x00\x00\x03COMMIT")
+COMMITS = (
+    b"Q\x00\x00\x00\x0bCOMMIT\x00",
+    b"P\x00\x00\x00\x0f\x00COMMIT\x00\x00\x00B\x00\x00\x00\x0c\x00\x00\x00\x00\x00\x00\x00"
+    b"\x00D\x00\x00\x00\x06P\x00E\x00\x00\x00\x09\x00\x00\x00\x00\x00S\x00\x00\x00\x04",
+    b"\x07\x00\x00\x00\x03COMMIT",
+)
 
 
 class RecognitionTest(unittest.TestCase):
-
     def test_commit(self) -> None:
         for data in COMMITS:
             self.assertTrue(proxy.is_commit(data), data)
-        for data in (b"Q\x00\x00\x00\x0aBEGIN\x00", b"Q\x00\x00\x00\x20SELECT 'COMMIT now'\x00",
-                     b"\x09\x00\x00\x00\x03ROLLBACK", b""):
+        for data in (
+            b"Q\x00\x00\x00\x0aBEGIN\x00",
+            b"Q\x00\x00\x00\x20SELECT 'COMMIT now'\x00",
+            b"\x09\x00\x00\x00\x03ROLLBACK",
+            b"",
+        ):
             self.assertFalse(proxy.is_commit(data), data)
 
     def test_location(self) -> None:
@@ -53,7 +58,6 @@ class Echo(socketserver.BaseRequestHandler):
 
 
 class LinkTest(unittest.TestCase):
-
     def setUp(self) -> None:
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
         self.server.daemon_threads = True

@@ -13,7 +13,6 @@ ALL = available({kind.needs for kind in KINDS})
 
 
 class PlanTest(unittest.TestCase):
-
     def test_a_seed_repeats_a_run(self) -> None:
         self.assertEqual(plan(7, 50, 100, 2, ALL), plan(7, 50, 100, 2, ALL))
         self.assertNotEqual(plan(7, 50, 100, 2, ALL), plan(8, 50, 100, 2, ALL))
@@ -28,8 +27,10 @@ class PlanTest(unittest.TestCase):
 
     def test_every_kind_comes_before_any_comes_twice(self) -> None:
         kinds = [kind for kind in ALL if not kind.group]
-        self.assertEqual({kind.name for kind in kinds},
-                         {fault.kind for fault in plan(3, len(kinds), 60, 2, kinds)})
+        self.assertEqual(
+            {kind.name for kind in kinds},
+            {fault.kind for fault in plan(3, len(kinds), 60, 2, kinds)},
+        )
 
     def test_faults_of_a_group_do_not_overlap_on_a_host(self) -> None:
         groups = {kind.name: kind.group for kind in ALL}
@@ -59,7 +60,6 @@ class PlanTest(unittest.TestCase):
 
 
 class AvailableTest(unittest.TestCase):
-
     def test_by_capability(self) -> None:
         names = {kind.name for kind in available({"process", "database"})}
         self.assertIn("db-cut", names)
@@ -67,8 +67,10 @@ class AvailableTest(unittest.TestCase):
         self.assertNotIn("store-503", names)
 
     def test_only_some(self) -> None:
-        self.assertEqual({"kill-worker", "kill-host"}, {
-            kind.name for kind in available({"process", "database"}, ["kill"])})
+        self.assertEqual(
+            {"kill-worker", "kill-host"},
+            {kind.name for kind in available({"process", "database"}, ["kill"])},
+        )
 
     def test_the_injector_knows_every_kind(self) -> None:
         for kind in KINDS:

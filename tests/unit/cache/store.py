@@ -40,8 +40,9 @@ class Store:
         data = uuid.uuid4().bytes * (size // 16 + 1)
         data = data[:size]
         checksum = hashlib.md5(data).hexdigest()
-        image = Image(str(uuid.uuid4()), size=size,
-                      **{"status": "active", "checksum": checksum, **fields})
+        image = Image(
+            str(uuid.uuid4()), size=size, **{"status": "active", "checksum": checksum, **fields}
+        )
         self.data[image.id] = data
         return image
 
@@ -66,11 +67,10 @@ class Store:
                 if self.trouble is not None:
                     raise self.trouble
                 return
-            yield data[begin:begin + CHUNK]
+            yield data[begin : begin + CHUNK]
 
     def find(self, image_id: str) -> Image:
         if image_id not in self.data:
             raise errors.ImageNotFound(image_id)
         data = self.data[image_id]
-        return Image(image_id, "active", size=len(data),
-                     checksum=hashlib.md5(data).hexdigest())
+        return Image(image_id, "active", size=len(data), checksum=hashlib.md5(data).hexdigest())

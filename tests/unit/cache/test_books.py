@@ -46,16 +46,16 @@ class BooksCases:
 
     def test_a_new_image_was_read_never(self) -> None:
         image_id = self.admit(7)
-        entry, = self.books.entries()
+        (entry,) = self.books.entries()
         self.assertEqual((image_id, 7, 0), (entry.image_id, entry.size, entry.hits))
         self.assertLess(abs(entry.last_accessed - entry.last_modified), 2)
 
     def test_hits_are_counted(self) -> None:
         image_id = self.admit()
-        before, = self.books.entries()
+        (before,) = self.books.entries()
         self.books.hit(image_id, 3)
         self.books.hit(image_id, 3)
-        after, = self.books.entries()
+        (after,) = self.books.entries()
         self.assertEqual(2, after.hits)
         self.assertGreaterEqual(after.last_accessed, before.last_accessed)
         self.assertAlmostEqual(before.last_modified, after.last_modified, places=3)
@@ -64,8 +64,9 @@ class BooksCases:
         image_id = self.admit()
         self.books.remove(image_id)
         self.books.hit(image_id, 3)
-        self.assertEqual([(image_id, 1)],
-                         [(entry.image_id, entry.hits) for entry in self.books.entries()])
+        self.assertEqual(
+            [(image_id, 1)], [(entry.image_id, entry.hits) for entry in self.books.entries()]
+        )
 
     def test_an_image_that_comes_again_starts_anew(self) -> None:
         image_id = self.admit()
@@ -82,7 +83,6 @@ class BooksCases:
 
 
 class TestSqlite(BooksCases, unittest.TestCase):
-
     def make(self):
         return SqliteBooks(self.directory, "cache.db")
 
@@ -95,7 +95,6 @@ class TestSqlite(BooksCases, unittest.TestCase):
 
 
 class TestXattr(BooksCases, unittest.TestCase):
-
     def make(self):
         try:
             return XattrBooks(self.directory)
@@ -107,7 +106,6 @@ class TestXattr(BooksCases, unittest.TestCase):
 
 
 class TestCentral(BooksCases, unittest.TestCase):
-
     def make(self):
         self.records = records(self.root)
         return CentralBooks(self.records, "http://node-1")
@@ -131,9 +129,9 @@ class TestCentral(BooksCases, unittest.TestCase):
         image_id = str(uuid.uuid4())
         old.add(image_id, 5)
         old.hit(image_id, 5)
-        was, = old.entries()
+        (was,) = old.entries()
         self.books.take_over(self.directory, "cache.db")
-        entry, = self.books.entries()
+        (entry,) = self.books.entries()
         self.assertEqual((image_id, 5, 1), (entry.image_id, entry.size, entry.hits))
         self.assertAlmostEqual(was.last_accessed, entry.last_accessed, places=3)
         self.assertFalse(os.path.exists(os.path.join(self.directory.path, "cache.db")))

@@ -27,7 +27,6 @@ os.kill(os.getpid(), 9)
 
 
 class DirectoryCase(unittest.TestCase):
-
     def setUp(self) -> None:
         self.root = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-cache-"))
         self.directory = Directory(self.root)
@@ -50,7 +49,6 @@ class DirectoryCase(unittest.TestCase):
 
 
 class TestWriting(DirectoryCase):
-
     def test_an_image_is_there_when_it_is_complete(self) -> None:
         fd = self.begin()
         os.write(fd, b"0123456789")
@@ -94,7 +92,6 @@ class TestWriting(DirectoryCase):
 
 
 class TestLeftovers(DirectoryCase):
-
     def kill_a_writer(self) -> None:
         subprocess.run([sys.executable, "-c", KILLED, self.root, self.image_id], check=False)
         self.assertIn(self.image_id, self.names("incomplete"))
@@ -120,7 +117,6 @@ class TestLeftovers(DirectoryCase):
 
 
 class TestSpace(DirectoryCase):
-
     def test_what_is_being_written_counts_in_full(self) -> None:
         fd = self.begin(1000)
         os.write(fd, b"x")
@@ -144,7 +140,6 @@ class TestSpace(DirectoryCase):
 
 
 class TestQueue(DirectoryCase):
-
     def test_first_come_first_served(self) -> None:
         for place, name in enumerate(("b", "c", "a")):
             self.directory.enqueue(name)
@@ -163,7 +158,6 @@ class TestQueue(DirectoryCase):
 
 
 class TestLock(DirectoryCase):
-
     def test_nobody_waits_for_ever(self) -> None:
         self.addCleanup(setattr, module, "PATIENCE", module.PATIENCE)
         module.PATIENCE = 0.05

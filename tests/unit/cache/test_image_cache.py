@@ -28,15 +28,15 @@ MIB = 1024 * 1024
 def small_disk(case: unittest.TestCase, size: int) -> str | None:
     """A file system of ``size`` bytes for one case; None where nobody may mount one."""
     place = case.enterContext(tempfile.TemporaryDirectory(prefix="glance-cache-"))
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place],
-                      capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True
+    ).returncode:
         return None
     case.addCleanup(subprocess.run, ["umount", "--lazy", place], check=True)
     return place
 
 
 class CacheCase(unittest.TestCase):
-
     max_size = 8 * MIB
 
     def setUp(self) -> None:
@@ -47,8 +47,9 @@ class CacheCase(unittest.TestCase):
     def another(self, store: Store) -> ImageCache:
         """The cache as one more process of the node has it."""
         directory = Directory(self.root)
-        return ImageCache(directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400,
-                          store.open)
+        return ImageCache(
+            directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400, store.open
+        )
 
     def read(self, image, cache: ImageCache | None = None) -> tuple[bool, bytes]:
         """Was it a hit, and what came."""
@@ -69,7 +70,6 @@ class CacheCase(unittest.TestCase):
 
 
 class TestReading(CacheCase):
-
     def test_the_first_reader_fills_and_the_second_hits(self) -> None:
         for size in (0, 1, CHUNK, CHUNK + 1, 3 * MIB):
             image = self.store.image(size)
@@ -125,15 +125,15 @@ class TestReading(CacheCase):
 
 
 class TestOneFill(CacheCase):
-
     max_size = 64 * MIB
 
     def test_twenty_readers_of_a_cold_image_read_the_store_once(self) -> None:
         image = self.store.image(20 * MIB)
         self.store.pause = 0.0005
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
-            bodies = [each.result()[1] for each in
-                      [pool.submit(self.read, image) for _ in range(20)]]
+            bodies = [
+                each.result()[1] for each in [pool.submit(self.read, image) for _ in range(20)]
+            ]
         self.assertTrue(all(body == self.store.data[image.id] for body in bodies))
         self.assertEqual([0], self.store.reads)
         self.assertTrue(self.cache.is_cached(image.id))
@@ -187,7 +187,6 @@ class TestOneFill(CacheCase):
 
 
 class TestTrouble(CacheCase):
-
     def test_damaged_data_is_not_admitted_and_breaks_the_download(self) -> None:
         image = self.store.image(3 * CHUNK, checksum="0" * 32)
         with self.assertLogs("glance_py.cache", "ERROR"):
@@ -198,8 +197,7 @@ class TestTrouble(CacheCase):
         self.assertFalse(self.cache.is_cached(image.id))
 
     def test_the_other_hash_is_checked_where_there_is_no_checksum(self) -> None:
-        image = self.store.image(10, checksum=None, os_hash_algo="sha512",
-                                 os_hash_value="0" * 128)
+        image = self.store.image(10, checksum=None, os_hash_algo="sha512", os_hash_value="0" * 128)
         with self.assertLogs("glance_py.cache", "ERROR"):
             copy = self.cache.read(image)
             self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
@@ -227,8 +225,9 @@ class TestTrouble(CacheCase):
             return self.store.open(image, start, caller)
 
         directory = Directory(self.root)
-        cache = ImageCache(directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400,
-                           opened)
+        cache = ImageCache(
+            directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400, opened
+        )
         with self.assertLogs("glance_py.cache", "WARNING"):
             self.assertIsNone(cache.read(image))
         self.until(lambda: not self.names("incomplete"))
@@ -269,13 +268,16 @@ class TestTrouble(CacheCase):
         self.addCleanup(setattr, fill_module, "_write", write)
 
         def occupied() -> int:
-            return sum(os.path.getsize(os.path.join(self.root, part, name))
-                       for part in (".", "incomplete", "invalid") for name in self.names(part)
-                       if len(name) == 36)
+            return sum(
+                os.path.getsize(os.path.join(self.root, part, name))
+                for part in (".", "incomplete", "invalid")
+                for name in self.names(part)
+                if len(name) == 36
+            )
 
         def writing(fd, chunk):
             if occupied() + len(chunk) > size:
-                write(fd, chunk[:size - occupied()])
+                write(fd, chunk[: size - occupied()])
                 raise OSError(errno.ENOSPC, "No space left on device")
             write(fd, chunk)
 
@@ -293,10 +295,11 @@ class TestTrouble(CacheCase):
     def test_a_disk_smaller_than_the_cache_makes_room(self) -> None:
         self.fill_disk(12 * CHUNK)
         first, second, third = self.cached(3)
-        fourth, = self.cached(1)
+        (fourth,) = self.cached(1)
         self.assertEqual(
             [False, True, True, True],
-            [self.cache.is_cached(image.id) for image in (first, second, third, fourth)])
+            [self.cache.is_cached(image.id) for image in (first, second, third, fourth)],
+        )
 
     def test_a_disk_that_fills_up_meanwhile_makes_room(self) -> None:
         images = self.cached(3)
@@ -304,7 +307,7 @@ class TestTrouble(CacheCase):
         # When the fill begins the disk seems to have room, which others take then.
         free, self.cache._directory.free = self.cache._directory.free, lambda: 8 * MIB
         with self.assertLogs("glance_py.cache", "WARNING"):
-            image, = self.cached(1)
+            (image,) = self.cached(1)
         self.cache._directory.free = free
         self.assertTrue(self.cache.is_cached(image.id))
         self.assertEqual(2, sum(self.cache.is_cached(each.id) for each in images))
@@ -326,8 +329,10 @@ class TestTrouble(CacheCase):
         self.store.gate.clear()
         image = self.store.image(512 * 1024)
         copy = self.cache.read(image)
-        with contextlib.suppress(OSError), \
-                open(os.path.join(place, "foreign"), "wb", buffering=0) as file:
+        with (
+            contextlib.suppress(OSError),
+            open(os.path.join(place, "foreign"), "wb", buffering=0) as file,
+        ):
             while True:
                 file.write(bytes(4096))
         self.store.gate.set()
@@ -339,7 +344,7 @@ class TestTrouble(CacheCase):
         self.assertEqual(([], []), (self.names("incomplete"), self.names("invalid")))
 
     def test_a_disk_that_others_have_filled_costs_no_images_in_vain(self) -> None:
-        kept, = self.cached(1)
+        (kept,) = self.cached(1)
         self.cache._directory.free = lambda: 0
         self.assertIsNone(self.cache.read(self.store.image(5 * CHUNK)))
         self.assertTrue(self.cache.is_cached(kept.id))
@@ -354,16 +359,25 @@ class TestTrouble(CacheCase):
         image = self.store.image(4 * CHUNK)
         part = self.store.data[image.id][:CHUNK]
         killed = subprocess.Popen(
-            [sys.executable, "-c",
-             "import os, sys, time\n"
-             "from glance_py.cache.directory import Directory\n"
-             "directory = Directory(sys.argv[1])\n"
-             "with directory.locked():\n"
-             "    fd = directory.begin(sys.argv[2], int(sys.argv[3]))\n"
-             "os.write(fd, sys.stdin.buffer.read(int(sys.argv[4])))\n"
-             "print('written', flush=True)\n"
-             "time.sleep(60)\n", self.root, image.id, str(image.size), str(CHUNK)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [
+                sys.executable,
+                "-c",
+                "import os, sys, time\n"
+                "from glance_py.cache.directory import Directory\n"
+                "directory = Directory(sys.argv[1])\n"
+                "with directory.locked():\n"
+                "    fd = directory.begin(sys.argv[2], int(sys.argv[3]))\n"
+                "os.write(fd, sys.stdin.buffer.read(int(sys.argv[4])))\n"
+                "print('written', flush=True)\n"
+                "time.sleep(60)\n",
+                self.root,
+                image.id,
+                str(image.size),
+                str(CHUNK),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self.addCleanup(killed.wait)
         self.addCleanup(killed.stdout.close)
         self.addCleanup(killed.stdin.close)
@@ -398,13 +412,15 @@ class TestTrouble(CacheCase):
 
 
 class TestSize(CacheCase):
-
     max_size = MIB
 
     def occupied(self) -> int:
-        return sum(os.stat(os.path.join(self.root, part, name)).st_size
-                   for part in (".", "incomplete", "invalid") for name in self.names(part)
-                   if len(name) == 36)
+        return sum(
+            os.stat(os.path.join(self.root, part, name)).st_size
+            for part in (".", "incomplete", "invalid")
+            for name in self.names(part)
+            if len(name) == 36
+        )
 
     def test_what_was_read_longest_ago_makes_room(self) -> None:
         old, used, new = (self.store.image(400 * 1024) for _ in range(3))
@@ -488,7 +504,6 @@ class TestSize(CacheCase):
 
 
 class TestManagement(CacheCase):
-
     def test_a_dropped_image_is_read_to_its_end_by_who_has_begun(self) -> None:
         image = self.store.image(2 * MIB)
         self.read(image)
@@ -530,8 +545,9 @@ class TestManagement(CacheCase):
             file.write(self.store.data[found.id])
         again = self.another(self.store)
         again.tidy()
-        self.assertEqual([(found.id, 20)],
-                         [(entry.image_id, entry.size) for entry in again._books.entries()])
+        self.assertEqual(
+            [(found.id, 20)], [(entry.image_id, entry.size) for entry in again._books.entries()]
+        )
 
     def test_clean_removes_what_was_given_up(self) -> None:
         with open(os.path.join(self.root, "invalid", "x"), "w"):
@@ -543,7 +559,6 @@ class TestManagement(CacheCase):
 
 
 class TestQueue(CacheCase):
-
     def setUp(self) -> None:
         super().setUp()
         self.prefetcher = Prefetcher(self.cache, self.store.find)

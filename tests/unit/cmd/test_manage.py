@@ -15,7 +15,6 @@ from glance_py.db import tables
 
 
 class TestManage(testtools.TestCase):
-
     def setUp(self):
         super().setUp()
         directory = tempfile.TemporaryDirectory()
@@ -67,8 +66,15 @@ class TestManage(testtools.TestCase):
         self.assertEqual((0, "2024_1_contract01\n"), self.run_tool("db", "version")[:2])
 
     def test_old_spellings(self):
-        for word in ("db_expand", "db_migrate", "db_contract", "db_sync", "db_check",
-                     "db_version", "db_upgrade"):
+        for word in (
+            "db_expand",
+            "db_migrate",
+            "db_contract",
+            "db_sync",
+            "db_check",
+            "db_version",
+            "db_upgrade",
+        ):
             self.assertEqual(0, self.code(word), word)
 
     def test_upgrade_and_version_control_take_a_revision_either_way(self):
@@ -81,11 +87,13 @@ class TestManage(testtools.TestCase):
     def test_purge(self):
         self.code("db", "sync")
         self.assertEqual((0, "Removed 0 rows.\n"), self.run_tool("db", "purge")[:2])
-        self.assertEqual(0, self.code("db", "purge_images_table", "--age_in_days", "0",
-                                      "--max_rows", "-1"))
+        self.assertEqual(
+            0, self.code("db", "purge_images_table", "--age_in_days", "0", "--max_rows", "-1")
+        )
         code, _output, complaint = self.run_tool("db", "purge", "--age_in_days", "-1")
-        self.assertEqual((1, "glance-manage: The age in days must not be negative.\n"),
-                         (code, complaint))
+        self.assertEqual(
+            (1, "glance-manage: The age in days must not be negative.\n"), (code, complaint)
+        )
         self.assertEqual(1, self.code("db", "purge", "--max_rows", "-2"))
 
     def test_indexes(self):

@@ -23,7 +23,6 @@ def plain(document):
 
 
 class ManageCase(unittest.TestCase):
-
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -31,8 +30,9 @@ class ManageCase(unittest.TestCase):
         self.file = self.directory / "glance-api.conf"
         self.source = self.directory / "source"
         url = f"sqlite:///{directory.name}/x.sqlite"
-        self.file.write_text(f"[DEFAULT]\nmetadata_source_path = {self.source}\n"
-                             f"[database]\nconnection = {url}\n")
+        self.file.write_text(
+            f"[DEFAULT]\nmetadata_source_path = {self.source}\n[database]\nconnection = {url}\n"
+        )
         self.database = engine.Database(engine.create_engine(url))
         self.addCleanup(self.database.dispose)
         self.run_tool("db", "sync")
@@ -42,8 +42,9 @@ class ManageCase(unittest.TestCase):
         output, complaints = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(complaints):
             try:
-                code = manage.main(["--config-file", str(self.file), "--log-file", "/dev/null",
-                                    *words])
+                code = manage.main(
+                    ["--config-file", str(self.file), "--log-file", "/dev/null", *words]
+                )
             except SystemExit as end:
                 code = end.code
         return code, output.getvalue(), complaints.getvalue()
@@ -61,15 +62,20 @@ class ManageCase(unittest.TestCase):
         self.assertEqual(0, self.run_tool("db", "load_metadefs", "--path", str(source))[0])
         target = self.directory / "target"
         self.assertEqual(0, self.run_tool("db", "export_metadefs", "--path", str(target))[0])
-        files = [{document["namespace"]: plain(document) for document in
-                  (json.loads(path.read_text()) for path in pathlib.Path(where).glob("*.json"))}
-                 for where in (source, target)]
+        files = [
+            {
+                document["namespace"]: plain(document)
+                for document in (
+                    json.loads(path.read_text()) for path in pathlib.Path(where).glob("*.json")
+                )
+            }
+            for where in (source, target)
+        ]
         self.assertEqual(*files)
         self.assertTrue(files[0])
 
 
 class TestMetadefs(ManageCase):
-
     def test_what_ships_with_the_service_is_loaded_when_there_is_nothing_else(self):
         code, text, _ = self.run_tool("db", "load_metadefs")
         self.assertEqual(0, code)
@@ -81,8 +87,9 @@ class TestMetadefs(ManageCase):
     def test_what_ships_with_the_service_goes_round(self):
         self.assert_round_trip(SHIPPED)
 
-    @unittest.skipUnless(os.environ.get("GLANCE_REFERENCE_METADEFS"),
-                         "GLANCE_REFERENCE_METADEFS names no directory")
+    @unittest.skipUnless(
+        os.environ.get("GLANCE_REFERENCE_METADEFS"), "GLANCE_REFERENCE_METADEFS names no directory"
+    )
     def test_the_definitions_of_the_original_service_go_round(self):
         self.assert_round_trip(os.environ["GLANCE_REFERENCE_METADEFS"])
 
@@ -94,13 +101,16 @@ class TestMetadefs(ManageCase):
             return text.rpartition(" ")[2].strip(), self.namespaces()["N"]
 
         tags = {"tags": [{"name": "a"}]}
-        self.assertEqual(("loaded", "admin"),
-                         (lambda done, found: (done, found.owner))(*load(**tags)))
+        self.assertEqual(
+            ("loaded", "admin"), (lambda done, found: (done, found.owner))(*load(**tags))
+        )
         more = {"display_name": "new", "tags": [{"name": "b"}], "owner": "p1"}
         for words, done, name, held in (
-                ((), "skipped", None, 1), (("--merge",), "merged", None, 2),
-                (("--merge", "--prefer_new"), "merged", "new", 2),
-                (("--merge", "--overwrite"), "overwritten", "new", 1)):
+            ((), "skipped", None, 1),
+            (("--merge",), "merged", None, 2),
+            (("--merge", "--prefer_new"), "merged", "new", 2),
+            (("--merge", "--overwrite"), "overwritten", "new", 1),
+        ):
             was, found = load(*words, **more)
             [those] = found.contents.values()
             self.assertEqual((done, name, held), (was, found.display_name, len(those)))
@@ -118,15 +128,19 @@ class TestMetadefs(ManageCase):
         self.assertEqual({}, self.namespaces())
 
     def test_contradicting_words(self):
-        for words in (("--overwrite",), ("--prefer_new",),
-                      ("--merge", "--overwrite", "--prefer_new")):
+        for words in (
+            ("--overwrite",),
+            ("--prefer_new",),
+            ("--merge", "--overwrite", "--prefer_new"),
+        ):
             code, _text, complaint = self.run_tool("db", "load_metadefs", *words)
             self.assertEqual(1, code)
             self.assertIn("--overwrite", complaint)
 
     def test_a_wrong_file_is_named_with_what_is_wrong_and_stops_no_other(self):
         wrong = {
-            "a.json": ("{", "not JSON"), "b.json": ("[]", "object"),
+            "a.json": ("{", "not JSON"),
+            "b.json": ("[]", "object"),
             "c.json": ({"display_name": "x"}, "'namespace'"),
             "d.json": ({"namespace": "D", "properties": {"p": {"title": "P"}}}, "'type'"),
             "e.json": ({"namespace": "E", "visibility": "x"}, "visibility"),
@@ -145,8 +159,7 @@ class TestMetadefs(ManageCase):
 
     def test_one_file_alone_and_paths_that_lead_nowhere(self):
         self.write("n.json", {"namespace": "N"})
-        code, text, _ = self.run_tool("db", "load_metadefs", "--path",
-                                      str(self.source / "n.json"))
+        code, text, _ = self.run_tool("db", "load_metadefs", "--path", str(self.source / "n.json"))
         self.assertEqual((0, "[1/1] n.json: N loaded\n"), (code, text))
         empty = self.directory / "empty"
         empty.mkdir()

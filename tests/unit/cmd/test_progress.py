@@ -12,14 +12,16 @@ from glance_py.cmd.progress import Progress
 
 
 class TestProgress(unittest.TestCase):
-
     def painted(self, total, wanted=True, pieces=(2**20, 2**20)):
         """What a terminal is sent."""
         reader, writer = pty.openpty()
         self.addCleanup(os.close, reader)
-        with open(writer, "w") as terminal, unittest.mock.patch("sys.stderr", terminal), \
-                unittest.mock.patch.object(progress, "EVERY", -1.0), \
-                unittest.mock.patch("os.get_terminal_size", lambda _: os.terminal_size((80, 24))):
+        with (
+            open(writer, "w") as terminal,
+            unittest.mock.patch("sys.stderr", terminal),
+            unittest.mock.patch.object(progress, "EVERY", -1.0),
+            unittest.mock.patch("os.get_terminal_size", lambda _: os.terminal_size((80, 24))),
+        ):
             with Progress("name", total, wanted) as bar:
                 for piece in pieces:
                     bar.add(piece)

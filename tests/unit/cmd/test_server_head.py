@@ -13,7 +13,6 @@ from glance_py.cmd.server import HEADERS, PEEKED, _Head
 
 
 class HeadTest(unittest.TestCase):
-
     def setUp(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.client = socket.create_connection(listener.getsockname())

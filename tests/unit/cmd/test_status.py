@@ -25,7 +25,6 @@ connection = sqlite:///{directory}/x.sqlite
 
 
 class StatusCase(unittest.TestCase):
-
     def setUp(self):
         self.directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.write("glance-api.conf", CONF.format(directory=self.directory))
@@ -52,8 +51,10 @@ class StatusCase(unittest.TestCase):
 
     def result(self, name):
         """(code, details) of one check."""
-        found = {each["check"]: (each["result"], each["details"])
-                 for each in json.loads(self.check("--json")[1])["checks"]}
+        found = {
+            each["check"]: (each["result"], each["details"])
+            for each in json.loads(self.check("--json")[1])["checks"]
+        }
         return found[name]
 
     def found(self, name, code, *words):
@@ -65,7 +66,6 @@ class StatusCase(unittest.TestCase):
 
 
 class TestChecks(StatusCase):
-
     def test_a_sound_installation_is_ready(self):
         code, text = self.check()
         self.assertEqual(0, code, text)
@@ -92,8 +92,16 @@ class TestChecks(StatusCase):
         self.write("more/old.conf", "[DEFAULT]\nlocation_strategy = store_type\n")
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            status.main(["--config-file", self.conf, "--config-dir", str(self.directory / "more"),
-                         "upgrade", "check"])
+            status.main(
+                [
+                    "--config-file",
+                    self.conf,
+                    "--config-dir",
+                    str(self.directory / "more"),
+                    "upgrade",
+                    "check",
+                ]
+            )
         self.assertIn("location_strategy", out.getvalue())
 
     def test_stores_without_a_driver(self):
@@ -121,9 +129,12 @@ class TestChecks(StatusCase):
         self.assertNotIn("mine", self.result("Policy file")[1].replace("names", ""))
 
     def test_a_health_check_that_is_a_filter(self):
-        self.write("glance-api-paste.ini", "[filter:healthcheck]\npaste.filter_factory = "
-                   "oslo_middleware:Healthcheck.factory\n[pipeline:glance-api]\npipeline = "
-                   "healthcheck rootapp\n")
+        self.write(
+            "glance-api-paste.ini",
+            "[filter:healthcheck]\npaste.filter_factory = "
+            "oslo_middleware:Healthcheck.factory\n[pipeline:glance-api]\npipeline = "
+            "healthcheck rootapp\n",
+        )
         self.found("Paste file", 2, "[app:healthcheck]", "Healthcheck.app_factory")
 
     def test_a_flavor_that_is_not_there(self):
@@ -131,8 +142,10 @@ class TestChecks(StatusCase):
         self.found("Paste file", 2, "trusted-auth")
 
     def test_factories_of_other_names(self):
-        self.write("glance-api-paste.ini", "[composite:glance-api]\npaste.composite_factory = "
-                   "glance.api:root_app_factory\n")
+        self.write(
+            "glance-api-paste.ini",
+            "[composite:glance-api]\npaste.composite_factory = glance.api:root_app_factory\n",
+        )
         self.found("Paste file", 1, "glance_py.pipeline:root_app_factory")
 
     def test_credentials_for_keystone(self):
@@ -170,13 +183,18 @@ class TestChecks(StatusCase):
 
 
 class TestDatabase(StatusCase):
-
     def location(self, url):
         with contextlib.closing(sqlite3.connect(self.directory / "x.sqlite")) as database:
-            database.execute("insert into images (id, status, created_at, deleted, min_disk, "
-                             "min_ram) values (?, 'active', '2020-01-01', 0, 0, 0)", (url,))
-            database.execute("insert into image_locations (image_id, value, created_at, deleted) "
-                             "values (?, ?, '2020-01-01', 0)", (url, url))
+            database.execute(
+                "insert into images (id, status, created_at, deleted, min_disk, "
+                "min_ram) values (?, 'active', '2020-01-01', 0, 0, 0)",
+                (url,),
+            )
+            database.execute(
+                "insert into image_locations (image_id, value, created_at, deleted) "
+                "values (?, ?, '2020-01-01', 0)",
+                (url, url),
+            )
             database.commit()
 
     def test_keys_in_addresses(self):
@@ -200,13 +218,25 @@ class TestDatabase(StatusCase):
             with contextlib.closing(sqlite3.connect(self.directory / "x.sqlite")) as database:
                 database.execute(
                     "insert into images (id, status, created_at, deleted, min_disk, min_ram, "
-                    "protected) values ('a', 'active', '2020-01-01 00:00:00', 0, 0, 0, 0)")
+                    "protected) values ('a', 'active', '2020-01-01 00:00:00', 0, 0, 0, 0)"
+                )
                 database.commit()
             self.found("Database", 0, "db indexes")
-            with contextlib.redirect_stdout(io.StringIO()), \
-                    contextlib.redirect_stderr(io.StringIO()):
-                manage.main(["--config-file", self.conf, "--log-file", "/dev/null",
-                             "db", "indexes", "--add"])
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                manage.main(
+                    [
+                        "--config-file",
+                        self.conf,
+                        "--log-file",
+                        "/dev/null",
+                        "db",
+                        "indexes",
+                        "--add",
+                    ]
+                )
             self.assertNotIn("db indexes", self.result("Database")[1] or "")
 
     def test_no_database(self):

@@ -27,7 +27,6 @@ OLD = time.time() - 48 * 3600
 
 
 class TestStoreCheck(unittest.TestCase):
-
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -41,7 +40,8 @@ class TestStoreCheck(unittest.TestCase):
                 f"[fast]\nfilesystem_store_datadir = {scratch.name}/fast\n"
                 f"[slow]\nfilesystem_store_datadir = {scratch.name}/slow\n"
                 f"[os_glance_staging_store]\nfilesystem_store_datadir = {scratch.name}/stage\n"
-                f"[os_glance_tasks_store]\nfilesystem_store_datadir = {scratch.name}/tasks\n")
+                f"[os_glance_tasks_store]\nfilesystem_store_datadir = {scratch.name}/tasks\n"
+            )
         self.run_command("db", "sync")
         conf = cfg.ConfigOpts()
         config.load([], [self.file], conf)
@@ -63,11 +63,20 @@ class TestStoreCheck(unittest.TestCase):
 
     def image(self, data=b"data", hidden=False):
         image_id = f"00000000-0000-4000-8000-{len(os.listdir(self.directory + '/fast')):012d}"
-        image = self.images.create(ME, Image(
-            image_id, "queued", owner="p", disk_format="raw", container_format="bare",
-            os_hidden=hidden))
+        image = self.images.create(
+            ME,
+            Image(
+                image_id,
+                "queued",
+                owner="p",
+                disk_format="raw",
+                container_format="bare",
+                os_hidden=hidden,
+            ),
+        )
         return LocationProxy.build(self.images, self.services).upload(
-            ME, image, Upload([data], len(data)))
+            ME, image, Upload([data], len(data))
+        )
 
     def path(self, image_id, store="fast"):
         return os.path.join(self.directory, store, image_id)
@@ -82,8 +91,9 @@ class TestStoreCheck(unittest.TestCase):
             image = self.image(hidden=hidden)
             os.utime(self.path(image.id), (OLD, OLD))
         self.assertEqual((0, []), self.check("--verify-hash", "--delete-orphans"))
-        self.assertEqual((2, 2, 8), tuple(
-            self.counts[name] for name in ("images", "copies", "hashed")))
+        self.assertEqual(
+            (2, 2, 8), tuple(self.counts[name] for name in ("images", "copies", "hashed"))
+        )
         self.assertEqual(["web"], self.counts["silent"])
         self.assertTrue(os.path.exists(self.path(image.id)))
 
@@ -108,8 +118,9 @@ class TestStoreCheck(unittest.TestCase):
         wanted = [("orphan", nobody, False), ("orphan", image.id, False)]
         self.assertEqual((3, wanted), self.check())
         self.assertTrue(os.path.exists(self.path(nobody)))
-        self.assertEqual((0, [(*each[:2], True) for each in wanted]),
-                         self.check("--delete-orphans"))
+        self.assertEqual(
+            (0, [(*each[:2], True) for each in wanted]), self.check("--delete-orphans")
+        )
         self.assertFalse(os.path.exists(self.path(nobody)))
         self.assertFalse(os.path.exists(self.path(image.id, "slow")))
         self.assertTrue(os.path.exists(self.path(image.id)))
@@ -121,9 +132,14 @@ class TestStoreCheck(unittest.TestCase):
         os.rename(self.path(image.id), attempt)
         found = self.images.get(ME, image.id)
         [location] = found.locations
-        self.images.update(ME, found, Change(
-            remove_locations=(location,),
-            add_locations=(dataclasses.replace(location, id=None, url=f"{location.url}.2"),)))
+        self.images.update(
+            ME,
+            found,
+            Change(
+                remove_locations=(location,),
+                add_locations=(dataclasses.replace(location, id=None, url=f"{location.url}.2"),),
+            ),
+        )
         os.utime(attempt, (OLD, OLD))
         self.assertEqual((0, []), self.check("--delete-orphans"))
         for name in (image.id, f"{image.id}.3", f"{image.id}.21"):
@@ -143,9 +159,16 @@ class TestStoreCheck(unittest.TestCase):
     def test_what_is_young_or_foreign_or_arriving_is_left_alone(self):
         self.put("99999999-0000-4000-8000-000000000000", age=time.time())
         self.put("readme.txt")
-        arriving = self.images.create(ME, Image(
-            "88888888-0000-4000-8000-000000000000", "queued", owner="p", disk_format="raw",
-            container_format="bare"))
+        arriving = self.images.create(
+            ME,
+            Image(
+                "88888888-0000-4000-8000-000000000000",
+                "queued",
+                owner="p",
+                disk_format="raw",
+                container_format="bare",
+            ),
+        )
         self.images.update(ME, arriving, Change.status("saving", expected="queued"))
         self.put(arriving.id)
         self.assertEqual((0, []), self.check("--delete-orphans"))

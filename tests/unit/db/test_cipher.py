@@ -12,15 +12,12 @@ KEY = "0123456789abcdef"
 
 #: Written by the Image service itself with this key.
 SEALED = {
-    "HtZLmfsoXA9CucHN_8axunyebQv-IZbCSMWA-FDW0dvW3FoEHg6gJZzux9Ed9DV_":
-        "http://127.0.0.1:25398/a",
-    "butv16hj4AdGwmhfRC7egVfjpbLBsXib8gcbRb4cD_OGtscnNbKc70Xn6f5vneAG":
-        "http://127.0.0.1:25398/a",
+    "HtZLmfsoXA9CucHN_8axunyebQv-IZbCSMWA-FDW0dvW3FoEHg6gJZzux9Ed9DV_": "http://127.0.0.1:25398/a",
+    "butv16hj4AdGwmhfRC7egVfjpbLBsXib8gcbRb4cD_OGtscnNbKc70Xn6f5vneAG": "http://127.0.0.1:25398/a",
 }
 
 
 class TestUrlCipher(unittest.TestCase):
-
     def test_what_another_wrote_is_read(self):
         for sealed, url in SEALED.items():
             self.assertEqual(url, UrlCipher(KEY).open(sealed))
@@ -43,8 +40,10 @@ class TestUrlCipher(unittest.TestCase):
 
     def test_another_key_is_an_error_that_names_the_option(self):
         for text in (next(iter(SEALED)), "nonsense", "AAAA"):
-            with self.subTest(text), self.assertRaisesRegex(
-                    errors.GlanceError, "metadata_encryption_key"):
+            with (
+                self.subTest(text),
+                self.assertRaisesRegex(errors.GlanceError, "metadata_encryption_key"),
+            ):
                 UrlCipher("another key 1234").open(text)
 
     def test_a_key_of_a_wrong_length_stops_the_start(self):

@@ -24,7 +24,6 @@ def options(**values):
 
 
 class EngineCase(testtools.TestCase):
-
     def setUp(self):
         super().setUp()
         directory = tempfile.TemporaryDirectory()
@@ -38,12 +37,10 @@ class EngineCase(testtools.TestCase):
         connection.exec_driver_sql("INSERT INTO t VALUES (1)")
 
     def count(self):
-        return self.database.read(
-            lambda c: c.exec_driver_sql("SELECT count(*) FROM t").scalar())
+        return self.database.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM t").scalar())
 
 
 class TestWrite(EngineCase):
-
     def test_a_contended_write_runs_again_from_its_start(self):
         attempts = []
 
@@ -75,8 +72,9 @@ class TestWrite(EngineCase):
             if statement == "COMMIT":
                 raise db_exc.DBConnectionError()
 
-        self.assertRaises(errors.DatabaseUnavailable, self.database.write,
-                          lambda connection: attempts.append(1))
+        self.assertRaises(
+            errors.DatabaseUnavailable, self.database.write, lambda connection: attempts.append(1)
+        )
         self.assertEqual([1], attempts)
 
     def test_a_connection_lost_before_is_replaced_once(self):
@@ -107,11 +105,11 @@ class TestWrite(EngineCase):
 
 
 class TestRead(EngineCase):
-
     def test_a_read_is_one_statement(self):
         statements = []
-        sa.event.listen(self.database.engine, "before_cursor_execute",
-                        lambda *args: statements.append(args[2]))
+        sa.event.listen(
+            self.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+        )
         self.count()
         self.assertEqual(["SELECT count(*) FROM t"], statements)
 
@@ -154,9 +152,13 @@ class TestErrors(testtools.TestCase):
 
     def test_a_node_without_quorum_is_away(self):
         for number, text in (
-                (1180, 'Got error 6 "No such device or address" during COMMIT'),
-                (1105, "Error while appending streaming replication fragment(provider status: "
-                       "Not connected to Primary Component)")):
+            (1180, 'Got error 6 "No such device or address" during COMMIT'),
+            (
+                1105,
+                "Error while appending streaming replication fragment(provider status: "
+                "Not connected to Primary Component)",
+            ),
+        ):
             database = self.failing("SELECT 1", number, text)
             self.assertRaises(errors.DatabaseUnavailable, database.ping)
             database = self.failing("COMMIT", number, text)
@@ -167,9 +169,11 @@ class TestErrors(testtools.TestCase):
         self.assertRaises(errors.OutcomeUnknown, database.write, lambda connection: None)
 
     def test_what_surely_rolled_back_is_not_unknown(self):
-        for error, expected in ((db_exc.DBDuplicateEntry(), errors.Duplicate),
-                                (db_exc.DBDeadlock(), errors.DatabaseUnavailable),
-                                (db_exc.DBDataError(), errors.Invalid)):
+        for error, expected in (
+            (db_exc.DBDuplicateEntry(), errors.Duplicate),
+            (db_exc.DBDeadlock(), errors.DatabaseUnavailable),
+            (db_exc.DBDataError(), errors.Invalid),
+        ):
             self.assertFalse(engine.errors.is_outcome_unknown(error, "mysql"))
             self.assertIs(expected, type(engine.errors.to_domain(error)))
         refused = db_exc.DBError(sa.exc.OperationalError("COMMIT", {}, Exception("no")))
@@ -178,34 +182,44 @@ class TestErrors(testtools.TestCase):
 
 
 class TestConnect(testtools.TestCase):
-
     def test_the_connection_must_be_named(self):
         error = self.assertRaises(ValueError, engine.connect, options())
         self.assertIn("connection", str(error))
 
     def test_a_wrong_url_is_refused_without_showing_it(self):
         error = self.assertRaises(
-            ValueError, engine.connect, options(connection="mysql//root:secret@host"))
+            ValueError, engine.connect, options(connection="mysql//root:secret@host")
+        )
         self.assertNotIn("secret", str(error))
 
     def test_an_unreachable_server_is_a_clear_error(self):
-        database = engine.connect(options(
-            connection="postgresql+psycopg2://root:secret@127.0.0.1:1/none"))
+        database = engine.connect(
+            options(connection="postgresql+psycopg2://root:secret@127.0.0.1:1/none")
+        )
         for verb in (database.ping, lambda: database.write(lambda c: None)):
             error = self.assertRaises(errors.DatabaseUnavailable, verb)
             self.assertNotIn("secret", str(error))
 
     def test_options_reach_the_pool(self):
-        database = engine.connect(options(
-            connection="mysql+pymysql://root@localhost/x", max_pool_size=7, max_overflow=3,
-            pool_timeout=2, use_db_reconnect=True, db_max_retries=4, db_retry_interval=3))
+        database = engine.connect(
+            options(
+                connection="mysql+pymysql://root@localhost/x",
+                max_pool_size=7,
+                max_overflow=3,
+                pool_timeout=2,
+                use_db_reconnect=True,
+                db_max_retries=4,
+                db_retry_interval=3,
+            )
+        )
         pool = database.engine.pool
         self.assertEqual((7, 3, 2), (pool.size(), pool._max_overflow, pool._timeout))
         self.assertEqual((4, 3), (database._reconnects, database._pause))
 
     def test_no_connections_beyond_the_pool_are_a_choice(self):
-        pool = engine.connect(options(
-            connection="mysql+pymysql://root@localhost/x", max_overflow=0)).engine.pool
+        pool = engine.connect(
+            options(connection="mysql+pymysql://root@localhost/x", max_overflow=0)
+        ).engine.pool
         self.assertEqual(0, pool._max_overflow)
 
     def test_the_url_may_decide_for_itself(self):
@@ -216,10 +230,13 @@ class TestConnect(testtools.TestCase):
         self.assertEqual("TRADITIONAL", arguments["sql_mode"])
 
     def test_a_url_with_half_of_unicode_gets_all_of_it(self):
-        made = [engine.create_engine(f"mysql+pymysql://root@localhost/x{query}")
-                for query in ("?charset=utf8", "?charset=utf8mb3", "", "?charset=latin1")]
-        self.assertEqual([None, None, None, "latin1"],
-                         [each.url.query.get("charset") for each in made])
+        made = [
+            engine.create_engine(f"mysql+pymysql://root@localhost/x{query}")
+            for query in ("?charset=utf8", "?charset=utf8mb3", "", "?charset=latin1")
+        ]
+        self.assertEqual(
+            [None, None, None, "latin1"], [each.url.query.get("charset") for each in made]
+        )
 
     def test_psycopg_prepares_no_statements(self):
         """A pooler gives the next statement to another connection, which has not prepared it."""
@@ -227,18 +244,25 @@ class TestConnect(testtools.TestCase):
         arguments = engine._connect_args(url, options().database)
         self.assertIn("prepare_threshold", arguments)
         self.assertIsNone(arguments["prepare_threshold"])
-        self.assertNotIn("prepare_threshold", engine._connect_args(
-            sa.make_url("postgresql+psycopg2://root@localhost/x"), options().database))
+        self.assertNotIn(
+            "prepare_threshold",
+            engine._connect_args(
+                sa.make_url("postgresql+psycopg2://root@localhost/x"), options().database
+            ),
+        )
 
     def test_connection_parameters_are_added(self):
-        database = engine.connect(options(
-            connection="mysql+pymysql://root@localhost/x", connection_parameters="a=b"))
+        database = engine.connect(
+            options(connection="mysql+pymysql://root@localhost/x", connection_parameters="a=b")
+        )
         self.assertEqual({"a": "b"}, dict(database.engine.url.query))
 
     def test_sqlite_keeps_foreign_keys_true_and_readers_free(self):
         with tempfile.TemporaryDirectory() as directory:
             database = engine.connect(options(connection=f"sqlite:///{directory}/x"))
-            read = [database.read(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())
-                    for name in ("foreign_keys", "journal_mode", "busy_timeout")]
+            read = [
+                database.read(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())
+                for name in ("foreign_keys", "journal_mode", "busy_timeout")
+            ]
             database.dispose()
         self.assertEqual([1, "wal", 20000], read)

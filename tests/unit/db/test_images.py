@@ -9,7 +9,6 @@ from tests.contract.dal.backends import SQLite, caller
 
 
 class TestReading(SQLite):
-
     def read_during(self, image, change):
         """Read ``image`` while, between its row and the rest, ``change`` happens once."""
         changes, complete = [change], rows.complete
@@ -23,14 +22,22 @@ class TestReading(SQLite):
             return self.records.images.get(caller("p1"), image.id)
 
     def test_the_end_of_an_import_is_seen_as_a_whole(self):
-        image = self.records.images.create(caller("p1"), Image(
-            "i", owner="p1", status="importing", properties={"os_glance_import_task": "t"}))
-        seen = self.read_during(image, Change(
-            fields={"status": "active", "checksum": "c"},
-            remove_properties={"os_glance_import_task"},
-            add_locations=(Location("file:///a"),)))
-        self.assertEqual(("active", "c", {}, 1), (
-            seen.status, seen.checksum, seen.properties, len(seen.locations)))
+        image = self.records.images.create(
+            caller("p1"),
+            Image("i", owner="p1", status="importing", properties={"os_glance_import_task": "t"}),
+        )
+        seen = self.read_during(
+            image,
+            Change(
+                fields={"status": "active", "checksum": "c"},
+                remove_properties={"os_glance_import_task"},
+                add_locations=(Location("file:///a"),),
+            ),
+        )
+        self.assertEqual(
+            ("active", "c", {}, 1),
+            (seen.status, seen.checksum, seen.properties, len(seen.locations)),
+        )
 
     def test_an_image_at_rest_is_read_once(self):
         image = self.records.images.create(caller("p1"), Image("j", owner="p1", status="active"))

@@ -32,14 +32,23 @@ class TestCosts(testtools.TestCase):
         self.records = records(self.database)
         self.image = self.create()
         self.statements = []
-        sa.event.listen(self.database.engine, "before_cursor_execute",
-                        lambda *args: self.statements.append(args[2]))
+        sa.event.listen(
+            self.database.engine,
+            "before_cursor_execute",
+            lambda *args: self.statements.append(args[2]),
+        )
 
     def create(self):
-        return self.records.images.create(CTX, Image(
-            str(uuid.uuid4()), owner="p1", tags=["a", "b", "c"],
-            properties={f"k{n}": "v" for n in range(20)},
-            locations=[Location("file:///a")]))
+        return self.records.images.create(
+            CTX,
+            Image(
+                str(uuid.uuid4()),
+                owner="p1",
+                tags=["a", "b", "c"],
+                properties={f"k{n}": "v" for n in range(20)},
+                locations=[Location("file:///a")],
+            ),
+        )
 
     def cost(self, verb, *arguments):
         self.statements.clear()
@@ -50,15 +59,18 @@ class TestCosts(testtools.TestCase):
         self.assertEqual(2, self.cost(self.records.images.get, CTX, self.image.id))
 
     def test_a_missing_image(self):
-        self.assertEqual(1, self.cost(
-            self.assertRaises, errors.ImageNotFound, self.records.images.get, CTX, "none"))
+        self.assertEqual(
+            1,
+            self.cost(
+                self.assertRaises, errors.ImageNotFound, self.records.images.get, CTX, "none"
+            ),
+        )
 
     def test_a_page_costs_the_same_whatever_its_size(self):
         for _ in range(30):
             newest = self.create()
         for limit in (1, 10, 1000):
-            self.assertIn(self.cost(self.records.images.list, CTX, ImageQuery(limit=limit)),
-                          (2, 3))
+            self.assertIn(self.cost(self.records.images.list, CTX, ImageQuery(limit=limit)), (2, 3))
         admin = RequestContext(project_id="p1", is_admin=True)
         self.assertEqual(2, self.cost(self.records.images.list, admin, ImageQuery(limit=10)))
         page = ImageQuery(limit=10, marker=newest.id)
@@ -66,8 +78,12 @@ class TestCosts(testtools.TestCase):
 
     def test_writes(self):
         self.assertEqual(6, self.cost(self.create))
-        change = Change(fields={"name": "n"}, set_properties={"a": "1", "b": "2"},
-                        remove_properties={"k1", "k2"}, add_tags=("x", "y"))
+        change = Change(
+            fields={"name": "n"},
+            set_properties={"a": "1", "b": "2"},
+            remove_properties={"k1", "k2"},
+            add_tags=("x", "y"),
+        )
         self.assertEqual(7, self.cost(self.records.images.update, CTX, self.image, change))
         self.assertEqual(7, self.cost(self.records.images.delete, CTX, self.image))
 
@@ -77,7 +93,6 @@ class TestCosts(testtools.TestCase):
 
 
 class TestShapes(testtools.TestCase):
-
     def test_values_do_not_make_a_new_statement(self):
         def statement(name, limit):
             query = ImageQuery(filters=(Filter("name", "eq", name),), limit=limit)
@@ -87,22 +102,37 @@ class TestShapes(testtools.TestCase):
 
     def test_a_null_in_the_marker_makes_another_statement(self):
         query = ImageQuery(sort=(("name", "asc"), ("created_at", "asc"), ("id", "asc")))
-        shapes = {select.shape_of(CTX, query, marker) for marker in (
-            None, ("a", 1, "x"), ("b", 2, "y"), (None, 1, "x"))}
+        shapes = {
+            select.shape_of(CTX, query, marker)
+            for marker in (None, ("a", 1, "x"), ("b", 2, "y"), (None, 1, "x"))
+        }
         self.assertEqual(3, len(shapes))
 
     def test_numbers_stay_within_what_drivers_can_send(self):
-        query = ImageQuery(filters=(Filter("size", "gte", 10**30), Filter("size", "in", (-10**30,)),
-                                    Filter("protected", "eq", True)))
+        query = ImageQuery(
+            filters=(
+                Filter("size", "gte", 10**30),
+                Filter("size", "in", (-(10**30),)),
+                Filter("protected", "eq", True),
+            )
+        )
         values = select.values_of(CTX, query, None)
-        self.assertEqual((2**63 - 1, [1 - 2**63], True),
-                         (values["filter_0"], values["filter_1"], values["filter_2"]))
+        self.assertEqual(
+            (2**63 - 1, [1 - 2**63], True),
+            (values["filter_0"], values["filter_1"], values["filter_2"]),
+        )
 
     def test_a_veil_hides_an_index_from_planners(self):
         condition = select.live(images)
-        written = {dialect.__name__.rpartition(".")[2]: str(condition.compile(
-            dialect=dialect.dialect())) for dialect in (sqlite, postgresql, mysql)}
-        self.assertEqual({
-            "sqlite": "+(images.deleted) = 0",
-            "postgresql": "((images.deleted) IS TRUE) = false",
-            "mysql": "coalesce(images.deleted) = false"}, written)
+        written = {
+            dialect.__name__.rpartition(".")[2]: str(condition.compile(dialect=dialect.dialect()))
+            for dialect in (sqlite, postgresql, mysql)
+        }
+        self.assertEqual(
+            {
+                "sqlite": "+(images.deleted) = 0",
+                "postgresql": "((images.deleted) IS TRUE) = false",
+                "mysql": "coalesce(images.deleted) = false",
+            },
+            written,
+        )

@@ -7,7 +7,6 @@ from glance_store_py.breaker import Breaker
 
 
 class TestBreaker(unittest.TestCase):
-
     def setUp(self):
         self.now = 100.0
         self.asked = 0
@@ -21,8 +20,9 @@ class TestBreaker(unittest.TestCase):
 
     def is_away(self, times=1):
         for _ in range(times):
-            self.assertRaises(errors.RemoteServiceUnavailable, self.ask,
-                              errors.RemoteServiceUnavailable())
+            self.assertRaises(
+                errors.RemoteServiceUnavailable, self.ask, errors.RemoteServiceUnavailable()
+            )
 
     def test_after_some_failures_nobody_waits(self):
         self.is_away(3)
@@ -41,8 +41,7 @@ class TestBreaker(unittest.TestCase):
         """Who writes to a full store does not keep away those who read."""
         self.is_away(2)
         for _ in range(5):
-            self.assertRaises(errors.RemoteServiceFailed, self.ask,
-                              errors.RemoteServiceFailed(500))
+            self.assertRaises(errors.RemoteServiceFailed, self.ask, errors.RemoteServiceFailed(500))
         self.assertFalse(self.breaker.is_open)
         self.ask()
         self.assertEqual(8, self.asked)

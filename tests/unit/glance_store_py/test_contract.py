@@ -20,7 +20,6 @@ def cases(*abilities: str, base: type = DriverContract) -> list[str]:
 
 
 class ContractTest(unittest.TestCase):
-
     def assert_cases(self, found: list[str], *expected: str) -> None:
         self.assertEqual(set(expected), {READS, WRITES, READS_NOT, ALWAYS} & set(found))
 

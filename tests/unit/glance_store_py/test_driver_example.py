@@ -23,4 +23,5 @@ class TestExample(DriverContract, unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         return NAMES["Driver"](
             settings(NAMES["Driver"].options, drawer_path=f"{scratch.name}/drawer.sqlite"),
-            "contract")
+            "contract",
+        )

@@ -33,7 +33,6 @@ class Fake:
 
 
 class TestAdd(unittest.TestCase):
-
     def add(self, fake, data, size=None):
         return Guard(fake, "s").add("id", data, size)
 
@@ -90,14 +89,18 @@ class TestAdd(unittest.TestCase):
         self.assertTrue(fake.deleted)
 
     def test_errors_of_the_operating_system_get_names(self):
-        for number, name in ((errno.ENOSPC, errors.StorageFull), (errno.EFBIG, errors.StorageFull),
-                             (errno.EDQUOT, errors.StorageFull),
-                             (errno.EACCES, errors.StorageWriteDenied),
-                             (errno.EROFS, errors.StorageWriteDenied),
-                             (errno.ENOENT, errors.StorageWriteDenied),
-                             (errno.ETIMEDOUT, errors.RemoteServiceUnavailable),
-                             (errno.ECONNREFUSED, errors.RemoteServiceUnavailable),
-                             (errno.EIO, errors.GlanceStoreError)):
+        for number, name in (
+            (errno.ENOSPC, errors.StorageFull),
+            (errno.EFBIG, errors.StorageFull),
+            (errno.EDQUOT, errors.StorageFull),
+            (errno.EACCES, errors.StorageWriteDenied),
+            (errno.EROFS, errors.StorageWriteDenied),
+            (errno.ENOENT, errors.StorageWriteDenied),
+            (errno.ETIMEDOUT, errors.RemoteServiceUnavailable),
+            (errno.ECONNREFUSED, errors.RemoteServiceUnavailable),
+            (errno.EIO, errors.GlanceStoreError),
+        ):
+
             class Failing(Fake):
                 def add(self, image_id, data, size, number=number):
                     raise OSError(number, "canary")
@@ -112,7 +115,6 @@ class TestAdd(unittest.TestCase):
 
 
 class TestGet(unittest.TestCase):
-
     def get(self, delivers, promises, **part):
         self.fake = Fake()
         self.fake.delivers, self.fake.promises = delivers, promises
@@ -157,7 +159,6 @@ class TestGet(unittest.TestCase):
 
 
 class TestCallers(unittest.TestCase):
-
     def test_a_driver_acts_for_the_caller_where_it_claims_to(self):
         class Acting(Fake):
             abilities = Fake.abilities | {driver.ON_BEHALF, driver.ACLS}
@@ -185,7 +186,6 @@ class TestCallers(unittest.TestCase):
 
 
 class TestBreaker(unittest.TestCase):
-
     def test_a_remote_service_that_is_away_is_left_alone(self):
         class Away(Fake):
             abilities = Fake.abilities | {driver.REMOTE}

@@ -7,7 +7,6 @@ from glance_store_py.location import Location, parse, redacted, register
 
 
 class TestParse(unittest.TestCase):
-
     def test_both_file_schemes_name_the_same_file(self):
         self.assertEqual(parse("file:///data/id"), parse("filesystem:///data//id"))
         self.assertEqual(parse("file:///data/id"), parse("FILE:////data/./id"))
@@ -22,14 +21,23 @@ class TestParse(unittest.TestCase):
 
     def test_an_http_address_comes_apart_and_together(self):
         location = parse("https://u:p@[::1]:8443/a/b?c=d")
-        self.assertEqual(("u:p", "[::1]:8443", "/a/b", "c=d"),
-                         (location.credentials, location.authority, location.path, location.query))
+        self.assertEqual(
+            ("u:p", "[::1]:8443", "/a/b", "c=d"),
+            (location.credentials, location.authority, location.path, location.query),
+        )
         self.assertEqual("https://[::1]:8443/a/b?c=d", location.url)
 
     def test_an_http_address_needs_host_port_and_pairs_of_credentials(self):
-        for url in ("http://", "http:///path", "http://host:port/", "http://user@host/",
-                    "http://a:b:c@host/", "http://host/a b",
-                    "http://host/a\r\nX: y", "http://ho st/"):
+        for url in (
+            "http://",
+            "http:///path",
+            "http://host:port/",
+            "http://user@host/",
+            "http://a:b:c@host/",
+            "http://host/a b",
+            "http://host/a\r\nX: y",
+            "http://ho st/",
+        ):
             with self.subTest(url=url):
                 self.assertRaises(errors.BadStoreUri, parse, url)
 
@@ -44,7 +52,6 @@ class TestParse(unittest.TestCase):
 
 
 class TestDepth(unittest.TestCase):
-
     def test_whole_components_count(self):
         store = parse("file:///data/store")
         self.assertEqual(2, parse("file:///data/store/id").depth_under(store))
@@ -59,11 +66,15 @@ class TestDepth(unittest.TestCase):
 
 
 class TestSecrets(unittest.TestCase):
-
     def test_no_credential_is_ever_shown(self):
-        for url in ("http://user:canary@host/p", "s3://key:canary@host/b/k", "x://a:b@canary@host",
-                    "swift+https://t:u:canary@h/c/o", "http://host/p?Signature=canary",
-                    "user:canary@host"):
+        for url in (
+            "http://user:canary@host/p",
+            "s3://key:canary@host/b/k",
+            "x://a:b@canary@host",
+            "swift+https://t:u:canary@h/c/o",
+            "http://host/p?Signature=canary",
+            "user:canary@host",
+        ):
             with self.subTest(url=url):
                 self.assertNotIn("canary", redacted(url))
 

@@ -32,7 +32,6 @@ filesystem_store_datadir = {scratch}/tasks
 
 
 class StoresCase(unittest.TestCase):
-
     def setUp(self):
         super().setUp()
         scratch = tempfile.TemporaryDirectory()
@@ -51,25 +50,35 @@ class StoresCase(unittest.TestCase):
 
 
 class TestSeveral(StoresCase):
-
     def test_what_is_configured_is_there_in_order_and_reserved_ones_hide(self):
         stores = self.stores()
         self.assertEqual(("fast", "fast2", "web", "ram"), stores.ids)
         self.assertEqual(("fast", True), (stores.default, stores.multi))
         infos = stores.describe()
         self.assertEqual(list(stores.ids), [info.id for info in infos])
-        self.assertEqual(("file", "quick one", True, False, 7),
-                         (infos[0].type, infos[0].description, infos[0].default,
-                          infos[0].read_only, infos[0].weight))
-        self.assertEqual({"data_dir": f"{self.scratch}/fast", "chunk_size": 65536,
-                          "thin_provisioning": False}, infos[0].properties)
+        self.assertEqual(
+            ("file", "quick one", True, False, 7),
+            (
+                infos[0].type,
+                infos[0].description,
+                infos[0].default,
+                infos[0].read_only,
+                infos[0].weight,
+            ),
+        )
+        self.assertEqual(
+            {"data_dir": f"{self.scratch}/fast", "chunk_size": 65536, "thin_provisioning": False},
+            infos[0].properties,
+        )
         self.assertEqual([False, False, True, False], [info.read_only for info in infos])
 
     def test_data_goes_to_the_default_and_the_metadata_names_it(self):
         stores = self.stores()
         stored = stores.add(None, "id", [b"data"], 4)
-        self.assertEqual((f"file://{self.scratch}/fast/id", 4, {"store": "fast"}),
-                         (stored.url, stored.size, stored.metadata))
+        self.assertEqual(
+            (f"file://{self.scratch}/fast/id", 4, {"store": "fast"}),
+            (stored.url, stored.size, stored.metadata),
+        )
         self.assertEqual(b"data", self.read(stores, stored.url, "fast"))
         self.assertEqual(4, stores.size(stored.url, "fast"))
         stores.delete(stored.url, "fast")
@@ -78,9 +87,13 @@ class TestSeveral(StoresCase):
     def test_an_unknown_store_is_unknown_in_every_verb(self):
         stores = self.stores()
         url = f"file://{self.scratch}/fast/id"
-        for call in (lambda: stores.add("gone", "id", []), lambda: stores.get(url, "gone"),
-                     lambda: stores.size(url, "gone"), lambda: stores.delete(url, "gone"),
-                     lambda: stores.check("gone")):
+        for call in (
+            lambda: stores.add("gone", "id", []),
+            lambda: stores.get(url, "gone"),
+            lambda: stores.size(url, "gone"),
+            lambda: stores.delete(url, "gone"),
+            lambda: stores.check("gone"),
+        ):
             self.assertRaises(errors.UnknownScheme, call)
         self.assertEqual(0, stores.weight("gone"))
         self.assertEqual(7, stores.weight("fast"))
@@ -108,19 +121,26 @@ class TestSeveral(StoresCase):
 
     def test_an_address_is_mapped_to_its_store_by_whole_components(self):
         stores = self.stores()
-        for url, store_id in ((f"file://{self.scratch}/fast/id", "fast"),
-                              (f"filesystem://{self.scratch}/fast2/id", "fast2"),
-                              (f"file://{self.scratch}/fast3/id", None),
-                              (f"file://{self.scratch}/fast/staging/id", None),
-                              ("http://host/x", "web"), ("memory://ram/x", "ram"),
-                              ("memory://other/x", None), ("ftp://host/x", None), ("?", None)):
+        for url, store_id in (
+            (f"file://{self.scratch}/fast/id", "fast"),
+            (f"filesystem://{self.scratch}/fast2/id", "fast2"),
+            (f"file://{self.scratch}/fast3/id", None),
+            (f"file://{self.scratch}/fast/staging/id", None),
+            ("http://host/x", "web"),
+            ("memory://ram/x", "ram"),
+            ("memory://other/x", None),
+            ("ftp://host/x", None),
+            ("?", None),
+        ):
             with self.subTest(url=url):
                 self.assertEqual(store_id, stores.store_of(url))
 
     def test_discard_removes_what_add_made_wherever(self):
         stores = self.stores()
-        urls = [stores.add(store_id, "id", [b"x"], reserved=True).url
-                for store_id in ("fast2", "ram", config.STAGING)]
+        urls = [
+            stores.add(store_id, "id", [b"x"], reserved=True).url
+            for store_id in ("fast2", "ram", config.STAGING)
+        ]
         other = stores.add("fast2", "other", [b"x"]).url
         self.assertEqual(urls[:1], stores.discard("id", "fast2"))
         self.assertEqual(urls[1:], stores.discard("id"))
@@ -143,24 +163,30 @@ class TestSeveral(StoresCase):
 
     def test_a_configuration_that_cannot_be_is_refused_by_name(self):
         for backends, default, message in (
-                ("os_glance_mine:file", "os_glance_mine", r"\[DEFAULT\] enabled_backends.*mine"),
-                ("a:tape", "a", r"\[DEFAULT\] enabled_backends.*tape"),
-                ("a:memory", "b", r"\[glance_store\] default_backend.*'b'"),
-                ("a:memory", "", r"\[glance_store\] default_backend")):
+            ("os_glance_mine:file", "os_glance_mine", r"\[DEFAULT\] enabled_backends.*mine"),
+            ("a:tape", "a", r"\[DEFAULT\] enabled_backends.*tape"),
+            ("a:memory", "b", r"\[glance_store\] default_backend.*'b'"),
+            ("a:memory", "", r"\[glance_store\] default_backend"),
+        ):
             text = f"[DEFAULT]\nenabled_backends = {backends}\n[glance_store]\n"
-            with (self.subTest(backends=backends, default=default),
-                  self.assertRaisesRegex(errors.BadStoreConfiguration, message)):
+            with (
+                self.subTest(backends=backends, default=default),
+                self.assertRaisesRegex(errors.BadStoreConfiguration, message),
+            ):
                 self.stores(text + f"default_backend = {default}\n")
 
 
 class TestSingle(StoresCase):
-    text = ("[DEFAULT]\nnode_staging_uri = file://{scratch}/staging\n"
-            "[glance_store]\nfilesystem_store_datadir = {scratch}/images\n")
+    text = (
+        "[DEFAULT]\nnode_staging_uri = file://{scratch}/staging\n"
+        "[glance_store]\nfilesystem_store_datadir = {scratch}/images\n"
+    )
 
     def test_stores_are_named_like_their_drivers(self):
         stores = self.stores(self.text)
-        self.assertEqual((("file", "http"), "file", False),
-                         (stores.ids, stores.default, stores.multi))
+        self.assertEqual(
+            (("file", "http"), "file", False), (stores.ids, stores.default, stores.multi)
+        )
 
     def test_metadata_names_no_store_and_addresses_find_theirs(self):
         stores = self.stores(self.text)
@@ -177,11 +203,14 @@ class TestSingle(StoresCase):
         self.assertEqual(b"data", self.read(stores, stored.url, config.STAGING))
 
     def test_older_names_of_drivers_still_work(self):
-        stores = self.stores(self.text + "default_store = filesystem\n"
-                             "stores = glance.store.filesystem.Store, glance.store.http.Store\n")
+        stores = self.stores(
+            self.text + "default_store = filesystem\n"
+            "stores = glance.store.filesystem.Store, glance.store.http.Store\n"
+        )
         self.assertEqual((("file", "http"), "file"), (stores.ids, stores.default))
 
     def test_a_default_that_is_not_there_is_refused_by_name(self):
-        with self.assertRaisesRegex(errors.BadStoreConfiguration,
-                                    r"\[glance_store\] default_store.*'s3'"):
+        with self.assertRaisesRegex(
+            errors.BadStoreConfiguration, r"\[glance_store\] default_store.*'s3'"
+        ):
             self.stores(self.text + "default_store = s3\n")

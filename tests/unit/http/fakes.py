@@ -30,10 +30,24 @@ class Stores:
     def describe(self):
         info = types.SimpleNamespace
         return [
-            info(id="fast", type="file", description="quick", default=True, read_only=False,
-                 weight=0, properties={"data_dir": "/x"}),
-            info(id="slow", type="http", description=None, default=False, read_only=True,
-                 weight=5, properties={}),
+            info(
+                id="fast",
+                type="file",
+                description="quick",
+                default=True,
+                read_only=False,
+                weight=0,
+                properties={"data_dir": "/x"},
+            ),
+            info(
+                id="slow",
+                type="http",
+                description=None,
+                default=False,
+                read_only=True,
+                weight=5,
+                properties={},
+            ),
         ]
 
 
@@ -54,7 +68,7 @@ class Images:
 
     def list(self, ctx, query):
         self.queries.append(query)
-        images = list(self.images.values())[:query.limit]
+        images = list(self.images.values())[: query.limit]
         return Page(images, full=len(images) == query.limit)
 
     def create(self, ctx, image):
@@ -89,7 +103,7 @@ class Images:
         data = self.data.get(image.id)
         if data is None:
             return None
-        part = data[wanted.start:wanted.stop]
+        part = data[wanted.start : wanted.stop]
         length = (wanted.stop or image.size) - wanted.start
         return Data(iter([part]), length, close=lambda: setattr(self, "closed", True))
 
@@ -134,12 +148,16 @@ def conf(**changes):
     """The options that the API reads, with their defaults."""
     values = {
         "enabled_import_methods": ["glance-direct", "web-download"],
-        "show_multiple_locations": False, "show_image_direct_url": False,
-        "hashing_algorithm": "sha512", "limit_param_default": 25, "api_limit_max": 1000,
+        "show_multiple_locations": False,
+        "show_image_direct_url": False,
+        "hashing_algorithm": "sha512",
+        "limit_param_default": 25,
+        "api_limit_max": 1000,
         "image_import_opts": types.SimpleNamespace(image_import_plugins=[]),
         "find_file": lambda name: None,
         "image_format": types.SimpleNamespace(
-            container_formats=["bare", "ovf"], disk_formats=["raw", "qcow2"]),
+            container_formats=["bare", "ovf"], disk_formats=["raw", "qcow2"]
+        ),
     }
     return types.SimpleNamespace(**{**values, **changes})
 
@@ -160,31 +178,51 @@ class Service:
 
     def __init__(self, limits=None, **options):
         self.images, self.members = Images(), Members()
-        gateway = types.SimpleNamespace(images=self.images, members=self.members, tasks=None,
-                                        namespaces=None, definitions=None)
+        gateway = types.SimpleNamespace(
+            images=self.images, members=self.members, tasks=None, namespaces=None, definitions=None
+        )
         self.stores = Stores()
         self.api = API(gateway, conf(**options), self.stores, Enforcer(), limits=limits)
 
-    def call(self, method, path, body=b"", *, admin=False, read_only=False, content_type=None,
-             extra=None, **headers):
+    def call(
+        self,
+        method,
+        path,
+        body=b"",
+        *,
+        admin=False,
+        read_only=False,
+        content_type=None,
+        extra=None,
+        **headers,
+    ):
         """Send one request; ``headers`` are names with underscores."""
         path, _, query = path.partition("?")
         if isinstance(body, dict | list):
             body, content_type = orjson.dumps(body), content_type or "application/json"
         environ = {
-            "REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "/v2",
-            "QUERY_STRING": query, "SERVER_NAME": "host", "SERVER_PORT": "80",
-            "HTTP_HOST": "host", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body),
-            "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type or "",
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "SCRIPT_NAME": "/v2",
+            "QUERY_STRING": query,
+            "SERVER_NAME": "host",
+            "SERVER_PORT": "80",
+            "HTTP_HOST": "host",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+            "CONTENT_TYPE": content_type or "",
             "glance.context": RequestContext(
-                project_id="p1", is_admin=admin, read_only=read_only, request_id="req-1"),
+                project_id="p1", is_admin=admin, read_only=read_only, request_id="req-1"
+            ),
             "openstack.request_id": "req-1",
             **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
             **(extra or {}),
         }
         seen = []
-        result = self.api(environ, lambda status, headers, exc_info=None: seen.append(
-            (status, headers)))
+        result = self.api(
+            environ, lambda status, headers, exc_info=None: seen.append((status, headers))
+        )
         try:
             body = b"".join(result)
         finally:
@@ -193,8 +231,13 @@ class Service:
         return Answer(*seen[-1], body)
 
     def patch(self, image_id, *operations, **how):
-        return self.call("PATCH", f"/images/{image_id}", list(operations),
-                         content_type="application/openstack-images-v2.1-json-patch", **how)
+        return self.call(
+            "PATCH",
+            f"/images/{image_id}",
+            list(operations),
+            content_type="application/openstack-images-v2.1-json-patch",
+            **how,
+        )
 
     def image(self, **body):
         """Create an image over HTTP and return its id."""

@@ -37,14 +37,17 @@ class BodyTest(unittest.TestCase):
 
     def test_unknown_length(self) -> None:
         source = Input(b"0123456789")
-        self.assertEqual([b"0123", b"4567", b"89"],
-                         self.pieces(source, HTTP_TRANSFER_ENCODING="Chunked"))
+        self.assertEqual(
+            [b"0123", b"4567", b"89"], self.pieces(source, HTTP_TRANSFER_ENCODING="Chunked")
+        )
         self.assertEqual({4}, set(source.asked))
 
     def test_chunks_win(self) -> None:
         """With both, the length means nothing (RFC 9112, 6.3)."""
-        self.assertEqual([b"0123", b"4"], self.pieces(
-            Input(b"01234"), HTTP_TRANSFER_ENCODING="chunked", CONTENT_LENGTH="2"))
+        self.assertEqual(
+            [b"0123", b"4"],
+            self.pieces(Input(b"01234"), HTTP_TRANSFER_ENCODING="chunked", CONTENT_LENGTH="2"),
+        )
 
     def test_none(self) -> None:
         """Without length and chunks there is no body, and reading it could wait for ever."""
@@ -77,5 +80,7 @@ class BodyTest(unittest.TestCase):
             chunked_read = staticmethod(lambda: next(chunks))
 
         with mock.patch.object(body, "uwsgi", Uwsgi):
-            self.assertEqual([b"one", b"0123", b"4567", b"89", b"four"], self.pieces(
-                Input(b"never"), HTTP_TRANSFER_ENCODING="chunked"))
+            self.assertEqual(
+                [b"one", b"0123", b"4567", b"89", b"four"],
+                self.pieces(Input(b"never"), HTTP_TRANSFER_ENCODING="chunked"),
+            )

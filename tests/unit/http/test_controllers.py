@@ -17,9 +17,13 @@ class Images(unittest.TestCase):
         answer = self.service.call("POST", "/images", {"name": "n"})
         self.assertEqual(201, answer.status)
         self.assertEqual(f"http://host/v2/images/{answer.json['id']}", answer.headers["location"])
-        self.assertEqual(("glance-direct,web-download", "fast,slow"),
-                         (answer.headers["openstack-image-import-methods"],
-                          answer.headers["openstack-image-store-ids"]))
+        self.assertEqual(
+            ("glance-direct,web-download", "fast,slow"),
+            (
+                answer.headers["openstack-image-import-methods"],
+                answer.headers["openstack-image-store-ids"],
+            ),
+        )
 
     def test_show_change_delete(self):
         image = self.service.image(name="n")
@@ -32,8 +36,10 @@ class Images(unittest.TestCase):
 
     def test_patch_is_read_before_the_image_is(self):
         for path, status in (("/status", 403), ("/name/x", 400), ("/fine", 404)):
-            self.assertEqual(status, self.service.patch(
-                "unknown", {"op": "add", "path": path, "value": "x"}).status)
+            self.assertEqual(
+                status,
+                self.service.patch("unknown", {"op": "add", "path": path, "value": "x"}).status,
+            )
 
     def test_patch_that_changes_nothing_writes_nothing(self):
         image = self.service.image()
@@ -68,15 +74,17 @@ class Images(unittest.TestCase):
         image = self.service.image()
         for action, status in (("deactivate", "deactivated"), ("reactivate", "active")):
             answer = self.service.call("POST", f"/images/{image}/actions/{action}")
-            self.assertEqual((204, status),
-                             (answer.status, self.service.images.get(None, image).status))
+            self.assertEqual(
+                (204, status), (answer.status, self.service.images.get(None, image).status)
+            )
 
     def test_members(self):
         path = f"/images/{self.service.image()}/members"
         answer = self.service.call("POST", path, {"member": "p2"})
-        self.assertEqual((200, "p2", "pending", "/v2/schemas/member"), (
-            answer.status, answer.json["member_id"], answer.json["status"],
-            answer.json["schema"]))
+        self.assertEqual(
+            (200, "p2", "pending", "/v2/schemas/member"),
+            (answer.status, answer.json["member_id"], answer.json["status"], answer.json["schema"]),
+        )
         self.assertEqual(1, len(self.service.call("GET", path).json["members"]))
         answer = self.service.call("PUT", f"{path}/p2", {"status": "accepted"})
         self.assertEqual("accepted", answer.json["status"])
@@ -93,16 +101,23 @@ class Images(unittest.TestCase):
 class Info(unittest.TestCase):
     def test_what_is_offered(self):
         service = Service()
-        self.assertEqual(["glance-direct", "web-download"],
-                         service.call("GET", "/info/import").json["import-methods"]["value"])
         self.assertEqual(
-            [{"id": "fast", "description": "quick", "default": "true"},
-             {"id": "slow", "read-only": "true"}],
-            service.call("GET", "/info/stores").json["stores"])
+            ["glance-direct", "web-download"],
+            service.call("GET", "/info/import").json["import-methods"]["value"],
+        )
+        self.assertEqual(
+            [
+                {"id": "fast", "description": "quick", "default": "true"},
+                {"id": "slow", "read-only": "true"},
+            ],
+            service.call("GET", "/info/stores").json["stores"],
+        )
         self.assertEqual(403, service.call("GET", "/info/stores/detail").status)
         detail = service.call("GET", "/info/stores/detail", admin=True).json["stores"][0]
-        self.assertEqual(("file", 0, {"data_dir": "/x"}),
-                         (detail["type"], detail["weight"], detail["properties"]))
+        self.assertEqual(
+            ("file", 0, {"data_dir": "/x"}),
+            (detail["type"], detail["weight"], detail["properties"]),
+        )
         service.stores.multi = False
         self.assertEqual(404, service.call("GET", "/info/stores").status)
 
@@ -113,8 +128,12 @@ class Info(unittest.TestCase):
             def usage(self, ctx):
                 return {"image_count_total": {"usage": 1, "limit": 2}}
 
-        self.assertEqual(2, Service(limits=Limits()).call("GET", "/info/usage").json
-                         ["usage"]["image_count_total"]["limit"])
+        self.assertEqual(
+            2,
+            Service(limits=Limits())
+            .call("GET", "/info/usage")
+            .json["usage"]["image_count_total"]["limit"],
+        )
 
     def test_schemas_are_served_as_they_are(self):
         service = Service()
@@ -128,19 +147,26 @@ class Uploads(unittest.TestCase):
         self.image = self.service.image()
 
     def put(self, verb="file", body=b"abc", content_type=OCTETS, **how):
-        return self.service.call("PUT", f"/images/{self.image}/{verb}", body,
-                                 content_type=content_type, **how)
+        return self.service.call(
+            "PUT", f"/images/{self.image}/{verb}", body, content_type=content_type, **how
+        )
 
     def test_data_pass_unread_with_what_was_said_of_them(self):
         self.assertEqual(204, self.put(x_image_meta_store="slow").status)
         upload = self.service.images.uploaded
-        self.assertEqual((b"abc", 3, "slow"),
-                         (self.service.images.data[self.image], upload.size, upload.store))
+        self.assertEqual(
+            (b"abc", 3, "slow"), (self.service.images.data[self.image], upload.size, upload.store)
+        )
         self.put(x_openstack_image_size="7")
         self.assertEqual(7, self.service.images.uploaded.size)
-        self.put(content_type="application/octet-stream; charset=utf-8", extra={
-            "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "",
-            "wsgi.input_terminated": True})
+        self.put(
+            content_type="application/octet-stream; charset=utf-8",
+            extra={
+                "HTTP_TRANSFER_ENCODING": "chunked",
+                "CONTENT_LENGTH": "",
+                "wsgi.input_terminated": True,
+            },
+        )
         self.assertIsNone(self.service.images.uploaded.size)
 
     def test_other_content_types(self):
@@ -181,8 +207,15 @@ class Downloads(unittest.TestCase):
         answer = self.get()
         self.assertEqual((200, self.data), (answer.status, answer.body))
         self.assertEqual(
-            {"content-type": OCTETS, "content-length": "100", "content-md5": "c" * 32,
-             "accept-ranges": "bytes", "etag": f'"{"d" * 128}"'}, answer.headers)
+            {
+                "content-type": OCTETS,
+                "content-length": "100",
+                "content-md5": "c" * 32,
+                "accept-ranges": "bytes",
+                "etag": f'"{"d" * 128}"',
+            },
+            answer.headers,
+        )
         self.assertTrue(self.service.images.closed)
 
     def test_no_data(self):
@@ -192,27 +225,52 @@ class Downloads(unittest.TestCase):
 
     def test_ranges(self):
         for header, start, stop in (
-                ("bytes=0-9", 0, 10), ("bytes=90-", 90, 100), ("bytes=-10", 90, 100),
-                ("bytes=0-0", 0, 1), ("bytes=50-1000", 50, 100), ("bytes=-1000", 0, 100),
-                ("bytes=-0", 0, 100), ("bytes= 0-9", 0, 10), ("BYTES=0-9", 0, 10),
-                ("bytes=0-" + "9" * 5000, 0, 100)):
+            ("bytes=0-9", 0, 10),
+            ("bytes=90-", 90, 100),
+            ("bytes=-10", 90, 100),
+            ("bytes=0-0", 0, 1),
+            ("bytes=50-1000", 50, 100),
+            ("bytes=-1000", 0, 100),
+            ("bytes=-0", 0, 100),
+            ("bytes= 0-9", 0, 10),
+            ("BYTES=0-9", 0, 10),
+            ("bytes=0-" + "9" * 5000, 0, 100),
+        ):
             with self.subTest(header=header):
                 answer = self.get(range=header)
-                self.assertEqual((206, self.data[start:stop], f"bytes {start}-{stop - 1}/100"), (
-                    answer.status, answer.body, answer.headers["content-range"]))
+                self.assertEqual(
+                    (206, self.data[start:stop], f"bytes {start}-{stop - 1}/100"),
+                    (answer.status, answer.body, answer.headers["content-range"]),
+                )
 
     def test_ranges_without_a_byte(self):
-        for header in ("bytes=100-", "bytes=9-0", "bytes=a-b", "bytes=", "bytes=-", "junk",
-                       "chars=0-9", "bytes 0-9/100", "bytes=" + "9" * 5000 + "-"):
+        for header in (
+            "bytes=100-",
+            "bytes=9-0",
+            "bytes=a-b",
+            "bytes=",
+            "bytes=-",
+            "junk",
+            "chars=0-9",
+            "bytes 0-9/100",
+            "bytes=" + "9" * 5000 + "-",
+        ):
             with self.subTest(header=header):
                 self.assertEqual(416, self.get(range=header).status)
         self.assertEqual(400, self.get(range="bytes=0-4,10-14").status)
 
     def test_content_range_in_a_request(self):
         for header, status in (
-                ("bytes 0-9/100", 206), ("bytes 0-9/*", 206), ("bytes 0-9/50", 206),
-                ("bytes 90-200/100", 416), ("bytes */100", 416), ("bytes 0-9", 416),
-                ("bytes=0-9", 416), ("junk", 416), ("bytes 9-0/100", 416)):
+            ("bytes 0-9/100", 206),
+            ("bytes 0-9/*", 206),
+            ("bytes 0-9/50", 206),
+            ("bytes 90-200/100", 416),
+            ("bytes */100", 416),
+            ("bytes 0-9", 416),
+            ("bytes=0-9", 416),
+            ("junk", 416),
+            ("bytes 9-0/100", 416),
+        ):
             with self.subTest(header=header):
                 self.assertEqual(status, self.get(content_range=header).status)
         both = self.get(range="bytes=0-1", content_range="bytes 5-9/100")
@@ -262,7 +320,10 @@ class Errors(unittest.TestCase):
     def test_json_that_is_no_json(self):
         service = Service()
         image = service.image()
-        for method, path in (("POST", "/images"), ("POST", f"/images/{image}/members"),
-                             ("PUT", f"/images/{image}/members/p2")):
+        for method, path in (
+            ("POST", "/images"),
+            ("POST", f"/images/{image}/members"),
+            ("PUT", f"/images/{image}/members/p2"),
+        ):
             for body in (b"{", b"[]", orjson.dumps("x")):
                 self.assertEqual(400, service.call(method, path, body).status)

@@ -20,8 +20,18 @@ class Paths(unittest.TestCase):
         self.service = Service()
 
     def test_unknown_paths(self):
-        for path in ("/", "/image", "/images/", "/images/x/y/z", "/images/x/tags", "/images.json",
-                     "/images/x/tags/", "/schemas", "/schemas/nope", "/images/x/actions/explode"):
+        for path in (
+            "/",
+            "/image",
+            "/images/",
+            "/images/x/y/z",
+            "/images/x/tags",
+            "/images.json",
+            "/images/x/tags/",
+            "/schemas",
+            "/schemas/nope",
+            "/images/x/actions/explode",
+        ):
             for method in ("GET", "POST", "HEAD"):
                 with self.subTest(path=path, method=method):
                     self.assertEqual(404, self.service.call(method, path).status)
@@ -29,12 +39,15 @@ class Paths(unittest.TestCase):
 
     def test_wrong_methods_name_the_right_ones(self):
         for method, path, allow in (
-                ("FOO", "/images", "GET, POST"), ("HEAD", "/images", "GET, POST"),
-                ("PUT", "/images/x", "DELETE, GET, PATCH"),
-                ("POST", "/images/x/file", "GET, PUT"), ("GET", "/images/x/stage", "PUT"),
-                ("GET", "/images/x/tags/t", "DELETE, PUT"),
-                ("GET", "/images/x/actions/deactivate", "POST"),
-                ("POST", "/schemas/metadefs/tags", "GET")):
+            ("FOO", "/images", "GET, POST"),
+            ("HEAD", "/images", "GET, POST"),
+            ("PUT", "/images/x", "DELETE, GET, PATCH"),
+            ("POST", "/images/x/file", "GET, PUT"),
+            ("GET", "/images/x/stage", "PUT"),
+            ("GET", "/images/x/tags/t", "DELETE, PUT"),
+            ("GET", "/images/x/actions/deactivate", "POST"),
+            ("POST", "/schemas/metadefs/tags", "GET"),
+        ):
             with self.subTest(method=method, path=path):
                 answer = self.service.call(method, path)
                 self.assertEqual((405, allow), (answer.status, answer.headers["allow"]))
@@ -47,18 +60,23 @@ class Paths(unittest.TestCase):
         image = self.service.image()
         self.service.call("PUT", f"/images/{image}/tags/\xc3\xbc")
         self.assertEqual(["\xc3\xbc"], self.service.images.get(None, image).tags)
-        self.assertEqual(
-            204, self.service.call("DELETE", f"/images/{image}/tags/\xc3\xbc").status)
+        self.assertEqual(204, self.service.call("DELETE", f"/images/{image}/tags/\xc3\xbc").status)
         self.assertEqual([], self.service.images.get(None, image).tags)
 
 
 class Bodies(unittest.TestCase):
     def test_bodies_where_none_belongs(self):
         service = Service()
-        for method, path in (("GET", "/images/x"), ("DELETE", "/images/x"),
-                             ("PUT", "/images/x/tags/t"), ("GET", "/images/x/file"),
-                             ("POST", "/images/x/actions/deactivate"), ("GET", "/info/stores"),
-                             ("GET", "/schemas/image"), ("GET", "/images/x/members")):
+        for method, path in (
+            ("GET", "/images/x"),
+            ("DELETE", "/images/x"),
+            ("PUT", "/images/x/tags/t"),
+            ("GET", "/images/x/file"),
+            ("POST", "/images/x/actions/deactivate"),
+            ("GET", "/info/stores"),
+            ("GET", "/schemas/image"),
+            ("GET", "/images/x/members"),
+        ):
             with self.subTest(method=method, path=path):
                 self.assertEqual(400, service.call(method, path, b"x").status)
         self.assertEqual(200, service.call("GET", "/images", b"x").status)
@@ -66,41 +84,63 @@ class Bodies(unittest.TestCase):
     def test_documents_have_a_length_and_an_end(self):
         service = Service()
         self.assertEqual(400, service.call("POST", "/images").status)
-        self.assertEqual(400, service.call("POST", "/images", b"{}", extra={
-            "HTTP_TRANSFER_ENCODING": "chunked"}).status)
-        self.assertEqual(400, service.call("POST", "/images", b"{}", extra={
-            "CONTENT_LENGTH": "x"}).status)
-        self.assertEqual(413, service.call("POST", "/images", b"{}", extra={
-            "CONTENT_LENGTH": str(2**40)}).status)
-        self.assertEqual(413, service.call("POST", "/images", b"{}", extra={
-            "CONTENT_LENGTH": "9" * 5000}).status)
+        self.assertEqual(
+            400,
+            service.call(
+                "POST", "/images", b"{}", extra={"HTTP_TRANSFER_ENCODING": "chunked"}
+            ).status,
+        )
+        self.assertEqual(
+            400, service.call("POST", "/images", b"{}", extra={"CONTENT_LENGTH": "x"}).status
+        )
+        self.assertEqual(
+            413, service.call("POST", "/images", b"{}", extra={"CONTENT_LENGTH": str(2**40)}).status
+        )
+        self.assertEqual(
+            413, service.call("POST", "/images", b"{}", extra={"CONTENT_LENGTH": "9" * 5000}).status
+        )
 
     def test_anonymous_callers_only_look(self):
         service = Service()
         self.assertEqual(200, service.call("GET", "/images", read_only=True).status)
-        for method, path in (("POST", "/images"), ("DELETE", "/images/x"),
-                             ("PUT", "/images/x/file")):
+        for method, path in (
+            ("POST", "/images"),
+            ("DELETE", "/images/x"),
+            ("PUT", "/images/x/file"),
+        ):
             self.assertEqual(403, service.call(method, path, read_only=True).status)
 
 
 class Faults(unittest.TestCase):
     def test_every_error_of_the_domain_has_a_status(self):
-        unforeseen = {each for each in subclasses(errors.GlanceError)
-                      if faults.status_class(each) is None}
+        unforeseen = {
+            each for each in subclasses(errors.GlanceError) if faults.status_class(each) is None
+        }
         self.assertEqual(set(), unforeseen)
 
     def test_the_class_nearest_to_the_error_decides(self):
-        for error, code in ((errors.ImageNotFound, 404), (errors.PolicyForbids, 403),
-                            (errors.StatusConflict, 409), (errors.FormatRefused, 415),
-                            (errors.QuotaExceeded, 413), (errors.MarkerNotFound, 400)):
+        for error, code in (
+            (errors.ImageNotFound, 404),
+            (errors.PolicyForbids, 403),
+            (errors.StatusConflict, 409),
+            (errors.FormatRefused, 415),
+            (errors.QuotaExceeded, 413),
+            (errors.MarkerNotFound, 400),
+        ):
             self.assertEqual(code, faults.status_class(error).code)
 
     def test_three_forms_of_an_error(self):
         service = Service()
         path = f"/images/{UNKNOWN}"
         answer = service.call("GET", path, accept="application/json")
-        self.assertEqual({"message": f"No image found with ID {UNKNOWN}",
-                          "code": "404 Not Found", "title": "Not Found"}, answer.json)
+        self.assertEqual(
+            {
+                "message": f"No image found with ID {UNKNOWN}",
+                "code": "404 Not Found",
+                "title": "Not Found",
+            },
+            answer.json,
+        )
         answer = service.call("GET", path, accept="*/*")
         self.assertEqual("text/html; charset=UTF-8", answer.headers["content-type"])
         answer = service.call("GET", path, accept="text/plain")

@@ -48,7 +48,6 @@ def until(look, seconds: float = 5) -> object:
 
 
 class BackgroundTest(unittest.TestCase):
-
     def setUp(self) -> None:
         self.tasks = Tasks()
         self.background = Background(self.tasks, threads=2, heartbeat=0.02)
@@ -75,17 +74,18 @@ class BackgroundTest(unittest.TestCase):
         """What users may know is told; what nobody foresaw is not described to them."""
         reasons = {
             errors.SourceFailed("The source answered 404."): "The source answered 404.",
-            OSError(28, "No space left on device", "/secret/path"):
-                "The service could not read or write data: No space left on device.",
+            OSError(
+                28, "No space left on device", "/secret/path"
+            ): "The service could not read or write data: No space left on device.",
             ValueError("password=x"): background.UNFORESEEN,
         }
         for error, told in reasons.items():
+
             def deed(work, error=error):
                 raise error
 
             self.tasks.log.clear()
-            with self.assertLogs(background.LOG, "ERROR") if told != str(
-                    error) else self.subTest():
+            with self.assertLogs(background.LOG, "ERROR") if told != str(error) else self.subTest():
                 self.do(deed)
                 self.assertEqual([("t0", "failure", told), ("t0", "ran")], self.ended())
 
@@ -93,12 +93,14 @@ class BackgroundTest(unittest.TestCase):
         """Even when it was not: who keeps a claim for the task must not keep it for ever."""
         heard: list[bool] = []
         self.background.submit(
-            Task("good", "import", owner="p"), lambda work: {}, after=heard.append)
+            Task("good", "import", owner="p"), lambda work: {}, after=heard.append
+        )
         until(lambda: heard)
         self.tasks.succeed = self.tasks.fail = self.refuse
         with self.assertLogs(background.LOG, "ERROR"):
             self.background.submit(
-                Task("bad", "import", owner="p"), lambda work: {}, after=heard.append)
+                Task("bad", "import", owner="p"), lambda work: {}, after=heard.append
+            )
             until(lambda: len(heard) == 2)
             until(lambda: not self.background._at_work)
         self.assertEqual([True, False], heard)

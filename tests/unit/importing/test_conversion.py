@@ -20,7 +20,7 @@ from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.importing.plugins import conversion
 
-MIB = 1024 ** 2
+MIB = 1024**2
 
 
 class FakeStaged:
@@ -47,7 +47,6 @@ class FakeStaged:
 
 
 class ConversionTest(unittest.TestCase):
-
     @classmethod
     def setUpClass(cls) -> None:
         if shutil.which("qemu-img") is None:
@@ -65,14 +64,22 @@ class ConversionTest(unittest.TestCase):
         self.conf([], default_config_files=[])
 
     def make(self, disk_format: str, *options: str, size: str = "16M") -> None:
-        subprocess.run(["qemu-img", "create", "-q", "-f", disk_format, *options, self.path, size],
-                       check=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", disk_format, *options, self.path, size], check=True
+        )
 
     def process(self, disk_format: str, to: str = "raw") -> FakeStaged:
         self.conf.set_override("output_format", to, "image_conversion")
-        staged = FakeStaged(self.path, Image(
-            "i", status="importing", disk_format=disk_format, container_format="bare",
-            size=os.path.getsize(self.path)))
+        staged = FakeStaged(
+            self.path,
+            Image(
+                "i",
+                status="importing",
+                disk_format=disk_format,
+                container_format="bare",
+                size=os.path.getsize(self.path),
+            ),
+        )
         conversion.ImageConversion(self.conf).process(staged)
         return staged
 
@@ -87,14 +94,17 @@ class ConversionTest(unittest.TestCase):
         with open(self.path, "wb") as file:
             file.write(b"begin" + bytes(16 * MIB - 8) + b"end")
         staged = self.process("raw", to="qcow2")
-        self.assertEqual(("qcow2", "bare", 16 * MIB), (
-            staged.image.disk_format, staged.image.container_format,
-            staged.image.virtual_size))
+        self.assertEqual(
+            ("qcow2", "bare", 16 * MIB),
+            (staged.image.disk_format, staged.image.container_format, staged.image.virtual_size),
+        )
         self.assertEqual(os.path.getsize(self.path), staged.image.size)
         self.assertLess(staged.image.size, MIB)
         staged = self.process("qcow2")
-        self.assertEqual(("raw", 16 * MIB, 16 * MIB), (
-            staged.image.disk_format, staged.image.size, staged.image.virtual_size))
+        self.assertEqual(
+            ("raw", 16 * MIB, 16 * MIB),
+            (staged.image.disk_format, staged.image.size, staged.image.virtual_size),
+        )
         with open(self.path, "rb") as file:
             data = file.read()
         self.assertEqual((b"begin", b"end"), (data[:5], data[-3:]))
@@ -104,8 +114,7 @@ class ConversionTest(unittest.TestCase):
         self.make("qcow2")
         before = os.stat(self.path).st_ino
         staged = self.process("qcow2", to="qcow2")
-        self.assertEqual((before, 16 * MIB), (os.stat(self.path).st_ino,
-                                              staged.image.virtual_size))
+        self.assertEqual((before, 16 * MIB), (os.stat(self.path).st_ino, staged.image.virtual_size))
 
     def test_a_disk_in_a_disk(self) -> None:
         """Declared raw, the bytes are the disk, whatever they look like (CVE-2024-32498)."""
@@ -168,14 +177,19 @@ class ConversionTest(unittest.TestCase):
 
     def test_without_the_program(self) -> None:
         self.make("qcow2")
-        with (mock.patch.dict(os.environ, PATH=self.directory),
-              self.assertRaisesRegex(ValueError, "qemu-img is not installed")):
+        with (
+            mock.patch.dict(os.environ, PATH=self.directory),
+            self.assertRaisesRegex(ValueError, "qemu-img is not installed"),
+        ):
             self.process("qcow2")
 
     def test_python_of_an_embedding_server(self) -> None:
         """uWSGI says that it is sys.executable; the limits are set by a Python all the same."""
-        with mock.patch.object(conversion, "sys", types.SimpleNamespace(
-                executable="/usr/bin/uwsgi", prefix="/opt/venv")):
+        with mock.patch.object(
+            conversion,
+            "sys",
+            types.SimpleNamespace(executable="/usr/bin/uwsgi", prefix="/opt/venv"),
+        ):
             self.assertEqual("/opt/venv/bin/python3", conversion._python())
 
 
@@ -189,8 +203,10 @@ class EndlessTest(unittest.TestCase):
         self.path = os.path.join(self.directory, "image")
         self.number = os.path.join(self.directory, "number")
         with open(os.path.join(self.directory, "qemu-img"), "w") as file:
-            file.write(f"#!/bin/sh\necho $$ > {self.number}.new\n"
-                       f"mv {self.number}.new {self.number}\nexec sleep 600\n")
+            file.write(
+                f"#!/bin/sh\necho $$ > {self.number}.new\n"
+                f"mv {self.number}.new {self.number}\nexec sleep 600\n"
+            )
             os.chmod(file.fileno(), 0o755)
         with open(self.path, "wb") as file:
             file.write(bytes(MIB))
@@ -203,8 +219,10 @@ class EndlessTest(unittest.TestCase):
         self.conf([], default_config_files=[])
 
     def process(self, check=lambda: None) -> None:
-        staged = FakeStaged(self.path, Image(
-            "i", status="importing", disk_format="raw", container_format="bare", size=MIB))
+        staged = FakeStaged(
+            self.path,
+            Image("i", status="importing", disk_format="raw", container_format="bare", size=MIB),
+        )
         staged.check = check
         conversion.ImageConversion(self.conf).process(staged)
 
@@ -224,6 +242,7 @@ class EndlessTest(unittest.TestCase):
 
     def test_a_task_that_is_over(self) -> None:
         """So it is when the service stops."""
+
         def check() -> None:
             if os.path.exists(self.number):
                 raise errors.TaskAbandoned("The worker was stopped.")
@@ -239,21 +258,28 @@ class EndlessTest(unittest.TestCase):
             if os.path.exists(self.number):
                 now[0] += 60.0
 
-        with (mock.patch.object(conversion, "time", types.SimpleNamespace(
-                  monotonic=lambda: now[0])),
-              self.assertRaisesRegex(errors.Invalid, "longer than 90 seconds")):
+        with (
+            mock.patch.object(conversion, "time", types.SimpleNamespace(monotonic=lambda: now[0])),
+            self.assertRaisesRegex(errors.Invalid, "longer than 90 seconds"),
+        ):
             self.process(check)
         self.assert_ended()
 
     def test_a_service_that_is_killed(self) -> None:
         service = subprocess.Popen(
-            [sys.executable, "-c",
-             "import sys\n"
-             "from tests.unit.importing.test_conversion import EndlessTest\n"
-             "test = EndlessTest()\n"
-             "test.setUp()\n"
-             "print(test.number, flush=True)\n"
-             "test.process()\n"], stdout=subprocess.PIPE, text=True)
+            [
+                sys.executable,
+                "-c",
+                "import sys\n"
+                "from tests.unit.importing.test_conversion import EndlessTest\n"
+                "test = EndlessTest()\n"
+                "test.setUp()\n"
+                "print(test.number, flush=True)\n"
+                "test.process()\n",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.addCleanup(service.wait)
         self.addCleanup(service.kill)
         self.number = service.stdout.readline().strip()

@@ -18,11 +18,10 @@ from glance_py.domain.image import Image
 from glance_py.importing.plugins import decompression
 from tests.unit.importing.test_conversion import FakeStaged
 
-MIB = 1024 ** 2
+MIB = 1024**2
 
 
 class DecompressionCase(unittest.TestCase):
-
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -32,7 +31,8 @@ class DecompressionCase(unittest.TestCase):
     def process(self, cap: int = 1024 * MIB, ratio: int = 250) -> FakeStaged:
         staged = FakeStaged(self.path, Image("i", size=os.path.getsize(self.path)))
         conf = types.SimpleNamespace(
-            image_size_cap=cap, image_decompression=types.SimpleNamespace(max_ratio=ratio))
+            image_size_cap=cap, image_decompression=types.SimpleNamespace(max_ratio=ratio)
+        )
         decompression.ImageDecompression(conf).process(staged)
         return staged
 
@@ -42,7 +42,6 @@ class DecompressionCase(unittest.TestCase):
 
 
 class DecompressionTest(DecompressionCase):
-
     def test_the_cap(self) -> None:
         self.write(gzip.compress(bytes(16 * MIB)))
         with self.assertRaisesRegex(errors.ImageTooLarge, "more than 8 MiB"):
@@ -58,8 +57,12 @@ class DecompressionTest(DecompressionCase):
     def test_archives_that_are_none(self) -> None:
         """Damaged ones are the client's mistake, not an error of the service."""
         whole = gzip.compress(os.urandom(MIB))
-        for data in (whole[:-20], whole[:1000] + b"x" * 1000 + whole[2000:],
-                     b"PK\x03\x04" + b"x" * 100, b"\x1f\x8b\x08"):
+        for data in (
+            whole[:-20],
+            whole[:1000] + b"x" * 1000 + whole[2000:],
+            b"PK\x03\x04" + b"x" * 100,
+            b"\x1f\x8b\x08",
+        ):
             self.write(data)
             with self.subTest(data[:20]), self.assertRaisesRegex(errors.Invalid, "damaged"):
                 self.process()
@@ -131,8 +134,12 @@ def crc(data: bytes) -> int:
 
 def lha(packed: bytes, size: int, checksum: int, method: bytes = b"-lh5-") -> bytes:
     """An archive (header of level 0) of one file."""
-    head = method + struct.pack("<IIIBB", len(packed), size, 0x210000, 0x20, 0) + b"\4disk" \
+    head = (
+        method
+        + struct.pack("<IIIBB", len(packed), size, 0x210000, 0x20, 0)
+        + b"\4disk"
         + struct.pack("<H", checksum)
+    )
     return bytes([len(head), sum(head) & 255]) + head + packed + b"\0"
 
 
@@ -140,7 +147,7 @@ def runs(*blocks: tuple[int, int]) -> bytes:
     """-lh5- data of (length, symbol): a block whose only symbol takes no bits at all."""
     text = "".join(f"{length:016b}{0:010b}{0:09b}{symbol:09b}{0:08b}" for length, symbol in blocks)
     text += "0" * (-len(text) % 8)
-    return bytes(int(text[place:place + 8], 2) for place in range(0, len(text), 8))
+    return bytes(int(text[place : place + 8], 2) for place in range(0, len(text), 8))
 
 
 #: Repeat what stood before 256 times.
@@ -148,7 +155,6 @@ REPEAT = 509
 
 
 class LhaTest(DecompressionCase):
-
     def setUp(self) -> None:
         if importlib.util.find_spec("lhafile") is None:
             if os.environ.get("GLANCE_TEST_REQUIRE_SERVICES") == "1":
@@ -158,8 +164,10 @@ class LhaTest(DecompressionCase):
 
     def test_packed_and_stored(self) -> None:
         data = b"x" + b"x" * 256 * 1000
-        for archive in (lha(runs((1, ord("x")), (1000, REPEAT)), len(data), crc(data)),
-                        lha(data, len(data), crc(data), b"-lh0-")):
+        for archive in (
+            lha(runs((1, ord("x")), (1000, REPEAT)), len(data), crc(data)),
+            lha(data, len(data), crc(data), b"-lh0-"),
+        ):
             self.write(archive)
             self.assertEqual(len(data), self.process().image.size)
             with open(self.path, "rb") as file:
@@ -178,7 +186,8 @@ class LhaTest(DecompressionCase):
     def test_what_is_no_archive_of_one_file(self) -> None:
         whole = lha(runs((1, ord("x")), (10, REPEAT)), 2561, crc(b"x" * 2561))
         for data, text in (
-            (whole[:15], "damaged"), (whole[:-5], "damaged"),
+            (whole[:15], "damaged"),
+            (whole[:-5], "damaged"),
             (whole.replace(b"h5", b"h1"), "damaged"),
             (lha(runs((1, ord("x")), (10, REPEAT)), 2561, 0), "checksum"),
             (lha(b"data", 4, crc(b"dato"), b"-lh0-"), "checksum"),

@@ -9,7 +9,6 @@ from glance_py.importing.fair_queue import FairQueue
 
 
 class FairQueueTest(unittest.TestCase):
-
     def test_owners_take_turns(self) -> None:
         queue: FairQueue[int] = FairQueue(16)
         for number in range(4):
@@ -17,8 +16,10 @@ class FairQueueTest(unittest.TestCase):
         queue.put("b", 10)
         queue.put("c", 20)
         self.assertEqual(6, queue.qsize())
-        self.assertEqual([("a", 0), ("b", 10), ("c", 20), ("a", 1), ("a", 2), ("a", 3)],
-                         [queue.get() for _ in range(6)])
+        self.assertEqual(
+            [("a", 0), ("b", 10), ("c", 20), ("a", 1), ("a", 2), ("a", 3)],
+            [queue.get() for _ in range(6)],
+        )
 
     def test_who_has_least_at_work_is_next(self) -> None:
         queue: FairQueue[int] = FairQueue(16)

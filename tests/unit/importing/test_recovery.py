@@ -29,7 +29,6 @@ LOCK = "os_glance_import_task"
 
 
 class RecoveryTest(unittest.TestCase):
-
     def setUp(self) -> None:
         stack = contextlib.ExitStack()
         self.addCleanup(stack.close)
@@ -45,12 +44,21 @@ class RecoveryTest(unittest.TestCase):
     def image(self, status: str = "queued", stores: tuple[str, ...] = (), **fields) -> Image:
         """An image whose data lies in ``stores`` and is on record there."""
         image = self.records.images.create(
-            None, Image(str(uuid.uuid4()), status=status, owner="p", disk_format="raw",
-                        container_format="bare", **fields))
+            None,
+            Image(
+                str(uuid.uuid4()),
+                status=status,
+                owner="p",
+                disk_format="raw",
+                container_format="bare",
+                **fields,
+            ),
+        )
         for store in stores:
             stored = self.stores.add(store, image.id, iter([b"data"]))
-            image = self.records.images.update(ADMIN, image, Change(
-                add_locations=(Location(stored.url, stored.metadata),)))
+            image = self.records.images.update(
+                ADMIN, image, Change(add_locations=(Location(stored.url, stored.metadata),))
+            )
         return image
 
     def lay(self, image: Image, place: str) -> None:
@@ -59,12 +67,27 @@ class RecoveryTest(unittest.TestCase):
             file.write("left")
 
     def begin(self, image: Image, *stores: str, status: str = "processing") -> Task:
-        task = self.records.tasks.create(Task(
-            str(uuid.uuid4()), API_IMAGE_IMPORT, owner="p", status=status, image_id=image.id,
-            input={"backend": list(stores), "image_id": image.id}))
-        self.records.images.update(ADMIN, image, Change(set_properties={
-            LOCK: task.id,
-            "os_glance_importing_to_stores": ",".join(stores), "os_glance_failed_import": ""}))
+        task = self.records.tasks.create(
+            Task(
+                str(uuid.uuid4()),
+                API_IMAGE_IMPORT,
+                owner="p",
+                status=status,
+                image_id=image.id,
+                input={"backend": list(stores), "image_id": image.id},
+            )
+        )
+        self.records.images.update(
+            ADMIN,
+            image,
+            Change(
+                set_properties={
+                    LOCK: task.id,
+                    "os_glance_importing_to_stores": ",".join(stores),
+                    "os_glance_failed_import": "",
+                }
+            ),
+        )
         return task
 
     def claim(self, image: Image, kind: str, **change) -> str:
@@ -85,14 +108,23 @@ class RecoveryTest(unittest.TestCase):
         return self.records.images.get(ADMIN, image.id).status
 
     def left(self, image: Image) -> list[str]:
-        return sorted(os.path.relpath(path, self.directory).partition(os.sep)[0]
-                      for path in files(self.directory) if image.id in path)
+        return sorted(
+            os.path.relpath(path, self.directory).partition(os.sep)[0]
+            for path in files(self.directory)
+            if image.id in path
+        )
 
     def check_queued(self, image: Image) -> None:
         after = self.records.images.get(ADMIN, image.id)
-        self.assertEqual(("queued", None, [], None), (
-            after.status, after.size, after.locations,
-            after.properties.get("os_glance_import_task")))
+        self.assertEqual(
+            ("queued", None, [], None),
+            (
+                after.status,
+                after.size,
+                after.locations,
+                after.properties.get("os_glance_import_task"),
+            ),
+        )
         self.assertEqual("", after.properties.get("os_glance_importing_to_stores", ""))
         self.assertEqual([], self.left(image))
 
@@ -132,8 +164,10 @@ class RecoveryTest(unittest.TestCase):
             real(ctx, image, change)
             raise errors.OutcomeUnknown
 
-        with mock.patch.object(self.importer.images, "update", lost), \
-                self.assertRaises(errors.OutcomeUnknown):
+        with (
+            mock.patch.object(self.importer.images, "update", lost),
+            self.assertRaises(errors.OutcomeUnknown),
+        ):
             self.importer.start(RequestContext(project_id="p"), image, request)
         self.assertEqual("importing", self.status(image))
         self.assertEqual(1, len(self.records.claims.held()))
@@ -143,11 +177,13 @@ class RecoveryTest(unittest.TestCase):
     def test_a_copy_that_was_made_meanwhile_is_not_made_again(self) -> None:
         image = self.image("active", ("fast",), size=4)
         stored = self.stores.add("slow", image.id, iter([b"data"]))
-        self.records.images.update(ADMIN, image, Change(
-            add_locations=(Location(stored.url, stored.metadata),)))
+        self.records.images.update(
+            ADMIN, image, Change(add_locations=(Location(stored.url, stored.metadata),))
+        )
         request = ImportRequest("copy-image", {"name": "copy-image"}, {}, ["slow"])
-        self.assertRaises(errors.Invalid, self.importer.start, RequestContext(project_id="p"),
-                          image, request)
+        self.assertRaises(
+            errors.Invalid, self.importer.start, RequestContext(project_id="p"), image, request
+        )
         self.assertEqual([], list(self.records.claims.held()))
         self.assertEqual(["fast", "slow"], self.left(image))
 
@@ -159,9 +195,15 @@ class RecoveryTest(unittest.TestCase):
         self.begin(image, "fast", "slow")
         self.recovery.recover()
         after = self.records.images.get(ADMIN, image.id)
-        self.assertEqual(("active", 4, "", "slow"), (
-            after.status, after.size, after.properties["os_glance_importing_to_stores"],
-            after.properties["os_glance_failed_import"]))
+        self.assertEqual(
+            ("active", 4, "", "slow"),
+            (
+                after.status,
+                after.size,
+                after.properties["os_glance_importing_to_stores"],
+                after.properties["os_glance_failed_import"],
+            ),
+        )
         self.assertNotIn(LOCK, after.properties)
         self.assertEqual(["fast"], self.left(image))
 
@@ -181,15 +223,20 @@ class RecoveryTest(unittest.TestCase):
     def test_processes_that_do_not_know_claims_live_while_their_record_changes(self) -> None:
         refreshed, dead, ahead = (
             self.image("saving", updated_at=datetime.datetime(year, 1, 1))
-            for year in (2020, 2020, 2100))
+            for year in (2020, 2020, 2100)
+        )
         with mock.patch.object(claims, "LEASE", 30):
             self.recovery.recover()
             for second in range(6):
-                self.records.images.update(ADMIN, refreshed, Change(
-                    fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}))
+                self.records.images.update(
+                    ADMIN,
+                    refreshed,
+                    Change(fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}),
+                )
                 self.wait(5)
-        self.assertEqual(["saving", "queued", "queued"],
-                         list(map(self.status, (refreshed, dead, ahead))))
+        self.assertEqual(
+            ["saving", "queued", "queued"], list(map(self.status, (refreshed, dead, ahead)))
+        )
 
     # ------------------------------------------------------------ work with a claim
 
@@ -235,8 +282,9 @@ class RecoveryTest(unittest.TestCase):
             self.records.images.update(ADMIN, image, change)
             return real(claim, token)
 
-        with mock.patch.object(type(self.records.claims), "take_over",
-                               lambda records, claim, token: late(claim, token)):
+        with mock.patch.object(
+            type(self.records.claims), "take_over", lambda records, claim, token: late(claim, token)
+        ):
             self.recovery.recover()
         self.assertEqual("active", self.status(image))
         self.assertEqual(["fast"], self.left(image))
@@ -247,8 +295,9 @@ class RecoveryTest(unittest.TestCase):
         holder = self.claim(image, "upload", fields={"status": "saving"})
         self.recovery.recover()
         self.assertEqual("queued", self.status(image))
-        second = self.claim(self.records.images.get(ADMIN, image.id), "upload",
-                            fields={"status": "saving"})
+        second = self.claim(
+            self.records.images.get(ADMIN, image.id), "upload", fields={"status": "saving"}
+        )
         change = Change.status("active", expected="saving", size=4)
         change.holder = holder
         self.assertRaises(errors.ClaimLost, self.records.images.update, ADMIN, image, change)
@@ -271,8 +320,9 @@ class RecoveryTest(unittest.TestCase):
         self.recovery.recover()  # The first turn looks for data that waits for its removal.
         self.claim(image, "upload", fields={"status": "saving"})
         self.lay(image, f"fast/{image.id}")
-        with mock.patch.object(self.stores, "discard",
-                               side_effect=store_errors.RemoteServiceUnavailable()):
+        with mock.patch.object(
+            self.stores, "discard", side_effect=store_errors.RemoteServiceUnavailable()
+        ):
             self.recovery.recover()
         self.assertEqual(("queued", ["fast"]), (self.status(image), self.left(image)))
         with mock.patch.object(recovery, "PENDING_TURNS", 1):
@@ -304,10 +354,12 @@ class RecoveryTest(unittest.TestCase):
         """The database went away between the record of a task and its beginning."""
         image = self.image("active", ("fast",), size=4)
         request = ImportRequest("copy-image", {}, {}, stores=["slow"])
-        with mock.patch.object(self.importer.background.tasks, "start",
-                               side_effect=errors.DatabaseUnavailable()):
-            self.assertRaises(errors.DatabaseUnavailable, self.importer.start,
-                              ADMIN, image, request)
+        with mock.patch.object(
+            self.importer.background.tasks, "start", side_effect=errors.DatabaseUnavailable()
+        ):
+            self.assertRaises(
+                errors.DatabaseUnavailable, self.importer.start, ADMIN, image, request
+            )
         [task] = self.records.tasks.of_image(image.id)
         self.assertEqual("pending", task.status)
         self.recovery.recover()
@@ -320,10 +372,12 @@ class RecoveryTest(unittest.TestCase):
         """The object appears after the upload has failed; it goes with the next look."""
         image = self.image()
         location = LocationProxy.build(self.records.images, self.services)
-        with mock.patch.object(self.stores, "add",
-                               side_effect=store_errors.RemoteServiceUnavailable()):
-            self.assertRaises(errors.StoreUnavailable, location.upload, ADMIN, image,
-                              Upload([b"data"], 4))
+        with mock.patch.object(
+            self.stores, "add", side_effect=store_errors.RemoteServiceUnavailable()
+        ):
+            self.assertRaises(
+                errors.StoreUnavailable, location.upload, ADMIN, image, Upload([b"data"], 4)
+            )
         self.lay(image, f"fast/{image.id}")
         self.recovery.recover()
         self.check_queued(self.records.images.get(ADMIN, image.id))
@@ -340,8 +394,7 @@ class RecoveryTest(unittest.TestCase):
         for name in (image.id, gone, f"{gone}.converted", "readme.txt"):
             self.lay(image, f"staging/{name}")
         self.importer.recover_staging()
-        self.assertEqual([image.id, "readme.txt"],
-                         sorted(os.listdir(f"{self.directory}/staging")))
+        self.assertEqual([image.id, "readme.txt"], sorted(os.listdir(f"{self.directory}/staging")))
         os.utime(f"{self.directory}/staging/{image.id}", (0, 0))
         self.importer.recover_staging()
         self.assertEqual(["readme.txt"], os.listdir(f"{self.directory}/staging"))
@@ -363,8 +416,10 @@ class RecoveryTest(unittest.TestCase):
                 raise RuntimeError("not foreseen")
             return discard(image_id, *more, **how)
 
-        with mock.patch.object(self.stores, "discard", failing), \
-                self.assertLogs("glance_py.recovery", "ERROR") as logged:
+        with (
+            mock.patch.object(self.stores, "discard", failing),
+            self.assertLogs("glance_py.recovery", "ERROR") as logged,
+        ):
             self.recovery.recover()
         self.assertIn(bad.id, logged.output[0])
         for image in images:

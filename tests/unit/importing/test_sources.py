@@ -13,10 +13,14 @@ from glance_py.importing import sources
 
 CATALOGUE = [
     {"type": "compute", "endpoints": [{"region": "two", "publicURL": "http://nova"}]},
-    {"type": "image", "endpoints": [
-        {"region": "one", "publicURL": "http://one"},
-        {"region": "two", "publicURL": "http://two/image/v2/", "adminURL": "http://admin"},
-        {"region": "three", "interface": "public", "url": "http://three"}]},
+    {
+        "type": "image",
+        "endpoints": [
+            {"region": "one", "publicURL": "http://one"},
+            {"region": "two", "publicURL": "http://two/image/v2/", "adminURL": "http://admin"},
+            {"region": "three", "interface": "public", "url": "http://three"},
+        ],
+    },
 ]
 
 
@@ -29,7 +33,6 @@ class Judge:
 
 
 class EndpointTest(unittest.TestCase):
-
     def find(self, region: str, interface: str = "public", catalogue=CATALOGUE) -> str:
         ctx = types.SimpleNamespace(service_catalog=catalogue)
         return sources.endpoint_of(ctx, region, interface)
@@ -41,21 +44,26 @@ class EndpointTest(unittest.TestCase):
 
     def test_none(self) -> None:
         for region, interface, catalogue in (
-                ("four", "public", CATALOGUE), ("three", "admin", CATALOGUE),
-                ("one", "public", None)):
+            ("four", "public", CATALOGUE),
+            ("three", "admin", CATALOGUE),
+            ("one", "public", None),
+        ):
             self.assertRaises(errors.Invalid, self.find, region, interface, catalogue)
 
     def test_only_the_endpoint_itself_is_trusted(self) -> None:
         """A redirect, and a name that only begins like the endpoint, are judged."""
         judge = sources.CatalogueFilter(Judge(), "http://image.example:9292/v2")
         self.assertEqual("trusted", judge.check("http://image.example:9292/v2/images/x")[0])
-        for url in ("http://image.example/x", "https://image.example:9292/",
-                    "http://image.example:9292@evil/", "http://image.example:92920/"):
+        for url in (
+            "http://image.example/x",
+            "https://image.example:9292/",
+            "http://image.example:9292@evil/",
+            "http://image.example:92920/",
+        ):
             self.assertEqual("judged", judge.check(url)[0], url)
 
 
 class DigestTest(unittest.TestCase):
-
     def test_right_and_wrong(self) -> None:
         right = hashlib.sha256(b"data").hexdigest().upper()
         for wanted, good in ((right, True), ("0" * 64, False)):
@@ -68,7 +76,7 @@ class DigestTest(unittest.TestCase):
                 self.assertRaisesRegex(errors.SourceFailed, "checksum differs", digest.finish)
 
     def test_words_for_a_cap(self) -> None:
-        self.assertIn("(10 GiB)", str(sources.too_large(10 * 1024 ** 3)))
+        self.assertIn("(10 GiB)", str(sources.too_large(10 * 1024**3)))
         self.assertIn("(7 bytes)", str(sources.too_large(7)))
 
 
@@ -77,8 +85,9 @@ class TimeTest(unittest.TestCase):
 
     def setUp(self) -> None:
         self.now = 1000.0
-        clock = mock.patch.object(sources, "time", types.SimpleNamespace(
-            monotonic=lambda: self.now, sleep=self.sleep))
+        clock = mock.patch.object(
+            sources, "time", types.SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep)
+        )
         clock.start()
         self.addCleanup(clock.stop)
 
@@ -89,17 +98,18 @@ class TimeTest(unittest.TestCase):
         """A minute for each piece."""
         while True:
             self.now += 60
-            yield b"x" * 1024 ** 2
+            yield b"x" * 1024**2
 
     def open(self, uri, received, validator, headers) -> sources.Response:
         headers = Message()
         headers["ETag"] = '"1"'
         headers["Content-Range"] = f"bytes {received}-"
-        return sources.Response(206 if received else 200, headers, None, self.trickle(),
-                                lambda: None)
+        return sources.Response(
+            206 if received else 200, headers, None, self.trickle(), lambda: None
+        )
 
     def test_all_of_it_has_a_limit(self) -> None:
-        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024 ** 5, seconds=3600)
+        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024**5, seconds=3600)
         with self.assertRaisesRegex(errors.SourceFailed, "within 3600 seconds"):
             for _ in body.chunks():
                 pass
@@ -112,13 +122,13 @@ class TimeTest(unittest.TestCase):
             raise errors.StoreUnavailable("cut")
 
         self.trickle = piece
-        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024 ** 5, seconds=3600)
+        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024**5, seconds=3600)
         with self.assertRaisesRegex(errors.SourceFailed, "within 3600 seconds"):
             for _ in body.chunks():
                 pass
 
     def test_no_limit(self) -> None:
-        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024 ** 5)
+        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024**5)
         for _, _ in zip(range(10_000), body.chunks(), strict=False):
             pass
 

@@ -35,7 +35,8 @@ class Images:
     def update(self, ctx, image, change):
         self.calls.append(("update", image, change))
         return dataclasses.replace(
-            image, **change.fields, properties=change.properties_after(image.properties))
+            image, **change.fields, properties=change.properties_after(image.properties)
+        )
 
     def delete(self, ctx, image):
         self.calls.append(("delete", image))

@@ -71,12 +71,21 @@ OLD_DEFAULTS.set_override("enforce_new_defaults", False, group="oslo_policy")
 
 #: Image -> who sees it when asking by id, and whose it is to change.
 IMAGES = {
-    "private": (Image("private", owner="owner", visibility="private"),
-                "owner agent admin", "owner agent admin"),
-    "shared": (Image("shared", owner="owner", visibility="shared"),
-               "owner friend agent admin", "owner agent admin"),
-    "community": (Image("community", owner="owner", visibility="community"),
-                  EVERYBODY, "owner agent admin"),
+    "private": (
+        Image("private", owner="owner", visibility="private"),
+        "owner agent admin",
+        "owner agent admin",
+    ),
+    "shared": (
+        Image("shared", owner="owner", visibility="shared"),
+        "owner friend agent admin",
+        "owner agent admin",
+    ),
+    "community": (
+        Image("community", owner="owner", visibility="community"),
+        EVERYBODY,
+        "owner agent admin",
+    ),
     "public": (Image("public", owner="owner", visibility="public"), EVERYBODY, "owner agent admin"),
     "ownerless": (Image("ownerless", owner=None, visibility="private"), EVERYBODY, "admin"),
 }
@@ -115,6 +124,7 @@ class Records:
                 self.arrived.append("entrusted " + verb if ctx.entrusted else verb)
             found = self._found.get(verb)
             return found(ctx, *arguments) if callable(found) else found
+
         return answer
 
 
@@ -157,9 +167,13 @@ def _import(method: str) -> Callable:
 IMAGE_ROWS: dict[str, Row] = {
     "get": Row(lambda layer, ctx, image: layer.get(ctx, image.id), ("get_image",), "seers"),
     "find": Row(lambda layer, ctx, image: layer.find(ctx, image.id), (), "seers"),
-    "list": Row(lambda layer, ctx, image: layer.list(ctx, ImageQuery()),
-                ("get_images@caller", "get_image"), "seers",
-                blunt=frozenset({"get_images"}), filters=frozenset({"get_image"})),
+    "list": Row(
+        lambda layer, ctx, image: layer.list(ctx, ImageQuery()),
+        ("get_images@caller", "get_image"),
+        "seers",
+        blunt=frozenset({"get_images"}),
+        filters=frozenset({"get_image"}),
+    ),
     "update": Row(_update(fields={"name": "n"}), ("modify_image",)),
     "update property": Row(_update(set_properties={"a": "b"}), ("modify_image",)),
     "update removal": Row(_update(remove_properties={"a"}), ("modify_image",)),
@@ -167,45 +181,76 @@ IMAGE_ROWS: dict[str, Row] = {
     "update one tag": Row(_update(add_tags=("t",)), ("modify_image",)),
     "update less a tag": Row(_update(remove_tags=("t",)), ("modify_image",)),
     "update private": Row(_update(fields={"visibility": "private"}), ("modify_image",)),
-    "update public": Row(_update(fields={"visibility": "public"}),
-                         ("publicize_image", "modify_image"),
-                         blunt=frozenset({"publicize_image"})),
-    "update community": Row(_update(fields={"visibility": "community"}),
-                            ("communitize_image", "modify_image"),
-                            blunt=frozenset({"communitize_image"})),
+    "update public": Row(
+        _update(fields={"visibility": "public"}),
+        ("publicize_image", "modify_image"),
+        blunt=frozenset({"publicize_image"}),
+    ),
+    "update community": Row(
+        _update(fields={"visibility": "community"}),
+        ("communitize_image", "modify_image"),
+        blunt=frozenset({"communitize_image"}),
+    ),
     "update add location": Row(_update(add_locations=(ADD,)), ("set_image_location",)),
     "update change location": Row(_update(update_locations=(REMOVE,)), ("set_image_location",)),
     "update first location": Row(
-        _update(add_locations=(ADD,), fields={
-            "checksum": "c", "os_hash_algo": "a", "os_hash_value": "v", "size": 1,
-            "status": "active"}), ("set_image_location",)),
+        _update(
+            add_locations=(ADD,),
+            fields={
+                "checksum": "c",
+                "os_hash_algo": "a",
+                "os_hash_value": "v",
+                "size": 1,
+                "status": "active",
+            },
+        ),
+        ("set_image_location",),
+    ),
     "update remove location": Row(_update(remove_locations=(REMOVE,)), ("delete_image_location",)),
-    "update all": Row(_update(add_locations=(ADD,), remove_locations=(REMOVE,),
-                              fields={"name": "n", "visibility": "public"}),
-                      ("publicize_image", "set_image_location", "delete_image_location",
-                       "modify_image"), blunt=frozenset({"publicize_image"})),
+    "update all": Row(
+        _update(
+            add_locations=(ADD,),
+            remove_locations=(REMOVE,),
+            fields={"name": "n", "visibility": "public"},
+        ),
+        ("publicize_image", "set_image_location", "delete_image_location", "modify_image"),
+        blunt=frozenset({"publicize_image"}),
+    ),
     "delete": Row(lambda layer, ctx, image: layer.delete(ctx, image), ("delete_image",)),
-    "upload": Row(lambda layer, ctx, image: layer.upload(ctx, image, Upload([])),
-                  ("upload_image",)),
-    "stage": Row(lambda layer, ctx, image: layer.stage(ctx, image, Upload([])),
-                 ("modify_image",)),
-    "download": Row(lambda layer, ctx, image: layer.download(ctx, image, Download()),
-                    ("download_image",), "seers"),
+    "upload": Row(
+        lambda layer, ctx, image: layer.upload(ctx, image, Upload([])), ("upload_image",)
+    ),
+    "stage": Row(lambda layer, ctx, image: layer.stage(ctx, image, Upload([])), ("modify_image",)),
+    "download": Row(
+        lambda layer, ctx, image: layer.download(ctx, image, Download()),
+        ("download_image",),
+        "seers",
+    ),
     "download preferring": Row(
         lambda layer, ctx, image: layer.download(ctx, image, Download(prefer=("fast",))),
-        ("download_image", "download_from_store"), "seers"),
-    "transition": Row(lambda layer, ctx, image: layer.transition(ctx, image, "deactivated"),
-                      ("deactivate",)),
-    "transition back": Row(lambda layer, ctx, image: layer.transition(ctx, image, "active"),
-                           ("reactivate",)),
+        ("download_image", "download_from_store"),
+        "seers",
+    ),
+    "transition": Row(
+        lambda layer, ctx, image: layer.transition(ctx, image, "deactivated"), ("deactivate",)
+    ),
+    "transition back": Row(
+        lambda layer, ctx, image: layer.transition(ctx, image, "active"), ("reactivate",)
+    ),
     "import_": Row(_import(GLANCE_DIRECT), ("modify_image",)),
     "import_ copy": Row(_import(COPY_IMAGE), ("copy_image",), entrusted=EVERYBODY),
-    "register": Row(lambda layer, ctx, image: layer.register(ctx, image, Registration("http://x")),
-                    ("add_image_location",), entrusted="service delegate agent"),
-    "locate": Row(lambda layer, ctx, image: layer.locate(ctx, image),
-                  ("fetch_image_location",), "seers"),
-    "withdraw": Row(lambda layer, ctx, image: layer.withdraw(ctx, image, "fast"),
-                    ("get_image_location", "delete_image_location")),
+    "register": Row(
+        lambda layer, ctx, image: layer.register(ctx, image, Registration("http://x")),
+        ("add_image_location",),
+        entrusted="service delegate agent",
+    ),
+    "locate": Row(
+        lambda layer, ctx, image: layer.locate(ctx, image), ("fetch_image_location",), "seers"
+    ),
+    "withdraw": Row(
+        lambda layer, ctx, image: layer.withdraw(ctx, image, "fast"),
+        ("get_image_location", "delete_image_location"),
+    ),
 }
 
 #: Operations that have no image to be about; they have tests of their own.
@@ -216,7 +261,6 @@ IMAGE_JUDGES = (AuthorizationProxy, PolicyProxy, OwnershipProxy)
 
 
 class AccessCase(unittest.TestCase):
-
     def outcome(self, work: Callable) -> str:
         """ok, or what a client learns: 403, 404."""
         try:
@@ -230,18 +274,25 @@ class AccessCase(unittest.TestCase):
     def assert_asked(self, row: Row, rules: Rules, owner: object, own: object = None) -> None:
         """The rules of the row were asked, about the right target."""
         targets = {"": owner, "caller": own, "none": "no target"}
-        self.assertEqual([(rule.partition("@")[0], targets[rule.partition("@")[2]])
-                          for rule in row.rules], rules.asked)
+        self.assertEqual(
+            [(rule.partition("@")[0], targets[rule.partition("@")[2]]) for rule in row.rules],
+            rules.asked,
+        )
 
 
 class ImageAccessTest(AccessCase):
-
     def build(self, *refused: str) -> None:
         self.rules = Rules(*refused)
-        self.records = Records(get=self.image, find=self.image, list=self.page,
-                               locate=lambda ctx, image: [ADD], download=lambda *_: "data")
+        self.records = Records(
+            get=self.image,
+            find=self.image,
+            list=self.page,
+            locate=lambda ctx, image: [ADD],
+            download=lambda *_: "data",
+        )
         self.layer = gateway.fold(
-            IMAGE_JUDGES, self.records, services(enforcer=self.rules, conf=OPTIONS))
+            IMAGE_JUDGES, self.records, services(enforcer=self.rules, conf=OPTIONS)
+        )
 
     def image(self, ctx, image_id: str) -> Image:
         member = "friend" if ctx.project_id == "friend" else None
@@ -253,15 +304,15 @@ class ImageAccessTest(AccessCase):
     def ask(self, row: Row, who: str, image_id: str) -> str:
         """As a controller does: find the image, then ask."""
         ctx = CALLERS[who]
-        return self.outcome(lambda: row.ask(
-            self.layer, ctx, self.layer.find(ctx, image_id)))
+        return self.outcome(lambda: row.ask(self.layer, ctx, self.layer.find(ctx, image_id)))
 
     def test_the_layers_that_judge_rights_are_the_outermost(self) -> None:
         self.assertEqual(IMAGE_JUDGES, gateway.CALLER_LAYERS[:3])
 
     def test_every_operation_has_a_row(self) -> None:
-        self.assertEqual(set(IMAGE_VERBS) - WITHOUT_IMAGE,
-                         {name.partition(" ")[0] for name in IMAGE_ROWS})
+        self.assertEqual(
+            set(IMAGE_VERBS) - WITHOUT_IMAGE, {name.partition(" ")[0] for name in IMAGE_ROWS}
+        )
 
     def test_who_reaches_the_records_whatever_the_rules_allow(self) -> None:
         wrong = []
@@ -275,11 +326,16 @@ class ImageAccessTest(AccessCase):
                     expected = "404" if not sees else "ok" if owns or lent else "403"
                     found = self.ask(row, who, image_id)
                     verb = name.partition(" ")[0]
-                    arrived = [] if expected != "ok" or verb in ("get", "find", "list") else [
-                        "entrusted " + verb if lent else verb]
+                    arrived = (
+                        []
+                        if expected != "ok" or verb in ("get", "find", "list")
+                        else ["entrusted " + verb if lent else verb]
+                    )
                     if (found, self.records.arrived) != (expected, arrived):
-                        wrong.append(f"{name} of {image_id} by {who}: {found} "
-                                     f"{self.records.arrived}, not {expected} {arrived}")
+                        wrong.append(
+                            f"{name} of {image_id} by {who}: {found} "
+                            f"{self.records.arrived}, not {expected} {arrived}"
+                        )
         self.assertEqual([], wrong)
 
     def test_which_rules_are_asked_and_in_which_order(self) -> None:
@@ -328,17 +384,20 @@ class ImageAccessTest(AccessCase):
 
     def test_the_rules_of_a_creation(self) -> None:
         for visibility, rules in (
-                ("private", ["add_image"]), ("shared", ["add_image"]),
-                ("community", ["add_image", "communitize_image"]),
-                ("public", ["add_image", "publicize_image"])):
+            ("private", ["add_image"]),
+            ("shared", ["add_image"]),
+            ("community", ["add_image", "communitize_image"]),
+            ("public", ["add_image", "publicize_image"]),
+        ):
             self.build()
             self.assertEqual("ok", self.create("owner", visibility))
             self.assertEqual([(rule, "owner") for rule in rules], self.rules.asked)
             for rule in rules:
                 self.build(rule)
                 with self.assertRaises(errors.PolicyForbids) as raised:
-                    self.layer.create(CALLERS["owner"], Image(
-                        "new", owner="owner", visibility=visibility))
+                    self.layer.create(
+                        CALLERS["owner"], Image("new", owner="owner", visibility=visibility)
+                    )
                 self.assertEqual((rule,), raised.exception.args)
                 self.assertEqual([], self.records.arrived)
 
@@ -347,8 +406,9 @@ class ImageAccessTest(AccessCase):
         self.build()
         self.rules.allows = lambda ctx, rule, target: targets.append(dict(target)) or True
         self.create("owner", "public")
-        self.assertEqual([{"project_id": "owner", "owner": "owner", "visibility": "public"}] * 2,
-                         targets)
+        self.assertEqual(
+            [{"project_id": "owner", "owner": "owner", "visibility": "public"}] * 2, targets
+        )
 
     def test_a_refused_creation_for_another_names_the_other(self) -> None:
         self.build("add_image")
@@ -379,9 +439,14 @@ class ImageAccessTest(AccessCase):
                 self.build()
                 image = dataclasses.replace(IMAGES["public"][0], status=status)
                 may = who == "admin" or status == "active"
-                self.assertEqual("ok" if may else "403", self.outcome(
-                    lambda image=image, who=who: self.layer.download(
-                        CALLERS[who], image, Download())))
+                self.assertEqual(
+                    "ok" if may else "403",
+                    self.outcome(
+                        lambda image=image, who=who: self.layer.download(
+                            CALLERS[who], image, Download()
+                        )
+                    ),
+                )
                 self.assertEqual(["download"] if may else [], self.records.arrived)
                 self.assertEqual([ADD] if may else [], self.layer.locate(CALLERS[who], image))
 
@@ -394,8 +459,11 @@ class ImageAccessTest(AccessCase):
             self.assertEqual([], self.records.arrived)
 
     def test_what_is_impossible_is_said_to_those_who_may_change_the_image(self) -> None:
-        for who, expected in (("owner", errors.Conflict), ("admin", errors.Conflict),
-                              ("stranger", errors.Forbidden)):
+        for who, expected in (
+            ("owner", errors.Conflict),
+            ("admin", errors.Conflict),
+            ("stranger", errors.Forbidden),
+        ):
             self.build()
             change = ImpossibleChange(fields={"name": "n"}, objection=errors.Conflict("no"))
             with self.assertRaises(expected):
@@ -410,31 +478,49 @@ MEMBER_JUDGES = (MemberAuthorizationProxy, MemberPolicyProxy)
 FRIEND = Member("shared", "friend")
 
 MEMBER_ROWS: dict[str, Row] = {
-    "list": Row(lambda layer, ctx, image: layer.list(ctx, image),
-                ("get_image", "get_members", "get_member"), EVERYBODY,
-                filters=frozenset({"get_member"})),
-    "get": Row(lambda layer, ctx, image: layer.get(ctx, image, "friend"),
-               ("get_image", "get_member"), "owner friend agent admin"),
-    "find": Row(lambda layer, ctx, image: layer.find(ctx, image, "friend"),
-                ("get_image", "get_member"), "owner friend agent admin"),
-    "create": Row(lambda layer, ctx, image: layer.create(ctx, image, "new"),
-                  ("get_image", "add_member"), "owner agent admin", entrusted=EVERYBODY),
-    "update": Row(lambda layer, ctx, image: layer.update(ctx, image, FRIEND, "accepted"),
-                  ("get_image", "modify_member"), "friend admin"),
-    "delete": Row(lambda layer, ctx, image: layer.delete(ctx, image, FRIEND),
-                  ("get_image", "delete_member"), "owner agent admin"),
+    "list": Row(
+        lambda layer, ctx, image: layer.list(ctx, image),
+        ("get_image", "get_members", "get_member"),
+        EVERYBODY,
+        filters=frozenset({"get_member"}),
+    ),
+    "get": Row(
+        lambda layer, ctx, image: layer.get(ctx, image, "friend"),
+        ("get_image", "get_member"),
+        "owner friend agent admin",
+    ),
+    "find": Row(
+        lambda layer, ctx, image: layer.find(ctx, image, "friend"),
+        ("get_image", "get_member"),
+        "owner friend agent admin",
+    ),
+    "create": Row(
+        lambda layer, ctx, image: layer.create(ctx, image, "new"),
+        ("get_image", "add_member"),
+        "owner agent admin",
+        entrusted=EVERYBODY,
+    ),
+    "update": Row(
+        lambda layer, ctx, image: layer.update(ctx, image, FRIEND, "accepted"),
+        ("get_image", "modify_member"),
+        "friend admin",
+    ),
+    "delete": Row(
+        lambda layer, ctx, image: layer.delete(ctx, image, FRIEND),
+        ("get_image", "delete_member"),
+        "owner agent admin",
+    ),
 }
 
 
 class MemberAccessTest(AccessCase):
-
     def build(self, *refused: str, old_defaults: bool = False) -> None:
         self.rules = Rules(*refused)
-        self.records = Records(list=[FRIEND, Member("shared", "other")],
-                               get=FRIEND, find=FRIEND)
+        self.records = Records(list=[FRIEND, Member("shared", "other")], get=FRIEND, find=FRIEND)
         options = OLD_DEFAULTS if old_defaults else OPTIONS
         self.layer = gateway.fold(
-            MEMBER_JUDGES, self.records, services(enforcer=self.rules, conf=options))
+            MEMBER_JUDGES, self.records, services(enforcer=self.rules, conf=options)
+        )
 
     def ask(self, row: Row, who: str, image: Image | None = None) -> str:
         image = image or IMAGES["shared"][0]
@@ -456,8 +542,12 @@ class MemberAccessTest(AccessCase):
                     refused = "404" if verb in ("get", "find") else "403"
                     self.assertEqual("ok" if owns or lent else refused, self.ask(row, who))
                     arrived = f"entrusted {verb}" if lent else verb
-                    self.assertEqual([arrived] if (owns or lent) and verb in (
-                        "create", "update", "delete") else [], self.records.arrived)
+                    self.assertEqual(
+                        [arrived]
+                        if (owns or lent) and verb in ("create", "update", "delete")
+                        else [],
+                        self.records.arrived,
+                    )
 
     def test_only_shared_images_have_members(self) -> None:
         for verb, row in MEMBER_ROWS.items():
@@ -468,8 +558,13 @@ class MemberAccessTest(AccessCase):
                     self.assertEqual([], self.records.arrived)
 
     def test_a_list_shows_others_to_the_owner_only(self) -> None:
-        for who, shown in (("owner", 2), ("admin", 2), ("friend", 1), ("stranger", 0),
-                           ("nobody", 0)):
+        for who, shown in (
+            ("owner", 2),
+            ("admin", 2),
+            ("friend", 1),
+            ("stranger", 0),
+            ("nobody", 0),
+        ):
             self.build()
             self.assertEqual(shown, len(self.layer.list(CALLERS[who], IMAGES["shared"][0])), who)
 
@@ -477,8 +572,14 @@ class MemberAccessTest(AccessCase):
         own = Member("shared", "owner")
         for who, expected in (("owner", "403"), ("admin", "ok")):
             self.build()
-            self.assertEqual(expected, self.outcome(lambda who=who: self.layer.update(
-                CALLERS[who], IMAGES["shared"][0], own, "accepted")))
+            self.assertEqual(
+                expected,
+                self.outcome(
+                    lambda who=who: self.layer.update(
+                        CALLERS[who], IMAGES["shared"][0], own, "accepted"
+                    )
+                ),
+            )
 
     def test_under_the_old_defaults_only_the_owner_shares(self) -> None:
         for who in CALLERS:
@@ -520,10 +621,17 @@ class MemberAccessTest(AccessCase):
 
         for who in ("friend", "admin"):
             self.rules = Rules("get_member")
-            layer = gateway.fold(MEMBER_JUDGES, Records(find=missing),
-                                 services(enforcer=self.rules, conf=OPTIONS))
-            self.assertEqual("403", self.outcome(lambda who=who, layer=layer: layer.find(
-                CALLERS[who], IMAGES["shared"][0], "missing")))
+            layer = gateway.fold(
+                MEMBER_JUDGES, Records(find=missing), services(enforcer=self.rules, conf=OPTIONS)
+            )
+            self.assertEqual(
+                "403",
+                self.outcome(
+                    lambda who=who, layer=layer: layer.find(
+                        CALLERS[who], IMAGES["shared"][0], "missing"
+                    )
+                ),
+            )
 
 
 # --- Tasks -----------------------------------------------------------------------------------
@@ -532,7 +640,6 @@ TASK = Task("t", "import", owner="owner")
 
 
 class TaskAccessTest(AccessCase):
-
     ROWS = {
         "list": lambda layer, ctx: layer.list(ctx, None),
         "get": lambda layer, ctx: layer.get(ctx, "t"),
@@ -550,11 +657,14 @@ class TaskAccessTest(AccessCase):
                 rules, records = Rules(*refused), Records()
                 records.arrived = []
                 layer = TaskPolicyProxy.build(records, services(enforcer=rules))
-                self.assertEqual("403" if refused else "ok", self.outcome(
-                    lambda ask=ask, layer=layer: ask(layer, CALLERS["owner"])))
+                self.assertEqual(
+                    "403" if refused else "ok",
+                    self.outcome(lambda ask=ask, layer=layer: ask(layer, CALLERS["owner"])),
+                )
                 self.assertEqual([("tasks_api_access", "no target")], rules.asked)
-                self.assertEqual(["create"] if verb == "create" and not refused else [],
-                                 records.arrived)
+                self.assertEqual(
+                    ["create"] if verb == "create" and not refused else [], records.arrived
+                )
 
     def test_tasks_of_others_are_for_administrators(self) -> None:
         class TaskRecords:
@@ -572,12 +682,17 @@ class TaskAccessTest(AccessCase):
 
         repository = TaskRepository(TaskRecords(), OPTIONS)
         for who, owner, of_image in (
-                ("owner", "owner", ["t"]), ("stranger", "stranger", ["other"]),
-                ("admin", None, ["t", "other"])):
+            ("owner", "owner", ["t"]),
+            ("stranger", "stranger", ["other"]),
+            ("admin", None, ["t", "other"]),
+        ):
             repository.list(CALLERS[who], None)
             self.assertEqual([owner], TaskRecords.owners, who)
-            self.assertEqual(of_image, [task.id for task in repository.of_image(
-                CALLERS[who], IMAGES["public"][0])], who)
+            self.assertEqual(
+                of_image,
+                [task.id for task in repository.of_image(CALLERS[who], IMAGES["public"][0])],
+                who,
+            )
         # Without an owner the records list all tasks: a caller without a project has none.
         self.assertEqual([], repository.list(CALLERS["nobody"], None))
         self.assertEqual([], TaskRecords.owners)
@@ -593,67 +708,127 @@ NAMESPACES = {
 SEE = "get_metadef_namespace"
 
 NAMESPACE_ROWS: dict[str, Row] = {
-    "get": Row(lambda layer, ctx, found: layer.get(ctx, found.name),
-               (SEE, "list_metadef_resource_types", "get_metadef_objects",
-                "get_metadef_properties", "get_metadef_tags"), "seers"),
+    "get": Row(
+        lambda layer, ctx, found: layer.get(ctx, found.name),
+        (
+            SEE,
+            "list_metadef_resource_types",
+            "get_metadef_objects",
+            "get_metadef_properties",
+            "get_metadef_tags",
+        ),
+        "seers",
+    ),
     "find": Row(lambda layer, ctx, found: layer.find(ctx, found.name), (), "seers"),
-    "list": Row(lambda layer, ctx, found: layer.list(ctx, NamespaceQuery()),
-                ("get_metadef_namespaces@caller", "list_metadef_resource_types@caller", SEE),
-                "seers", filters=frozenset({SEE})),
-    "update": Row(lambda layer, ctx, found: layer.update(ctx, found, found),
-                  ("modify_metadef_namespace",)),
-    "delete": Row(lambda layer, ctx, found: layer.delete(ctx, found),
-                  ("delete_metadef_namespace",)),
-    "resource_types": Row(lambda layer, ctx, found: layer.resource_types(ctx),
-                          ("list_metadef_resource_types@caller",), "seers"),
+    "list": Row(
+        lambda layer, ctx, found: layer.list(ctx, NamespaceQuery()),
+        ("get_metadef_namespaces@caller", "list_metadef_resource_types@caller", SEE),
+        "seers",
+        filters=frozenset({SEE}),
+    ),
+    "update": Row(
+        lambda layer, ctx, found: layer.update(ctx, found, found), ("modify_metadef_namespace",)
+    ),
+    "delete": Row(
+        lambda layer, ctx, found: layer.delete(ctx, found), ("delete_metadef_namespace",)
+    ),
+    "resource_types": Row(
+        lambda layer, ctx, found: layer.resource_types(ctx),
+        ("list_metadef_resource_types@caller",),
+        "seers",
+    ),
 }
 
 
-def _kind(kind: type, one: str, many: str, add: str, modify: str | None, remove: str,
-          clear: tuple[str, ...], filters: bool = False) -> dict[str, Row]:
+def _kind(
+    kind: type,
+    one: str,
+    many: str,
+    add: str,
+    modify: str | None,
+    remove: str,
+    clear: tuple[str, ...],
+    filters: bool = False,
+) -> dict[str, Row]:
     """The operations on the things of one kind in a namespace."""
     noun = kind.__name__
     rows = {
-        f"list {noun}": Row(lambda layer, ctx, found: layer.list(ctx, found, kind),
-                            (many, one) if filters else (many,), "seers",
-                            filters=frozenset({one}) if filters else frozenset()),
-        f"get {noun}": Row(lambda layer, ctx, found: layer.get(ctx, found, kind, "x"), (one,),
-                           "seers"),
-        f"create {noun}": Row(lambda layer, ctx, found: layer.create(ctx, found, kind("x")),
-                              (add,)),
-        f"delete {noun}": Row(lambda layer, ctx, found: layer.delete(ctx, found, kind, "x"),
-                              (remove,)),
+        f"list {noun}": Row(
+            lambda layer, ctx, found: layer.list(ctx, found, kind),
+            (many, one) if filters else (many,),
+            "seers",
+            filters=frozenset({one}) if filters else frozenset(),
+        ),
+        f"get {noun}": Row(
+            lambda layer, ctx, found: layer.get(ctx, found, kind, "x"), (one,), "seers"
+        ),
+        f"create {noun}": Row(
+            lambda layer, ctx, found: layer.create(ctx, found, kind("x")), (add,)
+        ),
+        f"delete {noun}": Row(
+            lambda layer, ctx, found: layer.delete(ctx, found, kind, "x"), (remove,)
+        ),
     }
     if modify:
         rows[f"update {noun}"] = Row(
-            lambda layer, ctx, found: layer.update(ctx, found, "x", kind("y")), (modify,))
+            lambda layer, ctx, found: layer.update(ctx, found, "x", kind("y")), (modify,)
+        )
     if clear:
-        rows[f"clear {noun}"] = Row(
-            lambda layer, ctx, found: layer.clear(ctx, found, kind), clear)
+        rows[f"clear {noun}"] = Row(lambda layer, ctx, found: layer.clear(ctx, found, kind), clear)
     return rows
 
 
 DEFINITION_ROWS: dict[str, Row] = {
-    **_kind(Object, "get_metadef_object", "get_metadef_objects", "add_metadef_object",
-            "modify_metadef_object", "delete_metadef_object", ("delete_metadef_namespace",),
-            filters=True),
-    **_kind(Property, "get_metadef_property", "get_metadef_properties", "add_metadef_property",
-            "modify_metadef_property", "remove_metadef_property", ("delete_metadef_namespace",)),
-    **_kind(Tag, "get_metadef_tag", "get_metadef_tags", "add_metadef_tag", "modify_metadef_tag",
-            "delete_metadef_tag", ("delete_metadef_namespace", "delete_metadef_tags")),
-    **_kind(Association, "get_metadef_resource_type", "list_metadef_resource_types",
-            "add_metadef_resource_type_association", None,
-            "remove_metadef_resource_type_association", (), filters=True),
+    **_kind(
+        Object,
+        "get_metadef_object",
+        "get_metadef_objects",
+        "add_metadef_object",
+        "modify_metadef_object",
+        "delete_metadef_object",
+        ("delete_metadef_namespace",),
+        filters=True,
+    ),
+    **_kind(
+        Property,
+        "get_metadef_property",
+        "get_metadef_properties",
+        "add_metadef_property",
+        "modify_metadef_property",
+        "remove_metadef_property",
+        ("delete_metadef_namespace",),
+    ),
+    **_kind(
+        Tag,
+        "get_metadef_tag",
+        "get_metadef_tags",
+        "add_metadef_tag",
+        "modify_metadef_tag",
+        "delete_metadef_tag",
+        ("delete_metadef_namespace", "delete_metadef_tags"),
+    ),
+    **_kind(
+        Association,
+        "get_metadef_resource_type",
+        "list_metadef_resource_types",
+        "add_metadef_resource_type_association",
+        None,
+        "remove_metadef_resource_type_association",
+        (),
+        filters=True,
+    ),
     "create_all Tag": Row(
         lambda layer, ctx, found: layer.create_all(ctx, found, Tag, [Tag("x")], True),
-        ("add_metadef_tags",)),
+        ("add_metadef_tags",),
+    ),
 }
 
 
 class MetadefAccessTest(AccessCase):
-
-    JUDGES = {"namespaces": (NamespacePolicyProxy, NamespaceAuthorizationProxy),
-              "definitions": (DefinitionPolicyProxy, DefinitionAuthorizationProxy)}
+    JUDGES = {
+        "namespaces": (NamespacePolicyProxy, NamespaceAuthorizationProxy),
+        "definitions": (DefinitionPolicyProxy, DefinitionAuthorizationProxy),
+    }
     ROWS = {"namespaces": NAMESPACE_ROWS, "definitions": DEFINITION_ROWS}
 
     def build(self, *refused: str) -> None:
@@ -664,17 +839,23 @@ class MetadefAccessTest(AccessCase):
             return NAMESPACES[name][0]
 
         self.records = Records(
-            get=get, find=get, resource_types=[],
-            list=lambda ctx, query: NamespacePage([NAMESPACES["public"][0]], full=True))
+            get=get,
+            find=get,
+            resource_types=[],
+            list=lambda ctx, query: NamespacePage([NAMESPACES["public"][0]], full=True),
+        )
         self.namespaces = gateway.fold(self.JUDGES["namespaces"], self.records, known)
-        self.things = Records(get=lambda ctx, namespace, kind, name: kind(name),
-                              list=lambda ctx, namespace, kind, listing: [kind("x")])
+        self.things = Records(
+            get=lambda ctx, namespace, kind, name: kind(name),
+            list=lambda ctx, namespace, kind, listing: [kind("x")],
+        )
         self.definitions = gateway.fold(self.JUDGES["definitions"], self.things, known)
 
     def ask(self, noun: str, row: Row, who: str, name: str) -> str:
         ctx = CALLERS[who]
-        return self.outcome(lambda: row.ask(
-            getattr(self, noun), ctx, self.namespaces.find(ctx, name)))
+        return self.outcome(
+            lambda: row.ask(getattr(self, noun), ctx, self.namespaces.find(ctx, name))
+        )
 
     def arrived(self) -> list[str]:
         return self.records.arrived + self.things.arrived
@@ -690,11 +871,17 @@ class MetadefAccessTest(AccessCase):
 
     def test_every_operation_has_a_row(self) -> None:
         self.assertEqual(set(NAMESPACE_VERBS) - {"create"}, set(NAMESPACE_ROWS))
-        self.assertEqual(set(DEFINITION_VERBS),
-                         {name.partition(" ")[0] for name in DEFINITION_ROWS})
         self.assertEqual(
-            {(verb, kind.__name__) for kind, rules in metadefs_policy.RULES.items()
-             for verb in rules}, {tuple(name.split()) for name in DEFINITION_ROWS})
+            set(DEFINITION_VERBS), {name.partition(" ")[0] for name in DEFINITION_ROWS}
+        )
+        self.assertEqual(
+            {
+                (verb, kind.__name__)
+                for kind, rules in metadefs_policy.RULES.items()
+                for verb in rules
+            },
+            {tuple(name.split()) for name in DEFINITION_ROWS},
+        )
 
     def test_who_reaches_the_records_whatever_the_rules_allow(self) -> None:
         for noun, name, row in self.rows():
@@ -721,8 +908,9 @@ class MetadefAccessTest(AccessCase):
             for rule in {each.partition("@")[0] for each in row.rules} - row.filters:
                 with self.subTest(name, rule=rule):
                     self.build(rule)
-                    self.assertEqual("404" if rule == SEE else "403",
-                                     self.ask(noun, row, "owner", "public"))
+                    self.assertEqual(
+                        "404" if rule == SEE else "403", self.ask(noun, row, "owner", "public")
+                    )
                     self.assertEqual([], self.arrived())
                     self.build(rule, SEE)
                     self.assertEqual("404", self.ask(noun, row, "owner", "public"))
@@ -730,8 +918,10 @@ class MetadefAccessTest(AccessCase):
 
     def test_lists_leave_out_what_the_rule_on_one_refuses(self) -> None:
         owner = CALLERS["owner"]
-        for rule, kind in (("get_metadef_object", Object),
-                           ("get_metadef_resource_type", Association)):
+        for rule, kind in (
+            ("get_metadef_object", Object),
+            ("get_metadef_resource_type", Association),
+        ):
             self.build(rule)
             self.assertEqual([], self.definitions.list(owner, NAMESPACES["public"][0], kind))
             self.build()
@@ -742,36 +932,63 @@ class MetadefAccessTest(AccessCase):
 
     def test_which_target_the_rules_get_for_a_namespace(self) -> None:
         self.assertEqual(
-            {"project_id": "owner", "owner": "owner", "visibility": "public",
-             "namespace": "public"}, metadefs_policy.target(NAMESPACES["public"][0]))
+            {
+                "project_id": "owner",
+                "owner": "owner",
+                "visibility": "public",
+                "namespace": "public",
+            },
+            metadefs_policy.target(NAMESPACES["public"][0]),
+        )
 
     def test_a_namespace_is_created_by_its_owner_with_the_rules_of_all_in_it(self) -> None:
-        contents = {Object: [Object("o")], Tag: [Tag("t")], Property: [Property("p")],
-                    Association: [Association("a")]}
-        rules = ["add_metadef_namespace", "add_metadef_object", "add_metadef_tag",
-                 "add_metadef_property", "add_metadef_resource_type_association"]
+        contents = {
+            Object: [Object("o")],
+            Tag: [Tag("t")],
+            Property: [Property("p")],
+            Association: [Association("a")],
+        }
+        rules = [
+            "add_metadef_namespace",
+            "add_metadef_object",
+            "add_metadef_tag",
+            "add_metadef_property",
+            "add_metadef_resource_type_association",
+        ]
         for who in CALLERS:
             self.build()
             may = who in ("owner", "agent", "admin")
             new = Namespace("n", "owner", contents=contents)
-            self.assertEqual("ok" if may else "403", self.outcome(
-                lambda new=new, who=who: self.namespaces.create(CALLERS[who], new)), who)
+            self.assertEqual(
+                "ok" if may else "403",
+                self.outcome(lambda new=new, who=who: self.namespaces.create(CALLERS[who], new)),
+                who,
+            )
             self.assertEqual(["create"] if may else [], self.arrived())
-            self.assertEqual([(rule, CALLERS[who].project_id) for rule in rules],
-                             self.rules.asked)
+            self.assertEqual([(rule, CALLERS[who].project_id) for rule in rules], self.rules.asked)
         for rule in rules:
             for refused, expected in (((rule,), "403"), ((rule, SEE), "404")):
                 self.build(*refused)
-                self.assertEqual(expected, self.outcome(lambda: self.namespaces.create(
-                    CALLERS["owner"], Namespace("n", "owner", contents=contents))), refused)
+                self.assertEqual(
+                    expected,
+                    self.outcome(
+                        lambda: self.namespaces.create(
+                            CALLERS["owner"], Namespace("n", "owner", contents=contents)
+                        )
+                    ),
+                    refused,
+                )
                 self.assertEqual([], self.arrived())
 
     def test_a_namespace_has_an_owner_and_is_given_away_by_administrators(self) -> None:
         found = NAMESPACES["public"][0]
         for who, owner, expected in (
-                ("owner", "stranger", errors.Forbidden), ("admin", "stranger", None),
-                ("owner", None, errors.Invalid), ("admin", None, errors.Invalid),
-                ("stranger", None, errors.Forbidden)):
+            ("owner", "stranger", errors.Forbidden),
+            ("admin", "stranger", None),
+            ("owner", None, errors.Invalid),
+            ("admin", None, errors.Invalid),
+            ("stranger", None, errors.Forbidden),
+        ):
             with self.subTest(who, owner=owner):
                 self.build()
                 after = dataclasses.replace(found, owner=owner)
@@ -791,9 +1008,11 @@ class MetadefAccessTest(AccessCase):
         locked = Namespace("l", "owner", visibility="public", protected=True)
         for who in ("owner", "admin"):
             ctx = CALLERS[who]
-            for work in (lambda ctx: self.namespaces.delete(ctx, locked),
-                         lambda ctx: self.definitions.delete(ctx, locked, Tag, "x"),
-                         lambda ctx: self.definitions.clear(ctx, locked, Tag)):
+            for work in (
+                lambda ctx: self.namespaces.delete(ctx, locked),
+                lambda ctx: self.definitions.delete(ctx, locked, Tag, "x"),
+                lambda ctx: self.definitions.clear(ctx, locked, Tag),
+            ):
                 self.build()
                 with self.assertRaises(errors.Forbidden) as raised:
                     work(ctx)

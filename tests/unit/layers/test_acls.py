@@ -16,7 +16,6 @@ URL = "swift+https://swift/v1/AUTH_p/glance_i/i"
 
 
 class Stores:
-
     judge_readers = True
 
     def __init__(self):
@@ -33,8 +32,12 @@ class Below:
         return lambda *args: None
 
     def update(self, ctx, image, change):
-        return Image("i", "active", visibility=change.fields.get("visibility", "shared"),
-                     locations=[Location(URL, {"store": "s"})])
+        return Image(
+            "i",
+            "active",
+            visibility=change.fields.get("visibility", "shared"),
+            locations=[Location(URL, {"store": "s"})],
+        )
 
     def upload(self, ctx, image, upload):
         return self.update(ctx, image, Change())
@@ -44,13 +47,14 @@ class Below:
 
 
 class TestReaders(unittest.TestCase):
-
     def setUp(self):
         self.stores = Stores()
-        members = types.SimpleNamespace(find=lambda ctx, image_id: [Member("i", "a"),
-                                                                     Member("i", "b")])
+        members = types.SimpleNamespace(
+            find=lambda ctx, image_id: [Member("i", "a"), Member("i", "b")]
+        )
         self.services = types.SimpleNamespace(
-            stores=self.stores, records=types.SimpleNamespace(members=members))
+            stores=self.stores, records=types.SimpleNamespace(members=members)
+        )
         self.images = ReaderProxy.build(Below(), self.services)
         self.members = MemberReaderProxy.build(Below(), self.services)
         self.image = Below().update("ctx", None, Change())
@@ -65,8 +69,12 @@ class TestReaders(unittest.TestCase):
         self.assertIs(below, MemberReaderProxy.build(below, self.services))
 
     def test_visibility_decides(self):
-        for visibility, expected in (("public", (True, [])), ("community", (True, [])),
-                                     ("shared", (False, ["a", "b"])), ("private", (False, []))):
+        for visibility, expected in (
+            ("public", (True, [])),
+            ("community", (True, [])),
+            ("shared", (False, ["a", "b"])),
+            ("private", (False, [])),
+        ):
             self.stores.told.clear()
             self.images.update("ctx", self.image, Change(fields={"visibility": visibility}))
             self.assertEqual([expected], self.told(), visibility)

@@ -37,12 +37,14 @@ class Filter:
 
 
 class AddressCase(unittest.TestCase):
-
     def build(self, *kinds: str) -> None:
         self.below = Images()
         self.services = services(
-            conf=conf(), stores=Stores(*kinds), uri_filter=Filter(),
-            records=types.SimpleNamespace(pending=None))
+            conf=conf(),
+            stores=Stores(*kinds),
+            uri_filter=Filter(),
+            records=types.SimpleNamespace(pending=None),
+        )
         self.layer = AddressProxy.build(self.below, self.services)
 
     def outcome(self, ctx, url: str, value: str | None = None, status: str = "queued") -> str:
@@ -58,10 +60,19 @@ class AddressCase(unittest.TestCase):
         return "ok"
 
     def test_who_is_a_service(self) -> None:
-        self.assertEqual((False, True, True, False, False), tuple(
-            is_service(ctx) for ctx in (
-                USER, SERVICE, DELEGATE, ADMIN,
-                types.SimpleNamespace(roles=["member"], service_roles=None))))
+        self.assertEqual(
+            (False, True, True, False, False),
+            tuple(
+                is_service(ctx)
+                for ctx in (
+                    USER,
+                    SERVICE,
+                    DELEGATE,
+                    ADMIN,
+                    types.SimpleNamespace(roles=["member"], service_roles=None),
+                )
+            ),
+        )
 
     def test_who_may_register_what(self) -> None:
         refused = "Forbidden"
@@ -78,8 +89,12 @@ class AddressCase(unittest.TestCase):
             "swift+config://ref/c/o": (refused, refused, "Invalid"),
         }.items():
             self.build("file", "http")
-            for ctx, expected in ((USER, user), (ADMIN, administrator), (SERVICE, service),
-                                  (DELEGATE, service)):
+            for ctx, expected in (
+                (USER, user),
+                (ADMIN, administrator),
+                (SERVICE, service),
+                (DELEGATE, service),
+            ):
                 self.assertEqual(expected, self.outcome(ctx, url), (url, ctx.roles))
 
     def test_without_a_store_of_the_web_only_services_register(self) -> None:
@@ -94,21 +109,30 @@ class AddressCase(unittest.TestCase):
 
     def test_a_hash_is_hexadecimal_and_of_its_length(self) -> None:
         self.build("http")
-        for value, expected in ((SHA256, "ok"), (SHA256[:-1], "Invalid"), (SHA256 + "0", "Invalid"),
-                                ("g" * 64, "Invalid")):
+        for value, expected in (
+            (SHA256, "ok"),
+            (SHA256[:-1], "Invalid"),
+            (SHA256 + "0", "Invalid"),
+            ("g" * 64, "Invalid"),
+        ):
             self.assertEqual(expected, self.outcome(USER, "http://x/a", value), value)
 
     def test_schemes_in_a_location_that_is_set(self) -> None:
         self.build("file")
         addresses = Addresses(self.services)
-        for url, may in (("file:///x", ()), ("FILE:///x", ()), ("swift+config://x", ()),
-                         ("cinder://x", (ADMIN, SERVICE, DELEGATE)),
-                         ("cinder/store://x", (USER, ADMIN, SERVICE, DELEGATE)),
-                         ("http://x", (USER, ADMIN, SERVICE, DELEGATE))):
+        for url, may in (
+            ("file:///x", ()),
+            ("FILE:///x", ()),
+            ("swift+config://x", ()),
+            ("cinder://x", (ADMIN, SERVICE, DELEGATE)),
+            ("cinder/store://x", (USER, ADMIN, SERVICE, DELEGATE)),
+            ("http://x", (USER, ADMIN, SERVICE, DELEGATE)),
+        ):
             for ctx in (USER, ADMIN, SERVICE, DELEGATE):
                 if ctx in may:
-                    self.assertEqual(url.partition("://")[0].lower(),
-                                     addresses.check_scheme(ctx, url))
+                    self.assertEqual(
+                        url.partition("://")[0].lower(), addresses.check_scheme(ctx, url)
+                    )
                 else:
                     with self.assertRaises(errors.Invalid, msg=url):
                         addresses.check_scheme(ctx, url)

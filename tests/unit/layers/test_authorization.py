@@ -22,7 +22,6 @@ def image(visibility: str = "private", **more) -> Image:
 
 
 class SeeingTest(unittest.TestCase):
-
     def sees(self, ctx, seen: Image) -> bool:
         layer = AuthorizationProxy.build(Images(seen), services())
         answers = []
@@ -35,12 +34,18 @@ class SeeingTest(unittest.TestCase):
         return answers[0]
 
     def test_who_sees_what(self):
-        for visibility, stranger in (("private", False), ("shared", False),
-                                     ("community", True), ("public", True)):
+        for visibility, stranger in (
+            ("private", False),
+            ("shared", False),
+            ("community", True),
+            ("public", True),
+        ):
             with self.subTest(visibility):
                 seen = image(visibility)
-                self.assertEqual((True, stranger, True),
-                                 tuple(self.sees(ctx, seen) for ctx in (OWNER, STRANGER, ADMIN)))
+                self.assertEqual(
+                    (True, stranger, True),
+                    tuple(self.sees(ctx, seen) for ctx in (OWNER, STRANGER, ADMIN)),
+                )
 
     def test_a_membership_counts_only_while_the_image_is_shared(self):
         self.assertTrue(self.sees(STRANGER, image("shared", member="p2")))
@@ -57,17 +62,21 @@ class SeeingTest(unittest.TestCase):
 
 
 class ChangingTest(unittest.TestCase):
-
     def setUp(self):
         self.below = Images()
         self.layer = AuthorizationProxy.build(
-            OwnershipProxy.build(self.below, services()), services())
+            OwnershipProxy.build(self.below, services()), services()
+        )
 
     def test_only_owner_and_administrator_reach_the_room_below(self):
         public = image("public")
-        for verb, arguments in (("update", (Change(fields={"name": "n"}),)), ("delete", ()),
-                                ("upload", (Upload([]),)), ("stage", (Upload([]),)),
-                                ("transition", ("deactivated",))):
+        for verb, arguments in (
+            ("update", (Change(fields={"name": "n"}),)),
+            ("delete", ()),
+            ("upload", (Upload([]),)),
+            ("stage", (Upload([]),)),
+            ("transition", ("deactivated",)),
+        ):
             with self.subTest(verb):
                 with self.assertRaises(errors.Forbidden):
                     getattr(self.layer, verb)(STRANGER, public, *arguments)
@@ -99,7 +108,6 @@ class ChangingTest(unittest.TestCase):
 
 
 class ReadingTest(unittest.TestCase):
-
     def test_only_administrators_read_what_is_deactivated(self):
         layer = AuthorizationProxy.build(Images(), services())
         layer.download(OWNER, image(), Download())
@@ -109,7 +117,6 @@ class ReadingTest(unittest.TestCase):
 
 
 class SharingTest(unittest.TestCase):
-
     def setUp(self):
         self.share, self.other = Member("shared", "p2"), Member("shared", "p3")
         self.layer = self.build(conf())
@@ -117,16 +124,19 @@ class SharingTest(unittest.TestCase):
 
     def build(self, options):
         return MemberAuthorizationProxy.build(
-            Members(self.share, self.other), services(conf=options))
+            Members(self.share, self.other), services(conf=options)
+        )
 
     def test_only_shared_images_have_members(self):
         for visibility in ("private", "public", "community"):
             alone = image(visibility)
-            for act in (lambda of: self.layer.list(ADMIN, of),
-                        lambda of: self.layer.get(ADMIN, of, "p2"),
-                        lambda of: self.layer.create(ADMIN, of, "p4"),
-                        lambda of: self.layer.update(ADMIN, of, self.share, "accepted"),
-                        lambda of: self.layer.delete(ADMIN, of, self.share)):
+            for act in (
+                lambda of: self.layer.list(ADMIN, of),
+                lambda of: self.layer.get(ADMIN, of, "p2"),
+                lambda of: self.layer.create(ADMIN, of, "p4"),
+                lambda of: self.layer.update(ADMIN, of, self.share, "accepted"),
+                lambda of: self.layer.delete(ADMIN, of, self.share),
+            ):
                 with self.assertRaises(errors.Forbidden):
                     act(alone)
 

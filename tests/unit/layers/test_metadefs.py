@@ -82,7 +82,6 @@ LOCKED = Namespace("locked", "p1", protected=True)
 
 
 class LayersCase(unittest.TestCase):
-
     #: What the operator's policy file says.
     policy = ""
 
@@ -91,20 +90,21 @@ class LayersCase(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         options = conf(directory.name, {"policy.yaml": self.policy})
         self.notifier = Notifier()
-        self.services = services(conf=options, enforcer=Enforcer(options),
-                                 notifier=self.notifier)
+        self.services = services(conf=options, enforcer=Enforcer(options), notifier=self.notifier)
         self.namespaces = gateway.fold(
-            gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.services)
-        self.definitions = gateway.fold(
-            gateway.DEFINITION_LAYERS, Definitions(), self.services)
+            gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.services
+        )
+        self.definitions = gateway.fold(gateway.DEFINITION_LAYERS, Definitions(), self.services)
         self.admin = caller("admin", "member", "reader", project="p9", is_admin=True)
 
 
 class VisibilityTest(LayersCase):
-
     def test_private_namespaces_are_there_for_their_project_and_administrators(self):
-        for who, sees in ((caller("reader", project="p1"), True), (self.admin, True),
-                          (caller("reader", project="p2"), False)):
+        for who, sees in (
+            (caller("reader", project="p1"), True),
+            (self.admin, True),
+            (caller("reader", project="p2"), False),
+        ):
             for verb in (self.namespaces.get, self.namespaces.find):
                 if sees:
                     self.assertIs(PRIVATE, verb(who, "private"))
@@ -113,19 +113,27 @@ class VisibilityTest(LayersCase):
                 self.assertIs(PUBLIC, verb(who, "public"))
 
     def test_lists_leave_out_what_the_rules_hide(self):
-        names = [each.name for each in self.namespaces.list(
-            caller("reader", project="p2"), NamespaceQuery()).namespaces]
+        names = [
+            each.name
+            for each in self.namespaces.list(
+                caller("reader", project="p2"), NamespaceQuery()
+            ).namespaces
+        ]
         self.assertEqual(["public"], names)
         self.assertEqual(3, len(self.namespaces.list(self.admin, NamespaceQuery()).namespaces))
 
     def test_who_may_not_see_is_told_that_there_is_nothing(self):
         nobody = caller(project="p1")
         for verb, arguments in (
-                (self.namespaces.get, ("public",)), (self.namespaces.list, (NamespaceQuery(),)),
-                (self.namespaces.create, (PRIVATE,)), (self.namespaces.resource_types, ()),
-                (self.namespaces.update, (PUBLIC, PUBLIC)), (self.namespaces.delete, (PUBLIC,)),
-                (self.definitions.list, (PUBLIC, Tag)),
-                (self.definitions.create, (PUBLIC, Tag("t")))):
+            (self.namespaces.get, ("public",)),
+            (self.namespaces.list, (NamespaceQuery(),)),
+            (self.namespaces.create, (PRIVATE,)),
+            (self.namespaces.resource_types, ()),
+            (self.namespaces.update, (PUBLIC, PUBLIC)),
+            (self.namespaces.delete, (PUBLIC,)),
+            (self.definitions.list, (PUBLIC, Tag)),
+            (self.definitions.create, (PUBLIC, Tag("t"))),
+        ):
             self.assertRaises(errors.NotFound, verb, nobody, *arguments)
 
     def test_who_sees_but_may_not_write_is_told_so(self):
@@ -133,29 +141,37 @@ class VisibilityTest(LayersCase):
         for kind in RULES:
             self.assertTrue(self.definitions.list(reader, PUBLIC, kind))
             self.assertTrue(self.definitions.get(reader, PUBLIC, kind, "x"))
-            self.assertRaises(errors.PolicyForbids, self.definitions.create, reader, PUBLIC,
-                              kind("x"))
-            self.assertRaises(errors.PolicyForbids, self.definitions.delete, reader, PUBLIC,
-                              kind, "x")
-        for verb, arguments in ((self.namespaces.create, (PRIVATE,)),
-                                (self.namespaces.update, (PUBLIC, PUBLIC)),
-                                (self.namespaces.delete, (PUBLIC,)),
-                                (self.definitions.clear, (PUBLIC, Tag)),
-                                (self.definitions.update, (PUBLIC, "x", Tag("y"))),
-                                (self.definitions.create_all, (PUBLIC, Tag, [], True))):
+            self.assertRaises(
+                errors.PolicyForbids, self.definitions.create, reader, PUBLIC, kind("x")
+            )
+            self.assertRaises(
+                errors.PolicyForbids, self.definitions.delete, reader, PUBLIC, kind, "x"
+            )
+        for verb, arguments in (
+            (self.namespaces.create, (PRIVATE,)),
+            (self.namespaces.update, (PUBLIC, PUBLIC)),
+            (self.namespaces.delete, (PUBLIC,)),
+            (self.definitions.clear, (PUBLIC, Tag)),
+            (self.definitions.update, (PUBLIC, "x", Tag("y"))),
+            (self.definitions.create_all, (PUBLIC, Tag, [], True)),
+        ):
             self.assertRaises(errors.PolicyForbids, verb, reader, *arguments)
 
 
 class NestedCreationTest(LayersCase):
-
     policy = '"metadef_admin": "role:member"\n"add_metadef_object": "!"\n'
 
     def test_a_new_namespace_needs_the_rule_of_everything_in_it(self):
         writer = caller("member", "reader", project="p1")
-        self.assertTrue(self.namespaces.create(writer, Namespace("n", "p1", contents={
-            Tag: [Tag("t")]})))
-        self.assertRaises(errors.PolicyForbids, self.namespaces.create, writer, Namespace(
-            "n", "p1", contents={Object: [Object("o")]}))
+        self.assertTrue(
+            self.namespaces.create(writer, Namespace("n", "p1", contents={Tag: [Tag("t")]}))
+        )
+        self.assertRaises(
+            errors.PolicyForbids,
+            self.namespaces.create,
+            writer,
+            Namespace("n", "p1", contents={Object: [Object("o")]}),
+        )
 
 
 class OwnershipTest(LayersCase):
@@ -170,12 +186,14 @@ class OwnershipTest(LayersCase):
 
     def test_only_its_project_changes_a_namespace_whatever_the_rules_allow(self):
         for verb, arguments in (
-                (self.namespaces.update, (PUBLIC, PUBLIC)), (self.namespaces.delete, (PUBLIC,)),
-                (self.definitions.create, (PUBLIC, Tag("t"))),
-                (self.definitions.create_all, (PUBLIC, Tag, [Tag("t")], True)),
-                (self.definitions.update, (PUBLIC, "t", Tag("t"))),
-                (self.definitions.delete, (PUBLIC, Tag, "t")),
-                (self.definitions.clear, (PUBLIC, Tag))):
+            (self.namespaces.update, (PUBLIC, PUBLIC)),
+            (self.namespaces.delete, (PUBLIC,)),
+            (self.definitions.create, (PUBLIC, Tag("t"))),
+            (self.definitions.create_all, (PUBLIC, Tag, [Tag("t")], True)),
+            (self.definitions.update, (PUBLIC, "t", Tag("t"))),
+            (self.definitions.delete, (PUBLIC, Tag, "t")),
+            (self.definitions.clear, (PUBLIC, Tag)),
+        ):
             self.assertRaises(errors.Forbidden, verb, self.stranger, *arguments)
             verb(self.owner, *arguments)
             verb(self.admin, *arguments)
@@ -190,8 +208,9 @@ class OwnershipTest(LayersCase):
     def test_nothing_is_taken_from_a_protected_namespace(self):
         self.assertRaises(errors.Forbidden, self.namespaces.delete, self.admin, LOCKED)
         for kind in RULES:
-            self.assertRaises(errors.Forbidden, self.definitions.delete, self.admin, LOCKED,
-                              kind, "x")
+            self.assertRaises(
+                errors.Forbidden, self.definitions.delete, self.admin, LOCKED, kind, "x"
+            )
             self.definitions.create(self.admin, LOCKED, kind("x"))
         self.assertRaises(errors.Forbidden, self.definitions.clear, self.admin, LOCKED, Tag)
         self.definitions.create_all(self.admin, LOCKED, Tag, [Tag("t")], append=False)
@@ -199,7 +218,6 @@ class OwnershipTest(LayersCase):
 
 
 class NotificationTest(LayersCase):
-
     def payload(self, number=-1):
         return self.notifier.sent[number][2]
 
@@ -213,41 +231,85 @@ class NotificationTest(LayersCase):
         self.assertEqual([], self.notifier.sent)
 
     def test_a_namespace_and_what_came_with_it(self):
-        self.namespaces.create(self.admin, Namespace("n", "p1", description="d", contents={
-            Association: [Association("a", prefix="x_")], Object: [Object("o")],
-            Tag: [Tag("t")], Property: [Property("p", schema={"type": "string"})]}))
+        self.namespaces.create(
+            self.admin,
+            Namespace(
+                "n",
+                "p1",
+                description="d",
+                contents={
+                    Association: [Association("a", prefix="x_")],
+                    Object: [Object("o")],
+                    Tag: [Tag("t")],
+                    Property: [Property("p", schema={"type": "string"})],
+                },
+            ),
+        )
         self.assertEqual(
-            ["metadef_namespace.create", "metadef_resource_type.create", "metadef_object.create",
-             "metadef_tag.create", "metadef_property.create"],
-            [event for _priority, event, _payload in self.notifier.sent])
-        self.assertEqual({
-            "namespace": "n", "namespace_old": "n", "display_name": None, "protected": False,
-            "visibility": "private", "owner": "p1", "description": "d",
-            "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z",
-            "deleted": False, "deleted_at": None}, self.payload(0))
-        self.assertEqual({
-            "namespace": "n", "name": "a", "name_old": "a", "prefix": "x_",
-            "properties_target": None, "created_at": "2026-01-02T03:04:05Z",
-            "updated_at": "2026-01-02T03:04:05Z", "deleted": False, "deleted_at": None},
-            self.payload(1))
+            [
+                "metadef_namespace.create",
+                "metadef_resource_type.create",
+                "metadef_object.create",
+                "metadef_tag.create",
+                "metadef_property.create",
+            ],
+            [event for _priority, event, _payload in self.notifier.sent],
+        )
+        self.assertEqual(
+            {
+                "namespace": "n",
+                "namespace_old": "n",
+                "display_name": None,
+                "protected": False,
+                "visibility": "private",
+                "owner": "p1",
+                "description": "d",
+                "created_at": "2026-01-02T03:04:05Z",
+                "updated_at": "2026-01-02T03:04:05Z",
+                "deleted": False,
+                "deleted_at": None,
+            },
+            self.payload(0),
+        )
+        self.assertEqual(
+            {
+                "namespace": "n",
+                "name": "a",
+                "name_old": "a",
+                "prefix": "x_",
+                "properties_target": None,
+                "created_at": "2026-01-02T03:04:05Z",
+                "updated_at": "2026-01-02T03:04:05Z",
+                "deleted": False,
+                "deleted_at": None,
+            },
+            self.payload(1),
+        )
 
     def test_changes_tell_the_old_name(self):
         self.namespaces.update(self.admin, PUBLIC, Namespace("new", "p1"))
-        self.assertEqual(("new", "public"), (self.payload()["namespace"],
-                                             self.payload()["namespace_old"]))
+        self.assertEqual(
+            ("new", "public"), (self.payload()["namespace"], self.payload()["namespace_old"])
+        )
         self.definitions.update(self.admin, PUBLIC, "old", Tag("new"))
         self.assertEqual(("new", "old"), (self.payload()["name"], self.payload()["name_old"]))
 
     def test_removals(self):
-        for kind, event in ((Association, "metadef_resource_type.delete"),
-                            (Object, "metadef_object.delete"), (Tag, "metadef_tag.delete"),
-                            (Property, "metadef_property.delete")):
+        for kind, event in (
+            (Association, "metadef_resource_type.delete"),
+            (Object, "metadef_object.delete"),
+            (Tag, "metadef_tag.delete"),
+            (Property, "metadef_property.delete"),
+        ):
             self.definitions.delete(self.admin, PUBLIC, kind, "x")
             self.assertEqual(("INFO", event), self.notifier.sent[-1][:2])
             self.assertTrue(self.payload()["deleted"])
             self.assertIsNotNone(self.payload()["deleted_at"])
-        for kind, event in ((Object, "delete_objects"), (Tag, "delete_tags"),
-                            (Property, "delete_properties")):
+        for kind, event in (
+            (Object, "delete_objects"),
+            (Tag, "delete_tags"),
+            (Property, "delete_properties"),
+        ):
             self.definitions.clear(self.admin, PUBLIC, kind)
             self.assertEqual(("INFO", f"metadef_namespace.{event}"), self.notifier.sent[-1][:2])
             self.assertFalse(self.payload()["deleted"])
@@ -256,19 +318,40 @@ class NotificationTest(LayersCase):
 
     def test_many_tags_are_announced_one_by_one(self):
         self.definitions.create_all(self.admin, PUBLIC, Tag, [Tag("a"), Tag("b")], append=True)
-        self.assertEqual(["a", "b"], [payload["name"] for _p, event, payload
-                                      in self.notifier.sent if event == "metadef_tag.create"])
+        self.assertEqual(
+            ["a", "b"],
+            [
+                payload["name"]
+                for _p, event, payload in self.notifier.sent
+                if event == "metadef_tag.create"
+            ],
+        )
 
     def test_properties_are_told_key_by_key(self):
-        self.definitions.create(self.admin, PUBLIC, Property("p", schema={
-            "type": "integer", "title": "P", "minimum": 0, "default": 3, "operators": ["="]}))
+        self.definitions.create(
+            self.admin,
+            PUBLIC,
+            Property(
+                "p",
+                schema={
+                    "type": "integer",
+                    "title": "P",
+                    "minimum": 0,
+                    "default": 3,
+                    "operators": ["="],
+                },
+            ),
+        )
         payload = self.payload()
-        self.assertEqual(("integer", "P", "3", None), (
-            payload["type"], payload["title"], payload["default"], payload["minimum"]))
+        self.assertEqual(
+            ("integer", "P", "3", None),
+            (payload["type"], payload["title"], payload["default"], payload["minimum"]),
+        )
         self.assertNotIn("operators", payload)
         self.assertNotIn("created_at", payload)
-        self.definitions.create(self.admin, PUBLIC, Object(
-            "o", properties={"q": {"type": "string"}}))
+        self.definitions.create(
+            self.admin, PUBLIC, Object("o", properties={"q": {"type": "string"}})
+        )
         [told] = self.payload()["properties"]
         self.assertEqual(("q", "string", None), (told["name"], told["type"], told["enum"]))
 

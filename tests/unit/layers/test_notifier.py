@@ -33,18 +33,25 @@ class Steps(Images):
 
 
 class NotifierProxyTest(unittest.TestCase):
-
     def setUp(self):
         self.notifier = Notifier()
         self.below = Steps()
-        self.image = Image(id="i", owner="p1", properties={"a": "b"}, tags=["t"],
-                           visibility="public", created_at=WHEN, updated_at=WHEN)
+        self.image = Image(
+            id="i",
+            owner="p1",
+            properties={"a": "b"},
+            tags=["t"],
+            visibility="public",
+            created_at=WHEN,
+            updated_at=WHEN,
+        )
 
     def layer(self, **values):
         options = conf(**values)
         if values:
-            options.register_opts([store_config.cfg.StrOpt("default_backend", default="fast")],
-                                  group="glance_store")
+            options.register_opts(
+                [store_config.cfg.StrOpt("default_backend", default="fast")], group="glance_store"
+            )
         return NotifierProxy.build(self.below, services(conf=options, notifier=self.notifier))
 
     def test_left_out_when_nobody_listens(self):
@@ -56,16 +63,36 @@ class NotifierProxyTest(unittest.TestCase):
         layer.create(member(), self.image)
         layer.update(member(), self.image, Change(fields={"name": "n"}))
         layer.delete(member(), self.image)
-        self.assertEqual([("INFO", "image.create"), ("INFO", "image.update"),
-                          ("INFO", "image.delete")], self.notifier.events)
+        self.assertEqual(
+            [("INFO", "image.create"), ("INFO", "image.update"), ("INFO", "image.delete")],
+            self.notifier.events,
+        )
         created, updated, deleted = [payload for _, _, payload in self.notifier.sent]
-        self.assertEqual({
-            "id": "i", "name": None, "status": "queued", "created_at": "2026-01-02T03:04:05Z",
-            "updated_at": "2026-01-02T03:04:05Z", "min_disk": 0, "min_ram": 0,
-            "protected": False, "checksum": None, "owner": "p1", "disk_format": None,
-            "container_format": None, "size": None, "virtual_size": None, "is_public": True,
-            "visibility": "public", "properties": {"a": "b"}, "tags": ["t"], "deleted": False,
-            "deleted_at": None}, created)
+        self.assertEqual(
+            {
+                "id": "i",
+                "name": None,
+                "status": "queued",
+                "created_at": "2026-01-02T03:04:05Z",
+                "updated_at": "2026-01-02T03:04:05Z",
+                "min_disk": 0,
+                "min_ram": 0,
+                "protected": False,
+                "checksum": None,
+                "owner": "p1",
+                "disk_format": None,
+                "container_format": None,
+                "size": None,
+                "virtual_size": None,
+                "is_public": True,
+                "visibility": "public",
+                "properties": {"a": "b"},
+                "tags": ["t"],
+                "deleted": False,
+                "deleted_at": None,
+            },
+            created,
+        )
         self.assertEqual("n", updated["name"])
         self.assertEqual(("deleted", True), (deleted["status"], deleted["deleted"]))
         self.assertRegex(deleted["deleted_at"], r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
@@ -80,10 +107,18 @@ class NotifierProxyTest(unittest.TestCase):
         told = []
         upload = Upload(source=[], progress=lambda step, image: told.append(step))
         self.layer(enabled_backends={"fast": "file", "slow": "file"}).upload(
-            member(), self.image, upload)
+            member(), self.image, upload
+        )
         self.assertEqual(
-            [("INFO", "image.update"), ("INFO", "image.prepare"), ("INFO", "image.upload"),
-             ("INFO", "image.activate"), ("INFO", "image.update")], self.notifier.events)
+            [
+                ("INFO", "image.update"),
+                ("INFO", "image.prepare"),
+                ("INFO", "image.upload"),
+                ("INFO", "image.activate"),
+                ("INFO", "image.update"),
+            ],
+            self.notifier.events,
+        )
         self.assertEqual(["saving", "prepare", "upload", "activate", "active"], told)
         saving, prepare, stored, activate, _ = [payload for _, _, payload in self.notifier.sent]
         lists = {"os_glance_importing_to_stores": [], "os_glance_failed_import": []}
@@ -92,7 +127,8 @@ class NotifierProxyTest(unittest.TestCase):
 
     def test_upload_to_a_named_store_and_to_the_only_one(self):
         self.layer(enabled_backends={"fast": "file"}).upload(
-            member(), self.image, Upload(source=[], store="slow"))
+            member(), self.image, Upload(source=[], store="slow")
+        )
         self.assertEqual("slow", self.notifier.sent[1][2]["backend"])
         self.layer().upload(member(), self.image, Upload(source=[]))
         self.assertNotIn("backend", self.notifier.sent[6][2])
@@ -103,7 +139,8 @@ class NotifierProxyTest(unittest.TestCase):
             self.layer().upload(member(), self.image, Upload(source=[]))
         self.assertEqual(
             ("ERROR", "image.upload", "Failed to upload image data for image i: no room"),
-            self.notifier.sent[-1])
+            self.notifier.sent[-1],
+        )
 
     def test_stage(self):
         self.layer().stage(member(), self.image, Upload(source=[]))
@@ -111,7 +148,6 @@ class NotifierProxyTest(unittest.TestCase):
 
 
 class DownloadTest(unittest.TestCase):
-
     def setUp(self):
         self.notifier = Notifier()
         self.closed = []
@@ -119,9 +155,16 @@ class DownloadTest(unittest.TestCase):
 
     def download(self, length=3, data=True):
         below = Images()
-        below.download = lambda ctx, image, wanted: Data(
-            chunks=iter([b"ab", b"c"]), length=length, file=object(),
-            close=lambda: self.closed.append(1)) if data else None
+        below.download = lambda ctx, image, wanted: (
+            Data(
+                chunks=iter([b"ab", b"c"]),
+                length=length,
+                file=object(),
+                close=lambda: self.closed.append(1),
+            )
+            if data
+            else None
+        )
         layer = NotifierProxy.build(below, services(conf=conf(), notifier=self.notifier))
         return layer.download(member(), self.image, Download())
 
@@ -131,9 +174,22 @@ class DownloadTest(unittest.TestCase):
         self.assertEqual([b"ab", b"c"], list(data.chunks))
         data.close()
         data.close()
-        self.assertEqual([("INFO", "image.send", {
-            "bytes_sent": 3, "image_id": "i", "owner_id": "p1", "receiver_tenant_id": "p1",
-            "receiver_user_id": "u"})], self.notifier.sent)
+        self.assertEqual(
+            [
+                (
+                    "INFO",
+                    "image.send",
+                    {
+                        "bytes_sent": 3,
+                        "image_id": "i",
+                        "owner_id": "p1",
+                        "receiver_tenant_id": "p1",
+                        "receiver_user_id": "u",
+                    },
+                )
+            ],
+            self.notifier.sent,
+        )
         self.assertTrue(self.closed)
 
     def test_a_client_that_went_away(self):
@@ -153,7 +209,6 @@ class DownloadTest(unittest.TestCase):
 
 
 class MemberNotifierTest(unittest.TestCase):
-
     def test_sharing(self):
         notifier = Notifier()
         share = Member("i", "p2", created_at=WHEN, updated_at=WHEN)
@@ -162,11 +217,21 @@ class MemberNotifierTest(unittest.TestCase):
         layer.create(member(), image, "p3")
         layer.update(member(), image, share, "accepted")
         layer.delete(member(), image, share)
-        self.assertEqual(["image.member.create", "image.member.update", "image.member.delete"],
-                         [event for _, event in notifier.events])
-        self.assertEqual({
-            "image_id": "i", "member_id": "p2", "status": "accepted",
-            "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z",
-            "deleted": False, "deleted_at": None}, notifier.sent[1][2])
+        self.assertEqual(
+            ["image.member.create", "image.member.update", "image.member.delete"],
+            [event for _, event in notifier.events],
+        )
+        self.assertEqual(
+            {
+                "image_id": "i",
+                "member_id": "p2",
+                "status": "accepted",
+                "created_at": "2026-01-02T03:04:05Z",
+                "updated_at": "2026-01-02T03:04:05Z",
+                "deleted": False,
+                "deleted_at": None,
+            },
+            notifier.sent[1][2],
+        )
         self.assertTrue(notifier.sent[2][2]["deleted"])
         self.assertIsNotNone(notifier.sent[2][2]["deleted_at"])

@@ -15,7 +15,6 @@ from tests.unit.setting import caller, conf, member
 
 
 class RulesOfAChangeTest(unittest.TestCase):
-
     def assert_rules(self, expected, **change):
         self.assertEqual(expected, rules_of(Change(**change)))
 
@@ -30,12 +29,16 @@ class RulesOfAChangeTest(unittest.TestCase):
     def test_locations_have_rules_of_their_own(self):
         location = Location("file:///x")
         self.assert_rules(["set_image_location"], add_locations=(location,))
-        self.assert_rules(["set_image_location"], add_locations=(location,),
-                          fields={"checksum": "c", "os_hash_algo": "sha512"})
+        self.assert_rules(
+            ["set_image_location"],
+            add_locations=(location,),
+            fields={"checksum": "c", "os_hash_algo": "sha512"},
+        )
         self.assert_rules(["set_image_location"], update_locations=(location,))
         self.assert_rules(["delete_image_location"], remove_locations=(location,))
-        self.assert_rules(["set_image_location", "modify_image"], add_locations=(location,),
-                          fields={"name": "x"})
+        self.assert_rules(
+            ["set_image_location", "modify_image"], add_locations=(location,), fields={"name": "x"}
+        )
 
 
 class Paged(Images):
@@ -50,12 +53,11 @@ class Paged(Images):
         if query.marker in self.gone:
             raise errors.MarkerNotFound(query.marker)
         found = [each for each in self.images.values() if each.id > (query.marker or "")]
-        found = found[:query.limit]
+        found = found[: query.limit]
         return Page(found, full=len(found) == query.limit)
 
 
 class PolicyProxyTest(unittest.TestCase):
-
     def setUp(self):
         self.private = Image(id="private", owner="p1", visibility="private")
         self.community = Image(id="community", owner="p1", visibility="community")
@@ -74,8 +76,12 @@ class PolicyProxyTest(unittest.TestCase):
         self.assertTrue(page.full)
 
     def test_a_list_goes_on_behind_pages_of_which_all_is_hidden(self):
-        below = Paged([Image(f"{n:04}", owner="p2" if n > 2500 else "p1", visibility="private")
-                       for n in range(2600)])
+        below = Paged(
+            [
+                Image(f"{n:04}", owner="p2" if n > 2500 else "p1", visibility="private")
+                for n in range(2600)
+            ]
+        )
         layer = PolicyProxy.build(below, services(enforcer=Enforcer(conf())))
         page = layer.list(member("p2"), ImageQuery(limit=2))
         self.assertEqual(["2501", "2502"], [image.id for image in page.images])
@@ -87,8 +93,13 @@ class PolicyProxyTest(unittest.TestCase):
         self.assertEqual(([], False), (page.images, page.full))
 
     def test_a_list_goes_on_though_the_last_image_was_deleted_meanwhile(self):
-        below = Paged([Image(f"{n}", owner="p2" if n == 9 else "p1", visibility="private")
-                       for n in range(10)], gone={"4"})
+        below = Paged(
+            [
+                Image(f"{n}", owner="p2" if n == 9 else "p1", visibility="private")
+                for n in range(10)
+            ],
+            gone={"4"},
+        )
         layer = PolicyProxy.build(below, services(enforcer=Enforcer(conf())))
         page = layer.list(member("p2"), ImageQuery(limit=5))
         self.assertEqual(["9"], [image.id for image in page.images])
@@ -109,8 +120,10 @@ class PolicyProxyTest(unittest.TestCase):
         self.layer.create(member(), Image(id="n", owner="p1"))
         self.layer.create(member(), Image(id="n", owner="p1", visibility="community"))
         self.layer.create(caller("admin"), Image(id="n", owner="p9", visibility="public"))
-        for ctx, image in ((caller("reader"), Image(id="n", owner="p1")),
-                           (member(), Image(id="n", owner="p1", visibility="public"))):
+        for ctx, image in (
+            (caller("reader"), Image(id="n", owner="p1")),
+            (member(), Image(id="n", owner="p1", visibility="public")),
+        ):
             with self.assertRaises(errors.PolicyForbids):
                 self.layer.create(ctx, image)
         with self.assertRaises(errors.Forbidden) as raised:
@@ -120,8 +133,13 @@ class PolicyProxyTest(unittest.TestCase):
     def test_who_sees_is_forbidden_and_who_does_not_finds_nothing(self):
         upload, wanted = Upload(source=[]), Download()
         change = Change(fields={"name": "x"})
-        for verb, arguments in (("update", (change,)), ("delete", ()), ("upload", (upload,)),
-                                ("stage", (upload,)), ("transition", ("deactivated",))):
+        for verb, arguments in (
+            ("update", (change,)),
+            ("delete", ()),
+            ("upload", (upload,)),
+            ("stage", (upload,)),
+            ("transition", ("deactivated",)),
+        ):
             with self.subTest(verb):
                 act = getattr(self.layer, verb)
                 with self.assertRaises(errors.PolicyForbids):
@@ -145,7 +163,6 @@ class PolicyProxyTest(unittest.TestCase):
 
 
 class PreferTest(unittest.TestCase):
-
     def test_to_choose_a_store_is_a_rule_of_its_own(self):
         class Rules:
             asked = []
@@ -156,18 +173,17 @@ class PreferTest(unittest.TestCase):
         layer = PolicyProxy.build(Images(), services(enforcer=Rules()))
         layer.download(member(), Image(id="i"), Download())
         layer.download(member(), Image(id="i"), Download(prefer=("fast",)))
-        self.assertEqual(["download_image", "download_image", "download_from_store"],
-                         Rules.asked)
+        self.assertEqual(["download_image", "download_image", "download_from_store"], Rules.asked)
 
 
 class MemberPolicyTest(unittest.TestCase):
-
     def setUp(self):
         self.image = Image(id="i", owner="p1", visibility="shared")
         self.as_member = Image(id="i", owner="p1", visibility="shared", member="p2")
         self.share = Member("i", "p2")
         self.layer = MemberPolicyProxy.build(
-            Members(self.share), services(enforcer=Enforcer(conf())))
+            Members(self.share), services(enforcer=Enforcer(conf()))
+        )
 
     def test_list_and_show(self):
         self.assertEqual([self.share], self.layer.list(member(), self.image))
@@ -179,10 +195,14 @@ class MemberPolicyTest(unittest.TestCase):
             self.layer.list(member("p3"), self.image)
 
     def test_only_the_member_decides(self):
-        self.assertEqual("accepted", self.layer.update(
-            member("p2"), self.as_member, self.share, "accepted").status)
-        for ctx, image in ((member("p1"), self.image),
-                           (caller("reader", project="p2"), self.as_member)):
+        self.assertEqual(
+            "accepted",
+            self.layer.update(member("p2"), self.as_member, self.share, "accepted").status,
+        )
+        for ctx, image in (
+            (member("p1"), self.image),
+            (caller("reader", project="p2"), self.as_member),
+        ):
             with self.assertRaises(errors.PolicyForbids):
                 self.layer.update(ctx, image, self.share, "accepted")
 

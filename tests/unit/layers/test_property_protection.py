@@ -19,40 +19,47 @@ from tests.unit.setting import caller, conf, member
 
 
 def section(name: str, create: str, read: str, update: str, delete: str) -> str:
-    return (f"[{name}]\ncreate = {create}\nread = {read}\nupdate = {update}\n"
-            f"delete = {delete}\n")
+    return f"[{name}]\ncreate = {create}\nread = {read}\nupdate = {update}\ndelete = {delete}\n"
 
 
-ROLES = (section("^own_.*", "admin,Member", "admin,member,reader", "admin,member", "!")
-         + section("secret", "admin,member", "admin", "admin", "admin")
-         + section("^free_.*", *"@@@@")
-         + section("^never_.*", *"!!!!")
-         + section("^fixed_.*", "member", "member", "!", "!")
-         + section(".*", "admin", "admin", "admin", "admin"))
+ROLES = (
+    section("^own_.*", "admin,Member", "admin,member,reader", "admin,member", "!")
+    + section("secret", "admin,member", "admin", "admin", "admin")
+    + section("^free_.*", *"@@@@")
+    + section("^never_.*", *"!!!!")
+    + section("^fixed_.*", "member", "member", "!", "!")
+    + section(".*", "admin", "admin", "admin", "admin")
+)
 
 
 class ProtectionsCase(unittest.TestCase):
-
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
 
     def protections(self, rules: str, form: str = "roles", policies: str = "{}"):
-        options = conf(self.directory, {
-            "glance-api.conf": "", "policy.yaml": policies, "rules.conf": rules,
-        }, property_protection_file="rules.conf", property_protection_rule_format=form)
+        options = conf(
+            self.directory,
+            {
+                "glance-api.conf": "",
+                "policy.yaml": policies,
+                "rules.conf": rules,
+            },
+            property_protection_file="rules.conf",
+            property_protection_rule_format=form,
+        )
         return PropertyProtections(options, Enforcer(options))
 
 
 class RulesFileTest(ProtectionsCase):
-
     def test_no_file_no_protection(self):
         self.assertFalse(PropertyProtections(conf(), None).enabled)
 
     def test_first_match_decides_anywhere_in_the_name(self):
         rules = self.protections(
-            section("strict", "admin", "admin", "admin", "admin") + section("str", *"@@@@"))
+            section("strict", "admin", "admin", "admin", "admin") + section("str", *"@@@@")
+        )
         self.assertFalse(rules.allows(member(), "a_strict_one", "read"))
         self.assertTrue(rules.allows(member(), "a_string", "read"))
 
@@ -75,12 +82,25 @@ class RulesFileTest(ProtectionsCase):
         self.assertTrue(rules.allows(member(), "os_glance_import_task", "read"))
 
     def test_a_rule_holds_for_every_spelling_that_a_database_may_hold_equal(self):
-        rules = self.protections(section("^billing_.*", *["admin"] * 4)
-                                 + section("^Größe$", *["admin"] * 4)
-                                 + section(".*", *"@@@@"))
-        for name in ("billing_code", "Billing_Code", "BILLING_CODE", "bílling_code", "billing_",
-                     "ｂilling_code", "billing\u200b_code", "billıng_code", "Größe", "grosse",
-                     "GRÖSSE", "größe "):
+        rules = self.protections(
+            section("^billing_.*", *["admin"] * 4)
+            + section("^Größe$", *["admin"] * 4)
+            + section(".*", *"@@@@")
+        )
+        for name in (
+            "billing_code",
+            "Billing_Code",
+            "BILLING_CODE",
+            "bílling_code",
+            "billing_",
+            "ｂilling_code",
+            "billing\u200b_code",
+            "billıng_code",
+            "Größe",
+            "grosse",
+            "GRÖSSE",
+            "größe ",
+        ):
             for operation in ("create", "read", "update", "delete"):
                 with self.subTest(name, operation=operation):
                     self.assertFalse(rules.allows(member(), name, operation))
@@ -101,8 +121,10 @@ class RulesFileTest(ProtectionsCase):
 
     def test_policies(self):
         rules = self.protections(
-            section("^lab_", "writers", "lab", "!", "@"), "policies",
-            '"writers": "role:writer"\n"lab": "rule:writers or role:member"')
+            section("^lab_", "writers", "lab", "!", "@"),
+            "policies",
+            '"writers": "role:writer"\n"lab": "rule:writers or role:member"',
+        )
         self.assertTrue(rules.allows(caller("writer"), "lab_x", "create"))
         self.assertFalse(rules.allows(member(), "lab_x", "create"))
         self.assertTrue(rules.allows(member(), "lab_x", "read"))
@@ -127,14 +149,15 @@ class RulesFileTest(ProtectionsCase):
 
 
 class ProxyTest(ProtectionsCase):
-
     def setUp(self):
         super().setUp()
-        self.image = Image(id="i", properties={"own_a": "1", "secret": "2", "free_b": "3",
-                                               "fixed_a": "4"})
+        self.image = Image(
+            id="i", properties={"own_a": "1", "secret": "2", "free_b": "3", "fixed_a": "4"}
+        )
         self.below = Images(self.image)
         self.layer = PropertyProtectionProxy.build(
-            self.below, services(protections=self.protections(ROLES)))
+            self.below, services(protections=self.protections(ROLES))
+        )
 
     def test_left_out_when_there_are_no_rules(self):
         self.assertIs(self.below, PropertyProtectionProxy.build(self.below, services()))
@@ -147,8 +170,10 @@ class ProxyTest(ProtectionsCase):
         page = self.layer.list(member(), ImageQuery())
         self.assertEqual(visible, page.images[0].properties)
         self.assertTrue(page.full)
-        self.assertEqual({"own_a": "1", "secret": "2", "free_b": "3"},
-                         self.layer.get(caller("admin"), "i").properties)
+        self.assertEqual(
+            {"own_a": "1", "secret": "2", "free_b": "3"},
+            self.layer.get(caller("admin"), "i").properties,
+        )
 
     def test_create(self):
         made = self.layer.create(member(), Image(id="n", properties={"own_a": "1", "secret": "2"}))
@@ -169,10 +194,12 @@ class ProxyTest(ProtectionsCase):
         # To write an unseen property is to create it, which a member may.
         self.layer.update(member(), image, Change(set_properties={"secret": "9"}))
         self.layer.update(member(), image, Change(set_properties={"fixed_b": "1"}))
-        for change in (Change(set_properties={"never_x": "1"}),
-                       Change(set_properties={"fixed_a": "1"}),
-                       Change(set_properties={"other": "1"}),
-                       Change(remove_properties={"own_a"})):
+        for change in (
+            Change(set_properties={"never_x": "1"}),
+            Change(set_properties={"fixed_a": "1"}),
+            Change(set_properties={"other": "1"}),
+            Change(remove_properties={"own_a"}),
+        ):
             with self.assertRaises(errors.Reserved):
                 self.layer.update(member(), image, change)
         self.layer.update(member(), image, Change(remove_properties={"free_b"}))
@@ -185,7 +212,8 @@ class ProxyTest(ProtectionsCase):
         self.layer.download(member(), image, None)
         self.layer.transition(member(), image, "deactivated")
         self.layer.import_(member(), image, None)
-        self.assertEqual(["upload", "stage", "delete", "download", "transition", "import"],
-                         self.below.verbs)
+        self.assertEqual(
+            ["upload", "stage", "delete", "download", "transition", "import"], self.below.verbs
+        )
         for call in self.below.calls:
             self.assertEqual(self.image.properties, call[1].properties, call[0])

@@ -16,13 +16,11 @@ from tests.unit.setting import conf, member
 
 
 class QuotaCase(unittest.TestCase):
-
     def setUp(self):
         self.below = Images()
 
     def layer(self, limits=None, **values):
-        return QuotaProxy.build(self.below, services(
-            conf=conf(**values), limits=limits))
+        return QuotaProxy.build(self.below, services(conf=conf(**values), limits=limits))
 
     def refused(self, act, *arguments, error=errors.QuotaExceeded):
         before = len(self.below.calls)
@@ -32,13 +30,13 @@ class QuotaCase(unittest.TestCase):
 
     def pump(self):
         """Let the upload that arrived below run dry."""
-        upload = next(call[2] for call in reversed(self.below.calls)
-                      if call[0] in ("upload", "stage"))
+        upload = next(
+            call[2] for call in reversed(self.below.calls) if call[0] in ("upload", "stage")
+        )
         return sum(len(chunk) for chunk in streams.stream(upload.source, upload.filters))
 
 
 class CountsTest(QuotaCase):
-
     def test_properties(self):
         layer = self.layer(image_property_quota=3)
         full = {"p0": "", "p1": "", "p2": ""}
@@ -90,7 +88,6 @@ class CountsTest(QuotaCase):
 
 
 class SizesTest(QuotaCase):
-
     def test_cap(self):
         layer = self.layer(image_size_cap=10)
         image = Image(id="i")
@@ -107,8 +104,9 @@ class SizesTest(QuotaCase):
         layer = self.layer(user_storage_quota="1KB")
         image = Image(id="i", owner="p1")
         layer.upload(member(), image, Upload([b"x" * 24], size=24))
-        self.assertEqual(Reserved("p1", {"storage": 1024}, reserve=24),
-                         self.below.calls[-1][2].reservation)
+        self.assertEqual(
+            Reserved("p1", {"storage": 1024}, reserve=24), self.below.calls[-1][2].reservation
+        )
         self.assertEqual(24, self.pump())
         self.assertEqual(["upload"], self.below.verbs)
         layer.stage(member(), image, Upload([], size=2000))
@@ -128,7 +126,7 @@ class SizesTest(QuotaCase):
         self.assertEqual(10 * MIB, self.below.held)
 
     def test_a_large_upload_does_not_claim_for_every_chunk(self):
-        self.below = Project(room=MIB ** 2)
+        self.below = Project(room=MIB**2)
         layer = self.layer(user_storage_quota="2TB")
         layer.upload(member(), Image(id="i", owner="p1"), Upload([bytes(MIB // 4)] * 4000))
         self.pump()
@@ -163,10 +161,12 @@ class SizesTest(QuotaCase):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", status="importing")
         layer.add_copy(
-            member(), image, Upload([b"x" * 60], size=60, attempt=Attempt(Claim())), None)
+            member(), image, Upload([b"x" * 60], size=60, attempt=Attempt(Claim())), None
+        )
         self.assertEqual(["update", "add_copy"], self.below.verbs)
-        self.assertEqual(Reserved("p1", {"storage": 100}, reserve=60),
-                         self.below.calls[0][2].reservation)
+        self.assertEqual(
+            Reserved("p1", {"storage": 100}, reserve=60), self.below.calls[0][2].reservation
+        )
 
     def test_number_of_images(self):
         layer = self.layer(image_count_quota=3)
@@ -201,13 +201,11 @@ class Project(Images):
             raise errors.QuotaExceeded()
         self.held = change.reservation.reserve
 
-    limit = 1024 ** 4 * 2
+    limit = 1024**4 * 2
 
 
 class UnifiedLimitsTest(QuotaCase):
-
     class Limits:
-
         def __init__(self, **limits):
             self.asked = []
             self.limits = limits
@@ -227,19 +225,25 @@ class UnifiedLimitsTest(QuotaCase):
         layer.upload(member("p2"), image, Upload([]))
         layer.stage(member("p2"), image, Upload([], size=1024))
         layer.add_copy(member("p2"), image, Upload([], size=7, attempt=Attempt(Claim())), None)
-        self.assertEqual([
-            ("p1", {"image_count_total": 1}),
-            ("p1", {"image_size_total": 5, "image_count_uploading": 1}),
-            ("p1", {"image_size_total": 0, "image_count_uploading": 1}),
-            ("p1", {"image_stage_total": 1024, "image_count_uploading": 1}),
-            ("p1", {"image_size_total": 0})], limits.asked)
+        self.assertEqual(
+            [
+                ("p1", {"image_count_total": 1}),
+                ("p1", {"image_size_total": 5, "image_count_uploading": 1}),
+                ("p1", {"image_size_total": 0, "image_count_uploading": 1}),
+                ("p1", {"image_stage_total": 1024, "image_count_uploading": 1}),
+                ("p1", {"image_size_total": 0}),
+            ],
+            limits.asked,
+        )
 
     def test_what_is_claimed(self):
         layer = self.layer(self.Limits(storage=100, uploading=2), image_count_quota=9)
         image = Image(id="i", owner="p1")
         layer.upload(member(), image, Upload([], size=5))
-        self.assertEqual(Reserved("p1", {"storage": 100, "uploading": 2}, reserve=5),
-                         self.below.calls[-1][2].reservation)
+        self.assertEqual(
+            Reserved("p1", {"storage": 100, "uploading": 2}, reserve=5),
+            self.below.calls[-1][2].reservation,
+        )
         layer = self.layer(self.Limits(uploading=2))
         layer.upload(member(), image, Upload([], size=5))
         self.assertEqual(Reserved("p1", {"uploading": 2}), self.below.calls[-1][2].reservation)

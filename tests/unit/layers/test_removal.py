@@ -46,22 +46,28 @@ class Pending:
 
 
 class TestRemoval(unittest.TestCase):
-
     def remove(self, *urls: str, stores=None, pending=None):
         stores, pending = stores or Stores(), pending or Pending()
         removed = Removal(stores, pending).remove(MINE, [Location(url) for url in urls])
         return removed, stores.deleted, pending.forgotten
 
     def test_what_the_image_owns_goes(self):
-        for url in (f"file:///images/{MINE}", f"rbd://{CLUSTER}/images/{MINE}/snap",
-                    "s3://host/bucket/any-name", f"cinder://store/{CLUSTER}"):
+        for url in (
+            f"file:///images/{MINE}",
+            f"rbd://{CLUSTER}/images/{MINE}/snap",
+            "s3://host/bucket/any-name",
+            f"cinder://store/{CLUSTER}",
+        ):
             with self.subTest(url):
                 self.assertEqual((1, [url], [url]), self.remove(url))
 
     def test_ossn_0065_data_of_another_image_stays(self):
-        for url in (f"rbd://{CLUSTER}/images/{OTHER}/snap", f"file:///images/{OTHER}",
-                    f"s3://{MINE}:key@host/bucket/{OTHER}",
-                    "rbd://a/images/" + OTHER.replace("-", "%2D") + "/snap"):
+        for url in (
+            f"rbd://{CLUSTER}/images/{OTHER}/snap",
+            f"file:///images/{OTHER}",
+            f"s3://{MINE}:key@host/bucket/{OTHER}",
+            "rbd://a/images/" + OTHER.replace("-", "%2D") + "/snap",
+        ):
             with self.subTest(url):
                 self.assertEqual((1, [], [url]), self.remove(url))
         url = "s3://host/bucket/any-name"
@@ -77,6 +83,7 @@ class TestRemoval(unittest.TestCase):
 
     def test_an_object_on_record_is_known_by_its_name(self):
         """Also in another directory of its store, or with the credentials of last year."""
+
         class Attempts:
             multi = True
             asked: list = []
@@ -88,13 +95,18 @@ class TestRemoval(unittest.TestCase):
                 self.asked.append((store, name))
                 return []
 
-        for url in (f"s3://old:key@host/bucket/{MINE}", f"file:///second/{MINE}",
-                    f"rbd://{CLUSTER}/images/{MINE}/snap"):
+        for url in (
+            f"s3://old:key@host/bucket/{MINE}",
+            f"file:///second/{MINE}",
+            f"rbd://{CLUSTER}/images/{MINE}/snap",
+        ):
             Attempts.asked.clear()
             Removal(Attempts(), Pending()).discard_attempts(
-                MINE, ["one", "two"], [MINE, f"{MINE}.2"], [Location(url, {"store": "one"})])
+                MINE, ["one", "two"], [MINE, f"{MINE}.2"], [Location(url, {"store": "one"})]
+            )
             self.assertEqual(
-                [("one", f"{MINE}.2"), ("two", MINE), ("two", f"{MINE}.2")], Attempts.asked, url)
+                [("one", f"{MINE}.2"), ("two", MINE), ("two", f"{MINE}.2")], Attempts.asked, url
+            )
 
     def test_what_is_being_removed_cannot_be_added(self):
         removal = Removal(Stores(), Pending(own=("pending_delete",)))
@@ -111,8 +123,9 @@ class TestRemoval(unittest.TestCase):
     def test_what_fails_is_not_forgotten_and_the_others_go(self):
         stores = Stores()
         stores.objects["s3://a/1"] = store_errors.RemoteServiceUnavailable()
-        self.assertEqual((1, ["s3://a/2"], ["s3://a/2"]),
-                         self.remove("s3://a/1", "s3://a/2", stores=stores))
+        self.assertEqual(
+            (1, ["s3://a/2"], ["s3://a/2"]), self.remove("s3://a/1", "s3://a/2", stores=stores)
+        )
 
     def test_what_is_in_use_is_an_objection(self):
         stores, pending = Stores(), Pending()

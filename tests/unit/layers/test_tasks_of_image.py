@@ -17,23 +17,31 @@ class Conf:
 
 class Records:
     def get(self, task_id):
-        return Task(id=task_id, type="import", owner="mine",
-                    input={"import_from": "https://user:secret@example.org/"})
+        return Task(
+            id=task_id,
+            type="import",
+            owner="mine",
+            input={"import_from": "https://user:secret@example.org/"},
+        )
 
     def list(self, query, owner=None):
-        return [Task(id=each, type="import", owner=each)
-                for each in ("mine", "theirs") if owner in (None, each)]
+        return [
+            Task(id=each, type="import", owner=each)
+            for each in ("mine", "theirs")
+            if owner in (None, each)
+        ]
 
     def expire(self):
         return 0
 
     def of_image(self, image_id):
-        return [Task(id=owner, type="api_image_import", owner=owner, image_id=image_id)
-                for owner in ("mine", "theirs")]
+        return [
+            Task(id=owner, type="api_image_import", owner=owner, image_id=image_id)
+            for owner in ("mine", "theirs")
+        ]
 
 
 class TestTasksOfAnImage(unittest.TestCase):
-
     def seen(self, **who):
         work = TaskRepository(Records(), Conf)
         return [task.id for task in work.of_image(RequestContext(**who), Image("i"))]
@@ -61,7 +69,11 @@ class TestTasksOfAProject(unittest.TestCase):
                 self.work.get(RequestContext(project_id=project), "t")
 
     def test_a_list(self):
-        for who, seen in (({"project_id": "mine"}, ["mine"]), ({"project_id": None}, []),
-                          ({"is_admin": True}, ["mine", "theirs"])):
-            self.assertEqual(seen, [task.id for task in self.work.list(
-                RequestContext(**who), TaskQuery())])
+        for who, seen in (
+            ({"project_id": "mine"}, ["mine"]),
+            ({"project_id": None}, []),
+            ({"is_admin": True}, ["mine", "theirs"]),
+        ):
+            self.assertEqual(
+                seen, [task.id for task in self.work.list(RequestContext(**who), TaskQuery())]
+            )

@@ -37,8 +37,9 @@ class CatchErrorsTest(unittest.TestCase):
 
     def test_an_exception_is_answered_and_logged(self) -> None:
         with self.assertLogs(faults.LOG, "ERROR") as logs:
-            status, headers, body = self.ask(Raises(RuntimeError("secret")),
-                                             HTTP_X_OPENSTACK_REQUEST_ID="req-known")
+            status, headers, body = self.ask(
+                Raises(RuntimeError("secret")), HTTP_X_OPENSTACK_REQUEST_ID="req-known"
+            )
         self.assertEqual((500, "req-known"), (status, headers["x-openstack-request-id"]))
         self.assertIn(b"req-known", body)
         self.assertNotIn(b"secret", body)
@@ -55,8 +56,13 @@ class CatchErrorsTest(unittest.TestCase):
 
     def test_the_id_of_a_request(self) -> None:
         """That of the caller, or a new one; one that is too long is refused by others."""
-        for given, adopted in (("abc", "req-abc"), ("req-x", "req-x"),
-                               ("a" * 64, "req-" + "a" * 64), ("a" * 65, None), ("", None)):
+        for given, adopted in (
+            ("abc", "req-abc"),
+            ("req-x", "req-x"),
+            ("a" * 64, "req-" + "a" * 64),
+            ("a" * 65, None),
+            ("", None),
+        ):
             end = End()
             _, headers, _ = self.ask(end, HTTP_X_OPENSTACK_REQUEST_ID=given)
             found = headers["x-openstack-request-id"]
@@ -74,6 +80,7 @@ class CatchErrorsTest(unittest.TestCase):
             def app(environ, start_response):
                 seen.append(thread_context.get_current())
                 return inner(environ, start_response)
+
             return app
 
         end = End()
@@ -91,9 +98,13 @@ class ServiceTest(unittest.TestCase):
         with service.running() as (built, _directory):
             member = {"HTTP_X_AUTH_TOKEN": "u:p:member"}
             for path, environ, expected in (
-                    ("/v2/images", {}, 401), ("/v2/images", member, 200),
-                    ("/v2/images/x", member, 404), ("/", {}, 300), ("/healthcheck", {}, 200),
-                    ("/v2/images", {"HTTP_X_OPENSTACK_REQUEST_ID": "a" * 65}, 431)):
+                ("/v2/images", {}, 401),
+                ("/v2/images", member, 200),
+                ("/v2/images/x", member, 404),
+                ("/", {}, 300),
+                ("/healthcheck", {}, 200),
+                ("/v2/images", {"HTTP_X_OPENSTACK_REQUEST_ID": "a" * 65}, 431),
+            ):
                 with self.subTest(path=path, expected=expected):
                     status, headers, _ = call(built, path, **environ)
                     self.assertEqual(expected, status)
@@ -105,6 +116,7 @@ class ServiceTest(unittest.TestCase):
 
     def test_a_new_context_is_not_the_current_one(self) -> None:
         """Not even where there is none, as in a thread that works in the background."""
+
         def make():
             RequestContext(is_admin=True)
             return thread_context.get_current()

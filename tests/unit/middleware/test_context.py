@@ -10,8 +10,13 @@ from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.context import ContextMiddleware, UnauthenticatedContextMiddleware
 from tests.unit.middleware.case import End, Enforcer, call, options
 
-MEMBER = {"HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": "u", "HTTP_X_PROJECT_ID": "p",
-          "HTTP_X_ROLES": "Member, reader", "HTTP_X_AUTH_TOKEN": "secret"}
+MEMBER = {
+    "HTTP_X_IDENTITY_STATUS": "Confirmed",
+    "HTTP_X_USER_ID": "u",
+    "HTTP_X_PROJECT_ID": "p",
+    "HTTP_X_ROLES": "Member, reader",
+    "HTTP_X_AUTH_TOKEN": "secret",
+}
 
 
 class ContextTest(unittest.TestCase):
@@ -26,8 +31,10 @@ class ContextTest(unittest.TestCase):
         """User, project and roles are taken over, roles in lower case."""
         status, headers, _ = self.ask(MEMBER)
         self.assertEqual(200, status)
-        self.assertEqual(("u", "p", ["member", "reader"]),
-                         (self.ctx.user_id, self.ctx.project_id, self.ctx.roles))
+        self.assertEqual(
+            ("u", "p", ["member", "reader"]),
+            (self.ctx.user_id, self.ctx.project_id, self.ctx.roles),
+        )
         self.assertFalse(self.ctx.is_admin)
         self.assertFalse(self.ctx.read_only)
         self.assertEqual(headers["x-openstack-request-id"], self.ctx.request_id)
@@ -38,10 +45,15 @@ class ContextTest(unittest.TestCase):
 
     def test_service(self) -> None:
         """A service that acts for the caller is known; without a token of its own it is not."""
-        self.ask({**MEMBER, "HTTP_X_SERVICE_TOKEN": "t", "HTTP_X_SERVICE_ROLES": "Service",
-                  "HTTP_X_SERVICE_USER_ID": "nova"})
-        self.assertEqual((["service"], "nova"),
-                         (self.ctx.service_roles, self.ctx.service_user_id))
+        self.ask(
+            {
+                **MEMBER,
+                "HTTP_X_SERVICE_TOKEN": "t",
+                "HTTP_X_SERVICE_ROLES": "Service",
+                "HTTP_X_SERVICE_USER_ID": "nova",
+            }
+        )
+        self.assertEqual((["service"], "nova"), (self.ctx.service_roles, self.ctx.service_user_id))
         self.ask(MEMBER)
         self.assertEqual([], self.ctx.service_roles)
 
@@ -61,7 +73,10 @@ class ContextTest(unittest.TestCase):
     def test_request_id(self) -> None:
         """An id that comes along is adopted; one that is too long is refused."""
         for given, adopted in (
-                ("abc", "req-abc"), ("req-x", "req-x"), ("a" * 64, "req-" + "a" * 64)):
+            ("abc", "req-abc"),
+            ("req-x", "req-x"),
+            ("a" * 64, "req-" + "a" * 64),
+        ):
             _, headers, _ = self.ask({**MEMBER, "HTTP_X_OPENSTACK_REQUEST_ID": given})
             self.assertEqual(adopted, headers["x-openstack-request-id"])
             self.assertEqual(adopted, self.ctx.request_id)
@@ -81,7 +96,9 @@ class ContextTest(unittest.TestCase):
 
     def test_unauthenticated(self) -> None:
         """Without authentication everybody is an administrator, whatever the headers say."""
-        self.ask({"HTTP_X_IDENTITY_STATUS": "Invalid", "HTTP_X_PROJECT_ID": "p"},
-                 UnauthenticatedContextMiddleware)
+        self.ask(
+            {"HTTP_X_IDENTITY_STATUS": "Invalid", "HTTP_X_PROJECT_ID": "p"},
+            UnauthenticatedContextMiddleware,
+        )
         self.assertTrue(self.ctx.is_admin)
         self.assertIsNone(self.ctx.project_id)

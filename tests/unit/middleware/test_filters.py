@@ -27,23 +27,40 @@ class FakeAuthTest(unittest.TestCase):
     def test_token(self) -> None:
         """A token names user, project and roles; admin implies the lower ones."""
         environ = self.identity(HTTP_X_AUTH_TOKEN="u:p:member,auditor")
-        self.assertEqual(("Confirmed", "u", "p", "member,reader,auditor"), tuple(
-            environ[f"HTTP_X_{name}"] for name in
-            ("IDENTITY_STATUS", "USER_ID", "PROJECT_ID", "ROLES")))
-        self.assertEqual("admin,manager,member,reader",
-                         self.identity(HTTP_X_AUTH_TOKEN="u:p:admin+reader")["HTTP_X_ROLES"])
+        self.assertEqual(
+            ("Confirmed", "u", "p", "member,reader,auditor"),
+            tuple(
+                environ[f"HTTP_X_{name}"]
+                for name in ("IDENTITY_STATUS", "USER_ID", "PROJECT_ID", "ROLES")
+            ),
+        )
+        self.assertEqual(
+            "admin,manager,member,reader",
+            self.identity(HTTP_X_AUTH_TOKEN="u:p:admin+reader")["HTTP_X_ROLES"],
+        )
 
     def test_other_machines_are_refused(self) -> None:
-        for address in ("10.0.0.1", "::", "2001:db8::1", "::ffff:10.0.0.1", "127.0.0.1.nip.io",
-                        "host"):
+        for address in (
+            "10.0.0.1",
+            "::",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "127.0.0.1.nip.io",
+            "host",
+        ):
             end = End()
-            status, _, body = call(FakeAuth(end), HTTP_X_AUTH_TOKEN="u:p:admin",
-                                   REMOTE_ADDR=address)
+            status, _, body = call(
+                FakeAuth(end), HTTP_X_AUTH_TOKEN="u:p:admin", REMOTE_ADDR=address
+            )
             self.assertEqual((403, None), (status, end.environ), address)
             self.assertIn(b"fakeauth", body)
         for address in ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", ""):
-            self.assertEqual("Confirmed", self.identity(
-                HTTP_X_AUTH_TOKEN="u:p:admin", REMOTE_ADDR=address)["HTTP_X_IDENTITY_STATUS"])
+            self.assertEqual(
+                "Confirmed",
+                self.identity(HTTP_X_AUTH_TOKEN="u:p:admin", REMOTE_ADDR=address)[
+                    "HTTP_X_IDENTITY_STATUS"
+                ],
+            )
 
     def test_no_project(self) -> None:
         self.assertNotIn("HTTP_X_PROJECT_ID", self.identity(HTTP_X_AUTH_TOKEN="u:none:member"))
@@ -51,22 +68,31 @@ class FakeAuthTest(unittest.TestCase):
     def test_headers_of_the_client(self) -> None:
         """Identity headers that a client sends along are not believed."""
         for token in ({}, {"HTTP_X_AUTH_TOKEN": "two:parts"}, {"HTTP_X_AUTH_TOKEN": ""}):
-            environ = self.identity(HTTP_X_IDENTITY_STATUS="Confirmed", HTTP_X_ROLES="admin",
-                                    HTTP_X_SERVICE_ROLES="service", **token)
+            environ = self.identity(
+                HTTP_X_IDENTITY_STATUS="Confirmed",
+                HTTP_X_ROLES="admin",
+                HTTP_X_SERVICE_ROLES="service",
+                **token,
+            )
             self.assertEqual("Invalid", environ["HTTP_X_IDENTITY_STATUS"])
             self.assertNotIn("HTTP_X_ROLES", environ)
             self.assertNotIn("HTTP_X_SERVICE_ROLES", environ)
 
     def test_service_token(self) -> None:
-        environ = self.identity(HTTP_X_AUTH_TOKEN="u:p:member",
-                                HTTP_X_SERVICE_TOKEN="nova:service:service")
-        self.assertEqual(("nova", "service"), (environ["HTTP_X_SERVICE_USER_ID"],
-                                               environ["HTTP_X_SERVICE_ROLES"]))
+        environ = self.identity(
+            HTTP_X_AUTH_TOKEN="u:p:member", HTTP_X_SERVICE_TOKEN="nova:service:service"
+        )
+        self.assertEqual(
+            ("nova", "service"),
+            (environ["HTTP_X_SERVICE_USER_ID"], environ["HTTP_X_SERVICE_ROLES"]),
+        )
 
     def test_warns(self) -> None:
         composed = composition.Composition(*[None] * 6)
-        with composition.composing(composed), \
-                self.assertLogs("glance_py.middleware.fakeauth", "WARNING"):
+        with (
+            composition.composing(composed),
+            self.assertLogs("glance_py.middleware.fakeauth", "WARNING"),
+        ):
             FakeAuth.factory({})
         self.assertEqual({composition.LOOPBACK}, composed.demands)
 
@@ -76,6 +102,7 @@ class GzipTest(unittest.TestCase):
         def app(environ, start_response):
             start_response("200 OK", [("Content-Type", kind), ("Content-Length", "4000")])
             return [b"a" * 4000]
+
         return call(GzipMiddleware(app), **environ)
 
     def test_compresses(self) -> None:
@@ -85,9 +112,11 @@ class GzipTest(unittest.TestCase):
 
     def test_leaves_alone(self) -> None:
         """Clients that did not ask, and image data."""
-        for kind, environ in (("application/json", {}),
-                              ("application/json", {"HTTP_ACCEPT_ENCODING": "gzip;q=0"}),
-                              ("application/octet-stream", {"HTTP_ACCEPT_ENCODING": "gzip"})):
+        for kind, environ in (
+            ("application/json", {}),
+            ("application/json", {"HTTP_ACCEPT_ENCODING": "gzip;q=0"}),
+            ("application/octet-stream", {"HTTP_ACCEPT_ENCODING": "gzip"}),
+        ):
             _, headers, body = self.ask(kind, **environ)
             self.assertNotIn("content-encoding", headers)
             self.assertEqual(4000, len(body))
@@ -111,8 +140,9 @@ class LibraryFiltersTest(unittest.TestCase):
         conf = self.read("[cors]\nallowed_origin = http://there\n")
         app = self.factory(Cors.factory, conf)(End())
         self.assertNotIn("access-control-allow-origin", call(app)[1])
-        self.assertEqual("http://there", call(app, HTTP_ORIGIN="http://there")[1][
-            "access-control-allow-origin"])
+        self.assertEqual(
+            "http://there", call(app, HTTP_ORIGIN="http://there")[1]["access-control-allow-origin"]
+        )
         self.assertEqual(200, call(app, method="OPTIONS")[0])
         self.assertIn("X-Image-Meta-Checksum", conf.cors.allow_headers)
         self.assertEqual(["GET", "PUT", "POST", "DELETE", "PATCH"], conf.cors.allow_methods)
@@ -120,8 +150,7 @@ class LibraryFiltersTest(unittest.TestCase):
     def test_cors_that_nobody_configured_answers_all_the_same(self) -> None:
         app = self.factory(Cors.factory, self.read(""))(End())
         self.assertEqual(200, call(app, method="OPTIONS")[0])
-        self.assertNotIn("access-control-allow-origin",
-                         call(app, HTTP_ORIGIN="http://there")[1])
+        self.assertNotIn("access-control-allow-origin", call(app, HTTP_ORIGIN="http://there")[1])
 
     def test_a_wrong_value_of_cors_stops_the_start(self) -> None:
         conf = self.read("[cors]\nmax_age = soon\n")
@@ -132,28 +161,42 @@ class LibraryFiltersTest(unittest.TestCase):
         """Options of the filter's own section come before those of the service."""
         conf = self.read("[cors]\nallowed_origin = http://there\nmax_age = 7\n")
         for project in ({}, {"oslo_config_project": "glance"}):
-            app = self.factory(Cors.factory, conf, allowed_origin="http://here, http://beside",
-                               **project)(End())
-            for origin, allowed in (("http://here", True), ("http://beside", True),
-                                    ("http://there", False)):
-                _, headers, _ = call(app, method="OPTIONS", HTTP_ORIGIN=origin,
-                                     HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET")
-                self.assertEqual(origin if allowed else None,
-                                 headers.get("access-control-allow-origin"))
+            app = self.factory(
+                Cors.factory, conf, allowed_origin="http://here, http://beside", **project
+            )(End())
+            for origin, allowed in (
+                ("http://here", True),
+                ("http://beside", True),
+                ("http://there", False),
+            ):
+                _, headers, _ = call(
+                    app,
+                    method="OPTIONS",
+                    HTTP_ORIGIN=origin,
+                    HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET",
+                )
+                self.assertEqual(
+                    origin if allowed else None, headers.get("access-control-allow-origin")
+                )
                 self.assertEqual("7" if allowed else None, headers.get("access-control-max-age"))
-        self.assertEqual("http://there", call(self.factory(Cors.factory, conf)(End()),
-                                              HTTP_ORIGIN="http://there")[1][
-            "access-control-allow-origin"])
+        self.assertEqual(
+            "http://there",
+            call(self.factory(Cors.factory, conf)(End()), HTTP_ORIGIN="http://there")[1][
+                "access-control-allow-origin"
+            ],
+        )
 
     def test_cors_with_a_configuration_of_its_own(self) -> None:
         directory = self.enterContext(tempfile.TemporaryDirectory())
         path = os.path.join(directory, "cors.conf")
         with open(path, "w") as file:
             file.write("[cors]\nallowed_origin = http://here\n")
-        app = self.factory(Cors.factory, self.read(""), oslo_config_project="glance",
-                           oslo_config_file=path)(End())
-        self.assertEqual("http://here", call(app, HTTP_ORIGIN="http://here")[1][
-            "access-control-allow-origin"])
+        app = self.factory(
+            Cors.factory, self.read(""), oslo_config_project="glance", oslo_config_file=path
+        )(End())
+        self.assertEqual(
+            "http://here", call(app, HTTP_ORIGIN="http://here")[1]["access-control-allow-origin"]
+        )
 
     def test_a_wrong_value_of_the_paste_file_stops_the_start(self) -> None:
         with self.assertRaisesRegex(ValueError, "max_age"):
@@ -161,12 +204,20 @@ class LibraryFiltersTest(unittest.TestCase):
 
     def test_cors_allows_the_headers_of_image_clients(self) -> None:
         app = self.factory(Cors.factory, self.read("[cors]\nallowed_origin = http://there\n"))(
-            End())
-        wanted = ("x-openstack-image-size,x-image-meta-store,x-auth-token,content-type,range,"
-                  "if-none-match,x-openstack-append,x-image-cache-clear-target")
-        _, headers, _ = call(app, "/v2/images/i/file", "OPTIONS", HTTP_ORIGIN="http://there",
-                             HTTP_ACCESS_CONTROL_REQUEST_METHOD="PUT",
-                             HTTP_ACCESS_CONTROL_REQUEST_HEADERS=wanted)
+            End()
+        )
+        wanted = (
+            "x-openstack-image-size,x-image-meta-store,x-auth-token,content-type,range,"
+            "if-none-match,x-openstack-append,x-image-cache-clear-target"
+        )
+        _, headers, _ = call(
+            app,
+            "/v2/images/i/file",
+            "OPTIONS",
+            HTTP_ORIGIN="http://there",
+            HTTP_ACCESS_CONTROL_REQUEST_METHOD="PUT",
+            HTTP_ACCESS_CONTROL_REQUEST_HEADERS=wanted,
+        )
         self.assertEqual(wanted, headers.get("access-control-allow-headers"))
 
     def test_out_of_the_way(self) -> None:
@@ -185,16 +236,20 @@ class LibraryFiltersTest(unittest.TestCase):
         for configured, local, expected in (("false", "true", "https"), ("true", "false", "http")):
             end = End()
             conf = self.read(f"[oslo_middleware]\nenable_proxy_headers_parsing = {configured}\n")
-            call(self.factory(http_proxy_to_wsgi, conf, enable_proxy_headers_parsing=local)(end),
-                 HTTP_X_FORWARDED_PROTO="https")
+            call(
+                self.factory(http_proxy_to_wsgi, conf, enable_proxy_headers_parsing=local)(end),
+                HTTP_X_FORWARDED_PROTO="https",
+            )
             self.assertEqual(expected, end.environ["wsgi.url_scheme"])
 
     def test_proxy_headers_by_the_environment(self) -> None:
         end = End()
-        with mock.patch.dict(os.environ,
-                             {"OS_OSLO_MIDDLEWARE__ENABLE_PROXY_HEADERS_PARSING": "true"}):
-            call(self.factory(http_proxy_to_wsgi, self.read(""))(end),
-                 HTTP_X_FORWARDED_PROTO="https")
+        with mock.patch.dict(
+            os.environ, {"OS_OSLO_MIDDLEWARE__ENABLE_PROXY_HEADERS_PARSING": "true"}
+        ):
+            call(
+                self.factory(http_proxy_to_wsgi, self.read(""))(end), HTTP_X_FORWARDED_PROTO="https"
+            )
         self.assertEqual("https", end.environ["wsgi.url_scheme"])
 
     def test_outside_of_a_composition(self) -> None:

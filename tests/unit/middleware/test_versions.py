@@ -15,8 +15,12 @@ CACHE, STORES = {"image_cache_dir": "/c"}, {"enabled_backends": {"a": "file"}}
 class OfferedTest(unittest.TestCase):
     def test_by_configuration(self) -> None:
         """Several stores and a cache bring minor versions of their own; the newest leads."""
-        for values, first, number in (({}, "2.17", 11), (STORES, "2.17", 16),
-                                      (CACHE, "2.18", 14), ({**STORES, **CACHE}, "2.18", 19)):
+        for values, first, number in (
+            ({}, "2.17", 11),
+            (STORES, "2.17", 16),
+            (CACHE, "2.18", 14),
+            ({**STORES, **CACHE}, "2.18", 19),
+        ):
             versions = offered(options(**values))
             self.assertEqual((first, number), (versions[0], len(versions)))
             self.assertEqual("2.0", versions[-1])
@@ -32,16 +36,30 @@ class NegotiationTest(unittest.TestCase):
 
     def test_path(self) -> None:
         for path, reached in (
-            ("/v2/images", "/v2/images"), ("/v2.9/images", "/v2/images"), ("/v2", "/v2"),
-            ("/v2/", "/v2/"), ("/v2.0", "/v2"), ("//v2//images", "/v2/images"),
-            ("/v2.13/images/a/file", "/v2/images/a/file"), ("/v2/../v2/images", "/v2/images"),
+            ("/v2/images", "/v2/images"),
+            ("/v2.9/images", "/v2/images"),
+            ("/v2", "/v2"),
+            ("/v2/", "/v2/"),
+            ("/v2.0", "/v2"),
+            ("//v2//images", "/v2/images"),
+            ("/v2.13/images/a/file", "/v2/images/a/file"),
+            ("/v2/../v2/images", "/v2/images"),
         ):
             self.assertEqual((200, reached), self.ask(path), path)
 
     def test_no_known_version(self) -> None:
         """300 and the document; also for versions that this configuration does not offer."""
-        for path in ("/", "/foo", "/v1/images", "/v2.18/images", "/v2x", "/V2/images", "/v2;x/a",
-                     "/versionsx", ""):
+        for path in (
+            "/",
+            "/foo",
+            "/v1/images",
+            "/v2.18/images",
+            "/v2x",
+            "/V2/images",
+            "/v2;x/a",
+            "/versionsx",
+            "",
+        ):
             self.assertEqual((300, None), self.ask(path), path)
 
     def test_document(self) -> None:
@@ -66,9 +84,14 @@ class DocumentTest(unittest.TestCase):
         """Links show the address of the request, or public_endpoint."""
         status, versions = self.document()
         self.assertEqual(300, status)
-        self.assertEqual({"id": "v2.17", "status": "CURRENT",
-                          "links": [{"rel": "self", "href": "http://img.example/v2/"}]},
-                         versions[0])
+        self.assertEqual(
+            {
+                "id": "v2.17",
+                "status": "CURRENT",
+                "links": [{"rel": "self", "href": "http://img.example/v2/"}],
+            },
+            versions[0],
+        )
         self.assertEqual({"SUPPORTED"}, {v["status"] for v in versions[1:]})
         for endpoint in ("https://pub:9292/image", "https://pub:9292/image/"):
             _, versions = self.document(public_endpoint=endpoint)
@@ -81,6 +104,12 @@ class DocumentTest(unittest.TestCase):
 
 class DotsTest(unittest.TestCase):
     def test_rfc3986(self) -> None:
-        for path, expected in (("/a/b/../c", "/a/c"), ("/a/./b", "/a/b"), ("/../a", "/a"),
-                               ("/a/..", "/"), ("/a/b/.", "/a/b/"), ("/a/.b/..c", "/a/.b/..c")):
+        for path, expected in (
+            ("/a/b/../c", "/a/c"),
+            ("/a/./b", "/a/b"),
+            ("/../a", "/a"),
+            ("/a/..", "/"),
+            ("/a/b/.", "/a/b/"),
+            ("/a/.b/..c", "/a/.b/..c"),
+        ):
             self.assertEqual(expected, without_dots(path), path)

@@ -23,7 +23,6 @@ BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
 
 class NotifierCase(unittest.TestCase):
-
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -36,29 +35,38 @@ class NotifierCase(unittest.TestCase):
 
 
 class SwitchTest(NotifierCase):
-
     def test_without_a_driver_nothing_is_enabled(self):
         self.assertFalse(self.notifier("").enabled)
-        self.assertFalse(self.notifier(
-            "[oslo_messaging_notifications]\ndriver =\ntransport_url = rabbit://x/\n").enabled)
+        self.assertFalse(
+            self.notifier(
+                "[oslo_messaging_notifications]\ndriver =\ntransport_url = rabbit://x/\n"
+            ).enabled
+        )
 
     def test_without_a_driver_the_library_is_not_imported(self):
-        code = ("import sys\n"
-                "from tests.unit.setting import conf\n"
-                "from glance_py.notifications.notifier import Notifier\n"
-                "Notifier(conf()).info('image.create', {})\n"
-                "sys.exit('oslo_messaging' in sys.modules)\n")
-        self.assertEqual(0, subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], check=False).returncode)
+        code = (
+            "import sys\n"
+            "from tests.unit.setting import conf\n"
+            "from glance_py.notifications.notifier import Notifier\n"
+            "Notifier(conf()).info('image.create', {})\n"
+            "sys.exit('oslo_messaging' in sys.modules)\n"
+        )
+        self.assertEqual(
+            0, subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode
+        )
 
     def test_several_drivers(self):
-        options = conf(self.directory, {"glance-api.conf":
-                       "[oslo_messaging_notifications]\ndriver = log\ndriver = noop\n"})
+        options = conf(
+            self.directory,
+            {"glance-api.conf": "[oslo_messaging_notifications]\ndriver = log\ndriver = noop\n"},
+        )
         self.assertEqual(["log", "noop"], drivers(options))
 
     def test_disabled_notifications(self):
-        notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n",
-                                 disabled_notifications=["image.create", "task", "image.member"])
+        notifier = self.notifier(
+            "[oslo_messaging_notifications]\ndriver = noop\n",
+            disabled_notifications=["image.create", "task", "image.member"],
+        )
         self.assertFalse(notifier.wants("image.create"))
         self.assertFalse(notifier.wants("task.run"))
         self.assertTrue(notifier.wants("image.update"))
@@ -67,20 +75,24 @@ class SwitchTest(NotifierCase):
 
 
 class SendTest(NotifierCase):
-
     def test_message(self):
-        notifier = self.notifier("[DEFAULT]\ndefault_publisher_id = image.here\n"
-                                 "[oslo_messaging_notifications]\ndriver = log\n")
+        notifier = self.notifier(
+            "[DEFAULT]\ndefault_publisher_id = image.here\n"
+            "[oslo_messaging_notifications]\ndriver = log\n"
+        )
         with self.assertLogs("oslo.messaging.notification", "INFO") as logs:
             notifier.info("image.create", {"id": "i"})
             notifier.error("image.upload", "no room")
             notifier.close()
         first, second = [json.loads(record.getMessage()) for record in logs.records]
-        self.assertEqual(("image.create", "INFO", "image.here", {"id": "i"}),
-                         (first["event_type"], first["priority"], first["publisher_id"],
-                          first["payload"]))
-        self.assertEqual(("image.upload", "ERROR", "no room"),
-                         (second["event_type"], second["priority"], second["payload"]))
+        self.assertEqual(
+            ("image.create", "INFO", "image.here", {"id": "i"}),
+            (first["event_type"], first["priority"], first["publisher_id"], first["payload"]),
+        )
+        self.assertEqual(
+            ("image.upload", "ERROR", "no room"),
+            (second["event_type"], second["priority"], second["payload"]),
+        )
 
     def test_a_child_process_sends_for_itself(self):
         notifier = self.notifier("[oslo_messaging_notifications]\ndriver = noop\n")
@@ -157,13 +169,20 @@ class RabbitMQTest(NotifierCase):
 
     def test_exchange_and_topic(self):
         import kombu
+
         topic = f"test-{uuid.uuid4().hex}"
         url = f"guest:guest@{BROKER}/"
-        queue = kombu.Queue(f"{topic}.info", kombu.Exchange("glance", "topic", durable=False),
-                            routing_key=f"{topic}.info", durable=False, auto_delete=False)
+        queue = kombu.Queue(
+            f"{topic}.info",
+            kombu.Exchange("glance", "topic", durable=False),
+            routing_key=f"{topic}.info",
+            durable=False,
+            auto_delete=False,
+        )
         notifier = self.notifier(
             f"[oslo_messaging_notifications]\ndriver = messagingv2\n"
-            f"transport_url = rabbit://{url}\ntopics = {topic}\n")
+            f"transport_url = rabbit://{url}\ntopics = {topic}\n"
+        )
         with kombu.Connection(f"amqp://{url}") as connection:
             bound = queue(connection.default_channel)
             bound.declare()
@@ -182,5 +201,6 @@ class RabbitMQTest(NotifierCase):
     @staticmethod
     def drop(url, queue):
         import kombu
+
         with kombu.Connection(f"amqp://{url}") as connection:
             queue(connection.default_channel).delete()

@@ -22,11 +22,15 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata"
 class Server:
     """Answers each connection with ``script(request, connection)`` and remembers requests."""
 
-    def __init__(self, script: Callable[[bytes, socket.socket], None] | bytes,
-                 context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        script: Callable[[bytes, socket.socket], None] | bytes,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.requests: list[bytes] = []
-        self._script = (lambda _, sock: sock.sendall(script)) if isinstance(script, bytes) \
-            else script
+        self._script = (
+            (lambda _, sock: sock.sendall(script)) if isinstance(script, bytes) else script
+        )
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -91,8 +95,9 @@ class Answers(Case):
         self.assertIn(b"Accept-Encoding: identity\r\n", request)
 
     def test_a_chunked_body(self):
-        server = self.serve(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                            b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        server = self.serve(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
         self.assertEqual(b"abcde", self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/"))
 
     def test_a_status_is_the_callers_business(self):
@@ -103,10 +108,15 @@ class Answers(Case):
         self.assertEqual(404, response.status)
 
     def test_a_part_under_a_condition(self):
-        server = self.serve(b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n"
-                            b"Content-Range: bytes 2-3/4\r\n\r\nta")
-        self.assertEqual(b"ta", self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/",
-                                          start=2, if_range='"tag"'))
+        server = self.serve(
+            b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\nContent-Range: bytes 2-3/4\r\n\r\nta"
+        )
+        self.assertEqual(
+            b"ta",
+            self.read(
+                self.fetcher(), f"http://127.0.0.1:{server.port}/", start=2, if_range='"tag"'
+            ),
+        )
         self.assertIn(b"Range: bytes=2-\r\n", server.requests[0])
         self.assertIn(b'If-Range: "tag"\r\n', server.requests[0])
 
@@ -120,9 +130,11 @@ class Answers(Case):
 
     def test_encodings_and_unclear_lengths_are_refused(self):
         for header in ("Content-Encoding: gzip", "Content-Length: 5", "Content-Length: 0x4"):
-            server = self.serve(OK.replace(b"\r\n\r\n", f"\r\n{header}\r\n\r\n".encode())
-                                .replace(b"Content-Length: 4\r\nContent-Length: 0x4",
-                                         b"Content-Length: 0x4"))
+            server = self.serve(
+                OK.replace(b"\r\n\r\n", f"\r\n{header}\r\n\r\n".encode()).replace(
+                    b"Content-Length: 4\r\nContent-Length: 0x4", b"Content-Length: 0x4"
+                )
+            )
             with self.subTest(header), self.assertRaises(errors.Invalid):
                 self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/")
 
@@ -145,36 +157,45 @@ class Pinning(Case):
         server = self.serve(OK)
         answers = iter((["127.0.0.1"], ["10.255.255.1"], ["10.255.255.1"]))
         fetcher = self.fetcher(lambda host: next(answers))
-        self.assertEqual(
-            b"data", self.read(fetcher, f"http://good.example.org:{server.port}/"))
+        self.assertEqual(b"data", self.read(fetcher, f"http://good.example.org:{server.port}/"))
         self.assertEqual(["good.example.org"], self.asked)
 
     def test_another_address_is_tried_when_the_first_does_not_answer(self):
         server = self.serve(OK)
         fetcher = self.fetcher(lambda host: ["127.0.0.9", "127.0.0.1"])
-        self.assertEqual(
-            b"data", self.read(fetcher, f"http://good.example.org:{server.port}/"))
+        self.assertEqual(b"data", self.read(fetcher, f"http://good.example.org:{server.port}/"))
 
 
 class Redirects(Case):
     def redirect(self, to: str) -> Server:
-        return self.serve(f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
-                          .encode())
+        return self.serve(
+            f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
 
     def test_followed_to_a_judged_address(self):
         end = self.serve(OK)
         server = self.redirect(f"http://good.example.org:{end.port}/there")
         fetcher = self.fetcher()
-        self.assertEqual(b"data", self.read(
-            fetcher, f"http://u:p@127.0.0.1:{server.port}/", headers={"X-Auth-Token": "secret"}))
+        self.assertEqual(
+            b"data",
+            self.read(
+                fetcher, f"http://u:p@127.0.0.1:{server.port}/", headers={"X-Auth-Token": "secret"}
+            ),
+        )
         self.assertIn(b"X-Auth-Token: secret", server.requests[0])
         self.assertIn(b"Authorization: Basic dTpw", server.requests[0])
         self.assertNotIn(b"secret", end.requests[0])
         self.assertNotIn(b"Authorization", end.requests[0])
 
     def test_judged_like_the_first_address(self):
-        for there in ("file:///etc/passwd", "ftp://good.example.org/", "http://[::1]/",
-                      "http://2130706433/", "//10.0.0.1/", "http://169.254.169.254/latest"):
+        for there in (
+            "file:///etc/passwd",
+            "ftp://good.example.org/",
+            "http://[::1]/",
+            "http://2130706433/",
+            "//10.0.0.1/",
+            "http://169.254.169.254/latest",
+        ):
             server = self.redirect(there)
             with self.subTest(there), self.assertRaisesRegex(errors.Invalid, "redirects"):
                 self.fetcher().open(f"http://127.0.0.1:{server.port}/")
@@ -199,8 +220,10 @@ class Redirects(Case):
         end = self.serve(OK)
 
         def script(request, sock):
-            sock.sendall(f"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:{end.port}/\r\n"
-                         "Content-Length: 1000000000\r\n\r\n".encode())
+            sock.sendall(
+                f"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:{end.port}/\r\n"
+                "Content-Length: 1000000000\r\n\r\n".encode()
+            )
             with contextlib.suppress(OSError):
                 while True:
                     sock.sendall(b"x" * 65536)
@@ -225,20 +248,26 @@ class Time(Case):
 
     def test_headers_that_drip(self):
         server = self.drip(b"HTTP/1.1 200 OK\r\nX-Endless: ")
-        with mock.patch.object(fetch, "HEADER_TIMEOUT", 0.5), \
-                self.assertRaises(errors.StoreUnavailable):
+        with (
+            mock.patch.object(fetch, "HEADER_TIMEOUT", 0.5),
+            self.assertRaises(errors.StoreUnavailable),
+        ):
             self.fetcher().open(f"http://127.0.0.1:{server.port}/")
 
     def test_a_body_that_drips(self):
         server = self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-        with mock.patch.object(fetch, "PACE_SECONDS", 0.5), \
-                self.assertRaises(errors.StoreUnavailable):
+        with (
+            mock.patch.object(fetch, "PACE_SECONDS", 0.5),
+            self.assertRaises(errors.StoreUnavailable),
+        ):
             self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/")
 
     def test_a_trailer_that_drips(self):
         server = self.drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
-        with mock.patch.object(fetch, "PACE_SECONDS", 0.5), \
-                self.assertRaises(errors.StoreUnavailable):
+        with (
+            mock.patch.object(fetch, "PACE_SECONDS", 0.5),
+            self.assertRaises(errors.StoreUnavailable),
+        ):
             self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/")
 
     def test_a_handshake_that_drips(self):
@@ -255,8 +284,10 @@ class Time(Case):
                     sock.sendall(b"\x02")
 
         threading.Thread(target=drip, daemon=True).start()
-        with mock.patch.object(fetch, "HEADER_TIMEOUT", 0.5), \
-                self.assertRaisesRegex(errors.StoreUnavailable, "too slow|reached"):
+        with (
+            mock.patch.object(fetch, "HEADER_TIMEOUT", 0.5),
+            self.assertRaisesRegex(errors.StoreUnavailable, "too slow|reached"),
+        ):
             self.fetcher().open(f"https://127.0.0.1:{listener.getsockname()[1]}/")
 
     def test_headers_without_end(self):
@@ -276,10 +307,27 @@ class Certificates(Case):
         cls.directory = tempfile.TemporaryDirectory()
         cls.pem = f"{cls.directory.name}/server.pem"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-             "-keyout", cls.pem, "-out", f"{cls.directory.name}/cert.pem",
-             "-subj", "/CN=good.example.org", "-addext", "subjectAltName=DNS:good.example.org"],
-            check=True, capture_output=True)
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-keyout",
+                cls.pem,
+                "-out",
+                f"{cls.directory.name}/cert.pem",
+                "-subj",
+                "/CN=good.example.org",
+                "-addext",
+                "subjectAltName=DNS:good.example.org",
+            ],
+            check=True,
+            capture_output=True,
+        )
         with open(f"{cls.directory.name}/cert.pem") as cert, open(cls.pem, "a") as both:
             both.write(cert.read())
         cls.addClassCleanup(cls.directory.cleanup)
@@ -295,7 +343,9 @@ class Certificates(Case):
 
     def test_a_trusted_certificate_must_name_the_host_of_the_url(self):
         with mock.patch.dict("os.environ", SSL_CERT_FILE=f"{self.directory.name}/cert.pem"):
-            self.assertEqual(b"data", self.read(
-                self.fetcher(), f"https://good.example.org:{self.secure().port}/"))
+            self.assertEqual(
+                b"data",
+                self.read(self.fetcher(), f"https://good.example.org:{self.secure().port}/"),
+            )
             with self.assertRaisesRegex(errors.StoreUnavailable, "certificate"):
                 self.fetcher().open(f"https://127.0.0.1:{self.secure().port}/")

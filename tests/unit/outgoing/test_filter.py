@@ -35,22 +35,57 @@ class Kinds(unittest.TestCase):
     """Every address is judged by what kind of place it leads to."""
 
     REFUSED = (
-        "127.0.0.1", "127.8.8.8", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
-        "169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "[fe80::5efe:808:808]",
-        "0.0.0.0", "0.1.2.3", "[::]", "[::ffff:0.0.0.0]", "[::127.0.0.1]",
-        "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::7f00:1]",
+        "127.0.0.1",
+        "127.8.8.8",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "169.254.169.254",
+        "[::ffff:169.254.169.254]",
+        "[fe80::1]",
+        "[fe80::5efe:808:808]",
+        "0.0.0.0",
+        "0.1.2.3",
+        "[::]",
+        "[::ffff:0.0.0.0]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::7f00:1]",
         # Prefixes of 48, 56 and 64 bits for local NAT64, with and without a suffix.
-        "[64:ff9b:1:7f00:0:100::]", "[64:ff9b:1:a9fe:a9:fe00::]", "[64:ff9b:1:7f00:0:100:808:808]",
-        "[64:ff9b:1:7f:0:1::]", "[64:ff9b:1:0:7f:0:100:0]", "[64:ff9b:1::]",
-        "[fec0::1]", "[feff::1]",
-        "[2002:7f00:1::]", "[2002:a9fe:a9fe::1]",
-        "[2001:0:808:808:0:0:80ff:fffe]", "[2001:0:7f00:1::]",
-        "[2001:db8::5efe:7f00:1]", "[2001:db8::200:5efe:a9fe:a9fe]",
-        "224.0.0.1", "239.1.1.1", "[ff02::1]", "240.0.0.1", "255.255.255.255",
+        "[64:ff9b:1:7f00:0:100::]",
+        "[64:ff9b:1:a9fe:a9:fe00::]",
+        "[64:ff9b:1:7f00:0:100:808:808]",
+        "[64:ff9b:1:7f:0:1::]",
+        "[64:ff9b:1:0:7f:0:100:0]",
+        "[64:ff9b:1::]",
+        "[fec0::1]",
+        "[feff::1]",
+        "[2002:7f00:1::]",
+        "[2002:a9fe:a9fe::1]",
+        "[2001:0:808:808:0:0:80ff:fffe]",
+        "[2001:0:7f00:1::]",
+        "[2001:db8::5efe:7f00:1]",
+        "[2001:db8::200:5efe:a9fe:a9fe]",
+        "224.0.0.1",
+        "239.1.1.1",
+        "[ff02::1]",
+        "240.0.0.1",
+        "255.255.255.255",
     )
-    PASSING = ("8.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "[fd00::1]",
-               "[2a00:1450::1]", "[64:ff9b::808:808]", "[64:ff9b:1::808:808]",
-               "[64:ff9b:1:808:8:800::]", "[::ffff:8.8.8.8]", "[2002:808:808::1]")
+    PASSING = (
+        "8.8.8.8",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "[fd00::1]",
+        "[2a00:1450::1]",
+        "[64:ff9b::808:808]",
+        "[64:ff9b:1::808:808]",
+        "[64:ff9b:1:808:8:800::]",
+        "[::ffff:8.8.8.8]",
+        "[2002:808:808::1]",
+    )
 
     def test_refused(self):
         for host in self.REFUSED:
@@ -77,8 +112,11 @@ class Kinds(unittest.TestCase):
         self.assertEqual(("8.8.8.8",), judge.check("http://8.8.8.8/").addresses)
 
     def test_a_host_that_the_operator_names_is_trusted(self):
-        judge = made({"localhost": ["127.0.0.1"]}, allowed_hosts=["localhost", "127.0.0.1"],
-                     deny_private_addresses=True)
+        judge = made(
+            {"localhost": ["127.0.0.1"]},
+            allowed_hosts=["localhost", "127.0.0.1"],
+            deny_private_addresses=True,
+        )
         for host in ("localhost", "LOCALHOST.", "127.0.0.1", "[::ffff:127.0.0.1]"):
             with self.subTest(host):
                 judge.check(f"http://{host}/")
@@ -90,8 +128,19 @@ class Forms(unittest.TestCase):
     """A host has one form, so that no two readers of a URL see different hosts."""
 
     def test_other_spellings_of_addresses_are_refused(self):
-        for host in ("2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "127.1", "127.0.1",
-                     "1.2.3.4.5", "0x", "[::1%25lo]", "[fe80::1%lo]", "127.0.0.1.nip.0x1"):
+        for host in (
+            "2130706433",
+            "0x7f000001",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "127.1",
+            "127.0.1",
+            "1.2.3.4.5",
+            "0x",
+            "[::1%25lo]",
+            "[fe80::1%lo]",
+            "127.0.0.1.nip.0x1",
+        ):
             with self.subTest(host), self.assertRaises(errors.Invalid):
                 made({host: ["8.8.8.8"]}).check(f"http://{host}/")
 
@@ -108,18 +157,34 @@ class Forms(unittest.TestCase):
             made().check("http://１２７.0.0.１/")
 
     def test_what_parsers_disagree_about_is_refused(self):
-        for url in ("http://8.8.8.8\\@127.0.0.1/", "http://a@b@8.8.8.8/", "http://8.8.8.8 /",
-                    "http://8.8.8.8/\r\nHost: x", "http:/8.8.8.8/", "http:8.8.8.8", "//8.8.8.8/",
-                    "http://", "http:///image", "http://8.8.8.8:99999/", "http://8.8.8.8:0/",
-                    "http://8.8.8.8:x/", "http://[8.8.8.8]/", "http://%31%32%37.0.0.1/",
-                    "http://-bad-/", "http://8.8.8.8\t/", "", "file:///etc/passwd",
-                    "http://8.8.8.8\x7f/"):
+        for url in (
+            "http://8.8.8.8\\@127.0.0.1/",
+            "http://a@b@8.8.8.8/",
+            "http://8.8.8.8 /",
+            "http://8.8.8.8/\r\nHost: x",
+            "http:/8.8.8.8/",
+            "http:8.8.8.8",
+            "//8.8.8.8/",
+            "http://",
+            "http:///image",
+            "http://8.8.8.8:99999/",
+            "http://8.8.8.8:0/",
+            "http://8.8.8.8:x/",
+            "http://[8.8.8.8]/",
+            "http://%31%32%37.0.0.1/",
+            "http://-bad-/",
+            "http://8.8.8.8\t/",
+            "",
+            "file:///etc/passwd",
+            "http://8.8.8.8\x7f/",
+        ):
             with self.subTest(url), self.assertRaises(errors.Invalid):
                 made().check(url)
 
     def test_the_parts_of_a_target(self):
         target = made({"images.example.org": ["8.8.8.8", "2a00::1"]}, allowed_ports=[8080]).check(
-            "HTTPS://u%40x:secret@Images.Example.ORG.:8080/a b%20ü?q=1#part".replace(" ", ""))
+            "HTTPS://u%40x:secret@Images.Example.ORG.:8080/a b%20ü?q=1#part".replace(" ", "")
+        )
         self.assertEqual(("https", "images.example.org", 8080), target.origin)
         self.assertEqual(("8.8.8.8", "2a00::1"), target.addresses)
         self.assertEqual("/ab%20%C3%BC?q=1", target.path)
@@ -160,10 +225,19 @@ class Lists(unittest.TestCase):
         self.assertEqual(443, made(allowed_ports=[8080]).check("https://8.8.8.8/").port)
 
     def test_hosts_by_name_and_address(self):
-        judge = made({"evil.example.org": ["8.8.8.8"], "alias.example.org": ["10.0.0.1"]},
-                     disallowed_hosts=["evil.example.org", "10.0.0.1"])
-        for host in ("evil.example.org", "EVIL.example.org.", "10.0.0.1", "[::ffff:10.0.0.1]",
-                     "[64:ff9b::10.0.0.1]", "alias.example.org", "[2002:a00:1::1]"):
+        judge = made(
+            {"evil.example.org": ["8.8.8.8"], "alias.example.org": ["10.0.0.1"]},
+            disallowed_hosts=["evil.example.org", "10.0.0.1"],
+        )
+        for host in (
+            "evil.example.org",
+            "EVIL.example.org.",
+            "10.0.0.1",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b::10.0.0.1]",
+            "alias.example.org",
+            "[2002:a00:1::1]",
+        ):
             with self.subTest(host), self.assertRaisesRegex(errors.Invalid, "not allowed"):
                 judge.check(f"http://{host}/")
         judge.check("http://10.0.0.2/")
@@ -175,12 +249,18 @@ class Lists(unittest.TestCase):
 class OwnEndpoints(unittest.TestCase):
     """What only the service itself should talk to is no source of images."""
 
-    NAMES = {"glance.example.org": ["10.0.0.7"], "alias.example.org": ["10.0.0.7"],
-             "db.example.org": ["10.0.0.8"]}
+    NAMES = {
+        "glance.example.org": ["10.0.0.7"],
+        "alias.example.org": ["10.0.0.7"],
+        "db.example.org": ["10.0.0.8"],
+    }
 
     def test_the_worker_under_any_name(self):
-        judge = made(self.NAMES, allowed_ports=[9292],
-                     worker_self_reference_url="http://glance.example.org:9292")
+        judge = made(
+            self.NAMES,
+            allowed_ports=[9292],
+            worker_self_reference_url="http://glance.example.org:9292",
+        )
         for host in ("glance.example.org", "alias.example.org", "10.0.0.7", "[::ffff:10.0.0.7]"):
             with self.subTest(host), self.assertRaisesRegex(errors.Invalid, "service itself"):
                 judge.check(f"http://{host}:9292/v2/images")
@@ -194,7 +274,9 @@ class OwnEndpoints(unittest.TestCase):
         judge.check("http://10.0.0.7/images/cirros.img")
 
     def test_the_database(self):
-        judge = made(self.NAMES, allowed_ports=[], connection="mysql+pymysql://u:p@db.example.org/g")
+        judge = made(
+            self.NAMES, allowed_ports=[], connection="mysql+pymysql://u:p@db.example.org/g"
+        )
         with self.assertRaisesRegex(errors.Invalid, "service itself"):
             judge.check("http://10.0.0.8:3306/")
         judge.check("http://10.0.0.8:3307/")
@@ -202,27 +284,34 @@ class OwnEndpoints(unittest.TestCase):
     def test_keystone_whose_options_come_late(self):
         conf = setting.conf()
         judge = UriFilter(conf, lambda host, port: self.NAMES.get(host, [host]))
-        conf.register_opts([cfg.StrOpt("www_authenticate_uri"), cfg.StrOpt("auth_url")],
-                           group="keystone_authtoken")
-        conf.set_override("www_authenticate_uri", "http://alias.example.org/identity",
-                          group="keystone_authtoken")
+        conf.register_opts(
+            [cfg.StrOpt("www_authenticate_uri"), cfg.StrOpt("auth_url")], group="keystone_authtoken"
+        )
+        conf.set_override(
+            "www_authenticate_uri", "http://alias.example.org/identity", group="keystone_authtoken"
+        )
         with self.assertRaisesRegex(errors.Invalid, "service itself"):
             judge.check("http://glance.example.org/identity/v3/auth/tokens")
         judge.check("http://glance.example.org/image/v2/images/x/file")
 
     def test_a_host_that_the_operator_names_wins(self):
-        made(self.NAMES, allowed_hosts=["glance.example.org"], allowed_ports=[9292],
-             worker_self_reference_url="http://glance.example.org:9292",
-             ).check("http://glance.example.org:9292/")
+        made(
+            self.NAMES,
+            allowed_hosts=["glance.example.org"],
+            allowed_ports=[9292],
+            worker_self_reference_url="http://glance.example.org:9292",
+        ).check("http://glance.example.org:9292/")
 
 
 class Options(unittest.TestCase):
     def test_a_list_without_brackets_stops_the_start_and_is_named(self):
         import tempfile
+
         for name in ("allowed_hosts", "disallowed_hosts"):
             with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
                 file.write(f"[import_filtering_opts]\n{name} = 127.0.0.1\n")
                 file.flush()
-                with self.assertRaisesRegex(config.ConfigurationError,
-                                            rf"import_filtering_opts.*{name}(?s:.*)\[first"):
+                with self.assertRaisesRegex(
+                    config.ConfigurationError, rf"import_filtering_opts.*{name}(?s:.*)\[first"
+                ):
                     config.load(["--config-file", file.name], conf=cfg.ConfigOpts())

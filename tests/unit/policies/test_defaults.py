@@ -6,12 +6,13 @@ from oslo_policy import policy
 
 from glance_py import policies
 
-VISIBLE = ("(project_id:%(project_id)s or project_id:%(member_id)s or 'community':%(visibility)s "
-           "or 'public':%(visibility)s or 'shared':%(visibility)s)")
+VISIBLE = (
+    "(project_id:%(project_id)s or project_id:%(member_id)s or 'community':%(visibility)s "
+    "or 'public':%(visibility)s or 'shared':%(visibility)s)"
+)
 
 
 class DefaultsTest(unittest.TestCase):
-
     def setUp(self):
         self.rules = {rule.name: rule for rule in policies.list_rules()}
 
@@ -20,8 +21,10 @@ class DefaultsTest(unittest.TestCase):
 
     def test_all_but_the_roles_have_scope_project(self):
         without = {name for name, rule in self.rules.items() if not rule.scope_types}
-        self.assertEqual({"default", "context_is_admin", "service_api", "metadef_default",
-                          "metadef_admin"}, without)
+        self.assertEqual(
+            {"default", "context_is_admin", "service_api", "metadef_default", "metadef_admin"},
+            without,
+        )
         for name in self.rules.keys() - without:
             self.assertEqual(["project"], self.rules[name].scope_types, name)
 
@@ -29,8 +32,7 @@ class DefaultsTest(unittest.TestCase):
         for name, check in {
             "get_image": f"rule:context_is_admin or (role:reader and {VISIBLE})",
             "download_image": f"rule:context_is_admin or (role:member and {VISIBLE})",
-            "modify_member":
-                "rule:context_is_admin or (role:member and project_id:%(member_id)s)",
+            "modify_member": "rule:context_is_admin or (role:member and project_id:%(member_id)s)",
             "publicize_image": "rule:context_is_admin",
             "fetch_image_location": "rule:service_api",
             "default": "",
@@ -44,8 +46,9 @@ class DefaultsTest(unittest.TestCase):
 
     def test_old_defaults_are_there_for_those_who_still_want_them(self):
         self.assertEqual("rule:default", self.rules["get_image"].deprecated_rule.check_str)
-        self.assertEqual("rule:metadef_default",
-                         self.rules["get_metadef_tags"].deprecated_rule.check_str)
+        self.assertEqual(
+            "rule:metadef_default", self.rules["get_metadef_tags"].deprecated_rule.check_str
+        )
         self.assertIsNone(self.rules["publicize_image"].deprecated_rule)
         self.assertTrue(self.rules["modify_task"].deprecated_for_removal)
 

@@ -30,15 +30,15 @@ class Foreign(policy.Check):
 
 
 class EnforcerCase(unittest.TestCase):
-
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
 
     def enforcer(self, rules: str = "", **values) -> Enforcer:
-        return Enforcer(conf(self.directory, {
-            "glance-api.conf": "", "policy.yaml": rules or "{}"}, **values))
+        return Enforcer(
+            conf(self.directory, {"glance-api.conf": "", "policy.yaml": rules or "{}"}, **values)
+        )
 
     def write(self, name: str, text: str, later: int = 5) -> None:
         path = os.path.join(self.directory, name)
@@ -90,19 +90,24 @@ class DefaultAnswersTest(EnforcerCase):
 
     def test_custom_properties_are_keys_of_the_target(self):
         rules = self.enforcer('"get_image": "\'yes\':%(open)s"')
-        self.assertTrue(rules.allows(
-            member(), "get_image", ImageTarget(Image(id="i", properties={"open": "yes"}))))
+        self.assertTrue(
+            rules.allows(
+                member(), "get_image", ImageTarget(Image(id="i", properties={"open": "yes"}))
+            )
+        )
         self.assertFalse(rules.allows(member(), "get_image", ImageTarget(Image(id="i"))))
 
     def test_check_image_tells_403_from_404(self):
         reader = caller("reader")
         with self.assertRaises(errors.PolicyForbids) as raised:
             self.rules.check_image(reader, "delete_image", Image(id="i", owner="p1"))
-        self.assertEqual("You are not authorized to complete delete_image action.",
-                         str(raised.exception))
+        self.assertEqual(
+            "You are not authorized to complete delete_image action.", str(raised.exception)
+        )
         with self.assertRaises(errors.ImageNotFound):
-            self.rules.check_image(reader, "delete_image",
-                                   Image(id="i", owner="p2", visibility="private"))
+            self.rules.check_image(
+                reader, "delete_image", Image(id="i", owner="p2", visibility="private")
+            )
         with self.assertRaises(errors.ImageNotFound):
             self.rules.check_image(caller(), "get_image", Image(id="i", owner="p1"))
 
@@ -118,10 +123,24 @@ class DefaultAnswersTest(EnforcerCase):
 class SameAnswersTest(EnforcerCase):
     """Compiled and remembered answers are those of the library, for rules of all shapes."""
 
-    PARTS = ("@", "!", "role:reader", "role:%(role)s", "rule:other", "rule:nowhere",
-             "project_id:%(owner)s", "project_id:%(gone)s", "'public':%(visibility)s",
-             "True:%(protected)s", "7:%(min_disk)s", "user_id:%(id)s", "roles:reader",
-             "name:x%(owner)s", "user.id:%(owner)s", "None:%(member_id)s")
+    PARTS = (
+        "@",
+        "!",
+        "role:reader",
+        "role:%(role)s",
+        "rule:other",
+        "rule:nowhere",
+        "project_id:%(owner)s",
+        "project_id:%(gone)s",
+        "'public':%(visibility)s",
+        "True:%(protected)s",
+        "7:%(min_disk)s",
+        "user_id:%(id)s",
+        "roles:reader",
+        "name:x%(owner)s",
+        "user.id:%(owner)s",
+        "None:%(member_id)s",
+    )
 
     def rule(self, choose: random.Random, depth: int = 0) -> str:
         kind = choose.choice(("part", "and", "or", "not") if depth < 3 else ("part",))
@@ -137,13 +156,19 @@ class SameAnswersTest(EnforcerCase):
         text = "\n".join(f'"{name}": "{self.rule(choose)}"' for name in names)
         rules = self.enforcer(text + '\n"other": "role:member or \'a\':%(name)s"')
         library = enforcer_module.oslo_enforcer(rules._oslo.conf)
-        images = [Image(
-            id=choose.choice("uv"), owner=choose.choice(("p1", "p2", None)),
-            visibility=choose.choice(("public", "private")), name=choose.choice(("a", None)),
-            protected=choose.choice((True, False)), min_disk=choose.choice((0, 7)),
-            member=choose.choice(("p1", None)),
-            properties=choose.choice(({}, {"role": "Member"}, {"role": "reader"})),
-        ) for _ in range(40)]
+        images = [
+            Image(
+                id=choose.choice("uv"),
+                owner=choose.choice(("p1", "p2", None)),
+                visibility=choose.choice(("public", "private")),
+                name=choose.choice(("a", None)),
+                protected=choose.choice((True, False)),
+                min_disk=choose.choice((0, 7)),
+                member=choose.choice(("p1", None)),
+                properties=choose.choice(({}, {"role": "Member"}, {"role": "reader"})),
+            )
+            for _ in range(40)
+        ]
         for ctx in (caller("reader"), member("p2"), caller(project=None)):
             for name in names:
                 remembered = rules.for_page(ctx, name)
@@ -193,8 +218,9 @@ class FilesTest(EnforcerCase):
         """Replaced by an older file, changed in the same second, removed: the next one knows."""
         rules = self.enforcer('"get_image": "@"')
         self.write("older.yaml", '"get_image": "!"', later=-5000)
-        os.rename(os.path.join(self.directory, "older.yaml"),
-                  os.path.join(self.directory, "policy.yaml"))
+        os.rename(
+            os.path.join(self.directory, "older.yaml"), os.path.join(self.directory, "policy.yaml")
+        )
         self.assertFalse(rules.allows(member(), "get_image", {}))
         for rule, expected in (("@", True), ("!", False), ("role:reader", True)):
             self.write("policy.yaml", f'"get_image": "{rule}"', later=0)
@@ -225,8 +251,10 @@ class FilesTest(EnforcerCase):
             go_on.wait(30)
             load()
 
-        with mock.patch.object(rules, "_load", slow_load), \
-                concurrent.futures.ThreadPoolExecutor(4) as pool:
+        with (
+            mock.patch.object(rules, "_load", slow_load),
+            concurrent.futures.ThreadPoolExecutor(4) as pool,
+        ):
             first = pool.submit(rules.allows, member(), "get_image", {})
             reading.wait(30)
             others = [pool.submit(rules.allows, member(), "get_image", {}) for _ in range(3)]

@@ -36,11 +36,11 @@ class Room:
     def __getattr__(self, verb):
         def method(*args, **kwargs):
             self._seen.append(f"{self._name}.{verb}")
+
         return method
 
 
 class Images(Room):
-
     def get(self, ctx, image_id):
         if image_id not in IMAGES:
             raise errors.ImageNotFound(image_id)
@@ -57,13 +57,11 @@ class Images(Room):
 
 
 class Members(Room):
-
     def find(self, ctx, image_id, member_id=None):
         return [Member(image_id, "p1"), Member(image_id, "p3")]
 
 
 class Namespaces(Room):
-
     def find(self, ctx, name):
         if name not in NAMESPACES:
             raise errors.NamespaceNotFound(name)
@@ -74,17 +72,30 @@ class Namespaces(Room):
 
 def records(seen: list) -> Records:
     """A DAL with the images and namespaces above; ``seen`` notes each write."""
-    ports = {name: Room(seen, name) for name in (
-        "tasks", "claims", "usage", "definitions", "cached_images", "pending")}
-    return Records(images=Images(seen, "images"), members=Members(seen, "members"),
-                   namespaces=Namespaces(seen, "namespaces"), **ports,
-                   ping=lambda: seen.append("ping"))
+    ports = {
+        name: Room(seen, name)
+        for name in ("tasks", "claims", "usage", "definitions", "cached_images", "pending")
+    }
+    return Records(
+        images=Images(seen, "images"),
+        members=Members(seen, "members"),
+        namespaces=Namespaces(seen, "namespaces"),
+        **ports,
+        ping=lambda: seen.append("ping"),
+    )
 
 
 def caller(project: str = "p1", *roles: str, **more) -> RequestContext:
     """A caller that an API host vouches for."""
-    return RequestContext(**{"user_id": "u", "project_id": project, "roles": list(roles),
-                             "service_roles": ["service"], **more})
+    return RequestContext(
+        **{
+            "user_id": "u",
+            "project_id": project,
+            "roles": list(roles),
+            "service_roles": ["service"],
+            **more,
+        }
+    )
 
 
 #: An API host on its own account, and an administrator.
@@ -96,7 +107,15 @@ def ask(app, ctx, document, **environ) -> tuple[int, object]:
     """Send a request to a registry as ``ctx``; status and what the body says."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     started: list[str] = []
-    answer = app({"REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "CONTENT_LENGTH": str(len(body)),
-                  "wsgi.input": io.BytesIO(body), "glance.context": ctx, **environ},
-                 lambda status, headers: started.append(status))
+    answer = app(
+        {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/rpc",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+            "glance.context": ctx,
+            **environ,
+        },
+        lambda status, headers: started.append(status),
+    )
     return int(started[0][:3]), json.loads(b"".join(answer))

@@ -14,7 +14,6 @@ ME = caller("p1")
 
 
 class AuthorityCase(unittest.TestCase):
-
     def setUp(self):
         self.seen = []
         self.commands = authority.judged(records(self.seen))
@@ -28,7 +27,6 @@ class AuthorityCase(unittest.TestCase):
 
 
 class ImagesTest(AuthorityCase):
-
     def test_what_is_seen(self):
         for image_id in ("mine", "public", "shared"):
             self.assertEqual(image_id, self.do("images.get", ME, image_id=image_id).id)
@@ -41,11 +39,12 @@ class ImagesTest(AuthorityCase):
         """Who guesses an id learns nothing, whatever it asks for."""
         image = IMAGES["theirs"]
         for name, arguments in (
-                ("images.update", {"image": image, "change": Change()}),
-                ("images.delete", {"image": image}),
-                ("members.create", {"image_id": "theirs", "member_id": "p1"}),
-                ("members.find", {"image_id": "theirs"}),
-                ("members.delete", {"member": Member("theirs", "p3")})):
+            ("images.update", {"image": image, "change": Change()}),
+            ("images.delete", {"image": image}),
+            ("members.create", {"image_id": "theirs", "member_id": "p1"}),
+            ("members.find", {"image_id": "theirs"}),
+            ("members.delete", {"member": Member("theirs", "p3")}),
+        ):
             self.refused(errors.ImageNotFound, name, ME, **arguments)
 
     def test_a_change_of_what_is_not_ones_own(self):
@@ -60,8 +59,9 @@ class ImagesTest(AuthorityCase):
         self.do("images.delete", ME, image=IMAGES["mine"])
         self.do("members.create", ME, image_id="mine", member_id="p3")
         self.do("members.delete", ME, member=Member("mine", "p3"))
-        self.assertEqual(["images.update", "images.delete", "members.create", "members.delete"],
-                         self.seen)
+        self.assertEqual(
+            ["images.update", "images.delete", "members.create", "members.delete"], self.seen
+        )
 
     def test_nobody_but_an_administrator_changes_the_owner(self):
         away = Change(fields={"owner": "p2"})
@@ -82,19 +82,18 @@ class ImagesTest(AuthorityCase):
         self.do("images.update", HOST, image=IMAGES["theirs"], change=Change())
 
     def test_members_see_themselves_only(self):
-        self.assertEqual([Member("shared", "p1")],
-                         self.do("members.find", ME, image_id="shared"))
+        self.assertEqual([Member("shared", "p1")], self.do("members.find", ME, image_id="shared"))
         self.assertEqual(2, len(self.do("members.find", ME, image_id="mine")))
         self.assertEqual(2, len(self.do("members.find", ADMIN, image_id="theirs")))
 
     def test_only_the_member_accepts(self):
-        self.refused(errors.Forbidden, "members.update", ME, member=Member("mine", "p3"),
-                     status="accepted")
+        self.refused(
+            errors.Forbidden, "members.update", ME, member=Member("mine", "p3"), status="accepted"
+        )
         self.do("members.update", ME, member=Member("shared", "p1"), status="accepted")
 
 
 class ServiceTest(AuthorityCase):
-
     def test_what_has_no_caller_is_the_service_s_own(self):
         for command in protocol.COMMANDS.values():
             if not command.for_caller and command.name != "ping":
@@ -112,14 +111,15 @@ class ServiceTest(AuthorityCase):
     def test_who_is_an_api_host(self):
         self.assertTrue(authority.is_api_host(HOST))
         self.assertFalse(authority.is_api_host(caller(service_roles=[])))
-        self.assertFalse(authority.is_api_host(caller("p", "admin", service_roles=None,
-                                                      is_admin=True)))
-        self.assertTrue(authority.is_api_host(caller(user_id=None, service_roles=None,
-                                                     is_admin=True)))
+        self.assertFalse(
+            authority.is_api_host(caller("p", "admin", service_roles=None, is_admin=True))
+        )
+        self.assertTrue(
+            authority.is_api_host(caller(user_id=None, service_roles=None, is_admin=True))
+        )
 
 
 class NamespacesTest(AuthorityCase):
-
     def test_what_is_seen(self):
         for name in ("mine", "public"):
             self.assertEqual(name, self.do("namespaces.get", ME, name=name).name)
@@ -128,12 +128,18 @@ class NamespacesTest(AuthorityCase):
 
     def test_what_is_changed(self):
         after = Namespace("x", "p1")
-        self.refused(errors.Forbidden, "namespaces.update", ME,
-                     namespace=NAMESPACES["public"], after=after)
+        self.refused(
+            errors.Forbidden, "namespaces.update", ME, namespace=NAMESPACES["public"], after=after
+        )
         self.refused(errors.Forbidden, "namespaces.delete", ME, namespace=NAMESPACES["public"])
         self.refused(errors.Forbidden, "namespaces.create", ME, namespace=Namespace("y", "p2"))
-        self.refused(errors.Forbidden, "namespaces.update", ME, namespace=NAMESPACES["mine"],
-                     after=Namespace("x", "p2"))
+        self.refused(
+            errors.Forbidden,
+            "namespaces.update",
+            ME,
+            namespace=NAMESPACES["mine"],
+            after=Namespace("x", "p2"),
+        )
         self.do("namespaces.update", ME, namespace=NAMESPACES["mine"], after=after)
         self.do("namespaces.delete", ADMIN, namespace=NAMESPACES["theirs"])
 
@@ -141,18 +147,23 @@ class NamespacesTest(AuthorityCase):
         """Rows are found by their number: a name of one's own must not lead to another's."""
         forged = Namespace("mine", "p1", id=2)
         for name, arguments in (
-                ("namespaces.delete", {}), ("namespaces.update", {"after": forged}),
-                ("definitions.list", {"kind": Tag}), ("definitions.clear", {"kind": Tag}),
-                ("definitions.create", {"definition": Tag("t")})):
+            ("namespaces.delete", {}),
+            ("namespaces.update", {"after": forged}),
+            ("definitions.list", {"kind": Tag}),
+            ("definitions.clear", {"kind": Tag}),
+            ("definitions.create", {"definition": Tag("t")}),
+        ):
             self.refused(errors.NamespaceNotFound, name, ME, namespace=forged, **arguments)
 
     def test_what_lies_in_a_namespace(self):
         public, mine = NAMESPACES["public"], NAMESPACES["mine"]
         for verb, arguments in (
-                ("create", {"definition": Tag("t")}), ("clear", {"kind": Tag}),
-                ("create_all", {"kind": Tag, "definitions": [], "append": True}),
-                ("update", {"name": "t", "after": Tag("u")}),
-                ("delete", {"kind": Tag, "name": "t"})):
+            ("create", {"definition": Tag("t")}),
+            ("clear", {"kind": Tag}),
+            ("create_all", {"kind": Tag, "definitions": [], "append": True}),
+            ("update", {"name": "t", "after": Tag("u")}),
+            ("delete", {"kind": Tag, "name": "t"}),
+        ):
             name = f"definitions.{verb}"
             self.refused(errors.Forbidden, name, ME, namespace=public, **arguments)
             self.do(name, ME, namespace=mine, **arguments)

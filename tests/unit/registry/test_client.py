@@ -11,8 +11,13 @@ from glance_py.domain.image import Image
 from glance_py.registry import client, identity, protocol
 from tests.unit.setting import conf
 
-ANN = RequestContext(auth_token="ann's", user_id="ann", project_id="p1", roles=["member"],
-                     request_id="req-" + "x" * 100)
+ANN = RequestContext(
+    auth_token="ann's",
+    user_id="ann",
+    project_id="p1",
+    roles=["member"],
+    request_id="req-" + "x" * 100,
+)
 NOBODY = RequestContext(read_only=True, is_admin=False)
 MYSELF = RequestContext(is_admin=True)
 
@@ -55,7 +60,6 @@ def error(name, *args):
 
 
 class ClientCase(unittest.TestCase):
-
     def client(self, *answers, auth=None):
         self.wire = Wire(*answers)
         tokens = identity.Tokens.__new__(identity.Tokens)
@@ -71,11 +75,11 @@ class ClientCase(unittest.TestCase):
 
 
 class IdentityTest(ClientCase):
-
     def test_a_caller_asks_with_its_token_and_this_host_vouches(self):
         self.client(result({"id": "i"}), auth=Auth()).get(ANN, "i")
-        self.assertEqual(("ann's", "own-0"), (self.headers()["X-Auth-Token"],
-                                              self.headers()["X-Service-Token"]))
+        self.assertEqual(
+            ("ann's", "own-0"), (self.headers()["X-Auth-Token"], self.headers()["X-Service-Token"])
+        )
 
     def test_this_host_asks_with_its_own(self):
         images = self.client(result([]), result({"id": "i"}), result({"id": "i"}), auth=Auth())
@@ -111,9 +115,16 @@ class IdentityTest(ClientCase):
     def test_what_a_registry_that_believes_is_told(self):
         headers = identity.IdentityHeaders(conf(registry_shared_secret="s")).headers
         self.assertEqual(
-            {"X-Identity-Status": "Confirmed", "X-Service-Roles": "service",
-             "X-Registry-Secret": "s", "X-User-Id": "ann", "X-Project-Id": "p1",
-             "X-Roles": "member"}, headers(ANN))
+            {
+                "X-Identity-Status": "Confirmed",
+                "X-Service-Roles": "service",
+                "X-Registry-Secret": "s",
+                "X-User-Id": "ann",
+                "X-Project-Id": "p1",
+                "X-Roles": "member",
+            },
+            headers(ANN),
+        )
         self.assertEqual("service", headers(MYSELF)["X-Roles"])
         self.assertEqual("Invalid", headers(NOBODY)["X-Identity-Status"])
         self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(conf()).headers(ANN))
@@ -127,7 +138,6 @@ class IdentityTest(ClientCase):
 
 
 class AnswerTest(ClientCase):
-
     def fails(self, expected, *answers, ctx=ANN, **more):
         images = self.client(*answers, **more)
         with self.assertRaises(errors.GlanceError) as raised:
@@ -136,16 +146,22 @@ class AnswerTest(ClientCase):
         return raised.exception
 
     def test_an_error_is_the_one_that_the_database_gave(self):
-        self.assertEqual(("i",), self.fails(
-            errors.ImageNotFound, error("ImageNotFound", "i")).args)
+        self.assertEqual(("i",), self.fails(errors.ImageNotFound, error("ImageNotFound", "i")).args)
 
     def test_a_caller_without_a_valid_token_is_told(self):
         self.fails(errors.NotAuthenticated, (401, b""))
         self.fails(errors.NotAuthenticated, (401, b""), (401, b""), auth=Auth())
 
     def test_whatever_else_a_registry_says_means_that_it_is_away(self):
-        for answer in ((403, b""), (404, b""), (500, b"<html>"), (503, b""), (302, b""),
-                       (200, b"<html>"), (200, b"[]")):
+        for answer in (
+            (403, b""),
+            (404, b""),
+            (500, b"<html>"),
+            (503, b""),
+            (302, b""),
+            (200, b"<html>"),
+            (200, b"[]"),
+        ):
             with self.assertLogs("glance_py.registry.client", "ERROR"):
                 self.fails(errors.DatabaseUnavailable, answer)
         with self.assertLogs("glance_py.registry.client", "ERROR"):
@@ -158,8 +174,12 @@ class AnswerTest(ClientCase):
         self.assertEqual([True, False], [again for _, _, again in self.wire.sent])
 
     def test_a_change_whose_answer_is_lost_is_asked_for_again_under_its_key(self):
-        for lost in (errors.OutcomeUnknown(), (504, b"<html>"), (200, b""),
-                     error("OutcomeUnknown")):
+        for lost in (
+            errors.OutcomeUnknown(),
+            (504, b"<html>"),
+            (200, b""),
+            error("OutcomeUnknown"),
+        ):
             images = self.client(lost, result({"id": "i"}))
             with self.assertLogs("glance_py.registry.client"):
                 self.assertEqual("i", images.update(ANN, Image("i"), Change()).id)
@@ -168,8 +188,13 @@ class AnswerTest(ClientCase):
             self.assertGreaterEqual(len(first[0]["key"]), 16)
 
     def test_a_change_that_nobody_confirms_has_an_unknown_outcome(self):
-        for second in (errors.OutcomeUnknown(), errors.DatabaseUnavailable(), (401, b""),
-                       (404, b""), error("OutcomeUnknown")):
+        for second in (
+            errors.OutcomeUnknown(),
+            errors.DatabaseUnavailable(),
+            (401, b""),
+            (404, b""),
+            error("OutcomeUnknown"),
+        ):
             images = self.client(errors.OutcomeUnknown(), second)
             with self.assertLogs("glance_py.registry.client"):
                 self.assertRaises(errors.OutcomeUnknown, images.delete, ANN, Image("i"))
@@ -199,8 +224,9 @@ class AnswerTest(ClientCase):
         self.assertEqual(2, len(keys))
 
     def test_several_commands_are_one_request(self):
-        wire = Wire((200, orjson.dumps([
-            {"result": None}, {"error": {"class": "Duplicate", "args": []}}])))
+        wire = Wire(
+            (200, orjson.dumps([{"result": None}, {"error": {"class": "Duplicate", "args": []}}]))
+        )
         tokens = identity.IdentityHeaders(conf())
         ping = protocol.COMMANDS["ping"]
         first, second = client.Client(wire, tokens).call_all(None, [(ping, {}), (ping, {})])
@@ -210,5 +236,7 @@ class AnswerTest(ClientCase):
 
     def test_a_room_has_the_methods_of_its_port_and_no_others(self):
         images = self.client()
-        self.assertEqual({"get", "list", "create", "update", "delete"},
-                         {name for name in vars(images) if not name.startswith("_")})
+        self.assertEqual(
+            {"get", "list", "create", "update", "delete"},
+            {name for name in vars(images) if not name.startswith("_")},
+        )

@@ -66,7 +66,6 @@ def connection(port, **options):
 
 
 class ConnectionTest(unittest.TestCase):
-
     def setUp(self):
         self.server = self.enterContext(registry())
         self.connection = connection(self.server.server_port, registry_client_timeout=1)
@@ -74,8 +73,9 @@ class ConnectionTest(unittest.TestCase):
     def away(self, body, again=True, connection=None):
         start = time.monotonic()
         with self.assertLogs("glance_py.registry.connection", "ERROR"):
-            self.assertRaises(errors.DatabaseUnavailable,
-                              (connection or self.connection).post, body, {}, again)
+            self.assertRaises(
+                errors.DatabaseUnavailable, (connection or self.connection).post, body, {}, again
+            )
         self.assertLess(time.monotonic() - start, 2.5)
 
     def test_heartbeats_have_a_connection_that_gives_up_soon(self):
@@ -119,8 +119,10 @@ class ConnectionTest(unittest.TestCase):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        with (self.assertLogs("glance_py.registry.connection", "ERROR"),
-              self.assertRaises(errors.DatabaseUnavailable) as raised):
+        with (
+            self.assertLogs("glance_py.registry.connection", "ERROR"),
+            self.assertRaises(errors.DatabaseUnavailable) as raised,
+        ):
             connection(port).post(b"x", {}, False)
         self.assertNotIsInstance(raised.exception, errors.OutcomeUnknown)
 
@@ -151,17 +153,35 @@ class ConnectionTest(unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificates")
 class TlsTest(unittest.TestCase):
-
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.mkdtemp(prefix="glance-tls-")
         cls.addClassCleanup(shutil.rmtree, cls.directory)
         for name in ("registry", "host", "stranger"):
             subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                 "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                 "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", cls.file(name, "key"),
-                 "-out", cls.file(name, "crt")], check=True, capture_output=True)
+                [
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1",
+                    "-nodes",
+                    "-days",
+                    "2",
+                    "-subj",
+                    f"/CN={name}",
+                    "-addext",
+                    "subjectAltName=IP:127.0.0.1",
+                    "-keyout",
+                    cls.file(name, "key"),
+                    "-out",
+                    cls.file(name, "crt"),
+                ],
+                check=True,
+                capture_output=True,
+            )
 
     @classmethod
     def file(cls, name, kind):
@@ -176,10 +196,13 @@ class TlsTest(unittest.TestCase):
 
     def connection(self, who="host", ca="registry", **options):
         return connection(
-            self.port, registry_client_protocol="https",
+            self.port,
+            registry_client_protocol="https",
             registry_client_cert_file=self.file(who, "crt"),
             registry_client_key_file=self.file(who, "key"),
-            registry_client_ca_file=self.file(ca, "crt"), **options)
+            registry_client_ca_file=self.file(ca, "crt"),
+            **options,
+        )
 
     def away(self, connection):
         with self.assertLogs("glance_py.registry.connection", "ERROR"):
@@ -203,5 +226,8 @@ class TlsTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "registry_client_ca_file"):
             self.connection(ca="nobody")
         with self.assertRaisesRegex(ValueError, "needs registry_client_cert_file"):
-            connection(self.port, registry_client_protocol="https",
-                       registry_client_key_file=self.file("host", "key"))
+            connection(
+                self.port,
+                registry_client_protocol="https",
+                registry_client_key_file=self.file("host", "key"),
+            )

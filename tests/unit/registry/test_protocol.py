@@ -36,13 +36,29 @@ from glance_py.registry.protocol import COMMANDS, Malformed
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 IMAGE = Image(
-    "i", status="active", name="Ünï", owner="p", size=2**40, created_at=NOW, tags=["a"],
-    properties={"k": "v"}, member="q",
-    locations=[Location("file:///a", {"store": "s", "deep": [{"x": 1.5}]}, "active", 7)])
-NAMESPACE = Namespace("N", "p", created_at=NOW, id=3, contents={
-    Tag: [Tag("t", NOW)], Association: [Association("OS::X", NOW, None, "pre", "target")],
-    Property: [Property("q", schema={"type": "integer", "maximum": 2.5})],
-    Object: [Object("o", required=["q"], properties={"q": {"type": "string"}})]})
+    "i",
+    status="active",
+    name="Ünï",
+    owner="p",
+    size=2**40,
+    created_at=NOW,
+    tags=["a"],
+    properties={"k": "v"},
+    member="q",
+    locations=[Location("file:///a", {"store": "s", "deep": [{"x": 1.5}]}, "active", 7)],
+)
+NAMESPACE = Namespace(
+    "N",
+    "p",
+    created_at=NOW,
+    id=3,
+    contents={
+        Tag: [Tag("t", NOW)],
+        Association: [Association("OS::X", NOW, None, "pre", "target")],
+        Property: [Property("q", schema={"type": "integer", "maximum": 2.5})],
+        Object: [Object("o", required=["q"], properties={"q": {"type": "string"}})],
+    },
+)
 HELD = HeldClaim("i", 2, "h", "upload", 7, "host", "t", 1)
 WORK = Unclaimed("i", "import", "t", NOW)
 TASK = Task("t", "import", "p", input={"deep": {"list": [1, None]}}, expires_at=NOW)
@@ -50,19 +66,47 @@ TASK = Task("t", "import", "p", input={"deep": {"list": [1, None]}}, expires_at=
 #: A call of every command with its result.
 CALLS = {
     "images.get": (("i",), IMAGE),
-    "images.list": ((ImageQuery(
-        filters=(Filter("created_at", "gt", NOW), Filter("id", "in", ("i", "j")),
-                 Filter("protected", "eq", True), Filter("size", "lte", 7)),
-        tags=("a",), properties=(("k", "v"),), sort=(("name", "asc"), ("id", "desc")),
-        marker="m"),), Page([IMAGE, Image("j")], full=True)),
+    "images.list": (
+        (
+            ImageQuery(
+                filters=(
+                    Filter("created_at", "gt", NOW),
+                    Filter("id", "in", ("i", "j")),
+                    Filter("protected", "eq", True),
+                    Filter("size", "lte", 7),
+                ),
+                tags=("a",),
+                properties=(("k", "v"),),
+                sort=(("name", "asc"), ("id", "desc")),
+                marker="m",
+            ),
+        ),
+        Page([IMAGE, Image("j")], full=True),
+    ),
     "images.create": ((IMAGE, QuotaReservation("p", {"images": 7}, reserve=5)), IMAGE),
-    "images.update": ((IMAGE, Change(
-        fields={"name": None, "updated_at": NOW, "size": 4}, set_properties={"k": "v"},
-        remove_properties={"a", "b"}, tags=["x"], add_tags=("y",), remove_tags=("z",),
-        add_locations=(Location("file:///b"),), remove_locations=tuple(IMAGE.locations),
-        update_locations=tuple(IMAGE.locations), positions=(0, 1),
-        expected=frozenset({"queued", "saving"}), acquire=ClaimRequest("h", "upload"),
-        holder="g", release=ClaimRelease(), reservation=QuotaReservation(None, {}))), IMAGE),
+    "images.update": (
+        (
+            IMAGE,
+            Change(
+                fields={"name": None, "updated_at": NOW, "size": 4},
+                set_properties={"k": "v"},
+                remove_properties={"a", "b"},
+                tags=["x"],
+                add_tags=("y",),
+                remove_tags=("z",),
+                add_locations=(Location("file:///b"),),
+                remove_locations=tuple(IMAGE.locations),
+                update_locations=tuple(IMAGE.locations),
+                positions=(0, 1),
+                expected=frozenset({"queued", "saving"}),
+                acquire=ClaimRequest("h", "upload"),
+                holder="g",
+                release=ClaimRelease(),
+                reservation=QuotaReservation(None, {}),
+            ),
+        ),
+        IMAGE,
+    ),
     "images.delete": ((IMAGE, "pending_delete"), None),
     "members.find": (("i", None), [Member("i", "p", "accepted", NOW, NOW)]),
     "members.create": (("i", "p"), Member("i", "p")),
@@ -90,8 +134,10 @@ CALLS = {
     "usage.uploading": (("p",), 1),
     "namespaces.get": (("N",), NAMESPACE),
     "namespaces.find": (("N",), NAMESPACE),
-    "namespaces.list": ((NamespaceQuery(Listing(limit=4), "public", ("OS::X",)),),
-                        NamespacePage([NAMESPACE], full=True)),
+    "namespaces.list": (
+        (NamespaceQuery(Listing(limit=4), "public", ("OS::X",)),),
+        NamespacePage([NAMESPACE], full=True),
+    ),
     "namespaces.create": ((NAMESPACE,), NAMESPACE),
     "namespaces.update": ((NAMESPACE, Namespace("M", "p")), NAMESPACE),
     "namespaces.delete": ((NAMESPACE,), None),
@@ -133,7 +179,6 @@ def over_the_wire(command, args, **kwargs):
 
 
 class CommandsTest(unittest.TestCase):
-
     def test_what_is_said_of_commands_is_said_of_those_that_exist(self):
         self.assertEqual(frozenset(), (protocol.READS | protocol.IDEMPOTENT) - COMMANDS.keys())
         self.assertEqual(frozenset(), protocol.READS & protocol.IDEMPOTENT)
@@ -146,8 +191,10 @@ class CommandsTest(unittest.TestCase):
     def test_arguments_arrive_as_they_were(self):
         for name, (args, _) in CALLS.items():
             with self.subTest(name):
-                self.assertEqual(dict(zip(COMMANDS[name].parameters, args, strict=False)),
-                                 over_the_wire(COMMANDS[name], args))
+                self.assertEqual(
+                    dict(zip(COMMANDS[name].parameters, args, strict=False)),
+                    over_the_wire(COMMANDS[name], args),
+                )
 
     def test_results_arrive_as_they_were(self):
         for name, (_, result) in CALLS.items():
@@ -159,16 +206,27 @@ class CommandsTest(unittest.TestCase):
         change = over_the_wire(COMMANDS["images.update"], CALLS["images.update"][0])["change"]
         self.assertEqual(
             [set, list, tuple, tuple, frozenset],
-            [type(each) for each in (change.remove_properties, change.tags, change.add_tags,
-                                     change.positions, change.expected)])
+            [
+                type(each)
+                for each in (
+                    change.remove_properties,
+                    change.tags,
+                    change.add_tags,
+                    change.positions,
+                    change.expected,
+                )
+            ],
+        )
         query = over_the_wire(COMMANDS["images.list"], CALLS["images.list"][0])["query"]
         hash(query)
 
     def test_fields_of_a_task_are_arguments_of_their_own(self):
         self.assertEqual(
             {"task": TASK, "status": "success", "result": {"a": 1}, "expires_at": NOW},
-            over_the_wire(COMMANDS["tasks.update"], (TASK,), status="success", result={"a": 1},
-                          expires_at=NOW))
+            over_the_wire(
+                COMMANDS["tasks.update"], (TASK,), status="success", result={"a": 1}, expires_at=NOW
+            ),
+        )
 
     def test_anything_that_can_be_walked_through_is_a_list(self):
         command = COMMANDS["pending.are_images"]
@@ -176,15 +234,23 @@ class CommandsTest(unittest.TestCase):
         self.assertEqual({"ids": ["a"]}, over_the_wire(command, (iter("a"),)))
 
     def test_large_numbers_of_filters_compare_like_the_largest(self):
-        query = ImageQuery(filters=(Filter("size", "lte", 10**30), Filter("size", "gt", -10**30)))
+        query = ImageQuery(filters=(Filter("size", "lte", 10**30), Filter("size", "gt", -(10**30))))
         self.assertEqual(
-            [2**64 - 1, -2**63], [each.value for each in over_the_wire(
-                COMMANDS["images.list"], (query,))["query"].filters])
+            [2**64 - 1, -(2**63)],
+            [
+                each.value
+                for each in over_the_wire(COMMANDS["images.list"], (query,))["query"].filters
+            ],
+        )
 
     def test_what_cannot_be_written_is_a_clear_error(self):
         for value in ("lone \ud800 surrogate", 2**70):
-            self.assertRaises(errors.Invalid, over_the_wire, COMMANDS["images.update"],
-                              (Image("i"), Change(fields={"name": value})))
+            self.assertRaises(
+                errors.Invalid,
+                over_the_wire,
+                COMMANDS["images.update"],
+                (Image("i"), Change(fields={"name": value})),
+            )
 
 
 class MalformedTest(unittest.TestCase):
@@ -215,39 +281,71 @@ class MalformedTest(unittest.TestCase):
         update = "images.update"
         self.refused_arguments("images.get", "image_id: not of type str", image_id=["i"])
         self.refused_arguments(update, "image: id is missing", image={}, change={})
-        self.refused_arguments(update, "change: there is no 'do'", image={"id": "i"},
-                               change={"do": 1})
-        self.refused_arguments(update, "fields: there is no 'deleted'", image={"id": "i"},
-                               change={"fields": {"deleted": True}})
-        self.refused_arguments(update, "fields: size: not of type int", image={"id": "i"},
-                               change={"fields": {"size": "7"}})
-        self.refused_arguments(update, "protected: not of type bool",
-                               image={"id": "i", "protected": 1}, change={})
-        self.refused_arguments(update, "created_at: not a time",
-                               image={"id": "i", "created_at": "soon"}, change={})
-        self.refused_arguments("images.list", "there is no such field",
-                               query={"filters": [{"field": "secret", "op": "eq", "value": 1}]})
-        self.refused_arguments("images.list", "not of type",
-                               query={"filters": [{"field": "size", "op": "eq", "value": {}}]})
-        self.refused_arguments("definitions.clear", "not a kind", namespace={"name": "n",
-                               "owner": "p"}, kind="os.system")
-        self.refused_arguments("tasks.update", "there is no 'secret'",
-                               task={"id": "t", "type": "x", "owner": "p"}, fields={"secret": 1})
+        self.refused_arguments(
+            update, "change: there is no 'do'", image={"id": "i"}, change={"do": 1}
+        )
+        self.refused_arguments(
+            update,
+            "fields: there is no 'deleted'",
+            image={"id": "i"},
+            change={"fields": {"deleted": True}},
+        )
+        self.refused_arguments(
+            update,
+            "fields: size: not of type int",
+            image={"id": "i"},
+            change={"fields": {"size": "7"}},
+        )
+        self.refused_arguments(
+            update, "protected: not of type bool", image={"id": "i", "protected": 1}, change={}
+        )
+        self.refused_arguments(
+            update, "created_at: not a time", image={"id": "i", "created_at": "soon"}, change={}
+        )
+        self.refused_arguments(
+            "images.list",
+            "there is no such field",
+            query={"filters": [{"field": "secret", "op": "eq", "value": 1}]},
+        )
+        self.refused_arguments(
+            "images.list",
+            "not of type",
+            query={"filters": [{"field": "size", "op": "eq", "value": {}}]},
+        )
+        self.refused_arguments(
+            "definitions.clear",
+            "not a kind",
+            namespace={"name": "n", "owner": "p"},
+            kind="os.system",
+        )
+        self.refused_arguments(
+            "tasks.update",
+            "there is no 'secret'",
+            task={"id": "t", "type": "x", "owner": "p"},
+            fields={"secret": 1},
+        )
 
     def test_answers(self):
-        for body in (b"<html>", b"{}", b"[]", b"[1]", b'[{"error": 1}]', b'[{"result": "x"}]',
-                     b'[{"error": {"class": "Nothing"}}]'):
+        for body in (
+            b"<html>",
+            b"{}",
+            b"[]",
+            b"[1]",
+            b'[{"error": 1}]',
+            b'[{"result": "x"}]',
+            b'[{"error": {"class": "Nothing"}}]',
+        ):
             with self.assertRaises(Malformed):
                 protocol.load_response([COMMANDS["images.get"]], body)
 
     def test_a_newer_registry_may_say_more(self):
         [image] = protocol.load_response(
-            [COMMANDS["images.get"]], b'[{"result": {"id": "i", "colour": "blue"}}]')
+            [COMMANDS["images.get"]], b'[{"result": {"id": "i", "colour": "blue"}}]'
+        )
         self.assertEqual(Image("i"), image)
 
 
 class ErrorsTest(unittest.TestCase):
-
     def test_every_error_arrives_as_it_was(self):
         ping = COMMANDS["ping"]
         for each in protocol.ERRORS.values():

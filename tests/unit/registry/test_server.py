@@ -9,12 +9,10 @@ from glance_py.registry.server import Registry
 from tests.unit.registry.fakes import HOST, ask, caller, records
 
 PING = [{"command": "ping"}]
-RELEASE = {"command": "claims.release",
-           "kwargs": {"image_id": "i", "holder": "h", "how": {}}}
+RELEASE = {"command": "claims.release", "kwargs": {"image_id": "i", "holder": "h", "how": {}}}
 
 
 class RegistryTest(unittest.TestCase):
-
     def setUp(self):
         self.seen = []
         self.app = Registry(records(self.seen))
@@ -38,15 +36,18 @@ class RegistryTest(unittest.TestCase):
         self.refused(413, HOST, PING * (server.MAX_COMMANDS + 1))
 
     def test_an_error_stands_in_its_place(self):
-        _, answer = self.ask(caller(), [
-            {"command": "images.get", "kwargs": {"image_id": "theirs"}}, *PING])
-        self.assertEqual([{"error": {"class": "ImageNotFound", "args": ["theirs"]}},
-                          {"result": None}], answer)
+        _, answer = self.ask(
+            caller(), [{"command": "images.get", "kwargs": {"image_id": "theirs"}}, *PING]
+        )
+        self.assertEqual(
+            [{"error": {"class": "ImageNotFound", "args": ["theirs"]}}, {"result": None}], answer
+        )
 
     def test_an_error_that_was_not_foreseen_keeps_its_secrets(self):
         with self.assertLogs("glance_py.registry.server", "ERROR"):
-            status, answer = self.ask(caller(), [
-                {"command": "images.list", "kwargs": {"query": {"marker": "bug"}}}])
+            status, answer = self.ask(
+                caller(), [{"command": "images.list", "kwargs": {"query": {"marker": "bug"}}}]
+            )
         self.assertEqual((200, "GlanceError"), (status, answer[0]["error"]["class"]))
         self.assertNotIn("secret", str(answer))
 
@@ -58,10 +59,14 @@ class RegistryTest(unittest.TestCase):
     def test_who_may_only_look_changes_nothing(self):
         nobody = RequestContext(read_only=True, service_roles=["service"], is_admin=False)
         image = {"id": "mine", "owner": "p1"}
-        _, answer = self.ask(nobody, [
-            {"command": "images.get", "kwargs": {"image_id": "public"}},
-            {"command": "images.create", "kwargs": {"image": {"id": "new"}}},
-            {"command": "images.update", "kwargs": {"image": image, "change": {}}}])
+        _, answer = self.ask(
+            nobody,
+            [
+                {"command": "images.get", "kwargs": {"image_id": "public"}},
+                {"command": "images.create", "kwargs": {"image": {"id": "new"}}},
+                {"command": "images.update", "kwargs": {"image": image, "change": {}}},
+            ],
+        )
         self.assertEqual(["result", "error", "error"], [next(iter(each)) for each in answer])
         self.assertEqual([], self.seen)
 

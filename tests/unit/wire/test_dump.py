@@ -24,10 +24,17 @@ class Images(unittest.TestCase):
         self.stores = Stores()
         time = datetime.datetime(2030, 1, 2, 3, 4, 5, 999999)
         self.image = Image(
-            "i", status="active", created_at=time, updated_at=time, size=1,
+            "i",
+            status="active",
+            created_at=time,
+            updated_at=time,
+            size=1,
             properties={"p": "v", "os_glance_stage_host": "h", "os_glance_import_task": "t"},
-            locations=[Location("a://1", {"store": "fast", "x": 1}), Location("b://2",
-                                                                         {"store": "slow"})])
+            locations=[
+                Location("a://1", {"store": "fast", "x": 1}),
+                Location("b://2", {"store": "slow"}),
+            ],
+        )
 
     def shown(self, ctx=USER, **options):
         dump = ImageDump(image_resource(conf(**options)), conf(**options), self.stores)
@@ -35,10 +42,35 @@ class Images(unittest.TestCase):
 
     def test_keys_of_the_api(self):
         self.assertEqual(
-            {"p", "os_glance_import_task", "id", "name", "status", "visibility", "protected",
-             "os_hidden", "owner", "disk_format", "container_format", "tags", "min_ram",
-             "min_disk", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value",
-             "created_at", "updated_at", "self", "file", "schema", "stores"}, set(self.shown()))
+            {
+                "p",
+                "os_glance_import_task",
+                "id",
+                "name",
+                "status",
+                "visibility",
+                "protected",
+                "os_hidden",
+                "owner",
+                "disk_format",
+                "container_format",
+                "tags",
+                "min_ram",
+                "min_disk",
+                "size",
+                "virtual_size",
+                "checksum",
+                "os_hash_algo",
+                "os_hash_value",
+                "created_at",
+                "updated_at",
+                "self",
+                "file",
+                "schema",
+                "stores",
+            },
+            set(self.shown()),
+        )
 
     def test_times_are_whole_seconds_of_utc(self):
         self.assertEqual("2030-01-02T03:04:05Z", self.shown()["created_at"])
@@ -47,9 +79,13 @@ class Images(unittest.TestCase):
         shown = self.shown(show_multiple_locations=True, show_image_direct_url=True)
         self.assertEqual("b://2", shown["direct_url"])
         self.assertEqual("slow,fast", shown["stores"])
-        self.assertEqual([{"url": "b://2", "metadata": {"store": "slow"}},
-                          {"url": "a://1", "metadata": {"store": "fast", "x": 1}}],
-                         shown["locations"])
+        self.assertEqual(
+            [
+                {"url": "b://2", "metadata": {"store": "slow"}},
+                {"url": "a://1", "metadata": {"store": "fast", "x": 1}},
+            ],
+            shown["locations"],
+        )
 
     def test_one_store_is_not_named(self):
         self.stores.multi = False
@@ -72,15 +108,19 @@ class Images(unittest.TestCase):
     def test_members(self):
         body = orjson.loads(dump_members([Member("i", "p2")]))
         self.assertEqual("/v2/schemas/members", body["schema"])
-        self.assertEqual({"member_id", "image_id", "status", "created_at", "updated_at",
-                          "schema"}, set(body["members"][0]))
+        self.assertEqual(
+            {"member_id", "image_id", "status", "created_at", "updated_at", "schema"},
+            set(body["members"][0]),
+        )
 
 
 class Documents(unittest.TestCase):
     def setUp(self):
         self.resource = image_resource(conf())
-        self.documents = {name: orjson.loads(document) for name, document
-                          in schema.schema_documents(self.resource).items()}
+        self.documents = {
+            name: orjson.loads(document)
+            for name, document in schema.schema_documents(self.resource).items()
+        }
 
     def test_all_names_have_a_document(self):
         self.assertEqual(set(schema.NAMES), set(self.documents))
@@ -92,21 +132,28 @@ class Documents(unittest.TestCase):
         self.assertTrue(image["properties"]["size"]["readOnly"])
 
     def test_lists_hold_items(self):
-        self.assertEqual(self.documents["image"],
-                         self.documents["images"]["properties"]["images"]["items"])
-        self.assertNotIn("input", self.documents["tasks"]["properties"]["tasks"]["items"]
-                         ["properties"])
-        self.assertIn("additionalProperties",
-                      self.documents["metadefs/properties"]["properties"]["properties"])
+        self.assertEqual(
+            self.documents["image"], self.documents["images"]["properties"]["images"]["items"]
+        )
+        self.assertNotIn(
+            "input", self.documents["tasks"]["properties"]["tasks"]["items"]["properties"]
+        )
+        self.assertIn(
+            "additionalProperties",
+            self.documents["metadefs/properties"]["properties"]["properties"],
+        )
 
     def test_openapi_has_every_route(self):
         document = openapi("2.18", self.resource, ROWS)
         self.assertEqual(
             {(row.path, row.method.lower()) for row in ROWS},
-            {(path, method) for path, methods in document["paths"].items()
-             for method in methods})
-        operations = [each["operationId"] for methods in document["paths"].values()
-                      for each in methods.values()]
+            {(path, method) for path, methods in document["paths"].items() for method in methods},
+        )
+        operations = [
+            each["operationId"]
+            for methods in document["paths"].values()
+            for each in methods.values()
+        ]
         self.assertEqual(len(operations), len(set(operations)))
         names = [each["name"] for each in document["paths"]["/images"]["get"]["parameters"]]
         self.assertEqual(len(names), len(set(names)))

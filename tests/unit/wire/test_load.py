@@ -50,38 +50,92 @@ class ImageBodies(unittest.TestCase):
         image = self.load()
         self.assertEqual(
             ("queued", "shared", "p1", None, None, False, False, 0, 0),
-            (image.status, image.visibility, image.owner, image.name, image.disk_format,
-             image.protected, image.os_hidden, image.min_disk, image.min_ram))
+            (
+                image.status,
+                image.visibility,
+                image.owner,
+                image.name,
+                image.disk_format,
+                image.protected,
+                image.os_hidden,
+                image.min_disk,
+                image.min_ram,
+            ),
+        )
         self.assertEqual(36, len(image.id))
 
     def test_values_are_taken_over(self):
         image = self.load(name="n", min_ram=5.0, owner=None, kernel="k", tags=["b", "a", "b"])
-        self.assertEqual(("n", 5, None, {"kernel": "k"}, ["b", "a", "b"]),
-                         (image.name, image.min_ram, image.owner, image.properties, image.tags))
+        self.assertEqual(
+            ("n", 5, None, {"kernel": "k"}, ["b", "a", "b"]),
+            (image.name, image.min_ram, image.owner, image.properties, image.tags),
+        )
 
     def test_wrong_values_are_invalid(self):
         for body in (
-                {"name": 1}, {"name": "x" * 256}, {"id": ""}, {"id": "short"}, {"id": None},
-                {"id": "11111111-1111-4111-8111-111111111111\n"},
-                {"visibility": "all"}, {"visibility": None}, {"disk_format": "RAW"},
-                {"container_format": []}, {"min_ram": -1}, {"min_disk": 2**31},
-                {"min_ram": True}, {"min_ram": "5"}, {"min_ram": 1.5}, {"min_ram": None},
-                {"protected": "true"}, {"protected": 1}, {"os_hidden": None}, {"owner": 5},
-                {"tags": None}, {"tags": "x"}, {"tags": [1]}, {"tags": ["t" * 256]},
-                {"prop": None}, {"prop": 1}, {"prop": []}, {"p" * 256: "v"},
-                {"prop": "\U0001f600"}, {"\U0001f600": "v"}, {"name": "\U0001f600"},
-                {"tags": ["\U0001f600"]}, {"name": "a\x00"}, {"locations": "x"},
-                {"status": "bogus"}, {"size": "x"}, {"location": 5}, {"os_hash_algo": 5}):
+            {"name": 1},
+            {"name": "x" * 256},
+            {"id": ""},
+            {"id": "short"},
+            {"id": None},
+            {"id": "11111111-1111-4111-8111-111111111111\n"},
+            {"visibility": "all"},
+            {"visibility": None},
+            {"disk_format": "RAW"},
+            {"container_format": []},
+            {"min_ram": -1},
+            {"min_disk": 2**31},
+            {"min_ram": True},
+            {"min_ram": "5"},
+            {"min_ram": 1.5},
+            {"min_ram": None},
+            {"protected": "true"},
+            {"protected": 1},
+            {"os_hidden": None},
+            {"owner": 5},
+            {"tags": None},
+            {"tags": "x"},
+            {"tags": [1]},
+            {"tags": ["t" * 256]},
+            {"prop": None},
+            {"prop": 1},
+            {"prop": []},
+            {"p" * 256: "v"},
+            {"prop": "\U0001f600"},
+            {"\U0001f600": "v"},
+            {"name": "\U0001f600"},
+            {"tags": ["\U0001f600"]},
+            {"name": "a\x00"},
+            {"locations": "x"},
+            {"status": "bogus"},
+            {"size": "x"},
+            {"location": 5},
+            {"os_hash_algo": 5},
+        ):
             with self.subTest(body=body), self.assertRaises(errors.Invalid):
                 self.load(**body)
 
     def test_names_of_the_service_are_forbidden(self):
         for name, value in (
-                ("status", "active"), ("size", 1), ("checksum", "a"), ("created_at", "x"),
-                ("direct_url", "x"), ("self", "x"), ("file", "x"), ("schema", "x"),
-                ("stores", "x"), ("locations", []), ("location", "x"), ("deleted", "x"),
-                ("deleted_at", "x"), ("os_glance_import_task", "x"), ("os_glancex", "x"),
-                ("Os_Glance_stage_host", "x"), ("os_glance ", "x"), ("øs_glance_x", "x")):
+            ("status", "active"),
+            ("size", 1),
+            ("checksum", "a"),
+            ("created_at", "x"),
+            ("direct_url", "x"),
+            ("self", "x"),
+            ("file", "x"),
+            ("schema", "x"),
+            ("stores", "x"),
+            ("locations", []),
+            ("location", "x"),
+            ("deleted", "x"),
+            ("deleted_at", "x"),
+            ("os_glance_import_task", "x"),
+            ("os_glancex", "x"),
+            ("Os_Glance_stage_host", "x"),
+            ("os_glance ", "x"),
+            ("øs_glance_x", "x"),
+        ):
             with self.subTest(name=name), self.assertRaises(errors.Forbidden):
                 self.load(**{name: value})
 
@@ -121,11 +175,11 @@ class OperatorProperties(unittest.TestCase):
 
     def test_flat_form_is_checked_and_marked(self):
         resource = self.resource({"kernel_id": self.KERNEL})
-        self.assertEqual({**self.KERNEL, "is_base": False},
-                         resource.document()["properties"]["kernel_id"])
+        self.assertEqual(
+            {**self.KERNEL, "is_base": False}, resource.document()["properties"]["kernel_id"]
+        )
         loader = ImageLoader(resource)
-        self.assertEqual({"kernel_id": None},
-                         loader.image(CTX, b'{"kernel_id": null}').properties)
+        self.assertEqual({"kernel_id": None}, loader.image(CTX, b'{"kernel_id": null}').properties)
         with self.assertRaises(errors.Invalid):
             loader.image(CTX, b'{"kernel_id": "xyz"}')
 
@@ -156,10 +210,17 @@ class Checks(unittest.TestCase):
         self.assertIn("is not right", check([]))
 
     def test_nested_objects(self):
-        check = compile_check({
-            "type": "object", "required": ["a"], "additionalProperties": False,
-            "properties": {"a": {"type": "integer", "minimum": 1, "maximum": 2},
-                           "b": {"type": "string", "minLength": 2}}})
+        check = compile_check(
+            {
+                "type": "object",
+                "required": ["a"],
+                "additionalProperties": False,
+                "properties": {
+                    "a": {"type": "integer", "minimum": 1, "maximum": 2},
+                    "b": {"type": "string", "minLength": 2},
+                },
+            }
+        )
         self.assertIsNone(check({"a": 1}))
         for value in ({}, {"a": 0}, {"a": 3}, {"a": 1, "b": "x"}, {"a": 1, "c": 1}, []):
             with self.subTest(value=value):
@@ -169,15 +230,26 @@ class Checks(unittest.TestCase):
 class SmallBodies(unittest.TestCase):
     def test_members(self):
         self.assertEqual("p2", load_member(b'{"member": "p2", "status": "accepted"}'))
-        for body in (b"{}", b'{"member": ""}', b'{"member": null}', b'{"member": 0}',
-                     b'{"member": ["p2"]}', b'{"member": {"a": 1}}', b"[]", b'"p2"',
-                     orjson.dumps({"member": "nul\0"})):
+        for body in (
+            b"{}",
+            b'{"member": ""}',
+            b'{"member": null}',
+            b'{"member": 0}',
+            b'{"member": ["p2"]}',
+            b'{"member": {"a": 1}}',
+            b"[]",
+            b'"p2"',
+            orjson.dumps({"member": "nul\0"}),
+        ):
             with self.subTest(body=body), self.assertRaises(errors.Invalid):
                 load_member(body)
 
     def test_members_that_are_numbers(self):
-        for body, shown, kept in ((b'{"member": 5}', 5, "5"), (b'{"member": 1.5}', 1.5, "1.5"),
-                                  (b'{"member": true}', True, "1")):
+        for body, shown, kept in (
+            (b'{"member": 5}', 5, "5"),
+            (b'{"member": 1.5}', 1.5, "1.5"),
+            (b'{"member": true}', True, "1"),
+        ):
             with self.subTest(body=body):
                 self.assertEqual(shown, load_member(body))
                 self.assertEqual(kept, stored_member(load_member(body)))

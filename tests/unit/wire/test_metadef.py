@@ -20,149 +20,245 @@ def body(**document):
 
 
 class LoadTest(unittest.TestCase):
-
     def namespace(self, **document):
         return load.load_namespace(member("p1"), body(namespace="N", **document))
 
     def test_a_namespace_has_its_usual_values_and_no_contents(self):
         self.assertEqual(Namespace("N", "p1"), self.namespace())
-        self.assertEqual({Tag: [], Property: []},
-                         self.namespace(tags=[], properties={}).contents)
+        self.assertEqual({Tag: [], Property: []}, self.namespace(tags=[], properties={}).contents)
 
     def test_a_namespace_with_its_contents(self):
         found = self.namespace(
-            owner="p2", visibility="public", protected=True,
+            owner="p2",
+            visibility="public",
+            protected=True,
             resource_type_associations=[{"name": "T", "prefix": "x_"}],
-            objects=[{"name": "o", "required": ["q"],
-                      "properties": {"q": {"title": "Q", "type": "string"}}}],
+            objects=[
+                {
+                    "name": "o",
+                    "required": ["q"],
+                    "properties": {"q": {"title": "Q", "type": "string"}},
+                }
+            ],
             properties={"p": {"title": "P", "type": "integer", "minimum": 1}},
-            tags=[{"name": "b"}, {"name": "a"}])
+            tags=[{"name": "b"}, {"name": "a"}],
+        )
         self.assertEqual(("p2", "public", True), (found.owner, found.visibility, found.protected))
-        self.assertEqual({
-            Association: [Association("T", prefix="x_")],
-            Object: [Object("o", required=["q"],
-                            properties={"q": {"title": "Q", "type": "string"}})],
-            Property: [Property("p", schema={"title": "P", "type": "integer", "minimum": 1})],
-            Tag: [Tag("b"), Tag("a")]}, found.contents)
+        self.assertEqual(
+            {
+                Association: [Association("T", prefix="x_")],
+                Object: [
+                    Object("o", required=["q"], properties={"q": {"title": "Q", "type": "string"}})
+                ],
+                Property: [Property("p", schema={"title": "P", "type": "integer", "minimum": 1})],
+                Tag: [Tag("b"), Tag("a")],
+            },
+            found.contents,
+        )
 
     def test_an_answer_can_be_sent_as_a_request(self):
-        found = self.namespace(objects=[{
-            "name": "o", "created_at": "x", "updated_at": "x", "self": "x", "schema": "x"}])
+        found = self.namespace(
+            objects=[
+                {"name": "o", "created_at": "x", "updated_at": "x", "self": "x", "schema": "x"}
+            ]
+        )
         self.assertEqual([Object("o")], found.contents[Object])
 
     def test_what_makes_no_sense_is_refused(self):
         for wrong in (
-                {"owner": None}, {"description": "d" * 501}, {"display_name": "d" * 81},
-                {"visibility": "shared"}, {"protected": "yes"}, {"unknown": 1},
-                {"tags": [{}]}, {"tags": [{"name": "t" * 81}]}, {"tags": [{"name": "t", "x": 1}]},
-                {"tags": ["t"]}, {"objects": [{}]}, {"objects": [{"name": "o", "x": 1}]},
-                {"objects": [{"name": "o" * 81}]}, {"objects": [{"name": "o",
-                                                                 "required": ["a", "a"]}]},
-                {"objects": [{"name": "o", "required": ["a,b"]}]},
-                {"objects": [{"name": "o", "properties": {"q": {"type": "string"}}}]},
-                {"resource_type_associations": [{}]},
-                {"resource_type_associations": [{"name": "T", "prefix": None}]},
-                {"properties": {"p": {}}},
-                {"properties": {"p" * 81: {"title": "", "type": "array"}}},
-                {"properties": {"p": {"title": "", "type": "nope"}}},
-                {"properties": {"p": {"title": "", "type": "string", "x": 1}}},
-                {"description": "\U0001f600"}, {"owner": "\x00"}):
+            {"owner": None},
+            {"description": "d" * 501},
+            {"display_name": "d" * 81},
+            {"visibility": "shared"},
+            {"protected": "yes"},
+            {"unknown": 1},
+            {"tags": [{}]},
+            {"tags": [{"name": "t" * 81}]},
+            {"tags": [{"name": "t", "x": 1}]},
+            {"tags": ["t"]},
+            {"objects": [{}]},
+            {"objects": [{"name": "o", "x": 1}]},
+            {"objects": [{"name": "o" * 81}]},
+            {"objects": [{"name": "o", "required": ["a", "a"]}]},
+            {"objects": [{"name": "o", "required": ["a,b"]}]},
+            {"objects": [{"name": "o", "properties": {"q": {"type": "string"}}}]},
+            {"resource_type_associations": [{}]},
+            {"resource_type_associations": [{"name": "T", "prefix": None}]},
+            {"properties": {"p": {}}},
+            {"properties": {"p" * 81: {"title": "", "type": "array"}}},
+            {"properties": {"p": {"title": "", "type": "nope"}}},
+            {"properties": {"p": {"title": "", "type": "string", "x": 1}}},
+            {"description": "\U0001f600"},
+            {"owner": "\x00"},
+        ):
             with self.subTest(wrong):
                 self.assertRaises(errors.Invalid, self.namespace, **wrong)
-        for document in (b"", b"[]", b"{", b'"x"', body(), body(namespace=5),
-                         body(namespace="n" * 81)):
+        for document in (
+            b"",
+            b"[]",
+            b"{",
+            b'"x"',
+            body(),
+            body(namespace=5),
+            body(namespace="n" * 81),
+        ):
             self.assertRaises(errors.Invalid, load.load_namespace, member(), document)
 
     def test_what_only_the_service_writes_is_refused_first(self):
         for name in ("created_at", "updated_at", "self", "schema"):
-            self.assertRaises(errors.ReadOnly, load.load_namespace, member(),
-                              body(unknown=1, **{name: 1}))
+            self.assertRaises(
+                errors.ReadOnly, load.load_namespace, member(), body(unknown=1, **{name: 1})
+            )
             self.assertRaises(errors.ReadOnly, load.load_object, body(**{name: 1}))
         for read in (load.load_property, load.load_tag, load.load_association):
             self.assertRaises(errors.ReadOnly, read, body(created_at="x"))
 
     def test_a_property_says_what_it_likes_of_what_there_is_to_say(self):
-        schema = {"name": "p", "title": "P", "type": "array", "operators": ["<in>"],
-                  "readonly": True, "items": {"type": "string", "enum": ["a"]}, "minItems": 0,
-                  "uniqueItems": True, "enum": ["a", None], "default": ["a"], "pattern": "("}
+        schema = {
+            "name": "p",
+            "title": "P",
+            "type": "array",
+            "operators": ["<in>"],
+            "readonly": True,
+            "items": {"type": "string", "enum": ["a"]},
+            "minItems": 0,
+            "uniqueItems": True,
+            "enum": ["a", None],
+            "default": ["a"],
+            "pattern": "(",
+        }
         self.assertEqual(Property("p", schema=schema), load.load_property(body(**schema)))
-        for wrong in ({"enum": [1]}, {"enum": [[]]}, {"items": {}}, {"items": {"enum": ["a"]}},
-                      {"items": {"type": "string", "title": "x"}}, {"required": ["x"]},
-                      {"items": {"type": "integer", "enum": [5]}}, {"minLength": -1},
-                      {"minimum": "1"}, {"minimum": 1e300}, {"maximum": 2**63},
-                      {"operators": [1]}, {"title": None}, {"name": 5}, {"name": "p" * 81},
-                      {"items": {"type": "nope"}}):
+        for wrong in (
+            {"enum": [1]},
+            {"enum": [[]]},
+            {"items": {}},
+            {"items": {"enum": ["a"]}},
+            {"items": {"type": "string", "title": "x"}},
+            {"required": ["x"]},
+            {"items": {"type": "integer", "enum": [5]}},
+            {"minLength": -1},
+            {"minimum": "1"},
+            {"minimum": 1e300},
+            {"maximum": 2**63},
+            {"operators": [1]},
+            {"title": None},
+            {"name": 5},
+            {"name": "p" * 81},
+            {"items": {"type": "nope"}},
+        ):
             with self.subTest(wrong):
-                self.assertRaises(errors.Invalid, load.load_property,
-                                  body(**{"name": "p", "title": "P", "type": "string", **wrong}))
+                self.assertRaises(
+                    errors.Invalid,
+                    load.load_property,
+                    body(**{"name": "p", "title": "P", "type": "string", **wrong}),
+                )
 
     def test_tags(self):
-        self.assertEqual([Tag("a"), Tag("")], load.load_tags(body(tags=[{"name": "a"},
-                                                                        {"name": ""}])))
-        for wrong in ({}, {"tags": "a"}, {"tags": ["a"]}, {"tags": [{"nome": "a"}]},
-                      {"tags": [], "x": 1}, {"tags": [{"name": "a" * 81}]}):
+        self.assertEqual(
+            [Tag("a"), Tag("")], load.load_tags(body(tags=[{"name": "a"}, {"name": ""}]))
+        )
+        for wrong in (
+            {},
+            {"tags": "a"},
+            {"tags": ["a"]},
+            {"tags": [{"nome": "a"}]},
+            {"tags": [], "x": 1},
+            {"tags": [{"name": "a" * 81}]},
+        ):
             self.assertRaises(errors.Invalid, load.load_tags, body(**wrong))
         self.assertEqual(Tag("a"), load.load_tag_name("a"))
         self.assertRaises(errors.Invalid, load.load_tag_name, "a" * 81)
-        self.assertEqual([True, True, False, False], [
-            load.load_append(header) for header in ("True", " yes ", "garbage", None)])
+        self.assertEqual(
+            [True, True, False, False],
+            [load.load_append(header) for header in ("True", " yes ", "garbage", None)],
+        )
 
     def test_a_message_says_where_it_was_wrong_but_not_all_of_it(self):
         with self.assertRaises(errors.Invalid) as caught:
-            self.namespace(objects=[{"name": "o", "properties": {"q": {
-                "title": "Q", "type": "x" * 10000}}}])
+            self.namespace(
+                objects=[{"name": "o", "properties": {"q": {"title": "Q", "type": "x" * 10000}}}]
+            )
         self.assertIn("objects/0/properties/q/type", str(caught.exception))
         self.assertLess(len(str(caught.exception)), 400)
 
 
 class DumpTest(unittest.TestCase):
-
     def setUp(self):
-        self.namespace = Namespace("N", "p1", created_at=NOW, contents={
-            Association: [Association("T", prefix="x_"), Association("Bare")],
-            Object: [Object("o", NOW, NOW, required=["q"], properties={"q": {"default": 1}})],
-            Property: [Property("p", schema={"name": "p", "minimum": 0.5})],
-            Tag: [Tag("t", NOW, NOW)]})
+        self.namespace = Namespace(
+            "N",
+            "p1",
+            created_at=NOW,
+            contents={
+                Association: [Association("T", prefix="x_"), Association("Bare")],
+                Object: [Object("o", NOW, NOW, required=["q"], properties={"q": {"default": 1}})],
+                Property: [Property("p", schema={"name": "p", "minimum": 0.5})],
+                Tag: [Tag("t", NOW, NOW)],
+            },
+        )
 
     def test_what_is_not_there_is_left_out(self):
         self.assertEqual(
-            {"namespace": "N", "owner": "p1", "visibility": "private", "protected": False,
-             "self": "/v2/metadefs/namespaces/N", "schema": "/v2/schemas/metadefs/namespace"},
-            dump.namespace_document(Namespace("N", "p1")))
+            {
+                "namespace": "N",
+                "owner": "p1",
+                "visibility": "private",
+                "protected": False,
+                "self": "/v2/metadefs/namespaces/N",
+                "schema": "/v2/schemas/metadefs/namespace",
+            },
+            dump.namespace_document(Namespace("N", "p1")),
+        )
 
     def test_a_new_namespace_shows_empty_contents_as_they_were_sent(self):
-        document = dump.namespace_document(Namespace("N", "p1", contents={
-            Object: [Object("o")], Tag: [], Property: []}))
-        self.assertEqual(([{"name": "o"}], [], {}), (
-            document["objects"], document["tags"], document["properties"]))
+        document = dump.namespace_document(
+            Namespace("N", "p1", contents={Object: [Object("o")], Tag: [], Property: []})
+        )
+        self.assertEqual(
+            ([{"name": "o"}], [], {}),
+            (document["objects"], document["tags"], document["properties"]),
+        )
 
     def test_names_get_the_prefix_of_a_resource_type(self):
         for resource_type, prefix in (("T", "x_"), ("Bare", ""), ("unknown", ""), ("", "")):
             document = dump.namespace_document(self.namespace, resource_type)
             self.assertEqual({f"{prefix}p": {"name": "p", "minimum": 0}}, document["properties"])
             [shown] = document["objects"]
-            self.assertEqual(([f"{prefix}q"], {f"{prefix}q": {"default": "1"}}),
-                             (shown["required"], shown["properties"]))
+            self.assertEqual(
+                ([f"{prefix}q"], {f"{prefix}q": {"default": "1"}}),
+                (shown["required"], shown["properties"]),
+            )
 
     def test_schemas_are_shown_as_clients_know_them(self):
-        for said, shown in (({"default": 1.5}, {"default": "1.5"}),
-                            ({"default": False}, {"default": "False"}),
-                            ({"default": ["a"]}, {"default": None}),
-                            ({"default": ""}, {"default": ""}),
-                            ({"maximum": -1.5}, {"maximum": -1}),
-                            ({"maximum": 1e300}, {"maximum": 1e300})):
-            self.assertEqual({**shown, "name": "p"},
-                             orjson.loads(dump.dump_property(Property("p", schema=said))))
+        for said, shown in (
+            ({"default": 1.5}, {"default": "1.5"}),
+            ({"default": False}, {"default": "False"}),
+            ({"default": ["a"]}, {"default": None}),
+            ({"default": ""}, {"default": ""}),
+            ({"maximum": -1.5}, {"maximum": -1}),
+            ({"maximum": 1e300}, {"maximum": 1e300}),
+        ):
+            self.assertEqual(
+                {**shown, "name": "p"}, orjson.loads(dump.dump_property(Property("p", schema=said)))
+            )
 
     def test_lists(self):
         objects = orjson.loads(dump.dump_objects(self.namespace, [Object("o", NOW, NOW)]))
         self.assertEqual("v2/schemas/metadefs/objects", objects["schema"])
-        self.assertEqual([{
-            "name": "o", "created_at": "2026-01-02T03:04:05Z",
-            "updated_at": "2026-01-02T03:04:05Z", "schema": "/v2/schemas/metadefs/object",
-            "self": "/v2/metadefs/namespaces/N/objects/o"}], objects["objects"])
-        self.assertEqual({"tags": [{"name": "t"}]},
-                         orjson.loads(dump.dump_tags([Tag("t", NOW, NOW)])))
+        self.assertEqual(
+            [
+                {
+                    "name": "o",
+                    "created_at": "2026-01-02T03:04:05Z",
+                    "updated_at": "2026-01-02T03:04:05Z",
+                    "schema": "/v2/schemas/metadefs/object",
+                    "self": "/v2/metadefs/namespaces/N/objects/o",
+                }
+            ],
+            objects["objects"],
+        )
+        self.assertEqual(
+            {"tags": [{"name": "t"}]}, orjson.loads(dump.dump_tags([Tag("t", NOW, NOW)]))
+        )
 
     def test_a_file_can_be_loaded_again(self):
         schema = {"title": "T", "type": "integer", "default": 1}
@@ -176,18 +272,24 @@ class DumpTest(unittest.TestCase):
 
 
 class QueryTest(unittest.TestCase):
-
     def load(self, text):
         return query.load_namespace_query(text, 25, 1000)
 
     def test_defaults_and_bounds(self):
         found = self.load("").query
         self.assertEqual((None, None), (found.visibility, found.resource_types))
-        self.assertEqual(("created_at", "desc", None, 25), (
-            found.listing.sort_key, found.listing.sort_dir, found.listing.marker,
-            found.listing.limit))
-        self.assertEqual([1000, 0], [
-            self.load(f"limit={limit}").query.listing.limit for limit in ("5000", "0")])
+        self.assertEqual(
+            ("created_at", "desc", None, 25),
+            (
+                found.listing.sort_key,
+                found.listing.sort_dir,
+                found.listing.marker,
+                found.listing.limit,
+            ),
+        )
+        self.assertEqual(
+            [1000, 0], [self.load(f"limit={limit}").query.listing.limit for limit in ("5000", "0")]
+        )
 
     def test_the_first_of_a_name_counts_and_links_keep_the_last(self):
         found = self.load("limit=1&x=a%20b&limit=2&marker=M&resource_types=A,B")
@@ -198,8 +300,17 @@ class QueryTest(unittest.TestCase):
         self.assertEqual("/v2/metadefs/namespaces", self.load("marker=x").first)
 
     def test_what_makes_no_sense_is_refused(self):
-        for text in ("limit=x", "limit=", "limit=-1", "limit=1.5", "sort_key=nope", "sort_key=",
-                     "sort_dir=nope", "visibility=shared", "x=%ff"):
+        for text in (
+            "limit=x",
+            "limit=",
+            "limit=-1",
+            "limit=1.5",
+            "sort_key=nope",
+            "sort_key=",
+            "sort_dir=nope",
+            "visibility=shared",
+            "x=%ff",
+        ):
             self.assertRaises(errors.Invalid, self.load, text)
         for text in ("limit=0", "limit=x", "sort_dir=nope", "visibility=x"):
             self.assertRaises(errors.Invalid, query.check_object_query, text)
@@ -208,8 +319,10 @@ class QueryTest(unittest.TestCase):
     def test_tags_have_no_limit_unless_one_is_asked_for(self):
         self.assertIsNone(query.load_tag_query("sort_key=name").limit)
         self.assertEqual(0, query.load_tag_query("limit=0").limit)
-        self.assertEqual(("m", None), (query.load_tag_query("marker=m").marker,
-                                       query.load_tag_query("marker=").marker))
+        self.assertEqual(
+            ("m", None),
+            (query.load_tag_query("marker=m").marker, query.load_tag_query("marker=").marker),
+        )
         self.assertRaises(errors.Invalid, query.load_tag_query, "sort_key=owner")
 
     def test_the_resource_type(self):

@@ -25,8 +25,13 @@ def op(do, path, *value):
 class Patches(unittest.TestCase):
     def setUp(self):
         self.reader = patch.PatchLoader(LOADER)
-        self.image = Image("i", name="n", disk_format="raw", container_format="bare",
-                           properties={"p": "v", "a/b": "slash"})
+        self.image = Image(
+            "i",
+            name="n",
+            disk_format="raw",
+            container_format="bare",
+            properties={"p": "v", "a/b": "slash"},
+        )
         self.allowed = True
 
     def read(self, body, media_type=patch.V21):
@@ -53,9 +58,18 @@ class Owners(Patches):
 
 class Reading(Patches):
     def test_wrong_shapes_are_invalid(self):
-        for item in (op("move", "/q", "x"), {"path": "/name", "value": "x"}, op("add", "name", 1),
-                     op("replace", "/name"), op("replace", 5, "x"), op([], "/name", "x"),
-                     {"op": "add", "value": "x"}, "text", None, op("replace", "", "x")):
+        for item in (
+            op("move", "/q", "x"),
+            {"path": "/name", "value": "x"},
+            op("add", "name", 1),
+            op("replace", "/name"),
+            op("replace", 5, "x"),
+            op([], "/name", "x"),
+            {"op": "add", "value": "x"},
+            "text",
+            None,
+            op("replace", "", "x"),
+        ):
             with self.subTest(item=item), self.assertRaises(errors.Invalid):
                 self.read([item])
         for body in (b"", b"[{", b"{}", b"null", b'"x"'):
@@ -63,37 +77,85 @@ class Reading(Patches):
                 self.read(body)
 
     def test_wrong_paths_are_invalid(self):
-        for path in ("/name/", "/a//b", "///name", "//", "/x/y", "/tags/-", "/name/x", "/a~b",
-                     "/a~2b", "/a~", "/locations/0/url"):
+        for path in (
+            "/name/",
+            "/a//b",
+            "///name",
+            "//",
+            "/x/y",
+            "/tags/-",
+            "/name/x",
+            "/a~b",
+            "/a~2b",
+            "/a~",
+            "/locations/0/url",
+        ):
             with self.subTest(path=path), self.assertRaises(errors.Invalid):
                 self.read([op("add", path, "x")])
 
     def test_names_of_paths(self):
-        for path, name in (("/name", "name"), ("//name", "name"), ("/ name ", "name"),
-                           ("/", ""), ("/ ", ""), ("/a~1b~0c", "a/b~c"), ("/~01", "~1")):
+        for path, name in (
+            ("/name", "name"),
+            ("//name", "name"),
+            ("/ name ", "name"),
+            ("/", ""),
+            ("/ ", ""),
+            ("/a~1b~0c", "a/b~c"),
+            ("/~01", "~1"),
+        ):
             with self.subTest(path=path):
                 self.assertEqual(name, self.read([op("add", path, "x")])[0].name)
 
     def test_read_only_and_reserved_names_are_forbidden_whatever_the_value(self):
-        for name in ("status", "checksum", "size", "virtual_size", "created_at", "updated_at",
-                     "direct_url", "self", "file", "schema", "os_hash_algo", "os_hash_value",
-                     "id", "location", "deleted", "deleted_at", "os_glance_x", "OS_GLANCE_x",
-                     "ös_glance_x", "os_gla\u00adnce_x"):
-            for operation in (op("add", f"/{name}", []), op("replace", f"/{name}", "x"),
-                              op("remove", f"/{name}")):
+        for name in (
+            "status",
+            "checksum",
+            "size",
+            "virtual_size",
+            "created_at",
+            "updated_at",
+            "direct_url",
+            "self",
+            "file",
+            "schema",
+            "os_hash_algo",
+            "os_hash_value",
+            "id",
+            "location",
+            "deleted",
+            "deleted_at",
+            "os_glance_x",
+            "OS_GLANCE_x",
+            "ös_glance_x",
+            "os_gla\u00adnce_x",
+        ):
+            for operation in (
+                op("add", f"/{name}", []),
+                op("replace", f"/{name}", "x"),
+                op("remove", f"/{name}"),
+            ):
                 with self.subTest(operation=operation), self.assertRaises(errors.Forbidden):
                     self.read([operation])
 
     def test_the_name_of_a_column_is_neither_there_nor_free(self):
-        for operation, error in ((op("add", "/image_id", "x"), errors.NotFound),
-                                 (op("replace", "/image_id", "x"), errors.NotFound),
-                                 (op("remove", "/image_id"), errors.Forbidden)):
+        for operation, error in (
+            (op("add", "/image_id", "x"), errors.NotFound),
+            (op("replace", "/image_id", "x"), errors.NotFound),
+            (op("remove", "/image_id"), errors.Forbidden),
+        ):
             with self.subTest(operation=operation), self.assertRaises(error):
                 self.read([operation])
 
     def test_values_are_checked(self):
-        for name, value in (("name", 1), ("tags", ["t" * 256]), ("tags", None), ("num", 1),
-                            ("nul", None), ("disk_format", "bare"), ("stores", 5)):
+        for name, value in (
+            ("name", 1),
+            ("tags", ["t" * 256]),
+            ("tags", None),
+            ("num", 1),
+            ("nul", None),
+            ("disk_format", "bare"),
+            ("stores", 5),
+        ):
             with self.subTest(name=name), self.assertRaises(errors.Invalid):
                 self.read([op("add", f"/{name}", value)])
 
@@ -106,8 +168,9 @@ class Reading(Patches):
     def test_a_step_sees_those_before_it(self):
         self.image.disk_format = None
         place = op("add", "/locations/-", {"url": "c://1", "metadata": {}})
-        self.assertEqual(1, len(self.apply(
-            op("replace", "/disk_format", "raw"), place).add_locations))
+        self.assertEqual(
+            1, len(self.apply(op("replace", "/disk_format", "raw"), place).add_locations)
+        )
         self.refused(errors.Invalid, place)
         self.image.disk_format = "raw"
         self.refused(errors.Invalid, op("replace", "/container_format", None), place)
@@ -116,10 +179,18 @@ class Reading(Patches):
 
     def test_several_first_locations_may_say_the_same_of_their_data(self):
         self.image.os_hash_value, self.image.os_hash_algo = "cd" * 64, "sha512"  # was refused
-        first, second = (op("add", "/locations/-", {
-            "url": f"c://{number}", "metadata": {},
-            "validation_data": {"os_hash_algo": "sha512", "os_hash_value": SHA}})
-            for number in (1, 2))
+        first, second = (
+            op(
+                "add",
+                "/locations/-",
+                {
+                    "url": f"c://{number}",
+                    "metadata": {},
+                    "validation_data": {"os_hash_algo": "sha512", "os_hash_value": SHA},
+                },
+            )
+            for number in (1, 2)
+        )
         change = self.apply(first, second)
         self.assertEqual((SHA, 2), (change.fields["os_hash_value"], len(change.add_locations)))
         second["value"]["validation_data"]["os_hash_value"] = "cd" * 64
@@ -127,19 +198,29 @@ class Reading(Patches):
 
     def test_an_objection_is_told_by_what_is_touched(self):
         change = self.apply(op("replace", "/visibility", "public"), op("remove", "/none"))
-        self.assertEqual(({"visibility": "public"}, ["none"]),
-                         (change.fields, list(change.set_properties)))
+        self.assertEqual(
+            ({"visibility": "public"}, ["none"]), (change.fields, list(change.set_properties))
+        )
         self.assertEqual(1, len(self.apply(op("remove", "/locations/0")).remove_locations))
 
     def test_older_media_type(self):
         self.assertEqual(
-            [patch.Operation("insert", "a", value="x"),
-             patch.Operation("replace", "name", value="y"),
-             patch.Operation("remove", "p")],
-            self.read([{"add": "/a", "value": "x"}, {"replace": "/name", "value": "y"},
-                       {"remove": "/p"}], patch.V20))
-        for item in ({"add": "/a", "remove": "/b", "value": "x"}, {"value": "x"},
-                     op("replace", "/name", "x"), {"replace": "/name"}):
+            [
+                patch.Operation("insert", "a", value="x"),
+                patch.Operation("replace", "name", value="y"),
+                patch.Operation("remove", "p"),
+            ],
+            self.read(
+                [{"add": "/a", "value": "x"}, {"replace": "/name", "value": "y"}, {"remove": "/p"}],
+                patch.V20,
+            ),
+        )
+        for item in (
+            {"add": "/a", "remove": "/b", "value": "x"},
+            {"value": "x"},
+            op("replace", "/name", "x"),
+            {"replace": "/name"},
+        ):
             with self.subTest(item=item), self.assertRaises(errors.Invalid):
                 self.read([item], patch.V20)
 
@@ -147,16 +228,25 @@ class Reading(Patches):
 class Applying(Patches):
     def test_fields_properties_and_tags(self):
         change = self.apply(
-            op("replace", "/name", "m"), op("add", "/new", "x"), op("replace", "/p", "w"),
-            op("remove", "/a~1b"), op("add", "/tags", ["b", "a", "b"]))
+            op("replace", "/name", "m"),
+            op("add", "/new", "x"),
+            op("replace", "/p", "w"),
+            op("remove", "/a~1b"),
+            op("add", "/tags", ["b", "a", "b"]),
+        )
         self.assertEqual({"name": "m"}, change.fields)
         self.assertEqual({"new": "x", "p": "w"}, change.set_properties)
         self.assertEqual({"a/b"}, change.remove_properties)
         self.assertEqual(["b", "a", "b"], change.tags)
 
     def test_operations_see_those_before_them(self):
-        change = self.apply(op("add", "/q", "1"), op("replace", "/q", "2"), op("remove", "/q"),
-                            op("remove", "/p"), op("add", "/p", "back"))
+        change = self.apply(
+            op("add", "/q", "1"),
+            op("replace", "/q", "2"),
+            op("remove", "/q"),
+            op("remove", "/p"),
+            op("add", "/p", "back"),
+        )
         self.assertEqual(({"p": "back"}, set()), (change.set_properties, change.remove_properties))
         self.refused(errors.Conflict, op("replace", "/q", "1"), op("add", "/q", "1"))
 
@@ -172,8 +262,9 @@ class Applying(Patches):
         self.refused(errors.Conflict, {"add": "/p", "value": "x"}, media_type=patch.V20)
 
     def test_formats_change_only_while_queued(self):
-        self.assertEqual(frozenset({"queued"}),
-                         self.apply(op("replace", "/disk_format", "qcow2")).expected)
+        self.assertEqual(
+            frozenset({"queued"}), self.apply(op("replace", "/disk_format", "qcow2")).expected
+        )
         self.image.status = "active"
         self.refused(errors.Forbidden, op("replace", "/disk_format", None))
 
@@ -213,8 +304,13 @@ class Locations(Patches):
         self.refused(errors.Forbidden, op("remove", "/locations/0"), op("remove", "/locations/0"))
 
     def test_replace_of_the_same_addresses_is_new_metadata(self):
-        change = self.apply(op("replace", "/locations", [
-            {"url": "b://2", "metadata": {"k": "v"}}, self.place("a://1")]))
+        change = self.apply(
+            op(
+                "replace",
+                "/locations",
+                [{"url": "b://2", "metadata": {"k": "v"}}, self.place("a://1")],
+            )
+        )
         self.assertEqual((Location("b://2", {"k": "v"}, id=2),), change.update_locations)
         self.assertEqual(((), ()), (change.add_locations, change.remove_locations))
         self.refused(errors.Forbidden, op("replace", "/locations", []))
@@ -223,10 +319,14 @@ class Locations(Patches):
 
     def test_the_work_grows_with_the_number_of_locations_not_with_its_square(self):
         """Counted in calls, so that the speed of the machine does not matter."""
+
         def calls(number):
-            additions = self.read([
-                op("add", "/locations/-", self.place("http://h/", metadata={"k": str(n)}))
-                for n in range(number)])
+            additions = self.read(
+                [
+                    op("add", "/locations/-", self.place("http://h/", metadata={"k": str(n)}))
+                    for n in range(number)
+                ]
+            )
             rules = patch.LocationRules(True, "sha512", list)
             profile = cProfile.Profile(builtins=False)
             change = profile.runcall(patch.apply, self.image, additions, LOADER, rules)
@@ -258,22 +358,30 @@ class Locations(Patches):
                 self.assertIsNone(absent.id)
 
     def test_a_place_that_was_left_may_be_taken_again(self):
-        change = self.apply(op("remove", "/locations/0"),
-                            op("add", "/locations/0", self.place("a://1")))
+        change = self.apply(
+            op("remove", "/locations/0"), op("add", "/locations/0", self.place("a://1"))
+        )
         self.assertEqual(["a://1"], [each.url for each in change.add_locations])
-        self.refused(errors.Invalid, op("remove", "/locations/0"),
-                     op("add", "/locations/-", self.place("b://2")))
+        self.refused(
+            errors.Invalid,
+            op("remove", "/locations/0"),
+            op("add", "/locations/-", self.place("b://2")),
+        )
 
     def test_digests_come_with_the_first_location(self):
         self.image.status, self.image.locations = "queued", []
         data = {"os_hash_algo": "sha512", "os_hash_value": SHA}
         change = self.apply(op("add", "/locations/-", self.place("c://3", validation_data=data)))
         self.assertEqual(data, change.fields)
-        for wrong in ({"os_hash_algo": "md5", "os_hash_value": SHA},
-                      {"os_hash_algo": "sha512", "os_hash_value": "zz"},
-                      {"os_hash_algo": "sha512", "os_hash_value": "abab"}):
-            self.refused(errors.Conflict,
-                         op("add", "/locations/-", self.place("c://3", validation_data=wrong)))
+        for wrong in (
+            {"os_hash_algo": "md5", "os_hash_value": SHA},
+            {"os_hash_algo": "sha512", "os_hash_value": "zz"},
+            {"os_hash_algo": "sha512", "os_hash_value": "abab"},
+        ):
+            self.refused(
+                errors.Conflict,
+                op("add", "/locations/-", self.place("c://3", validation_data=wrong)),
+            )
         self.image.disk_format = None
         self.refused(errors.Invalid, op("add", "/locations/-", self.place("c://3")))
 
@@ -283,5 +391,6 @@ class Locations(Patches):
         change = self.apply(op("add", "/locations/-", self.place("c://3", validation_data=same)))
         self.assertEqual({}, change.fields)
         other = {"os_hash_algo": "sha512", "os_hash_value": "cd" * 64}
-        self.refused(errors.Conflict,
-                     op("add", "/locations/-", self.place("c://3", validation_data=other)))
+        self.refused(
+            errors.Conflict, op("add", "/locations/-", self.place("c://3", validation_data=other))
+        )

@@ -24,27 +24,38 @@ def filters(text):
 class Filters(unittest.TestCase):
     def test_comparisons(self):
         for text, wanted in (
-                ("name=a", Filter("name", "eq", "a")),
-                ("name=eq:a:b", Filter("name", "eq", "a:b")),
-                ('name=in:a,"b, c","d\\"e"', Filter("name", "in", ("a", "b, c", 'd"e'))),
-                ("name=in:", Filter("name", "in", ("",))),
-                ("name=in:a,", Filter("name", "in", ("a", ""))),
-                ("status=in:active,queued", Filter("status", "in", ("active", "queued"))),
-                ("min_ram=%201", Filter("min_ram", "eq", 1)),
-                ("size_min=50", Filter("size", "gte", 50)),
-                ("min_ram_max=-1", Filter("min_ram", "lte", -1)),
-                ("protected=true", Filter("protected", "eq", True)),
-                ("owner=p2", Filter("owner", "eq", "p2")),
-                ("created_at=gt:2001-01-01T00:00:00Z", Filter("created_at", "gt", DATE)),
-                ("created_at=2001-01-01T02:00:00%2B02:00", Filter("created_at", "eq", DATE)),
-                ("created_at=lte:2001", Filter("created_at", "lte", DATE)),
-                ("created_at=neq:2001-01", Filter("created_at", "neq", DATE))):
+            ("name=a", Filter("name", "eq", "a")),
+            ("name=eq:a:b", Filter("name", "eq", "a:b")),
+            ('name=in:a,"b, c","d\\"e"', Filter("name", "in", ("a", "b, c", 'd"e'))),
+            ("name=in:", Filter("name", "in", ("",))),
+            ("name=in:a,", Filter("name", "in", ("a", ""))),
+            ("status=in:active,queued", Filter("status", "in", ("active", "queued"))),
+            ("min_ram=%201", Filter("min_ram", "eq", 1)),
+            ("size_min=50", Filter("size", "gte", 50)),
+            ("min_ram_max=-1", Filter("min_ram", "lte", -1)),
+            ("protected=true", Filter("protected", "eq", True)),
+            ("owner=p2", Filter("owner", "eq", "p2")),
+            ("created_at=gt:2001-01-01T00:00:00Z", Filter("created_at", "gt", DATE)),
+            ("created_at=2001-01-01T02:00:00%2B02:00", Filter("created_at", "eq", DATE)),
+            ("created_at=lte:2001", Filter("created_at", "lte", DATE)),
+            ("created_at=neq:2001-01", Filter("created_at", "neq", DATE)),
+        ):
             with self.subTest(text=text):
                 self.assertEqual((wanted,), filters(text))
 
     def test_values_that_no_image_has_ask_for_nothing(self):
-        for text in ("min_ram=x", "min_ram=gt:0", "size=", "size=1.5", "size=" + "9" * 30,
-                     "visibility=", "name=%00", "size_min=" + "9" * 30, "colour=%00", "tag=%00"):
+        for text in (
+            "min_ram=x",
+            "min_ram=gt:0",
+            "size=",
+            "size=1.5",
+            "size=" + "9" * 30,
+            "visibility=",
+            "name=%00",
+            "size_min=" + "9" * 30,
+            "colour=%00",
+            "tag=%00",
+        ):
             with self.subTest(text=text):
                 self.assertEqual((NOTHING,), filters(text))
 
@@ -53,8 +64,9 @@ class Filters(unittest.TestCase):
 
     def test_custom_properties_are_compared_as_they_are(self):
         query = load("colour=in:a,b&is_public=true&=&tags=x").query
-        self.assertEqual((("colour", "in:a,b"), ("is_public", "true"), ("", ""), ("tags", "x")),
-                         query.properties)
+        self.assertEqual(
+            (("colour", "in:a,b"), ("is_public", "true"), ("", ""), ("tags", "x")), query.properties
+        )
 
     def test_of_repeated_names_the_last_counts_but_times_are_a_range(self):
         self.assertEqual((Filter("name", "eq", "b"),), filters("name=a&name=b"))
@@ -72,18 +84,41 @@ class Filters(unittest.TestCase):
 
     def test_scope(self):
         query = load("visibility=all&member_status=pending&os_hidden=TRUE&deleted=x").query
-        self.assertEqual(("all", "pending", True, ()),
-                         (query.visibility, query.member_status, query.os_hidden, query.filters))
+        self.assertEqual(
+            ("all", "pending", True, ()),
+            (query.visibility, query.member_status, query.os_hidden, query.filters),
+        )
         query = load("").query
-        self.assertEqual((None, "accepted", False),
-                         (query.visibility, query.member_status, query.os_hidden))
+        self.assertEqual(
+            (None, "accepted", False), (query.visibility, query.member_status, query.os_hidden)
+        )
 
     def test_what_is_not_understood_is_invalid(self):
-        for text in ('name=in:"open', 'name=in:a"b', 'name=in:"a"b', "name=neq:a", "name=:a",
-                     "size_min=x", "size_min=1.5", "foo_min=1", "protected=True", "protected=",
-                     "os_hidden=x", "os_hidden=", "visibility=nope", "visibility=PUBLIC",
-                     "member_status=", "created_at=lte:junk", "created_at=", "created_at=in:2001",
-                     "changes-since=2001-01-01", "locations=x", "name=%ff", "%ff=1", "name=\xff"):
+        for text in (
+            'name=in:"open',
+            'name=in:a"b',
+            'name=in:"a"b',
+            "name=neq:a",
+            "name=:a",
+            "size_min=x",
+            "size_min=1.5",
+            "foo_min=1",
+            "protected=True",
+            "protected=",
+            "os_hidden=x",
+            "os_hidden=",
+            "visibility=nope",
+            "visibility=PUBLIC",
+            "member_status=",
+            "created_at=lte:junk",
+            "created_at=",
+            "created_at=in:2001",
+            "changes-since=2001-01-01",
+            "locations=x",
+            "name=%ff",
+            "%ff=1",
+            "name=\xff",
+        ):
             with self.subTest(text=text), self.assertRaises(errors.Invalid):
                 load(text)
 
@@ -91,49 +126,80 @@ class Filters(unittest.TestCase):
 class Sorting(unittest.TestCase):
     def test_orders_are_total(self):
         for text, wanted in (
-                ("", "created_at:desc id:desc"),
-                ("sort_dir=asc", "created_at:asc id:asc"),
-                ("sort=name", "name:desc created_at:desc id:desc"),
-                ("sort=name:asc", "name:asc created_at:asc id:asc"),
-                ("sort=name:", "name:desc created_at:desc id:desc"),
-                ("sort=%20disk_format:asc,name:desc",
-                 "disk_format:asc name:desc created_at:desc id:desc"),
-                ("sort=name:asc,name:desc", "name:asc created_at:desc id:desc"),
-                ("sort=id:asc", "id:asc created_at:asc"),
-                ("sort_key=size&sort_key=name&sort_dir=asc",
-                 "size:asc name:asc created_at:asc id:asc"),
-                ("sort_key=size&sort_dir=asc&sort_key=name&sort_dir=desc",
-                 "size:asc name:desc created_at:desc id:desc")):
+            ("", "created_at:desc id:desc"),
+            ("sort_dir=asc", "created_at:asc id:asc"),
+            ("sort=name", "name:desc created_at:desc id:desc"),
+            ("sort=name:asc", "name:asc created_at:asc id:asc"),
+            ("sort=name:", "name:desc created_at:desc id:desc"),
+            (
+                "sort=%20disk_format:asc,name:desc",
+                "disk_format:asc name:desc created_at:desc id:desc",
+            ),
+            ("sort=name:asc,name:desc", "name:asc created_at:desc id:desc"),
+            ("sort=id:asc", "id:asc created_at:asc"),
+            ("sort_key=size&sort_key=name&sort_dir=asc", "size:asc name:asc created_at:asc id:asc"),
+            (
+                "sort_key=size&sort_dir=asc&sort_key=name&sort_dir=desc",
+                "size:asc name:desc created_at:desc id:desc",
+            ),
+        ):
             with self.subTest(text=text):
                 self.assertEqual(wanted, " ".join(map(":".join, load(text).query.sort)))
 
     def test_what_is_no_order_is_invalid(self):
-        for text in ("sort=name:up", "sort=nope", "sort=:asc", "sort=", "sort=name,,size",
-                     "sort=min_ram:desc", "sort=owner", "sort=name:asc&sort_key=size",
-                     "sort=name&sort_dir=asc", "sort_key=nope", "sort_key=", "sort_dir=",
-                     "sort_key=name&sort_dir=up", "sort_dir=asc&sort_dir=desc",
-                     "sort_key=name&sort_key=size&sort_key=id&sort_dir=asc&sort_dir=desc"):
+        for text in (
+            "sort=name:up",
+            "sort=nope",
+            "sort=:asc",
+            "sort=",
+            "sort=name,,size",
+            "sort=min_ram:desc",
+            "sort=owner",
+            "sort=name:asc&sort_key=size",
+            "sort=name&sort_dir=asc",
+            "sort_key=nope",
+            "sort_key=",
+            "sort_dir=",
+            "sort_key=name&sort_dir=up",
+            "sort_dir=asc&sort_dir=desc",
+            "sort_key=name&sort_key=size&sort_key=id&sort_dir=asc&sort_dir=desc",
+        ):
             with self.subTest(text=text), self.assertRaises(errors.Invalid):
                 load(text)
 
 
 class Paging(unittest.TestCase):
     def test_a_list_that_is_asked_for_in_two_ways_is_empty(self):
-        for text, kept in (("limit=1&limit=2", ("limit", 1)),
-                           ("visibility=public&visibility=public", ("visibility", "public")),
-                           ("member_status=all&member_status=x", ("member_status", "all"))):
+        for text, kept in (
+            ("limit=1&limit=2", ("limit", 1)),
+            ("visibility=public&visibility=public", ("visibility", "public")),
+            ("member_status=all&member_status=x", ("member_status", "all")),
+        ):
             found = load(text).query
             self.assertIn(NOTHING, found.filters)
             self.assertEqual(kept[1], getattr(found, kept[0]))
         self.assertNotIn(NOTHING, load("name=a&name=b&tag=x&tag=y").query.filters)
 
     def test_limits(self):
-        for text, wanted in (("", 25), ("limit=0", 0), ("limit=1001", 1000), ("limit=%2B7", 7),
-                             ("limit=" + "9" * 30, 1000)):
+        for text, wanted in (
+            ("", 25),
+            ("limit=0", 0),
+            ("limit=1001", 1000),
+            ("limit=%2B7", 7),
+            ("limit=" + "9" * 30, 1000),
+        ):
             with self.subTest(text=text):
                 self.assertEqual(wanted, load(text).query.limit)
-        for text in ("limit=-1", "limit=x", "limit=", "limit", "limit=1.5", "marker=",
-                     "marker=" + "x" * 37, "limit=" + "9" * 5000):
+        for text in (
+            "limit=-1",
+            "limit=x",
+            "limit=",
+            "limit",
+            "limit=1.5",
+            "marker=",
+            "marker=" + "x" * 37,
+            "limit=" + "9" * 5000,
+        ):
             with self.subTest(text=text), self.assertRaises(errors.Invalid):
                 load(text)
 
@@ -147,5 +213,6 @@ class Paging(unittest.TestCase):
         self.assertEqual("/v2/images?limit=2&tag=b&sort=name%3Aasc", asked.first)
 
     def test_links_of_a_list_that_asks_for_nothing(self):
-        self.assertEqual(("/v2/images", "/v2/images?marker=n"),
-                         (load("&&").first, load("").after("n")))
+        self.assertEqual(
+            ("/v2/images", "/v2/images?marker=n"), (load("&&").first, load("").after("n"))
+        )

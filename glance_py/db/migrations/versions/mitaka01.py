@@ -8,5 +8,6 @@ down_revision = "liberty"
 
 def upgrade() -> None:
     """Indexes for those orders."""
-    add("images", index={"created_at_image_idx": "created_at",
-                         "updated_at_image_idx": "updated_at"})
+    add(
+        "images", index={"created_at_image_idx": "created_at", "updated_at_image_idx": "updated_at"}
+    )

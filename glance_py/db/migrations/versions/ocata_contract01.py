@@ -18,5 +18,9 @@ def upgrade() -> None:
     data.VISIBILITY.migrate(connection)
     drop_column("images", "is_public", index="ix_images_is_public")
     with altering("images") as images:
-        images.alter_column("visibility", existing_type=data.VISIBILITY_TYPE, nullable=False,
-                            server_default="shared")
+        images.alter_column(
+            "visibility",
+            existing_type=data.VISIBILITY_TYPE,
+            nullable=False,
+            server_default="shared",
+        )

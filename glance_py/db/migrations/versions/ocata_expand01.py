@@ -14,8 +14,7 @@ def upgrade() -> None:
     """Adds the column; what is new need not say any more whether it is public."""
     visibility = sa.Enum("private", "public", "shared", "community", name="image_visibility")
     visibility.create(op.get_bind(), checkfirst=True)
-    add("images", sa.Column("visibility", visibility),
-        index={"visibility_image_idx": "visibility"})
+    add("images", sa.Column("visibility", visibility), index={"visibility_image_idx": "visibility"})
     if has_column("images", "is_public"):
         with altering("images") as images:
             images.alter_column("is_public", existing_type=sa.Boolean(), nullable=True)

@@ -7,8 +7,14 @@ down_revision = "ocata_contract01"
 depends_on = "pike_expand01"
 
 #: Those that refer to others first.
-_TABLES = ("artifact_blob_locations", "artifact_properties", "artifact_blobs", "artifact_tags",
-           "artifact_dependencies", "artifacts")
+_TABLES = (
+    "artifact_blob_locations",
+    "artifact_properties",
+    "artifact_blobs",
+    "artifact_tags",
+    "artifact_dependencies",
+    "artifacts",
+)
 
 
 def upgrade() -> None:

@@ -10,5 +10,8 @@ down_revision = "queens_expand01"
 
 def upgrade() -> None:
     """Adds the flag; no image is hidden."""
-    add("images", sa.Column("os_hidden", sa.Boolean(), nullable=False, server_default=sa.false()),
-        index={"os_hidden_image_idx": "os_hidden"})
+    add(
+        "images",
+        sa.Column("os_hidden", sa.Boolean(), nullable=False, server_default=sa.false()),
+        index={"os_hidden_image_idx": "os_hidden"},
+    )

@@ -10,6 +10,9 @@ down_revision = "rocky_expand01"
 
 def upgrade() -> None:
     """Adds algorithm and value; images that exist have none."""
-    add("images", sa.Column("os_hash_algo", sa.String(64)),
+    add(
+        "images",
+        sa.Column("os_hash_algo", sa.String(64)),
         sa.Column("os_hash_value", sa.String(128)),
-        index={"os_hash_value_image_idx": "os_hash_value"})
+        index={"os_hash_value_image_idx": "os_hash_value"},
+    )

@@ -10,5 +10,10 @@ down_revision = "ussuri_expand01"
 
 def upgrade() -> None:
     """Adds the columns; tasks that exist know nothing."""
-    add("tasks", sa.Column("image_id", sa.String(36)), sa.Column("request_id", sa.String(64)),
-        sa.Column("user_id", sa.String(64)), index={"ix_tasks_image_id": "image_id"})
+    add(
+        "tasks",
+        sa.Column("image_id", sa.String(36)),
+        sa.Column("request_id", sa.String(64)),
+        sa.Column("user_id", sa.String(64)),
+        index={"ix_tasks_image_id": "image_id"},
+    )

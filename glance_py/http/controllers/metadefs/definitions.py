@@ -21,8 +21,9 @@ class Definitions:
         self._namespaces = namespaces
         self._definitions = definitions
 
-    def _all(self, request: Request, namespace: str,
-             listing: Listing | None = None) -> tuple[Namespace, Sequence[Any]]:
+    def _all(
+        self, request: Request, namespace: str, listing: Listing | None = None
+    ) -> tuple[Namespace, Sequence[Any]]:
         """The namespace and what of the kind lies in it."""
         found = self._namespaces.find(request.context, namespace)
         return found, self._definitions.list(request.context, found, self.kind, listing)
@@ -35,8 +36,7 @@ class Definitions:
         found = self._namespaces.find(request.context, namespace)
         return found, self._definitions.create(request.context, found, definition)
 
-    def _update(self, request: Request, namespace: str, name: str,
-                after) -> tuple[Namespace, Any]:
+    def _update(self, request: Request, namespace: str, name: str, after) -> tuple[Namespace, Any]:
         found = self._namespaces.find(request.context, namespace)
         return found, self._definitions.update(request.context, found, name, after)
 

@@ -36,8 +36,7 @@ class Namespaces:
         """POST /v2/metadefs/namespaces"""
         namespace = load_namespace(request.context, request.document())
         created = self._namespaces.create(request.context, namespace)
-        name = _NOT_IN_A_HEADER.sub(
-            lambda found: urllib.parse.quote(found.group()), created.name)
+        name = _NOT_IN_A_HEADER.sub(lambda found: urllib.parse.quote(found.group()), created.name)
         location = f"{PATH}/{name}"
         return json_response(dump_namespace(created), 201, (("Location", location),))
 
@@ -51,8 +50,7 @@ class Namespaces:
         """PUT /v2/metadefs/namespaces/{namespace}"""
         after = load_namespace(request.context, request.document())
         found = self._namespaces.find(request.context, namespace)
-        return json_response(dump_namespace(
-            self._namespaces.update(request.context, found, after)))
+        return json_response(dump_namespace(self._namespaces.update(request.context, found, after)))
 
     def delete(self, request: Request, namespace: str) -> webob.Response:
         """DELETE /v2/metadefs/namespaces/{namespace}"""

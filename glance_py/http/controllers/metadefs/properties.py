@@ -36,16 +36,18 @@ class Properties(Definitions):
         found = self._namespaces.find(request.context, namespace)
         wanted = name
         if resource_type:
-            association = self._definitions.get(
-                request.context, found, Association, resource_type)
+            association = self._definitions.get(request.context, found, Association, resource_type)
             prefix = getattr(association, "prefix", None) or ""
             # wire: without a prefix there are none.
             if not prefix or not name.startswith(prefix):
-                raise errors.NotFound(f"The names of properties begin with '{prefix}' on "
-                                      f"resources of type {resource_type}.")
+                raise errors.NotFound(
+                    f"The names of properties begin with '{prefix}' on "
+                    f"resources of type {resource_type}."
+                )
             wanted = name.removeprefix(prefix)
-        return json_response(dump_property(
-            self._definitions.get(request.context, found, Property, wanted)))
+        return json_response(
+            dump_property(self._definitions.get(request.context, found, Property, wanted))
+        )
 
     def update(self, request: Request, namespace: str, name: str) -> webob.Response:
         """PUT /v2/metadefs/namespaces/{namespace}/properties/{name}"""

@@ -22,8 +22,7 @@ class ResourceTypes(Definitions):
 
     def known(self, request: Request) -> webob.Response:
         """GET /v2/metadefs/resource_types"""
-        return json_response(dump_resource_types(
-            self._namespaces.resource_types(request.context)))
+        return json_response(dump_resource_types(self._namespaces.resource_types(request.context)))
 
     def index(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/resource_types"""

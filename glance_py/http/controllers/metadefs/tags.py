@@ -31,8 +31,9 @@ class Tags(Definitions):
         # wire: no tags at all change nothing; to remove them there is DELETE.
         append = not tags or load_append(request.headers.get("X-Openstack-Append"))
         found = self._namespaces.find(request.context, namespace)
-        return json_response(dump_tags(self._definitions.create_all(
-            request.context, found, Tag, tags, append)), 201)
+        return json_response(
+            dump_tags(self._definitions.create_all(request.context, found, Tag, tags, append)), 201
+        )
 
     def create(self, request: Request, namespace: str, name: str) -> webob.Response:
         """POST /v2/metadefs/namespaces/{namespace}/tags/{name}"""

@@ -16,7 +16,6 @@ VOLUME = "e3a4e56c-0a7c-41d9-ae25-1485e223a69d"
 
 
 class TestAddresses(unittest.TestCase):
-
     def test_an_rbd_address_is_taken_apart(self):
         found = parse("rbd://fs%69d/im%61ges/a%2Fb/snap")
         self.assertEqual(Location("rbd", "fsid", "/images/a%2Fb/snap"), found)
@@ -40,12 +39,12 @@ class TestAddresses(unittest.TestCase):
                 self.assertRaises(errors.BadStoreUri, parse, f"cinder://{rest}")
 
     def test_vsphere_is_refused_by_name(self):
-        self.assertRaisesRegex(errors.BadStoreUri, "VMware",
-                               parse, "vsphere://host/folder/dir/id?dcPath=dc&dsName=ds")
+        self.assertRaisesRegex(
+            errors.BadStoreUri, "VMware", parse, "vsphere://host/folder/dir/id?dcPath=dc&dsName=ds"
+        )
 
 
 class TestDrivers(unittest.TestCase):
-
     def test_an_rbd_driver_reads_its_own_pool_only(self):
         driver = rbd.Driver(settings(RBD), "ceph")
         self.assertEqual(("image", "snap"), driver._named(parse("rbd://any/images/image/snap")))
@@ -56,29 +55,45 @@ class TestDrivers(unittest.TestCase):
         user = {"cinder_store_user_name": "u", "cinder_store_password": "p"}
         there = {"cinder_store_auth_address": "http://keystone/"}
         for values, option in (
-                ({}, "auth_address"), (there, "user_name"), ({**there, **user}, "project_name"),
-                ({**there, "cinder_store_application_credential_id": "i"}, "credential_secret"),
-                ({**there, **user, "cinder_store_project_name": "s", "cinder_catalog_info": "x"},
-                 "catalog_info")):
-            with (self.subTest(values=values),
-                  self.assertRaisesRegex(errors.BadStoreConfiguration, option)):
+            ({}, "auth_address"),
+            (there, "user_name"),
+            ({**there, **user}, "project_name"),
+            ({**there, "cinder_store_application_credential_id": "i"}, "credential_secret"),
+            (
+                {**there, **user, "cinder_store_project_name": "s", "cinder_catalog_info": "x"},
+                "catalog_info",
+            ),
+        ):
+            with (
+                self.subTest(values=values),
+                self.assertRaisesRegex(errors.BadStoreConfiguration, option),
+            ):
                 cinder.Driver(settings(CINDER, **values), "vol").prepare()
 
     def test_with_one_store_an_address_names_no_store(self):
         only = settings(CINDER)
         only.section = config.SINGLE_SECTION
         self.assertEqual(f"cinder://{VOLUME}", cinder.Driver(only, "cinder")._location(VOLUME).url)
-        self.assertEqual(f"cinder://vol/{VOLUME}",
-                         cinder.Driver(settings(CINDER), "vol")._location(VOLUME).url)
+        self.assertEqual(
+            f"cinder://vol/{VOLUME}", cinder.Driver(settings(CINDER), "vol")._location(VOLUME).url
+        )
 
     def test_a_vmware_store_stops_the_start(self):
-        conf = configuration("[DEFAULT]\nenabled_backends = old:vmware\n"
-                             "[glance_store]\ndefault_backend = old\n")
+        conf = configuration(
+            "[DEFAULT]\nenabled_backends = old:vmware\n[glance_store]\ndefault_backend = old\n"
+        )
         conf.register_opt(BACKENDS)
-        with self.assertRaisesRegex(errors.BadStoreConfiguration,
-                                    r"\[DEFAULT\] enabled_backends: 'old'.*no driver for VMware"):
+        with self.assertRaisesRegex(
+            errors.BadStoreConfiguration,
+            r"\[DEFAULT\] enabled_backends: 'old'.*no driver for VMware",
+        ):
             Stores.from_config(conf, reserved=())
         only = settings()
         only.section = config.SINGLE_SECTION
-        self.assertRaisesRegex(errors.BadStoreConfiguration, r"\[glance_store\] stores: ",
-                               vmware.Driver, only, "vmware")
+        self.assertRaisesRegex(
+            errors.BadStoreConfiguration,
+            r"\[glance_store\] stores: ",
+            vmware.Driver,
+            only,
+            "vmware",
+        )

@@ -121,7 +121,6 @@ class ThisHost(Host):
 
 
 class TestVolumes(unittest.TestCase):
-
     def setUp(self):
         super().setUp()
         scratch = tempfile.TemporaryDirectory()
@@ -144,8 +143,9 @@ class TestVolumes(unittest.TestCase):
     def test_a_volume_is_written_disconnected_and_then_detached(self):
         location = self.add(b"hello", b", volume")
         self.assertEqual(f"cinder://vol/{VOLUME}", location.url)
-        self.assertEqual(["create", "attach rw", "connect", "attached", "disconnect", "detach"],
-                         self.steps)
+        self.assertEqual(
+            ["create", "attach rw", "connect", "attached", "disconnect", "detach"], self.steps
+        )
         self.assertEqual({"glance_image_id": "image", "image_size": "13"}, self.volumes.metadata)
         self.assertEqual(b"lo, vol", b"".join(self.store.get(location, 3, 10).chunks))
 
@@ -180,13 +180,16 @@ class TestVolumes(unittest.TestCase):
 
     def test_an_image_that_was_read_is_not_lost_because_its_volume_stays_attached(self):
         location = self.add(b"data")
-        with mock.patch.object(self.volumes, "detach", side_effect=errors.Busy()), \
-                self.assertLogs("glance_store_py.drivers.cinder", "ERROR"):
+        with (
+            mock.patch.object(self.volumes, "detach", side_effect=errors.Busy()),
+            self.assertLogs("glance_store_py.drivers.cinder", "ERROR"),
+        ):
             self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
 
     def test_what_another_worker_of_this_host_uses_stays_connected(self):
-        self.volumes.others = [{"id": "theirs", "status": "attached",
-                                "connection_info": {"attached_host": "here"}}]
+        self.volumes.others = [
+            {"id": "theirs", "status": "attached", "connection_info": {"attached_host": "here"}}
+        ]
         self.add(b"data")
         self.assertEqual(["create", "attach rw", "connect", "attached", "detach"], self.steps)
         self.volumes.others[0]["connection_info"]["attached_host"] = "elsewhere"
@@ -196,21 +199,27 @@ class TestVolumes(unittest.TestCase):
 
     def test_a_volume_grows_detached_or_attached(self):
         for online, steps in (
-                (False, ["disconnect", "detach", "extend available", "attach rw", "connect",
-                         "attached"]),
-                (True, ["extend in-use", "extended"])):
+            (
+                False,
+                ["disconnect", "detach", "extend available", "attach rw", "connect", "attached"],
+            ),
+            (True, ["extend in-use", "extended"]),
+        ):
             with self.subTest(online=online), mock.patch.object(cinder, "GIB", MIB):
                 self.steps.clear()
                 self.driver._online = online
                 location = self.add(b"x" * MIB, b"y")
-                self.assertEqual(["create", "attach rw", "connect", "attached", *steps,
-                                  "disconnect", "detach"], self.steps)
+                self.assertEqual(
+                    ["create", "attach rw", "connect", "attached", *steps, "disconnect", "detach"],
+                    self.steps,
+                )
                 self.assertEqual((2, MIB + 1), (self.volumes.gib, self.store.size(location)))
 
     def test_a_source_that_fails_is_detached_before_the_volume_goes(self):
         def source():
             yield b"x" * (2 * MIB)
             raise ValueError
+
         self.assertRaises(ValueError, self.store.add, "image", source())
         self.assertEqual(["disconnect", "detach", "delete"], self.steps[-3:])
 
@@ -219,8 +228,9 @@ class TestVolumes(unittest.TestCase):
             with self.subTest(more=more):
                 self.steps.clear()
                 self.volumes.kind = {"driver_volume_type": "nfs", **more}
-                self.assertRaisesRegex(errors.GlanceStoreError, "cannot hold images",
-                                       self.add, b"data")
+                self.assertRaisesRegex(
+                    errors.GlanceStoreError, "cannot hold images", self.add, b"data"
+                )
                 self.assertEqual(["create", "attach rw", "detach", "delete"], self.steps)
 
     def settled(self):
@@ -246,8 +256,9 @@ class TestVolumes(unittest.TestCase):
     def test_what_was_created_by_another_upload_is_not_removed(self):
         self.volumes.create("image", 1, {cinder.UNFINISHED: "theirs"})
         self.steps.clear()
-        with mock.patch.object(self.volumes, "create",
-                               side_effect=errors.RemoteServiceUnavailable()):
+        with mock.patch.object(
+            self.volumes, "create", side_effect=errors.RemoteServiceUnavailable()
+        ):
             self.assertRaises(errors.RemoteServiceUnavailable, self.add, b"data")
             self.settled()
         self.assertEqual([], self.steps)
@@ -261,8 +272,9 @@ class TestVolumes(unittest.TestCase):
                 with self.assertLogs("glance_store_py.drivers.cinder", "ERROR"):
                     self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
                 self.settled()
-                self.assertEqual(["attach ro", "connect", "attached", "disconnect", "detach"],
-                                 self.steps)
+                self.assertEqual(
+                    ["attach ro", "connect", "attached", "disconnect", "detach"], self.steps
+                )
 
     def test_a_volume_that_stays_attached_elsewhere_is_busy(self):
         location = self.add(b"data")
@@ -274,7 +286,6 @@ class TestVolumes(unittest.TestCase):
 
 
 class TestPlaceForLocks(unittest.TestCase):
-
     def test_it_is_ours_alone_or_not_used(self):
         directory = self.enterContext(tempfile.TemporaryDirectory())
         with mock.patch.object(tempfile, "gettempdir", return_value=directory):
@@ -282,9 +293,8 @@ class TestPlaceForLocks(unittest.TestCase):
             self.assertEqual(0o700, os.stat(place).st_mode & 0o777)
             self.assertEqual(place, _place_for_locks())
             with mock.patch.object(os, "getuid", return_value=os.getuid() + 1):
-                os.rename(place, f"{place[:place.rindex('-')]}-{os.getuid()}")
-                self.assertRaisesRegex(errors.BadStoreConfiguration, "lock_path",
-                                       _place_for_locks)
+                os.rename(place, f"{place[: place.rindex('-')]}-{os.getuid()}")
+                self.assertRaisesRegex(errors.BadStoreConfiguration, "lock_path", _place_for_locks)
 
 
 class TestLists(unittest.TestCase):
@@ -296,9 +306,14 @@ class TestLists(unittest.TestCase):
         self.api._ask = self.ask
         self.asked = []
         self.filters = "work"
-        self.found = [{"id": f"{number}", "volume_id": f"{number % 2}",
-                       "metadata": {"glance_image_id": f"{number % 2}", "other": "x"}}
-                      for number in range(5)]
+        self.found = [
+            {
+                "id": f"{number}",
+                "volume_id": f"{number % 2}",
+                "metadata": {"glance_image_id": f"{number % 2}", "other": "x"},
+            }
+            for number in range(5)
+        ]
 
     def ask(self, method, path):
         """A service that gives two at a time."""
@@ -309,15 +324,17 @@ class TestLists(unittest.TestCase):
         if query and self.filters == "refused":
             raise Conflict()
         start = int(marker) + 1 if marker else 0
-        return {kind: self.found[start:start + 2]}
+        return {kind: self.found[start : start + 2]}
 
     def test_filters_may_be_refused_or_ignored(self):
         for self.filters in ("refused", "ignored"):
             with self.subTest(filters=self.filters):
-                self.assertEqual(["1", "3"], [each["id"] for each in self.api.find(
-                    {"glance_image_id": "1"})])
-                self.assertEqual(["0", "2", "4"],
-                                 [each["id"] for each in self.api.attachments("0")])
+                self.assertEqual(
+                    ["1", "3"], [each["id"] for each in self.api.find({"glance_image_id": "1"})]
+                )
+                self.assertEqual(
+                    ["0", "2", "4"], [each["id"] for each in self.api.attachments("0")]
+                )
 
     def test_filters_are_asked_for(self):
         self.api.find({"glance_image_id": "1"})

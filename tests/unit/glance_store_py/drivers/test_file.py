@@ -22,7 +22,6 @@ from glance_store_py.testing import settings
 
 
 class FileCase(unittest.TestCase):
-
     def setUp(self):
         super().setUp()
         scratch = tempfile.TemporaryDirectory()
@@ -45,7 +44,6 @@ class FileCase(unittest.TestCase):
 
 
 class TestWriting(FileCase):
-
     def test_permissions_are_octal_digits_and_open_the_directory(self):
         self.store(filesystem_store_file_perm=644).add("id", [b"x"])
         self.assertEqual(0o644, stat.S_IMODE(os.stat(f"{self.images}/id").st_mode))
@@ -63,19 +61,25 @@ class TestWriting(FileCase):
             self.assertEqual(zeros + b"middle" + zeros, image.read())
 
     def test_metadata_comes_from_the_mountpoint_around_the_file(self):
-        mounts = [{"id": "no", "mountpoint": self.images[:-1]},
-                  {"id": "yes", "mountpoint": self.images + "/", "share": "nfs://x"}]
+        mounts = [
+            {"id": "no", "mountpoint": self.images[:-1]},
+            {"id": "yes", "mountpoint": self.images + "/", "share": "nfs://x"},
+        ]
         stored = self.store(
             filesystem_store_metadata_file=self.write("mounts", json.dumps(mounts))
         ).add("id", [b"x"])
         self.assertEqual(mounts[1], stored.metadata)
 
     def test_a_relative_mountpoint_holds_nothing_and_is_named_at_start(self):
-        mounts = [{"id": "relative", "mountpoint": "images"}, {"id": "x", "mountpoint": "."},
-                  {"id": "yes", "mountpoint": self.scratch}]
+        mounts = [
+            {"id": "relative", "mountpoint": "images"},
+            {"id": "x", "mountpoint": "."},
+            {"id": "yes", "mountpoint": self.scratch},
+        ]
         with self.assertLogs("glance_store_py", "WARNING") as logs:
             store = self.store(
-                filesystem_store_metadata_file=self.write("mounts", json.dumps(mounts)))
+                filesystem_store_metadata_file=self.write("mounts", json.dumps(mounts))
+            )
         self.assertIn("mountpoint images is not an absolute path", logs.output[0])
         self.assertEqual(mounts[2], store.add("id", [b"x"]).metadata)
 
@@ -180,7 +184,6 @@ class TestWriting(FileCase):
 
 
 class TestReading(FileCase):
-
     def test_what_is_not_a_file_is_not_found(self):
         store = self.store()
         os.mkfifo(f"{self.images}/pipe")
@@ -210,20 +213,23 @@ class TestReading(FileCase):
 
 
 class TestDirectories(FileCase):
-
     def free(self, amounts):
         """A driver whose directories have so many bytes free."""
+
         class Measured(file.Driver):
             def _free(self, path):
                 return amounts[os.path.basename(path)]
+
         return Measured
 
     def dirs(self, *texts):
         return [os.path.join(self.scratch, text) for text in texts]
 
     def test_priority_then_free_space_then_none(self):
-        store = self.store(self.free({"a": 50, "b": 10, "c": 20}),
-                           filesystem_store_datadirs=self.dirs("a", "b:9", "c:9"))
+        store = self.store(
+            self.free({"a": 50, "b": 10, "c": 20}),
+            filesystem_store_datadirs=self.dirs("a", "b:9", "c:9"),
+        )
         for image_id, size, directory in (("1", 5, "c"), ("2", 15, "c"), ("3", 30, "a")):
             store.add(image_id, [b"x" * size], size)
             self.assertIn(image_id, os.listdir(f"{self.scratch}/{directory}"))
@@ -232,42 +238,52 @@ class TestDirectories(FileCase):
 
     def test_an_object_is_known_in_any_of_them(self):
         store = self.store(filesystem_store_datadirs=self.dirs("a", "b:1"))
-        self.assertEqual([f"file://{self.scratch}/b/id", f"file://{self.scratch}/a/id"],
-                         [location.url for location in store.locations_of("id")])
+        self.assertEqual(
+            [f"file://{self.scratch}/b/id", f"file://{self.scratch}/a/id"],
+            [location.url for location in store.locations_of("id")],
+        )
         self.assertEqual(2, len(store.driver.prefixes))
 
     def test_the_same_directory_twice(self):
         with self.assertLogs("glance_store_py", "WARNING"):
             self.store(filesystem_store_datadirs=self.dirs("a:1", "a:1"))
-        self.assertRaises(errors.BadStoreConfiguration, self.store,
-                          filesystem_store_datadirs=self.dirs("a:1", "a:2"))
+        self.assertRaises(
+            errors.BadStoreConfiguration,
+            self.store,
+            filesystem_store_datadirs=self.dirs("a:1", "a:2"),
+        )
 
 
 class TestConfiguration(FileCase):
-
     def test_what_cannot_be_is_refused_by_name(self):
         for option, value in (
-                ("filesystem_store_datadir", ""),
-                ("filesystem_store_datadir", self.write("file", "") + "/images"),
-                ("filesystem_store_datadirs", [self.images + ":high"]),
-                ("filesystem_store_file_perm", 689), ("filesystem_store_file_perm", 200),
-                ("filesystem_store_file_perm", 4644),
-                ("filesystem_store_metadata_file", "/no/such/file"),
-                ("filesystem_store_metadata_file", self.write("bad", "{")),
-                ("filesystem_store_metadata_file", self.write("list", '[{"id": "x"}]')),
-                ("filesystem_store_metadata_file", self.write("number", "1"))):
-            with (self.subTest(option=option, value=value),
-                  self.assertRaisesRegex(errors.BadStoreConfiguration, rf"\[contract\] {option}:")):
+            ("filesystem_store_datadir", ""),
+            ("filesystem_store_datadir", self.write("file", "") + "/images"),
+            ("filesystem_store_datadirs", [self.images + ":high"]),
+            ("filesystem_store_file_perm", 689),
+            ("filesystem_store_file_perm", 200),
+            ("filesystem_store_file_perm", 4644),
+            ("filesystem_store_metadata_file", "/no/such/file"),
+            ("filesystem_store_metadata_file", self.write("bad", "{")),
+            ("filesystem_store_metadata_file", self.write("list", '[{"id": "x"}]')),
+            ("filesystem_store_metadata_file", self.write("number", "1")),
+        ):
+            with (
+                self.subTest(option=option, value=value),
+                self.assertRaisesRegex(errors.BadStoreConfiguration, rf"\[contract\] {option}:"),
+            ):
                 self.store(**{option: value})
 
     def test_one_directory_and_several_do_not_go_together(self):
-        self.assertRaises(errors.BadStoreConfiguration, self.store,
-                          filesystem_store_datadir=self.images,
-                          filesystem_store_datadirs=[self.images])
+        self.assertRaises(
+            errors.BadStoreConfiguration,
+            self.store,
+            filesystem_store_datadir=self.images,
+            filesystem_store_datadirs=[self.images],
+        )
 
 
 class TestTimeout(FileCase):
-
     def test_a_file_system_that_hangs_is_not_waited_for(self):
         store = self.store(filesystem_store_timeout=1, filesystem_store_thread_pool_size=2)
         location = parse(store.add("id", [b"x"]).url)
@@ -309,20 +325,22 @@ class TestTimeout(FileCase):
         self.assertEqual(3, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
     def test_a_call_that_hangs_keeps_no_process_from_ending(self):
-        code = ("import threading\n"
-                "from glance_store_py import errors\n"
-                "from glance_store_py.drivers.deadline import Deadline\n"
-                "try:\n"
-                "    Deadline(1, 1, 1)(threading.Event().wait)\n"
-                "except errors.TimeoutError:\n"
-                "    print('given up')\n")
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                              timeout=30, check=True)
+        code = (
+            "import threading\n"
+            "from glance_store_py import errors\n"
+            "from glance_store_py.drivers.deadline import Deadline\n"
+            "try:\n"
+            "    Deadline(1, 1, 1)(threading.Event().wait)\n"
+            "except errors.TimeoutError:\n"
+            "    print('given up')\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        )
         self.assertEqual("given up\n", done.stdout)
 
 
 class TestSweep(FileCase):
-
     def test_only_hidden_parts_without_a_writer_go(self):
         store = self.store()
         store.add("id", [b"x"])
@@ -333,8 +351,11 @@ class TestSweep(FileCase):
         with open(f"{self.images}/.id.22222222.part") as living:
             fcntl.flock(living, fcntl.LOCK_EX)
             swept = store.sweep()
-        self.assertEqual([f"{self.images}/.id.11111111.part: 5 bytes of an upload that was "
-                          "cut off"], swept)
-        self.assertEqual({"id", ".id.22222222.part", ".id.33333333.part", ".nfs0001", "id2.part"},
-                         set(os.listdir(self.images)))
+        self.assertEqual(
+            [f"{self.images}/.id.11111111.part: 5 bytes of an upload that was cut off"], swept
+        )
+        self.assertEqual(
+            {"id", ".id.22222222.part", ".id.33333333.part", ".nfs0001", "id2.part"},
+            set(os.listdir(self.images)),
+        )
         self.assertTrue(os.path.exists(outside))

@@ -46,7 +46,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class HTTPCase(unittest.TestCase):
-
     def serve(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.answers, server.seen = {}, []
@@ -72,11 +71,13 @@ class HTTPCase(unittest.TestCase):
 
     def answer(self, path, status=200, body=b"data", **headers):
         self.server.answers[path] = (
-            status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+            status,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+            body,
+        )
 
 
 class TestRedirects(HTTPCase):
-
     def chain(self, hops):
         for hop, status in zip(range(hops), (301, 302, 307, 308, 303), strict=False):
             self.answer(f"/{hop}", status, Location=f"/{hop + 1}")
@@ -115,10 +116,12 @@ class TestRedirects(HTTPCase):
 
 
 class TestErrors(HTTPCase):
-
     def test_statuses_have_names(self):
-        for status, name in ((404, errors.NotFound), (403, errors.BadStoreUri),
-                             (500, errors.BadStoreUri)):
+        for status, name in (
+            (404, errors.NotFound),
+            (403, errors.BadStoreUri),
+            (500, errors.BadStoreUri),
+        ):
             self.answer("/x", status)
             with self.subTest(status=status):
                 self.assertRaises(name, self.get, "/x")
@@ -159,14 +162,13 @@ class TestErrors(HTTPCase):
 
 
 class TestProxy(HTTPCase):
-
     def test_a_proxy_is_asked_for_its_scheme(self):
         store = self.make(http_proxy_information={"http": f"127.0.0.1:{self.server.server_port}"})
         self.answer("http://images.example/x", body=b"by proxy")
         self.assertEqual(b"by proxy", self.get("http://images.example/x", store=store))
 
-class TestTLS(HTTPCase):
 
+class TestTLS(HTTPCase):
     def serve(self):
         server = super().serve()
         scratch = tempfile.TemporaryDirectory()
@@ -180,19 +182,22 @@ class TestTLS(HTTPCase):
         return server
 
     def test_a_certificate_of_nobody_is_refused(self):
-        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
-                          store=self.make())
-        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
-                          store=self.make(https_insecure=False))
+        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x", store=self.make())
+        self.assertRaises(
+            errors.RemoteServiceUnavailable, self.get, "/x", store=self.make(https_insecure=False)
+        )
 
     def test_a_certificate_that_the_operator_trusts_is_accepted(self):
         store = self.make(https_ca_certificates_file=self.certificate)
         self.assertEqual(b"secret", self.get("/x", store=store))
 
     def test_a_trusted_authority_outweighs_insecure(self):
-        self.assertRaises(errors.RemoteServiceUnavailable, self.get, "/x",
-                          store=self.make(https_ca_certificates_file=certifi.where(),
-                                          https_insecure=True))
+        self.assertRaises(
+            errors.RemoteServiceUnavailable,
+            self.get,
+            "/x",
+            store=self.make(https_ca_certificates_file=certifi.where(), https_insecure=True),
+        )
 
     def test_without_any_check_a_warning_says_so_once(self):
         with self.assertLogs("glance_store_py.drivers.http", "WARNING") as logged:
@@ -208,17 +213,28 @@ def certificate(directory: str) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
-            .public_key(key.public_key()).serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName(
-                [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-            .sign(key, hashes.SHA256()))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
     path = os.path.join(directory, "server.pem")
     with open(path, "wb") as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM,
-                                     serialization.PrivateFormat.PKCS8,
-                                     serialization.NoEncryption()))
+        file.write(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
         file.write(made.public_bytes(serialization.Encoding.PEM))
     return path

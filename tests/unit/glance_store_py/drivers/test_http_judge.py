@@ -7,7 +7,6 @@ from tests.unit.glance_store_py.drivers import test_http
 
 
 class TestJudge(test_http.HTTPCase):
-
     def setUp(self):
         super().setUp()
         self.asked = []
@@ -56,8 +55,12 @@ class TestJudgeTLS(test_http.TestTLS):
     def test_the_certificate_is_that_of_the_name(self):
         store = self.make(https_ca_certificates_file=self.certificate)
         port = self.server.server_port
-        self.assertRaises(errors.RemoteServiceUnavailable, self.get,
-                          f"https://images.example.org:{port}/x", store=store)
+        self.assertRaises(
+            errors.RemoteServiceUnavailable,
+            self.get,
+            f"https://images.example.org:{port}/x",
+            store=store,
+        )
 
 
 if __name__ == "__main__":

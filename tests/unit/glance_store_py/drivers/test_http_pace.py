@@ -20,7 +20,6 @@ from glance_store_py.watch import Pace, Watch
 
 
 class DripCase(unittest.TestCase):
-
     def setUp(self) -> None:
         self.store = Guard(http.Driver(settings(HTTP_OPTIONS), "web"), "web")
 
@@ -49,8 +48,10 @@ class DripCase(unittest.TestCase):
                 stop.set()
 
     def test_headers(self) -> None:
-        with self.drip(b"HTTP/1.1 200 OK\r\nX-Endless: ") as location, \
-                mock.patch.object(http_connection, "SECONDS", 0.3):
+        with (
+            self.drip(b"HTTP/1.1 200 OK\r\nX-Endless: ") as location,
+            mock.patch.object(http_connection, "SECONDS", 0.3),
+        ):
             began = time.monotonic()
             self.assertRaises(errors.BadStoreUri, self.store.size, location)
             self.assertRaises(errors.RemoteServiceUnavailable, self.store.get, location)
@@ -58,21 +59,27 @@ class DripCase(unittest.TestCase):
 
     def test_the_handshake_of_tls(self) -> None:
         # A record that promises more than will ever come.
-        with self.drip(b"\x16\x03\x03\x40\x00", "https") as location, \
-                mock.patch.object(http_connection, "SECONDS", 0.3):
+        with (
+            self.drip(b"\x16\x03\x03\x40\x00", "https") as location,
+            mock.patch.object(http_connection, "SECONDS", 0.3),
+        ):
             self.assertRaises(errors.BadStoreUri, self.store.size, location)
 
     def test_the_body(self) -> None:
-        with self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n") as location, \
-                mock.patch.object(http, "PACE_SECONDS", 0.3):
+        with (
+            self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n") as location,
+            mock.patch.object(http, "PACE_SECONDS", 0.3),
+        ):
             data = self.store.get(location)
             self.addCleanup(data.close)
             self.assertRaises(errors.RemoteServiceUnavailable, list, data.chunks)
 
     def test_a_reader_may_take_its_time(self) -> None:
         """What is waited for is the server; whoever reads slowly cuts nobody off."""
-        with self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nda") as location, \
-                mock.patch.object(http, "PACE_SECONDS", 1.5):
+        with (
+            self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nda") as location,
+            mock.patch.object(http, "PACE_SECONDS", 1.5),
+        ):
             data = self.store.get(location)
             self.addCleanup(data.close)
             chunks = []
@@ -83,7 +90,6 @@ class DripCase(unittest.TestCase):
 
 
 class PaceTest(unittest.TestCase):
-
     def test_enough_in_time_begins_anew(self) -> None:
         watch = Watch(lambda: None)
         self.addCleanup(watch.stop)

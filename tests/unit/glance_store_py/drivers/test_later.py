@@ -8,7 +8,6 @@ from glance_store_py.drivers.later import Later
 
 
 class TestLater(unittest.TestCase):
-
     def setUp(self):
         self.later = Later(period=0.01)
         self.calls = []
@@ -23,6 +22,7 @@ class TestLater(unittest.TestCase):
             if left:
                 raise left.pop(0)
             self.over.set()
+
         return remove
 
     def test_what_goes_at_once_needs_no_thread(self):
@@ -33,8 +33,9 @@ class TestLater(unittest.TestCase):
     def test_a_service_that_is_away_is_asked_again(self):
         away = errors.RemoteServiceUnavailable()
         with self.assertLogs("glance_store_py"):
-            self.later.remove("it", self.remover(
-                away, errors.TimeoutError(1), errors.InUseByStore(), away))
+            self.later.remove(
+                "it", self.remover(away, errors.TimeoutError(1), errors.InUseByStore(), away)
+            )
             self.assertTrue(self.over.wait(5))
         self.assertEqual(["later"] * 4, self.calls[1:])
 

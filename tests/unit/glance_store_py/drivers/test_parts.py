@@ -8,11 +8,10 @@ from glance_store_py.drivers.parts import Sender, cut
 
 
 class TestCut(unittest.TestCase):
-
     def test_bytes_come_out_as_they_went_in(self):
         data = bytes(range(256)) * 10
         for step in (1, 7, 100, 1000, 5000):
-            chunks = [data[at:at + step] for at in range(0, len(data), step)]
+            chunks = [data[at : at + step] for at in range(0, len(data), step)]
             parts = list(cut(chunks, lambda number: 300 * number))
             self.assertEqual(data, b"".join(parts))
             self.assertEqual([300, 600, 900, 760], [len(part) for part in parts])
@@ -23,15 +22,15 @@ class TestCut(unittest.TestCase):
 
 
 class TestSender(unittest.TestCase):
-
     def test_results_stand_in_the_order_of_the_parts(self):
         def send(number, part):
             time.sleep(0.002 * (5 - number))
             return number, bytes(part)
 
         parts = [bytearray(b"%d" % number) for number in range(1, 6)]
-        self.assertEqual([(number, b"%d" % number) for number in range(1, 6)],
-                         Sender(5, 1).send(parts, send))
+        self.assertEqual(
+            [(number, b"%d" % number) for number in range(1, 6)], Sender(5, 1).send(parts, send)
+        )
 
     def test_two_uploads_share_the_room(self):
         sender, lock = Sender(2, 10), threading.Lock()
@@ -46,8 +45,10 @@ class TestSender(unittest.TestCase):
             with lock:
                 now -= len(part)
 
-        uploads = [threading.Thread(target=sender.send, args=([bytearray(10)] * 20, send))
-                   for _ in range(3)]
+        uploads = [
+            threading.Thread(target=sender.send, args=([bytearray(10)] * 20, send))
+            for _ in range(3)
+        ]
         for upload in uploads:
             upload.start()
         for upload in uploads:
@@ -55,8 +56,10 @@ class TestSender(unittest.TestCase):
         self.assertEqual(20, most)
 
     def test_a_part_that_is_larger_than_the_room_goes_alone(self):
-        self.assertEqual([25, 25], Sender(2, 10).send(
-            [bytearray(25), bytearray(25)], lambda number, part: len(part)))
+        self.assertEqual(
+            [25, 25],
+            Sender(2, 10).send([bytearray(25), bytearray(25)], lambda number, part: len(part)),
+        )
 
     def test_the_first_failure_stops_all_and_leaves_the_room_free(self):
         sender, sent = Sender(2, 10), []

@@ -40,20 +40,21 @@ class Image:
 
     def aio_write(self, data, offset, oncomplete):
         def end():
-            self.bytes[offset:offset + len(data)] = data
+            self.bytes[offset : offset + len(data)] = data
+
         self.written.append((offset, len(data)))
         return Completion(self, end)
 
     def aio_read(self, offset, length, oncomplete):
-        return Completion(self, lambda: oncomplete(
-            None, bytes(self.bytes[offset:offset + length])))
+        return Completion(
+            self, lambda: oncomplete(None, bytes(self.bytes[offset : offset + length]))
+        )
 
     def flush(self):
         self.flushed = True
 
 
 class TestWrite(unittest.TestCase):
-
     def test_small_chunks_become_requests_worth_their_while(self):
         image = Image(3 * PIECE)
         chunks = [bytes([n % 251]) * (PIECE // 64) for n in range(192)]
@@ -93,18 +94,18 @@ class TestWrite(unittest.TestCase):
         def source():
             yield b"x" * PIECE
             raise ValueError
+
         image = Image()
         self.assertRaises(ValueError, rbd_transfer.write, image, source(), None, PIECE, False)
         self.assertEqual(0, image.flying)
 
 
 class TestRead(unittest.TestCase):
-
     def test_a_part_is_read_in_order_several_requests_at_a_time(self):
         image = Image()
         image.bytes = bytearray(bytes(range(256)) * (10 * PIECE // 256))
         part = b"".join(rbd_transfer.read(image, 5, 9 * PIECE + 7))
-        self.assertTrue(image.bytes[5:9 * PIECE + 7] == part)
+        self.assertTrue(image.bytes[5 : 9 * PIECE + 7] == part)
         self.assertEqual((4, 0), (image.most, image.flying))
 
     def test_a_reader_that_stops_leaves_nothing_in_flight(self):

@@ -21,9 +21,17 @@ MIB = 1024 * 1024
 
 
 def store(host="http://s3.example", **options):
-    return s3.Driver(settings(
-        OPTIONS, s3_store_host=host, s3_store_access_key="access", s3_store_secret_key="canary",
-        s3_store_bucket="images", **{"s3_store_large_object_chunk_size": 5, **options}), "s")
+    return s3.Driver(
+        settings(
+            OPTIONS,
+            s3_store_host=host,
+            s3_store_access_key="access",
+            s3_store_secret_key="canary",
+            s3_store_bucket="images",
+            **{"s3_store_large_object_chunk_size": 5, **options},
+        ),
+        "s",
+    )
 
 
 class TestSignature(unittest.TestCase):
@@ -32,37 +40,58 @@ class TestSignature(unittest.TestCase):
     def sign(self, method, path, query, headers, payload=EMPTY):
         key = Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
         now = calendar.timegm((2013, 5, 24, 0, 0, 0))
-        answer = signed(key, "us-east-1", method, path, query_string(query),
-                        {"host": "examplebucket.s3.amazonaws.com", **headers}, payload, now)
+        answer = signed(
+            key,
+            "us-east-1",
+            method,
+            path,
+            query_string(query),
+            {"host": "examplebucket.s3.amazonaws.com", **headers},
+            payload,
+            now,
+        )
         return answer["authorization"].rpartition("Signature=")[2]
 
     def test_get_object(self):
         self.assertEqual(
             "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
-            self.sign("GET", "/test.txt", {}, {"range": "bytes=0-9"}))
+            self.sign("GET", "/test.txt", {}, {"range": "bytes=0-9"}),
+        )
 
     def test_put_object(self):
         self.assertEqual(
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
-            self.sign("PUT", "/test%24file.text", {}, {
-                "date": "Fri, 24 May 2013 00:00:00 GMT",
-                "x-amz-storage-class": "REDUCED_REDUNDANCY"},
-                "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"))
+            self.sign(
+                "PUT",
+                "/test%24file.text",
+                {},
+                {
+                    "date": "Fri, 24 May 2013 00:00:00 GMT",
+                    "x-amz-storage-class": "REDUCED_REDUNDANCY",
+                },
+                "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072",
+            ),
+        )
 
     def test_a_query(self):
         self.assertEqual(
             "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
-            self.sign("GET", "/", {"lifecycle": ""}, {}))
+            self.sign("GET", "/", {"lifecycle": ""}, {}),
+        )
         self.assertEqual(
             "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
-            self.sign("GET", "/", {"prefix": "J", "max-keys": "2"}, {}))
+            self.sign("GET", "/", {"prefix": "J", "max-keys": "2"}, {}),
+        )
 
 
 class TestConfiguration(unittest.TestCase):
-
     def test_what_an_operator_forgot_is_named(self):
-        for option in ("s3_store_host", "s3_store_access_key", "s3_store_secret_key",
-                       "s3_store_bucket"):
+        for option in (
+            "s3_store_host",
+            "s3_store_access_key",
+            "s3_store_secret_key",
+            "s3_store_bucket",
+        ):
             made = store()
             made._settings[option] = None
             with self.assertRaises(errors.BadStoreConfiguration) as caught:
@@ -77,8 +106,11 @@ class TestConfiguration(unittest.TestCase):
         self.assertRaises(errors.BadStoreConfiguration, small.prepare)
 
     def test_addresses_are_as_databases_have_them(self):
-        for host, url in (("http://h:81", "s3://h:81/images/id"), ("h", "s3://h/images/id"),
-                          ("https://h/", "s3+https://h/images/id")):
+        for host, url in (
+            ("http://h:81", "s3://h:81/images/id"),
+            ("h", "s3://h/images/id"),
+            ("https://h/", "s3+https://h/images/id"),
+        ):
             made = store(host)
             made.prepare()
             [location] = made.locations_of("id")
@@ -96,47 +128,62 @@ class TestConfiguration(unittest.TestCase):
         self.assertEqual("s3://h/images/id", location.url)
 
     def test_what_is_no_address(self):
-        for url in ("s3://host", "s3://host/bucket", "s3://host/bucket/", "s3:///bucket/key",
-                    "s3://a/b/../c", "s3://h/b/k ey", "s3://h/b/s3://x/y"):
+        for url in (
+            "s3://host",
+            "s3://host/bucket",
+            "s3://host/bucket/",
+            "s3:///bucket/key",
+            "s3://a/b/../c",
+            "s3://h/b/k ey",
+            "s3://h/b/s3://x/y",
+        ):
             self.assertRaises(errors.BadStoreUri, parse, url)
 
     def test_where_the_bucket_stands(self):
         for style, host, bucket, expected in (
-                ("auto", "s3.eu-west-1.amazonaws.com", "images", True),
-                ("auto", "s3.amazonaws.com", "my.images", False),
-                ("auto", "ceph.example", "images", False),
-                ("virtual", "ceph.example", "images", True),
-                ("path", "s3.amazonaws.com", "images", False)):
+            ("auto", "s3.eu-west-1.amazonaws.com", "images", True),
+            ("auto", "s3.amazonaws.com", "my.images", False),
+            ("auto", "ceph.example", "images", False),
+            ("virtual", "ceph.example", "images", True),
+            ("path", "s3.amazonaws.com", "images", False),
+        ):
             self.assertEqual(expected, is_virtual(style, host, bucket), (style, host, bucket))
         virtual = store("https://s3.eu-west-1.amazonaws.com")._client
         self.assertEqual("https://images.s3.eu-west-1.amazonaws.com", virtual._base)
 
     def test_the_region_of_a_host(self):
-        for host, region in (("s3.eu-west-1.amazonaws.com", "eu-west-1"),
-                             ("s3-ap-southeast-2.amazonaws.com", "ap-southeast-2"),
-                             ("s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-                             ("s3.dualstack.us-west-2.amazonaws.com", "us-west-2"),
-                             ("s3.amazonaws.com", "us-east-1"), ("ceph", "us-east-1")):
+        for host, region in (
+            ("s3.eu-west-1.amazonaws.com", "eu-west-1"),
+            ("s3-ap-southeast-2.amazonaws.com", "ap-southeast-2"),
+            ("s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("s3.dualstack.us-west-2.amazonaws.com", "us-west-2"),
+            ("s3.amazonaws.com", "us-east-1"),
+            ("ceph", "us-east-1"),
+        ):
             self.assertEqual(region, region_of(host))
 
     def test_10_000_parts_are_enough(self):
         made = store()
-        known = made._part_sizes(1024 ** 4)
-        self.assertGreaterEqual(10_000 * known(1), 1024 ** 4)
+        known = made._part_sizes(1024**4)
+        self.assertGreaterEqual(10_000 * known(1), 1024**4)
         unknown = made._part_sizes(None)
-        self.assertEqual([5 * MIB, 10 * MIB, 10 * MIB, 20 * MIB],
-                         [unknown(number) for number in (5000, 5001, 5500, 5501)])
+        self.assertEqual(
+            [5 * MIB, 10 * MIB, 10 * MIB, 20 * MIB],
+            [unknown(number) for number in (5000, 5001, 5500, 5501)],
+        )
         usual = store(s3_store_large_object_chunk_size=10)._part_sizes(None)
-        self.assertGreater(sum(map(usual, range(1, 10_001))), 5 * 1024 ** 4)
+        self.assertGreater(sum(map(usual, range(1, 10_001))), 5 * 1024**4)
 
 
-RESULT = Answer(200, b"""<?xml version="1.0" encoding="UTF-8"?>
+RESULT = Answer(
+    200,
+    b"""<?xml version="1.0" encoding="UTF-8"?>
     <CompleteMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
-    <ETag>"x"</ETag></CompleteMultipartUploadResult>""")
+    <ETag>"x"</ETag></CompleteMultipartUploadResult>""",
+)
 
 
 class TestStumbling(unittest.TestCase):
-
     def setUp(self):
         super().setUp()
         #: Seconds waited between attempts; a clock that nothing else moves.
@@ -157,11 +204,15 @@ class TestStumbling(unittest.TestCase):
                 sent[path] = asked.headers["x-amz-meta-glance-upload"], 0
             if asked.method == "PUT" and path in sent:
                 sent[path] = sent[path][0], sent[path][1] + len(asked.body)
-            if got.status == 200 and path in sent and (
-                    asked.method == "PUT" and asked.path == path
-                    or got is RESULT):
-                held[path] = {"x-amz-meta-glance-upload": sent[path][0],
-                              "Content-Length": str(sent[path][1])}
+            if (
+                got.status == 200
+                and path in sent
+                and (asked.method == "PUT" and asked.path == path or got is RESULT)
+            ):
+                held[path] = {
+                    "x-amz-meta-glance-upload": sent[path][0],
+                    "Content-Length": str(sent[path][1]),
+                }
             return got
 
         self.server = serving(self, remembering)
@@ -177,16 +228,21 @@ class TestStumbling(unittest.TestCase):
         self.assertEqual(b"data", self.server.asked[-2].body)
 
     def test_a_service_that_is_overloaded_for_half_a_minute_is_waited_for(self):
-        guard = self.serve(lambda asked: Answer(503) if sum(self.pauses) < 20 else Answer(
-            200, headers={"Content-Length": "4"}))
-        location, = guard.locations_of("id")
+        guard = self.serve(
+            lambda asked: (
+                Answer(503)
+                if sum(self.pauses) < 20
+                else Answer(200, headers={"Content-Length": "4"})
+            )
+        )
+        (location,) = guard.locations_of("id")
         self.assertEqual(4, guard.size(location))
         self.assertLess(max(self.pauses), 10)
         self.assertLess(len(self.server.asked), 12)
 
     def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
         guard = self.serve(lambda asked: Answer(503))
-        location, = guard.locations_of("id")
+        (location,) = guard.locations_of("id")
         for least, most, idle in ((20, 40, 0), (0, 2, 0), (0, 2, 10), (20, 40, 100)):
             self.pauses.append(idle)
             before = sum(self.pauses)
@@ -196,7 +252,7 @@ class TestStumbling(unittest.TestCase):
 
     def test_a_failure_that_does_not_ask_for_time_gets_none(self):
         guard = self.serve(lambda asked: Answer(500))
-        location, = guard.locations_of("id")
+        (location,) = guard.locations_of("id")
         self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
         self.assertEqual((3, True), (len(self.server.asked), sum(self.pauses) < 2))
 
@@ -209,9 +265,17 @@ class TestStumbling(unittest.TestCase):
                     return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                 stored.update(asked.headers)
                 return Answer(500)
-            return Answer(200, headers={
-                "x-amz-meta-glance-upload": stored["x-amz-meta-glance-upload"],
-                "Content-Length": "4"}) if stored else Answer(404)
+            return (
+                Answer(
+                    200,
+                    headers={
+                        "x-amz-meta-glance-upload": stored["x-amz-meta-glance-upload"],
+                        "Content-Length": "4",
+                    },
+                )
+                if stored
+                else Answer(404)
+            )
 
         self.assertEqual(4, self.serve(answer).add("id", [b"data"]).size)
 
@@ -239,29 +303,40 @@ class TestStumbling(unittest.TestCase):
             if asked.method == "POST":
                 return complete
             return Answer(404 if asked.method == "HEAD" else 200, headers={"ETag": '"e"'})
+
         return answer
 
     def test_a_failure_behind_status_200_is_one(self):
-        guard = self.serve(self.uploading(
-            Answer(200, b"  <Error><Code>InternalError</Code></Error>")))
+        guard = self.serve(
+            self.uploading(Answer(200, b"  <Error><Code>InternalError</Code></Error>"))
+        )
         self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
-        self.assertEqual(("DELETE", "/images/id?uploadId=u%2F1"),
-                         (self.server.asked[-1].method, self.server.asked[-1].path))
+        self.assertEqual(
+            ("DELETE", "/images/id?uploadId=u%2F1"),
+            (self.server.asked[-1].method, self.server.asked[-1].path),
+        )
 
     def unclear(self):
         """Answers with status 200 that do not say that an upload was completed."""
         half = RESULT.body[:100]
-        return (Answer(200, b""), Answer(200, b"   \n"), Answer(200, half),
-                Answer(200, RESULT.body, cut=100), Answer(200, b"<html>It works!</html>"),
-                Answer(200, b"<Error><Code>InternalError</Code></Error>"))
+        return (
+            Answer(200, b""),
+            Answer(200, b"   \n"),
+            Answer(200, half),
+            Answer(200, RESULT.body, cut=100),
+            Answer(200, b"<html>It works!</html>"),
+            Answer(200, b"<Error><Code>InternalError</Code></Error>"),
+        )
 
     def test_an_answer_that_does_not_say_that_an_upload_was_completed_is_no_success(self):
         for answer in self.unclear():
             with self.subTest(answer=answer):
                 guard = self.serve(self.uploading(answer))
                 self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
-                self.assertEqual(("DELETE", "/images/id?uploadId=u%2F1"),
-                                 (self.server.asked[-1].method, self.server.asked[-1].path))
+                self.assertEqual(
+                    ("DELETE", "/images/id?uploadId=u%2F1"),
+                    (self.server.asked[-1].method, self.server.asked[-1].path),
+                )
 
     def test_an_answer_that_does_not_say_so_is_a_success_when_the_object_is_there(self):
         for answer in self.unclear():
@@ -272,7 +347,8 @@ class TestStumbling(unittest.TestCase):
                     def complete(asked, answer=answer, size=size, mark=mark):
                         if "uploads" in asked.path:
                             mark["x-amz-meta-glance-upload"] = asked.headers[
-                                "x-amz-meta-glance-upload"]
+                                "x-amz-meta-glance-upload"
+                            ]
                         elif asked.method == "POST":
                             mark["Content-Length"] = str(size)
                         if asked.method == "HEAD" and "Content-Length" in mark:
@@ -284,14 +360,19 @@ class TestStumbling(unittest.TestCase):
                         self.assertEqual(size, guard.add("id", [bytes(6 * MIB)]).size)
                         self.assertNotIn("DELETE", self.methods())
                     else:
-                        self.assertRaises(errors.GlanceStoreError,
-                                          guard.add, "id", [bytes(6 * MIB)])
+                        self.assertRaises(
+                            errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)]
+                        )
 
     def test_an_upload_is_completed_at_the_second_attempt(self):
         answers = iter(self.unclear()[:2])
-        guard = self.serve(lambda asked: self.uploading(
-            next(answers, RESULT) if "uploadId" in asked.path and asked.method == "POST"
-            else RESULT)(asked))
+        guard = self.serve(
+            lambda asked: self.uploading(
+                next(answers, RESULT)
+                if "uploadId" in asked.path and asked.method == "POST"
+                else RESULT
+            )(asked)
+        )
         self.assertEqual(6 * MIB, guard.add("id", [bytes(6 * MIB)]).size)
 
     def test_what_the_service_says_to_have_stored_must_be_there(self):
@@ -333,11 +414,17 @@ class TestStumbling(unittest.TestCase):
     def test_an_upload_that_never_got_an_answer_is_aborted_later(self):
         uploads = ["lost"]
         aborted = threading.Event()
-        guard = self.serve(lambda asked: (
-            Answer(503) if asked.method == "POST" else
-            Answer(404) if asked.method == "HEAD" else
-            Answer(200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>")
-            if asked.method == "GET" else (uploads.clear(), aborted.set(), Answer(204))[2]))
+        guard = self.serve(
+            lambda asked: (
+                Answer(503)
+                if asked.method == "POST"
+                else Answer(404)
+                if asked.method == "HEAD"
+                else Answer(200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>")
+                if asked.method == "GET"
+                else (uploads.clear(), aborted.set(), Answer(204))[2]
+            )
+        )
         guard.driver._client.pool.later._period = 0.01
         self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(6 * MIB)])
         self.assertTrue(aborted.wait(30))
@@ -351,14 +438,19 @@ class TestStumbling(unittest.TestCase):
                 def answer(asked, uploads=uploads, ends_well=ends_well):
                     query = dict(parse_qsl(asked.path.partition("?")[2], keep_blank_values=True))
                     if asked.method == "GET":
-                        found = "".join(f"<Upload><Key>{key}</Key><UploadId>{number}</UploadId>"
-                                        "</Upload>" for number, key in uploads.items())
+                        found = "".join(
+                            f"<Upload><Key>{key}</Key><UploadId>{number}</UploadId></Upload>"
+                            for number, key in uploads.items()
+                        )
                         return Answer(200, f"<R>{found}</R>".encode())
                     if asked.method == "POST" and "uploads" in query:
                         uploads[str(len(uploads))] = "id"
                         # The first upload begins, but nobody learns of it.
-                        return Answer(503) if len(uploads) == 1 else Answer(
-                            200, b"<R><UploadId>1</UploadId></R>")
+                        return (
+                            Answer(503)
+                            if len(uploads) == 1
+                            else Answer(200, b"<R><UploadId>1</UploadId></R>")
+                        )
                     if asked.method == "POST":
                         if ends_well:
                             del uploads[query["uploadId"]]
@@ -379,10 +471,19 @@ class TestStumbling(unittest.TestCase):
         guard.add("id", [b"a" * 5 * MIB, b"b" * 5 * MIB, b"c"])
         self.assertIn(b"<PartNumber>3</PartNumber>", self.server.asked[-2].body)
         self.assertEqual("*", self.server.asked[-2].headers["if-none-match"])
-        sizes = {asked.path.partition("&")[0]: len(asked.body) for asked in self.server.asked
-                 if asked.method == "PUT"}
-        self.assertEqual({"/images/id?partNumber=1": 5 * MIB, "/images/id?partNumber=2": 5 * MIB,
-                          "/images/id?partNumber=3": 1}, sizes)
+        sizes = {
+            asked.path.partition("&")[0]: len(asked.body)
+            for asked in self.server.asked
+            if asked.method == "PUT"
+        }
+        self.assertEqual(
+            {
+                "/images/id?partNumber=1": 5 * MIB,
+                "/images/id?partNumber=2": 5 * MIB,
+                "/images/id?partNumber=3": 1,
+            },
+            sizes,
+        )
 
     def test_the_region_that_the_service_names_is_believed(self):
         def answer(asked):
@@ -402,8 +503,11 @@ class TestStumbling(unittest.TestCase):
                     buckets.add(asked.path)
                 return Answer(200 if buckets else 404)
             if asked.method == "PUT":
-                return Answer(200) if buckets else Answer(
-                    404, b"<Error><Code>NoSuchBucket</Code></Error>")
+                return (
+                    Answer(200)
+                    if buckets
+                    else Answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
+                )
             return Answer(404)
 
         self.assertRaises(errors.BadStoreConfiguration, self.serve(answer).add, "id", [b"data"])
@@ -412,8 +516,9 @@ class TestStumbling(unittest.TestCase):
     def test_a_full_service(self):
         for status, code in ((403, "QuotaExceeded"), (507, "InsufficientStorage")):
             full = Answer(status, f"<Error><Code>{code}</Code></Error>".encode())
-            guard = self.serve(lambda asked, full=full: full if asked.method == "PUT"
-                               else Answer(404))
+            guard = self.serve(
+                lambda asked, full=full: full if asked.method == "PUT" else Answer(404)
+            )
             self.assertRaises(errors.StorageFull, guard.add, "id", [b"data"])
 
     def test_a_download_that_breaks_off_is_taken_up(self):
@@ -424,8 +529,9 @@ class TestStumbling(unittest.TestCase):
             if wanted is None:
                 return Answer(200, data, {"ETag": '"e"'}, cut=1000)
             start = int(wanted.partition("=")[2].partition("-")[0])
-            return Answer(206, data[start:], {
-                "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"})
+            return Answer(
+                206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+            )
 
         guard = self.serve(answer)
         [location] = guard.locations_of("id")
@@ -436,7 +542,8 @@ class TestStumbling(unittest.TestCase):
         guard = self.serve(
             lambda asked: Answer(200, b"data", {"x-amz-checksum-crc32": "AAAAAA=="}),
             s3_store_enable_data_integrity_protection=True,
-            s3_store_response_checksum_validation="when_supported")
+            s3_store_response_checksum_validation="when_supported",
+        )
         [location] = guard.locations_of("id")
         self.assertRaises(errors.GlanceStoreError, lambda: b"".join(guard.get(location).chunks))
         self.assertEqual("ENABLED", self.server.asked[-1].headers["x-amz-checksum-mode"])

@@ -38,7 +38,6 @@ user = only
 
 
 class WithFile(unittest.TestCase):
-
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -47,21 +46,26 @@ class WithFile(unittest.TestCase):
             file.write(FILE)
 
     def options(self, **values):
-        return settings(OPTIONS, **{"swift_store_config_file": self.path,
-                                    "default_swift_reference": "one", **values})
+        return settings(
+            OPTIONS,
+            **{"swift_store_config_file": self.path, "default_swift_reference": "one", **values},
+        )
 
 
 class TestReferences(WithFile):
-
     def test_what_the_file_says_is_what_keystone_gets(self):
         one = references(self.options())["one"]
         plugin = one.plugin()
         self.assertEqual("https://keystone.example:5000/v3", plugin.auth_url)
-        self.assertEqual(("service", "Services", None), (
-            plugin.project_name, plugin.project_domain_name, plugin.project_domain_id))
+        self.assertEqual(
+            ("service", "Services", None),
+            (plugin.project_name, plugin.project_domain_name, plugin.project_domain_id),
+        )
         method = plugin.auth_methods[0]
-        self.assertEqual(("glance", "can%ary=", "default"),
-                         (method.username, method.password, method.user_domain_id))
+        self.assertEqual(
+            ("glance", "can%ary=", "default"),
+            (method.username, method.password, method.user_domain_id),
+        )
 
     def test_an_application_credential_needs_no_user(self):
         two = references(self.options())["two"]
@@ -73,15 +77,20 @@ class TestReferences(WithFile):
         self.assertEqual("http://h/v3", three.plugin().auth_url)
 
     def test_the_older_options_are_a_reference_too(self):
-        options = settings(OPTIONS, swift_store_auth_address="http://h/v3",
-                           swift_store_user="p:u", swift_store_key="k")
+        options = settings(
+            OPTIONS,
+            swift_store_auth_address="http://h/v3",
+            swift_store_user="p:u",
+            swift_store_key="k",
+        )
         [reference] = references(options).values()
         self.assertIsNone(reference.lacks())
 
     def test_secrets_stay_out_of_sight(self):
         self.assertNotIn("ary", repr(references(self.options())))
-        self.assertNotIn("secret", repr(references(self.options())["two"]).replace(
-            "credential_secret", ""))
+        self.assertNotIn(
+            "secret", repr(references(self.options())["two"]).replace("credential_secret", "")
+        )
 
     def test_a_file_beside_the_configuration_is_found(self):
         options = self.options(swift_store_config_file="swift.conf")
@@ -105,12 +114,13 @@ class TestReferences(WithFile):
 
 
 class TestAddresses(WithFile):
-
     def test_they_name_the_reference_and_the_container(self):
         image_id = "26cd2222-f84f-480a-9122-7a5104124eff"
-        for seed, url in ((0, f"swift+config://one/glance/{image_id}"),
-                          (3, f"swift+config://one/glance_26c/{image_id}"),
-                          (10, f"swift+config://one/glance_26cd2222-f/{image_id}")):
+        for seed, url in (
+            (0, f"swift+config://one/glance/{image_id}"),
+            (3, f"swift+config://one/glance_26c/{image_id}"),
+            (10, f"swift+config://one/glance_26cd2222-f/{image_id}"),
+        ):
             made = swift.Driver(self.options(swift_store_multiple_containers_seed=seed), "s")
             [location] = made.locations_of(image_id)
             self.assertEqual(url, location.url)
@@ -119,47 +129,67 @@ class TestAddresses(WithFile):
     def test_all_references_and_their_hosts_belong_to_the_store(self):
         made = swift.Driver(self.options(), "s")
         for url, expected in (
-                ("swift+config://two/c/o", 1), ("swift+config://four/c/o", -1),
-                ("swift+https://a%3Ab:k@keystone.example:5000/v3/c/o", 1),
-                ("swift://a:b:k@keystone.example:5000/c/o", 1),
-                ("swift+http://a:b:k@evil.example/c/o", -1)):
+            ("swift+config://two/c/o", 1),
+            ("swift+config://four/c/o", -1),
+            ("swift+https://a%3Ab:k@keystone.example:5000/v3/c/o", 1),
+            ("swift://a:b:k@keystone.example:5000/c/o", 1),
+            ("swift+http://a:b:k@evil.example/c/o", -1),
+        ):
             location = parse(url)
             self.assertEqual(expected, max(map(location.depth_under, made.prefixes)), url)
 
     def test_what_is_no_address(self):
-        for url in ("swift+config://ref/object", "swift+config://u:k@ref/c/o", "swift:///c/o",
-                    "swift+https://u@h/c/o", "swift+https://h/a/../c/o", "swift://h/c/swift://x/o"):
+        for url in (
+            "swift+config://ref/object",
+            "swift+config://u:k@ref/c/o",
+            "swift:///c/o",
+            "swift+https://u@h/c/o",
+            "swift+https://h/a/../c/o",
+            "swift://h/c/swift://x/o",
+        ):
             self.assertRaises(errors.BadStoreUri, parse, url)
 
     def test_megabytes_are_what_operators_are_used_to(self):
-        self.assertEqual({"container": "glance", "large_object_size": 5_242_880_000,
-                          "large_object_chunk_size": 204_800_000},
-                         swift.Driver(self.options(), "s").properties)
+        self.assertEqual(
+            {
+                "container": "glance",
+                "large_object_size": 5_242_880_000,
+                "large_object_chunk_size": 204_800_000,
+            },
+            swift.Driver(self.options(), "s").properties,
+        )
 
 
 class TestCatalogue(unittest.TestCase):
-
     def url(self, endpoint, **options):
-        caller = types.SimpleNamespace(auth_token="t", service_catalog=[
-            {"type": "image", "endpoints": [{"publicURL": "http://no"}]},
-            {"type": "object-store", "endpoints": [endpoint]}])
+        caller = types.SimpleNamespace(
+            auth_token="t",
+            service_catalog=[
+                {"type": "image", "endpoints": [{"publicURL": "http://no"}]},
+                {"type": "object-store", "endpoints": [endpoint]},
+            ],
+        )
         return account_url(settings(OPTIONS, swift_store_multi_tenant=True, **options), caller)
 
     def test_both_shapes_are_read(self):
-        for endpoint in ({"publicURL": "http://s/v1/AUTH_p/", "region": "r"},
-                         {"interface": "public", "url": "http://s/v1/AUTH_p", "region_id": "r"}):
+        for endpoint in (
+            {"publicURL": "http://s/v1/AUTH_p/", "region": "r"},
+            {"interface": "public", "url": "http://s/v1/AUTH_p", "region_id": "r"},
+        ):
             self.assertEqual("http://s/v1/AUTH_p", self.url(endpoint))
             self.assertEqual("http://s/v1/AUTH_p", self.url(endpoint, swift_store_region="r"))
-            self.assertRaises(errors.GlanceStoreError, self.url, endpoint,
-                              swift_store_region="other")
-            self.assertRaises(errors.GlanceStoreError, self.url, endpoint,
-                              swift_store_endpoint_type="internalURL")
-            self.assertEqual("http://e/v1/x", self.url(
-                endpoint, swift_store_endpoint="http://e/v1/x/"))
+            self.assertRaises(
+                errors.GlanceStoreError, self.url, endpoint, swift_store_region="other"
+            )
+            self.assertRaises(
+                errors.GlanceStoreError, self.url, endpoint, swift_store_endpoint_type="internalURL"
+            )
+            self.assertEqual(
+                "http://e/v1/x", self.url(endpoint, swift_store_endpoint="http://e/v1/x/")
+            )
 
 
 class TestSource(unittest.TestCase):
-
     def test_lengths_are_taken_exactly(self):
         source = Source([b"abc", b"defgh", b"i"])
         taken = []
@@ -188,19 +218,22 @@ class Account:
 
 
 class TestStumbling(unittest.TestCase):
-
     def serve(self, answer, **layout):
         self.server = serving(self, answer)
         url = f"http://{self.server.address}/v1/AUTH_p"
         self.account = Account(url)
-        return Objects(Client(self.account, Pool(url)),
-                       Layout(**{"large": 100, "segment": 10, "spool": None, "resumes": 2,
-                                 **layout}))
+        return Objects(
+            Client(self.account, Pool(url)),
+            Layout(**{"large": 100, "segment": 10, "spool": None, "resumes": 2, **layout}),
+        )
 
     def test_a_token_that_expired_is_replaced_once(self):
-        objects = self.serve(lambda asked: Answer(
-            200 if asked.headers["x-auth-token"] == "new" else 401, headers={
-                "Content-Length": "4"}))
+        objects = self.serve(
+            lambda asked: Answer(
+                200 if asked.headers["x-auth-token"] == "new" else 401,
+                headers={"Content-Length": "4"},
+            )
+        )
         self.assertEqual(4, objects.size("c", "o"))
         objects = self.serve(lambda asked: Answer(401))
         self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
@@ -228,8 +261,11 @@ class TestStumbling(unittest.TestCase):
         self.enterContext(mock.patch.object(remote, "clock", lambda: sum(pauses)))
         for status in (503, 498, 429):
             pauses.clear()
-            objects = self.serve(lambda asked, status=status: Answer(
-                status if sum(pauses) < 20 else 200, headers={"Content-Length": "4"}))
+            objects = self.serve(
+                lambda asked, status=status: Answer(
+                    status if sum(pauses) < 20 else 200, headers={"Content-Length": "4"}
+                )
+            )
             self.account._token = "new"
             self.assertEqual(4, objects.size("c", "o"))
 
@@ -243,9 +279,16 @@ class TestStumbling(unittest.TestCase):
                 stored.update(asked.headers)
                 return Answer(503)
             if asked.method == "HEAD":
-                return Answer(200, headers={
-                    "X-Object-Meta-Glance-Upload": stored["x-object-meta-glance-upload"],
-                }) if stored else Answer(404)
+                return (
+                    Answer(
+                        200,
+                        headers={
+                            "X-Object-Meta-Glance-Upload": stored["x-object-meta-glance-upload"],
+                        },
+                    )
+                    if stored
+                    else Answer(404)
+                )
             return Answer(201)
 
         objects = self.serve(answer, spool=tempfile.gettempdir())
@@ -265,8 +308,10 @@ class TestStumbling(unittest.TestCase):
 
         objects = self.serve(answer, spool=tempfile.gettempdir())
         objects.add("c", "o", [b"x" * 10], None)
-        self.assertEqual([b"x" * 10] * 2, [asked.body for asked in self.server.asked
-                                           if asked.path.endswith("_00001")])
+        self.assertEqual(
+            [b"x" * 10] * 2,
+            [asked.body for asked in self.server.asked if asked.path.endswith("_00001")],
+        )
 
     def test_segments_of_a_failed_upload_go(self):
         marks = {}
@@ -281,9 +326,11 @@ class TestStumbling(unittest.TestCase):
 
         objects = self.serve(answer, spool=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
-        token, = set(marks.values())
-        self.assertEqual({f"/v1/AUTH_p/c/o_{token}_0000{number}" for number in (1, 2, 3)},
-                         {asked.path for asked in self.server.asked if asked.method == "DELETE"})
+        (token,) = set(marks.values())
+        self.assertEqual(
+            {f"/v1/AUTH_p/c/o_{token}_0000{number}" for number in (1, 2, 3)},
+            {asked.path for asked in self.server.asked if asked.method == "DELETE"},
+        )
 
     def test_segments_of_somebody_else_stay(self):
         def answer(asked):
@@ -297,12 +344,17 @@ class TestStumbling(unittest.TestCase):
         self.assertEqual([], [asked for asked in self.server.asked if asked.method == "DELETE"])
 
     def test_segments_of_an_upload_are_named_by_nobody_else(self):
-        objects = self.serve(lambda asked: Answer(404 if asked.method == "HEAD" else 201),
-                             spool=tempfile.gettempdir())
+        objects = self.serve(
+            lambda asked: Answer(404 if asked.method == "HEAD" else 201),
+            spool=tempfile.gettempdir(),
+        )
         for _ in range(2):
             objects.add("c", "o", [b"x" * 25], None)
-        put = [asked.path.rpartition("/")[2] for asked in self.server.asked
-               if asked.method == "PUT" and not asked.path.endswith("/o")]
+        put = [
+            asked.path.rpartition("/")[2]
+            for asked in self.server.asked
+            if asked.method == "PUT" and not asked.path.endswith("/o")
+        ]
         self.assertEqual((6, 6), (len(put), len(set(put))))
         self.assertEqual(2, len({name[:-5] for name in put}))
         self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
@@ -310,11 +362,20 @@ class TestStumbling(unittest.TestCase):
     def listing(self, names, asked):
         """The page of a listing that was asked for."""
         query = dict(parse_qsl(asked.path.partition("?")[2], keep_blank_values=True))
-        page = [name for name in sorted(names)
-                if name.startswith(query["prefix"]) and name > query["marker"]][:2]
-        return Answer(200, json.dumps([
-            {"name": name, "bytes": 5, "last_modified": "2026-01-01T00:00:00.000000"}
-            for name in page]).encode())
+        page = [
+            name
+            for name in sorted(names)
+            if name.startswith(query["prefix"]) and name > query["marker"]
+        ][:2]
+        return Answer(
+            200,
+            json.dumps(
+                [
+                    {"name": name, "bytes": 5, "last_modified": "2026-01-01T00:00:00.000000"}
+                    for name in page
+                ]
+            ).encode(),
+        )
 
     def test_a_manifest_stays_as_long_as_one_of_its_segments(self):
         token = "0" * 32
@@ -335,20 +396,27 @@ class TestStumbling(unittest.TestCase):
         objects = self.serve(answer)
         self.account._token = "new"
         self.assertRaises(errors.Forbidden, objects.delete, "c", "o")
-        self.assertNotIn("/v1/AUTH_p/c/o", [asked.path for asked in self.server.asked
-                                            if asked.method == "DELETE"])
+        self.assertNotIn(
+            "/v1/AUTH_p/c/o",
+            [asked.path for asked in self.server.asked if asked.method == "DELETE"],
+        )
         stuck.clear()
         objects.delete("c", "o")
         self.assertEqual({f"o_{'1' * 32}_00001", "o-00001", "o.2"}, names)
-        self.assertEqual(("DELETE", "/v1/AUTH_p/c/o"),
-                         (self.server.asked[-1].method, self.server.asked[-1].path))
+        self.assertEqual(
+            ("DELETE", "/v1/AUTH_p/c/o"), (self.server.asked[-1].method, self.server.asked[-1].path)
+        )
 
     def test_segments_of_a_static_object_that_stay_are_told(self):
         def answer(asked):
             if asked.method == "HEAD":
                 return Answer(200, headers={"X-Static-Large-Object": "True"})
-            return Answer(200, json.dumps({
-                "Response Status": "409 Conflict", "Errors": [["/c/s", "409 Conflict"]]}).encode())
+            return Answer(
+                200,
+                json.dumps(
+                    {"Response Status": "409 Conflict", "Errors": [["/c/s", "409 Conflict"]]}
+                ).encode(),
+            )
 
         objects = self.serve(answer)
         self.account._token = "new"
@@ -361,9 +429,12 @@ class TestStumbling(unittest.TestCase):
             start = 0
             if "range" in asked.headers:
                 start = int(asked.headers["range"].partition("=")[2].partition("-")[0])
-            return Answer(206 if start else 200, data[start:], {
-                "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {},
-                cut=4000)
+            return Answer(
+                206 if start else 200,
+                data[start:],
+                {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {},
+                cut=4000,
+            )
 
         whole = self.serve(answer).get("c", "o", 0, None)
         self.assertEqual(data, b"".join(whole.chunks))
@@ -374,9 +445,18 @@ class TestStumbling(unittest.TestCase):
         digits = "8c7338aa-40f0-4fe4-bf94-012345678901"
         token = "1" * 32
         manifests = {digits: f"c/{digits}-", f"{digits}.2": f"c/{digits}.2_{token}_"}
-        names = [digits, f"{digits}-00001", f"{digits}-00002", f"{digits}.2",
-                 f"{digits}.2_{token}_00001", f"{digits}_{token}_00001",
-                 "a", "b-00001", "b-00002", "c"]
+        names = [
+            digits,
+            f"{digits}-00001",
+            f"{digits}-00002",
+            f"{digits}.2",
+            f"{digits}.2_{token}_00001",
+            f"{digits}_{token}_00001",
+            "a",
+            "b-00001",
+            "b-00002",
+            "c",
+        ]
 
         def answer(asked):
             if asked.method == "HEAD":
@@ -385,21 +465,33 @@ class TestStumbling(unittest.TestCase):
             return self.listing(names, asked)
 
         found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
-        self.assertEqual([(digits, 15), (f"{digits}.2", 10), (f"{digits}_{token}_", 5),
-                          ("a", 5), ("b-", 10), ("c", 5)], found)
+        self.assertEqual(
+            [
+                (digits, 15),
+                (f"{digits}.2", 10),
+                (f"{digits}_{token}_", 5),
+                ("a", 5),
+                ("b-", 10),
+                ("c", 5),
+            ],
+            found,
+        )
 
     def test_times_in_a_listing_are_utc_with_a_zone_and_without(self):
         for written in ("2026-01-01T00:00:00.000000", "2026-01-01T00:00:00.000Z"):
+
             def answer(asked, written=written):
-                page = [] if asked.path.endswith("marker=a") else [
-                    {"name": "a", "bytes": 5, "last_modified": written}]
+                page = (
+                    []
+                    if asked.path.endswith("marker=a")
+                    else [{"name": "a", "bytes": 5, "last_modified": written}]
+                )
                 return Answer(200, json.dumps(page).encode())
 
             self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).images("c")))
 
 
 class TestTenants(unittest.TestCase):
-
     def test_lists_of_readers(self):
         sent = []
 
@@ -415,5 +507,6 @@ class TestTenants(unittest.TestCase):
         place = parse(f"swift+http://{server.address}/v1/AUTH_p/glance_i/i")
         acting.set_acls(place, False, ["a", "b"], [])
         acting.set_acls(place, True, ["a"], [])
-        self.assertEqual([{"read": "a:*,b:*,ops:*", "write": "ops:*"},
-                          {"read": "*:*", "write": "ops:*"}], sent)
+        self.assertEqual(
+            [{"read": "a:*,b:*,ops:*", "write": "ops:*"}, {"read": "*:*", "write": "ops:*"}], sent
+        )

@@ -267,8 +267,8 @@ class InspectFormat(Filter):
         )
         self._source = _OneChunk()
         self._inspector: Any = format_inspector.InspectWrapper(
-            self._source,
-            declared if known else None,  # type: ignore[arg-type]
+            self._source,  # type: ignore[arg-type]
+            declared if known else None,
         )
         self._gathered = bytearray()
         self._done = image.container_format == "compressed"

@@ -279,7 +279,8 @@ def image_cache(conf: cfg.ConfigOpts) -> Result:
             Code.FAILURE,
             (
                 "[DEFAULT] image_cache_driver = centralized_db needs worker_self_reference_url, a "
-                "URL under which this very host is reached. image_cache_driver = sqlite does without."
+                "URL under which this very host is reached. image_cache_driver = sqlite does "
+                "without."
             ),
         )
     return Result(Code.SUCCESS)
@@ -316,8 +317,9 @@ def database(conf: cfg.ConfigOpts) -> Result:
             Code.WARNING,
             (
                 f"{number} addresses of S3 objects hold keys. They work, with the keys of the "
-                f"store's section; who can read the database can read them. Change those keys at the "
-                f"provider, then in the section: the ones in the database are worth nothing then."
+                f"store's section; who can read the database can read them. Change those keys at "
+                f"the provider, then in the section: the ones in the database are worth "
+                f"nothing then."
             ),
         )
     if survey.has_more_images_than(found, LARGE) and any(

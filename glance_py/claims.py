@@ -22,6 +22,7 @@ from typing import Protocol
 from oslo_log import log as logging
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.claim import (
     ClaimGrant,
@@ -346,7 +347,7 @@ class Claims:
 
     # ------------------------------------------------------------ unknown outcomes
 
-    def resolve(self, ctx, claim: Claim, shows: Callable[[Image], bool]) -> Image | None:
+    def resolve(self, ctx: Caller, claim: Claim, shows: Callable[[Image], bool]) -> Image | None:
         """Find out whether a write of this claim was committed.
 
         The token of the claim is replaced first: whatever is still on its way under the old

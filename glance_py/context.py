@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_context import context
@@ -33,19 +33,27 @@ class RequestContext(context.RequestContext):
     ``is_admin`` is decided once, by the policy rule ``context_is_admin``.
     ``read_only`` marks an anonymous caller, who may look but not change.
     ``service_catalog`` is the caller's catalogue as keystonemiddleware found it.
-    ``next_look_at_rules`` is when this request looks at the policy files again (time.monotonic).
+    ``next_policy_check`` is when this request looks at the policy files again (time.monotonic).
     ``entrusted`` marks what the operator's rules let the caller have done to what
     belongs to others: for that the service answers on its own account.
     """
 
+    #: oslo.context allows None for "not decided yet"; here it is decided when a context is made.
+    is_admin: bool
+
     def __init__(
-        self, read_only: bool = False, service_catalog: list | None = None, **kwargs
+        self,
+        read_only: bool = False,
+        service_catalog: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(overwrite=False, **kwargs)
+        if self.is_admin is None:
+            self.is_admin = False
         self.read_only = read_only
         self.service_catalog = service_catalog
         self.entrusted = False
-        self.next_look_at_rules = 0.0
+        self.next_policy_check = 0.0
 
     def update_store(self) -> None:
         """Do nothing: a new context is not yet the one this thread works for (``set_current``).

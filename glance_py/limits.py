@@ -18,6 +18,7 @@ from typing import Any
 
 from glance_py.breaker import Breaker, Open
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.ports import Records, UsageRecords
 
 LOG = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Limits:
                 )
         return over
 
-    def usage(self, ctx) -> dict[str, dict[str, int]]:
+    def usage(self, ctx: Caller) -> dict[str, dict[str, int]]:
         """Usage and limit of every resource, for ``GET /v2/info/usage``, in its units.
 
         :raises errors.IdentityUnavailable: the limits cannot be asked for.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 
 LOG = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ class VerifySignature(_Parallel):
             raise errors.Invalid("The data does not match the signature of the image.") from None
 
 
-def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
+def signature_filters(ctx: Caller, image: Image) -> tuple[VerifySignature, ...]:
     """The filter that verifies the signature of an image; none when it is not signed.
 
     Fetches the certificate from the key manager as the caller.

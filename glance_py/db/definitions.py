@@ -29,6 +29,7 @@ from glance_py.db.tables import (
     metadef_tags,
 )
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     D,
@@ -300,7 +301,7 @@ class SqlDefinitions:
         self._database = database
 
     def list(
-        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
+        self, ctx: Caller, namespace: Namespace, kind: type[D], listing: Listing | None = None
     ) -> Sequence[D]:
         """Those of one kind, all in their usual order or as ``listing`` wants them.
 
@@ -318,11 +319,11 @@ class SqlDefinitions:
 
         return self._database.read(work)
 
-    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+    def get(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
         """:raises errors.DefinitionNotFound: there is none of this name."""
         return self._database.read(lambda connection: _get(connection, namespace, kind, name))
 
-    def create(self, ctx, namespace: Namespace, definition: D) -> D:
+    def create(self, ctx: Caller, namespace: Namespace, definition: D) -> D:
         """Record one.
 
         :raises errors.Duplicate: there is one of this name.
@@ -332,7 +333,12 @@ class SqlDefinitions:
         return created
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[D],
+        definitions: Sequence[D],
+        append: bool,
     ) -> Sequence[D]:
         """Record several, beside those that are there or instead of them.
 
@@ -354,7 +360,7 @@ class SqlDefinitions:
             for definition in definitions
         ]
 
-    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: D) -> D:
         """Replace one, its name included.
 
         :raises errors.DefinitionNotFound: there is none of this name.
@@ -381,7 +387,7 @@ class SqlDefinitions:
 
         return self._database.write(work)
 
-    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
         """Remove one and return what it was.
 
         :raises errors.DefinitionNotFound: there is none of this name.
@@ -397,7 +403,7 @@ class SqlDefinitions:
 
         return self._database.write(work)
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         """Remove all of one kind."""
         self._database.write(
             lambda connection: (

@@ -18,6 +18,7 @@ from glance_py.db.engine import Database
 from glance_py.db.select import live
 from glance_py.db.tables import images
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image
@@ -61,7 +62,7 @@ class SqlImages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         """The image, whoever may see it.
 
         :raises errors.ImageNotFound: no such image, or it is deleted.
@@ -88,7 +89,7 @@ class SqlImages:
             raise errors.ImageNotFound(image_id)
         return row
 
-    def list(self, ctx, query: ImageQuery) -> Page:
+    def list(self, ctx: Caller, query: ImageQuery) -> Page:
         """One page of the images that the caller may see and wants.
 
         :raises errors.MarkerNotFound: there is no image of the marker's id.
@@ -105,7 +106,9 @@ class SqlImages:
 
         return self._database.read(work, replica=True)
 
-    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image:
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image:
         """Record a new image with all that belongs to it.
 
         :param reservation: the room that the project must have for it.
@@ -140,7 +143,7 @@ class SqlImages:
             raise errors.Duplicate(f"Image ID {image.id} is in use or was used before.") from None
         return created
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         """Apply a change, whole or not at all.
 
         Only what the change names is written.  What others changed since
@@ -196,7 +199,7 @@ class SqlImages:
 
         return self._database.write(reserved, alone=f"quota of {reservation.owner}")
 
-    def delete(self, ctx, image: Image, status: str = "deleted") -> None:
+    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.
 
         The data at its locations is pending until ``PendingRecords.forget`` hears
@@ -255,7 +258,7 @@ class SqlImages:
             raise errors.StatusConflict(image_id)
 
 
-def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
+def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequence:
     statement = select.marker(query.sort, bool(ctx.is_admin))
     row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
     if row is None:

@@ -12,6 +12,7 @@ from glance_py.db.engine import Database
 from glance_py.db.select import live
 from glance_py.db.tables import image_members, images
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.member import Member
 
 _COLUMNS = tuple(
@@ -43,7 +44,7 @@ class SqlMembers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, ctx, image_id: str, member_id: str | None = None) -> Sequence[Member]:
+    def find(self, ctx: Caller, image_id: str, member_id: str | None = None) -> Sequence[Member]:
         """The members of an image in the order they were added, or the one named."""
         bound = {"this_image": image_id}
         if member_id is not None:
@@ -53,7 +54,7 @@ class SqlMembers:
             lambda connection: [Member(*row) for row in connection.execute(statement, bound)]
         )
 
-    def create(self, ctx, image_id: str, member_id: str) -> Member:
+    def create(self, ctx: Caller, image_id: str, member_id: str) -> Member:
         """Share the image with a project; it still has to accept.
 
         :raises errors.Duplicate: it is a member already.
@@ -90,7 +91,7 @@ class SqlMembers:
         self._database.write(work)
         return Member(image_id, member_id, "pending", now, now)
 
-    def update(self, ctx, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, member: Member, status: str) -> Member:
         """Set the state of a membership.
 
         :raises errors.MemberNotFound: the project is no member any more.
@@ -99,7 +100,7 @@ class SqlMembers:
         self._write(member, {"status": status, "updated_at": now})
         return dataclasses.replace(member, status=status, updated_at=now)
 
-    def delete(self, ctx, member: Member) -> None:
+    def delete(self, ctx: Caller, member: Member) -> None:
         """End a membership.
 
         :raises errors.MemberNotFound: the project is no member any more.

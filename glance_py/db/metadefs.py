@@ -24,6 +24,7 @@ from glance_py.db.tables import (
     metadef_resource_types,
 )
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Namespace,
@@ -78,7 +79,7 @@ class SqlNamespaces:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         """The namespace with its contents, whoever may see it.
 
         :raises errors.NamespaceNotFound: there is none of this name.
@@ -91,14 +92,14 @@ class SqlNamespaces:
 
         return self._database.read(work)
 
-    def find(self, ctx, name: str) -> Namespace:
+    def find(self, ctx: Caller, name: str) -> Namespace:
         """The namespace alone.
 
         :raises errors.NamespaceNotFound: there is none of this name.
         """
         return self._database.read(lambda connection: by_name(connection, name))
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
         """One page of the namespaces that the caller may see and wants, with associations.
 
         :raises errors.NamespaceNotFound: there is no namespace of the marker's name.
@@ -127,7 +128,7 @@ class SqlNamespaces:
 
         return self._database.read(work, replica=True)
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """Record a namespace with its contents, whole or not at all.
 
         :returns: the namespace as recorded; its contents as they were given.
@@ -136,7 +137,7 @@ class SqlNamespaces:
         now = self._database.now()
         return self._database.write(lambda connection: insert(connection, namespace, now, now))
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         """Replace what the namespace says of itself, its name included.
 
         :raises errors.NamespaceNotFound: it is gone.
@@ -152,14 +153,14 @@ class SqlNamespaces:
 
         return self._database.write(work)
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         """Remove a namespace and everything in it; resource types stay.
 
         :raises errors.NamespaceNotFound: it is gone.
         """
         self._database.write(lambda connection: remove(connection, namespace))
 
-    def resource_types(self, ctx) -> Sequence[ResourceType]:
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
         """All resource types in the order in which they came."""
         return self._database.read(
             lambda connection: [ResourceType(*row) for row in connection.execute(_TYPES)]
@@ -235,7 +236,7 @@ def _row(namespace: Namespace) -> dict[str, object]:
     }
 
 
-def _conditions(ctx, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
+def _conditions(ctx: Caller, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
     conditions: list[sa.ColumnElement[bool]] = []
     bound: dict[str, object] = {}
     if not ctx.is_admin:

@@ -22,6 +22,7 @@ from glance_py.db.tables import (
     image_tags,
     images,
 )
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image, Location
 
 _PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
@@ -76,7 +77,7 @@ def image(row: Sequence) -> Image:
 
 
 def complete(
-    connection: sa.Connection, ctx, found: Sequence[Image], cipher: UrlCipher | None = None
+    connection: sa.Connection, ctx: Caller, found: Sequence[Image], cipher: UrlCipher | None = None
 ) -> None:
     """Give ``found`` images their properties, tags, locations and the caller's membership.
 

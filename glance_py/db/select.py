@@ -19,6 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from glance_py.db.tables import image_members, image_properties, image_tags, images
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery
 
@@ -221,7 +222,7 @@ class Shape:
         return key in _INDEXED and not sorted_by_index and not self.is_narrow
 
 
-def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
+def shape_of(ctx: Caller, query: ImageQuery, marker: Sequence | None) -> Shape:
     """The shape of ``query``; ``marker`` holds the marker's values of the sort keys."""
     return Shape(
         is_admin=bool(ctx.is_admin),
@@ -235,7 +236,7 @@ def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
     )
 
 
-def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]:
+def values_of(ctx: Caller, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]:
     """What to bind to a statement of this query's shape."""
     values: dict[str, Any] = {
         "me": ctx.project_id,
@@ -493,7 +494,7 @@ def marker(sort: tuple[tuple[str, str], ...], is_admin: bool) -> sa.Select:
 
 
 def page(
-    connection: sa.Connection, ctx, query: ImageQuery, after: Sequence | None
+    connection: sa.Connection, ctx: Caller, query: ImageQuery, after: Sequence | None
 ) -> Sequence[sa.Row]:
     """The rows of one page, in order: COLUMNS of at most ``query.limit`` images.
 

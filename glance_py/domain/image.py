@@ -8,27 +8,62 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 from collections.abc import Mapping
 
 from glance_py.domain import errors
 from glance_py.domain.claim import ClaimGrant
 
-VISIBILITIES = ("private", "public", "shared", "community")
+
+class Visibility(enum.StrEnum):
+    """Which projects see an image; the values are those of the API and the database."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+    SHARED = "shared"
+    COMMUNITY = "community"
+
+
+class ImageStatus(enum.StrEnum):
+    """The states of an image; the values are those of the API and the database."""
+
+    QUEUED = "queued"
+    SAVING = "saving"
+    UPLOADING = "uploading"
+    IMPORTING = "importing"
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    KILLED = "killed"
+    PENDING_DELETE = "pending_delete"
+    DELETED = "deleted"
+
+
+class LocationStatus(enum.StrEnum):
+    """The states of one copy of an image's data; the values are those of the database."""
+
+    ACTIVE = "active"
+    PENDING_DELETE = "pending_delete"
+    DELETED = "deleted"
+
+
+VISIBILITIES = tuple(Visibility)
+
+_S = ImageStatus
 
 #: Which states may follow a state.
-TRANSITIONS: Mapping[str, frozenset[str]] = {
-    "queued": frozenset({"saving", "uploading", "importing", "active", "deleted"}),
-    "saving": frozenset({"active", "killed", "deleted", "queued"}),
-    "uploading": frozenset({"importing", "queued", "deleted"}),
-    "importing": frozenset({"active", "deleted", "queued"}),
-    "active": frozenset({"pending_delete", "deleted", "deactivated"}),
-    "deactivated": frozenset({"active", "deleted"}),
-    "killed": frozenset({"deleted"}),
-    "pending_delete": frozenset({"deleted", "active"}),
-    "deleted": frozenset(),
+TRANSITIONS: Mapping[str, frozenset[ImageStatus]] = {
+    _S.QUEUED: frozenset({_S.SAVING, _S.UPLOADING, _S.IMPORTING, _S.ACTIVE, _S.DELETED}),
+    _S.SAVING: frozenset({_S.ACTIVE, _S.KILLED, _S.DELETED, _S.QUEUED}),
+    _S.UPLOADING: frozenset({_S.IMPORTING, _S.QUEUED, _S.DELETED}),
+    _S.IMPORTING: frozenset({_S.ACTIVE, _S.DELETED, _S.QUEUED}),
+    _S.ACTIVE: frozenset({_S.PENDING_DELETE, _S.DELETED, _S.DEACTIVATED}),
+    _S.DEACTIVATED: frozenset({_S.ACTIVE, _S.DELETED}),
+    _S.KILLED: frozenset({_S.DELETED}),
+    _S.PENDING_DELETE: frozenset({_S.DELETED, _S.ACTIVE}),
+    _S.DELETED: frozenset(),
 }
 
-STATUSES = tuple(TRANSITIONS)
+STATUSES = tuple(ImageStatus)
 
 #: Custom properties whose names start so belong to the service.
 RESERVED_PREFIX = "os_glance"

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from glance_py.claims import LEASE, Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.claim import COPY, IMPORT, object_name
 from glance_py.domain.image import Image
@@ -92,7 +93,7 @@ class Importer:
             self.rollback,
         )
 
-    def start(self, ctx, image: Image, request: ImportRequest) -> None:
+    def start(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         """Begin an import; returns when its end is certain.
 
         :raises errors.ImportActive: another one is going on.
@@ -165,7 +166,7 @@ class Importer:
         )
 
     def run(
-        self, ctx, image: Image, request: ImportRequest, work: Work, claim: Claim
+        self, ctx: Caller, image: Image, request: ImportRequest, work: Work, claim: Claim
     ) -> Mapping[str, object]:
         """Do an import here and now, for a task that is being worked on already.
 
@@ -178,7 +179,7 @@ class Importer:
         return self._do(ctx, image, request, stores, source, work, claim)
 
     def _claim(
-        self, ctx, image: Image, request: ImportRequest, task_id: str, replaces: str | None
+        self, ctx: Caller, image: Image, request: ImportRequest, task_id: str, replaces: str | None
     ) -> Claim:
         """Take the claim of the image for a task.
 
@@ -277,7 +278,7 @@ class Importer:
             raise errors.Invalid(f"The image is in store {sorted(double, key=str)[0]} already.")
         return [store for store in chosen if store not in present]
 
-    def source(self, ctx, request: ImportRequest) -> Source | None:
+    def source(self, ctx: Caller, request: ImportRequest) -> Source | None:
         """What will fetch the data; None when it is here.
 
         :raises errors.Invalid: it may not be fetched from there.
@@ -301,7 +302,7 @@ class Importer:
 
     def _open(
         self,
-        ctx,
+        ctx: Caller,
         image: Image,
         request: ImportRequest,
         stores: Sequence[str | None],
@@ -342,7 +343,7 @@ class Importer:
 
     def _do(
         self,
-        ctx,
+        ctx: Caller,
         image: Image,
         request: ImportRequest,
         stores: Sequence[str | None],

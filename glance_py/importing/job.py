@@ -14,6 +14,7 @@ from typing import Any
 
 from glance_py.claims import Claim
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import (
@@ -59,7 +60,7 @@ class Job:
     def __init__(
         self,
         room: Room,
-        ctx,
+        ctx: Caller,
         image: Image,
         request: ImportRequest,
         stores: Sequence[str | None],

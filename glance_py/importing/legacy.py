@@ -12,6 +12,7 @@ from typing import Any
 
 from glance_py.claims import Claim
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.claim import TASK as CLAIM
 from glance_py.domain.image import COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
@@ -47,7 +48,7 @@ class TaskStartProxy(Proxy):
         self._importer: Importer = services.importer
         self._conf = services.conf
 
-    def create(self, ctx, task: Task) -> Task:
+    def create(self, ctx: Caller, task: Task) -> Task:
         """:raises errors.Invalid: the address to import from is not allowed."""
         if task.type == IMPORT:
             self._importer.filter.check(str((task.input or {})["import_from"]))
@@ -67,7 +68,7 @@ class TaskStartProxy(Proxy):
         )
         return created
 
-    def _do(self, ctx, work: Work, claim: Claim) -> Mapping[str, Any]:
+    def _do(self, ctx: Caller, work: Work, claim: Claim) -> Mapping[str, Any]:
         self._importer.background.tasks.start(work.task)
         wanted = work.task.input or {}
         if work.task.type != IMPORT:
@@ -84,7 +85,7 @@ class TaskStartProxy(Proxy):
             self._importer.images.delete(ctx, self._importer.images.find(ctx, image.id))
             raise
 
-    def _image(self, ctx, wanted: Mapping[str, Any], claim: Claim) -> Image:
+    def _image(self, ctx: Caller, wanted: Mapping[str, Any], claim: Claim) -> Image:
         properties = dict(wanted.get("image_properties") or {})
         fields = {name: properties.pop(name) for name in _FIELDS & properties.keys()}
         for name in list(properties):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 
 LOG = logging.getLogger(__name__)
 
@@ -19,7 +20,12 @@ TIMEOUT = 60
 
 
 def forward(
-    conf, ctx, host: str, method: str, path: str, document: Mapping[str, object] | None = None
+    conf,
+    ctx: Caller,
+    host: str,
+    method: str,
+    path: str,
+    document: Mapping[str, object] | None = None,
 ) -> None:
     """Have ``host`` answer a request; returns when it did so with success.
 
@@ -56,7 +62,7 @@ def forward(
         raise errors.PeerRefused(answer.status_code, answer.reason or "")
 
 
-def _headers(ctx) -> dict[str, str]:
+def _headers(ctx: Caller) -> dict[str, str]:
     """The request keeps its id, so that the logs of both workers tell one story."""
     headers = {"X-Openstack-Request-Id": ctx.request_id} if ctx.request_id else {}
     service_token = getattr(ctx, "service_token", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
 from glance_py.domain.ports import IMAGE_VERBS
@@ -29,7 +30,7 @@ class ImportProxy(Proxy):
         self._importer: Importer = services.importer
         self._host = services.conf.worker_self_reference_url or services.conf.public_endpoint
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         host = self._elsewhere(image) if request.name == GLANCE_DIRECT else None
         if host:
             peer.forward(
@@ -38,7 +39,7 @@ class ImportProxy(Proxy):
         else:
             self._importer.start(ctx, image, request)
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         """Data that is staged elsewhere is removed there, when somebody is there."""
         host = self._elsewhere(image) if image.status == "uploading" else None
         if host:

@@ -16,6 +16,7 @@ from glance_py import streams
 from glance_py.claims import Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.claim import LOCATION_IMPORT as CLAIM
 from glance_py.domain.image import Image, Location, check_formats
@@ -46,11 +47,11 @@ class RegistrationProxy(Proxy):
         self._addresses = Addresses(services)
         self._undeletable = {store.id for store in services.stores.describe() if store.read_only}
 
-    def locate(self, ctx, image: Image) -> Sequence[Location]:
+    def locate(self, ctx: Caller, image: Image) -> Sequence[Location]:
         """The locations of an image, for one who may know them."""
         return image.locations
 
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
+    def withdraw(self, ctx: Caller, image: Image, store: str) -> Image:
         """Remove a copy of an image in one store, the first there, never the last of all."""
         if image.status != "active":
             raise errors.Conflict(f"The image is {image.status}, not active.")
@@ -63,7 +64,7 @@ class RegistrationProxy(Proxy):
             ctx, image, Change(remove_locations=(there,), expected=frozenset({"active"}))
         )
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def register(self, ctx: Caller, image: Image, registration: Registration) -> None:
         """Have data registered; the task tells how that went.
 
         :raises errors.ImportActive: other data is on its way into the image.
@@ -120,7 +121,7 @@ class RegistrationProxy(Proxy):
         return holder
 
     def _do(
-        self, ctx, image: Image, registration: Registration, work: Work, claim: Claim
+        self, ctx: Caller, image: Image, registration: Registration, work: Work, claim: Claim
     ) -> Mapping[str, object]:
         """The task's work."""
         try:
@@ -130,7 +131,7 @@ class RegistrationProxy(Proxy):
             raise
 
     def _register(
-        self, ctx, image: Image, registration: Registration, work: Work, claim: Claim
+        self, ctx: Caller, image: Image, registration: Registration, work: Work, claim: Claim
     ) -> Mapping[str, object]:
         check_formats(image)
         location, size = self._addresses.examine(ctx, image.id, Location(registration.url))
@@ -147,7 +148,7 @@ class RegistrationProxy(Proxy):
 
     def _activate(
         self,
-        ctx,
+        ctx: Caller,
         image: Image,
         location: Location,
         fields: Mapping[str, object],
@@ -161,7 +162,7 @@ class RegistrationProxy(Proxy):
 
     def _verify(
         self,
-        ctx,
+        ctx: Caller,
         image: Image,
         location: Location,
         registration: Registration,
@@ -191,7 +192,9 @@ class RegistrationProxy(Proxy):
             self._put_back(ctx, image, refused, claim)
             raise
 
-    def _put_back(self, ctx, image: Image, refused: tuple[Location, ...], claim: Claim) -> None:
+    def _put_back(
+        self, ctx: Caller, image: Image, refused: tuple[Location, ...], claim: Claim
+    ) -> None:
         """Back to queued.
 
         wire: the address of refused data stays on the image when its store does
@@ -206,7 +209,9 @@ class RegistrationProxy(Proxy):
         except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:
             LOG.info("Image %s is not put back to queued: %s", image.id, error)
 
-    def _describe(self, ctx, image: Image, location: Location, work: Work, claim: Claim) -> None:
+    def _describe(
+        self, ctx: Caller, image: Image, location: Location, work: Work, claim: Claim
+    ) -> None:
         """Compute the hashes of an image that is active already; a failure changes nothing."""
         work.alive = lambda: self._objection(ctx, image, "active", claim)
         for attempt in range(self._conf.http_retries + 1):
@@ -238,7 +243,7 @@ class RegistrationProxy(Proxy):
                     sentence(error),
                 )
 
-    def _read(self, ctx, location: Location, algorithm: str, work: Work) -> streams.Hash:
+    def _read(self, ctx: Caller, location: Location, algorithm: str, work: Work) -> streams.Hash:
         """Read all data at a location for its hashes, while somebody wants them."""
         digests = streams.Hash(algorithm)
         with naming_store_errors():
@@ -250,7 +255,7 @@ class RegistrationProxy(Proxy):
                 data.close()
         return digests
 
-    def _objection(self, ctx, image: Image, status: str, claim: Claim) -> str | None:
+    def _objection(self, ctx: Caller, image: Image, status: str, claim: Claim) -> str | None:
         """Why nobody wants the hash any more; asked now and then while it is computed."""
         if claim.lost:
             return "Another worker took the work over, because this one gave no sign of life."

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from glance_py.claims import Claim, Claims
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import DIGESTS, Image
 from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, joined, listed
@@ -42,7 +43,7 @@ class ImportRollback:
 
     def roll_back(
         self,
-        ctx,
+        ctx: Caller,
         claim: Claim,
         stores: Iterable[str | None],
         failed: Iterable[str | None],
@@ -78,7 +79,7 @@ class ImportRollback:
         for name in {claim.staged_name, *names}:
             self._staging.remove(name)
 
-    def _empty(self, ctx, image: Image, claim: Claim, names: Sequence[str]) -> Image:
+    def _empty(self, ctx: Caller, image: Image, claim: Claim, names: Sequence[str]) -> Image:
         """Remove all copies of an image that has no user yet."""
         for location in image.locations:
             image = self._images.remove_copy(
@@ -98,7 +99,7 @@ class ImportRollback:
 
     def _settle(
         self,
-        ctx,
+        ctx: Caller,
         image: Image,
         claim: Claim,
         stores: Iterable[str | None],

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.property_names import is_reserved
 from glance_py.importing.job import Job, Told
@@ -328,7 +329,7 @@ class CatalogueFilter:
         return self._judge.check(url)
 
 
-def endpoint_of(ctx, region: str, interface: str) -> str:
+def endpoint_of(ctx: Caller, region: str, interface: str) -> str:
     """The URL of the image service of a region, from the caller's catalogue.
 
     :raises errors.Invalid: the catalogue names none.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from oslo_log import log as logging
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
@@ -30,7 +31,7 @@ class Readers:
         self._stores = services.stores
         self._members = services.records.members
 
-    def tell(self, ctx, image: Image) -> None:
+    def tell(self, ctx: Caller, image: Image) -> None:
         """Bring the stores' lists in line with an image's visibility and members."""
         if not image.locations or image.status == "queued":
             return
@@ -69,19 +70,19 @@ class ReaderProxy(_TellingProxy):
 
     verbs = WORK_VERBS
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         after = self.below.update(ctx, image, change)
         if change.add_locations or "visibility" in change.fields:
             self._readers.tell(ctx, after)
         return after
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         return self._told(ctx, self.below.upload(ctx, image, upload))
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, settle: Settle) -> Image:
         return self._told(ctx, self.below.add_copy(ctx, image, upload, settle))
 
-    def _told(self, ctx, image: Image) -> Image:
+    def _told(self, ctx: Caller, image: Image) -> Image:
         self._readers.tell(ctx, image)
         return image
 
@@ -91,11 +92,11 @@ class MemberReaderProxy(_TellingProxy):
 
     verbs = MEMBER_VERBS
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         member = self.below.create(ctx, image, member_id)
         self._readers.tell(ctx, image)
         return member
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
         self.below.delete(ctx, image, member)
         self._readers.tell(ctx, image)

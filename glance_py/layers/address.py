@@ -17,6 +17,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import IMAGE_VERBS
@@ -38,7 +39,7 @@ SERVICES_ONLY = frozenset({"cinder"})
 INVALID = "Invalid location"
 
 
-def is_service(ctx) -> bool:
+def is_service(ctx: Caller) -> bool:
     """Does the caller act for another service?"""
     return "service" in ctx.roles or "service" in (ctx.service_roles or ())
 
@@ -63,7 +64,7 @@ class Addresses:
         self._filter = services.uri_filter
         self._removal = Removal(services.stores, services.records.pending)
 
-    def check_scheme(self, ctx, url: str) -> str:
+    def check_scheme(self, ctx: Caller, url: str) -> str:
         """The scheme of ``url``, which the caller may name.
 
         :raises errors.Invalid: it may not.
@@ -83,7 +84,7 @@ class Addresses:
         if url.partition("://")[0].lower() in ("http", "https"):
             self._filter.check(url)
 
-    def examine(self, ctx, image_id: str, location: Location) -> tuple[Location, int]:
+    def examine(self, ctx: Caller, image_id: str, location: Location) -> tuple[Location, int]:
         """The location as it is recorded, and the size of the data there in bytes.
 
         :raises errors.Invalid: the address cannot be used, with the reason.
@@ -113,7 +114,7 @@ class Addresses:
         store = store or self._stores.store_of(location.url) or location.store
         return dataclasses.replace(location, metadata={**location.metadata, "store": store})
 
-    def digest(self, ctx, location: Location, algorithm: str) -> str:
+    def digest(self, ctx: Caller, location: Location, algorithm: str) -> str:
         """The hash of the data at a location, in hexadecimal.
 
         :raises errors.Invalid: the data cannot be read.
@@ -143,12 +144,12 @@ class AddressProxy(Proxy):
         self._quota = services.conf.image_location_quota
         self._has_web = any(store.type == "http" for store in services.stores.describe())
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         if change.add_locations or change.update_locations or change.remove_locations:
             change = self._judged(ctx, image, change)
         return self.below.update(ctx, image, change)
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def register(self, ctx: Caller, image: Image, registration: Registration) -> None:
         """Users may register data on the web, services data in any store."""
         if image.status != "queued":
             raise errors.Conflict(f"The image is {image.status}, not queued.")
@@ -160,7 +161,7 @@ class AddressProxy(Proxy):
         self._addresses.check_filter(registration.url)
         self.below.register(ctx, image, registration)
 
-    def _judged(self, ctx, image: Image, change: Change) -> Change:
+    def _judged(self, ctx: Caller, image: Image, change: Change) -> Change:
         """The same change with what was found out about its addresses."""
         if any(location.id is None for location in change.remove_locations):
             raise errors.Invalid("Invalid position for removing a location.")
@@ -199,7 +200,7 @@ class AddressProxy(Proxy):
                 raise errors.Invalid("The image has this location already.")
             known[location.url].append(location.metadata)
 
-    def _require_same(self, ctx, image: Image, change: Change) -> None:
+    def _require_same(self, ctx: Caller, image: Image, change: Change) -> None:
         """Another copy must be a copy: the data of an image never changes (OSSN-0065)."""
         present = {_object(location) for location in image.locations}
         for location in change.add_locations:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
@@ -24,19 +25,19 @@ class AuthorizationProxy(Proxy):
 
     verbs = IMAGE_VERBS
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         return self._visible(ctx, self.below.get(ctx, image_id))
 
-    def find(self, ctx, image_id: str) -> Image:
+    def find(self, ctx: Caller, image_id: str) -> Image:
         return self._visible(ctx, self.below.find(ctx, image_id))
 
     @staticmethod
-    def _visible(ctx, image: Image) -> Image:
+    def _visible(ctx: Caller, image: Image) -> Image:
         if not is_visible(ctx, image):
             raise errors.ImageNotFound(image.id)
         return image
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         if (
             "owner" in change.fields
             and not ctx.is_admin
@@ -45,12 +46,12 @@ class AuthorizationProxy(Proxy):
             raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self.below.update(ctx, image, change)
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+    def download(self, ctx: Caller, image: Image, wanted: Download) -> Data | None:
         if image.status == "deactivated" and not ctx.is_admin:
             raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
         return self.below.download(ctx, image, wanted)
 
-    def locate(self, ctx, image: Image) -> Sequence[Location]:
+    def locate(self, ctx: Caller, image: Image) -> Sequence[Location]:
         locations = self.below.locate(ctx, image)
         return [] if image.status == "deactivated" and not ctx.is_admin else locations
 
@@ -75,34 +76,34 @@ class MemberAuthorizationProxy(Proxy):
             raise errors.Forbidden("Only shared images have members.")
 
     @staticmethod
-    def _require_owner(ctx, image: Image) -> None:
+    def _require_owner(ctx: Caller, image: Image) -> None:
         if not is_mutable(ctx, image):
             raise errors.Forbidden("Only the owner of an image decides with whom it is shared.")
 
-    def list(self, ctx, image: Image) -> Sequence[Member]:
+    def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
         self._require_shared(image)
         members = self.below.list(ctx, image)
         if is_mutable(ctx, image):
             return members
         return [member for member in members if member.member_id == ctx.project_id]
 
-    def get(self, ctx, image: Image, member_id: str) -> Member:
+    def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
         self._require_visible(ctx, image, member_id)
         return self.below.get(ctx, image, member_id)
 
-    def find(self, ctx, image: Image, member_id: str) -> Member:
+    def find(self, ctx: Caller, image: Image, member_id: str) -> Member:
         # wire: what the rules refuse is said before whether the member is there.
         self._require_shared(image)
         member = self.below.find(ctx, image, member_id)
         self._require_visible(ctx, image, member_id)
         return member
 
-    def _require_visible(self, ctx, image: Image, member_id: str) -> None:
+    def _require_visible(self, ctx: Caller, image: Image, member_id: str) -> None:
         self._require_shared(image)
         if member_id != ctx.project_id and not is_mutable(ctx, image):
             raise errors.MemberNotFound(member_id, image.id)
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         self._require_shared(image)
         if self._only_owner_shares:
             self._require_owner(ctx, image)
@@ -110,7 +111,7 @@ class MemberAuthorizationProxy(Proxy):
             ctx = ctx.entrust()
         return self.below.create(ctx, image, member_id)
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         self._require_shared(image)
         if not ctx.is_admin and (
             member.member_id != ctx.project_id or image.owner == ctx.project_id
@@ -118,7 +119,7 @@ class MemberAuthorizationProxy(Proxy):
             raise errors.Forbidden("Only the member itself accepts or rejects an image.")
         return self.below.update(ctx, image, member, status)
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
         self._require_shared(image)
         self._require_owner(ctx, image)
         self.below.delete(ctx, image, member)

@@ -17,6 +17,7 @@ from oslo_log import log as logging
 from glance_py import streams
 from glance_py.claims import LEASE, STAGING_STORE, Claim, ClaimFilter, Claims
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.claim import STAGE, UPLOAD, ClaimRelease, object_name
 from glance_py.domain.image import (
@@ -55,10 +56,10 @@ class LocationProxy(Proxy):
         self._removal = Removal(services.stores, services.records.pending)
         self._host = self._conf.worker_self_reference_url or self._conf.public_endpoint
 
-    def find(self, ctx, image_id: str) -> Image:
+    def find(self, ctx: Caller, image_id: str) -> Image:
         return self.below.get(ctx, image_id)
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         """Data at removed locations goes after the record, or later with delayed_delete."""
         after, pending = self._update(ctx, image, change)
         # A queued image has only what was refused, and its place is needed now.
@@ -70,7 +71,9 @@ class LocationProxy(Proxy):
                 raise
         return after
 
-    def _update(self, ctx, image: Image, change: Change) -> tuple[Image, tuple[Location, ...]]:
+    def _update(
+        self, ctx: Caller, image: Image, change: Change
+    ) -> tuple[Image, tuple[Location, ...]]:
         """Record a change; returns the image, and the locations whose data is to be removed."""
         if not change.remove_locations:
             return self.below.update(ctx, image, change), ()
@@ -82,14 +85,14 @@ class LocationProxy(Proxy):
             ctx, image, dataclasses.replace(change, remove_locations=pending)
         ), pending
 
-    def _remove_refused(self, ctx, image: Image, pending: tuple[Location, ...]) -> None:
+    def _remove_refused(self, ctx: Caller, image: Image, pending: tuple[Location, ...]) -> None:
         """Remove what data that was refused left; an upload does not fail for it."""
         try:
             self._removal.remove(image.id, pending, ctx, _urls(image))
         except errors.StoreInUse as exc:
             LOG.warning("Refused data of image %s is removed later: %s", image.id, exc)
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         """Queued, saving, active; back to queued when anything fails."""
         store = self._target(upload)
         check_formats(image)
@@ -137,7 +140,13 @@ class LocationProxy(Proxy):
         return upload.store
 
     def _store_data(
-        self, ctx, image: Image, upload: Upload, store: str | None, claim: Claim, settle: Settle
+        self,
+        ctx: Caller,
+        image: Image,
+        upload: Upload,
+        store: str | None,
+        claim: Claim,
+        settle: Settle,
     ) -> tuple[Image, Image]:
         """Write the bytes, then record them and what ``settle`` says in one transaction.
 
@@ -205,7 +214,12 @@ class LocationProxy(Proxy):
             LOG.warning("Store %s may have kept data of image %s: %s", store, image_id, exc)
 
     def _record(
-        self, ctx, image: Image, claim: Claim, change: Change, shows: Callable[[Image], bool]
+        self,
+        ctx: Caller,
+        image: Image,
+        claim: Claim,
+        change: Change,
+        shows: Callable[[Image], bool],
     ) -> Image:
         """Apply the change that ends an attempt, and find out whether it was applied.
 
@@ -228,7 +242,7 @@ class LocationProxy(Proxy):
                     raise errors.DatabaseUnavailable() from None
         raise AssertionError("the last attempt returns or raises")
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, settle: Settle) -> Image:
         """The bytes into one more store, then the location and the change in one transaction."""
         upload.progress("prepare", image)
         try:
@@ -244,7 +258,7 @@ class LocationProxy(Proxy):
         upload.progress("active", after)
         return after
 
-    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+    def remove_copy(self, ctx: Caller, image: Image, location: Location, change: Change) -> Image:
         """Forget one copy and apply ``change``, then remove the bytes."""
         pending = (dataclasses.replace(location, status="pending_delete"),)
         after = self.below.update(ctx, image, dataclasses.replace(change, remove_locations=pending))
@@ -270,7 +284,7 @@ class LocationProxy(Proxy):
 
     def _put_back(
         self,
-        ctx,
+        ctx: Caller,
         image: Image,
         upload: Upload,
         claim: Claim,
@@ -299,7 +313,7 @@ class LocationProxy(Proxy):
         except Exception:
             LOG.exception("Image %s stays in %s until its claim expires", image.id, image.status)
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         """Queued, uploading; the bytes wait in the staging store for an import."""
         check_transition(image, "uploading")
         change = Change.status("uploading", expected="queued")
@@ -320,7 +334,7 @@ class LocationProxy(Proxy):
                 self._put_back(ctx, uploading, upload, claim, exc)
                 raise
 
-    def _stage_data(self, ctx, image: Image, upload: Upload, claim: Claim) -> Image:
+    def _stage_data(self, ctx: Caller, image: Image, upload: Upload, claim: Claim) -> Image:
         """Write the bytes to staging; a size on the record says that they are all there."""
         claim.unrecorded = True
         with naming_store_errors():
@@ -357,7 +371,7 @@ class LocationProxy(Proxy):
                 raise errors.UploadTargetGone(image.id) from exc
             raise
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+    def download(self, ctx: Caller, image: Image, wanted: Download) -> Data | None:
         """The bytes from the first store that has them all; None when there are none."""
         self._check_preferred(wanted.prefer)
         if image.status == "queued":
@@ -405,7 +419,7 @@ class LocationProxy(Proxy):
             ),
         )
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         """First the record, then the bytes: no image is ever left without its bytes.
 
         With delayed_delete the bytes are the scrubber's.
@@ -437,7 +451,7 @@ class LocationProxy(Proxy):
             for url in self._stores.discard(name, STAGING_STORE):
                 LOG.debug("Removed staged data %s", url)
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def transition(self, ctx: Caller, image: Image, to: str) -> Image:
         """Deactivate or reactivate; asking for the present state is no error."""
         if image.status == to:
             return image

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.member import STATUSES, Member
 from glance_py.domain.ports import MEMBER_VERBS
@@ -16,25 +17,25 @@ class MemberRepository(Proxy):
 
     verbs = MEMBER_VERBS
 
-    def list(self, ctx, image: Image) -> Sequence[Member]:
+    def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
         return self.below.find(ctx, image.id)
 
-    def get(self, ctx, image: Image, member_id: str) -> Member:
+    def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
         return self.find(ctx, image, member_id)
 
-    def find(self, ctx, image: Image, member_id: str) -> Member:
+    def find(self, ctx: Caller, image: Image, member_id: str) -> Member:
         for member in self.below.find(ctx, image.id, member_id):
             return member
         raise errors.MemberNotFound(member_id, image.id)
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         return self.below.create(ctx, image.id, member_id)
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         """:raises errors.Invalid: a status that there is not; said only to who may set one."""
         if status not in STATUSES:
             raise errors.Invalid(f"The status must be one of {', '.join(STATUSES)}.")
         return self.below.update(ctx, member, status)
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
         self.below.delete(ctx, member)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Definition,
     Kind,
@@ -21,7 +22,7 @@ from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
 from glance_py.layers.base import Proxy
 
 
-def require_mutable(ctx, namespace: Namespace) -> None:
+def require_mutable(ctx: Caller, namespace: Namespace) -> None:
     """:raises errors.Forbidden: the namespace is another project's."""
     if not is_mutable(ctx, namespace):
         raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
@@ -40,19 +41,19 @@ class NamespaceAuthorizationProxy(Proxy):
 
     verbs = NAMESPACE_VERBS
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         return self._visible(ctx, self.below.get(ctx, name))
 
-    def find(self, ctx, name: str) -> Namespace:
+    def find(self, ctx: Caller, name: str) -> Namespace:
         return self._visible(ctx, self.below.find(ctx, name))
 
     @staticmethod
-    def _visible(ctx, namespace: Namespace) -> Namespace:
+    def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
         if not is_visible(ctx, namespace):
             raise errors.NamespaceNotFound(namespace.name)
         return namespace
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         self._require_owner(namespace)
         if not is_mutable(ctx, namespace):
             raise errors.Forbidden(
@@ -60,7 +61,7 @@ class NamespaceAuthorizationProxy(Proxy):
             )
         return self.below.create(ctx, namespace)
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         require_mutable(ctx, namespace)
         self._require_owner(after)
         if not is_mutable(ctx, after):
@@ -72,7 +73,7 @@ class NamespaceAuthorizationProxy(Proxy):
         if namespace.owner is None:
             raise errors.Invalid("A caller without a project must say who owns the namespace.")
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         require_mutable(ctx, namespace)
         require_unprotected(namespace)
         self.below.delete(ctx, namespace)
@@ -86,22 +87,27 @@ class DefinitionAuthorizationProxy(Proxy):
 
     verbs = DEFINITION_VERBS
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
         require_mutable(ctx, namespace)
         return self.below.create(ctx, namespace, definition)
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: Kind,
+        definitions: Sequence[Definition],
+        append: bool,
     ) -> Sequence[Definition]:
         # wire: even in a protected namespace others may be put in their place.
         require_mutable(ctx, namespace)
         return self.below.create_all(ctx, namespace, kind, definitions, append)
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
         require_mutable(ctx, namespace)
         return self.below.update(ctx, namespace, name, after)
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         require_mutable(ctx, namespace)
         if namespace.protected:
             # wire: what is not there is missed first.
@@ -109,7 +115,7 @@ class DefinitionAuthorizationProxy(Proxy):
             require_unprotected(namespace)
         return self.below.delete(ctx, namespace, kind, name)
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         require_mutable(ctx, namespace)
         require_unprotected(namespace)
         self.below.clear(ctx, namespace, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -46,21 +47,21 @@ class NamespaceNotifierProxy(_NotifierProxy):
 
     verbs = NAMESPACE_VERBS
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         created = self.below.create(ctx, namespace)
         self._notifier.info("metadef_namespace.create", namespace_payload(created))
         for definitions in created.contents.values():
             self._created(created, definitions)
         return created
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         updated = self.below.update(ctx, namespace, after)
         self._notifier.info(
             "metadef_namespace.update", namespace_payload(updated, old=namespace.name)
         )
         return updated
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         self.below.delete(ctx, namespace)
         self._notifier.info("metadef_namespace.delete", namespace_payload(namespace, deleted=True))
 
@@ -70,32 +71,37 @@ class DefinitionNotifierProxy(_NotifierProxy):
 
     verbs = DEFINITION_VERBS
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
         created = self.below.create(ctx, namespace, definition)
         self._created(namespace, [created])
         return created
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: Kind,
+        definitions: Sequence[Definition],
+        append: bool,
     ) -> Sequence[Definition]:
         created = self.below.create_all(ctx, namespace, kind, definitions, append)
         self._created(namespace, created)
         return created
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
         updated = self.below.update(ctx, namespace, name, after)
         self._notifier.info(
             f"{EVENTS[type(after)]}.update", definition_payload(namespace, updated, old=name)
         )
         return updated
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         removed = self.below.delete(ctx, namespace, kind, name)
         self._notifier.info(
             f"{EVENTS[kind]}.delete", definition_payload(namespace, removed, deleted=True)
         )
         return removed
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         self.below.clear(ctx, namespace, kind)
         self._notifier.info(_CLEARED[kind], namespace_payload(namespace))

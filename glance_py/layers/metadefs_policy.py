@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -94,7 +95,7 @@ class _PolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    def _check(self, ctx, namespace: Namespace, *rules: str) -> None:
+    def _check(self, ctx: Caller, namespace: Namespace, *rules: str) -> None:
         """May the caller do this to the namespace?
 
         :raises errors.PolicyForbids: no, though it may see the namespace.
@@ -103,7 +104,7 @@ class _PolicyProxy(Proxy):
         if not self._allowed(ctx, target(namespace), rules):
             raise errors.NamespaceNotFound(namespace.name)
 
-    def _check_own(self, ctx, *rules: str) -> None:
+    def _check_own(self, ctx: Caller, *rules: str) -> None:
         """The same where there is no namespace, judged as if it were one of the caller's.
 
         :raises errors.NotFound: it may not see any.
@@ -111,7 +112,7 @@ class _PolicyProxy(Proxy):
         if not self._allowed(ctx, {"project_id": ctx.project_id}, rules):
             raise errors.NotFound("The resource could not be found.")
 
-    def _allowed(self, ctx, about: Mapping[str, object], rules: Sequence[str]) -> bool:
+    def _allowed(self, ctx: Caller, about: Mapping[str, object], rules: Sequence[str]) -> bool:
         for rule in rules:
             if not self._enforcer.allows(ctx, rule, about):
                 if rule != _SEE and self._enforcer.allows(ctx, _SEE, about):
@@ -125,12 +126,12 @@ class NamespacePolicyProxy(_PolicyProxy):
 
     verbs = NAMESPACE_VERBS
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         namespace = self.below.get(ctx, name)
         self._check(ctx, namespace, *_SEE_WHOLE)
         return namespace
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
         self._check_own(ctx, "get_metadef_namespaces", "list_metadef_resource_types")
         page = self.below.list(ctx, query)
         visible = self._enforcer.for_page(ctx, _SEE)
@@ -138,7 +139,7 @@ class NamespacePolicyProxy(_PolicyProxy):
             page, namespaces=[each for each in page.namespaces if visible(target(each))]
         )
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         self._check_own(
             ctx,
             "add_metadef_namespace",
@@ -146,15 +147,15 @@ class NamespacePolicyProxy(_PolicyProxy):
         )
         return self.below.create(ctx, namespace)
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         self._check(ctx, namespace, "modify_metadef_namespace")
         return self.below.update(ctx, namespace, after)
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         self._check(ctx, namespace, "delete_metadef_namespace")
         self.below.delete(ctx, namespace)
 
-    def resource_types(self, ctx) -> Sequence[ResourceType]:
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
         self._check_own(ctx, "list_metadef_resource_types")
         return self.below.resource_types(ctx)
 
@@ -165,7 +166,7 @@ class DefinitionPolicyProxy(_PolicyProxy):
     verbs = DEFINITION_VERBS
 
     def list(
-        self, ctx, namespace: Namespace, kind: Kind, listing: Listing | None = None
+        self, ctx: Caller, namespace: Namespace, kind: Kind, listing: Listing | None = None
     ) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["list"])
         # wire: lists of properties and tags do not ask the rule on reading one.
@@ -175,28 +176,33 @@ class DefinitionPolicyProxy(_PolicyProxy):
             return []
         return self.below.list(ctx, namespace, kind, listing)
 
-    def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def get(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         self._check(ctx, namespace, *RULES[kind]["get"])
         return self.below.get(ctx, namespace, kind, name)
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
         self._check(ctx, namespace, *RULES[type(definition)]["create"])
         return self.below.create(ctx, namespace, definition)
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: Kind,
+        definitions: Sequence[Definition],
+        append: bool,
     ) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["create_all"])
         return self.below.create_all(ctx, namespace, kind, definitions, append)
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
         self._check(ctx, namespace, *RULES[type(after)]["update"])
         return self.below.update(ctx, namespace, name, after)
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         self._check(ctx, namespace, *RULES[kind]["delete"])
         return self.below.delete(ctx, namespace, kind, name)
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         self._check(ctx, namespace, *RULES[kind]["clear"])
         self.below.clear(ctx, namespace, kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
@@ -44,38 +45,38 @@ class NotifierProxy(AnnouncingProxy):
         conf = services.conf
         self._default_store = conf.glance_store.default_backend if conf.enabled_backends else None
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         created = self.below.create(ctx, image)
         self._notifier.info("image.create", image_payload(created))
         return created
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         updated = self.below.update(ctx, image, change)
         self._notifier.info("image.update", image_payload(updated))
         return updated
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         self.below.delete(ctx, image)
         self._notifier.info("image.delete", image_payload(image, deleted=True))
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def transition(self, ctx: Caller, image: Image, to: str) -> Image:
         after = self.below.transition(ctx, image, to)
         if after.status != image.status:
             self._notifier.info("image.update", image_payload(after))
         return after
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         return self.below.upload(ctx, image, self._announced(image, upload))
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         staged = self.below.stage(ctx, image, self._announced(image, upload))
         self._notifier.info("image.update", image_payload(staged))
         return staged
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, settle: Settle) -> Image:
         return self.below.add_copy(ctx, image, self._announced(image, upload), settle)
 
-    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+    def remove_copy(self, ctx: Caller, image: Image, location: Location, change: Change) -> Image:
         after = self.below.remove_copy(ctx, image, location, change)
         self._notifier.info("image.update", image_payload(after))
         return after
@@ -100,7 +101,7 @@ class NotifierProxy(AnnouncingProxy):
 
         return dataclasses.replace(upload, progress=progress, failed=failed)
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+    def download(self, ctx: Caller, image: Image, wanted: Download) -> Data | None:
         data = self.below.download(ctx, image, wanted)
         if data is None or not self._notifier.wants("image.send"):
             return data
@@ -117,16 +118,16 @@ class MemberNotifierProxy(AnnouncingProxy):
 
     verbs = MEMBER_VERBS
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         member = self.below.create(ctx, image, member_id)
         self._notifier.info("image.member.create", member_payload(member))
         return member
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         updated = self.below.update(ctx, image, member, status)
         self._notifier.info("image.member.update", member_payload(updated))
         return updated
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
         self.below.delete(ctx, image, member)
         self._notifier.info("image.member.delete", member_payload(member, deleted=True))

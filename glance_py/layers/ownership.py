@@ -8,6 +8,7 @@ judged before.
 from __future__ import annotations
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change, ImpossibleChange
 from glance_py.domain.image import Image
 from glance_py.domain.importing import ImportRequest
@@ -18,7 +19,7 @@ from glance_py.layers.address import is_service
 from glance_py.layers.base import Proxy
 
 
-def require_mutable(ctx, image: Image) -> None:
+def require_mutable(ctx: Caller, image: Image) -> None:
     """:raises errors.Forbidden: the image is another project's, or nobody's."""
     if not is_mutable(ctx, image):
         raise errors.Forbidden(f"You do not own image {image.id}.")
@@ -37,49 +38,49 @@ class OwnershipProxy(Proxy):
 
     verbs = IMAGE_VERBS
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
             raise foreign_owner(image)
         return self.below.create(ctx, image)
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         require_mutable(ctx, image)
         if isinstance(change, ImpossibleChange):
             raise change.objection
         return self.below.update(ctx, image, change)
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         require_mutable(ctx, image)
         if image.protected:
             raise errors.Protected(image.id)
         self.below.delete(ctx, image)
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         require_mutable(ctx, image)
         return self.below.upload(ctx, image, upload)
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         require_mutable(ctx, image)
         return self.below.stage(ctx, image, upload)
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         if not request.copies:
             require_mutable(ctx, image)
         elif not is_mutable(ctx, image):  # who may copy is for the operator to say
             ctx = ctx.entrust()
         self.below.import_(ctx, image, request)
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def register(self, ctx: Caller, image: Image, registration: Registration) -> None:
         if not is_mutable(ctx, image) and is_service(ctx):
             ctx = ctx.entrust()
         else:
             require_mutable(ctx, image)
         self.below.register(ctx, image, registration)
 
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
+    def withdraw(self, ctx: Caller, image: Image, store: str) -> Image:
         require_mutable(ctx, image)
         return self.below.withdraw(ctx, image, store)
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def transition(self, ctx: Caller, image: Image, to: str) -> Image:
         require_mutable(ctx, image)
         return self.below.transition(ctx, image, to)

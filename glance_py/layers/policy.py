@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
@@ -56,12 +57,12 @@ class PolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         image = self.below.get(ctx, image_id)
         self._enforcer.check_image(ctx, "get_image", image)
         return image
 
-    def list(self, ctx, query: ImageQuery) -> Page:
+    def list(self, ctx: Caller, query: ImageQuery) -> Page:
         self._enforcer.check(ctx, "get_images", {"project_id": ctx.project_id})
         page = self.below.list(ctx, query)
         visible = self._enforcer.for_page(ctx, "get_image")
@@ -75,7 +76,7 @@ class PolicyProxy(Proxy):
             images = [image for image in page.images if visible(ImageTarget(image))]
         return Page(images[: query.limit], full=page.full or len(images) > query.limit)
 
-    def _following(self, ctx, query: ImageQuery, page: Page) -> Page:
+    def _following(self, ctx: Caller, query: ImageQuery, page: Page) -> Page:
         """The page after ``page``; images of that one may have been deleted since."""
         for image in reversed(page.images):
             try:
@@ -84,7 +85,7 @@ class PolicyProxy(Proxy):
                 continue
         return Page([])
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         target = new_image_target(image.owner, image.visibility)
         if not self._enforcer.allows(ctx, "add_image", target):
             raise (
@@ -97,7 +98,7 @@ class PolicyProxy(Proxy):
             self._enforcer.check(ctx, visibility_rule, target)
         return self.below.create(ctx, image)
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         visibility_rule = VISIBILITY_RULES.get(str(change.fields.get("visibility")))
         if visibility_rule:
             # wire: this refusal is 403 even for one who may not see the image.
@@ -106,43 +107,43 @@ class PolicyProxy(Proxy):
             self._enforcer.check_image(ctx, rule, image)
         return self.below.update(ctx, image, change)
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         self._enforcer.check_image(ctx, "delete_image", image)
         self.below.delete(ctx, image)
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         self._enforcer.check_image(ctx, "upload_image", image)
         return self.below.upload(ctx, image, upload)
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         self._enforcer.check_image(ctx, "modify_image", image)
         return self.below.stage(ctx, image, upload)
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         rule = "copy_image" if request.copies else "modify_image"
         self._enforcer.check_image(ctx, rule, image)
         self.below.import_(ctx, image, request)
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data:
+    def download(self, ctx: Caller, image: Image, wanted: Download) -> Data:
         self._enforcer.check_image(ctx, "download_image", image)
         if wanted.prefer:
             self._enforcer.check_image(ctx, "download_from_store", image)
         return self.below.download(ctx, image, wanted)
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def register(self, ctx: Caller, image: Image, registration: Registration) -> None:
         self._enforcer.check_image(ctx, "add_image_location", image)
         self.below.register(ctx, image, registration)
 
-    def locate(self, ctx, image: Image) -> Sequence[Location]:
+    def locate(self, ctx: Caller, image: Image) -> Sequence[Location]:
         self._enforcer.check_image(ctx, "fetch_image_location", image)
         return self.below.locate(ctx, image)
 
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
+    def withdraw(self, ctx: Caller, image: Image, store: str) -> Image:
         for rule in ("get_image_location", "delete_image_location"):
             self._enforcer.check_image(ctx, rule, image)
         return self.below.withdraw(ctx, image, store)
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def transition(self, ctx: Caller, image: Image, to: str) -> Image:
         rule = "deactivate" if to == "deactivated" else "reactivate"
         self._enforcer.check_image(ctx, rule, image)
         return self.below.transition(ctx, image, to)
@@ -157,38 +158,38 @@ class MemberPolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    def _check(self, ctx, rule: str, image: Image) -> None:
+    def _check(self, ctx: Caller, rule: str, image: Image) -> None:
         """Who may not see the image is told nothing of its members."""
         self._enforcer.check_image(ctx, "get_image", image)
         self._enforcer.check_image(ctx, rule, image)
 
-    def list(self, ctx, image: Image) -> Sequence[Member]:
+    def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
         self._check(ctx, "get_members", image)
         # The target is the image, so that get_member has one answer for all of them.
         if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
             return []
         return self.below.list(ctx, image)
 
-    def get(self, ctx, image: Image, member_id: str) -> Member:
+    def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
         self._enforcer.check_image(ctx, "get_image", image)
         if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
             # wire: who may not see a member is told that there is none.
             raise errors.MemberNotFound(member_id, image.id)
         return self.below.get(ctx, image, member_id)
 
-    def find(self, ctx, image: Image, member_id: str) -> Member:
+    def find(self, ctx: Caller, image: Image, member_id: str) -> Member:
         # wire: before it is changed or removed a member is read, and refused with 403 here.
         self._check(ctx, "get_member", image)
         return self.below.find(ctx, image, member_id)
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         self._check(ctx, "add_member", image)
         return self.below.create(ctx, image, member_id)
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         self._check(ctx, "modify_member", image)
         return self.below.update(ctx, image, member, status)
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
         self._check(ctx, "delete_member", image)
         self.below.delete(ctx, image, member)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from oslo_config import cfg
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.importing import ImportRequest
@@ -38,18 +39,18 @@ OPERATIONS = ("create", "read", "update", "delete")
 _LOOK_EVERY = 1.0
 
 #: May this caller?
-Permission = Callable[[object], bool]
+Permission = Callable[[Caller], bool]
 
 
 class BadRules(ValueError):
     """The rules file cannot be used; the service does not start."""
 
 
-def _everyone(ctx) -> bool:
+def _everyone(ctx: Caller) -> bool:
     return True
 
 
-def _nobody(ctx) -> bool:
+def _nobody(ctx: Caller) -> bool:
     return False
 
 
@@ -113,7 +114,7 @@ class PropertyProtections:
         self._seen = self._stamp()
         self._rules = Rules(path, self._by_policy, enforcer)
 
-    def allows(self, ctx, name: str, operation: str) -> bool:
+    def allows(self, ctx: Caller, name: str, operation: str) -> bool:
         """May the caller do ``operation`` (one of OPERATIONS) to property ``name``?"""
         if time.monotonic() >= self._next_look:
             self._look()
@@ -240,7 +241,7 @@ def _roles(place: str, names: list[str]) -> Permission:
         return _nobody
     allowed = frozenset(name.lower() for name in names)
 
-    def permission(ctx) -> bool:
+    def permission(ctx: Caller) -> bool:
         roles = [*(ctx.roles or ()), *(ctx.service_roles or ())]
         return any(role.lower() in allowed for role in roles)
 
@@ -279,7 +280,7 @@ class PropertyProtectionProxy(Proxy):
         """Is there a rules file?"""
         return services.protections is not None and services.protections.enabled
 
-    def _hide(self, ctx, image: Image, memo: dict[str, bool]) -> Image:
+    def _hide(self, ctx: Caller, image: Image, memo: dict[str, bool]) -> Image:
         properties = image.properties
         for name in properties:
             if name not in memo:
@@ -289,24 +290,24 @@ class PropertyProtectionProxy(Proxy):
             return image
         return dataclasses.replace(image, properties=_Readable(readable, properties))
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         return self._hide(ctx, self.below.get(ctx, image_id), {})
 
-    def find(self, ctx, image_id: str) -> Image:
+    def find(self, ctx: Caller, image_id: str) -> Image:
         return self._hide(ctx, self.below.find(ctx, image_id), {})
 
-    def list(self, ctx, query: ImageQuery) -> Page:
+    def list(self, ctx: Caller, query: ImageQuery) -> Page:
         page = self.below.list(ctx, query)
         memo: dict[str, bool] = {}
         images = [self._hide(ctx, image, memo) for image in page.images]
         return dataclasses.replace(page, images=images)
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         for name in image.properties:
             self._check(ctx, name, "create")
         return self._hide(ctx, self.below.create(ctx, image), {})
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         for name in change.set_properties:
             # To write what one cannot see is to create it.
             self._check(ctx, name, "update" if name in image.properties else "create")
@@ -314,24 +315,24 @@ class PropertyProtectionProxy(Proxy):
             self._check(ctx, name, "delete")
         return self._hide(ctx, self.below.update(ctx, _whole(image), change), {})
 
-    def _check(self, ctx, name: str, operation: str) -> None:
+    def _check(self, ctx: Caller, name: str, operation: str) -> None:
         if not self._allows(ctx, name, operation):
             raise errors.Reserved(name)
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         self.below.delete(ctx, _whole(image))
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         return self._hide(ctx, self.below.upload(ctx, _whole(image), upload), {})
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         return self._hide(ctx, self.below.stage(ctx, _whole(image), upload), {})
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data:
+    def download(self, ctx: Caller, image: Image, wanted: Download) -> Data:
         return self.below.download(ctx, _whole(image), wanted)
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         self.below.import_(ctx, _whole(image), request)
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def transition(self, ctx: Caller, image: Image, to: str) -> Image:
         return self._hide(ctx, self.below.transition(ctx, _whole(image), to), {})

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
@@ -60,7 +61,7 @@ class QuotaProxy(Proxy):
         # Unified limits take the place of the option.
         self._storage = 0 if services.limits else storage_quota(conf)
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         most = self._limits.room(image.owner, {"image_count_total": 1}) if self._limits else {}
         _check("properties", _counted(image.properties), self._properties)
         # wire: a tag given twice counts twice.
@@ -71,7 +72,7 @@ class QuotaProxy(Proxy):
             return self.below.create(ctx, image)
         return self.below.create(ctx, image, QuotaReservation(image.owner, most))
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         if change.set_properties.keys() - image.properties.keys():
             # To change what is there is always possible, even after a quota was lowered.
             after = change.properties_after(image.properties)
@@ -93,7 +94,7 @@ class QuotaProxy(Proxy):
             change, reservation=QuotaReservation(image.owner, {"storage": self._storage})
         )
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
             return self.below.upload(ctx, image, upload)  # which refuses it for its status
         cap = self._cap(upload)
@@ -123,7 +124,7 @@ class QuotaProxy(Proxy):
             )
         return {"storage": self._storage} if self._storage else {}
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         if image.status != "queued":
             return self.below.stage(ctx, image, upload)
         upload = _filtered(upload, [self._cap(upload)])
@@ -137,7 +138,7 @@ class QuotaProxy(Proxy):
             upload = dataclasses.replace(upload, reservation=QuotaReservation(image.owner, most))
         return self.below.stage(ctx, image, upload)
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, settle: Settle) -> Image:
         cap = self._cap(upload)
         most = {"storage": self._storage} if self._storage else {}
         if self._limits:
@@ -188,7 +189,7 @@ class Room(Filter):
     def __init__(
         self,
         record,
-        ctx,
+        ctx: Caller,
         image: Image,
         reservation: QuotaReservation,
         attempt: Attempt,
@@ -267,6 +268,6 @@ class MemberQuotaProxy(Proxy):
         """Is there a quota?"""
         return services.conf.image_member_quota >= 0
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         _check("members", len(self.below.list(ctx, image)) + 1, self._quota)
         return self.below.create(ctx, image, member_id)

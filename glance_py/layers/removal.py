@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from oslo_log import log as logging
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Location
 from glance_store_py import errors as store_errors
 from glance_store_py.location import redacted
@@ -37,7 +38,7 @@ class Removal:
         self,
         image_id: str,
         locations: Sequence[Location],
-        ctx=None,
+        ctx: Caller | None = None,
         recorded: Collection[str] | None = None,
     ) -> int:
         """Remove data whose locations are pending_delete, as much of it as goes.
@@ -77,7 +78,7 @@ class Removal:
             return "active" in self._pending.statuses_at(image_id, url)
         return url in recorded
 
-    def discard(self, image_id: str, location: Location, ctx=None) -> None:
+    def discard(self, image_id: str, location: Location, ctx: Caller | None = None) -> None:
         """Remove data that was never recorded, such as that of an upload that failed.
 
         What cannot be removed now is recorded, so that it is removed later.
@@ -137,7 +138,7 @@ class Removal:
                         self._pending.add(image_id, Location(url, metadata))
         return removed
 
-    def _one(self, image_id: str, location: Location, ctx) -> bool:
+    def _one(self, image_id: str, location: Location, ctx: Caller | None) -> bool:
         """Remove one copy.  Is there nothing left to do about it?"""
         try:
             if self._is_foreign(image_id, location.url):

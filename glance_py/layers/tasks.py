@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.ports import TASK_VERBS, TASK_WORK_VERBS, TaskVerbs
 from glance_py.domain.task import Task, TaskQuery
@@ -28,18 +29,18 @@ class TaskPolicyProxy(Proxy):
         super().__init__(below)
         self._enforcer = services.enforcer
 
-    def _check(self, ctx) -> None:
+    def _check(self, ctx: Caller) -> None:
         self._enforcer.check(ctx, "tasks_api_access", {})
 
-    def list(self, ctx, query: TaskQuery) -> Sequence[Task]:
+    def list(self, ctx: Caller, query: TaskQuery) -> Sequence[Task]:
         self._check(ctx)
         return self.below.list(ctx, query)
 
-    def get(self, ctx, task_id: str) -> Task:
+    def get(self, ctx: Caller, task_id: str) -> Task:
         self._check(ctx)
         return self.below.get(ctx, task_id)
 
-    def create(self, ctx, task: Task) -> Task:
+    def create(self, ctx: Caller, task: Task) -> Task:
         self._check(ctx)
         return self.below.create(ctx, task)
 
@@ -53,7 +54,7 @@ class TaskNotifierProxy(AnnouncingProxy):
         self._notifier.info(event, task_payload(task))
         return task
 
-    def create(self, ctx, task: Task) -> Task:
+    def create(self, ctx: Caller, task: Task) -> Task:
         return self._announced("task.create", self.below.create(ctx, task))
 
     def start(self, task: Task) -> Task:
@@ -86,14 +87,14 @@ class TaskRepository:
         """The verbs that end here, for ``glance-manage layers``."""
         return TASK_WORK_VERBS
 
-    def list(self, ctx, query: TaskQuery) -> Sequence[Task]:
+    def list(self, ctx: Caller, query: TaskQuery) -> Sequence[Task]:
         self._records.expire()
         if ctx.is_admin:
             return self._records.list(query, None)
         # None would mean the tasks of all projects.
         return self._records.list(query, ctx.project_id) if ctx.project_id else []
 
-    def get(self, ctx, task_id: str) -> Task:
+    def get(self, ctx: Caller, task_id: str) -> Task:
         """One task of the caller's project; of any project for an administrator.
 
         :raises errors.TaskNotFound: there is none that the caller may see.
@@ -104,10 +105,10 @@ class TaskRepository:
             raise errors.TaskNotFound(task_id)
         return task
 
-    def create(self, ctx, task: Task) -> Task:
+    def create(self, ctx: Caller, task: Task) -> Task:
         return self._records.create(task)
 
-    def of_image(self, ctx, image: Image) -> Sequence[Task]:
+    def of_image(self, ctx: Caller, image: Image) -> Sequence[Task]:
         tasks = self._records.of_image(image.id)
         if ctx.is_admin:
             return tasks

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.task import Task
@@ -59,7 +60,7 @@ def data_payload(image: Image) -> dict[str, object]:
     return {**image_payload(image), **lists}
 
 
-def send_payload(ctx, image: Image, sent: int) -> dict[str, object]:
+def send_payload(ctx: Caller, image: Image, sent: int) -> dict[str, object]:
     """``sent`` bytes of an image went to the caller."""
     return {
         "bytes_sent": sent,

@@ -22,6 +22,7 @@ from oslo_policy import policy
 
 from glance_py import policies
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.policies.check import Judge, Rulebook
 from glance_py.policies.target import ImageTarget, Recorder
@@ -130,11 +131,11 @@ class Enforcer:
                     default.deprecated_reason,
                 )
 
-    def _current(self, ctx) -> Rulebook:
+    def _current(self, ctx: Caller) -> Rulebook:
         """The rules for a request, by the files as they are when it first asks."""
         now = time.monotonic()
-        if now >= ctx.next_look_at_rules:
-            ctx.next_look_at_rules = now + _LOOK_EVERY
+        if now >= ctx.next_policy_check:
+            ctx.next_policy_check = now + _LOOK_EVERY
             if self._stamp() != self._seen:
                 self._refresh(now)
         return self._book
@@ -178,7 +179,7 @@ class Enforcer:
                 self._added.update(checks)
                 self._load()
 
-    def _question(self, ctx, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:
+    def _question(self, ctx: Caller, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:
         credentials = ctx.credentials
         scope = "project"
         if credentials.get("system_scope"):
@@ -192,17 +193,17 @@ class Enforcer:
         judge, pure = self._current(ctx).judge(rule)
         return judge, pure, credentials
 
-    def allows(self, ctx, rule: str, target: Mapping[str, object]) -> bool:
+    def allows(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> bool:
         """May the caller?  A token of a scope that the rule does not know may not."""
         judge, _, credentials = self._question(ctx, rule)
         return judge is not None and judge(target, credentials)
 
-    def check(self, ctx, rule: str, target: Mapping[str, object]) -> None:
+    def check(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> None:
         """:raises errors.PolicyForbids: the caller may not."""
         if not self.allows(ctx, rule, target):
             raise errors.PolicyForbids(rule)
 
-    def check_image(self, ctx, rule: str, image: Image) -> None:
+    def check_image(self, ctx: Caller, rule: str, image: Image) -> None:
         """May the caller do this to this image?
 
         :raises errors.PolicyForbids: no, though it may see the image.
@@ -214,11 +215,11 @@ class Enforcer:
                 raise errors.PolicyForbids(rule)
             raise errors.ImageNotFound(image.id)
 
-    def is_admin(self, ctx) -> bool:
+    def is_admin(self, ctx: Caller) -> bool:
         """Is the caller an administrator, going by its roles?"""
         return self.allows(ctx, "context_is_admin", {})
 
-    def for_page(self, ctx, rule: str) -> Callable[[Mapping[str, object]], bool]:
+    def for_page(self, ctx: Caller, rule: str) -> Callable[[Mapping[str, object]], bool]:
         """A function that answers one rule for many targets of one caller.
 
         The answer for a target is reused for every target that has the same

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
@@ -30,7 +31,7 @@ from glance_py.registry import protocol
 SERVICE = "service"
 
 
-def is_api_host(ctx) -> bool:
+def is_api_host(ctx: Caller) -> bool:
     """Does the request come from an API host?
 
     Its own token comes with each request: users who reach a registry with
@@ -44,12 +45,12 @@ def is_api_host(ctx) -> bool:
     )
 
 
-def on_its_own(ctx) -> bool:
+def on_its_own(ctx: Caller) -> bool:
     """Does the API host ask on its own account?  So it does in the background."""
     return bool(ctx.is_admin) or SERVICE in ctx.roles
 
 
-def require_service(ctx) -> None:
+def require_service(ctx: Caller) -> None:
     """:raises errors.Forbidden: this is asked on the account of a user."""
     if not on_its_own(ctx):
         raise errors.Forbidden("Only the service itself may ask this.")
@@ -61,23 +62,25 @@ class CallerImages:
     def __init__(self, below: ImageRecords) -> None:
         self._below = below
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         image = self._below.get(ctx, image_id)
         if not (is_visible(ctx, image) or on_its_own(ctx)):
             raise errors.ImageNotFound(image_id)
         return image
 
-    def list(self, ctx, query: ImageQuery) -> Page:
+    def list(self, ctx: Caller, query: ImageQuery) -> Page:
         return self._below.list(ctx, query)  # it holds only what the caller may see
 
-    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image:
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
             raise errors.Forbidden(
                 f"You are not permitted to create images owned by '{image.owner}'."
             )
         return self._below.create(ctx, image, reservation)
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
         if not ctx.is_admin:
             found = None if on_its_own(ctx) else self.mutable(ctx, image.id)
             if "owner" in change.fields and (
@@ -86,12 +89,12 @@ class CallerImages:
                 raise errors.Forbidden("Only an administrator may give an image another owner.")
         return self._below.update(ctx, image, change)
 
-    def delete(self, ctx, image: Image, status: str = "deleted") -> None:
+    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
         if not ctx.is_admin:
             self.mutable(ctx, image.id)
         self._below.delete(ctx, image, status)
 
-    def mutable(self, ctx, image_id: str) -> Image:
+    def mutable(self, ctx: Caller, image_id: str) -> Image:
         """The image, which the caller may change.
 
         :raises errors.ImageNotFound: the caller may not even see it.
@@ -110,23 +113,23 @@ class CallerMembers:
         self._below = below
         self._images = images
 
-    def find(self, ctx, image_id: str, member_id: str | None = None) -> Sequence[Member]:
+    def find(self, ctx: Caller, image_id: str, member_id: str | None = None) -> Sequence[Member]:
         found = self._below.find(ctx, image_id, member_id)
         if not found or ctx.is_admin or is_mutable(ctx, self._images.get(ctx, image_id)):
             return found
         return [member for member in found if member.member_id == ctx.project_id]
 
-    def create(self, ctx, image_id: str, member_id: str) -> Member:
+    def create(self, ctx: Caller, image_id: str, member_id: str) -> Member:
         if not on_its_own(ctx):
             self._images.mutable(ctx, image_id)
         return self._below.create(ctx, image_id, member_id)
 
-    def update(self, ctx, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, member: Member, status: str) -> Member:
         if not ctx.is_admin and member.member_id != ctx.project_id:
             raise errors.Forbidden("Only the member itself accepts or rejects an image.")
         return self._below.update(ctx, member, status)
 
-    def delete(self, ctx, member: Member) -> None:
+    def delete(self, ctx: Caller, member: Member) -> None:
         self._images.mutable(ctx, member.image_id)
         self._below.delete(ctx, member)
 
@@ -137,37 +140,37 @@ class CallerNamespaces:
     def __init__(self, below) -> None:
         self._below = below
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         return self._visible(ctx, self._below.get(ctx, name))
 
-    def find(self, ctx, name: str) -> Namespace:
+    def find(self, ctx: Caller, name: str) -> Namespace:
         return self._visible(ctx, self._below.find(ctx, name))
 
     @staticmethod
-    def _visible(ctx, namespace: Namespace) -> Namespace:
+    def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
         if not is_namespace_visible(ctx, namespace):
             raise errors.NamespaceNotFound(namespace.name)
         return namespace
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
         return self._below.list(ctx, query)  # it holds only what the caller may see
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         _require_mutable(ctx, namespace)
         return self._below.create(ctx, namespace)
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         found = self.mutable(ctx, namespace)
         _require_mutable(ctx, after)
         return self._below.update(ctx, found, after)
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         self._below.delete(ctx, self.mutable(ctx, namespace))
 
-    def resource_types(self, ctx) -> Sequence[Any]:
+    def resource_types(self, ctx: Caller) -> Sequence[Any]:
         return self._below.resource_types(ctx)
 
-    def same(self, ctx, namespace: Namespace) -> Namespace:
+    def same(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """The namespace as it is recorded, which the caller may see.
 
         :raises errors.NamespaceNotFound: it is gone, or was never seen by the caller.
@@ -177,7 +180,7 @@ class CallerNamespaces:
             raise errors.NamespaceNotFound(namespace.name)
         return found
 
-    def mutable(self, ctx, namespace: Namespace) -> Namespace:
+    def mutable(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """The same, which the caller may change.
 
         :raises errors.Forbidden: it is another project's.
@@ -187,7 +190,7 @@ class CallerNamespaces:
         return found
 
 
-def _require_mutable(ctx, namespace: Namespace) -> None:
+def _require_mutable(ctx: Caller, namespace: Namespace) -> None:
     if not is_namespace_mutable(ctx, namespace):
         raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
 
@@ -200,30 +203,35 @@ class CallerDefinitions:
         self._namespaces = namespaces
 
     def list(
-        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
+        self, ctx: Caller, namespace: Namespace, kind: type[D], listing: Listing | None = None
     ) -> Sequence[D]:
         return self._below.list(ctx, self._namespaces.same(ctx, namespace), kind, listing)
 
-    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+    def get(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
         return self._below.get(ctx, self._namespaces.same(ctx, namespace), kind, name)
 
-    def create(self, ctx, namespace: Namespace, definition: D) -> D:
+    def create(self, ctx: Caller, namespace: Namespace, definition: D) -> D:
         return self._below.create(ctx, self._namespaces.mutable(ctx, namespace), definition)
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[D],
+        definitions: Sequence[D],
+        append: bool,
     ) -> Sequence[D]:
         return self._below.create_all(
             ctx, self._namespaces.mutable(ctx, namespace), kind, definitions, append
         )
 
-    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: D) -> D:
         return self._below.update(ctx, self._namespaces.mutable(ctx, namespace), name, after)
 
-    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
         return self._below.delete(ctx, self._namespaces.mutable(ctx, namespace), kind, name)
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         self._below.clear(ctx, self._namespaces.mutable(ctx, namespace), kind)
 
 
@@ -251,6 +259,6 @@ def judged(records: Records) -> Mapping[str, Callable[..., Any]]:
     return functions
 
 
-def _as_service(method: Callable[..., Any], ctx, **arguments: Any) -> Any:
+def _as_service(method: Callable[..., Any], ctx: Caller, **arguments: Any) -> Any:
     require_service(ctx)
     return method(**arguments)

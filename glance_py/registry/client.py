@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.ports import Records
 from glance_py.registry import protocol
 from glance_py.registry.connection import Connection
@@ -36,7 +37,7 @@ class Client:
         self._connection = connection
         self._identity = identity
 
-    def call(self, command: Command, ctx, arguments: dict[str, Any]) -> Any:
+    def call(self, command: Command, ctx: Caller | None, arguments: dict[str, Any]) -> Any:
         """Have one command done for ``ctx``, None being this host itself.
 
         :returns: what the method of the port returns.
@@ -47,7 +48,9 @@ class Client:
             raise outcome
         return outcome
 
-    def call_all(self, ctx, calls: Sequence[tuple[Command, dict[str, Any]]]) -> list[Any]:
+    def call_all(
+        self, ctx: Caller | None, calls: Sequence[tuple[Command, dict[str, Any]]]
+    ) -> list[Any]:
         """Have several commands done, one after the other, in one request.
 
         A write whose answer was lost is asked for once more, in a way that lets the registry
@@ -75,7 +78,11 @@ class Client:
             raise errors.OutcomeUnknown() from error
 
     def _ask(
-        self, ctx, calls: Sequence[tuple[Command, dict[str, Any]]], body: bytes, again: bool
+        self,
+        ctx: Caller | None,
+        calls: Sequence[tuple[Command, dict[str, Any]]],
+        body: bytes,
+        again: bool,
     ) -> list[Any]:
         """:param again: does it do no harm when it is done twice?"""
         status, answer = self._post(ctx, body, again)
@@ -96,7 +103,7 @@ class Client:
             LOG.error("The registry gave no answer that makes sense: %s", error)
             raise (errors.DatabaseUnavailable() if again else errors.OutcomeUnknown()) from error
 
-    def _post(self, ctx, body: bytes, again: bool) -> tuple[int, bytes]:
+    def _post(self, ctx: Caller | None, body: bytes, again: bool) -> tuple[int, bytes]:
         headers = self._identity.headers(ctx)
         headers["Content-Type"] = protocol.JSON
         if ctx is not None and ctx.request_id:

@@ -14,6 +14,7 @@ from typing import Any
 from oslo_config import cfg
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.registry.authority import SERVICE
 from glance_py.registry.options import SERVICE_USER, TIMEOUT
 
@@ -32,7 +33,7 @@ _IDENTITY = (
 )
 
 
-def is_own_account(ctx) -> bool:
+def is_own_account(ctx: Caller | None) -> bool:
     """Does the service itself ask?
 
     So it does when there is no caller, and for a caller whom the operator's
@@ -47,13 +48,13 @@ class Tokens:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._session, self._auth = _own_credentials(conf)
 
-    def headers(self, ctx) -> dict[str, str]:
+    def headers(self, ctx: Caller | None) -> dict[str, str]:
         """Who asks.
 
         :raises errors.DatabaseUnavailable: this host got no token.
         """
         own = self._token()
-        if is_own_account(ctx):
+        if ctx is None or is_own_account(ctx):
             return {"X-Auth-Token": own} if own else {}
         headers = {"X-Service-Token": own} if own else {}
         if ctx.auth_token is not None:
@@ -106,9 +107,9 @@ class IdentityHeaders:
         if conf.registry_shared_secret:
             self._fixed[SECRET] = conf.registry_shared_secret
 
-    def headers(self, ctx) -> dict[str, str]:
+    def headers(self, ctx: Caller | None) -> dict[str, str]:
         """Who asks."""
-        if is_own_account(ctx):
+        if ctx is None or is_own_account(ctx):
             return {**self._fixed, "X-User-Id": SERVICE, "X-Roles": SERVICE}
         headers = {**self._fixed, "X-Roles": ",".join(ctx.roles)}
         if ctx.read_only:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.ports import Records
 from glance_py.registry import authority, protocol
 from glance_py.registry.protocol import Call, Malformed, UnknownCommand
@@ -84,7 +85,7 @@ class Registry:
             raise Refused(413, f"A request may hold {MAX_COMMANDS} commands.")
         return protocol.dump_response([self._run(ctx, call) for call in calls])
 
-    def _run(self, ctx, call: Call) -> dict[str, Any] | orjson.Fragment:
+    def _run(self, ctx: Caller, call: Call) -> dict[str, Any] | orjson.Fragment:
         command, function = call.command, self._functions[call.command.name]
         try:
             if ctx.read_only and not command.reads:
@@ -108,7 +109,7 @@ class Registry:
             )
 
 
-def _key(ctx, digest: bytes) -> str:
+def _key(ctx: Caller, digest: bytes) -> str:
     """The key of a call: that of another caller is another one, whatever it holds."""
     who = f"{ctx.user_id}\0{ctx.project_id}\0{bool(ctx.is_admin)}\0".encode()
     return hashlib.sha256(who + digest).hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import HIDDEN_PROPERTIES, Image, Location
 from glance_py.domain.member import Member
 from glance_py.wire.field import Resource
@@ -46,7 +47,7 @@ class ImageDump:
         self._show_direct_url = conf.show_image_direct_url
         self._stores = stores
 
-    def document(self, ctx, image: Image) -> dict[str, Any]:
+    def document(self, ctx: Caller, image: Image) -> dict[str, Any]:
         """One image as the caller may see it, JSON-ready except for its dates."""
         path = f"/v2/images/{image.id}"
         document: dict[str, Any] = {**image.properties}
@@ -59,7 +60,7 @@ class ImageDump:
         self._place(document, ctx, image)
         return document
 
-    def _place(self, document: dict[str, Any], ctx, image: Image) -> None:
+    def _place(self, document: dict[str, Any], ctx: Caller, image: Image) -> None:
         """Say where the data lies, as far as the operator shows it.
 
         The places of a deactivated image are an administrator's business.
@@ -86,11 +87,13 @@ class ImageDump:
             return locations
         return sorted(locations, key=lambda location: -self._stores.weight(location.store))
 
-    def one(self, ctx, image: Image) -> bytes:
+    def one(self, ctx: Caller, image: Image) -> bytes:
         """The body that shows one image."""
         return dumps(self.document(ctx, image))
 
-    def page(self, ctx, images: Iterable[Image], first: str, following: str | None) -> bytes:
+    def page(
+        self, ctx: Caller, images: Iterable[Image], first: str, following: str | None
+    ) -> bytes:
         """The body of a list: ``first`` and ``following`` are paths of pages."""
         body = {
             "images": [self.document(ctx, image) for image in images],

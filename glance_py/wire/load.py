@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from glance_py.domain import errors, property_names
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.wire.check import Check, compile_check
 from glance_py.wire.field import Resource, text
@@ -101,7 +102,7 @@ class ImageLoader:
         self.base = frozenset(field.name for field in resource if field.is_base)
         self.writable = self.base - self.read_only
 
-    def image(self, ctx, body: bytes) -> Image:
+    def image(self, ctx: Caller, body: bytes) -> Image:
         """The new image that a request body describes, owned by the caller by default.
 
         :raises errors.Invalid: a value of the wrong type or out of bounds.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -219,7 +220,7 @@ def _association(document: Mapping[str, Any]) -> Association:
 # --- Namespaces ------------------------------------------------------------------------------
 
 
-def load_namespace(ctx, body: bytes) -> Namespace:
+def load_namespace(ctx: Caller, body: bytes) -> Namespace:
     """The namespace that a request describes, with its contents, the caller's by default.
 
     :raises errors.Invalid, errors.ReadOnly: it is not one as Image API v2 has it.

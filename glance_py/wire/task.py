@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.task import IMPORT, STATUSES, TYPES, Task, TaskQuery
 from glance_py.wire.dump import compile_attributes, dumps
 from glance_py.wire.field import STRING, UUID, UUID_PATTERN, Field, Resource, or_null
@@ -139,7 +140,7 @@ def dump_tasks_of_image(tasks: Sequence[Task]) -> bytes:
     )
 
 
-def load_task(ctx, task_id: str, body: bytes) -> Task:
+def load_task(ctx: Caller, task_id: str, body: bytes) -> Task:
     """The new task that a request describes, owned by the caller.
 
     :raises errors.Invalid: its type or its input make no sense.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import Change
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
@@ -26,46 +27,46 @@ Settle = Callable[[], AbstractContextManager[tuple[Image, Change]]]
 class ImageVerbs(Protocol):
     """What can be asked of images.  Every verb may raise errors.ImageNotFound."""
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         """The image, for one who wants to look at it."""
 
-    def find(self, ctx, image_id: str) -> Image:
+    def find(self, ctx: Caller, image_id: str) -> Image:
         """The image, for one who will ask another verb of it.
 
         Only visibility is judged: what the policy says follows from the verb.
         """
 
-    def list(self, ctx, query: ImageQuery) -> Page: ...
+    def list(self, ctx: Caller, query: ImageQuery) -> Page: ...
 
-    def create(self, ctx, image: Image) -> Image: ...
+    def create(self, ctx: Caller, image: Image) -> Image: ...
 
-    def update(self, ctx, image: Image, change: Change) -> Image: ...
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image: ...
 
-    def delete(self, ctx, image: Image) -> None: ...
+    def delete(self, ctx: Caller, image: Image) -> None: ...
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image: ...
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image: ...
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image: ...
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image: ...
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+    def download(self, ctx: Caller, image: Image, wanted: Download) -> Data | None:
         """None: the image has no data (yet)."""
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def transition(self, ctx: Caller, image: Image, to: str) -> Image:
         """Deactivate or reactivate: ``to`` is deactivated or active."""
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         """Have data brought into stores, in the background; returns when that is certain."""
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def register(self, ctx: Caller, image: Image, registration: Registration) -> None:
         """Have data that lies in a store become the image's; returns when that is certain."""
 
-    def locate(self, ctx, image: Image) -> Sequence[Location]:
+    def locate(self, ctx: Caller, image: Image) -> Sequence[Location]:
         """Where the data of the image lies."""
 
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
+    def withdraw(self, ctx: Caller, image: Image, store: str) -> Image:
         """Remove the copy of the data in one store."""
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, settle: Settle) -> Image:
         """One more copy of the data of an image that is being imported, in one store.
 
         ``settle`` is entered when the bytes are in the store and says which
@@ -74,7 +75,7 @@ class ImageVerbs(Protocol):
         decided before.
         """
 
-    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+    def remove_copy(self, ctx: Caller, image: Image, location: Location, change: Change) -> Image:
         """Take back what :meth:`add_copy` did; ``change`` is applied at the same time."""
 
 
@@ -112,12 +113,14 @@ class ImageRecords(Protocol):
     StatusConflict when the image is no longer in one of the ``expected`` states.
     """
 
-    def get(self, ctx, image_id: str) -> Image: ...
+    def get(self, ctx: Caller, image_id: str) -> Image: ...
 
-    def list(self, ctx, query: ImageQuery) -> Page: ...
+    def list(self, ctx: Caller, query: ImageQuery) -> Page: ...
 
-    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image: ...
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image: ...
 
-    def update(self, ctx, image: Image, change: Change) -> Image: ...
+    def update(self, ctx: Caller, image: Image, change: Change) -> Image: ...
 
-    def delete(self, ctx, image: Image, status: str = "deleted") -> None: ...
+    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     D,
     Kind,
@@ -26,23 +27,23 @@ class NamespaceVerbs(Protocol):
     ``create`` and ``update`` errors.Duplicate.
     """
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         """The namespace and everything in it, for one who wants to look at it."""
 
-    def find(self, ctx, name: str) -> Namespace:
+    def find(self, ctx: Caller, name: str) -> Namespace:
         """The namespace alone, for one who will ask something else about it."""
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage: ...
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage: ...
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """Record a namespace and its contents, whole or not at all."""
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         """Replace what ``namespace`` says of itself, its name included; not its contents."""
 
-    def delete(self, ctx, namespace: Namespace) -> None: ...
+    def delete(self, ctx: Caller, namespace: Namespace) -> None: ...
 
-    def resource_types(self, ctx) -> Sequence[ResourceType]: ...
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]: ...
 
 
 NAMESPACE_VERBS = ("get", "find", "list", "create", "update", "delete", "resource_types")
@@ -56,24 +57,29 @@ class DefinitionVerbs(Protocol):
     """
 
     def list(
-        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
+        self, ctx: Caller, namespace: Namespace, kind: type[D], listing: Listing | None = None
     ) -> Sequence[D]: ...
 
-    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D: ...
+    def get(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D: ...
 
-    def create(self, ctx, namespace: Namespace, definition: D) -> D: ...
+    def create(self, ctx: Caller, namespace: Namespace, definition: D) -> D: ...
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[D],
+        definitions: Sequence[D],
+        append: bool,
     ) -> Sequence[D]:
         """Record several at once, beside those that are there or instead of them."""
 
-    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D: ...
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: D) -> D: ...
 
-    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
         """Remove one and return what it was."""
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         """Remove all of this kind."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.task import Task, TaskQuery
 
@@ -12,13 +13,13 @@ from glance_py.domain.task import Task, TaskQuery
 class TaskVerbs(Protocol):
     """What can be asked of tasks."""
 
-    def list(self, ctx, query: TaskQuery) -> Sequence[Task]: ...
+    def list(self, ctx: Caller, query: TaskQuery) -> Sequence[Task]: ...
 
-    def get(self, ctx, task_id: str) -> Task: ...
+    def get(self, ctx: Caller, task_id: str) -> Task: ...
 
-    def create(self, ctx, task: Task) -> Task: ...
+    def create(self, ctx: Caller, task: Task) -> Task: ...
 
-    def of_image(self, ctx, image: Image) -> Sequence[Task]:
+    def of_image(self, ctx: Caller, image: Image) -> Sequence[Task]:
         """The tasks about an image that the caller may see."""
 
     def start(self, task: Task) -> Task:

@@ -6,6 +6,7 @@ import webob
 from webob import exc
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImpossibleChange
 from glance_py.domain.image import Image
 from glance_py.domain.ports import ImageVerbs
@@ -76,7 +77,7 @@ class Images:
             image = self._images.update(request.context, image, change)
         return json_response(self._dump.one(request.context, image))
 
-    def _require_rights(self, ctx, image: Image) -> None:
+    def _require_rights(self, ctx: Caller, image: Image) -> None:
         """Ask for rights before much work is done for somebody who has none.
 
         :raises errors.Forbidden: the caller may not change the image.

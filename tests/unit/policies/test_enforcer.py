@@ -237,7 +237,7 @@ class FilesTest(EnforcerCase):
         self.assertTrue(rules.allows(ctx, "get_image", {}))
         self.assertFalse(rules.allows(member(), "get_image", {}))
         self.assertTrue(rules._book is rules._current(ctx))
-        ctx.next_look_at_rules = 0.0  # what one request does in the background, a second later
+        ctx.next_policy_check = 0.0  # what one request does in the background, a second later
         self.assertFalse(rules.allows(ctx, "get_image", {}))
 
     def test_nobody_is_judged_by_old_rules_while_new_ones_are_read(self):

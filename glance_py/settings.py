@@ -109,7 +109,7 @@ def storage_quota(text: str) -> int:
             "and B, KB, MB, GB or TB."
         )
     number, unit = match.groups()
-    return int(number) * 1024 ** (" KMGT".index(unit) if unit else 0)
+    return int(number) << 10 * (" KMGT".index(unit) if unit else 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

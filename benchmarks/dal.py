@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the DAL costs: CPU and time of each verb, straight on a database.
+"""What the DAL costs: CPU and time of each operation, straight on a database.
 
     benchmarks/dal.py [--url URL] [--count N]
 
@@ -18,9 +18,9 @@ import uuid
 from glance_py.context import RequestContext
 from glance_py.db import migrations, tables
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import Filter, ImageQuery
 
@@ -100,12 +100,12 @@ def insert(connection, numbers):
     )
 
 
-def measure(name, verb, repeat):
+def measure(name, operation, repeat):
     """Print CPU and elapsed milliseconds of one call, the mean of ``repeat``."""
-    verb()
+    operation()
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(repeat):
-        verb()
+        operation()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     print(f"{name:28} {cpu / repeat * 1000:9.3f} {wall / repeat * 1000:9.3f}")
 
@@ -159,7 +159,9 @@ def writes(images, repeat=100):
 
     yield "create", create, repeat
     turn = iter(made)
-    change = Change(fields={"name": "n"}, set_properties={"p1": "w", "new": "v"}, add_tags=("f",))
+    change = ImageChange(
+        fields={"name": "n"}, set_properties={"p1": "w", "new": "v"}, add_tags=("f",)
+    )
     yield "update", lambda: images.update(OWNER, next(turn), change), repeat - 1
     again = iter(made)
     yield "delete", lambda: images.delete(OWNER, next(again)), repeat - 1
@@ -175,13 +177,13 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         database = Database(create_engine(arguments.url or f"sqlite:///{directory}/bench.sqlite"))
         migrations.upgrade(database)
-        images = records(database).images
+        images = sql_repositories(database).images
         if not images.list(ADMIN, ImageQuery(limit=1)).images:
             seed(database, arguments.count)
         print(f"{'':28} {'CPU ms':>9} {'time ms':>9}")
         for part in (reads(images, arguments.count), writes(images)):
-            for name, verb, repeat in part:
-                measure(name, verb, repeat)
+            for name, operation, repeat in part:
+                measure(name, operation, repeat)
         database.dispose()
 
 

@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from glance_py.context import RequestContext
 from glance_py.db import indexes, migrations, rows, select, tables, usage
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import Filter, ImageQuery
 
@@ -452,7 +452,7 @@ def number(database, name, statement, values):
 
 def creates(database, count=500):
     """What it costs to create an image of 20 properties, 5 tags and a location."""
-    images, times = records(database).images, []
+    images, times = sql_repositories(database).images, []
     for n in range(count):
         # Random keys and values, as they come from many users.
         made = Image(
@@ -492,7 +492,7 @@ def main():
     arguments = parser.parse_args()
     database = Database(create_engine(arguments.url))
     migrations.upgrade(database)
-    images = records(database).images
+    images = sql_repositories(database).images
     if not images.list(ADMIN, ImageQuery(limit=1)).images:
         seed(database, arguments.count)
     if arguments.indexes:

@@ -24,17 +24,17 @@ from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.claims import STAGING_STORE, Claims, Clock
 from glance_py.context import RequestContext
-from glance_py.data_access import is_remote, open_records
+from glance_py.data_access import is_remote, open_repositories
 from glance_py.domain.errors import GlanceError
-from glance_py.domain.ports import Download, Records
+from glance_py.domain.ports import Download, Repositories
 from glance_py.http.router import API
 from glance_py.importing import registration
 from glance_py.importing.background import Background
 from glance_py.importing.importer import Importer
-from glance_py.layers.address import store_judge
 from glance_py.layers.location import LocationProxy
-from glance_py.layers.property_protection import BadRules, PropertyProtections
-from glance_py.layers.tasks import work_tasks
+from glance_py.layers.location_validation import url_policy
+from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
+from glance_py.layers.tasks import internal_tasks
 from glance_py.middleware import composition
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
@@ -49,7 +49,7 @@ LOG = logging.getLogger(__name__)
 START_ERRORS = (
     config.ConfigurationError,
     pipeline.PipelineError,
-    BadRules,
+    InvalidPropertyRules,
     GlanceError,
     GlanceStoreError,
     ValueError,
@@ -57,7 +57,7 @@ START_ERRORS = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Service:
+class ApiService:
     """The WSGI application and what it is made of.
 
     Built before or after a server forks its workers; :meth:`begin` is for each
@@ -65,7 +65,7 @@ class Service:
     """
 
     app: Callable
-    services: gateway.Services
+    deps: gateway.Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
     #: What the pipeline demands of a server, see ``composition.LOOPBACK``.
@@ -73,27 +73,27 @@ class Service:
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
-        reports.start(self.services.conf, "glance-api")
+        reports.start(self.deps.conf, "glance-api")
         importer = self.importer
-        recovery_of(self.services, importer).start()
+        build_recovery(self.deps, importer).start()
         if self.prefetcher is not None:
             self.prefetcher.resume()
 
 
-def recovery_of(
-    services: gateway.Services, importer: Importer, clock: Clock = time
+def build_recovery(
+    deps: gateway.Dependencies, importer: Importer, clock: Clock = time
 ) -> recovery.Recovery:
     """What finds and ends work that dead processes left."""
     return recovery.Recovery(
-        services,
+        deps,
         recovery.recoverers(
             importer,
             functools.partial(
                 registration.recover,
-                services.records,
+                deps.repositories,
                 importer.images,
                 importer.background.tasks,
-                services.claims,
+                deps.claims,
             ),
         ),
         importer.recover_staging,
@@ -110,30 +110,30 @@ def build(conf: cfg.ConfigOpts) -> Callable:
     return build_service(conf).app
 
 
-def build_service(conf: cfg.ConfigOpts) -> Service:
+def build_service(conf: cfg.ConfigOpts) -> ApiService:
     """Everything of one process, at rest.
 
     :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
         for the operator.
     """
-    services = build_services(conf)
-    verbs = gateway.build(services)
-    cache, prefetcher = build_image_cache(services)
-    api = API(verbs, conf, services.stores, services.enforcer, limits=services.limits, cache=cache)
+    deps = build_dependencies(conf)
+    api = gateway.build(deps)
+    cache, prefetcher = build_image_cache(deps)
+    application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
     composed = composition.Composition(
         conf,
-        services.enforcer,
-        api,
-        verbs.images,
+        deps.enforcer,
+        application,
+        api.images,
         cache,
-        services.notifier,
-        services.records.ping,
-        services.stores,
-        functools.partial(staging_room, services.stores),
+        deps.notifier,
+        deps.repositories.ping,
+        deps.stores,
+        functools.partial(staging_free_bytes, deps.stores),
     )
     with composition.composing(composed):
         app = CatchErrors(pipeline.load(conf), conf)
-    return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
+    return ApiService(app, deps, api.importer, prefetcher, frozenset(composed.demands))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,22 +160,22 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
             "set sqlalchemy here, and the registry on API hosts."
         )
-    records = open_records(conf)
+    repositories = open_repositories(conf)
     composed = composition.Composition(
         conf,
         Enforcer(conf),
-        Registry(records),
+        Registry(repositories),
         images=None,
         cache=None,
         notifier=None,
-        ping=records.ping,
+        ping=repositories.ping,
     )
     with composition.composing(composed):
         app = CatchErrors(pipeline.load(conf, pipeline.REGISTRY), conf)
     return RegistryService(app, frozenset(composed.demands))
 
 
-def staging_room(stores: Stores) -> int:
+def staging_free_bytes(stores: Stores) -> int:
     """How many bytes are free where data waits for its import."""
     stores.check(STAGING_STORE)
     url = stores.location_of(STAGING_STORE, "image") or ""
@@ -183,39 +183,39 @@ def staging_room(stores: Stores) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
+def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
     """What the layers work with."""
-    records: Records = open_records(conf)
-    heartbeats = records.for_heartbeats
+    repositories: Repositories = open_repositories(conf)
+    heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
     stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
-    stores.set_judge(store_judge(uri_filter))
-    services = gateway.Services(
+    stores.set_judge(url_policy(uri_filter))
+    deps = gateway.Dependencies(
         conf=conf,
-        records=records,
+        repositories=repositories,
         stores=stores,
         enforcer=enforcer,
         notifier=Notifier(conf),
         claims=Claims(
-            records.claims,
-            records.images,
+            repositories.claims,
+            repositories.images,
             beats=(None if heartbeats is None else lambda: heartbeats().claims),
         ),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=(
-            limits.Limits(records, conf.keystone_limits_cache_time)
+            limits.Limits(repositories, conf.keystone_limits_cache_time)
             if conf.use_keystone_limits
             else None
         ),
     )
     return dataclasses.replace(
-        services, background=Background(work_tasks(services), conf.wsgi.task_pool_threads)
+        deps, background=Background(internal_tasks(deps), conf.wsgi.task_pool_threads)
     )
 
 
 def build_image_cache(
-    services: gateway.Services,
+    deps: gateway.Dependencies,
 ) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
     """The image cache of this node and what fetches into it; Nones when it has none.
 
@@ -224,19 +224,19 @@ def build_image_cache(
 
     :raises config.ConfigurationError: the directory cannot be used.
     """
-    conf, images = services.conf, services.records.images
+    conf, images = deps.conf, deps.repositories.images
     if not conf.image_cache_dir:
         return None, None
-    myself = RequestContext(is_admin=True)
-    data = LocationProxy.build(images, services)
+    admin_context = RequestContext(is_admin=True)
+    data = LocationProxy.build(images, deps)
     try:
         return image_cache.build(
             conf,
-            services.records.cached_images,
+            deps.repositories.cached_images,
             open_data=lambda image, start, caller: data.download(
-                caller or myself, image, Download(start)
+                caller or admin_context, image, Download(start)
             ),
-            find=lambda image_id: images.get(myself, image_id),
+            find=lambda image_id: images.get(admin_context, image_id),
         )
     except image_cache.Unusable as error:
         LOG.error("There is no image cache: %s", error)

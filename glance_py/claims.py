@@ -23,17 +23,17 @@ from oslo_log import log as logging
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import (
     ClaimGrant,
-    ClaimRecords,
     ClaimRelease,
+    ClaimRepository,
     ClaimRequest,
     object_name,
 )
 from glance_py.domain.image import Image
-from glance_py.domain.ports import ImageRecords
-from glance_py.streams import Chunk, Filter
+from glance_py.domain.ports import ImageRepository
+from glance_py.streams import Chunk, StreamFilter
 
 LOG = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Claim:
             for number in range(max(1, last - TAKE_OVERS), last + 1)
         )
 
-    def guard(self, change: Change, release: bool = False) -> Change:
+    def guard(self, change: ImageChange, release: bool = False) -> ImageChange:
         """``change`` made to happen only while this claim is held.
 
         :param release: give the claim back in the same transaction.
@@ -143,7 +143,7 @@ class Claim:
             raise errors.ClaimLost(self.image_id)
 
 
-class ClaimFilter(Filter):
+class ClaimFilter(StreamFilter):
     """Stops a stream of bytes on its way to a store when the claim is lost."""
 
     def __init__(self, claim: Claim) -> None:
@@ -166,12 +166,12 @@ class Claims:
 
     def __init__(
         self,
-        records: ClaimRecords,
-        images: ImageRecords,
+        repository: ClaimRepository,
+        images: ImageRepository,
         clock: Clock = time,
-        beats: Callable[[], ClaimRecords] | None = None,
+        beats: Callable[[], ClaimRepository] | None = None,
     ) -> None:
-        self._records = records
+        self._repository = repository
         self._open_beats = beats
         self._images = images
         self._clock = clock
@@ -182,8 +182,8 @@ class Claims:
         self._finished: list[str] = []
 
     @functools.cached_property
-    def _beats(self) -> ClaimRecords:
-        return self._records if self._open_beats is None else self._open_beats()
+    def _beats(self) -> ClaimRepository:
+        return self._repository if self._open_beats is None else self._open_beats()
 
     def request(
         self, kind: str, task_id: str | None = None, replaces: str | None = None
@@ -227,7 +227,7 @@ class Claims:
 
         :raises errors.ImageBusy: somebody else holds it.
         """
-        return self.keep(image_id, self._records.take(image_id, request), request)
+        return self.keep(image_id, self._repository.take(image_id, request), request)
 
     def finish(self, claim: Claim) -> None:
         """Give back the claim of an attempt that succeeded, together with others, soon.
@@ -243,7 +243,7 @@ class Claims:
         if claim.uncertain:
             return
         try:
-            self._records.release(claim.image_id, claim.holder, claim.how_released())
+            self._repository.release(claim.image_id, claim.holder, claim.how_released())
         except errors.GlanceError as error:
             LOG.warning(
                 "The claim of image %s could not be given back (%s); it expires in %d s",
@@ -363,7 +363,7 @@ class Claims:
             token = new_holder()
             tokens.append(token)
             try:
-                if self._records.renew(claim.image_id, tokens[:-1], token):
+                if self._repository.replace_holder(claim.image_id, tokens[:-1], token):
                     self._replace_token(claim, token)
                     tokens = [token]
                 else:

@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from glance_py.breaker import Breaker, Open
+from glance_py.breaker import CircuitBreaker, CircuitOpen
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.ports import Records, UsageRecords
+from glance_py.domain.ports import Repositories, UsageRepository
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ RESOURCES: Mapping[str, tuple[str, int]] = {
     "image_count_uploading": ("uploading", 1),
 }
 
-_USED: Mapping[str, Callable[[UsageRecords, str | None], int]] = {
+_USED: Mapping[str, Callable[[UsageRepository, str | None], int]] = {
     "storage": lambda usage, owner: usage.storage(owner),
     "staging": lambda usage, owner: usage.staging(owner),
     "images": lambda usage, owner: usage.images(owner),
@@ -80,13 +80,13 @@ class Limits:
     :raises ValueError: the library is not installed.
     """
 
-    def __init__(self, records: Records, remember: float = 0.0) -> None:
+    def __init__(self, repositories: Repositories, remember: float = 0.0) -> None:
         if importlib.util.find_spec("oslo_limit") is None:
             raise ValueError(
                 "[DEFAULT] use_keystone_limits is set, but oslo.limit is not "
                 "installed; it comes with glance-py[limits]."
             )
-        self._usage = records.usage
+        self._usage = repositories.usage
         self._book = _Book(max(remember, REMEMBER))
 
     def room(self, project: str | None, deltas: Mapping[str, int]) -> dict[str, int]:
@@ -116,7 +116,7 @@ class Limits:
     def _over(
         self, project: str | None, deltas: Mapping[str, int], limits: Mapping[str, int]
     ) -> list[str]:
-        """A sentence for each limit that there is no room below."""
+        """A sentence for each limit that there is no inner layer."""
         over = []
         for name, delta in deltas.items():
             resource, unit = RESOURCES[name]
@@ -153,7 +153,7 @@ class _Book:
         self._lock = threading.Lock()
         self._made: Any = None
         self._known: dict[str | None, tuple[float, dict[str, int]]] = {}
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker()
         # Those who miss the same limits at the same time ask once.
         self._asking = [threading.Lock() for _ in range(16)]
 
@@ -166,7 +166,7 @@ class _Book:
                 return known[1]
             try:
                 limits = self._breaker.call(lambda: self._ask(project, anew), (Exception,))
-            except Open:
+            except CircuitOpen:
                 raise errors.IdentityUnavailable(_UNKNOWN) from None
             except Exception as error:
                 LOG.error("Unified limits cannot be used: %s: %s", type(error).__name__, error)

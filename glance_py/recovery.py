@@ -24,7 +24,7 @@ from glance_py.claims import Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import (
     COPY,
     IMPORT,
@@ -34,11 +34,11 @@ from glance_py.domain.claim import (
     UPLOAD,
     ClaimGrant,
     HeldClaim,
-    Unclaimed,
+    UnclaimedWork,
 )
 from glance_py.domain.image import Location
-from glance_py.domain.importing import TASK as LOCK_PROPERTY
-from glance_py.layers.removal import Removal
+from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
+from glance_py.layers.data_deletion import DataDeleter
 from glance_py.scrubber import Scrubber
 from glance_store_py.location import redacted
 
@@ -106,7 +106,7 @@ class Observer:
 class Recovery:
     """One background thread that looks for abandoned work.
 
-    :param services: records, stores, claims and configuration.
+    :param deps: repositories, stores, claims and configuration.
     :param recover: by kind of claim, what brings an attempt of that kind to an end.  It is given
         a claim that was taken over and returns a line for each thing that it did.
     :param recover_staging: removes staged data that nobody waits for.
@@ -114,18 +114,18 @@ class Recovery:
 
     def __init__(
         self,
-        services,
+        deps,
         recover: Mapping[str, Callable[[Claim], Iterable[str]]],
         recover_staging: Callable[[], Iterable[str]],
         clock: leases.Clock = time,
     ) -> None:
-        self._records = services.records
-        self._stores = services.stores
-        self._claims: Claims = services.claims
+        self._repositories = deps.repositories
+        self._stores = deps.stores
+        self._claims: Claims = deps.claims
         self._recover_staging = recover_staging
         self._by_kind = {UPLOAD: self._requeue, STAGE: self._requeue, **recover}
-        self._removal = Removal(services.stores, services.records.pending)
-        self._scrubber = Scrubber(services.stores, services.records.pending)
+        self._deleter = DataDeleter(deps.stores, deps.repositories.pending)
+        self._scrubber = Scrubber(deps.stores, deps.repositories.pending)
         self._clock = clock
         self._held = Observer(clock, PERIOD)
         self._unclaimed = Observer(clock, PERIOD)
@@ -135,7 +135,7 @@ class Recovery:
         self._looked_once = False
         self._stop = threading.Event()
         # What is staged on a disk of its own is looked after by those who see it.
-        self._only = OnlyOne(f"{_source(services.conf)} {_staging(services.stores)}")
+        self._only = OnlyOne(f"{_source(deps.conf)} {_staging(deps.stores)}")
         os.register_at_fork(after_in_child=self._after_fork)
 
     def start(self) -> None:
@@ -186,14 +186,14 @@ class Recovery:
 
     def _expired(self) -> list[HeldClaim]:
         """The claims whose holders were silent for as long as a lease lasts."""
-        held = {claim.holder: claim for claim in self._records.claims.held()}
+        held = {claim.holder: claim for claim in self._repositories.claims.held()}
         silence = self._held.look({holder: claim.beats for holder, claim in held.items()})
         return [claim for holder, claim in held.items() if silence[holder] >= leases.LEASE]
 
     def _take_over(self, claim: HeldClaim) -> Iterable[str]:
         """Take over first, then act."""
         wanted = self._claims.request(claim.kind, claim.task_id)
-        grant = self._records.claims.take_over(claim, wanted.holder)
+        grant = self._repositories.claims.take_over(claim, wanted.holder)
         if grant is None:
             return ()
         LOG.warning(
@@ -216,7 +216,7 @@ class Recovery:
         window = ADOPT_WINDOW if self._looked_once else None
         found = {
             f"{each.image_id} {each.task_id}": each
-            for each in self._records.claims.unclaimed(window)
+            for each in self._repositories.claims.unclaimed(window)
         }
         self._candidates = bool(found)
         if not found:
@@ -229,10 +229,10 @@ class Recovery:
                 done += self._try(self._adopt_one, each)
         return done
 
-    def _adopt_one(self, work: Unclaimed) -> Iterable[str]:
+    def _adopt_one(self, work: UnclaimedWork) -> Iterable[str]:
         named = self._task_named_by(work.image_id)
         wanted = self._claims.request(work.kind, work.task_id or named, replaces=named)
-        grant: ClaimGrant | None = self._records.claims.adopt(work, wanted)
+        grant: ClaimGrant | None = self._repositories.claims.take_unclaimed(work, wanted)
         if grant is None:
             return ()
         with self._claims.hold(work.image_id, grant, wanted) as mine:
@@ -242,7 +242,7 @@ class Recovery:
 
     def _task_named_by(self, image_id: str) -> str | None:
         try:
-            return self._records.images.get(_ADMIN, image_id).properties.get(LOCK_PROPERTY)
+            return self._repositories.images.get(_ADMIN, image_id).properties.get(LOCK_PROPERTY)
         except errors.ImageNotFound:
             return None
 
@@ -252,7 +252,7 @@ class Recovery:
         """Bring the image of an upload back to queued, and remove what the upload wrote."""
         stored = (leases.STAGING_STORE,) if claim.kind == STAGE else self._stores.ids
         try:
-            image = self._records.images.get(_ADMIN, claim.image_id)
+            image = self._repositories.images.get(_ADMIN, claim.image_id)
         except errors.ImageNotFound:
             done = self._discard(claim, stored, ())
             self._claims.release(claim)
@@ -263,9 +263,9 @@ class Recovery:
         ):
             self._claims.release(claim)
             return done
-        change = Change.status("queued", expected=image.status, size=None, virtual_size=None)
+        change = ImageChange.status("queued", expected=image.status, size=None, virtual_size=None)
         claim.unrecorded = True
-        self._records.images.update(_ADMIN, image, claim.guard(change, release=True))
+        self._repositories.images.update(_ADMIN, image, claim.guard(change, release=True))
         return [
             *done,
             f"Image {claim.image_id} was left {image.status} by a dead worker: it is queued again",
@@ -277,7 +277,7 @@ class Recovery:
         """Remove the objects of dead attempts that no location records."""
         return [
             f"Removed {redacted(url)}, which a dead worker left"
-            for url in self._removal.discard_attempts(
+            for url in self._deleter.delete_attempts(
                 claim.image_id, stores, claim.dead_names(), recorded
             )
         ]
@@ -310,7 +310,7 @@ class Recovery:
         """Finish deletions that a store or a dying worker left unfinished."""
         return (
             f"Removed data of image {done.image_id} that was left behind"
-            for done in self._scrubber.scrub(leases.LEASE, stray=True)
+            for done in self._scrubber.scrub(leases.LEASE, orphaned=True)
             if done.removed
         )
 

@@ -38,11 +38,11 @@ TARGETS: dict[str, frozenset[str] | None] = {
     "glance_py/layers/metadefs_authorization.py": None,
     "glance_py/layers/metadefs_policy.py": None,
     "glance_py/layers/tasks.py": frozenset(
-        {"TaskPolicyProxy", "TaskRepository.list", "TaskRepository.of_image"}
+        {"TaskPolicyProxy", "TaskAdapter.list", "TaskAdapter.list_for_image"}
     ),
     "glance_py/layers/property_protection.py": frozenset({"PropertyProtectionProxy"}),
-    "glance_py/layers/address.py": frozenset(
-        {"is_service", "Addresses.check_scheme", "AddressProxy.register"}
+    "glance_py/layers/location_validation.py": frozenset(
+        {"is_service", "LocationValidator.check_scheme", "LocationValidationProxy.add_location"}
     ),
     "glance_py/policies/enforcer.py": frozenset(
         {
@@ -62,7 +62,7 @@ TESTS = (
     "tests.unit.layers.test_authorization",
     "tests.unit.layers.test_policy",
     "tests.unit.layers.test_metadefs",
-    "tests.unit.layers.test_address",
+    "tests.unit.layers.test_location_validation",
     "tests.unit.layers.test_property_protection",
     "tests.unit.policies.test_enforcer",
 )
@@ -75,7 +75,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "reads once more than it must",
     (
         "glance_py/layers/metadefs_policy.py",
-        "rule != _SEE and self._enforcer.allows(ctx, _SEE, about) -> without rule != _SEE",
+        "rule != _VIEW_RULE and self._enforcer.allows(ctx, _VIEW_RULE, about) "
+        "-> without rule != _VIEW_RULE",
     ): "asks a rule again that has just refused",
     (
         "glance_py/policies/enforcer.py",

@@ -16,11 +16,11 @@ LOG = logging.getLogger(__name__)
 
 
 def build(
-    conf, records: Any, open_data: OpenData, find: Callable[[str], Image]
+    conf, repository: Any, open_data: OpenData, find: Callable[[str], Image]
 ) -> tuple[ImageCache, Prefetcher]:
     """The cache in ``image_cache_dir``, and what fills it from its queue.
 
-    :param records: the DAL for cached images.
+    :param repositories: the DAL for cached images.
     :param open_data: reads an image from its store for a caller, or for the service itself.
     :param find: the image with an id, whoever may see it.
     :raises Unusable: the driver needs an option that is not set.
@@ -29,7 +29,7 @@ def build(
     directory = Directory(conf.image_cache_dir)
     cache = ImageCache(
         directory,
-        open_books(conf, directory, records),
+        open_books(conf, directory, repository),
         conf.image_cache_max_size,
         conf.image_cache_stall_time,
         open_data,
@@ -38,7 +38,7 @@ def build(
     return cache, Prefetcher(cache, find)
 
 
-def open_books(conf, directory: Directory, records: Any) -> Books:
+def open_books(conf, directory: Directory, repository: Any) -> Books:
     """The books that ``image_cache_driver`` names.
 
     Where the xattr driver cannot work the sqlite driver takes its place.
@@ -56,7 +56,7 @@ def open_books(conf, directory: Directory, records: Any) -> Books:
                 "image_cache_driver = centralized_db needs worker_self_reference_url, "
                 "the URL of this node."
             )
-        books = CentralBooks(records, conf.worker_self_reference_url)
+        books = CentralBooks(repository, conf.worker_self_reference_url)
         books.take_over(directory, conf.image_cache_sqlite_db)
         return books
     if conf.image_cache_driver == "xattr":

@@ -15,10 +15,10 @@ LOG = logging.getLogger(__name__)
 
 
 class CentralBooks:
-    """The rows of the node ``url`` in the database behind ``records``."""
+    """The rows of the node ``url`` in the database behind ``repositories``."""
 
-    def __init__(self, records, url: str) -> None:
-        self._records = records
+    def __init__(self, repository, url: str) -> None:
+        self._repository = repository
         self._url = url
         self._known: int | None = None
 
@@ -26,7 +26,7 @@ class CentralBooks:
     def _node(self) -> int:
         """The number of this node; known once the database has answered."""
         if self._known is None:
-            self._known = self._records.node(self._url)
+            self._known = self._repository.get_or_create_node(self._url)
         return self._known
 
     def take_over(self, directory: Directory, name: str) -> None:
@@ -39,7 +39,7 @@ class CentralBooks:
                 if not os.path.isfile(path):
                     return
                 rows = _rows(path)
-                self._records.adopt(self._node, rows)
+                self._repository.import_entries(self._node, rows)
                 os.unlink(path)
                 LOG.info(
                     "%d entries of the image cache moved from %s into the database", len(rows), path
@@ -48,19 +48,19 @@ class CentralBooks:
             LOG.warning("The entries in %s stay there until the next start: %s", path, error)
 
     def add(self, image_id: str, size: int) -> None:
-        self._records.add(self._node, image_id, size)
+        self._repository.add(self._node, image_id, size)
 
     def hit(self, image_id: str, size: int) -> None:
-        self._records.hit(self._node, image_id, size)
+        self._repository.hit(self._node, image_id, size)
 
     def remove(self, image_id: str) -> None:
-        self._records.remove(self._node, image_id)
+        self._repository.remove(self._node, image_id)
 
     def entries(self) -> Sequence[CachedImage]:
-        return self._records.entries(self._node)
+        return self._repository.entries(self._node)
 
     def nodes(self, image_id: str) -> list[str]:
-        return self._records.nodes(image_id)
+        return self._repository.nodes(image_id)
 
 
 def _rows(path: str) -> list[CachedImage]:

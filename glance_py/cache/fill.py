@@ -174,7 +174,7 @@ class Fill:
             self._store(fd, chunk)
             self.progress.advance(len(chunk))
         if written < self.size:
-            raise errors.DataDamaged(f"The data ended {self.size - written} bytes too early.")
+            raise errors.CorruptImageData(f"The data ended {self.size - written} bytes too early.")
         if expected is None:
             LOG.warning(
                 "Image %s has no checksum; it is cached as the store delivered it", self.image.id

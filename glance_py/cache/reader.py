@@ -61,7 +61,9 @@ class Reader:
             progress.wait_verdict()
             return
         except Damaged:
-            raise errors.DataDamaged("The data in the store is not that of the image.") from None
+            raise errors.CorruptImageData(
+                "The data in the store is not that of the image."
+            ) from None
         except (Interrupted, OSError):
             pass
         yield from self._from_store(position)
@@ -72,10 +74,10 @@ class Reader:
             return
         self._rest = self._open_data(self._image, position)
         if self._rest is None:
-            raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+            raise errors.CorruptImageData(f"The data ended {left} bytes too early.")
         for chunk in self._rest.chunks:
             chunk = chunk[:left]
             left -= len(chunk)
             yield chunk
         if left:
-            raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+            raise errors.CorruptImageData(f"The data ended {left} bytes too early.")

@@ -63,7 +63,7 @@ def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
             epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.",
         )
         config.setup_logging(conf)
-        cache, prefetcher = app.build_image_cache(app.build_services(conf))
+        cache, prefetcher = app.build_image_cache(app.build_dependencies(conf))
         if cache is None or prefetcher is None:
             raise config.ConfigurationError(
                 "there is no image cache: image_cache_dir is not set, or the log says what is "

@@ -24,7 +24,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
-from glance_py.data_access import open_records
+from glance_py.data_access import open_repositories
 from glance_py.domain import errors
 from glance_py.scrubber import Scrubbed, Scrubber
 from glance_store_py.errors import GlanceStoreError
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise config.ConfigurationError("--restore and --daemon exclude each other.")
         with _alone(_place_for_lock(conf)):
             scrubber = Scrubber(
-                Stores.from_config(conf), open_records(conf).pending, conf.scrub_pool_size
+                Stores.from_config(conf), open_repositories(conf).pending, conf.scrub_pool_size
             )
             if conf.restore:
                 scrubber.restore(conf.restore)

@@ -31,7 +31,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
-from glance_py.context import set_current, unknown_caller
+from glance_py.context import request_log_fields, set_current
 from glance_py.http.request import REQUEST_ID
 from glance_py.middleware.composition import LOOPBACK
 from glance_py.middleware.context import CONTEXT
@@ -518,5 +518,5 @@ class Logger(glogging.Logger):
             # What the kernel sends by itself is not counted.
             resp.sent or resp.response_length or 0,
             request_time.total_seconds(),
-            extra={"context": environ.get(CONTEXT) or unknown_caller(environ.get(REQUEST_ID))},
+            extra={"context": environ.get(CONTEXT) or request_log_fields(environ.get(REQUEST_ID))},
         )

@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from glance_py.cmd.progress import Line
 from glance_py.cmd.store_check_comparison import Comparison, Counts, Finding, Wanted
-from glance_py.db.records import records as open_records
+from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -42,7 +42,7 @@ def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
             if line.is_due():
                 line.write(_so_far(counts))
 
-        comparison = Comparison(open_records(conf), stores, _wanted(stores, options), show)
+        comparison = Comparison(open_repositories(conf), stores, _wanted(stores, options), show)
         wrong = False
         for finding in comparison.run():
             wrong |= not finding.removed

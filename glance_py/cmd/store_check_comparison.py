@@ -18,7 +18,7 @@ from glance_py import streams
 from glance_py.context import RequestContext
 from glance_py.domain import errors, importing
 from glance_py.domain.image import Image, Location
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 from glance_py.domain.query import ImageQuery
 from glance_store_py import errors as store_errors
 from glance_store_py.driver import Object, image_id_of
@@ -95,16 +95,16 @@ class Comparison:
 
     def __init__(
         self,
-        records: Records,
+        repositories: Repositories,
         stores: Stores,
         wanted: Wanted,
         progress: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
-        self._records = records
+        self._repositories = repositories
         self._stores = stores
         self._wanted = wanted
         self._progress = progress
-        self._myself = RequestContext(is_admin=True)
+        self._admin_context = RequestContext(is_admin=True)
         #: By store and URL: an image may have objects of several upload attempts.
         self._listed: dict[tuple[str, str], Object] = {}
         self._known: set[tuple[str, str]] = set()
@@ -143,8 +143,8 @@ class Comparison:
         for hidden in (False, True):
             marker: str | None = None
             while True:
-                page = self._records.images.list(
-                    self._myself,
+                page = self._repositories.images.list(
+                    self._admin_context,
                     ImageQuery(
                         visibility="all",
                         member_status="all",
@@ -192,10 +192,10 @@ class Comparison:
     ) -> Iterator[Finding]:
         if image.os_hash_algo is None and image.checksum is None:
             return
-        digests = streams.Hash(image.os_hash_algo or "sha512")
+        digests = streams.HashFilter(image.os_hash_algo or "sha512")
         data = self._stores.get(location.url, location.store)
         try:
-            for chunk in streams.stream(data.chunks, (digests,)):
+            for chunk in streams.filtered(data.chunks, (digests,)):
                 self.counts.hashed += len(chunk)
                 self._progress(self.counts)
         finally:
@@ -208,7 +208,7 @@ class Comparison:
     def _note_pending(self) -> None:
         """Data of deleted images is the scrubber's as long as its record says so."""
         after = 0
-        while found := self._records.pending.find(0, after, PAGE):
+        while found := self._repositories.pending.find(0, after, PAGE):
             after = found[-1].location.id or 0
             for pending in found:
                 location = pending.location
@@ -251,7 +251,7 @@ class Comparison:
     def _is_still_orphan(self, store: str, found: Object) -> bool:
         """Ask the records once more: the walk may have taken long."""
         try:
-            image = self._records.images.get(self._myself, found.image_id)
+            image = self._repositories.images.get(self._admin_context, found.image_id)
         except errors.ImageNotFound:
             return True
         return _is_settled(image) and not any(
@@ -272,7 +272,7 @@ class Comparison:
 
 def _is_settled(image: Image) -> bool:
     """Does an image get no data at the moment?  An active one does while it is copied."""
-    return image.status in _SETTLED and not image.properties.get(importing.TASK)
+    return image.status in _SETTLED and not image.properties.get(importing.LOCK_PROPERTY)
 
 
 def _name(found: Object) -> str:

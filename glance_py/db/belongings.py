@@ -100,7 +100,7 @@ def write_properties(
 
     :raises errors.Conflict: the database holds a name for another spelling of one that
         the image has.
-    :raises errors.Reserved: the same for a name of the service.
+    :raises errors.ReservedAttribute: the same for a name of the service.
     """
     if properties:
         fresh = _fresh(image_id, now)
@@ -127,7 +127,7 @@ def _check_names(connection: sa.Connection, image_id: str, names: Collection[str
                 "accents or blanks only, and the database does not tell them apart."
             )
         if found[name] and name not in SERVICE_PROPERTIES:
-            raise errors.Reserved(name)
+            raise errors.ReservedAttribute(name)
 
 
 def delete_properties(

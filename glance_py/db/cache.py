@@ -1,4 +1,4 @@
-"""The DAL for the image cache: the port ``CachedImageRecords`` in SQL.
+"""The DAL for the image cache: the port ``CachedImageRepository`` in SQL.
 
 A row says that a node has an image; where a node keeps the file is not known
 here.
@@ -58,7 +58,7 @@ class SqlCachedImages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def node(self, url: str) -> int:
+    def get_or_create_node(self, url: str) -> int:
         """The number of the node with this URL; a new one is recorded."""
         found = self._find_node(url)
         if found is not None:
@@ -124,7 +124,7 @@ class SqlCachedImages:
             lambda connection: list(connection.scalars(_NODES, {"image": image_id}))
         )
 
-    def adopt(self, node: int, images: Iterable[CachedImage]) -> None:
+    def import_entries(self, node: int, images: Iterable[CachedImage]) -> None:
         """Enter what a node knew of its images before; images that are known stay."""
         rows = [
             _row(

@@ -1,4 +1,4 @@
-"""The DAL for claims: the port ``ClaimRecords`` in SQL, and the guard of every write.
+"""The DAL for claims: the port ``ClaimRepository`` in SQL, and the guard of every write.
 
 A claim is one row per image in a table of our own.  Transactions lock that row before the
 image's row, always in this order.  A guarded write locks it too, so that a take-over
@@ -30,9 +30,9 @@ from glance_py.domain.claim import (
     ClaimRelease,
     ClaimRequest,
     HeldClaim,
-    Unclaimed,
+    UnclaimedWork,
 )
-from glance_py.domain.importing import TASK as LOCK_PROPERTY
+from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
 from glance_py.domain.task import LOCATION_IMPORT as LOCATION_IMPORT_TASK
 from glance_py.domain.task import UNFINISHED
 
@@ -279,7 +279,7 @@ class SqlClaims:
 
         self._database.write(work)
 
-    def renew(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
+    def replace_holder(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
         """See the port."""
 
         def work(connection: sa.Connection) -> bool:
@@ -316,7 +316,7 @@ class SqlClaims:
 
         return self._database.write(work)
 
-    def unclaimed(self, seconds: float | None = None) -> Sequence[Unclaimed]:
+    def unclaimed(self, seconds: float | None = None) -> Sequence[UnclaimedWork]:
         """See the port."""
         in_images, in_tasks, bound = _UNCLAIMED_IMAGES, _UNCLAIMED_TASKS, {}
         if seconds is not None:
@@ -324,28 +324,28 @@ class SqlClaims:
             in_tasks = in_tasks.where(tasks.c.updated_at >= sa.bindparam("since"))
             bound["since"] = self._database.now() - datetime.timedelta(seconds=seconds)
 
-        def work(connection: sa.Connection) -> list[Unclaimed]:
+        def work(connection: sa.Connection) -> list[UnclaimedWork]:
             found = [
-                Unclaimed(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
+                UnclaimedWork(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
                 for image_id, kind, number, stamp in connection.execute(in_tasks, bound)
             ]
             # Work without an image is known by its task.
             found = [
                 each
                 if each.image_id
-                else Unclaimed(str(each.task_id), TASK, each.task_id, each.stamp)
+                else UnclaimedWork(str(each.task_id), TASK, each.task_id, each.stamp)
                 for each in found
             ]
             known = {each.image_id for each in found}
             return found + [
-                Unclaimed(image_id, _KIND_OF_STATUS[status], None, stamp)
+                UnclaimedWork(image_id, _KIND_OF_STATUS[status], None, stamp)
                 for image_id, status, stamp in connection.execute(in_images, bound)
                 if image_id not in known
             ]
 
         return self._database.read(work)
 
-    def adopt(self, work: Unclaimed, request: ClaimRequest) -> ClaimGrant | None:
+    def take_unclaimed(self, work: UnclaimedWork, request: ClaimRequest) -> ClaimGrant | None:
         """See the port."""
         now = self._database.now()
         same = _SAME_IMAGE if work.task_id is None else _SAME_TASK

@@ -1,4 +1,4 @@
-"""The DAL for what lies in metadata namespaces: the port ``DefinitionVerbs`` in SQL.
+"""The DAL for what lies in metadata namespaces: the port ``DefinitionOperations`` in SQL.
 
 One store serves all four kinds: a shelf says in which table a kind lies and how
 its rows read.  A write locks the row of the namespace first, so that nothing is
@@ -32,8 +32,8 @@ from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
-    D,
     Definition,
+    DefinitionT,
     Kind,
     Listing,
     Namespace,
@@ -301,8 +301,12 @@ class SqlDefinitions:
         self._database = database
 
     def list(
-        self, ctx: Caller, namespace: Namespace, kind: type[D], listing: Listing | None = None
-    ) -> Sequence[D]:
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[DefinitionT],
+        listing: Listing | None = None,
+    ) -> Sequence[DefinitionT]:
         """Those of one kind, all in their usual order or as ``listing`` wants them.
 
         :raises errors.DefinitionNotFound: there is nothing of the marker's name.
@@ -310,7 +314,7 @@ class SqlDefinitions:
         shelf = SHELVES[kind]
         bound = {"this_namespace": namespace.id}
 
-        def work(connection: sa.Connection) -> Sequence[D]:
+        def work(connection: sa.Connection) -> Sequence[DefinitionT]:
             if listing is None:
                 rows = connection.execute(shelf.in_order, bound).all()
             else:
@@ -319,11 +323,13 @@ class SqlDefinitions:
 
         return self._database.read(work)
 
-    def get(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
+    def get(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
         """:raises errors.DefinitionNotFound: there is none of this name."""
         return self._database.read(lambda connection: _get(connection, namespace, kind, name))
 
-    def create(self, ctx: Caller, namespace: Namespace, definition: D) -> D:
+    def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
         """Record one.
 
         :raises errors.Duplicate: there is one of this name.
@@ -336,10 +342,10 @@ class SqlDefinitions:
         self,
         ctx: Caller,
         namespace: Namespace,
-        kind: type[D],
-        definitions: Sequence[D],
+        kind: type[DefinitionT],
+        definitions: Sequence[DefinitionT],
         append: bool,
-    ) -> Sequence[D]:
+    ) -> Sequence[DefinitionT]:
         """Record several, beside those that are there or instead of them.
 
         :raises errors.Duplicate: a name is there already, or twice among them;
@@ -360,7 +366,9 @@ class SqlDefinitions:
             for definition in definitions
         ]
 
-    def update(self, ctx: Caller, namespace: Namespace, name: str, after: D) -> D:
+    def update(
+        self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
+    ) -> DefinitionT:
         """Replace one, its name included.
 
         :raises errors.DefinitionNotFound: there is none of this name.
@@ -370,7 +378,7 @@ class SqlDefinitions:
         shelf = SHELVES[kind]
         now = self._database.now()
 
-        def work(connection: sa.Connection) -> D:
+        def work(connection: sa.Connection) -> DefinitionT:
             lock(connection, namespace)
             before = _get(connection, namespace, kind, name)
             with naming_duplicates(_taken(namespace, kind, after.name)):
@@ -387,13 +395,15 @@ class SqlDefinitions:
 
         return self._database.write(work)
 
-    def delete(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
         """Remove one and return what it was.
 
         :raises errors.DefinitionNotFound: there is none of this name.
         """
 
-        def work(connection: sa.Connection) -> D:
+        def work(connection: sa.Connection) -> DefinitionT:
             lock(connection, namespace)
             found = _get(connection, namespace, kind, name)
             connection.execute(
@@ -412,7 +422,9 @@ class SqlDefinitions:
         )
 
 
-def _get(connection: sa.Connection, namespace: Namespace, kind: type[D], name: str) -> D:
+def _get(
+    connection: sa.Connection, namespace: Namespace, kind: type[DefinitionT], name: str
+) -> DefinitionT:
     shelf = SHELVES[kind]
     row = connection.execute(shelf.one, {"this_namespace": namespace.id, "this_name": name}).first()
     if row is None:

@@ -1,4 +1,4 @@
-"""The DAL for images: the port ``ImageRecords`` in SQL.
+"""The DAL for images: the port ``ImageRepository`` in SQL.
 
 A write is one transaction that touches the image's own row first, so that two
 writers of one image follow each other.  Who may do what is decided above.
@@ -19,7 +19,7 @@ from glance_py.db.select import live
 from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery, Page
@@ -93,7 +93,7 @@ class SqlImages:
         """One page of the images that the caller may see and wants.
 
         :raises errors.MarkerNotFound: there is no image of the marker's id.
-        :raises errors.MarkerHidden: the caller may not see it.
+        :raises errors.MarkerForbidden: the caller may not see it.
         """
 
         def work(connection: sa.Connection) -> Page:
@@ -143,7 +143,7 @@ class SqlImages:
             raise errors.Duplicate(f"Image ID {image.id} is in use or was used before.") from None
         return created
 
-    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         """Apply a change, whole or not at all.
 
         Only what the change names is written.  What others changed since
@@ -202,7 +202,7 @@ class SqlImages:
     def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.
 
-        The data at its locations is pending until ``PendingRecords.forget`` hears
+        The data at its locations is pending until ``PendingRepository.mark_deleted`` hears
         that it is gone.
 
         :param status: deleted, or pending_delete when the scrubber removes the data.
@@ -220,7 +220,7 @@ class SqlImages:
 
     @staticmethod
     def _judge_claim(
-        connection: sa.Connection, image_id: str, change: Change, now: datetime.datetime
+        connection: sa.Connection, image_id: str, change: ImageChange, now: datetime.datetime
     ) -> ClaimGrant | None:
         """Take or give back the claim, whose row is always locked before the image's row."""
         if change.remove_locations:
@@ -263,7 +263,7 @@ def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequen
     row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
     if row is None:
         hidden = connection.execute(_STATUS, {"this_id": query.marker}).first() is not None
-        raise (errors.MarkerHidden if hidden else errors.MarkerNotFound)(query.marker)
+        raise (errors.MarkerForbidden if hidden else errors.MarkerNotFound)(query.marker)
     return row
 
 
@@ -281,7 +281,7 @@ def _check_bounds(fields: dict[str, Any]) -> None:
             raise errors.Invalid(f"{name} must not be larger than {bound}.")
 
 
-def _touches_belongings(change: Change) -> bool:
+def _touches_belongings(change: ImageChange) -> bool:
     """Are rows written that belong to the image?"""
     return bool(
         change.set_properties
@@ -295,7 +295,7 @@ def _touches_belongings(change: Change) -> bool:
     )
 
 
-def _change_properties(connection, image: Image, change: Change, now) -> dict[str, str]:
+def _change_properties(connection, image: Image, change: ImageChange, now) -> dict[str, str]:
     if not change.set_properties and not change.remove_properties:
         return image.properties
     belongings.delete_properties(
@@ -305,7 +305,7 @@ def _change_properties(connection, image: Image, change: Change, now) -> dict[st
     return change.properties_after(image.properties)
 
 
-def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
+def _change_tags(connection, image: Image, change: ImageChange, now) -> list[str]:
     if change.tags is None and not change.add_tags and not change.remove_tags:
         return image.tags
     present = belongings.tags(connection, image.id)
@@ -328,7 +328,7 @@ def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
     return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
 
 
-def _change_locations(connection, image: Image, change: Change, now, cipher) -> list:
+def _change_locations(connection, image: Image, change: ImageChange, now, cipher) -> list:
     if not (change.add_locations or change.remove_locations or change.update_locations):
         return image.locations
     belongings.delete_locations(connection, image.id, change.remove_locations, now)
@@ -350,8 +350,8 @@ def _change_locations(connection, image: Image, change: Change, now, cipher) -> 
         for location in image.locations
         if location.id not in removed
     ]
-    if not change.positions:
+    if not change.location_indexes:
         return [*kept, *added]
-    for position, location in zip(change.positions, added, strict=True):
+    for position, location in zip(change.location_indexes, added, strict=True):
         kept.insert(position, location)
     return kept

@@ -1,4 +1,4 @@
-"""The DAL for the members of images: the port ``MemberRecords`` in SQL."""
+"""The DAL for the members of images: the port ``MemberRepository`` in SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DAL for metadata namespaces: the port ``NamespaceVerbs`` in SQL.
+"""The DAL for metadata namespaces: the port ``NamespaceOperations`` in SQL.
 
 Namespaces and what lies in them are removed for good, unlike images.  Lists
 judge visibility in the query; everything else is decided above.
@@ -92,7 +92,7 @@ class SqlNamespaces:
 
         return self._database.read(work)
 
-    def find(self, ctx: Caller, name: str) -> Namespace:
+    def resolve(self, ctx: Caller, name: str) -> Namespace:
         """The namespace alone.
 
         :raises errors.NamespaceNotFound: there is none of this name.
@@ -103,7 +103,7 @@ class SqlNamespaces:
         """One page of the namespaces that the caller may see and wants, with associations.
 
         :raises errors.NamespaceNotFound: there is no namespace of the marker's name.
-        :raises errors.MarkerHidden: the caller may not see it.
+        :raises errors.MarkerForbidden: the caller may not see it.
         """
         listing = query.listing
         conditions, bound = _conditions(ctx, query)
@@ -118,7 +118,7 @@ class SqlNamespaces:
                 )
                 if after is None:
                     by_name(connection, listing.marker)
-                    raise errors.MarkerHidden(listing.marker)
+                    raise errors.MarkerForbidden(listing.marker)
             statement = pages.page(
                 _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after
             )

@@ -1,4 +1,4 @@
-"""The DAL for data that is to be removed: port ``PendingRecords`` in SQL.
+"""The DAL for data that is to be removed: port ``PendingRepository`` in SQL.
 
 A location keeps its row until its data is gone for good: ``pending_delete``
 says that the bytes are still there, ``deleted`` that they are not.  So a
@@ -129,17 +129,17 @@ class SqlPending:
         self._locations = LocationIndex(database)
 
     def find(
-        self, seconds: float, after: int = 0, limit: int = 100, stray: bool = False
+        self, seconds: float, after: int = 0, limit: int = 100, orphaned: bool = False
     ) -> Sequence[PendingData]:
         """Data that has been waiting for at least ``seconds``, by row number.
 
         :param after: the row number of the last one found before.
-        :param stray: only what no scrubber waits for.
+        :param orphaned: only what no scrubber waits for.
         """
         before = self._database.now() - datetime.timedelta(seconds=seconds)
         rows = self._database.read(
             lambda connection: connection.execute(
-                _STRAY if stray else _FOUND, {"after": after, "before": before, "limit": limit}
+                _STRAY if orphaned else _FOUND, {"after": after, "before": before, "limit": limit}
             ).all()
         )
         return [
@@ -178,11 +178,11 @@ class SqlPending:
         """The data at these locations was not removed after all."""
         self._set(_CANCEL_REMOVAL, locations)
 
-    def forget(self, locations: Collection[Location]) -> None:
+    def mark_deleted(self, locations: Collection[Location]) -> None:
         """The data at these locations is gone."""
         self._set(_FORGET, locations)
 
-    def take_back(self, locations: Collection[Location]) -> None:
+    def unmark(self, locations: Collection[Location]) -> None:
         """The data at these locations stays after all."""
         self._set(_TAKE_BACK, locations)
 
@@ -193,7 +193,7 @@ class SqlPending:
                 lambda connection: connection.execute(statement, {"those": numbers})
             )
 
-    def finish(self, image_id: str) -> bool:
+    def complete_deletion(self, image_id: str) -> bool:
         """Call an image deleted when no data of it is left; False when there is some."""
         return self._database.write(
             lambda connection: connection.execute(_FINISH, {"this_image": image_id}).rowcount > 0
@@ -207,7 +207,7 @@ class SqlPending:
         :param status: the state in which it comes back.
         :param was: the state in which the deletion left it.
         :raises errors.ImageNotFound: there is no such deleted image.
-        :raises errors.DataDamaged: an active image would have no data.
+        :raises errors.CorruptImageData: an active image would have no data.
         """
 
         def work(connection: sa.Connection) -> None:
@@ -219,7 +219,7 @@ class SqlPending:
             for statement in (*_REVIVE_BELONGINGS, _REVIVE_LOCATIONS):
                 connection.execute(statement, {**this, "then": row[0]})
             if status == "active" and not belongings.has_locations(connection, image_id):
-                raise errors.DataDamaged(
+                raise errors.CorruptImageData(
                     f"The data of image {image_id} is removed, or is being removed; the image "
                     "cannot be restored."
                 )
@@ -241,7 +241,7 @@ class SqlPending:
             if self._open(value) == url
         }
 
-    def are_images(self, ids: Collection[str]) -> bool:
+    def any_exist(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""
         return (
             bool(ids)

@@ -109,7 +109,7 @@ def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
                 several.add(owner.id)
             owner.locations.append(Location(value, metadata(name), status, number))
         else:
-            owner.member = name
+            owner.caller_membership = name
     for image_id in several:
         # The first location is the one that readers try first.
         images_by_id[image_id].locations.sort(key=lambda location: location.id or 0)

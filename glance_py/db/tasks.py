@@ -1,4 +1,4 @@
-"""The DAL for tasks: the port ``TaskRecords``.
+"""The DAL for tasks: the port ``TaskRepository``.
 
 A task is a row that is looked at by many and a second one with its texts.
 Every change of state compares before it sets, so that of several workers who
@@ -103,7 +103,7 @@ class SqlTasks:
 
         return self._database.read(work)
 
-    def of_image(self, image_id: str) -> Sequence[Task]:
+    def list_for_image(self, image_id: str) -> Sequence[Task]:
         """The tasks about an image that have not expired, oldest first."""
         wanted = {"image_id": image_id, "now": self._database.now()}
         return self._database.read(
@@ -118,7 +118,7 @@ class SqlTasks:
     def update(self, task: Task, **fields: Any) -> Task:
         """Change an unfinished task.  Returns it as it is then.
 
-        :raises errors.TaskFinished: somebody else has ended it.
+        :raises errors.TaskAlreadyFinished: somebody else has ended it.
         """
         now = self._database.now()
         after = dataclasses.replace(task, updated_at=now, **fields)
@@ -130,7 +130,7 @@ class SqlTasks:
                 _CHANGE, {"this_id": task.id, **columns, "updated_at": now}
             )
             if changed.rowcount == 0:
-                raise errors.TaskFinished(task.id)
+                raise errors.TaskAlreadyFinished(task.id)
             if texts:
                 connection.execute(
                     _CHANGE_INFO,

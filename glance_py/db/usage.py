@@ -1,4 +1,4 @@
-"""What a project occupies: the port ``UsageRecords`` in SQL.
+"""What a project occupies: the port ``UsageRepository`` in SQL.
 
 Each number is one statement over the owner's images; nothing is kept.
 """

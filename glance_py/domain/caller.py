@@ -58,8 +58,8 @@ class Caller(Protocol):
         """The caller as oslo.policy reads it (``RequestContext.to_policy_values``)."""
 
     @property
-    def entrusted(self) -> bool:
-        """True when the operation acts with the rights of the service (see ``entrust``)."""
+    def is_elevated(self) -> bool:
+        """True when the operation acts with the rights of the service (see :meth:`elevated`)."""
 
-    def entrust(self) -> Caller:
+    def elevated(self) -> Caller:
         """A copy of this caller whose operation acts with the rights of the service."""

@@ -1,7 +1,7 @@
 """An image as plain data, its states and which state may follow which.
 
 Nobody assigns to the fields of an image that was read: what shall differ is
-described by a :class:`~glance_py.domain.change.Change` and applied by the DAL.
+described by a :class:`~glance_py.domain.change.ImageChange` and applied by the DAL.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ RESERVED_PREFIX = "os_glance"
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
 
 #: What is known of an image's data only when all of it has passed.
-DIGESTS = ("checksum", "os_hash_algo", "os_hash_value")
+DIGEST_FIELDS = ("checksum", "os_hash_algo", "os_hash_value")
 
 
 @dataclasses.dataclass(slots=True)
@@ -101,7 +101,7 @@ class Location:
 class Image:
     """One image.  Sizes in bytes, ``min_disk`` in GB, ``min_ram`` in MB.
 
-    ``member`` is the caller's project when it is a member of this image, else
+    ``caller_membership`` is the caller's project when it is a member of this image, else
     None: the answer of the DAL to the one who asked, not a property of the
     image.  ``grant`` is the answer to a change that took the claim.  Times are
     naive UTC.
@@ -129,17 +129,17 @@ class Image:
     tags: list[str] = dataclasses.field(default_factory=list)
     properties: dict[str, str] = dataclasses.field(default_factory=dict)
     locations: list[Location] = dataclasses.field(default_factory=list)
-    member: str | None = None
+    caller_membership: str | None = None
     grant: ClaimGrant | None = None
 
 
-#: The fields that a Change may set on the image row itself.
+#: The fields that an ImageChange may set on the image row itself.
 COLUMNS = frozenset(f.name for f in dataclasses.fields(Image)) - {
     "id",
     "tags",
     "properties",
     "locations",
-    "member",
+    "caller_membership",
     "grant",
     "created_at",
     "updated_at",

@@ -81,7 +81,7 @@ class Association(Definition):
 
 
 Kind = type[Definition]
-D = TypeVar("D", bound=Definition)
+DefinitionT = TypeVar("DefinitionT", bound=Definition)
 
 #: Everything that a namespace holds, in the order in which it is made.
 KINDS: tuple[Kind, ...] = (Association, Object, Tag, Property)

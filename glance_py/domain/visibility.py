@@ -20,7 +20,7 @@ def is_visible(ctx: Caller, image: Image) -> bool:
         or image.owner is None
         or image.visibility in ("public", "community")
         or image.owner == ctx.project_id
-        or (image.visibility == "shared" and image.member is not None)
+        or (image.visibility == "shared" and image.caller_membership is not None)
     )
 
 

@@ -92,7 +92,7 @@ class _Body:
                 left -= len(chunk)
                 yield chunk
             if left > 0:
-                raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+                raise errors.CorruptImageData(f"The data ended {left} bytes too early.")
         except Exception:
             if uwsgi is not None:
                 _end_with_reset(uwsgi.connection_fd())

@@ -27,7 +27,7 @@ _SLASHES = re.compile("//+")
 class API:
     """The Image API v2 as a WSGI application.
 
-    :param gateway: has ``images`` and ``members``, the verbs of
+    :param gateway: has ``images`` and ``members``, the operations of
         :mod:`glance_py.domain.ports`.
     :param conf: ConfigOpts.
     :param stores: the stores by id (``glance_store_py.stores.Stores``).

@@ -17,7 +17,7 @@ from typing import Any
 
 from glance_py.claims import HEARTBEAT
 from glance_py.domain import errors
-from glance_py.domain.ports import TaskVerbs
+from glance_py.domain.ports import TaskOperations
 from glance_py.domain.task import Task
 from glance_py.importing.fair_queue import FairQueue
 
@@ -49,10 +49,10 @@ class Work:
     def check(self) -> None:
         """Is it still worth going on?
 
-        :raises errors.TaskAbandoned: no, with the reason.
+        :raises errors.TaskCancelled: no, with the reason.
         """
         if self.over is not None:
-            raise errors.TaskAbandoned(self.over)
+            raise errors.TaskCancelled(self.over)
 
 
 #: What is done for a task: gives the task's result, or raises after taking everything back.
@@ -62,7 +62,7 @@ Deed = Callable[[Work], Mapping[str, Any]]
 class Background:
     """Runs deeds, a bounded number at the same time.  Safe in threads and across a fork."""
 
-    def __init__(self, tasks: TaskVerbs, threads: int, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(self, tasks: TaskOperations, threads: int, heartbeat: float = HEARTBEAT) -> None:
         self.tasks = tasks
         self._threads = threads
         self._heartbeat = heartbeat
@@ -132,16 +132,16 @@ class Background:
             work.check()
             result = deed(work)
             self.tasks.succeed(work.task, result, work.message)
-        except errors.TaskFinished:
+        except errors.TaskAlreadyFinished:
             LOG.warning("Task %s was ended by another worker", work.task.id)
         except BaseException as error:
             self._fail(work, error)
-        self.tasks.ran(work.task)
+        self.tasks.notify_run(work.task)
 
     def _fail(self, work: Work, error: BaseException) -> None:
         try:
             self.tasks.fail(work.task, sentence(error))
-        except errors.TaskFinished:
+        except errors.TaskAlreadyFinished:
             LOG.warning("Task %s was ended by another worker", work.task.id)
 
     def _beat(self) -> None:
@@ -158,9 +158,9 @@ class Background:
 
     def _sign(self, work: Work) -> None:
         try:
-            self.tasks.tell(work.task, work.message)
+            self.tasks.set_message(work.task, work.message)
             work.over = work.over or work.alive()
-        except errors.TaskFinished as error:
+        except errors.TaskAlreadyFinished as error:
             if work.task.id in self._at_work:
                 work.over = str(error)
 

@@ -18,21 +18,21 @@ from glance_py.claims import LEASE, Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import COPY, IMPORT, object_name
 from glance_py.domain.image import Image
 from glance_py.domain.importing import (
     FAILED_STORES,
     GLANCE_DIRECT,
     GLANCE_DOWNLOAD,
-    NEEDED,
+    LOCK_PROPERTY,
     PENDING_STORES,
+    REQUIRED_STATUS,
     STAGE_HOST,
-    TASK,
     WEB_DOWNLOAD,
     ImportRequest,
-    joined,
-    listed,
+    join_stores,
+    stores_in,
 )
 from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task
@@ -58,35 +58,35 @@ CONTRADICTION = (
 SETTLED = 10.0
 
 #: On whose behalf dead workers are cleaned up after.
-_MYSELF = RequestContext(is_admin=True)
+_ADMIN_CONTEXT = RequestContext(is_admin=True)
 
 
 class Importer:
     """The imports of one process; built once, used by all threads.
 
-    :param images: the verbs behind the policy.
+    :param images: the operations behind the policy.
     :raises ValueError: a plugin cannot be used, with a sentence for the operator.
     """
 
-    def __init__(self, images, services) -> None:
+    def __init__(self, images, deps) -> None:
         self.images = images
-        self.background: Background = services.background
-        self.staging = Staging(services.stores)
-        self.filter = services.uri_filter
-        self._conf = services.conf
-        self._records = services.records
-        self._stores = services.stores
-        self._limits = services.limits
-        self._plugins = load_plugins(services.conf)
-        self.claims: Claims = services.claims
-        self.rollback = ImportRollback(images, services.records, services.stores, self.claims)
+        self.background: Background = deps.background
+        self.staging = Staging(deps.stores)
+        self.filter = deps.uri_filter
+        self._conf = deps.conf
+        self._repositories = deps.repositories
+        self._stores = deps.stores
+        self._limits = deps.limits
+        self._plugins = load_plugins(deps.conf)
+        self.claims: Claims = deps.claims
+        self.rollback = ImportRollback(images, deps.repositories, deps.stores, self.claims)
 
     @functools.cached_property
     def _room(self) -> Room:
         return Room(
             self._conf,
             self.images,
-            self._records,
+            self._repositories,
             self._stores,
             self.staging,
             Fetcher(self._conf, self.filter),
@@ -102,19 +102,19 @@ class Importer:
         """
         self._check_limits(image, request)
         replaces = self._finished_holder(image)
-        if request.objection is not None:
-            raise request.objection
+        if request.store_error is not None:
+            raise request.store_error
         stores = self._targets(image, request)
-        if request.copies and not stores:
+        if request.is_copy and not stores:
             return  # wire: there is nothing left to copy, and no task to look at
         source = self.source(ctx, request)
         task_id = str(uuid.uuid4())
         tasks = self.background.tasks
         claim = self._claim(ctx, image, request, task_id, replaces)
         try:
-            if request.copies:
+            if request.is_copy:
                 # Another copy may have been made or removed before the claim was taken.
-                image = self._records.images.get(ctx, image.id)
+                image = self._repositories.images.get(ctx, image.id)
                 stores = self._targets(image, request)
                 if not stores:
                     self.claims.end(claim)
@@ -137,7 +137,7 @@ class Importer:
                     ),
                 )
             )
-            if request.name == GLANCE_DIRECT and request.method.get("uri"):
+            if request.method_name == GLANCE_DIRECT and request.method.get("uri"):
                 # wire: the task says so, and stands in the image until the next import.
                 tasks.fail(task, CONTRADICTION)
                 claim.task_id = None
@@ -185,10 +185,14 @@ class Importer:
 
         :raises errors.ImportActive: somebody else works on the image.
         """
-        wanted = self.claims.request(COPY if request.copies else IMPORT, task_id, replaces)
+        wanted = self.claims.request(COPY if request.is_copy else IMPORT, task_id, replaces)
         try:
-            claimed = self._records.images.update(
-                ctx, image, Change(acquire=wanted, expected=frozenset({NEEDED[request.name]}))
+            claimed = self._repositories.images.update(
+                ctx,
+                image,
+                ImageChange(
+                    acquire=wanted, expected=frozenset({REQUIRED_STATUS[request.method_name]})
+                ),
             )
         except errors.ImageBusy:
             raise errors.ImportActive(image.id) from None
@@ -199,10 +203,10 @@ class Importer:
         if self._limits is None:
             return
         size = image.size or 0
-        if request.name == GLANCE_DIRECT:
+        if request.method_name == GLANCE_DIRECT:
             self._limits.room(image.owner, {"image_size_total": size})
         else:
-            size = size if request.copies else 0
+            size = size if request.is_copy else 0
             self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size})
 
     def _finished_holder(self, image: Image) -> str | None:
@@ -213,7 +217,7 @@ class Importer:
 
         :raises errors.ImportActive: the task that the image names goes on.
         """
-        holder = image.properties.get(TASK)
+        holder = image.properties.get(LOCK_PROPERTY)
         task = None if holder is None else self._task(holder)
         if task is not None and not self._is_over(task):
             raise errors.ImportActive(image.id)
@@ -233,7 +237,7 @@ class Importer:
 
     def _task(self, task_id: str) -> Task | None:
         try:
-            return self._records.tasks.get(task_id)
+            return self._repositories.tasks.get(task_id)
         except errors.TaskNotFound:
             return None
 
@@ -270,7 +274,7 @@ class Importer:
             )
         if request.all_stores and not chosen:
             raise errors.Invalid("Nothing can be imported: all stores are read-only.")
-        if not request.copies:
+        if not request.is_copy:
             return list(chosen)
         present = {location.store for location in image.locations}
         double = present & set(chosen)
@@ -284,14 +288,14 @@ class Importer:
         :raises errors.Invalid: it may not be fetched from there.
         """
         method = request.method
-        if request.name == WEB_DOWNLOAD:
+        if request.method_name == WEB_DOWNLOAD:
             uri = str(method["uri"]).strip()
             self.filter.check(uri)
             checksum = method.get("checksum")
             return WebDownload(
                 uri, (str(method["checksum_algorithm"]), str(checksum)) if checksum else None
             )
-        if request.name == GLANCE_DOWNLOAD:
+        if request.method_name == GLANCE_DOWNLOAD:
             return GlanceDownload(
                 *(
                     str(method[key])
@@ -317,27 +321,30 @@ class Importer:
         :raises errors.QuotaExceeded: too many are on their way; the image is as it was.
         """
         change = self._opening(image, request, stores)
-        if self._limits is not None and request.name != GLANCE_DIRECT:
-            counted = bool(listed(image, PENDING_STORES))
+        if self._limits is not None and request.method_name != GLANCE_DIRECT:
+            counted = bool(stores_in(image, PENDING_STORES))
             most = self._limits.room(image.owner, {"image_count_uploading": 0 if counted else 1})
             if most:
                 change.reservation = QuotaReservation(image.owner, most)
         if task_id is not None:
-            change.set_properties[TASK] = task_id
+            change.set_properties[LOCK_PROPERTY] = task_id
         return self.images.update(ctx, image, claim.guard(change))
 
     def _opening(
         self, image: Image, request: ImportRequest, stores: Sequence[str | None]
-    ) -> Change:
+    ) -> ImageChange:
         """The image says that an import has begun, before the request is answered."""
-        change = Change(remove_properties={STAGE_HOST}, expected=frozenset({NEEDED[request.name]}))
-        if not request.copies:
+        change = ImageChange(
+            remove_properties={STAGE_HOST},
+            expected=frozenset({REQUIRED_STATUS[request.method_name]}),
+        )
+        if not request.is_copy:
             change.fields["status"] = "importing"
-            change.start_over(image)
+            change.clear_data(image)
         mine = {store for store in stores if store is not None}
         change.set_properties = {
-            PENDING_STORES: joined(mine | set(listed(image, PENDING_STORES))),
-            FAILED_STORES: joined(set(listed(image, FAILED_STORES)) - mine),
+            PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
+            FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
         }
         return change
 
@@ -355,7 +362,7 @@ class Importer:
 
         job = Job(self._room, ctx, image, request, stores, work, claim)
         try:
-            return flow.run(job, source, () if request.copies else self._plugins)
+            return flow.run(job, source, () if request.is_copy else self._plugins)
         except errors.OutcomeUnknown:
             claim.uncertain = True  # What is still on its way needs the claim to be harmless.
             raise
@@ -367,12 +374,12 @@ class Importer:
         """
         task = None if claim.task_id is None else self._task(claim.task_id)
         if task is not None and task.status in UNFINISHED:
-            with contextlib.suppress(errors.TaskFinished):
+            with contextlib.suppress(errors.TaskAlreadyFinished):
                 self.background.tasks.fail(task, DIED)
         stores = ((task.input or {}).get("backend") if task is not None else None) or (
             self._stores.ids
         )
-        status = self.rollback.roll_back(_MYSELF, claim, stores, stores, claim.dead_names())
+        status = self.rollback.roll_back(_ADMIN_CONTEXT, claim, stores, stores, claim.dead_names())
         return [
             f"The import of task {claim.task_id} was left by a dead worker: image "
             f"{claim.image_id} is {status or 'gone'}"
@@ -391,24 +398,24 @@ class Importer:
 
     def has_staged(self, image_id: str) -> bool:
         """Is the staged data of an image within reach of this host?"""
-        claim = self._records.claims.get(image_id)
+        claim = self._repositories.claims.get(image_id)
         name = object_name(image_id, 1 if claim is None else claim.staged)
         return self.staging.size(name) is not None
 
     def _unneeded(self, staged: Staged) -> str | None:
         """Why staged data is not needed, None while it is: the status of its image."""
         try:
-            image = self._records.images.get(_MYSELF, staged.image_id)
+            image = self._repositories.images.get(_ADMIN_CONTEXT, staged.image_id)
         except errors.ImageNotFound:
             return "gone"
-        claim = self._records.claims.get(image.id)
+        claim = self._repositories.claims.get(image.id)
         waiting = {1} if claim is None else {claim.staged}
         if claim is not None and claim.holder:
             waiting.add(claim.generation)
         needed = (
             claim is not None
             and claim.holder != ""
-            or TASK in image.properties
+            or LOCK_PROPERTY in image.properties
             or image.status in ("uploading", "importing")
         )
         return None if needed and staged.generation in waiting else image.status

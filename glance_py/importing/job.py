@@ -15,21 +15,21 @@ from typing import Any
 from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import (
     FAILED_STORES,
     GLANCE_DIRECT,
     PENDING_STORES,
     ImportRequest,
-    joined,
-    listed,
+    join_stores,
+    stores_in,
 )
-from glance_py.domain.ports import Attempt, Upload
+from glance_py.domain.ports import Upload, UploadAttempt
 from glance_py.importing.background import Work
 from glance_py.importing.staging import Staging
-from glance_py.layers.store_errors import naming_store_errors
-from glance_py.streams import Chunk, Filter
+from glance_py.layers.store_errors import translate_store_errors
+from glance_py.streams import Chunk, StreamFilter
 
 MIB = 1024**2
 
@@ -38,13 +38,13 @@ MIB = 1024**2
 class Room:
     """What every import of a process works with.
 
-    ``images`` are the verbs behind the policy: what the caller may was decided
+    ``images`` are the operations behind the policy: what the caller may was decided
     before the import began.
     """
 
     conf: Any
     images: Any
-    records: Any
+    repositories: Any
     stores: Any
     staging: Staging
     fetcher: Any
@@ -70,7 +70,7 @@ class Job:
         self.room = room
         self.claim = claim
         #: The name of the data in the staging store.
-        self.staged_name = claim.staged_name if request.name == GLANCE_DIRECT else claim.name
+        self.staged_name = claim.staged_name if request.method_name == GLANCE_DIRECT else claim.name
         self.ctx = ctx
         self.image = image
         self.request = request
@@ -86,7 +86,7 @@ class Job:
         if self.claim.lost:
             return "Another worker took the import over, because this one gave no sign of life."
         try:
-            status = self.room.records.images.get(self.ctx, self.image.id).status
+            status = self.room.repositories.images.get(self.ctx, self.image.id).status
         except errors.ImageNotFound:
             return "The image was deleted while its data was being imported."
         if status in ("importing", "active", "deactivated"):
@@ -96,13 +96,13 @@ class Job:
     def check(self) -> None:
         """Is it still worth going on, and may this worker go on?
 
-        :raises errors.TaskAbandoned: no, with the reason.
+        :raises errors.TaskCancelled: no, with the reason.
         :raises errors.ClaimLost: another worker took the import over.
         """
         self.work.check()
         self.claim.check()
 
-    def change(self, change: Change) -> None:
+    def change(self, change: ImageChange) -> None:
         """Change the image in a way that the import itself wants."""
         with self._lock:
             self.image = self.room.images.update(self.ctx, self.image, self.claim.guard(change))
@@ -110,8 +110,8 @@ class Job:
     def set_staged_size(self, size: int) -> None:
         """Record how many bytes are staged, without a notification."""
         with self._lock:
-            self.image = self.room.records.images.update(
-                self.ctx, self.image, self.claim.guard(Change(fields={"size": size}))
+            self.image = self.room.repositories.images.update(
+                self.ctx, self.image, self.claim.guard(ImageChange(fields={"size": size}))
             )
 
     def add_copy(self, store: str | None) -> None:
@@ -125,7 +125,7 @@ class Job:
                 source=chunks,
                 size=size,
                 store=store,
-                attempt=Attempt(self.claim),
+                attempt=UploadAttempt(self.claim),
                 filters=(Told(self.work, f"Copied {{}}{_to(store)}", size),),
             )
             after = self.room.images.add_copy(
@@ -139,14 +139,14 @@ class Job:
             )
 
     @contextlib.contextmanager
-    def _settle(self, store: str | None) -> Iterator[tuple[Image, Change]]:
+    def _settle(self, store: str | None) -> Iterator[tuple[Image, ImageChange]]:
         """Several stores may be ready at the same time; one of them is the last."""
         with self._lock:
             ready = len(self.done) + 1 == len(self.stores) or not self.request.all_must_succeed
             status = {"status": "active"} if self.image.status == "importing" and ready else {}
             yield (
                 self.image,
-                Change(
+                ImageChange(
                     fields=dict(status),
                     set_properties=self.lists(without=store),
                     expected=frozenset({"importing", "active", "deactivated"}),
@@ -160,16 +160,16 @@ class Job:
         """A store got no copy; whether that matters is decided by others."""
         with self._lock:
             self.failed[store] = error
-        self.change(Change(set_properties=self.lists()))
+        self.change(ImageChange(set_properties=self.lists()))
 
     def remove_copy(self, store: str | None) -> None:
         """Take back what :meth:`add_copy` did, unless that made an image that can be used."""
         first = self.image.status == "importing"
-        if not (first or self.request.copies and self.request.all_must_succeed):
+        if not (first or self.request.is_copy and self.request.all_must_succeed):
             return
         location = self.done.pop(store, None)
         if location is not None:
-            change = reset_to_importing() if first else Change()
+            change = reset_to_importing() if first else ImageChange()
             change.set_properties = self.lists()
             with self._lock:
                 self.image = self.room.images.remove_copy(
@@ -183,14 +183,16 @@ class Job:
         waiting = mine - over
         failed = mine & set(self.failed)
         return {
-            PENDING_STORES: joined(waiting | (set(listed(self.image, PENDING_STORES)) - mine)),
-            FAILED_STORES: joined(failed | (set(listed(self.image, FAILED_STORES)) - mine)),
+            PENDING_STORES: join_stores(
+                waiting | (set(stores_in(self.image, PENDING_STORES)) - mine)
+            ),
+            FAILED_STORES: join_stores(failed | (set(stores_in(self.image, FAILED_STORES)) - mine)),
         }
 
     @contextlib.contextmanager
     def _source(self) -> Iterator[tuple[Iterator[bytes], int]]:
         """The data: staged, or for a copy of what a store has."""
-        if not self.request.copies:
+        if not self.request.is_copy:
             with self.room.staging.read(self.staged_name) as data:
                 yield data
             return
@@ -209,19 +211,19 @@ class Job:
         reason: object = "it has none"
         for location in sorted(self.image.locations, key=lambda x: x.store != stores.default):
             try:
-                with naming_store_errors():
+                with translate_store_errors():
                     return stores.get(location.url, location.store, caller=self.ctx)
             except errors.GlanceError as error:
                 reason = error
         raise errors.SourceFailed(f"The data of the image cannot be read: {reason}")
 
 
-def reset_to_importing() -> Change:
+def reset_to_importing() -> ImageChange:
     """A change that may take the last copy of an image, since that has no user yet."""
-    return Change.status("importing", expected="importing")
+    return ImageChange.status("importing", expected="importing")
 
 
-class Told(Filter):
+class Told(StreamFilter):
     """Lets a task tell how many bytes have passed, and stops them when it is over."""
 
     def __init__(self, work: Work, text: str, size: int | None) -> None:

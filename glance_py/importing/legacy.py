@@ -16,7 +16,7 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.claim import TASK as CLAIM
 from glance_py.domain.image import COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
-from glance_py.domain.ports import TASK_VERBS
+from glance_py.domain.ports import TASK_OPERATIONS
 from glance_py.domain.property_names import is_reserved
 from glance_py.domain.task import IMPORT, Task
 from glance_py.importing.background import Work
@@ -41,12 +41,12 @@ _FIELDS = frozenset(
 class TaskStartProxy(Proxy):
     """Has the work of a new task done."""
 
-    verbs = TASK_VERBS
+    operations = TASK_OPERATIONS
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._importer: Importer = services.importer
-        self._conf = services.conf
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._importer: Importer = deps.importer
+        self._conf = deps.conf
 
     def create(self, ctx: Caller, task: Task) -> Task:
         """:raises errors.Invalid: the address to import from is not allowed."""
@@ -56,7 +56,7 @@ class TaskStartProxy(Proxy):
         # The image does not exist yet, but whoever finds this work abandoned needs its claim.
         claim = claims.take(str(uuid.uuid4()), claims.request(CLAIM, task.id))
         try:
-            created = self.below.create(ctx, task)
+            created = self.inner.create(ctx, task)
         except BaseException as error:
             # The task may be on record, whatever the database said: then recovery ends it.
             self._importer.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
@@ -82,7 +82,7 @@ class TaskStartProxy(Proxy):
         try:
             return self._importer.run(ctx, image, request, work, claim)
         except BaseException:
-            self._importer.images.delete(ctx, self._importer.images.find(ctx, image.id))
+            self._importer.images.delete(ctx, self._importer.images.resolve(ctx, image.id))
             raise
 
     def _image(self, ctx: Caller, wanted: Mapping[str, Any], claim: Claim) -> Image:

@@ -11,7 +11,7 @@ from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
-from glance_py.domain.ports import IMAGE_VERBS
+from glance_py.domain.ports import IMAGE_OPERATIONS
 from glance_py.importing import peer
 from glance_py.importing.importer import Importer
 from glance_py.layers.base import Proxy
@@ -22,16 +22,16 @@ LOG = logging.getLogger(__name__)
 class ImportProxy(Proxy):
     """Imports, and data that was staged on the disk of another worker."""
 
-    verbs = IMAGE_VERBS
+    operations = IMAGE_OPERATIONS
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._conf = services.conf
-        self._importer: Importer = services.importer
-        self._host = services.conf.worker_self_reference_url or services.conf.public_endpoint
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._conf = deps.conf
+        self._importer: Importer = deps.importer
+        self._host = deps.conf.worker_self_reference_url or deps.conf.public_endpoint
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
-        host = self._elsewhere(image) if request.name == GLANCE_DIRECT else None
+        host = self._elsewhere(image) if request.method_name == GLANCE_DIRECT else None
         if host:
             peer.forward(
                 self._conf, ctx, host, "POST", f"/v2/images/{image.id}/import", request.document
@@ -56,7 +56,7 @@ class ImportProxy(Proxy):
             except errors.PeerRefused as refusal:
                 if refusal.args[0] < 500:
                     raise
-        self.below.delete(ctx, image)
+        self.inner.delete(ctx, image)
 
     def _elsewhere(self, image: Image) -> str | None:
         """The worker that has to be asked for staged data; None when it is within reach."""

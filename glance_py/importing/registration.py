@@ -17,17 +17,17 @@ from glance_py.claims import Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import LOCATION_IMPORT as CLAIM
 from glance_py.domain.image import Image, Location, check_formats
-from glance_py.domain.importing import TASK as LOCK_PROPERTY
-from glance_py.domain.ports import IMAGE_VERBS, TaskVerbs
+from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
+from glance_py.domain.ports import IMAGE_OPERATIONS, TaskOperations
 from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, UNFINISHED, Task
 from glance_py.importing.background import Work, sentence
-from glance_py.layers.address import Addresses
 from glance_py.layers.base import Proxy
-from glance_py.layers.store_errors import naming_store_errors
+from glance_py.layers.location_validation import LocationValidator
+from glance_py.layers.store_errors import translate_store_errors
 
 LOG = logging.getLogger(__name__)
 
@@ -35,36 +35,38 @@ LOG = logging.getLogger(__name__)
 class RegistrationProxy(Proxy):
     """Registers data of images, and says where data is registered."""
 
-    verbs = tuple(verb for verb in IMAGE_VERBS if verb != "import_")  # begun above
+    operations = tuple(
+        operation for operation in IMAGE_OPERATIONS if operation != "import_"
+    )  # begun above
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._conf = services.conf
-        self._records = services.records
-        self._stores = services.stores
-        self._background = services.background
-        self._claims: Claims = services.claims
-        self._addresses = Addresses(services)
-        self._undeletable = {store.id for store in services.stores.describe() if store.read_only}
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._conf = deps.conf
+        self._repositories = deps.repositories
+        self._stores = deps.stores
+        self._background = deps.background
+        self._claims: Claims = deps.claims
+        self._validator = LocationValidator(deps)
+        self._undeletable = {store.id for store in deps.stores.describe() if store.read_only}
 
-    def locate(self, ctx: Caller, image: Image) -> Sequence[Location]:
+    def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
         """The locations of an image, for one who may know them."""
         return image.locations
 
-    def withdraw(self, ctx: Caller, image: Image, store: str) -> Image:
+    def delete_from_store(self, ctx: Caller, image: Image, store: str) -> Image:
         """Remove a copy of an image in one store, the first there, never the last of all."""
         if image.status != "active":
             raise errors.Conflict(f"The image is {image.status}, not active.")
         if len(image.locations) == 1:
-            raise errors.LastCopy(image.id)
+            raise errors.OnlyStoreOfImage(image.id)
         there = next((x for x in image.locations if x.store == store), None)
         if there is None:
             raise errors.NotFound(f"Image {image.id} has no data in store {store}.")
-        return self.below.update(
-            ctx, image, Change(remove_locations=(there,), expected=frozenset({"active"}))
+        return self.inner.update(
+            ctx, image, ImageChange(remove_locations=(there,), expected=frozenset({"active"}))
         )
 
-    def register(self, ctx: Caller, image: Image, registration: Registration) -> None:
+    def add_location(self, ctx: Caller, image: Image, registration: Registration) -> None:
         """Have data registered; the task tells how that went.
 
         :raises errors.ImportActive: other data is on its way into the image.
@@ -73,8 +75,8 @@ class RegistrationProxy(Proxy):
         tasks = self._background.tasks
         wanted = self._claims.request(CLAIM, task_id, self._finished_holder(image))
         try:
-            claimed = self._records.images.update(
-                ctx, image, Change(acquire=wanted, expected=frozenset({"queued"}))
+            claimed = self._repositories.images.update(
+                ctx, image, ImageChange(acquire=wanted, expected=frozenset({"queued"}))
             )
         except errors.ImageBusy:
             raise errors.ImportActive(image.id) from None
@@ -116,7 +118,7 @@ class RegistrationProxy(Proxy):
         holder = image.properties.get(LOCK_PROPERTY)
         if holder is not None:
             with contextlib.suppress(errors.TaskNotFound):
-                if self._records.tasks.get(holder).status in UNFINISHED:
+                if self._repositories.tasks.get(holder).status in UNFINISHED:
                     raise errors.ImportActive(image.id)
         return holder
 
@@ -134,7 +136,7 @@ class RegistrationProxy(Proxy):
         self, ctx: Caller, image: Image, registration: Registration, work: Work, claim: Claim
     ) -> Mapping[str, object]:
         check_formats(image)
-        location, size = self._addresses.examine(ctx, image.id, Location(registration.url))
+        location, size = self._validator.validate(ctx, image.id, Location(registration.url))
         fields: dict[str, object] = {"size": size}
         if registration.value and self._conf.do_secure_hash:
             self._verify(ctx, image, location, registration, fields, work, claim)
@@ -155,10 +157,10 @@ class RegistrationProxy(Proxy):
         expected: str,
         claim: Claim,
     ) -> Image:
-        change = Change.status("active", expected=expected, **fields)
+        change = ImageChange.status("active", expected=expected, **fields)
         change.add_locations = (location,)
-        change.start_over(image)
-        return self.below.update(ctx, image, claim.guard(change))
+        change.clear_data(image)
+        return self.inner.update(ctx, image, claim.guard(change))
 
     def _verify(
         self,
@@ -171,8 +173,8 @@ class RegistrationProxy(Proxy):
         claim: Claim,
     ) -> None:
         """Compare the data with the hash that was given, then record it."""
-        image = self.below.update(
-            ctx, image, claim.guard(Change.status("importing", expected="queued"))
+        image = self.inner.update(
+            ctx, image, claim.guard(ImageChange.status("importing", expected="queued"))
         )
         work.alive = lambda: self._objection(ctx, image, "importing", claim)
         refused: tuple[Location, ...] = ()
@@ -201,11 +203,11 @@ class RegistrationProxy(Proxy):
         not delete; a queued image gives out no data, and whatever makes it
         active drops that address.
         """
-        change = Change.status("queued", expected="importing")
+        change = ImageChange.status("queued", expected="importing")
         if not image.locations:
             change.add_locations = tuple(x for x in refused if x.store in self._undeletable)
         try:
-            self.below.update(ctx, image, claim.guard(change))
+            self.inner.update(ctx, image, claim.guard(change))
         except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:
             LOG.info("Image %s is not put back to queued: %s", image.id, error)
 
@@ -217,18 +219,18 @@ class RegistrationProxy(Proxy):
         for attempt in range(self._conf.http_retries + 1):
             try:
                 digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
-                self.below.update(
+                self.inner.update(
                     ctx,
                     image,
                     claim.guard(
-                        Change(
+                        ImageChange(
                             fields=digests.fields(), expected=frozenset({"active", "deactivated"})
                         )
                     ),
                 )
                 return
             except (
-                errors.TaskAbandoned,
+                errors.TaskCancelled,
                 errors.ImageNotFound,
                 errors.StatusConflict,
                 errors.ClaimLost,
@@ -243,13 +245,15 @@ class RegistrationProxy(Proxy):
                     sentence(error),
                 )
 
-    def _read(self, ctx: Caller, location: Location, algorithm: str, work: Work) -> streams.Hash:
+    def _read(
+        self, ctx: Caller, location: Location, algorithm: str, work: Work
+    ) -> streams.HashFilter:
         """Read all data at a location for its hashes, while somebody wants them."""
-        digests = streams.Hash(algorithm)
-        with naming_store_errors():
+        digests = streams.HashFilter(algorithm)
+        with translate_store_errors():
             data = self._stores.get(location.url, location.store, caller=ctx)
             try:
-                for _ in streams.stream(data.chunks, (digests,)):
+                for _ in streams.filtered(data.chunks, (digests,)):
                     work.check()
             finally:
                 data.close()
@@ -260,7 +264,7 @@ class RegistrationProxy(Proxy):
         if claim.lost:
             return "Another worker took the work over, because this one gave no sign of life."
         try:
-            found = self._records.images.get(ctx, image.id).status
+            found = self._repositories.images.get(ctx, image.id).status
         except errors.ImageNotFound:
             return "The image was deleted while its data was looked at."
         if found == status or status == "active" and found == "deactivated":
@@ -268,24 +272,28 @@ class RegistrationProxy(Proxy):
         return f"The image became {found} while its data was looked at."
 
 
-def recover(records, images, tasks: TaskVerbs, claims: Claims, claim: Claim) -> list[str]:
+def recover(repositories, images, tasks: TaskOperations, claims: Claims, claim: Claim) -> list[str]:
     """End a registration whose worker died; a line for each thing that was done.
 
     :param images: the operations behind the policy.
     :param claim: the claim of the image, taken over from the dead worker.
     """
-    myself = RequestContext(is_admin=True)
+    admin_context = RequestContext(is_admin=True)
     state = "gone"
     with contextlib.suppress(errors.ImageNotFound, errors.StatusConflict):
-        image = records.images.get(myself, claim.image_id)
+        image = repositories.images.get(admin_context, claim.image_id)
         if image.status == "importing":
             image = images.update(
-                myself, image, claim.guard(Change.status("queued", expected="importing"))
+                admin_context,
+                image,
+                claim.guard(ImageChange.status("queued", expected="importing")),
             )
         state = image.status
-    with contextlib.suppress(errors.TaskNotFound, errors.TaskFinished):
+    with contextlib.suppress(errors.TaskNotFound, errors.TaskAlreadyFinished):
         if claim.task_id is not None:
-            tasks.fail(records.tasks.get(claim.task_id), "The worker that looked at the data died.")
+            tasks.fail(
+                repositories.tasks.get(claim.task_id), "The worker that looked at the data died."
+            )
     claims.release(claim)
     return [f"Task {claim.task_id} was left by a dead worker: image {claim.image_id} is {state}"]
 

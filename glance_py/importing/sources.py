@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.property_names import is_reserved
 from glance_py.importing.job import Job, Told
 from glance_py.outgoing import Fetcher, Response, Target, UriFilter
-from glance_py.streams import Chunk, Filter, Limit, stream
+from glance_py.streams import Chunk, SizeLimit, StreamFilter, filtered
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class WebDownload:
 
 
 def stage(
-    job: Job, body: Body, filters: Sequence[Filter] = (), expected: int | None = None
+    job: Job, body: Body, filters: Sequence[StreamFilter] = (), expected: int | None = None
 ) -> None:
     """Write ``body`` to the staging store.
 
@@ -87,13 +87,13 @@ def stage(
         job.check()
         cap = job.room.conf.image_size_cap
         passed = (
-            Limit(cap, too_large(cap)),
+            SizeLimit(cap, too_large(cap)),
             *filters,
             ClaimFilter(job.claim),
             Told(job.work, "Fetched {}", None),
         )
         try:
-            size = job.room.staging.write(job.staged_name, stream(body.chunks(), passed), None)
+            size = job.room.staging.write(job.staged_name, filtered(body.chunks(), passed), None)
         except _Interrupted as interruption:
             if attempt == RETRIES:
                 raise errors.SourceFailed(str(interruption)) from None
@@ -208,7 +208,7 @@ def _validator(answer: Response) -> str | None:
     return answer.headers.get("Last-Modified")
 
 
-class Digest(Filter):
+class Digest(StreamFilter):
     """Refuses data that does not have the digest that its user knows."""
 
     def __init__(self, algorithm: str, wanted: str) -> None:
@@ -251,7 +251,7 @@ class GlanceDownload:
             raise errors.SourceFailed("The image in the other region is not active.")
         wanted = tuple(conf.glance_download_properties.extra_properties)
         job.change(
-            Change(
+            ImageChange(
                 fields={
                     name: remote[name]
                     for name in ("disk_format", "container_format")

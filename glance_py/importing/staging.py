@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from glance_py.claims import STAGING_STORE
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
-from glance_py.layers.store_errors import naming_store_errors
+from glance_py.layers.store_errors import translate_store_errors
 from glance_py.streams import Chunk
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import parse
@@ -59,7 +59,7 @@ class Staging:
     def write(self, name: str, data: Iterable[Chunk], size: int | None) -> int:
         """Stage data; what the same attempt staged before is dropped.  Returns how many bytes."""
         self.remove(name)
-        with naming_store_errors():
+        with translate_store_errors():
             return self._stores.add(STAGING_STORE, name, data, size, reserved=True).size
 
     @contextlib.contextmanager
@@ -68,7 +68,7 @@ class Staging:
 
         :raises errors.NotFound: there are none.
         """
-        with naming_store_errors():
+        with translate_store_errors():
             data = self._stores.get(self._url(name), STAGING_STORE)
         try:
             yield data.chunks, data.length

@@ -12,7 +12,7 @@ import logging
 from taskflow import task
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.importing.job import Job
 from glance_py.importing.plugins.base import Staged
 from glance_py.importing.sources import Source
@@ -91,8 +91,8 @@ class Copy(Step):
         try:
             self.job.add_copy(self._store)
         except (
-            errors.TaskAbandoned,
-            errors.UploadTargetGone,
+            errors.TaskCancelled,
+            errors.ImageDeletedDuringUpload,
             errors.ClaimLost,
             errors.OutcomeUnknown,
         ):
@@ -128,7 +128,7 @@ class Finish(Step):
                 iter(job.failed.values()),
                 errors.SourceFailed("There was no store to bring the data to."),
             )
-        job.change(Change(set_properties=job.lists()))
+        job.change(ImageChange(set_properties=job.lists()))
         job.room.staging.remove(job.staged_name)
         job.claim.unrecorded = bool(job.failed)
         if job.failed:

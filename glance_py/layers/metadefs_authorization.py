@@ -18,7 +18,7 @@ from glance_py.domain.metadef import (
     is_mutable,
     is_visible,
 )
-from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
+from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
 from glance_py.layers.base import Proxy
 
 
@@ -39,13 +39,13 @@ def require_unprotected(namespace: Namespace) -> None:
 class NamespaceAuthorizationProxy(Proxy):
     """Namespaces of other projects are seen when public and never changed."""
 
-    verbs = NAMESPACE_VERBS
+    operations = NAMESPACE_OPERATIONS
 
     def get(self, ctx: Caller, name: str) -> Namespace:
-        return self._visible(ctx, self.below.get(ctx, name))
+        return self._visible(ctx, self.inner.get(ctx, name))
 
-    def find(self, ctx: Caller, name: str) -> Namespace:
-        return self._visible(ctx, self.below.find(ctx, name))
+    def resolve(self, ctx: Caller, name: str) -> Namespace:
+        return self._visible(ctx, self.inner.resolve(ctx, name))
 
     @staticmethod
     def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
@@ -59,14 +59,14 @@ class NamespaceAuthorizationProxy(Proxy):
             raise errors.Forbidden(
                 f"You are not permitted to create namespaces owned by '{namespace.owner}'."
             )
-        return self.below.create(ctx, namespace)
+        return self.inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         require_mutable(ctx, namespace)
         self._require_owner(after)
         if not is_mutable(ctx, after):
             raise errors.Forbidden("Only an administrator may give a namespace another owner.")
-        return self.below.update(ctx, namespace, after)
+        return self.inner.update(ctx, namespace, after)
 
     @staticmethod
     def _require_owner(namespace: Namespace) -> None:
@@ -76,7 +76,7 @@ class NamespaceAuthorizationProxy(Proxy):
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
         require_mutable(ctx, namespace)
         require_unprotected(namespace)
-        self.below.delete(ctx, namespace)
+        self.inner.delete(ctx, namespace)
 
 
 class DefinitionAuthorizationProxy(Proxy):
@@ -85,11 +85,11 @@ class DefinitionAuthorizationProxy(Proxy):
     Whoever holds a namespace was allowed to see it.
     """
 
-    verbs = DEFINITION_VERBS
+    operations = DEFINITION_OPERATIONS
 
     def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
         require_mutable(ctx, namespace)
-        return self.below.create(ctx, namespace, definition)
+        return self.inner.create(ctx, namespace, definition)
 
     def create_all(
         self,
@@ -101,21 +101,21 @@ class DefinitionAuthorizationProxy(Proxy):
     ) -> Sequence[Definition]:
         # wire: even in a protected namespace others may be put in their place.
         require_mutable(ctx, namespace)
-        return self.below.create_all(ctx, namespace, kind, definitions, append)
+        return self.inner.create_all(ctx, namespace, kind, definitions, append)
 
     def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
         require_mutable(ctx, namespace)
-        return self.below.update(ctx, namespace, name, after)
+        return self.inner.update(ctx, namespace, name, after)
 
     def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         require_mutable(ctx, namespace)
         if namespace.protected:
             # wire: what is not there is missed first.
-            self.below.get(ctx, namespace, kind, name)
+            self.inner.get(ctx, namespace, kind, name)
             require_unprotected(namespace)
-        return self.below.delete(ctx, namespace, kind, name)
+        return self.inner.delete(ctx, namespace, kind, name)
 
     def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         require_mutable(ctx, namespace)
         require_unprotected(namespace)
-        self.below.clear(ctx, namespace, kind)
+        self.inner.clear(ctx, namespace, kind)

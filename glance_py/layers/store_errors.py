@@ -9,7 +9,7 @@ from glance_py.domain import errors
 from glance_store_py import errors as store
 
 #: Looked up through the MRO of what the store raised.
-MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
+SERVICE_ERRORS: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.NotFound: errors.NotFound,
     store.Duplicate: errors.Duplicate,
     store.StorageFull: errors.StoreFull,
@@ -24,20 +24,20 @@ MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.UnknownScheme: errors.Invalid,
     store.BadStoreUri: errors.Invalid,
     store.Invalid: errors.Invalid,
-    store.InUseByStore: errors.StoreInUse,
-    store.HasSnapshot: errors.StoreInUse,
+    store.InUseByStore: errors.ImageInUse,
+    store.HasSnapshot: errors.ImageInUse,
     store.Forbidden: errors.Forbidden,
-    store.IncompleteData: errors.DataDamaged,
+    store.IncompleteData: errors.CorruptImageData,
 }
 
 
 @contextlib.contextmanager
-def naming_store_errors() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Turn an error of the store library into one of the service."""
     try:
         yield
     except store.GlanceStoreError as exc:
         for cls in type(exc).__mro__:
-            if cls in MEANING:
-                raise MEANING[cls](str(exc)) from exc
+            if cls in SERVICE_ERRORS:
+                raise SERVICE_ERRORS[cls](str(exc)) from exc
         raise errors.GlanceError("The store failed.") from exc

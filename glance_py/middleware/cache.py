@@ -20,7 +20,7 @@ from glance_py.http import download
 from glance_py.http.request import Request
 from glance_py.middleware import composition
 from glance_py.middleware.context import CONTEXT
-from glance_py.notifications.counted import counted
+from glance_py.notifications.byte_count import count_bytes
 from glance_py.notifications.payloads import send_payload
 
 LOG = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class CacheFilter:
         context = environ.get(CONTEXT)
         if context is None or Request(environ).has_body:
             return None
-        image = self._images.find(context, image_id)
+        image = self._images.resolve(context, image_id)
         self._enforcer.check_image(context, "download_image", image)
         if image.status != "active" and not context.is_admin:
             return None
@@ -98,7 +98,7 @@ class CacheFilter:
 
     def _announced(self, environ: dict, image: Image, copy: Any) -> Data:
         """The data, whose end is announced to those who want to hear of it."""
-        if not self._notifier.wants("image.send"):
+        if not self._notifier.is_enabled("image.send"):
             return copy.data
 
         def report(sent: int) -> None:
@@ -108,7 +108,7 @@ class CacheFilter:
             send = self._notifier.info if sent == copy.data.length else self._notifier.error
             send("image.send", payload)
 
-        return counted(copy.data, report)
+        return count_bytes(copy.data, report)
 
     def _delete(self, image_id: str, environ: dict, start_response: Callable) -> Iterable[bytes]:
         answered = []

@@ -21,10 +21,10 @@ LOOPBACK = "loopback"
 class Composition:
     """``conf`` a ready ConfigOpts, ``enforcer`` the policy enforcer, ``api`` the v2 WSGI app.
 
-    ``images`` are the verbs as the controllers call them, ``cache`` is the image
+    ``images`` are the operations as the controllers call them, ``cache`` is the image
     cache, None when this node has none, and ``notifier`` the way out for messages.
     ``ping`` raises when the database is away or not ready, ``stores`` are the named stores, and
-    ``staging_room`` tells how many bytes are free for data that waits for its import.
+    ``staging_free_bytes`` tells how many bytes are free for data that waits for its import.
     ``probes`` are further looks at what the service needs, by name, which filters leave here for
     the health check; each raises when something is wrong.  ``health`` is what the health check
     looks at, all of it.
@@ -38,7 +38,7 @@ class Composition:
     notifier: Any
     ping: Any = None
     stores: Any = None
-    staging_room: Any = None
+    staging_free_bytes: Any = None
     #: What parts of the pipeline demand of the server, for example LOOPBACK.
     demands: set[str] = dataclasses.field(default_factory=set)
     probes: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)

@@ -187,7 +187,7 @@ class Staging(_Backend):
         self._watch({"staging": Probe(self._look)})
 
     def _look(self) -> None:
-        free = self._parts.staging_room()
+        free = self._parts.staging_free_bytes()
         if free < self._least:
             raise OSError(f"{free} bytes are free, of which there should be {self._least}")
 

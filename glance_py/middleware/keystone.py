@@ -17,7 +17,7 @@ from keystoneauth1.exceptions import ClientException
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
-from glance_py.breaker import Breaker, Open
+from glance_py.breaker import CircuitBreaker, CircuitOpen
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.middleware import composition
@@ -85,7 +85,7 @@ class _IdentityServer:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
@@ -100,7 +100,7 @@ class _IdentityServer:
             return self._breaker.call(
                 lambda: self._server.verify_token(token, **options), (ClientException,)
             )
-        except Open:
+        except CircuitOpen:
             raise errors.IdentityUnavailable() from None
         except NO_ANSWER as error:
             LOG.error(

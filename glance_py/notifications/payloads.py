@@ -20,7 +20,7 @@ def time_text(moment: datetime.datetime | None) -> str | None:
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def fate(deleted: bool) -> dict[str, object]:
+def deletion_fields(deleted: bool) -> dict[str, object]:
     """What every message about a thing says of its end, which is now."""
     now = datetime.datetime.now(datetime.UTC) if deleted else None
     return {"deleted": deleted, "deleted_at": time_text(now)}
@@ -47,7 +47,7 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
         "visibility": image.visibility,
         "properties": dict(image.properties),
         "tags": list(image.tags),
-        **fate(deleted),
+        **deletion_fields(deleted),
     }
 
 
@@ -79,7 +79,7 @@ def member_payload(member: Member, deleted: bool = False) -> Mapping[str, object
         "status": member.status,
         "created_at": time_text(member.created_at),
         "updated_at": time_text(member.updated_at),
-        **fate(deleted),
+        **deletion_fields(deleted),
     }
 
 
@@ -99,5 +99,5 @@ def task_payload(task: Task) -> Mapping[str, object]:
         "expires_at": time_text(task.expires_at or datetime.datetime.now(datetime.UTC)),
         "created_at": time_text(task.created_at),
         "updated_at": time_text(task.updated_at),
-        **fate(deleted=False),
+        **deletion_fields(deleted=False),
     }

@@ -15,13 +15,20 @@ from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
-from glance_py.domain.metadef import D, Kind, Listing, Namespace, NamespacePage, NamespaceQuery
+from glance_py.domain.metadef import (
+    DefinitionT,
+    Kind,
+    Listing,
+    Namespace,
+    NamespacePage,
+    NamespaceQuery,
+)
 from glance_py.domain.metadef import is_mutable as is_namespace_mutable
 from glance_py.domain.metadef import is_visible as is_namespace_visible
-from glance_py.domain.ports import ImageRecords, MemberRecords, Records
+from glance_py.domain.ports import ImageRepository, MemberRepository, Repositories
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.visibility import is_mutable, is_visible
@@ -59,17 +66,17 @@ def require_service(ctx: Caller) -> None:
 class CallerImages:
     """The images of the records, as far as the caller may see and change them."""
 
-    def __init__(self, below: ImageRecords) -> None:
-        self._below = below
+    def __init__(self, inner: ImageRepository) -> None:
+        self._inner = inner
 
     def get(self, ctx: Caller, image_id: str) -> Image:
-        image = self._below.get(ctx, image_id)
+        image = self._inner.get(ctx, image_id)
         if not (is_visible(ctx, image) or on_its_own(ctx)):
             raise errors.ImageNotFound(image_id)
         return image
 
     def list(self, ctx: Caller, query: ImageQuery) -> Page:
-        return self._below.list(ctx, query)  # it holds only what the caller may see
+        return self._inner.list(ctx, query)  # it holds only what the caller may see
 
     def create(
         self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
@@ -78,21 +85,21 @@ class CallerImages:
             raise errors.Forbidden(
                 f"You are not permitted to create images owned by '{image.owner}'."
             )
-        return self._below.create(ctx, image, reservation)
+        return self._inner.create(ctx, image, reservation)
 
-    def update(self, ctx: Caller, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if not ctx.is_admin:
             found = None if on_its_own(ctx) else self.mutable(ctx, image.id)
             if "owner" in change.fields and (
                 found is None or change.fields["owner"] != found.owner
             ):
                 raise errors.Forbidden("Only an administrator may give an image another owner.")
-        return self._below.update(ctx, image, change)
+        return self._inner.update(ctx, image, change)
 
     def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
         if not ctx.is_admin:
             self.mutable(ctx, image.id)
-        self._below.delete(ctx, image, status)
+        self._inner.delete(ctx, image, status)
 
     def mutable(self, ctx: Caller, image_id: str) -> Image:
         """The image, which the caller may change.
@@ -109,12 +116,12 @@ class CallerImages:
 class CallerMembers:
     """The members of images: the owner's to see and change, and each project's own."""
 
-    def __init__(self, below: MemberRecords, images: CallerImages) -> None:
-        self._below = below
+    def __init__(self, inner: MemberRepository, images: CallerImages) -> None:
+        self._inner = inner
         self._images = images
 
     def find(self, ctx: Caller, image_id: str, member_id: str | None = None) -> Sequence[Member]:
-        found = self._below.find(ctx, image_id, member_id)
+        found = self._inner.find(ctx, image_id, member_id)
         if not found or ctx.is_admin or is_mutable(ctx, self._images.get(ctx, image_id)):
             return found
         return [member for member in found if member.member_id == ctx.project_id]
@@ -122,29 +129,29 @@ class CallerMembers:
     def create(self, ctx: Caller, image_id: str, member_id: str) -> Member:
         if not on_its_own(ctx):
             self._images.mutable(ctx, image_id)
-        return self._below.create(ctx, image_id, member_id)
+        return self._inner.create(ctx, image_id, member_id)
 
     def update(self, ctx: Caller, member: Member, status: str) -> Member:
         if not ctx.is_admin and member.member_id != ctx.project_id:
             raise errors.Forbidden("Only the member itself accepts or rejects an image.")
-        return self._below.update(ctx, member, status)
+        return self._inner.update(ctx, member, status)
 
     def delete(self, ctx: Caller, member: Member) -> None:
         self._images.mutable(ctx, member.image_id)
-        self._below.delete(ctx, member)
+        self._inner.delete(ctx, member)
 
 
 class CallerNamespaces:
     """Metadata namespaces, as far as the caller may see and change them."""
 
-    def __init__(self, below) -> None:
-        self._below = below
+    def __init__(self, inner) -> None:
+        self._inner = inner
 
     def get(self, ctx: Caller, name: str) -> Namespace:
-        return self._visible(ctx, self._below.get(ctx, name))
+        return self._visible(ctx, self._inner.get(ctx, name))
 
-    def find(self, ctx: Caller, name: str) -> Namespace:
-        return self._visible(ctx, self._below.find(ctx, name))
+    def resolve(self, ctx: Caller, name: str) -> Namespace:
+        return self._visible(ctx, self._inner.resolve(ctx, name))
 
     @staticmethod
     def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
@@ -153,29 +160,29 @@ class CallerNamespaces:
         return namespace
 
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
-        return self._below.list(ctx, query)  # it holds only what the caller may see
+        return self._inner.list(ctx, query)  # it holds only what the caller may see
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         _require_mutable(ctx, namespace)
-        return self._below.create(ctx, namespace)
+        return self._inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         found = self.mutable(ctx, namespace)
         _require_mutable(ctx, after)
-        return self._below.update(ctx, found, after)
+        return self._inner.update(ctx, found, after)
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
-        self._below.delete(ctx, self.mutable(ctx, namespace))
+        self._inner.delete(ctx, self.mutable(ctx, namespace))
 
     def resource_types(self, ctx: Caller) -> Sequence[Any]:
-        return self._below.resource_types(ctx)
+        return self._inner.resource_types(ctx)
 
     def same(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """The namespace as it is recorded, which the caller may see.
 
         :raises errors.NamespaceNotFound: it is gone, or was never seen by the caller.
         """
-        found = self.find(ctx, namespace.name)
+        found = self.resolve(ctx, namespace.name)
         if found.id != namespace.id:
             raise errors.NamespaceNotFound(namespace.name)
         return found
@@ -198,63 +205,76 @@ def _require_mutable(ctx: Caller, namespace: Namespace) -> None:
 class CallerDefinitions:
     """What lies in a namespace is seen and changed with it."""
 
-    def __init__(self, below, namespaces: CallerNamespaces) -> None:
-        self._below = below
+    def __init__(self, inner, namespaces: CallerNamespaces) -> None:
+        self._inner = inner
         self._namespaces = namespaces
 
     def list(
-        self, ctx: Caller, namespace: Namespace, kind: type[D], listing: Listing | None = None
-    ) -> Sequence[D]:
-        return self._below.list(ctx, self._namespaces.same(ctx, namespace), kind, listing)
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[DefinitionT],
+        listing: Listing | None = None,
+    ) -> Sequence[DefinitionT]:
+        return self._inner.list(ctx, self._namespaces.same(ctx, namespace), kind, listing)
 
-    def get(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
-        return self._below.get(ctx, self._namespaces.same(ctx, namespace), kind, name)
+    def get(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
+        return self._inner.get(ctx, self._namespaces.same(ctx, namespace), kind, name)
 
-    def create(self, ctx: Caller, namespace: Namespace, definition: D) -> D:
-        return self._below.create(ctx, self._namespaces.mutable(ctx, namespace), definition)
+    def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
+        return self._inner.create(ctx, self._namespaces.mutable(ctx, namespace), definition)
 
     def create_all(
         self,
         ctx: Caller,
         namespace: Namespace,
-        kind: type[D],
-        definitions: Sequence[D],
+        kind: type[DefinitionT],
+        definitions: Sequence[DefinitionT],
         append: bool,
-    ) -> Sequence[D]:
-        return self._below.create_all(
+    ) -> Sequence[DefinitionT]:
+        return self._inner.create_all(
             ctx, self._namespaces.mutable(ctx, namespace), kind, definitions, append
         )
 
-    def update(self, ctx: Caller, namespace: Namespace, name: str, after: D) -> D:
-        return self._below.update(ctx, self._namespaces.mutable(ctx, namespace), name, after)
+    def update(
+        self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
+    ) -> DefinitionT:
+        return self._inner.update(ctx, self._namespaces.mutable(ctx, namespace), name, after)
 
-    def delete(self, ctx: Caller, namespace: Namespace, kind: type[D], name: str) -> D:
-        return self._below.delete(ctx, self._namespaces.mutable(ctx, namespace), kind, name)
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
+        return self._inner.delete(ctx, self._namespaces.mutable(ctx, namespace), kind, name)
 
     def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
-        self._below.clear(ctx, self._namespaces.mutable(ctx, namespace), kind)
+        self._inner.clear(ctx, self._namespaces.mutable(ctx, namespace), kind)
 
 
-def judged(records: Records) -> Mapping[str, Callable[..., Any]]:
+def judged(repositories: Repositories) -> Mapping[str, Callable[..., Any]]:
     """Every command by name, as a function of the caller and the command's arguments.
 
     Where the port has no caller, only the service itself may ask.
     """
-    images, namespaces = CallerImages(records.images), CallerNamespaces(records.namespaces)
+    images, namespaces = (
+        CallerImages(repositories.images),
+        CallerNamespaces(repositories.namespaces),
+    )
     rooms: Mapping[str, Any] = {
         "images": images,
-        "members": CallerMembers(records.members, images),
+        "members": CallerMembers(repositories.members, images),
         "namespaces": namespaces,
-        "definitions": CallerDefinitions(records.definitions, namespaces),
+        "definitions": CallerDefinitions(repositories.definitions, namespaces),
     }
-    functions: dict[str, Callable[..., Any]] = {"ping": lambda ctx: records.ping()}
+    functions: dict[str, Callable[..., Any]] = {"ping": lambda ctx: repositories.ping()}
     for command in protocol.COMMANDS.values():
-        room, _, verb = command.name.partition(".")
+        room, _, operation = command.name.partition(".")
         if command.for_caller:
-            functions[command.name] = getattr(rooms[room], verb)
-        elif verb:
+            functions[command.name] = getattr(rooms[room], operation)
+        elif operation:
             functions[command.name] = functools.partial(
-                _as_service, getattr(getattr(records, room), verb)
+                _as_service, getattr(getattr(repositories, room), operation)
             )
     return functions
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 from glance_py.registry import protocol
 from glance_py.registry.connection import Connection
 from glance_py.registry.identity import IdentityHeaders, Tokens, is_own_account
@@ -116,9 +116,9 @@ class Room:
 
     def __init__(self, client: Client, name: str) -> None:
         for command in protocol.COMMANDS.values():
-            room, _, verb = command.name.partition(".")
-            if room == name and verb:
-                setattr(self, verb, _method(client, command))
+            room, _, operation = command.name.partition(".")
+            if room == name and operation:
+                setattr(self, operation, _method(client, command))
 
 
 def _method(client: Client, command: Command) -> Callable[..., Any]:
@@ -129,7 +129,7 @@ def _method(client: Client, command: Command) -> Callable[..., Any]:
     return lambda *args, **kwargs: client.call(command, None, command.arguments(args, kwargs))
 
 
-def records(conf: Any, connection: Any = None) -> Records:
+def remote_repositories(conf: Any, connection: Any = None) -> Repositories:
     """The records behind the registry that the options name; it is not spoken with yet.
 
     :param conf: an oslo.config ConfigOpts.
@@ -140,10 +140,10 @@ def records(conf: Any, connection: Any = None) -> Records:
     return _over(connection or Connection(conf), identity)
 
 
-def _over(connection: Any, identity: Any) -> Records:
+def _over(connection: Any, identity: Any) -> Repositories:
     client = Client(connection, identity)
     rooms = {name: cast(Any, Room(client, name)) for name in protocol.PORTS}
-    return Records(
+    return Repositories(
         **rooms,
         ping=lambda: client.call(protocol.COMMANDS["ping"], None, {}),
         for_heartbeats=lambda: _over(connection.for_heartbeats(), identity),

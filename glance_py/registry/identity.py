@@ -39,7 +39,7 @@ def is_own_account(ctx: Caller | None) -> bool:
     So it does when there is no caller, and for a caller whom the operator's
     rules let have something done to what belongs to somebody else.
     """
-    return ctx is None or ctx.entrusted or (ctx.auth_token is None and bool(ctx.is_admin))
+    return ctx is None or ctx.is_elevated or (ctx.auth_token is None and bool(ctx.is_admin))
 
 
 class Tokens:

@@ -25,15 +25,15 @@ JSON = "application/json"
 
 #: The rooms of the records and their ports.
 PORTS: Mapping[str, type] = {
-    "images": ports.ImageRecords,
-    "members": ports.MemberRecords,
-    "tasks": ports.TaskRecords,
-    "claims": ports.ClaimRecords,
-    "usage": ports.UsageRecords,
-    "namespaces": ports.NamespaceVerbs,
-    "definitions": ports.DefinitionVerbs,
-    "cached_images": ports.CachedImageRecords,
-    "pending": ports.PendingRecords,
+    "images": ports.ImageRepository,
+    "members": ports.MemberRepository,
+    "tasks": ports.TaskRepository,
+    "claims": ports.ClaimRepository,
+    "usage": ports.UsageRepository,
+    "namespaces": ports.NamespaceOperations,
+    "definitions": ports.DefinitionOperations,
+    "cached_images": ports.CachedImageRepository,
+    "pending": ports.PendingRepository,
 }
 
 #: Commands that change nothing: they may be sent again, and by callers who may only look.
@@ -45,7 +45,7 @@ READS = frozenset(
         "members.find",
         "tasks.get",
         "tasks.list",
-        "tasks.of_image",
+        "tasks.list_for_image",
         "claims.held",
         "claims.unclaimed",
         "claims.get",
@@ -54,7 +54,7 @@ READS = frozenset(
         "usage.images",
         "usage.uploading",
         "namespaces.get",
-        "namespaces.find",
+        "namespaces.resolve",
         "namespaces.list",
         "namespaces.resource_types",
         "definitions.list",
@@ -64,7 +64,7 @@ READS = frozenset(
         "pending.find",
         "pending.is_shared",
         "pending.statuses_at",
-        "pending.are_images",
+        "pending.any_exist",
     }
 )
 
@@ -73,12 +73,12 @@ IDEMPOTENT = frozenset(
     {
         "claims.beat",
         "claims.finish",
-        "cached_images.node",
+        "cached_images.get_or_create_node",
         "cached_images.add",
         "cached_images.hit",
         "cached_images.remove",
-        "cached_images.adopt",
-        "pending.forget",
+        "cached_images.import_entries",
+        "pending.mark_deleted",
         "pending.begin_removal",
         "pending.cancel_removal",
     }
@@ -171,9 +171,9 @@ def _command(name: str, method: Callable) -> Command:
 
 def _commands() -> Iterator[Command]:
     for room, port in PORTS.items():
-        for verb, method in vars(port).items():
-            if inspect.isfunction(method) and not verb.startswith("_"):
-                yield _command(f"{room}.{verb}", method)
+        for operation, method in vars(port).items():
+            if inspect.isfunction(method) and not operation.startswith("_"):
+                yield _command(f"{room}.{operation}", method)
     yield Command("ping", {}, frozenset(), type(None), for_caller=False)
 
 

@@ -18,7 +18,7 @@ import orjson
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 from glance_py.registry import authority, protocol
 from glance_py.registry.protocol import Call, Malformed, UnknownCommand
 
@@ -47,9 +47,9 @@ class Refused(Exception):
 class Registry:
     """The WSGI application; built once per process, safe in threads."""
 
-    def __init__(self, records: Records) -> None:
-        self._functions = authority.judged(records)
-        self._once = records.once
+    def __init__(self, repositories: Repositories) -> None:
+        self._functions = authority.judged(repositories)
+        self._once = repositories.once
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         try:

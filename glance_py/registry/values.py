@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.metadef import KINDS, Definition, Kind, Namespace, NamespacePage, ResourceType
 from glance_py.domain.query import Filter, ImageQuery
@@ -290,7 +290,7 @@ def _dataclass(cls: type, strict: bool, **special: Decoder) -> Decoder:
 
 def _change(strict: bool) -> Decoder:
     """The fields of a change are fields of an image and have their types."""
-    return _dataclass(Change, strict, fields=_fields_of(Image, strict))
+    return _dataclass(ImageChange, strict, fields=_fields_of(Image, strict))
 
 
 def _filter(strict: bool) -> Decoder:
@@ -328,7 +328,7 @@ def _namespace_of(strict: bool) -> Decoder:
 
 #: Types whose form does not follow from their hints alone.
 _SPECIAL: Mapping[type, Callable[[bool], Decoder]] = {
-    Change: _change,
+    ImageChange: _change,
     Filter: _filter,
     Namespace: _namespace_of,
     datetime.datetime: lambda strict: _time,

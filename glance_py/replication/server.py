@@ -103,8 +103,8 @@ class Server:
             if new is None:
                 changes.append({"op": "remove", "path": path})
             else:
-                verb = "add" if old is None else "replace"
-                changes.append({"op": verb, "path": path, "value": new})
+                operation = "add" if old is None else "replace"
+                changes.append({"op": operation, "path": path, "value": new})
         self._ask(
             "PATCH", f"/v2/images/{image_id}", json.dumps(changes).encode(), {"Content-Type": PATCH}
         )

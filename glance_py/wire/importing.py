@@ -43,7 +43,7 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
         if not isinstance(document.get(key, False), bool):
             raise errors.Invalid(f"'{key}' must be true or false.")
     return ImportRequest(
-        name=name,
+        method_name=name,
         method=method,
         document=document,
         all_stores=document.get("all_stores", False),
@@ -61,18 +61,18 @@ def load_details(request: ImportRequest, header: str | None) -> ImportRequest:
     :raises errors.Invalid: something is missing, or of the wrong form.
     """
     method = dict(request.method)
-    if request.name == WEB_DOWNLOAD:
+    if request.method_name == WEB_DOWNLOAD:
         uri = method.get("uri")
         if not uri or not isinstance(uri, str):
             raise errors.Invalid("web-download needs the 'uri' to download from.")
         _check_checksum(method)
-    elif request.name == GLANCE_DOWNLOAD:
+    elif request.method_name == GLANCE_DOWNLOAD:
         _check_glance_download(method)
         method.setdefault("glance_service_interface", "public")
     try:
         return dataclasses.replace(request, method=method, stores=_stores(request, header))
     except errors.Invalid as objection:
-        return dataclasses.replace(request, method=method, objection=objection)
+        return dataclasses.replace(request, method=method, store_error=objection)
 
 
 def _stores(request: ImportRequest, header: str | None) -> Sequence[str] | None:

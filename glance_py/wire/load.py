@@ -132,10 +132,10 @@ class ImageLoader:
                 raise errors.Invalid(f"The image lacks '{name}', which is required.")
         for name in document:
             if name in self.read_only and name not in _IGNORED:
-                raise errors.ReadOnly(name)
+                raise errors.ReadOnlyAttribute(name)
         for name in document:
             if name == "locations" or is_reserved(name):
-                raise errors.Reserved(name)
+                raise errors.ReservedAttribute(name)
             if len(name) > _NAME_LENGTH:
                 raise errors.Invalid(
                     f"The name of a property cannot be longer than {_NAME_LENGTH} characters."

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location, check_formats
 from glance_py.domain.registration import Registration
 from glance_py.wire import load
@@ -163,11 +163,11 @@ class LocationDraft:
             elif known != value:
                 raise errors.Conflict(f"{name} is already set with a different value.")
 
-    def write(self, change: Change) -> None:
+    def write(self, change: ImageChange) -> None:
         """Say in ``change`` how the list differs from before."""
         kept = {location.id for location in self._now if location.id is not None}
         change.add_locations = tuple(x for x in self._now if x.id is None)
-        change.positions = tuple(
+        change.location_indexes = tuple(
             place for place, location in enumerate(self._now) if location.id is None
         )
         change.remove_locations = self._absent + tuple(

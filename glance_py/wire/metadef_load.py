@@ -82,7 +82,7 @@ def _checked(body: bytes, resource: Resource) -> dict[str, Any]:
     """
     document = parse_object(body)
     for name in sorted(_read_only(resource) & document.keys()):
-        raise errors.ReadOnly(name)
+        raise errors.ReadOnlyAttribute(name)
     _require(_check(resource.name)(document), f"The {resource.name}")
     return document
 
@@ -96,18 +96,18 @@ def _require(wrong: str | None, what: str) -> None:
 
 
 def load_object(body: bytes) -> Object:
-    """:raises errors.Invalid, errors.ReadOnly: it is not an object as Image API v2 has it."""
+    """:raises Invalid, ReadOnlyAttribute: it is not an object as Image API v2 has it."""
     return _object(_checked(body, metadef.OBJECT))
 
 
 def load_property(body: bytes) -> Property:
-    """:raises errors.Invalid, errors.ReadOnly: it is not a property as Image API v2 has it."""
+    """:raises Invalid, ReadOnlyAttribute: it is not a property as Image API v2 has it."""
     document = _checked(body, metadef.PROPERTY)
     return _property(document["name"], document)
 
 
 def load_tag(body: bytes) -> Tag:
-    """:raises errors.Invalid, errors.ReadOnly: it is not a tag as Image API v2 has it."""
+    """:raises Invalid, ReadOnlyAttribute: it is not a tag as Image API v2 has it."""
     return _tag(_checked(body, metadef.TAG))
 
 
@@ -132,7 +132,7 @@ def load_append(header: str | None) -> bool:
 
 
 def load_association(body: bytes) -> Association:
-    """:raises errors.Invalid, errors.ReadOnly: it is not an association as Image API v2 has it."""
+    """:raises Invalid, ReadOnlyAttribute: it is not an association as Image API v2 has it."""
     return _association(_checked(body, metadef.RESOURCE_TYPE))
 
 
@@ -223,7 +223,7 @@ def _association(document: Mapping[str, Any]) -> Association:
 def load_namespace(ctx: Caller, body: bytes) -> Namespace:
     """The namespace that a request describes, with its contents, the caller's by default.
 
-    :raises errors.Invalid, errors.ReadOnly: it is not one as Image API v2 has it.
+    :raises errors.Invalid, errors.ReadOnlyAttribute: it is not one as Image API v2 has it.
     """
     document = _checked(body, metadef.NAMESPACE)
     return _namespace(document, document.get("owner", ctx.project_id))

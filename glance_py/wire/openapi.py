@@ -27,7 +27,7 @@ _PATCH = {
 
 #: What a request carries where the name of the controller does not say it.
 _NOUNS = {
-    f"metadef_{nouns}.{verb}": resource.name
+    f"metadef_{nouns}.{operation}": resource.name
     for nouns, resource in (
         ("namespaces", metadef.NAMESPACE),
         ("objects", metadef.OBJECT),
@@ -35,7 +35,7 @@ _NOUNS = {
         ("tags", metadef.TAG),
         ("resource_types", metadef.RESOURCE_TYPE),
     )
-    for verb in ("create", "update")
+    for operation in ("create", "update")
 }
 
 

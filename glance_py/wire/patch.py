@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change, ImpossibleChange
-from glance_py.domain.image import DIGESTS, Image, Location
+from glance_py.domain.change import ImageChange, RejectedChange
+from glance_py.domain.image import DIGEST_FIELDS, Image, Location
 from glance_py.wire import load
 from glance_py.wire.load import ImageLoader, is_reserved, parse
 from glance_py.wire.locations import LocationDraft
@@ -99,13 +99,13 @@ class PatchLoader:
         if len(rest) + 1 != (_LOCATION_DEPTH[do] if name == "locations" else 1):
             raise errors.Invalid(f"Invalid JSON pointer for this resource: '{path}'")
         if name in self._read_only:
-            raise errors.ReadOnly(name)
+            raise errors.ReadOnlyAttribute(name)
         if is_reserved(name):
-            raise errors.Reserved(name)
+            raise errors.ReservedAttribute(name)
         if name == "image_id":
             # wire: the name of a column of properties. A new image may have it.
             raise (
-                errors.Reserved(name)
+                errors.ReservedAttribute(name)
                 if do == "remove"
                 else errors.NotFound(f"Attribute '{name}' cannot be changed.")
             )
@@ -189,10 +189,10 @@ def _unescape(part: str, path: str) -> str:
 
 def apply(
     image: Image, operations: list[Operation], loader: ImageLoader, rules: LocationRules
-) -> Change:
+) -> ImageChange:
     """What ``operations`` change in ``image``; empty when they change nothing.
 
-    An ImpossibleChange when a property exists that must not or the other way round, or
+    An RejectedChange when a property exists that must not or the other way round, or
     the image's state, its database or the configuration forbids a step.
     """
     play = _Play(image, loader, rules)
@@ -211,7 +211,7 @@ class _Play:
         self._image = image
         self._writable = loader.writable
         self._rules = rules
-        self._change = Change()
+        self._change = ImageChange()
         self._places: LocationDraft | None = None
 
     def step(self, operation: Operation) -> None:
@@ -233,20 +233,20 @@ class _Play:
         _play_location(self._places, operation)
         if self._image.status == "queued":
             # With digests of its own; those of refused data are not its.
-            self._see(status="active", **dict.fromkeys(DIGESTS))
+            self._see(status="active", **dict.fromkeys(DIGEST_FIELDS))
 
     def _see(self, **fields: Any) -> None:
         self._image = dataclasses.replace(self._image, **fields)
         if self._places is not None:
             self._places.image = self._image
 
-    def change(self) -> Change:
+    def change(self) -> ImageChange:
         """What the steps so far change."""
         if self._places is not None:
             self._places.write(self._change)
         return self._change
 
-    def abandoned(self, operation: Operation, objection: errors.GlanceError) -> Change:
+    def abandoned(self, operation: Operation, objection: errors.GlanceError) -> ImageChange:
         """The same with what ``operation``, to which there is an objection, would have touched."""
         change = self.change()
         if operation.name == "locations":
@@ -259,10 +259,10 @@ class _Play:
         else:
             change.set_properties[operation.name] = ""
         known = {each.name: getattr(change, each.name) for each in dataclasses.fields(change)}
-        return ImpossibleChange(**known, objection=objection)
+        return RejectedChange(**known, error=objection)
 
 
-def _set_field(image: Image, change: Change, operation: Operation) -> None:
+def _set_field(image: Image, change: ImageChange, operation: Operation) -> None:
     if operation.do == "remove":
         raise errors.Forbidden(f"Property {operation.name} may not be removed.")
     if operation.do == "insert":
@@ -279,7 +279,7 @@ def _set_field(image: Image, change: Change, operation: Operation) -> None:
     change.fields[operation.name] = operation.value
 
 
-def _set_property(image: Image, change: Change, operation: Operation) -> None:
+def _set_property(image: Image, change: ImageChange, operation: Operation) -> None:
     name = operation.name
     exists = name in change.set_properties or (
         name in image.properties and name not in change.remove_properties

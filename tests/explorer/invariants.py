@@ -229,6 +229,6 @@ def _check_orphans(cluster: Cluster, facts: Facts) -> None:
 
 def _check_usage(cluster: Cluster) -> None:
     occupied = sum(row[2] or 0 for row in cluster.query(_LOCATIONS))
-    counted = cluster.records.usage.storage(PROJECT)
+    counted = cluster.repositories.usage.storage(PROJECT)
     if counted != occupied:
         raise Violation(f"{occupied} bytes are stored, but {counted} are counted")

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import COPY_IMAGE, GLANCE_DIRECT, WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import Upload
@@ -46,7 +46,7 @@ class Client:
     def look(self) -> Image | None:
         """The image, None when it is gone."""
         try:
-            return self.host.images.find(self.ctx, self.image)
+            return self.host.images.resolve(self.ctx, self.image)
         except errors.ImageNotFound:
             return None
 
@@ -174,11 +174,11 @@ class Client:
         """Copy the data to the second store until it is there."""
         self.persist(self._copy)
 
-    def withdraw(self) -> None:
+    def delete_from_store(self) -> None:
         """Remove the copy in the first store, unless it is the last."""
         self.persist(lambda: self._withdraw("one"))
 
-    def withdraw_second(self) -> None:
+    def delete_from_second_store(self) -> None:
         """Remove the copy in the second store, unless it is the last."""
         self.persist(lambda: self._withdraw("two"))
 
@@ -262,7 +262,7 @@ class Client:
         return False
 
     def _register(self, image: Image, registration: Registration) -> bool:
-        self.host.registration.register(self.ctx, image, registration)
+        self.host.registration.add_location(self.ctx, image, registration)
         self._accepted(BROUGHT)
         return False
 
@@ -293,7 +293,7 @@ class Client:
             or store not in {location.store for location in image.locations}
         ):
             return True
-        self.host.registration.withdraw(self.ctx, image, store)
+        self.host.registration.delete_from_store(self.ctx, image, store)
         self.note(f"removed the copy in {store}")
         return True
 
@@ -364,17 +364,26 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("web-delete", {"A": "web_import_everywhere", "B": "delete"}),
         Scenario("two-copies", {"A": "copy", "B": "copy"}, ("one",)),
         Scenario("copy-delete", {"A": "copy", "B": "delete"}, ("one",)),
-        Scenario("copy-withdraw", {"A": "copy", "B": "withdraw", "C": "withdraw_second"}, ("one",)),
+        Scenario(
+            "copy-withdraw",
+            {"A": "copy", "B": "delete_from_store", "C": "delete_from_second_store"},
+            ("one",),
+        ),
         Scenario(
             "two-withdrawals",
-            {"A": "withdraw", "B": "withdraw_second", "C": "delete"},
+            {"A": "delete_from_store", "B": "delete_from_second_store", "C": "delete"},
             ("one", "two"),
         ),
         Scenario("delayed", {"A": "delete", "B": "scrub"}, ("one", "two"), delayed=True),
         Scenario("restore", {"A": "delete", "B": "scrub", "C": "restore"}, ("one",), delayed=True),
         Scenario("delayed-upload", {"A": "upload", "B": "delete", "C": "scrub"}, delayed=True),
         Scenario("torn-uploads", {"A": "upload", "B": "upload", "C": "delete"}, torn=True),
-        Scenario("torn-copies", {"A": "copy", "B": "withdraw", "C": "delete"}, ("one",), torn=True),
+        Scenario(
+            "torn-copies",
+            {"A": "copy", "B": "delete_from_store", "C": "delete"},
+            ("one",),
+            torn=True,
+        ),
         Scenario("torn-imports", {"A": "web_import_everywhere", "B": "upload"}, torn=True),
         Scenario("register-upload", {"A": "register", "B": "upload"}),
         Scenario("two-registrations", {"A": "register_unknown", "B": "register"}),
@@ -391,7 +400,7 @@ def begin(cluster: Cluster, scenario: Scenario) -> Facts:
     cluster.quota = scenario.quota
     last = cluster.hosts[LAST]
     for image_id in (IMAGE, OTHER_IMAGE):
-        cluster.records.images.create(
+        cluster.repositories.images.create(
             cluster.owner,
             Image(image_id, owner=PROJECT, disk_format="raw", container_format="bare"),
         )
@@ -400,20 +409,24 @@ def begin(cluster: Cluster, scenario: Scenario) -> Facts:
         cluster.stores.add("one", "brought", [BROUGHT])
     if scenario.staged:
         last.images.stage(
-            cluster.owner, last.images.find(cluster.owner, IMAGE), Upload([BROUGHT], len(BROUGHT))
+            cluster.owner,
+            last.images.resolve(cluster.owner, IMAGE),
+            Upload([BROUGHT], len(BROUGHT)),
         )
         facts.staged[LAST] = BROUGHT
     if scenario.copies:
         last.images.upload(
-            cluster.owner, last.images.find(cluster.owner, IMAGE), Upload([BROUGHT], len(BROUGHT))
+            cluster.owner,
+            last.images.resolve(cluster.owner, IMAGE),
+            Upload([BROUGHT], len(BROUGHT)),
         )
         facts.upload_acknowledged(IMAGE, BROUGHT)
     for store in scenario.copies[1:]:
         stored = cluster.stores.add(store, IMAGE, [BROUGHT])
-        cluster.records.images.update(
+        cluster.repositories.images.update(
             cluster.admin,
-            last.images.find(cluster.owner, IMAGE),
-            Change(add_locations=(Location(stored.url, stored.metadata),)),
+            last.images.resolve(cluster.owner, IMAGE),
+            ImageChange(add_locations=(Location(stored.url, stored.metadata),)),
         )
     last.claims.beat()
     return facts

@@ -1,7 +1,7 @@
 """The service, several processes of it, over one database and one set of stores.
 
 Everything is the production code but the edges: the database stops at every read and
-transaction, the driver of the stores at every verb, and time is the schedule's.
+transaction, the driver of the stores at every operation, and time is the schedule's.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from glance_py import claims, config, gateway, recovery
 from glance_py.context import RequestContext
 from glance_py.db import engine, migrations
 from glance_py.db.images import SqlImages
-from glance_py.db.records import records as sql_records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
 from glance_py.importing import background, importer, legacy, registration, sources, staging
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.quota import QuotaProxy
-from glance_py.layers.tasks import work_tasks
+from glance_py.layers.tasks import internal_tasks
 from glance_py.outgoing import Response
 from glance_py.scrubber import Scrubber
 from glance_store_py import errors as store_errors
@@ -399,27 +399,27 @@ def source(body: bytes) -> Iterator[bytes]:
 class Host:
     """One process of the service."""
 
-    def __init__(self, name: str, conf: cfg.ConfigOpts, records, stores: Stores) -> None:
+    def __init__(self, name: str, conf: cfg.ConfigOpts, repositories, stores: Stores) -> None:
         self.name = name
-        self.records = records
+        self.repositories = repositories
         self.stores = stores
-        self.claims = ProcessClaims(records.claims, records.images, CLOCK)
-        services = gateway.Services(
+        self.claims = ProcessClaims(repositories.claims, repositories.images, CLOCK)
+        deps = gateway.Dependencies(
             conf=conf,
-            records=records,
+            repositories=repositories,
             stores=stores,
             enforcer=None,
             notifier=_NoNotifier(),
             claims=self.claims,
             uri_filter=_NoFilter(),
         )
-        self.background = InlineBackground(work_tasks(services), 1)
-        self.services = services = dataclasses.replace(services, background=self.background)
-        self.images = gateway.fold(gateway.WORK_LAYERS, records.images, services)
-        self.importer = importer.Importer(self.images, services)
-        self.registration = registration.RegistrationProxy(self.images, services)
+        self.background = InlineBackground(internal_tasks(deps), 1)
+        self.deps = deps = dataclasses.replace(deps, background=self.background)
+        self.images = gateway.build_stack(gateway.INTERNAL_LAYERS, repositories.images, deps)
+        self.importer = importer.Importer(self.images, deps)
+        self.registration = registration.RegistrationProxy(self.images, deps)
         self.tasks = legacy.TaskStartProxy(
-            self.background.tasks, dataclasses.replace(services, importer=self.importer)
+            self.background.tasks, dataclasses.replace(deps, importer=self.importer)
         )
         self.process = Process(name)
 
@@ -429,18 +429,18 @@ class Host:
         while not isinstance(layer, LocationProxy):
             if isinstance(layer, QuotaProxy):
                 layer._storage = quota
-            layer = layer.below
+            layer = layer.inner
         layer._delayed = delayed
 
     def recovery(self) -> recovery.Recovery:
         """A new recovery of this process."""
         return recovery.Recovery(
-            self.services,
+            self.deps,
             recovery.recoverers(
                 self.importer,
                 functools.partial(
                     registration.recover,
-                    self.records,
+                    self.repositories,
                     self.images,
                     self.background.tasks,
                     self.claims,
@@ -452,7 +452,7 @@ class Host:
 
     def scrubber(self) -> Scrubber:
         """What removes data that waits for its removal."""
-        return Scrubber(self.stores, self.records.pending)
+        return Scrubber(self.stores, self.repositories.pending)
 
     def begin(self) -> Process:
         """The process as it is before it did anything."""
@@ -504,8 +504,8 @@ class Cluster:
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)
-        self.records = dataclasses.replace(
-            sql_records(self.database), images=SteppedImages(self.database)
+        self.repositories = dataclasses.replace(
+            sql_repositories(self.database), images=SteppedImages(self.database)
         )
         self.drivers: dict[str, MemoryDriver] = {}
         self.late: set[str] = set()
@@ -514,7 +514,7 @@ class Cluster:
         self.owner = RequestContext(user_id="u", project_id=PROJECT, roles=["member"])
         self.admin = RequestContext(is_admin=True)
         self.hosts = {
-            name: Host(name, conf, self.records, self.stores)
+            name: Host(name, conf, self.repositories, self.stores)
             for name in (*CLIENTS, *RECOVERIES, LAST)
         }
         self.conf = conf

@@ -43,11 +43,11 @@ NOT_ASKED = {
 
 #: Operations by noun, as the gateway has them.
 OPERATIONS = {
-    "images": ports.IMAGE_VERBS,
-    "members": ports.MEMBER_VERBS,
-    "tasks": ports.TASK_VERBS,
-    "namespaces": ports.NAMESPACE_VERBS,
-    "definitions": ports.DEFINITION_VERBS,
+    "images": ports.IMAGE_OPERATIONS,
+    "members": ports.MEMBER_OPERATIONS,
+    "tasks": ports.TASK_OPERATIONS,
+    "namespaces": ports.NAMESPACE_OPERATIONS,
+    "definitions": ports.DEFINITION_OPERATIONS,
 }
 
 #: Routes that ask a rule themselves, since no operation of the gateway does what they do.
@@ -317,17 +317,17 @@ def rows() -> Iterator[tuple[str, str, Row]]:
 class Witness:
     """Stands before the operations of a noun and notes which is being asked for."""
 
-    def __init__(self, noun: str, below: object, begun: list[str], running: list[str]) -> None:
-        self._noun, self._below, self._begun, self._running = noun, below, begun, running
+    def __init__(self, noun: str, inner: object, begun: list[str], running: list[str]) -> None:
+        self._noun, self._inner, self._begun, self._running = noun, inner, begun, running
 
-    def __getattr__(self, verb: str):
-        operation = getattr(self._below, verb)
+    def __getattr__(self, operation: str):
+        method = getattr(self._inner, operation)
 
         def witnessed(*arguments):
-            self._begun.append(f"{self._noun}.{verb}")
-            self._running.append(verb)
+            self._begun.append(f"{self._noun}.{operation}")
+            self._running.append(operation)
             try:
-                return operation(*arguments)
+                return method(*arguments)
             finally:
                 self._running.pop()
 
@@ -343,8 +343,8 @@ class AccessTest(unittest.TestCase):
         under_way: list[str] = []
         build = gateway.build
 
-        def witnessed(services):
-            made = build(services)
+        def witnessed(deps):
+            made = build(deps)
             return dataclasses.replace(
                 made,
                 **{
@@ -517,7 +517,12 @@ class AccessTest(unittest.TestCase):
             self.request(method, self.prepared(path, row), row)
             begun |= set(self.operations)
         self.assertEqual(
-            {f"{noun}.{verb}" for noun, verbs in OPERATIONS.items() for verb in verbs}, begun
+            {
+                f"{noun}.{operation}"
+                for noun, operations in OPERATIONS.items()
+                for operation in operations
+            },
+            begun,
         )
 
     def test_every_rule_is_asked_by_a_route(self) -> None:

@@ -19,7 +19,7 @@ import webob
 
 from glance_py import app, pipeline
 from glance_py.cmd import cache_manage, cache_upkeep
-from glance_py.db.records import records as open_records
+from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_py.domain.ports import Data
 from glance_store_py.drivers.file import Driver
 from glance_store_py.errors import IncompleteData
@@ -179,7 +179,7 @@ class TestDownload(CacheTestCase):
     def test_twenty_clients_of_a_cold_image_read_a_slow_store_once(self) -> None:
         data = os.urandom(20 * 1024 * 1024)
         image_id = self.active(data)
-        stores, reads = self.service.services.stores, []
+        stores, reads = self.service.deps.stores, []
         get = stores.get
 
         def slow_get(*args, **kwargs):
@@ -280,8 +280,8 @@ class TestNotification(CacheTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.sent: list[tuple] = []
-        notifier = self.service.services.notifier
-        notifier.wants = lambda event: event == "image.send"
+        notifier = self.service.deps.notifier
+        notifier.is_enabled = lambda event: event == "image.send"
         notifier.info = lambda event, payload: self.sent.append(("info", event, payload))
         notifier.error = lambda event, payload: self.sent.append(("error", event, payload))
 
@@ -335,7 +335,7 @@ class TestManagement(CacheTestCase):
     def test_an_image_that_was_deleted_elsewhere_can_be_removed(self) -> None:
         image_id = self.active()
         self.read(image_id)
-        images = open_records(self.conf).images
+        images = open_repositories(self.conf).images
         images.delete(None, images.get(None, image_id))
         self.assertEqual(404, self.ann.call("DELETE", f"/v2/cache/{image_id}").status_int)
         self.assertEqual(204, self.root.call("DELETE", f"/v2/cache/{image_id}").status_int)

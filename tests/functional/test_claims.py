@@ -39,9 +39,9 @@ class Host:
             )
         self.conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         built = app.build_service(self.conf)
-        self.services = built.services
+        self.deps = built.deps
         self.clock = Clock()
-        self.recovery = app.recovery_of(built.services, built.importer, self.clock)
+        self.recovery = app.build_recovery(built.deps, built.importer, self.clock)
         self.client = Client(built.app, "ann:p1:member")
 
     def recover(self) -> None:
@@ -76,7 +76,7 @@ class TwoHosts:
 
     def _close(self) -> None:
         for host in (self.far, self.near):
-            host.services.records.claims._database.dispose()
+            host.deps.repositories.claims._database.dispose()
 
     def put(self, host: Host, image_id: str, pieces: Iterator[bytes]) -> int:
         return host.client.upload_pieces(image_id, pieces).status_int
@@ -185,7 +185,7 @@ class TwoHosts:
         def pieces() -> Iterator[bytes]:
             yield b"slow"
             for _ in range(12):
-                self.far.services.claims.beat()
+                self.far.deps.claims.beat()
                 self.near.clock.now += recovery.PERIOD
                 self.near.recovery.recover()
             yield b"end"

@@ -95,10 +95,10 @@ class ServiceTest(unittest.TestCase):
 class RoomTest(unittest.TestCase):
     def test_room_for_staged_data(self):
         with service.configured() as (options, directory):
-            stores = app.build_services(options).stores
+            stores = app.build_dependencies(options).stores
             found = os.statvfs(directory)
             self.assertAlmostEqual(
-                found.f_bavail * found.f_frsize, app.staging_room(stores), delta=1 << 30
+                found.f_bavail * found.f_frsize, app.staging_free_bytes(stores), delta=1 << 30
             )
 
 
@@ -166,7 +166,7 @@ class BackendTest(unittest.TestCase):
             conf(),
             *[None] * 5,
             ping=go_on.wait,
-            staging_room=go_on.wait,
+            staging_free_bytes=go_on.wait,
             probes={"identity": go_on.wait},
             stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()),
         )
@@ -200,7 +200,7 @@ class BackendTest(unittest.TestCase):
     def test_room_that_is_wanted(self):
         for least, enough in (("100", True), ("101", False)):
             backend = self.build(
-                health.Staging, {"staging_min_free": least}, staging_room=lambda: 100
+                health.Staging, {"staging_min_free": least}, staging_free_bytes=lambda: 100
             )
             self.assertEqual(enough, backend.healthcheck(0).available)
 

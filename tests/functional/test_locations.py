@@ -479,33 +479,35 @@ class TestBelieved(LocationsTestCase):
 
 
 class TestOneStore(LocationsTestCase):
-    def withdraw(self, who: Client, store: str, image_id: str):
+    def delete_from_store(self, who: Client, store: str, image_id: str):
         return who.call("DELETE", f"/v2/stores/{store}/{image_id}")
 
     def test_one_copy_goes_and_the_other_stays(self) -> None:
         image_id = self.uploaded()
         self.assert_status(200, self.root.patch(image_id, add(self.url("same"))))
-        self.assert_status(404, self.withdraw(self.root, "slow", image_id))
-        self.assert_status(403, self.withdraw(self.ann, "fast", image_id))
-        self.assert_status(204, self.withdraw(self.root, "fast", image_id))
+        self.assert_status(404, self.delete_from_store(self.root, "slow", image_id))
+        self.assert_status(403, self.delete_from_store(self.ann, "fast", image_id))
+        self.assert_status(204, self.delete_from_store(self.root, "fast", image_id))
         self.assertFalse(os.path.exists(os.path.join(self.directory, "fast", image_id)))
         self.assertEqual(DATA, self.ann.download(image_id).body)
-        self.assert_status(403, self.withdraw(self.root, "web", image_id))
-        self.assert_status(403, self.withdraw(self.root, "slow", image_id))
+        self.assert_status(403, self.delete_from_store(self.root, "web", image_id))
+        self.assert_status(403, self.delete_from_store(self.root, "slow", image_id))
 
     def test_refusals(self) -> None:
         queued = self.ann.create()
-        self.assert_status(409, self.withdraw(self.root, "fast", queued))
-        self.assert_status(409, self.withdraw(self.root, "nope", queued))
-        self.assert_status(409, self.withdraw(self.root, "os_glance_staging_store", queued))
+        self.assert_status(409, self.delete_from_store(self.root, "fast", queued))
+        self.assert_status(409, self.delete_from_store(self.root, "nope", queued))
         self.assert_status(
-            404, self.withdraw(self.root, "fast", "00000000-0000-0000-0000-000000000000")
+            409, self.delete_from_store(self.root, "os_glance_staging_store", queued)
+        )
+        self.assert_status(
+            404, self.delete_from_store(self.root, "fast", "00000000-0000-0000-0000-000000000000")
         )
 
     def test_one_of_two_copies_in_one_store(self) -> None:
         image_id = self.registered()
         self.ann.patch(image_id, add(self.url("same")))
-        self.assert_status(204, self.withdraw(self.root, "web", image_id))
+        self.assert_status(204, self.delete_from_store(self.root, "web", image_id))
         self.assertEqual(
             [self.url("same")], [x["url"] for x in self.ann.show(image_id)["locations"]]
         )
@@ -516,7 +518,7 @@ class TestOneStore(LocationsTestCase):
             _directory,
         ):
             root = Client(app, "root:p1:admin")
-            self.assert_status(404, self.withdraw(root, "file", root.create()))
+            self.assert_status(404, self.delete_from_store(root, "file", root.create()))
 
 
 class TestDeleting(LocationsTestCase):
@@ -535,7 +537,7 @@ class TestDeleting(LocationsTestCase):
         scrubber = self._scrubber(Scrubber)
         self.assertEqual(
             [(image_id, 1, 0)],
-            [(done.image_id, done.removed, done.left) for done in scrubber.scrub(0, stray=True)],
+            [(done.image_id, done.removed, done.left) for done in scrubber.scrub(0, orphaned=True)],
         )
         self.assertFalse(os.path.exists(path))
         self.assertEqual([("deleted", 1)], [row[1:] for row in self.rows(image_id)])
@@ -544,13 +546,13 @@ class TestDeleting(LocationsTestCase):
         from oslo_config import cfg
 
         from glance_py import config
-        from glance_py.db.records import records
+        from glance_py.db.repositories import sql_repositories
         from glance_store_py.stores import Stores
 
         conf = config.load(
             ["--config-file", f"{self.directory}/glance-api.conf"], conf=cfg.ConfigOpts()
         )
-        return made(Stores.from_config(conf), records(conf).pending)
+        return made(Stores.from_config(conf), sql_repositories(conf).pending)
 
     def test_nothing_is_left_after_deleting(self) -> None:
         image_id = self.uploaded()

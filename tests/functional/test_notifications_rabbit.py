@@ -161,7 +161,7 @@ class RabbitCase(unittest.TestCase):
         conf, _directory = running.__enter__()
         self.addCleanup(running.__exit__, None, None, None)
         built = app.build_service(conf)
-        self.app, self.notifier = built.app, built.services.notifier
+        self.app, self.notifier = built.app, built.deps.notifier
         self.addCleanup(self.notifier.close, 1.0)
 
     def heard(self, number: int, seconds: float = 20) -> list[dict]:
@@ -264,7 +264,7 @@ class DeadBrokerTest(RabbitCase):
     def test_what_cannot_wait_is_counted(self):
         self.wire.cut()
         with (
-            mock.patch.object(notifier, "_WAITING", 5),
+            mock.patch.object(notifier, "_QUEUE_SIZE", 5),
             self.assertLogs(notifier.LOG, "ERROR") as logs,
         ):
             self.create(20)

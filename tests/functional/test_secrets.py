@@ -10,7 +10,7 @@ import logging
 import unittest
 
 from glance_py import app
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from tests.functional.client import Client
 from tests.functional.service import configured
@@ -67,10 +67,10 @@ class TestSecrets(unittest.TestCase):
         root = Client(self.service.app, "root:p9:admin")
         image_id = root.create()
         url = f"http://user:{CANARY}@127.0.0.1:9/data?key={CANARY}"
-        self.service.services.records.images.update(
+        self.service.deps.repositories.images.update(
             None,
             Image(image_id),
-            Change(
+            ImageChange(
                 fields={"status": "active", "size": 10},
                 add_locations=(Location(url, {"store": "web"}),),
             ),

@@ -279,12 +279,12 @@ class Faults(Remote):
 
     def test_overloaded_for_some_seconds(self) -> None:
         """A service that asks to come later is asked later, not given up after a second."""
-        for verb in (lambda: self.put(AGAIN, len(AGAIN)), self.get):
+        for operation in (lambda: self.put(AGAIN, len(AGAIN)), self.get):
             self.faulty.overloaded = threading.Event()
             over = threading.Timer(5, self.faulty.overloaded.set)
             over.start()
             self.addCleanup(over.cancel)
-            answer = verb()
+            answer = operation()
             self.assertIn(answer.status, (200, 204), answer.body)
             self.assertGreater(answer.seconds, 2)
 

@@ -10,7 +10,7 @@ from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 
 
-class MemberVerbs(Protocol):
+class MemberOperations(Protocol):
     """What can be asked of the members of an image."""
 
     def list(self, ctx: Caller, image: Image) -> Sequence[Member]: ...
@@ -18,7 +18,7 @@ class MemberVerbs(Protocol):
     def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
         """The member, for one who wants to look at it."""
 
-    def find(self, ctx: Caller, image: Image, member_id: str) -> Member:
+    def resolve(self, ctx: Caller, image: Image, member_id: str) -> Member:
         """The member, for one who will change or remove it.
 
         Whoever may not see it and sees the image is told so; for ``get`` there is none.
@@ -31,10 +31,10 @@ class MemberVerbs(Protocol):
     def delete(self, ctx: Caller, image: Image, member: Member) -> None: ...
 
 
-MEMBER_VERBS = ("list", "get", "find", "create", "update", "delete")
+MEMBER_OPERATIONS = ("list", "get", "resolve", "create", "update", "delete")
 
 
-class MemberRecords(Protocol):
+class MemberRepository(Protocol):
     """The DAL for members.
 
     ``find`` returns the members of an image, all or the one named; ``create``

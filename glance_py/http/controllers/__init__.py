@@ -1,4 +1,4 @@
-"""Thin translators between HTTP and the verbs of the gateway, one per noun.
+"""Thin translators between HTTP and the operations of the gateway, one per noun.
 
 A controller reads the request with ``wire``, calls the gateway and writes the
 answer with ``wire``.  It catches no domain error and decides nothing.

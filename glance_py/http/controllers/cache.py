@@ -12,7 +12,7 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
-from glance_py.domain.ports import ImageVerbs
+from glance_py.domain.ports import ImageOperations
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 
@@ -22,7 +22,7 @@ _TARGET = "HTTP_X_IMAGE_CACHE_CLEAR_TARGET"
 class Cache:
     """The cache and its queue."""
 
-    def __init__(self, images: ImageVerbs, cache, enforcer) -> None:
+    def __init__(self, images: ImageOperations, cache, enforcer) -> None:
         self._images = images
         self._cache = cache
         self._enforcer = enforcer
@@ -65,7 +65,7 @@ class Cache:
 
     def queue(self, request: Request, image_id: str) -> webob.Response:
         """PUT /v2/cache/{image_id}"""
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         cache = self._checked(request, "cache_image")
         if image.status != "active":
             raise errors.Invalid("Only images with status active can be cached.")
@@ -76,7 +76,7 @@ class Cache:
         """DELETE /v2/cache/{image_id}"""
         unknown = None
         try:
-            self._images.find(request.context, image_id)
+            self._images.resolve(request.context, image_id)
         except errors.NotFound as error:
             # What was deleted through another node may still be here.
             if self._cache is None or not self._cache.is_cached(image_id):
@@ -91,7 +91,7 @@ class Cache:
 
     def nodes(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/cache/nodes/{image_id}"""
-        self._images.find(request.context, image_id)
+        self._images.resolve(request.context, image_id)
         cache = self._checked(request, "list_cached_nodes")
         return json_response(dumps(cache.nodes(image_id)))
 

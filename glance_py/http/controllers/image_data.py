@@ -11,7 +11,7 @@ import urllib.parse
 import webob
 
 from glance_py.domain import errors
-from glance_py.domain.ports import Download, ImageVerbs, Upload
+from glance_py.domain.ports import Download, ImageOperations, Upload
 from glance_py.http import download
 from glance_py.http.body import CHUNK_SIZE, body_chunks, is_chunked
 from glance_py.http.ranges import wanted_range
@@ -24,14 +24,14 @@ _NOTHING = re.compile(r"\s*\+?0+\s*")
 class ImageData:
     """The data of images."""
 
-    def __init__(self, images: ImageVerbs, conf) -> None:
+    def __init__(self, images: ImageOperations, conf) -> None:
         self._images = images
         self._may_stage = "glance-direct" in conf.enabled_import_methods
 
     def upload(self, request: Request, image_id: str) -> webob.Response:
         """PUT /v2/images/{image_id}/file"""
         upload = _upload(request)
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         self._images.upload(request.context, image, upload)
         return no_content()
 
@@ -40,14 +40,14 @@ class ImageData:
         upload = _upload(request)
         if not self._may_stage:
             raise errors.NotFound("Image staging is not offered by this service.")
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         self._images.stage(request.context, image, upload)
         return no_content()
 
     def download(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/file"""
         environ = request.environ
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         span = None
         if image.size is not None and download.range_applies(environ, image):
             span = wanted_range(environ, image.size)

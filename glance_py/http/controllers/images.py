@@ -7,9 +7,9 @@ from webob import exc
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import ImpossibleChange
+from glance_py.domain.change import RejectedChange
 from glance_py.domain.image import Image
-from glance_py.domain.ports import ImageVerbs
+from glance_py.domain.ports import ImageOperations
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire import patch
 from glance_py.wire.dump import ImageDump
@@ -24,7 +24,7 @@ MANY = 100
 class Images:
     """Images as a whole."""
 
-    def __init__(self, images: ImageVerbs, conf, stores, schema: Resource) -> None:
+    def __init__(self, images: ImageOperations, conf, stores, schema: Resource) -> None:
         self._images = images
         self._load = ImageLoader(schema)
         self._load_patch = patch.PatchLoader(self._load)
@@ -69,7 +69,7 @@ class Images:
                 headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)},
             )
         operations = self._load_patch.operations(media_type, request.document())
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         if len(operations) > MANY:
             self._require_rights(request.context, image)
         change = patch.apply(image, operations, self._load, self._location_rules)
@@ -84,7 +84,7 @@ class Images:
         """
         passed = errors.GlanceError()
         try:
-            self._images.update(ctx, image, ImpossibleChange(objection=passed))
+            self._images.update(ctx, image, RejectedChange(error=passed))
         except errors.GlanceError as error:
             # The layers raise the objection where they have asked for all rights.
             if error is not passed:
@@ -92,7 +92,7 @@ class Images:
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
         """DELETE /v2/images/{image_id}"""
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         self._images.delete(request.context, image)
         return no_content()
 

@@ -7,7 +7,7 @@ import uuid
 import webob
 from webob import exc
 
-from glance_py.domain.ports import TaskVerbs
+from glance_py.domain.ports import TaskOperations
 from glance_py.http.request import Request, json_response
 from glance_py.wire.task import dump_task, dump_tasks, load_task, load_task_query
 
@@ -15,7 +15,7 @@ from glance_py.wire.task import dump_task, dump_tasks, load_task, load_task_quer
 class Tasks:
     """Tasks as a whole."""
 
-    def __init__(self, tasks: TaskVerbs, conf, enforcer) -> None:
+    def __init__(self, tasks: TaskOperations, conf, enforcer) -> None:
         self._tasks = tasks
         self._enforcer = enforcer
         self._limits = conf.limit_param_default, conf.api_limit_max

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 
 
@@ -32,7 +32,7 @@ class Staged:
         """The image as it is now."""
         return self._job.image
 
-    def change(self, change: Change) -> None:
+    def change(self, change: ImageChange) -> None:
         """Change the image."""
         self._job.change(change)
 
@@ -47,7 +47,7 @@ class Staged:
     def check(self) -> None:
         """Is it still worth going on?  To be asked now and then by what takes long.
 
-        :raises errors.TaskAbandoned: no.
+        :raises errors.TaskCancelled: no.
         """
         self._job.check()
 

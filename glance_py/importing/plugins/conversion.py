@@ -24,9 +24,9 @@ from typing import Any
 from oslo_concurrency import processutils
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.importing.plugins.base import Staged
-from glance_py.streams import InspectFormat
+from glance_py.streams import FormatFilter
 
 LOG = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class ImageConversion:
         self._python = conf.wsgi.python_interpreter or _python()
 
     def process(self, staged: Staged) -> None:
-        """:raises errors.FormatRefused: the data is not what is declared, or unsafe.
+        """:raises errors.InvalidImageFormat: the data is not what is declared, or unsafe.
 
         :raises errors.GlanceError: qemu-img cannot convert it.
         """
@@ -80,7 +80,7 @@ class ImageConversion:
         found = self._inspect(staged, image.disk_format)
         if found == "iso":
             if image.disk_format != "iso":
-                raise errors.FormatRefused(
+                raise errors.InvalidImageFormat(
                     f"The disk_format of the image is {image.disk_format}, but the data is iso."
                 )
             return
@@ -91,14 +91,14 @@ class ImageConversion:
             )
         virtual_size = self._look(staged, driver)
         if image.disk_format == self._to:
-            staged.change(Change(fields={"virtual_size": virtual_size}))
+            staged.change(ImageChange(fields={"virtual_size": virtual_size}))
             return
         self._convert(staged, driver, virtual_size)
 
     def _inspect(self, staged: Staged, declared: str | None) -> str | None:
         """The format of the data, which must be the declared one; for raw whatever it is."""
         image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
-        inspection = InspectFormat(image, self._conf)
+        inspection = FormatFilter(image, self._conf)
         with open(staged.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 inspection.update(chunk)
@@ -108,7 +108,7 @@ class ImageConversion:
     def _look(self, staged: Staged, driver: str) -> int:
         """The size of the disk in bytes.
 
-        :raises errors.FormatRefused: the image is made of several files.
+        :raises errors.InvalidImageFormat: the image is made of several files.
         """
         text = self._qemu_img(
             staged, LOOK_SECONDS, "info", "-f", driver, "--output=json", staged.path
@@ -116,15 +116,15 @@ class ImageConversion:
         info: dict[str, Any] = json.loads(text)
         specific = (info.get("format-specific") or {}).get("data") or {}
         if any(info.get(key) for key in ("backing-filename", "full-backing-filename")):
-            raise errors.FormatRefused("The image has a backing file.")
+            raise errors.InvalidImageFormat("The image has a backing file.")
         if specific.get("data-file"):
-            raise errors.FormatRefused("The image has its data in another file.")
+            raise errors.InvalidImageFormat("The image has its data in another file.")
         if info.get("encrypted"):
-            raise errors.FormatRefused("The image is encrypted and cannot be converted.")
+            raise errors.InvalidImageFormat("The image is encrypted and cannot be converted.")
         created = specific.get("create-type")
         allowed = {kind.lower() for kind in self._conf.image_format.vmdk_allowed_types}
         if created is not None and created.lower() not in allowed:
-            raise errors.FormatRefused("VMDK data of this type is not allowed here.")
+            raise errors.InvalidImageFormat("VMDK data of this type is not allowed here.")
         size = int(info["virtual-size"])
         if size > self._cap:
             raise errors.ImageTooLarge(
@@ -146,7 +146,7 @@ class ImageConversion:
             )
         staged.replace(path)
         staged.change(
-            Change(
+            ImageChange(
                 fields={
                     "disk_format": self._to,
                     "container_format": "bare",
@@ -162,7 +162,7 @@ class ImageConversion:
 
         :param seconds: of processor time; it may wait for PATIENCE times as long.
         :raises errors.Invalid: it failed, or needed more than it may have.
-        :raises errors.TaskAbandoned: it was ended, since nobody waits for it any more.
+        :raises errors.TaskCancelled: it was ended, since nobody waits for it any more.
         """
         limits = processutils.ProcessLimits(cpu_time=seconds, address_space=MEMORY)
         supervisor = Supervisor(staged.check, PATIENCE * seconds)

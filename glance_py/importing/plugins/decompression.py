@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.importing.plugins.base import Staged
 
 _CHUNK = 1024 * 1024
@@ -205,7 +205,7 @@ class ImageDecompression:
                 raise
             raise errors.Invalid(f"The archive is damaged: {error}.") from error
         staged.replace(path)
-        staged.change(Change(fields={"size": size}))
+        staged.change(ImageChange(fields={"size": size}))
 
     def _copy(self, source: BinaryIO, target: BinaryIO, staged: Staged) -> int:
         packed = staged.image.size or 0

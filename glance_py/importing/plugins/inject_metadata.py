@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import COLUMNS
 from glance_py.domain.property_names import is_reserved
 from glance_py.importing.plugins.base import Staged
@@ -39,4 +39,4 @@ class InjectImageMetadata:
     def process(self, staged: Staged) -> None:
         roles = {role.lower() for role in staged.ctx.roles or ()}
         if self._properties and not roles & self._ignored:
-            staged.change(Change(set_properties=dict(self._properties)))
+            staged.change(ImageChange(set_properties=dict(self._properties)))

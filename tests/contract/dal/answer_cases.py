@@ -6,10 +6,10 @@ import sqlalchemy as sa
 
 from glance_py.db import answers
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import image_tags, registry_answers
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
 from tests.contract.dal.failure_cases import at_once
@@ -48,7 +48,7 @@ class AnswerCases:
         other = Database(create_engine(self.url))
         self.addCleanup(other.dispose)
         self.wire = Forgetful()
-        self.remote = behind_registry((self.direct, records(other)), self.wire.over)
+        self.remote = behind_registry((self.direct, sql_repositories(other)), self.wire.over)
         self.execute(registry_answers.delete())
 
     def lost(self, function):
@@ -70,7 +70,7 @@ class AnswerCases:
             lambda: self.remote.images.update(
                 CTX,
                 image,
-                Change(
+                ImageChange(
                     fields={"status": "saving"},
                     expected=("queued",),
                     add_tags=("b",),
@@ -83,7 +83,9 @@ class AnswerCases:
             2,
             len(self.execute(sa.select(image_tags.c.id).where(image_tags.c.image_id == image.id))),
         )
-        back = self.remote.images.update(CTX, changed, Change.status("queued", expected="saving"))
+        back = self.remote.images.update(
+            CTX, changed, ImageChange.status("queued", expected="saving")
+        )
         self.remote.members.create(CTX, image.id, "p3")
         member = self.lost(lambda: self.remote.members.create(CTX, image.id, "p2"))
         self.assertEqual("p2", member.member_id)
@@ -97,13 +99,15 @@ class AnswerCases:
 
         def between():
             taken.append(
-                self.direct.images.update(CTX, image, Change.status("active", expected="saving"))
+                self.direct.images.update(
+                    CTX, image, ImageChange.status("active", expected="saving")
+                )
             )
 
         self.wire.between = between
         changed = self.lost(
             lambda: self.remote.images.update(
-                CTX, image, Change.status("saving", expected="queued")
+                CTX, image, ImageChange.status("saving", expected="queued")
             )
         )
         self.assertEqual("saving", changed.status)
@@ -116,7 +120,7 @@ class AnswerCases:
         self.assertRaises(
             errors.StatusConflict,
             self.lost,
-            lambda: self.remote.images.update(CTX, image, Change(**update)),
+            lambda: self.remote.images.update(CTX, image, ImageChange(**update)),
         )
         self.assertEqual(1, len(self.execute(sa.select(registry_answers.c.id))))
 
@@ -154,7 +158,7 @@ class AnswerCases:
         sent = []
         self.wire.between = lambda: None
         post = self.wire._wires[0].post
-        update = Change(fields={"name": "secret"})
+        update = ImageChange(fields={"name": "secret"})
         self.wire._wires = (Recorder(self.wire._wires[0], sent),)
         self.remote.images.update(CTX, image, update)
         body, headers = sent[-1]

@@ -15,7 +15,7 @@ import testtools
 from glance_py.context import RequestContext
 from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import (
     image_claims,
     image_locations,
@@ -72,7 +72,7 @@ class DatabaseCase(testtools.TestCase):
         cls.database = Database(create_engine(cls.url))
         migrations.upgrade(cls.database)
         #: The DAL that is tested, and the one right before the database.
-        cls.records = cls.direct = records(cls.database)
+        cls.repositories = cls.direct = sql_repositories(cls.database)
 
     @classmethod
     def tearDownClass(cls):

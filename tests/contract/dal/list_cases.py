@@ -164,7 +164,7 @@ class ListCases:
         query = ImageQuery(**{"limit": 1000, **wanted})
         while True:
             expected = self.model.page(ctx, query)
-            page = self.records.images.list(ctx, query)
+            page = self.repositories.images.list(ctx, query)
             self.assertEqual(
                 [i.id for i in expected],
                 [i.id for i in page.images],
@@ -191,9 +191,9 @@ class ListCases:
             seen = self.direct.images.get(ctx, image.id)
             page = ImageQuery(marker=image.id, limit=0)
             if is_visible(ctx, seen):
-                self.assertEqual([], self.records.images.list(ctx, page).images)
+                self.assertEqual([], self.repositories.images.list(ctx, page).images)
             else:
-                self.assertRaises(errors.MarkerHidden, self.records.images.list, ctx, page)
+                self.assertRaises(errors.MarkerForbidden, self.repositories.images.list, ctx, page)
 
     def test_a_marker_must_exist(self):
         gone = self.model.images[0]
@@ -201,7 +201,7 @@ class ListCases:
         for marker in (gone.id, str(uuid.uuid4()), "", "x" * 300):
             self.assertRaises(
                 errors.MarkerNotFound,
-                self.records.images.list,
+                self.repositories.images.list,
                 caller("admin", True),
                 ImageQuery(marker=marker),
             )
@@ -358,13 +358,13 @@ class ListCases:
 
     def test_images_of_a_list_are_whole(self):
         ctx = caller("p2")
-        page = self.records.images.list(ctx, ImageQuery(limit=1000, visibility="all"))
+        page = self.repositories.images.list(ctx, ImageQuery(limit=1000, visibility="all"))
         for image in page.images:
             image.tags.sort()
-            alone = self.records.images.get(ctx, image.id)
+            alone = self.repositories.images.get(ctx, image.id)
             alone.tags.sort()
             self.assertEqual(alone, image)
 
     def test_an_empty_page(self):
-        page = self.records.images.list(caller("p1"), ImageQuery(limit=0))
+        page = self.repositories.images.list(caller("p1"), ImageQuery(limit=0))
         self.assertEqual(([], False), (page.images, page.full))

@@ -7,11 +7,11 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images
 from glance_py.db.timeouts import Timeouts
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimRequest
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
@@ -55,7 +55,7 @@ class LostCases:
 
     def create(self):
         image = Image(str(uuid.uuid4()), owner="p1")
-        return image.id, lambda: records(self.remote).images.create(CTX, image)
+        return image.id, lambda: sql_repositories(self.remote).images.create(CTX, image)
 
     def exists(self, image_id):
         return bool(self.execute(sa.select(images.c.id).where(images.c.id == image_id)))
@@ -103,7 +103,7 @@ class LostCases:
             image_ids.append(image_id)
             return image_id.encode()
 
-        once = records(self.remote).once
+        once = sql_repositories(self.remote).once
         self.proxy.lose_answer_to(b"COMMIT", Fault.CUT_BEFORE)
         self.assertIs(errors.OutcomeUnknown, type(self.bounded(lambda: once(key, run))))
         self.proxy.lose_answer_to(b"COMMIT", Fault.CUT_AFTER)
@@ -116,17 +116,17 @@ class LostCases:
         """Also where the other host's kernel acknowledges what nobody answers."""
         for fault in (self.proxy.stall, self.proxy.drop_answers):
             fault()
-            for verb in (self.remote.ping, self.create()[1]):
-                self.assertIs(errors.DatabaseUnavailable, type(self.bounded(verb)))
+            for operation in (self.remote.ping, self.create()[1]):
+                self.assertIs(errors.DatabaseUnavailable, type(self.bounded(operation)))
             self.proxy.heal()
             self.remote.ping()
 
     def test_heartbeats_have_a_connection_of_their_own(self):
         image_id, create = self.create()
         create()
-        change = Change.status("saving", expected="queued")
+        change = ImageChange.status("saving", expected="queued")
         change.acquire = ClaimRequest("me", "upload")
-        records(self.remote).images.update(CTX, Image(image_id, owner="p1"), change)
+        sql_repositories(self.remote).images.update(CTX, Image(image_id, owner="p1"), change)
         heartbeats = self.remote.for_heartbeats()
         self.addCleanup(heartbeats.dispose)
         busy, before = threading.Semaphore(0), self.proxy.accepted
@@ -143,7 +143,7 @@ class LostCases:
             self.assertTrue(busy.acquire(timeout=BOUND))
         opened = self.proxy.accepted
         try:
-            beats = records(heartbeats).claims
+            beats = sql_repositories(heartbeats).claims
             for _ in range(3):
                 self.assertEqual([], beats.beat(["me"]))
             self.assertEqual(opened + 1, self.proxy.accepted)

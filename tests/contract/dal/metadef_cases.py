@@ -50,7 +50,10 @@ class _Cases:
     def setUp(self):
         super().setUp()
         catalogue.clear(self.database)
-        self.namespaces, self.definitions = self.records.namespaces, self.records.definitions
+        self.namespaces, self.definitions = (
+            self.repositories.namespaces,
+            self.repositories.definitions,
+        )
 
     def names(self, ctx=ADMIN, visibility=None, resource_types=None, **listing):
         query = NamespaceQuery(Listing(**{"limit": 100, **listing}), visibility, resource_types)
@@ -109,14 +112,16 @@ class NamespaceCases(_Cases):
                 found.contents[Association][0].properties_target,
             ),
         )
-        self.assertEqual(dataclasses.replace(found, contents={}), self.namespaces.find(ADMIN, "N"))
+        self.assertEqual(
+            dataclasses.replace(found, contents={}), self.namespaces.resolve(ADMIN, "N")
+        )
 
     def test_what_a_tool_left_open_has_its_usual_value(self):
         self.execute(
             metadef_namespaces.insert(),
             {"namespace": "bare", "owner": "p1", "created_at": self.database.now()},
         )
-        found = self.namespaces.find(ADMIN, "bare")
+        found = self.namespaces.resolve(ADMIN, "bare")
         self.assertEqual(
             ("private", False, None), (found.visibility, found.protected, found.updated_at)
         )
@@ -128,7 +133,7 @@ class NamespaceCases(_Cases):
         twice = Namespace("M", "p1", contents={Tag: [Tag("new")], Object: [Object("o")] * 2})
         self.assertRaises(errors.Duplicate, self.namespaces.create, ADMIN, twice)
         self.assertEqual(["N"], self.names())
-        self.assertEqual([], self.held(self.namespaces.find(ADMIN, "N"), Tag))
+        self.assertEqual([], self.held(self.namespaces.resolve(ADMIN, "N"), Tag))
 
     def test_update_replaces_the_namespace_and_leaves_its_contents(self):
         before = self.namespaces.create(ADMIN, full(description="d", visibility="public"))
@@ -140,7 +145,7 @@ class NamespaceCases(_Cases):
             (found.description, found.visibility, found.protected, found.owner, found.created_at),
         )
         self.assertEqual(set(KINDS), found.contents.keys())
-        self.assertRaises(errors.NamespaceNotFound, self.namespaces.find, ADMIN, "N")
+        self.assertRaises(errors.NamespaceNotFound, self.namespaces.resolve, ADMIN, "N")
         other = self.namespaces.create(ADMIN, Namespace("N", "p1"))
         self.assertRaises(errors.Duplicate, self.namespaces.update, ADMIN, other, found)
 
@@ -176,7 +181,7 @@ class NamespaceCases(_Cases):
         self.assertEqual(["b"], self.names(caller(None)))
         self.assertEqual([], self.names(visibility=""))
         self.assertEqual(["b"], self.names(caller("p2"), marker="c"))
-        self.assertRaises(errors.MarkerHidden, self.names, caller("p2"), marker="a")
+        self.assertRaises(errors.MarkerForbidden, self.names, caller("p2"), marker="a")
         self.assertRaises(errors.NamespaceNotFound, self.names, marker="unknown")
 
     def test_lists_by_resource_type(self):
@@ -328,8 +333,10 @@ class DefinitionCases(_Cases):
                 errors.Duplicate, self.definitions.create, ADMIN, self.namespace, sample
             )
             self.assertEqual(created, self.definitions.delete(ADMIN, self.namespace, kind, "a"))
-            for verb in (self.definitions.get, self.definitions.delete):
-                self.assertRaises(errors.DefinitionNotFound, verb, ADMIN, self.namespace, kind, "a")
+            for operation in (self.definitions.get, self.definitions.delete):
+                self.assertRaises(
+                    errors.DefinitionNotFound, operation, ADMIN, self.namespace, kind, "a"
+                )
             self.assertEqual(2, len(self.held(self.other, kind)), "another namespace's")
 
     def test_update_renames_and_replaces(self):

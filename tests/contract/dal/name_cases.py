@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from glance_py.db.tables import image_properties
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import IMPORT, ClaimRelease, ClaimRequest
 from glance_py.domain.image import Image
 from glance_py.domain.property_names import SERVICE_PROPERTIES, fold, is_reserved
@@ -17,15 +17,15 @@ TASK, HOST = "os_glance_import_task", "os_glance_stage_host"
 
 class NameCases:
     def create(self, **properties):
-        return self.records.images.create(
+        return self.repositories.images.create(
             None, Image(str(uuid.uuid4()), owner="p", properties=properties)
         )
 
     def properties(self, image):
-        return self.records.images.get(caller("p"), image.id).properties
+        return self.repositories.images.get(caller("p"), image.id).properties
 
     def update(self, image, **change):
-        return self.records.images.update(None, image, Change(**change))
+        return self.repositories.images.update(None, image, ImageChange(**change))
 
     def test_another_spelling_never_writes_over_a_property(self):
         for name in ("Code", "code ", "códe", "CODE"):
@@ -35,7 +35,7 @@ class NameCases:
                     self.update(image, fields={"name": "n"}, set_properties={name: "2"})
                 except errors.Conflict:
                     self.assertEqual({"code": "1"}, self.properties(image))
-                    self.assertIsNone(self.records.images.get(None, image.id).name)
+                    self.assertIsNone(self.repositories.images.get(None, image.id).name)
                 else:
                     self.assertEqual({"code": "1", name: "2"}, self.properties(image))
 
@@ -43,9 +43,11 @@ class NameCases:
         image_id = str(uuid.uuid4())
         both = {"code": "1", "Code": "2"}
         try:
-            image = self.records.images.create(None, Image(image_id, owner="p", properties=both))
+            image = self.repositories.images.create(
+                None, Image(image_id, owner="p", properties=both)
+            )
         except errors.Conflict:
-            self.assertRaises(errors.ImageNotFound, self.records.images.get, None, image_id)
+            self.assertRaises(errors.ImageNotFound, self.repositories.images.get, None, image_id)
         else:
             self.assertEqual(both, self.properties(image))
 
@@ -90,7 +92,7 @@ class NameCases:
         self.misspell(image, TASK, "nobody")
         self.update(image, acquire=ClaimRequest("a", IMPORT, task_id="t"))
         self.assertEqual("t", self.properties(image)[TASK])
-        self.records.claims.release(image.id, "a", ClaimRelease())
+        self.repositories.claims.release(image.id, "a", ClaimRelease())
         self.assertRaises(
             errors.ImportActive,
             self.update,
@@ -200,6 +202,6 @@ class CollationCases:
         image = self.create()
         # Such a name does not get past the wire; this is about what stands behind it.
         self.assertNotIn(name, SERVICE_PROPERTIES)
-        self.assertRaises(errors.Reserved, self.update, image, set_properties={name: "t"})
+        self.assertRaises(errors.ReservedAttribute, self.update, image, set_properties={name: "t"})
         self.assertRaises(errors.Conflict, self.create, jar="1", iar="2")
         self.assertEqual({}, self.properties(image))

@@ -6,7 +6,7 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db.tables import image_properties, image_tags, images
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
 
@@ -23,7 +23,7 @@ class OddRowCases:
         )
 
     def image(self):
-        return self.records.images.get(caller("p"), "odd")
+        return self.repositories.images.get(caller("p"), "odd")
 
     def test_an_image_that_was_never_changed_has_a_time_all_the_same(self):
         self.assertEqual(THEN, self.image().updated_at)
@@ -54,12 +54,12 @@ class OddRowCases:
 
     def test_a_tag_that_is_there_twice_is_removed_whole(self):
         image = self.twice("a", "b")
-        self.records.images.update(caller("p"), image, Change(remove_tags=("a",)))
+        self.repositories.images.update(caller("p"), image, ImageChange(remove_tags=("a",)))
         self.assertEqual(["b"], self.image().tags)
 
     def test_a_tag_that_is_there_twice_is_so_no_more_after_a_change(self):
         image = self.twice("a")
-        self.records.images.update(caller("p"), image, Change(add_tags=("b",)))
+        self.repositories.images.update(caller("p"), image, ImageChange(add_tags=("b",)))
         self.assertEqual(["a", "b"], self.image().tags)
         live = sa.select(image_tags.c.value).where(
             image_tags.c.image_id == image.id, image_tags.c.deleted == sa.false()
@@ -68,7 +68,7 @@ class OddRowCases:
 
     def test_all_of_unicode_is_stored_and_told_apart(self):
         smile, laugh = "\U0001f600", "\U0001f602"
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             caller("p"),
             Image(
                 str(uuid.uuid4()),
@@ -78,12 +78,14 @@ class OddRowCases:
                 properties={smile: laugh, laugh: smile},
             ),
         )
-        found = self.records.images.get(caller("p"), image.id)
+        found = self.repositories.images.get(caller("p"), image.id)
         self.assertEqual(
             (image.name, image.tags, image.properties), (found.name, found.tags, found.properties)
         )
-        image = self.records.images.update(caller("p"), image, Change(remove_tags=(smile,)))
-        self.assertEqual([laugh], self.records.images.get(caller("p"), image.id).tags)
+        image = self.repositories.images.update(
+            caller("p"), image, ImageChange(remove_tags=(smile,))
+        )
+        self.assertEqual([laugh], self.repositories.images.get(caller("p"), image.id).tags)
         for name, number in ((f"a {smile}", 1), (f"a {laugh}", 0)):
             self.assertEqual(
                 number, len(self.execute(sa.select(images.c.id).where(images.c.name == name)))

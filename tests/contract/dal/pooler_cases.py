@@ -11,9 +11,9 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import engine, indexes
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
 from tests.servers.proxy import Proxy
@@ -56,9 +56,9 @@ class PoolerCases:
                 connection.exec_driver_sql(f"SHOW {name}").scalar()
                 for name in ("lock_timeout", "jit", "statement_timeout")
             ]
-        through = records(self.pooled).images
+        through = sql_repositories(self.pooled).images
         image = through.create(CTX, Image(str(uuid.uuid4()), owner="p1"))
-        through.update(CTX, image, Change(fields={"name": "n"}))
+        through.update(CTX, image, ImageChange(fields={"name": "n"}))
         self.assertEqual(fresh, self.settings(self.pooled))
 
     def test_locks_are_waited_for_with_a_limit_all_the_same(self):
@@ -71,10 +71,10 @@ class PoolerCases:
             )
 
     def test_indexes_are_refused_with_a_sentence_and_without_a_lock(self):
-        for verb in (indexes.add, indexes.drop):
+        for operation in (indexes.add, indexes.drop):
             error = self.assertRaises(
                 errors.Conflict,
-                verb,
+                operation,
                 self.pooled,
                 indexes.of("postgresql")[0],
                 lambda progress: None,

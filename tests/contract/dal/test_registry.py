@@ -25,10 +25,10 @@ from tests.contract.dal.test_cached_images import CachedImageCases
 from tests.functional.registry import Wire
 
 
-def behind_registry(records, connect=lambda wire: wire):
+def behind_registry(repositories, connect=lambda wire: wire):
     """``records`` as an API host sees them.
 
-    :param records: those of one registry, or a tuple of several.
+    :param repositories: those of one registry, or a tuple of several.
     :param connect: makes the host's connection from the wires to the registries.
     """
     conf = cfg.ConfigOpts()
@@ -44,14 +44,14 @@ def behind_registry(records, connect=lambda wire: wire):
     ):
         conf.set_override(name, value, "service_user")
     wires = []
-    for each in records if isinstance(records, tuple) else (records,):
+    for each in repositories if isinstance(repositories, tuple) else (repositories,):
         with composition.composing(
             composition.Composition(
                 conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None
             )
         ):
             wires.append(Wire(pipeline.load(conf, pipeline.REGISTRY)))
-    return client.records(conf, connect(*wires))
+    return client.remote_repositories(conf, connect(*wires))
 
 
 class Remote:
@@ -62,7 +62,7 @@ class Remote:
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.records = behind_registry(cls.direct)
+        cls.repositories = behind_registry(cls.direct)
 
 
 class TestImageOverSQLite(Remote, ImageCases, SQLite):

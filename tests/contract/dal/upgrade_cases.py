@@ -189,7 +189,7 @@ class UpgradeCases:
     def check_data(self, mark):
         ctx = _Admin()
         for image_id in IDS:
-            image = self.records.images.get(ctx, image_id)
+            image = self.repositories.images.get(ctx, image_id)
             self.assertEqual(
                 (f"näme of {image_id}", 5, {"k": "v"}, THEN, False),
                 (image.name, image.size, image.properties, image.created_at, image.os_hidden),
@@ -199,7 +199,7 @@ class UpgradeCases:
         if mark == "mitaka02":
             self.assertEqual(
                 ["public", "shared", "private"],
-                [self.records.images.get(ctx, image_id).visibility for image_id in IDS],
+                [self.repositories.images.get(ctx, image_id).visibility for image_id in IDS],
             )
 
     def test_all_at_once(self):
@@ -233,7 +233,7 @@ class UpgradeCases:
             if mark in ("queens_contract01", "mitaka02"):
                 with self.assertLogs("glance_py.db.errors", "ERROR") as logs:
                     error = self.assertRaises(
-                        errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0]
+                        errors.DatabaseNotReady, self.repositories.images.get, _Admin(), IDS[0]
                     )
                 self.assertNotIn("os_hidden", str(error))
                 self.assertIn("glance-manage db sync", logs.output[0])
@@ -252,7 +252,9 @@ class UpgradeCases:
         for table in metadata.tables:
             self.assertIn(f"table {table}", str(error))
         with self.assertLogs("glance_py.db.errors", "ERROR"):
-            self.assertRaises(errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0])
+            self.assertRaises(
+                errors.DatabaseNotReady, self.repositories.images.get, _Admin(), IDS[0]
+            )
 
     def test_in_phases(self):
         for mark, _step in STEPS:

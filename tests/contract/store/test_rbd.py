@@ -215,8 +215,8 @@ class TestRBDImages(TestRBD):
 
     def test_addresses_of_other_pools_are_refused(self):
         other = parse(self.location.url.replace(f"/{POOL}/", "/vms/"))
-        for verb in (self.store.get, self.store.size, self.store.delete):
-            self.assertRaises(errors.BadStoreUri, verb, other)
+        for operation in (self.store.get, self.store.size, self.store.delete):
+            self.assertRaises(errors.BadStoreUri, operation, other)
 
     def test_an_address_may_be_a_name_alone(self):
         self.assertEqual(b"data", self.read(parse(f"rbd://{self.image_id}")))

@@ -487,6 +487,6 @@ class As:
             with contextlib.suppress(errors.NotFound):
                 self.guard.delete(location, caller=self.caller)
 
-    def __getattr__(self, verb):
-        method = getattr(self.guard, verb)
+    def __getattr__(self, operation):
+        method = getattr(self.guard, operation)
         return lambda *args, **kwargs: method(*args, **kwargs, caller=self.caller)

@@ -20,7 +20,7 @@ from glance_py.domain import errors
 from tests.unit import setting
 
 
-def records(directory: str) -> SqlCachedImages:
+def repository(directory: str) -> SqlCachedImages:
     """The DAL over an empty database."""
     database = Database(create_engine(f"sqlite:///{directory}/glance.sqlite"))
     metadata.create_all(database.engine)
@@ -107,11 +107,11 @@ class TestXattr(BooksCases, unittest.TestCase):
 
 class TestCentral(BooksCases, unittest.TestCase):
     def make(self):
-        self.records = records(self.root)
-        return CentralBooks(self.records, "http://node-1")
+        self.repository = repository(self.root)
+        return CentralBooks(self.repository, "http://node-1")
 
     def test_each_node_has_its_own_and_all_know_where_an_image_is(self) -> None:
-        other = CentralBooks(self.records, "http://node-2")
+        other = CentralBooks(self.repository, "http://node-2")
         image_id = self.admit()
         self.assertEqual([], other.entries())
         other.add(image_id, 3)
@@ -121,7 +121,7 @@ class TestCentral(BooksCases, unittest.TestCase):
 
     def test_the_same_node_after_a_restart(self) -> None:
         image_id = self.admit()
-        again = CentralBooks(self.records, "http://node-1")
+        again = CentralBooks(self.repository, "http://node-1")
         self.assertEqual([image_id], [entry.image_id for entry in again.entries()])
 
     def test_the_sqlite_books_are_taken_over_once(self) -> None:

@@ -191,7 +191,7 @@ class TestTrouble(CacheCase):
         image = self.store.image(3 * CHUNK, checksum="0" * 32)
         with self.assertLogs("glance_py.cache", "ERROR"):
             copy = self.cache.read(image)
-            self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
+            self.assertRaises(errors.CorruptImageData, list, copy.data.chunks)
         copy.data.close()
         self.until(lambda: self.names("invalid") == [image.id])
         self.assertFalse(self.cache.is_cached(image.id))
@@ -200,7 +200,7 @@ class TestTrouble(CacheCase):
         image = self.store.image(10, checksum=None, os_hash_algo="sha512", os_hash_value="0" * 128)
         with self.assertLogs("glance_py.cache", "ERROR"):
             copy = self.cache.read(image)
-            self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
+            self.assertRaises(errors.CorruptImageData, list, copy.data.chunks)
         copy.data.close()
 
     def test_a_store_that_delivers_too_little_breaks_the_download(self) -> None:
@@ -402,8 +402,8 @@ class TestTrouble(CacheCase):
             raise errors.DatabaseUnavailable()
 
         image = self.store.image(10)
-        for verb in ("add", "hit", "remove", "entries"):
-            setattr(self.cache._books, verb, fail)
+        for operation in ("add", "hit", "remove", "entries"):
+            setattr(self.cache._books, operation, fail)
         with self.assertLogs("glance_py.cache", "WARNING"):
             self.assertEqual((False, self.store.data[image.id]), self.read(image))
             self.assertEqual((True, self.store.data[image.id]), self.read(image))

@@ -196,8 +196,8 @@ class TestConnect(testtools.TestCase):
         database = engine.connect(
             options(connection="postgresql+psycopg2://root:secret@127.0.0.1:1/none")
         )
-        for verb in (database.ping, lambda: database.write(lambda c: None)):
-            error = self.assertRaises(errors.DatabaseUnavailable, verb)
+        for operation in (database.ping, lambda: database.write(lambda c: None)):
+            error = self.assertRaises(errors.DatabaseUnavailable, operation)
             self.assertNotIn("secret", str(error))
 
     def test_options_reach_the_pool(self):

@@ -3,7 +3,7 @@
 from unittest import mock
 
 from glance_py.db import rows
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from tests.contract.dal.backends import SQLite, caller
 
@@ -15,20 +15,20 @@ class TestReading(SQLite):
 
         def and_meanwhile(*arguments):
             if changes:
-                self.records.images.update(caller("p1"), image, changes.pop())
+                self.repositories.images.update(caller("p1"), image, changes.pop())
             complete(*arguments)
 
         with mock.patch.object(rows, "complete", and_meanwhile):
-            return self.records.images.get(caller("p1"), image.id)
+            return self.repositories.images.get(caller("p1"), image.id)
 
     def test_the_end_of_an_import_is_seen_as_a_whole(self):
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             caller("p1"),
             Image("i", owner="p1", status="importing", properties={"os_glance_import_task": "t"}),
         )
         seen = self.read_during(
             image,
-            Change(
+            ImageChange(
                 fields={"status": "active", "checksum": "c"},
                 remove_properties={"os_glance_import_task"},
                 add_locations=(Location("file:///a"),),
@@ -40,7 +40,9 @@ class TestReading(SQLite):
         )
 
     def test_an_image_at_rest_is_read_once(self):
-        image = self.records.images.create(caller("p1"), Image("j", owner="p1", status="active"))
+        image = self.repositories.images.create(
+            caller("p1"), Image("j", owner="p1", status="active")
+        )
         with mock.patch.object(rows, "complete", mock.Mock(wraps=rows.complete)) as complete:
-            self.records.images.get(caller("p1"), image.id)
+            self.repositories.images.get(caller("p1"), image.id)
         complete.assert_called_once()

@@ -111,9 +111,9 @@ class TestSeveral(StoresCase):
         theirs = stores.add("fast2", "id", [b"theirs"]).url
         staged = stores.add(config.STAGING, "id", [b"staged"], reserved=True).url
         for url in (theirs, staged, "file:///etc/passwd", f"file://{self.scratch}/fast22/id"):
-            for verb in (stores.get, stores.size, stores.delete):
-                with self.subTest(url=url, verb=verb.__name__):
-                    self.assertRaises(errors.BadStoreUri, verb, url, "fast")
+            for operation in (stores.get, stores.size, stores.delete):
+                with self.subTest(url=url, operation=operation.__name__):
+                    self.assertRaises(errors.BadStoreUri, operation, url, "fast")
         for url in (staged, "file:///etc/passwd"):
             self.assertRaises(errors.BadStoreUri, stores.get, url)
         self.assertRaises(errors.UnknownScheme, stores.get, "http://host/x", "fast")

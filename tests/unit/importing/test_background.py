@@ -23,11 +23,11 @@ class Tasks:
 
     def _say(self, task: Task, *words) -> Task:
         if task.id in self.taken:
-            raise errors.TaskFinished(task.id)
+            raise errors.TaskAlreadyFinished(task.id)
         self.log.append((task.id, *words))
         return dataclasses.replace(task)
 
-    def tell(self, task, message):
+    def set_message(self, task, message):
         return self._say(task, "tell", message)
 
     def succeed(self, task, result, message):
@@ -36,7 +36,7 @@ class Tasks:
     def fail(self, task, message):
         return self._say(task, "failure", message)
 
-    def ran(self, task):
+    def notify_run(self, task):
         self.log.append((task.id, "ran"))
 
 
@@ -154,7 +154,7 @@ class BackgroundTest(unittest.TestCase):
             until(lambda: work.over)
             try:
                 work.check()
-            except errors.TaskAbandoned as error:
+            except errors.TaskCancelled as error:
                 seen.append(error)
                 raise
             return {}

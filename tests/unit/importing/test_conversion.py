@@ -245,9 +245,9 @@ class EndlessTest(unittest.TestCase):
 
         def check() -> None:
             if os.path.exists(self.number):
-                raise errors.TaskAbandoned("The worker was stopped.")
+                raise errors.TaskCancelled("The worker was stopped.")
 
-        with self.assertRaisesRegex(errors.TaskAbandoned, "stopped"):
+        with self.assertRaisesRegex(errors.TaskCancelled, "stopped"):
             self.process(check)
         self.assert_ended()
 

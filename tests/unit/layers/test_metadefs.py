@@ -18,7 +18,7 @@ from glance_py.domain.metadef import (
 )
 from glance_py.layers.metadefs_policy import RULES
 from glance_py.policies.enforcer import Enforcer
-from tests.unit.layers.fake import Notifier, services
+from tests.unit.layers.fake import Notifier, deps
 from tests.unit.setting import caller, conf
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
@@ -33,7 +33,7 @@ class Namespaces:
     def get(self, ctx, name):
         return self.namespaces[name]
 
-    find = get
+    resolve = get
 
     def list(self, ctx, query):
         return NamespacePage(list(self.namespaces.values()), full=True)
@@ -90,11 +90,11 @@ class LayersCase(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         options = conf(directory.name, {"policy.yaml": self.policy})
         self.notifier = Notifier()
-        self.services = services(conf=options, enforcer=Enforcer(options), notifier=self.notifier)
-        self.namespaces = gateway.fold(
-            gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.services
+        self.deps = deps(conf=options, enforcer=Enforcer(options), notifier=self.notifier)
+        self.namespaces = gateway.build_stack(
+            gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.deps
         )
-        self.definitions = gateway.fold(gateway.DEFINITION_LAYERS, Definitions(), self.services)
+        self.definitions = gateway.build_stack(gateway.DEFINITION_LAYERS, Definitions(), self.deps)
         self.admin = caller("admin", "member", "reader", project="p9", is_admin=True)
 
 
@@ -105,12 +105,12 @@ class VisibilityTest(LayersCase):
             (self.admin, True),
             (caller("reader", project="p2"), False),
         ):
-            for verb in (self.namespaces.get, self.namespaces.find):
+            for operation in (self.namespaces.get, self.namespaces.resolve):
                 if sees:
-                    self.assertIs(PRIVATE, verb(who, "private"))
+                    self.assertIs(PRIVATE, operation(who, "private"))
                 else:
-                    self.assertRaises(errors.NamespaceNotFound, verb, who, "private")
-                self.assertIs(PUBLIC, verb(who, "public"))
+                    self.assertRaises(errors.NamespaceNotFound, operation, who, "private")
+                self.assertIs(PUBLIC, operation(who, "public"))
 
     def test_lists_leave_out_what_the_rules_hide(self):
         names = [
@@ -124,7 +124,7 @@ class VisibilityTest(LayersCase):
 
     def test_who_may_not_see_is_told_that_there_is_nothing(self):
         nobody = caller(project="p1")
-        for verb, arguments in (
+        for operation, arguments in (
             (self.namespaces.get, ("public",)),
             (self.namespaces.list, (NamespaceQuery(),)),
             (self.namespaces.create, (PRIVATE,)),
@@ -134,7 +134,7 @@ class VisibilityTest(LayersCase):
             (self.definitions.list, (PUBLIC, Tag)),
             (self.definitions.create, (PUBLIC, Tag("t"))),
         ):
-            self.assertRaises(errors.NotFound, verb, nobody, *arguments)
+            self.assertRaises(errors.NotFound, operation, nobody, *arguments)
 
     def test_who_sees_but_may_not_write_is_told_so(self):
         reader = caller("reader", project="p1")
@@ -147,7 +147,7 @@ class VisibilityTest(LayersCase):
             self.assertRaises(
                 errors.PolicyForbids, self.definitions.delete, reader, PUBLIC, kind, "x"
             )
-        for verb, arguments in (
+        for operation, arguments in (
             (self.namespaces.create, (PRIVATE,)),
             (self.namespaces.update, (PUBLIC, PUBLIC)),
             (self.namespaces.delete, (PUBLIC,)),
@@ -155,7 +155,7 @@ class VisibilityTest(LayersCase):
             (self.definitions.update, (PUBLIC, "x", Tag("y"))),
             (self.definitions.create_all, (PUBLIC, Tag, [], True)),
         ):
-            self.assertRaises(errors.PolicyForbids, verb, reader, *arguments)
+            self.assertRaises(errors.PolicyForbids, operation, reader, *arguments)
 
 
 class NestedCreationTest(LayersCase):
@@ -185,7 +185,7 @@ class OwnershipTest(LayersCase):
         self.owner = caller("member", "reader", project="p1")
 
     def test_only_its_project_changes_a_namespace_whatever_the_rules_allow(self):
-        for verb, arguments in (
+        for operation, arguments in (
             (self.namespaces.update, (PUBLIC, PUBLIC)),
             (self.namespaces.delete, (PUBLIC,)),
             (self.definitions.create, (PUBLIC, Tag("t"))),
@@ -194,9 +194,9 @@ class OwnershipTest(LayersCase):
             (self.definitions.delete, (PUBLIC, Tag, "t")),
             (self.definitions.clear, (PUBLIC, Tag)),
         ):
-            self.assertRaises(errors.Forbidden, verb, self.stranger, *arguments)
-            verb(self.owner, *arguments)
-            verb(self.admin, *arguments)
+            self.assertRaises(errors.Forbidden, operation, self.stranger, *arguments)
+            operation(self.owner, *arguments)
+            operation(self.admin, *arguments)
 
     def test_namespaces_are_neither_made_for_others_nor_given_away(self):
         theirs = Namespace("n", "p2")
@@ -223,8 +223,8 @@ class NotificationTest(LayersCase):
 
     def test_left_out_when_nobody_listens(self):
         self.notifier.enabled = False
-        below = Namespaces()
-        self.assertIs(below, gateway.NAMESPACE_LAYERS[-1].build(below, self.services))
+        inner = Namespaces()
+        self.assertIs(inner, gateway.NAMESPACE_LAYERS[-1].build(inner, self.deps))
 
     def test_what_was_refused_is_not_announced(self):
         self.assertRaises(errors.Forbidden, self.namespaces.delete, self.admin, LOCKED)

@@ -1,22 +1,22 @@
-"""The policy layers: which rule is asked for which verb, and what a refusal looks like."""
+"""The policy layers: which rule is asked for which operation, and what a refusal looks like."""
 
 import unittest
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Download, Upload
 from glance_py.domain.query import ImageQuery, Page
-from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy, rules_of
+from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy, rules_for_change
 from glance_py.policies.enforcer import Enforcer
-from tests.unit.layers.fake import Images, Members, services
+from tests.unit.layers.fake import Images, Members, deps
 from tests.unit.setting import caller, conf, member
 
 
 class RulesOfAChangeTest(unittest.TestCase):
     def assert_rules(self, expected, **change):
-        self.assertEqual(expected, rules_of(Change(**change)))
+        self.assertEqual(expected, rules_for_change(ImageChange(**change)))
 
     def test_plain_changes(self):
         self.assert_rules([])
@@ -61,9 +61,9 @@ class PolicyProxyTest(unittest.TestCase):
     def setUp(self):
         self.private = Image(id="private", owner="p1", visibility="private")
         self.community = Image(id="community", owner="p1", visibility="community")
-        self.below = Images(self.private, self.community)
+        self.inner = Images(self.private, self.community)
         enforcer = Enforcer(conf())
-        self.layer = PolicyProxy.build(self.below, services(enforcer=enforcer))
+        self.layer = PolicyProxy.build(self.inner, deps(enforcer=enforcer))
 
     def test_show(self):
         self.assertEqual("private", self.layer.get(member(), "private").id)
@@ -76,38 +76,38 @@ class PolicyProxyTest(unittest.TestCase):
         self.assertTrue(page.full)
 
     def test_a_list_goes_on_behind_pages_of_which_all_is_hidden(self):
-        below = Paged(
+        inner = Paged(
             [
                 Image(f"{n:04}", owner="p2" if n > 2500 else "p1", visibility="private")
                 for n in range(2600)
             ]
         )
-        layer = PolicyProxy.build(below, services(enforcer=Enforcer(conf())))
+        layer = PolicyProxy.build(inner, deps(enforcer=Enforcer(conf())))
         page = layer.list(member("p2"), ImageQuery(limit=2))
         self.assertEqual(["2501", "2502"], [image.id for image in page.images])
         self.assertTrue(page.full)
-        self.assertLess(len(below.asked), 15)  # it reads more and more at once
+        self.assertLess(len(inner.asked), 15)  # it reads more and more at once
         page = layer.list(member("p2"), ImageQuery(limit=2, marker="2598"))
         self.assertEqual((["2599"], False), ([image.id for image in page.images], page.full))
         page = layer.list(member("p3"), ImageQuery(limit=25))
         self.assertEqual(([], False), (page.images, page.full))
 
     def test_a_list_goes_on_though_the_last_image_was_deleted_meanwhile(self):
-        below = Paged(
+        inner = Paged(
             [
                 Image(f"{n}", owner="p2" if n == 9 else "p1", visibility="private")
                 for n in range(10)
             ],
             gone={"4"},
         )
-        layer = PolicyProxy.build(below, services(enforcer=Enforcer(conf())))
+        layer = PolicyProxy.build(inner, deps(enforcer=Enforcer(conf())))
         page = layer.list(member("p2"), ImageQuery(limit=5))
         self.assertEqual(["9"], [image.id for image in page.images])
 
     def test_who_may_not_list_reaches_nothing(self):
         with self.assertRaises(errors.PolicyForbids):
             self.layer.list(caller(), ImageQuery())
-        self.assertEqual([], self.below.calls)
+        self.assertEqual([], self.inner.calls)
 
     def test_a_system_token_is_refused(self):
         system = caller("admin", "reader", project=None, system_scope="all")
@@ -132,16 +132,16 @@ class PolicyProxyTest(unittest.TestCase):
 
     def test_who_sees_is_forbidden_and_who_does_not_finds_nothing(self):
         upload, wanted = Upload(source=[]), Download()
-        change = Change(fields={"name": "x"})
-        for verb, arguments in (
+        change = ImageChange(fields={"name": "x"})
+        for operation, arguments in (
             ("update", (change,)),
             ("delete", ()),
             ("upload", (upload,)),
             ("stage", (upload,)),
-            ("transition", ("deactivated",)),
+            ("set_status", ("deactivated",)),
         ):
-            with self.subTest(verb):
-                act = getattr(self.layer, verb)
+            with self.subTest(operation):
+                act = getattr(self.layer, operation)
                 with self.assertRaises(errors.PolicyForbids):
                     act(member("p2"), self.community, *arguments)
                 with self.assertRaises(errors.ImageNotFound):
@@ -152,14 +152,14 @@ class PolicyProxyTest(unittest.TestCase):
             self.layer.download(caller("reader"), self.community, wanted)
 
     def test_publicize(self):
-        public = Change(fields={"visibility": "public"})
+        public = ImageChange(fields={"visibility": "public"})
         with self.assertRaises(errors.PolicyForbids) as raised:
             self.layer.update(member(), self.private, public)
         self.assertEqual(("publicize_image",), raised.exception.args)
         self.layer.update(caller("admin"), self.private, public)
 
     def test_every_verb_has_an_opinion(self):
-        self.assertEqual({"find"}, set(PolicyProxy.verbs) - set(PolicyProxy.overrides()))
+        self.assertEqual({"resolve"}, set(PolicyProxy.operations) - set(PolicyProxy.overrides()))
 
 
 class PreferTest(unittest.TestCase):
@@ -170,7 +170,7 @@ class PreferTest(unittest.TestCase):
             def check_image(self, ctx, rule, image):
                 self.asked.append(rule)
 
-        layer = PolicyProxy.build(Images(), services(enforcer=Rules()))
+        layer = PolicyProxy.build(Images(), deps(enforcer=Rules()))
         layer.download(member(), Image(id="i"), Download())
         layer.download(member(), Image(id="i"), Download(prefer=("fast",)))
         self.assertEqual(["download_image", "download_image", "download_from_store"], Rules.asked)
@@ -179,11 +179,9 @@ class PreferTest(unittest.TestCase):
 class MemberPolicyTest(unittest.TestCase):
     def setUp(self):
         self.image = Image(id="i", owner="p1", visibility="shared")
-        self.as_member = Image(id="i", owner="p1", visibility="shared", member="p2")
+        self.as_member = Image(id="i", owner="p1", visibility="shared", caller_membership="p2")
         self.share = Member("i", "p2")
-        self.layer = MemberPolicyProxy.build(
-            Members(self.share), services(enforcer=Enforcer(conf()))
-        )
+        self.layer = MemberPolicyProxy.build(Members(self.share), deps(enforcer=Enforcer(conf())))
 
     def test_list_and_show(self):
         self.assertEqual([self.share], self.layer.list(member(), self.image))

@@ -4,17 +4,17 @@ import tempfile
 import unittest
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Upload
 from glance_py.domain.query import ImageQuery
 from glance_py.layers.property_protection import (
-    BadRules,
+    InvalidPropertyRules,
     PropertyProtectionProxy,
     PropertyProtections,
 )
 from glance_py.policies.enforcer import Enforcer
-from tests.unit.layers.fake import Images, services
+from tests.unit.layers.fake import Images, deps
 from tests.unit.setting import caller, conf, member
 
 
@@ -139,12 +139,12 @@ class RulesFileTest(ProtectionsCase):
             (section("a", "x,y", "@", "@", "@"), "policies"),
             ("create = x", "roles"),
         ):
-            with self.subTest(text), self.assertRaises(BadRules):
+            with self.subTest(text), self.assertRaises(InvalidPropertyRules):
                 self.protections(text, form)
 
     def test_a_missing_file_stops_the_start(self):
         options = conf(self.directory, property_protection_file="nowhere.conf")
-        with self.assertRaises(BadRules):
+        with self.assertRaises(InvalidPropertyRules):
             PropertyProtections(options, None)
 
 
@@ -154,15 +154,15 @@ class ProxyTest(ProtectionsCase):
         self.image = Image(
             id="i", properties={"own_a": "1", "secret": "2", "free_b": "3", "fixed_a": "4"}
         )
-        self.below = Images(self.image)
+        self.inner = Images(self.image)
         self.layer = PropertyProtectionProxy.build(
-            self.below, services(protections=self.protections(ROLES))
+            self.inner, deps(protections=self.protections(ROLES))
         )
 
     def test_left_out_when_there_are_no_rules(self):
-        self.assertIs(self.below, PropertyProtectionProxy.build(self.below, services()))
-        off = services(protections=PropertyProtections(conf(), None))
-        self.assertIs(self.below, PropertyProtectionProxy.build(self.below, off))
+        self.assertIs(self.inner, PropertyProtectionProxy.build(self.inner, deps()))
+        off = deps(protections=PropertyProtections(conf(), None))
+        self.assertIs(self.inner, PropertyProtectionProxy.build(self.inner, off))
 
     def test_what_may_not_be_read_is_not_there(self):
         visible = {"own_a": "1", "free_b": "3", "fixed_a": "4"}
@@ -178,31 +178,31 @@ class ProxyTest(ProtectionsCase):
     def test_create(self):
         made = self.layer.create(member(), Image(id="n", properties={"own_a": "1", "secret": "2"}))
         self.assertEqual({"own_a": "1"}, made.properties)
-        with self.assertRaises(errors.Reserved) as raised:
+        with self.assertRaises(errors.ReservedAttribute) as raised:
             self.layer.create(member(), Image(id="n", properties={"never_x": "1"}))
         self.assertEqual("Attribute 'never_x' is reserved.", str(raised.exception))
 
     def test_update_does_not_lose_what_is_hidden(self):
         image = self.layer.get(member(), "i")
-        updated = self.layer.update(member(), image, Change(set_properties={"own_a": "9"}))
+        updated = self.layer.update(member(), image, ImageChange(set_properties={"own_a": "9"}))
         self.assertEqual({"own_a": "9", "free_b": "3", "fixed_a": "4"}, updated.properties)
-        _, seen_below, _ = self.below.calls[-1]
+        _, seen_below, _ = self.inner.calls[-1]
         self.assertEqual(self.image.properties, seen_below.properties)
 
     def test_update_is_judged_by_what_the_caller_sees(self):
         image = self.layer.get(member(), "i")
         # To write an unseen property is to create it, which a member may.
-        self.layer.update(member(), image, Change(set_properties={"secret": "9"}))
-        self.layer.update(member(), image, Change(set_properties={"fixed_b": "1"}))
+        self.layer.update(member(), image, ImageChange(set_properties={"secret": "9"}))
+        self.layer.update(member(), image, ImageChange(set_properties={"fixed_b": "1"}))
         for change in (
-            Change(set_properties={"never_x": "1"}),
-            Change(set_properties={"fixed_a": "1"}),
-            Change(set_properties={"other": "1"}),
-            Change(remove_properties={"own_a"}),
+            ImageChange(set_properties={"never_x": "1"}),
+            ImageChange(set_properties={"fixed_a": "1"}),
+            ImageChange(set_properties={"other": "1"}),
+            ImageChange(remove_properties={"own_a"}),
         ):
-            with self.assertRaises(errors.Reserved):
+            with self.assertRaises(errors.ReservedAttribute):
                 self.layer.update(member(), image, change)
-        self.layer.update(member(), image, Change(remove_properties={"free_b"}))
+        self.layer.update(member(), image, ImageChange(remove_properties={"free_b"}))
 
     def test_the_layers_below_see_the_whole_image(self):
         image = self.layer.get(member(), "i")
@@ -210,10 +210,10 @@ class ProxyTest(ProtectionsCase):
         self.layer.stage(member(), image, Upload(source=[]))
         self.layer.delete(member(), image)
         self.layer.download(member(), image, None)
-        self.layer.transition(member(), image, "deactivated")
+        self.layer.set_status(member(), image, "deactivated")
         self.layer.import_(member(), image, None)
         self.assertEqual(
-            ["upload", "stage", "delete", "download", "transition", "import"], self.below.verbs
+            ["upload", "stage", "delete", "download", "set_status", "import"], self.inner.operations
         )
-        for call in self.below.calls:
+        for call in self.inner.calls:
             self.assertEqual(self.image.properties, call[1].properties, call[0])

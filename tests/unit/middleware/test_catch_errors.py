@@ -8,7 +8,7 @@ import unittest
 from oslo_context import context as thread_context
 
 from glance_py import app
-from glance_py.context import RequestContext, unknown_caller
+from glance_py.context import RequestContext, request_log_fields
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.middleware.catch_errors import CatchErrors
@@ -87,7 +87,7 @@ class CatchErrorsTest(unittest.TestCase):
         built = CatchErrors(logs_early(ContextMiddleware(end, options(), Enforcer())), options())
         for number in ("1", "2"):
             call(built, **MEMBER, HTTP_X_OPENSTACK_REQUEST_ID=number)
-        self.assertEqual([unknown_caller("req-1"), unknown_caller("req-2")], seen)
+        self.assertEqual([request_log_fields("req-1"), request_log_fields("req-2")], seen)
         self.assertIs(end.environ["glance.context"], thread_context.get_current())
 
 

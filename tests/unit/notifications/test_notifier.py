@@ -16,7 +16,7 @@ import time
 import unittest
 import uuid
 
-from glance_py.notifications.notifier import _WAITING, LOG, Notifier, drivers
+from glance_py.notifications.notifier import _QUEUE_SIZE, LOG, Notifier, configured_drivers
 from tests.unit.setting import conf
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
@@ -60,18 +60,18 @@ class SwitchTest(NotifierCase):
             self.directory,
             {"glance-api.conf": "[oslo_messaging_notifications]\ndriver = log\ndriver = noop\n"},
         )
-        self.assertEqual(["log", "noop"], drivers(options))
+        self.assertEqual(["log", "noop"], configured_drivers(options))
 
     def test_disabled_notifications(self):
         notifier = self.notifier(
             "[oslo_messaging_notifications]\ndriver = noop\n",
             disabled_notifications=["image.create", "task", "image.member"],
         )
-        self.assertFalse(notifier.wants("image.create"))
-        self.assertFalse(notifier.wants("task.run"))
-        self.assertTrue(notifier.wants("image.update"))
+        self.assertFalse(notifier.is_enabled("image.create"))
+        self.assertFalse(notifier.is_enabled("task.run"))
+        self.assertTrue(notifier.is_enabled("image.update"))
         # wire: only what stands before the first dot names a group.
-        self.assertTrue(notifier.wants("image.member.create"))
+        self.assertTrue(notifier.is_enabled("image.member.create"))
 
 
 class SendTest(NotifierCase):
@@ -130,7 +130,7 @@ class SendTest(NotifierCase):
         notifier._sender = Sender
         with self.assertLogs(LOG, "ERROR") as logs:
             start = time.monotonic()
-            for _ in range(_WAITING + 500):
+            for _ in range(_QUEUE_SIZE + 500):
                 notifier.info("image.create", {})
             notifier.close(0.2)
             self.assertLess(time.monotonic() - start, 3)

@@ -70,8 +70,8 @@ class DefaultAnswersTest(EnforcerCase):
         self.assertFalse(self.allows(other, "get_image"))
         self.assertTrue(self.allows(other, "get_image", visibility="public"))
         self.assertTrue(self.allows(other, "get_image", visibility="community"))
-        self.assertTrue(self.allows(other, "get_image", member="p2"))
-        self.assertFalse(self.allows(other, "get_image", member="p3"))
+        self.assertTrue(self.allows(other, "get_image", caller_membership="p2"))
+        self.assertFalse(self.allows(other, "get_image", caller_membership="p3"))
 
     def test_roles_do_not_depend_on_case(self):
         self.assertTrue(self.allows(caller("Reader"), "get_image"))
@@ -164,7 +164,7 @@ class SameAnswersTest(EnforcerCase):
                 name=choose.choice(("a", None)),
                 protected=choose.choice((True, False)),
                 min_disk=choose.choice((0, 7)),
-                member=choose.choice(("p1", None)),
+                caller_membership=choose.choice(("p1", None)),
                 properties=choose.choice(({}, {"role": "Member"}, {"role": "reader"})),
             )
             for _ in range(40)

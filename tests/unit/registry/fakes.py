@@ -10,14 +10,14 @@ from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import Namespace
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 from glance_py.domain.query import Page
 
 IMAGES = {
     "mine": Image("mine", owner="p1", visibility="private"),
     "theirs": Image("theirs", owner="p2", visibility="private"),
     "public": Image("public", owner="p2", visibility="public"),
-    "shared": Image("shared", owner="p2", visibility="shared", member="p1"),
+    "shared": Image("shared", owner="p2", visibility="shared", caller_membership="p1"),
 }
 NAMESPACES = {
     "mine": Namespace("mine", "p1", id=1),
@@ -33,9 +33,9 @@ class Room:
         self._seen = seen
         self._name = name
 
-    def __getattr__(self, verb):
+    def __getattr__(self, operation):
         def method(*args, **kwargs):
-            self._seen.append(f"{self._name}.{verb}")
+            self._seen.append(f"{self._name}.{operation}")
 
         return method
 
@@ -62,21 +62,21 @@ class Members(Room):
 
 
 class Namespaces(Room):
-    def find(self, ctx, name):
+    def resolve(self, ctx, name):
         if name not in NAMESPACES:
             raise errors.NamespaceNotFound(name)
         return NAMESPACES[name]
 
-    get = find
+    get = resolve
 
 
-def records(seen: list) -> Records:
+def fake_repositories(seen: list) -> Repositories:
     """A DAL with the images and namespaces above; ``seen`` notes each write."""
     ports = {
         name: Room(seen, name)
         for name in ("tasks", "claims", "usage", "definitions", "cached_images", "pending")
     }
-    return Records(
+    return Repositories(
         images=Images(seen, "images"),
         members=Members(seen, "members"),
         namespaces=Namespaces(seen, "namespaces"),

@@ -3,12 +3,12 @@
 import unittest
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import Namespace, Tag
 from glance_py.registry import authority, protocol
-from tests.unit.registry.fakes import ADMIN, HOST, IMAGES, NAMESPACES, caller, records
+from tests.unit.registry.fakes import ADMIN, HOST, IMAGES, NAMESPACES, caller, fake_repositories
 
 ME = caller("p1")
 
@@ -16,7 +16,7 @@ ME = caller("p1")
 class AuthorityCase(unittest.TestCase):
     def setUp(self):
         self.seen = []
-        self.commands = authority.judged(records(self.seen))
+        self.commands = authority.judged(fake_repositories(self.seen))
 
     def do(self, command, ctx, /, **arguments):
         return self.commands[command](ctx, **arguments)
@@ -39,7 +39,7 @@ class ImagesTest(AuthorityCase):
         """Who guesses an id learns nothing, whatever it asks for."""
         image = IMAGES["theirs"]
         for name, arguments in (
-            ("images.update", {"image": image, "change": Change()}),
+            ("images.update", {"image": image, "change": ImageChange()}),
             ("images.delete", {"image": image}),
             ("members.create", {"image_id": "theirs", "member_id": "p1"}),
             ("members.find", {"image_id": "theirs"}),
@@ -49,13 +49,13 @@ class ImagesTest(AuthorityCase):
 
     def test_a_change_of_what_is_not_ones_own(self):
         forged = Image("public", owner="p1")
-        self.refused(errors.Forbidden, "images.update", ME, image=forged, change=Change())
+        self.refused(errors.Forbidden, "images.update", ME, image=forged, change=ImageChange())
         self.refused(errors.Forbidden, "images.delete", ME, image=forged)
         self.refused(errors.Forbidden, "members.create", ME, image_id="shared", member_id="p4")
         self.refused(errors.Forbidden, "members.delete", ME, member=Member("shared", "p3"))
 
     def test_a_change_of_ones_own(self):
-        self.do("images.update", ME, image=IMAGES["mine"], change=Change())
+        self.do("images.update", ME, image=IMAGES["mine"], change=ImageChange())
         self.do("images.delete", ME, image=IMAGES["mine"])
         self.do("members.create", ME, image_id="mine", member_id="p3")
         self.do("members.delete", ME, member=Member("mine", "p3"))
@@ -64,10 +64,12 @@ class ImagesTest(AuthorityCase):
         )
 
     def test_nobody_but_an_administrator_changes_the_owner(self):
-        away = Change(fields={"owner": "p2"})
+        away = ImageChange(fields={"owner": "p2"})
         for ctx in (ME, HOST):
             self.refused(errors.Forbidden, "images.update", ctx, image=IMAGES["mine"], change=away)
-        self.do("images.update", ME, image=IMAGES["mine"], change=Change(fields={"owner": "p1"}))
+        self.do(
+            "images.update", ME, image=IMAGES["mine"], change=ImageChange(fields={"owner": "p1"})
+        )
         self.do("images.update", ADMIN, image=IMAGES["mine"], change=away)
 
     def test_images_are_made_for_oneself(self):
@@ -79,7 +81,7 @@ class ImagesTest(AuthorityCase):
     def test_the_service_changes_but_does_not_delete(self):
         """Background work never deletes an image; a stolen host shall not, either."""
         self.refused(errors.Forbidden, "images.delete", HOST, image=IMAGES["theirs"])
-        self.do("images.update", HOST, image=IMAGES["theirs"], change=Change())
+        self.do("images.update", HOST, image=IMAGES["theirs"], change=ImageChange())
 
     def test_members_see_themselves_only(self):
         self.assertEqual([Member("shared", "p1")], self.do("members.find", ME, image_id="shared"))
@@ -123,8 +125,8 @@ class NamespacesTest(AuthorityCase):
     def test_what_is_seen(self):
         for name in ("mine", "public"):
             self.assertEqual(name, self.do("namespaces.get", ME, name=name).name)
-        for verb in ("get", "find"):
-            self.refused(errors.NamespaceNotFound, f"namespaces.{verb}", ME, name="theirs")
+        for operation in ("get", "resolve"):
+            self.refused(errors.NamespaceNotFound, f"namespaces.{operation}", ME, name="theirs")
 
     def test_what_is_changed(self):
         after = Namespace("x", "p1")
@@ -157,14 +159,14 @@ class NamespacesTest(AuthorityCase):
 
     def test_what_lies_in_a_namespace(self):
         public, mine = NAMESPACES["public"], NAMESPACES["mine"]
-        for verb, arguments in (
+        for operation, arguments in (
             ("create", {"definition": Tag("t")}),
             ("clear", {"kind": Tag}),
             ("create_all", {"kind": Tag, "definitions": [], "append": True}),
             ("update", {"name": "t", "after": Tag("u")}),
             ("delete", {"kind": Tag, "name": "t"}),
         ):
-            name = f"definitions.{verb}"
+            name = f"definitions.{operation}"
             self.refused(errors.Forbidden, name, ME, namespace=public, **arguments)
             self.do(name, ME, namespace=mine, **arguments)
             self.seen.clear()

@@ -6,7 +6,7 @@ import orjson
 
 from glance_py.context import RequestContext
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.registry import client, identity, protocol
 from tests.unit.setting import conf
@@ -19,7 +19,7 @@ ANN = RequestContext(
     request_id="req-" + "x" * 100,
 )
 NOBODY = RequestContext(read_only=True, is_admin=False)
-MYSELF = RequestContext(is_admin=True)
+ADMIN_CONTEXT = RequestContext(is_admin=True)
 
 
 class Wire:
@@ -84,8 +84,8 @@ class IdentityTest(ClientCase):
     def test_this_host_asks_with_its_own(self):
         images = self.client(result([]), result({"id": "i"}), result({"id": "i"}), auth=Auth())
         self.port("claims").held()
-        images.get(MYSELF, "i")
-        images.update(ANN.entrust(), Image("i"), Change())
+        images.get(ADMIN_CONTEXT, "i")
+        images.update(ANN.elevated(), Image("i"), ImageChange())
         for turn in range(3):
             self.assertEqual("own-0", self.headers(turn)["X-Auth-Token"])
             self.assertNotIn("X-Service-Token", self.headers(turn))
@@ -125,7 +125,7 @@ class IdentityTest(ClientCase):
             },
             headers(ANN),
         )
-        self.assertEqual("service", headers(MYSELF)["X-Roles"])
+        self.assertEqual("service", headers(ADMIN_CONTEXT)["X-Roles"])
         self.assertEqual("Invalid", headers(NOBODY)["X-Identity-Status"])
         self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(conf()).headers(ANN))
 
@@ -165,12 +165,12 @@ class AnswerTest(ClientCase):
             with self.assertLogs("glance_py.registry.client", "ERROR"):
                 self.fails(errors.DatabaseUnavailable, answer)
         with self.assertLogs("glance_py.registry.client", "ERROR"):
-            self.fails(errors.DatabaseUnavailable, (401, b""), ctx=MYSELF)
+            self.fails(errors.DatabaseUnavailable, (401, b""), ctx=ADMIN_CONTEXT)
 
     def test_only_what_changes_nothing_is_sent_again(self):
         images = self.client(result({"id": "i"}), result({"id": "i"}))
         images.get(ANN, "i")
-        images.update(ANN, Image("i"), Change())
+        images.update(ANN, Image("i"), ImageChange())
         self.assertEqual([True, False], [again for _, _, again in self.wire.sent])
 
     def test_a_change_whose_answer_is_lost_is_asked_for_again_under_its_key(self):
@@ -182,7 +182,7 @@ class AnswerTest(ClientCase):
         ):
             images = self.client(lost, result({"id": "i"}))
             with self.assertLogs("glance_py.registry.client"):
-                self.assertEqual("i", images.update(ANN, Image("i"), Change()).id)
+                self.assertEqual("i", images.update(ANN, Image("i"), ImageChange()).id)
             first, second = (sent for sent, _, _ in self.wire.sent)
             self.assertEqual(first, second)
             self.assertGreaterEqual(len(first[0]["key"]), 16)
@@ -219,7 +219,7 @@ class AnswerTest(ClientCase):
         images = self.client(*[result({"id": "i"})] * 2)
         keys = set()
         for _ in range(2):
-            images.update(ANN, Image("i"), Change())
+            images.update(ANN, Image("i"), ImageChange())
             keys.add(self.wire.sent[-1][0][0]["key"])
         self.assertEqual(2, len(keys))
 

@@ -6,13 +6,13 @@ import unittest
 
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import (
     ClaimGrant,
     ClaimRelease,
     ClaimRequest,
     HeldClaim,
-    Unclaimed,
+    UnclaimedWork,
 )
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
@@ -44,7 +44,7 @@ IMAGE = Image(
     created_at=NOW,
     tags=["a"],
     properties={"k": "v"},
-    member="q",
+    caller_membership="q",
     locations=[Location("file:///a", {"store": "s", "deep": [{"x": 1.5}]}, "active", 7)],
 )
 NAMESPACE = Namespace(
@@ -60,7 +60,7 @@ NAMESPACE = Namespace(
     },
 )
 HELD = HeldClaim("i", 2, "h", "upload", 7, "host", "t", 1)
-WORK = Unclaimed("i", "import", "t", NOW)
+WORK = UnclaimedWork("i", "import", "t", NOW)
 TASK = Task("t", "import", "p", input={"deep": {"list": [1, None]}}, expires_at=NOW)
 
 #: A call of every command with its result.
@@ -87,7 +87,7 @@ CALLS = {
     "images.update": (
         (
             IMAGE,
-            Change(
+            ImageChange(
                 fields={"name": None, "updated_at": NOW, "size": 4},
                 set_properties={"k": "v"},
                 remove_properties={"a", "b"},
@@ -97,7 +97,7 @@ CALLS = {
                 add_locations=(Location("file:///b"),),
                 remove_locations=tuple(IMAGE.locations),
                 update_locations=tuple(IMAGE.locations),
-                positions=(0, 1),
+                location_indexes=(0, 1),
                 expected=frozenset({"queued", "saving"}),
                 acquire=ClaimRequest("h", "upload"),
                 holder="g",
@@ -115,25 +115,25 @@ CALLS = {
     "tasks.create": ((TASK,), TASK),
     "tasks.get": (("t",), TASK),
     "tasks.list": ((TaskQuery(sort=("status", "asc")), None), [TASK]),
-    "tasks.of_image": (("i",), [TASK]),
+    "tasks.list_for_image": (("i",), [TASK]),
     "tasks.update": ((TASK,), TASK),
     "tasks.expire": ((), 3),
     "claims.take": (("i", ClaimRequest("h", "task", "host", "t", "u")), ClaimGrant(1)),
     "claims.beat": ((["h", "i"],), ["i"]),
     "claims.release": (("i", "h", ClaimRelease("t", True)), True),
     "claims.finish": ((["h"],), None),
-    "claims.renew": (("i", ["h"], "j"), True),
+    "claims.replace_holder": (("i", ["h"], "j"), True),
     "claims.held": ((), [HELD]),
     "claims.take_over": ((HELD, "h"), ClaimGrant(3, 2)),
     "claims.unclaimed": ((60.0,), [WORK]),
-    "claims.adopt": ((WORK, ClaimRequest("h", "import")), None),
+    "claims.take_unclaimed": ((WORK, ClaimRequest("h", "import")), None),
     "claims.get": (("i",), HELD),
     "usage.storage": (("p", "i"), 2**50),
     "usage.staging": (("p",), 0),
     "usage.images": ((None,), 1),
     "usage.uploading": (("p",), 1),
     "namespaces.get": (("N",), NAMESPACE),
-    "namespaces.find": (("N",), NAMESPACE),
+    "namespaces.resolve": (("N",), NAMESPACE),
     "namespaces.list": (
         (NamespaceQuery(Listing(limit=4), "public", ("OS::X",)),),
         NamespacePage([NAMESPACE], full=True),
@@ -149,24 +149,24 @@ CALLS = {
     "definitions.update": ((NAMESPACE, "q", Property("r")), Property("r")),
     "definitions.delete": ((NAMESPACE, Association, "OS::X"), Association("OS::X")),
     "definitions.clear": ((NAMESPACE, Tag), None),
-    "cached_images.node": (("http://n",), 4),
+    "cached_images.get_or_create_node": (("http://n",), 4),
     "cached_images.add": ((4, "i", 5), None),
     "cached_images.hit": ((4, "i", 5), None),
     "cached_images.remove": ((4, "i"), None),
     "cached_images.entries": ((4,), [CachedImage("i", 1, 2.5, 3.5, 4, 5, "c")]),
     "cached_images.nodes": (("i",), ["http://n"]),
-    "cached_images.adopt": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
+    "cached_images.import_entries": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
     "pending.find": ((60, 0, 10, True), [PendingData("i", "deleted", IMAGE.locations[0])]),
     "pending.add": (("i", IMAGE.locations[0]), None),
     "pending.begin_removal": ((IMAGE.locations,), [7]),
     "pending.cancel_removal": ((IMAGE.locations,), None),
-    "pending.forget": ((IMAGE.locations,), None),
-    "pending.take_back": ((IMAGE.locations,), None),
-    "pending.finish": (("i",), True),
+    "pending.mark_deleted": ((IMAGE.locations,), None),
+    "pending.unmark": ((IMAGE.locations,), None),
+    "pending.complete_deletion": (("i",), True),
     "pending.restore": (("i", "active", "deleted"), None),
     "pending.is_shared": (("i", "file:///a"), True),
     "pending.statuses_at": (("i", "file:///a"), ["active"]),
-    "pending.are_images": ((["i"],), False),
+    "pending.any_exist": ((["i"],), False),
     "ping": ((), None),
 }
 
@@ -212,7 +212,7 @@ class CommandsTest(unittest.TestCase):
                     change.remove_properties,
                     change.tags,
                     change.add_tags,
-                    change.positions,
+                    change.location_indexes,
                     change.expected,
                 )
             ],
@@ -229,7 +229,7 @@ class CommandsTest(unittest.TestCase):
         )
 
     def test_anything_that_can_be_walked_through_is_a_list(self):
-        command = COMMANDS["pending.are_images"]
+        command = COMMANDS["pending.any_exist"]
         self.assertEqual({"ids": ["a"]}, over_the_wire(command, ({"a"},)))
         self.assertEqual({"ids": ["a"]}, over_the_wire(command, (iter("a"),)))
 
@@ -249,7 +249,7 @@ class CommandsTest(unittest.TestCase):
                 errors.Invalid,
                 over_the_wire,
                 COMMANDS["images.update"],
-                (Image("i"), Change(fields={"name": value})),
+                (Image("i"), ImageChange(fields={"name": value})),
             )
 
 

@@ -6,7 +6,7 @@ import unittest
 from glance_py.context import RequestContext
 from glance_py.registry import server
 from glance_py.registry.server import Registry
-from tests.unit.registry.fakes import HOST, ask, caller, records
+from tests.unit.registry.fakes import HOST, ask, caller, fake_repositories
 
 PING = [{"command": "ping"}]
 RELEASE = {"command": "claims.release", "kwargs": {"image_id": "i", "holder": "h", "how": {}}}
@@ -15,7 +15,7 @@ RELEASE = {"command": "claims.release", "kwargs": {"image_id": "i", "holder": "h
 class RegistryTest(unittest.TestCase):
     def setUp(self):
         self.seen = []
-        self.app = Registry(records(self.seen))
+        self.app = Registry(fake_repositories(self.seen))
 
     def ask(self, ctx, document, **environ):
         return ask(self.app, ctx, document, **environ)

@@ -142,7 +142,7 @@ class ImageBodies(unittest.TestCase):
     def test_type_is_judged_before_names(self):
         with self.assertRaises(errors.Invalid):
             self.load(prop=5, status="active")
-        with self.assertRaises(errors.ReadOnly):
+        with self.assertRaises(errors.ReadOnlyAttribute):
             self.load(min_ram=-1, status="active")
 
     def test_digests_of_a_new_image_are_ignored(self):

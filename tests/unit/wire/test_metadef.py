@@ -107,11 +107,14 @@ class LoadTest(unittest.TestCase):
     def test_what_only_the_service_writes_is_refused_first(self):
         for name in ("created_at", "updated_at", "self", "schema"):
             self.assertRaises(
-                errors.ReadOnly, load.load_namespace, member(), body(unknown=1, **{name: 1})
+                errors.ReadOnlyAttribute,
+                load.load_namespace,
+                member(),
+                body(unknown=1, **{name: 1}),
             )
-            self.assertRaises(errors.ReadOnly, load.load_object, body(**{name: 1}))
+            self.assertRaises(errors.ReadOnlyAttribute, load.load_object, body(**{name: 1}))
         for read in (load.load_property, load.load_tag, load.load_association):
-            self.assertRaises(errors.ReadOnly, read, body(created_at="x"))
+            self.assertRaises(errors.ReadOnlyAttribute, read, body(created_at="x"))
 
     def test_a_property_says_what_it_likes_of_what_there_is_to_say(self):
         schema = {

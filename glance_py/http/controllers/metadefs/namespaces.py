@@ -7,7 +7,7 @@ import urllib.parse
 
 import webob
 
-from glance_py.domain.ports import NamespaceVerbs
+from glance_py.domain.ports import NamespaceOperations
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire.metadef_dump import PATH, dump_namespace, dump_namespaces
 from glance_py.wire.metadef_load import load_namespace
@@ -20,7 +20,7 @@ _NOT_IN_A_HEADER = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
 class Namespaces:
     """Namespaces as a whole."""
 
-    def __init__(self, namespaces: NamespaceVerbs, conf) -> None:
+    def __init__(self, namespaces: NamespaceOperations, conf) -> None:
         self._namespaces = namespaces
         self._limits = conf.limit_param_default, conf.api_limit_max
 
@@ -49,11 +49,11 @@ class Namespaces:
     def update(self, request: Request, namespace: str) -> webob.Response:
         """PUT /v2/metadefs/namespaces/{namespace}"""
         after = load_namespace(request.context, request.document())
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         return json_response(dump_namespace(self._namespaces.update(request.context, found, after)))
 
     def delete(self, request: Request, namespace: str) -> webob.Response:
         """DELETE /v2/metadefs/namespaces/{namespace}"""
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         self._namespaces.delete(request.context, found)
         return no_content()

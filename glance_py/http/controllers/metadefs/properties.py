@@ -33,7 +33,7 @@ class Properties(Definitions):
         With a ``resource_type`` the name is the one on such a resource, prefix included.
         """
         resource_type = load_resource_type(request.environ.get("QUERY_STRING", ""))
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         wanted = name
         if resource_type:
             association = self._definitions.get(request.context, found, Association, resource_type)

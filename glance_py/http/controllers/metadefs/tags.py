@@ -30,7 +30,7 @@ class Tags(Definitions):
         tags = load_tags(request.document())
         # wire: no tags at all change nothing; to remove them there is DELETE.
         append = not tags or load_append(request.headers.get("X-Openstack-Append"))
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         return json_response(
             dump_tags(self._definitions.create_all(request.context, found, Tag, tags, append)), 201
         )

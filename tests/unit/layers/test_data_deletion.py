@@ -6,7 +6,7 @@ import unittest
 
 from glance_py.domain import errors
 from glance_py.domain.image import Location
-from glance_py.layers.removal import Removal, ids_in
+from glance_py.layers.data_deletion import DataDeleter, image_ids_in
 from glance_store_py import errors as store_errors
 
 MINE = "11111111-1111-1111-1111-111111111111"
@@ -32,7 +32,7 @@ class Pending:
         self.shared, self.images, self.own = shared, images, own
         self.forgotten: list[str] = []
 
-    def forget(self, locations):
+    def mark_deleted(self, locations):
         self.forgotten += [location.url for location in locations]
 
     def is_shared(self, image_id, url):
@@ -41,14 +41,14 @@ class Pending:
     def statuses_at(self, image_id, url):
         return self.own
 
-    def are_images(self, ids):
+    def any_exist(self, ids):
         return any(each in self.images for each in ids)
 
 
 class TestRemoval(unittest.TestCase):
     def remove(self, *urls: str, stores=None, pending=None):
         stores, pending = stores or Stores(), pending or Pending()
-        removed = Removal(stores, pending).remove(MINE, [Location(url) for url in urls])
+        removed = DataDeleter(stores, pending).delete(MINE, [Location(url) for url in urls])
         return removed, stores.deleted, pending.forgotten
 
     def test_what_the_image_owns_goes(self):
@@ -78,7 +78,7 @@ class TestRemoval(unittest.TestCase):
         both = ("active", "pending_delete")
         self.assertEqual((1, [], [url]), self.remove(url, pending=Pending(own=both)))
         stores, pending = Stores(), Pending()
-        Removal(stores, pending).remove(MINE, [Location(url)], recorded={url})
+        DataDeleter(stores, pending).delete(MINE, [Location(url)], recorded={url})
         self.assertEqual(([], [url]), (stores.deleted, pending.forgotten))
 
     def test_an_object_on_record_is_known_by_its_name(self):
@@ -101,7 +101,7 @@ class TestRemoval(unittest.TestCase):
             f"rbd://{CLUSTER}/images/{MINE}/snap",
         ):
             Attempts.asked.clear()
-            Removal(Attempts(), Pending()).discard_attempts(
+            DataDeleter(Attempts(), Pending()).delete_attempts(
                 MINE, ["one", "two"], [MINE, f"{MINE}.2"], [Location(url, {"store": "one"})]
             )
             self.assertEqual(
@@ -109,9 +109,11 @@ class TestRemoval(unittest.TestCase):
             )
 
     def test_what_is_being_removed_cannot_be_added(self):
-        removal = Removal(Stores(), Pending(own=("pending_delete",)))
-        self.assertRaises(errors.Invalid, removal.require_free, MINE, "s3://host/bucket/name")
-        Removal(Stores(), Pending(own=("active",))).require_free(MINE, "s3://host/bucket/name")
+        deleter = DataDeleter(Stores(), Pending(own=("pending_delete",)))
+        self.assertRaises(errors.Invalid, deleter.require_unused, MINE, "s3://host/bucket/name")
+        DataDeleter(Stores(), Pending(own=("active",))).require_unused(
+            MINE, "s3://host/bucket/name"
+        )
 
     def test_what_is_gone_or_never_goes_is_done_with(self):
         for error in (store_errors.NotFound("x"), store_errors.StoreDeleteNotSupported("web")):
@@ -130,22 +132,22 @@ class TestRemoval(unittest.TestCase):
     def test_what_is_in_use_is_an_objection(self):
         stores, pending = Stores(), Pending()
         stores.objects["s3://a/1"] = store_errors.HasSnapshot()
-        with self.assertRaises(errors.StoreInUse):
+        with self.assertRaises(errors.ImageInUse):
             self.remove("s3://a/1", "s3://a/2", stores=stores, pending=pending)
         self.assertEqual(["s3://a/2"], pending.forgotten)
 
     def test_an_address_of_another_image_cannot_be_named(self):
-        removal = Removal(Stores(), Pending(shared=("s3://a/shared",)))
+        deleter = DataDeleter(Stores(), Pending(shared=("s3://a/shared",)))
         for url in (f"rbd://{CLUSTER}/images/{OTHER}/snap", "s3://a/shared"):
             with self.subTest(url), self.assertRaises(errors.Invalid):
-                removal.require_free(MINE, url)
-        removal.require_free(MINE, f"rbd://{CLUSTER}/images/{MINE}/snap")
+                deleter.require_unused(MINE, url)
+        deleter.require_unused(MINE, f"rbd://{CLUSTER}/images/{MINE}/snap")
 
     def test_ids_are_found_quoted_or_not_and_nowhere_else(self):
-        self.assertEqual({MINE}, ids_in(f"x://{MINE}"))
-        self.assertEqual({MINE}, ids_in("x://" + MINE.replace("1-", "1%2d")))
-        self.assertEqual(set(), ids_in(f"x://{MINE}f"))
-        self.assertEqual(set(), ids_in("x://nothing"))
+        self.assertEqual({MINE}, image_ids_in(f"x://{MINE}"))
+        self.assertEqual({MINE}, image_ids_in("x://" + MINE.replace("1-", "1%2d")))
+        self.assertEqual(set(), image_ids_in(f"x://{MINE}f"))
+        self.assertEqual(set(), image_ids_in("x://nothing"))
 
 
 if __name__ == "__main__":

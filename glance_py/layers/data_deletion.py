@@ -27,14 +27,14 @@ _UUID = re.compile(
 )
 
 
-class Removal:
+class DataDeleter:
     """Removes bytes from stores and says so in the records."""
 
     def __init__(self, stores, pending) -> None:
         self._stores = stores
         self._pending = pending
 
-    def remove(
+    def delete(
         self,
         image_id: str,
         locations: Sequence[Location],
@@ -48,9 +48,9 @@ class Removal:
         :param recorded: the addresses at which the image has data now; None to look them up.
 
         :returns: how many of them are done with.
-        :raises errors.StoreInUse: a store needs some of it; the others are gone.
+        :raises errors.ImageInUse: a store needs some of it; the others are gone.
         """
-        gone, kept, objection = [], [], None
+        gone, kept, in_use_error = [], [], None
         for location in locations:
             try:
                 if self._is_recorded(image_id, location.url, recorded):
@@ -60,16 +60,16 @@ class Removal:
                         image_id,
                     )
                     gone.append(location)
-                elif self._one(image_id, location, ctx):
+                elif self._delete_one(image_id, location, ctx):
                     gone.append(location)
             except store_errors.InUseByStore as exc:
                 kept.append(location)
-                objection = exc
-        self._pending.forget(gone)
-        if objection is not None:
-            in_use = errors.StoreInUse(str(objection))
+                in_use_error = exc
+        self._pending.mark_deleted(gone)
+        if in_use_error is not None:
+            in_use = errors.ImageInUse(str(in_use_error))
             in_use.kept = kept
-            raise in_use from objection
+            raise in_use from in_use_error
         return len(gone)
 
     def _is_recorded(self, image_id: str, url: str, recorded: Collection[str] | None) -> bool:
@@ -78,13 +78,15 @@ class Removal:
             return "active" in self._pending.statuses_at(image_id, url)
         return url in recorded
 
-    def discard(self, image_id: str, location: Location, ctx: Caller | None = None) -> None:
+    def delete_unrecorded(
+        self, image_id: str, location: Location, ctx: Caller | None = None
+    ) -> None:
         """Remove data that was never recorded, such as that of an upload that failed.
 
         What cannot be removed now is recorded, so that it is removed later.
         """
         try:
-            if self._one(image_id, location, ctx):
+            if self._delete_one(image_id, location, ctx):
                 return
         except store_errors.InUseByStore as exc:
             LOG.error(
@@ -104,7 +106,7 @@ class Removal:
                 exc,
             )
 
-    def discard_attempts(
+    def delete_attempts(
         self,
         image_id: str,
         stores: Iterable[str],
@@ -138,10 +140,10 @@ class Removal:
                         self._pending.add(image_id, Location(url, metadata))
         return removed
 
-    def _one(self, image_id: str, location: Location, ctx: Caller | None) -> bool:
+    def _delete_one(self, image_id: str, location: Location, ctx: Caller | None) -> bool:
         """Remove one copy.  Is there nothing left to do about it?"""
         try:
-            if self._is_foreign(image_id, location.url):
+            if self._belongs_to_another(image_id, location.url):
                 LOG.info(
                     "Image %s was deleted; the data at %s stays, it is another image's",
                     image_id,
@@ -165,19 +167,19 @@ class Removal:
             return False
         return True
 
-    def _is_foreign(self, image_id: str, url: str) -> bool:
+    def _belongs_to_another(self, image_id: str, url: str) -> bool:
         """Is this another image's data?"""
-        named = ids_in(url)
-        if self._pending.are_images(named - {image_id}):
+        named = image_ids_in(url)
+        if self._pending.any_exist(named - {image_id}):
             return True
         return image_id not in named and self._pending.is_shared(image_id, url)
 
-    def require_free(self, image_id: str, url: str) -> None:
+    def require_unused(self, image_id: str, url: str) -> None:
         """Refuse an address that a client names when the data there is another image's.
 
         :raises errors.Invalid: it is, or the data is being removed.
         """
-        if self._is_foreign(image_id, url):
+        if self._belongs_to_another(image_id, url):
             raise errors.Invalid("The data at this location belongs to another image.")
         if "pending_delete" in self._pending.statuses_at(image_id, url):
             raise errors.Invalid("The data at this location is being removed.")
@@ -194,6 +196,6 @@ def _is_object(location: Location, store: str, name: str) -> bool:
     )
 
 
-def ids_in(url: str) -> set[str]:
+def image_ids_in(url: str) -> set[str]:
     """The ids that an address names, quoted or not.  Stores name data after its image."""
     return set(_UUID.findall(urllib.parse.unquote(url))) | set(_UUID.findall(url))

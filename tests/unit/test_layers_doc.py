@@ -11,10 +11,10 @@ import unittest
 
 from glance_py.cmd import manage
 
-PAGE = pathlib.Path(__file__).parents[2] / "doc/source/contributor/onion.md"
+PAGE = pathlib.Path(__file__).parents[2] / "doc/source/contributor/layers.md"
 
 
-class TestOnionPage(unittest.TestCase):
+class TestLayersPage(unittest.TestCase):
     def test_the_page_shows_what_the_command_prints(self) -> None:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), tempfile.NamedTemporaryFile() as configuration:

@@ -8,8 +8,12 @@ import unittest
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.registration import Registration
-from glance_py.layers.address import Addresses, AddressProxy, is_service
-from tests.unit.layers.fake import Images, services
+from glance_py.layers.location_validation import (
+    LocationValidationProxy,
+    LocationValidator,
+    is_service,
+)
+from tests.unit.layers.fake import Images, deps
 from tests.unit.setting import caller, conf, member
 
 USER, SERVICE = member(), caller("service")
@@ -38,25 +42,25 @@ class Filter:
 
 class AddressCase(unittest.TestCase):
     def build(self, *kinds: str) -> None:
-        self.below = Images()
-        self.services = services(
+        self.inner = Images()
+        self.deps = deps(
             conf=conf(),
             stores=Stores(*kinds),
             uri_filter=Filter(),
-            records=types.SimpleNamespace(pending=None),
+            repositories=types.SimpleNamespace(pending=None),
         )
-        self.layer = AddressProxy.build(self.below, self.services)
+        self.layer = LocationValidationProxy.build(self.inner, self.deps)
 
     def outcome(self, ctx, url: str, value: str | None = None, status: str = "queued") -> str:
         image = Image("i", owner="p1", status=status)
         registration = Registration(url, value and "sha256", value)
         try:
-            self.layer.register(ctx, image, registration)
+            self.layer.add_location(ctx, image, registration)
         except errors.GlanceError as error:
-            self.assertEqual([], self.below.calls)
+            self.assertEqual([], self.inner.calls)
             return type(error).__name__
-        self.assertEqual(["register"], self.below.verbs)
-        self.below.calls.clear()
+        self.assertEqual(["add_location"], self.inner.operations)
+        self.inner.calls.clear()
         return "ok"
 
     def test_who_is_a_service(self) -> None:
@@ -119,7 +123,7 @@ class AddressCase(unittest.TestCase):
 
     def test_schemes_in_a_location_that_is_set(self) -> None:
         self.build("file")
-        addresses = Addresses(self.services)
+        validator = LocationValidator(self.deps)
         for url, may in (
             ("file:///x", ()),
             ("FILE:///x", ()),
@@ -131,11 +135,11 @@ class AddressCase(unittest.TestCase):
             for ctx in (USER, ADMIN, SERVICE, DELEGATE):
                 if ctx in may:
                     self.assertEqual(
-                        url.partition("://")[0].lower(), addresses.check_scheme(ctx, url)
+                        url.partition("://")[0].lower(), validator.check_scheme(ctx, url)
                     )
                 else:
                     with self.assertRaises(errors.Invalid, msg=url):
-                        addresses.check_scheme(ctx, url)
+                        validator.check_scheme(ctx, url)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from glance_py.domain.ports import Data
 
 
-def counted(data: Data, report: Callable[[int], None]) -> Data:
+def count_bytes(data: Data, report: Callable[[int], None]) -> Data:
     """The same data, without its file, because somebody needs to look at the bytes.
 
     :param report: called once, when the transfer is over, complete or not, with
         the number of bytes that were taken.
     """
-    count = _Count(data, report)
+    count = _ByteCounter(data, report)
     return Data(chunks=count.chunks(), length=data.length, close=count.close)
 
 
-class _Count:
+class _ByteCounter:
     def __init__(self, data: Data, report: Callable[[int], None]) -> None:
         self._data = data
         self._report: Callable[[int], None] | None = report

@@ -14,10 +14,10 @@ from glance_py.db.pending import SqlPending
 from glance_py.db.readiness import Readiness
 from glance_py.db.tasks import SqlTasks
 from glance_py.db.usage import SqlUsage
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 
 
-def records(source) -> Records:
+def sql_repositories(source) -> Repositories:
     """The records kept in a database.
 
     :param source: the service's options (an oslo.config ConfigOpts with the
@@ -25,7 +25,7 @@ def records(source) -> Records:
     :raises ValueError: the option ``connection`` is missing or no URL.
     """
     database = source if isinstance(source, Database) else connect(source)
-    return Records(
+    return Repositories(
         images=SqlImages(database),
         members=SqlMembers(database),
         tasks=SqlTasks(database),
@@ -37,5 +37,5 @@ def records(source) -> Records:
         definitions=SqlDefinitions(database),
         ping=Readiness(database).check,
         once=SqlAnswers(database).once,
-        for_heartbeats=lambda: records(database.for_heartbeats()),
+        for_heartbeats=lambda: sql_repositories(database.for_heartbeats()),
     )

@@ -177,8 +177,8 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
 
 def staging_free_bytes(stores: Stores) -> int:
     """How many bytes are free where data waits for its import."""
-    stores.check(STAGING_STORE)
-    url = stores.location_of(STAGING_STORE, "image") or ""
+    stores.health_check(STAGING_STORE)
+    url = stores.predict_url(STAGING_STORE, "image") or ""
     found = os.statvfs(os.path.dirname(urllib.parse.urlsplit(url).path))
     return found.f_bavail * found.f_frsize
 
@@ -189,7 +189,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
     heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
     stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
-    stores.set_judge(url_policy(uri_filter))
+    stores.set_url_policy(url_policy(uri_filter))
     deps = gateway.Dependencies(
         conf=conf,
         repositories=repositories,

@@ -177,7 +177,7 @@ class Recovery:
             done += self._adopt()
         if done or self._clock.monotonic() >= self._next_sweep:
             self._next_sweep = self._clock.monotonic() + SWEEP
-            done += self._try(self._stores.sweep)
+            done += self._try(self._stores.cleanup)
             done += self._try(self._recover_staging)
         if self._turn % PENDING_TURNS == 0:
             done += self._try(self._remove_pending)
@@ -361,7 +361,7 @@ def _source(conf) -> str:
 
 def _staging(stores) -> str:
     """Which directory holds staged data: containers may have different ones by one name."""
-    url = stores.location_of(leases.STAGING_STORE, "image") or ""
+    url = stores.predict_url(leases.STAGING_STORE, "image") or ""
     directory = os.path.dirname(urllib.parse.urlsplit(url).path)
     try:
         found = os.stat(directory)

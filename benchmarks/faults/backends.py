@@ -383,7 +383,7 @@ class S3(Store):
         self.target = str(self._url.hostname), int(self._url.port or 80)
         self._clients = {}
         for name in STORES:
-            client = s3.Driver(
+            client = s3.S3Driver(
                 settings(
                     S3_OPTIONS,
                     s3_store_host=f"http://{self.target[0]}:{self.target[1]}",
@@ -412,14 +412,16 @@ s3_store_large_object_chunk_size = 5
 
     def objects(self) -> list[tuple[str, str]]:
         return [
-            (name, each.key) for name, client in self._clients.items() for each in client.entries()
+            (name, each.key)
+            for name, client in self._clients.items()
+            for each in client.list_objects()
         ]
 
     def unfinished(self) -> list[str]:
         return [
             f"{name}: unfinished upload of {each.key}"
             for name, client in self._clients.items()
-            for each in client.uploads()
+            for each in client.list_uploads()
         ]
 
     def close(self) -> None:
@@ -447,7 +449,7 @@ key = glance
 user_domain_id = default
 project_domain_id = default
 """)
-        made = driver.Driver(
+        made = driver.SwiftDriver(
             settings(
                 SWIFT_OPTIONS,
                 swift_store_config_file=str(self._references),
@@ -462,7 +464,7 @@ project_domain_id = default
             (name, each.name)
             for name in STORES
             if self._client.has_container(name)
-            for each in self._client.entries(name)
+            for each in self._client.list_objects(name)
         ]
 
     def sections(self, port: int) -> str:

@@ -35,7 +35,7 @@ from glance_py.context import request_log_fields, set_current
 from glance_py.http.request import REQUEST_ID
 from glance_py.middleware.composition import LOOPBACK
 from glance_py.middleware.context import CONTEXT
-from glance_store_py.watch import Watch
+from glance_store_py.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class _Head:
         self._deadline: float | None = None
         self._seen = 0
         self._awaited = 1
-        self._watch: Watch | None = None
+        self._watch: Watchdog | None = None
 
     def look(self) -> str:
         """Can the head be read?
@@ -227,7 +227,7 @@ class _Head:
     def watched(self) -> Iterator[None]:
         """Inside of this the connection is cut off when its head takes too long."""
         sock = self._conn.sock
-        watch = self._watch = Watch(lambda: sock.shutdown(socket.SHUT_RDWR))
+        watch = self._watch = Watchdog(lambda: sock.shutdown(socket.SHUT_RDWR))
         left = HEADERS if self._deadline is None else self._deadline - time.monotonic()
         try:
             with contextlib.suppress(TimeoutError), watch.within(left):

@@ -21,7 +21,7 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import Repositories
 from glance_py.domain.query import ImageQuery
 from glance_store_py import errors as store_errors
-from glance_store_py.driver import Object, image_id_of
+from glance_store_py.driver import ObjectInfo, image_id_of
 from glance_store_py.location import parse, redacted
 from glance_store_py.stores import Stores
 
@@ -106,7 +106,7 @@ class Comparison:
         self._progress = progress
         self._admin_context = RequestContext(is_admin=True)
         #: By store and URL: an image may have objects of several upload attempts.
-        self._listed: dict[tuple[str, str], Object] = {}
+        self._listed: dict[tuple[str, str], ObjectInfo] = {}
         self._known: set[tuple[str, str]] = set()
         self._places: set[str] = set()
         self._unsettled: set[str] = set()
@@ -129,7 +129,7 @@ class Comparison:
         """What the stores hold."""
         for store in self._wanted.stores:
             try:
-                for found in self._stores.objects(store):
+                for found in self._stores.list_objects(store):
                     self.counts.objects += 1
                     if not _is_id(found.image_id):
                         self.counts.foreign += 1
@@ -161,7 +161,7 @@ class Comparison:
     # ------------------------------------------------------------ what the records know
 
     def _copy(self, image: Image, location: Location) -> Iterator[Finding]:
-        store = location.store or self._stores.store_of(location.url)
+        store = location.store or self._stores.store_for_url(location.url)
         self._know(image.id, location.url, store)
         if store is None or store not in self._wanted.stores or image.status == "queued":
             # To a queued image an address is where data was refused, there or not.
@@ -177,7 +177,7 @@ class Comparison:
                 yield finding(SIZE, f"{size} bytes instead of {image.size}")
             elif self._wanted.verify_hash:
                 yield from self._compare_hash(image, location, finding)
-        except store_errors.NotFound:
+        except store_errors.StoreObjectNotFound:
             yield finding(MISSING)
         except store_errors.GlanceStoreError as exc:
             yield finding(UNREADABLE, str(exc))
@@ -215,7 +215,7 @@ class Comparison:
                 self._know(
                     pending.image_id,
                     location.url,
-                    location.store or self._stores.store_of(location.url),
+                    location.store or self._stores.store_for_url(location.url),
                 )
 
     def _know(self, image_id: str, url: str, store: str | None) -> None:
@@ -248,7 +248,7 @@ class Comparison:
             else:
                 yield finding
 
-    def _is_still_orphan(self, store: str, found: Object) -> bool:
+    def _is_still_orphan(self, store: str, found: ObjectInfo) -> bool:
         """Ask the records once more: the walk may have taken long."""
         try:
             image = self._repositories.images.get(self._admin_context, found.image_id)
@@ -256,14 +256,14 @@ class Comparison:
             return True
         return _is_settled(image) and not any(
             _name(found) in _names(image.id, location.url)
-            and (location.store or self._stores.store_of(location.url)) in (store, None)
+            and (location.store or self._stores.store_for_url(location.url)) in (store, None)
             for location in image.locations
         )
 
     def _removed(self, finding: Finding, url: str) -> Finding:
         try:
             self._stores.delete(url, finding.store)
-        except store_errors.NotFound:
+        except store_errors.StoreObjectNotFound:
             pass  # Somebody else has removed it meanwhile.
         except store_errors.GlanceStoreError as exc:
             return dataclasses.replace(finding, detail=f"{finding.detail}; {exc}")
@@ -275,7 +275,7 @@ def _is_settled(image: Image) -> bool:
     return image.status in _SETTLED and not image.properties.get(importing.LOCK_PROPERTY)
 
 
-def _name(found: Object) -> str:
+def _name(found: ObjectInfo) -> str:
     """The name under which an object was added, or that of something unfinished."""
     return (found.name or found.image_id).lower()
 

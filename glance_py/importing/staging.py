@@ -44,7 +44,7 @@ class Staging:
         self._stores = stores
 
     def _url(self, name: str) -> str:
-        url = self._stores.location_of(STAGING_STORE, name)
+        url = self._stores.predict_url(STAGING_STORE, name)
         if url is None:
             raise errors.GlanceError("The staging store does not know where it keeps an image.")
         return url
@@ -103,7 +103,7 @@ class Staging:
 
     def remove(self, name: str) -> None:
         """Drop what is staged under a name, and what plugins left beside it."""
-        self._stores.discard(name, STAGING_STORE)
+        self._stores.delete_attempt(name, STAGING_STORE)
         for suffix in SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path(name)}.{suffix}")

@@ -62,7 +62,7 @@ class _AclProxy(Proxy):
     @classmethod
     def is_enabled(cls, deps) -> bool:
         """Does a store judge readers?"""
-        return deps.stores.judge_readers
+        return deps.stores.has_acl_stores
 
 
 class StoreAclProxy(_AclProxy):

@@ -126,11 +126,11 @@ class DataDeleter:
             for name in names:
                 if any(_is_object(location, store, name) for location in recorded):
                     continue
-                url = self._stores.location_of(store, name)
+                url = self._stores.predict_url(store, name)
                 if any(location.url == url for location in recorded):
                     continue  # Two stores may lead to one place.
                 try:
-                    removed += self._stores.discard(name, store, strict=True)
+                    removed += self._stores.delete_attempt(name, store, strict=True)
                 except store_errors.GlanceStoreError as exc:
                     LOG.warning(
                         "Store %s: data of image %s could not be removed: %s", store, image_id, exc
@@ -151,7 +151,7 @@ class DataDeleter:
                 )
             else:
                 self._stores.delete(location.url, location.store, caller=ctx)
-        except store_errors.NotFound:
+        except store_errors.StoreObjectNotFound:
             LOG.debug("The data of image %s was gone already", image_id)
         except store_errors.StoreDeleteNotSupported:
             LOG.info("The store of image %s does not delete data", image_id)

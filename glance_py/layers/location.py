@@ -32,7 +32,7 @@ from glance_py.domain.ports import INTERNAL_OPERATIONS, Data, Download, Finalize
 from glance_py.layers.base import Proxy
 from glance_py.layers.data_deletion import DataDeleter
 from glance_py.layers.store_errors import translate_store_errors
-from glance_store_py.driver import StoredData
+from glance_store_py.driver import ObjectData
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import redacted
 
@@ -210,7 +210,7 @@ class LocationProxy(Proxy):
         """Have what a store may have kept, although it reported an error, removed later."""
         store = self._stores.default if store_id is None else store_id
         try:
-            url = self._stores.location_of(store, name)
+            url = self._stores.predict_url(store, name)
             if url is not None:
                 metadata = {"store": store} if self._stores.multi else {}
                 self._pending.add(image_id, Location(url, metadata))
@@ -285,7 +285,7 @@ class LocationProxy(Proxy):
         store = self._stores.default if store_id is None else store_id
         refused_data = ImageChange(fields=dict(digests))
         with contextlib.suppress(GlanceStoreError):
-            if (url := self._stores.location_of(store, name)) is not None:
+            if (url := self._stores.predict_url(store, name)) is not None:
                 metadata = {"store": store} if self._stores.multi else {}
                 refused_data.add_locations = (Location(url, metadata),)
         return refused_data
@@ -456,7 +456,7 @@ class LocationProxy(Proxy):
 
     def _delete_staged(self, *names: str) -> None:
         for name in names:
-            for url in self._stores.discard(name, STAGING_STORE):
+            for url in self._stores.delete_attempt(name, STAGING_STORE):
                 LOG.debug("Removed staged data %s", url)
 
     def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
@@ -495,7 +495,7 @@ def _digests_of_all(
     return digests.fields()
 
 
-def _check_complete(image: Image, request: Download, data: StoredData) -> None:
+def _check_complete(image: Image, request: Download, data: ObjectData) -> None:
     """A store that has less than it should is noticed before the answer begins.
 
     :raises errors.CorruptImageData: fewer bytes than the image has.

@@ -92,7 +92,7 @@ class LocationValidator:
         url = location.url
         scheme = self.check_scheme(ctx, url)
         self.check_url(url)
-        store = self._stores.store_of(url)
+        store = self._stores.store_for_url(url)
         if store is None:
             raise errors.Invalid(f"{INVALID_LOCATION}: no store of this service holds it.")
         if scheme not in ("http", "https"):
@@ -113,7 +113,7 @@ class LocationValidator:
         _check_metadata(location.metadata)
         if not self._stores.multi:
             return location
-        store = store or self._stores.store_of(location.url) or location.store
+        store = store or self._stores.store_for_url(location.url) or location.store
         return dataclasses.replace(location, metadata={**location.metadata, "store": store})
 
     def digest(self, ctx: Caller, location: Location, algorithm: str) -> str:

@@ -10,12 +10,12 @@ from glance_store_py import errors as store
 
 #: Looked up through the MRO of what the store raised.
 SERVICE_ERRORS: Mapping[type[Exception], type[errors.GlanceError]] = {
-    store.NotFound: errors.NotFound,
-    store.Duplicate: errors.Duplicate,
+    store.StoreObjectNotFound: errors.NotFound,
+    store.StoreObjectExists: errors.Duplicate,
     store.StorageFull: errors.StoreFull,
     store.StorageWriteDenied: errors.StoreUnavailable,
-    store.Busy: errors.StoreUnavailable,
-    store.TimeoutError: errors.StoreUnavailable,
+    store.StoreObjectBusy: errors.StoreUnavailable,
+    store.StoreTimeout: errors.StoreUnavailable,
     store.RemoteServiceUnavailable: errors.StoreUnavailable,
     store.RemoteServiceFailed: errors.StoreUnavailable,
     store.StoreAddDisabled: errors.StoreReadOnly,
@@ -23,10 +23,10 @@ SERVICE_ERRORS: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.StoreRandomGetNotSupported: errors.Invalid,
     store.UnknownScheme: errors.Invalid,
     store.BadStoreUri: errors.Invalid,
-    store.Invalid: errors.Invalid,
+    store.StoreInvalidInput: errors.Invalid,
     store.InUseByStore: errors.ImageInUse,
     store.HasSnapshot: errors.ImageInUse,
-    store.Forbidden: errors.Forbidden,
+    store.StoreForbidden: errors.Forbidden,
     store.IncompleteData: errors.CorruptImageData,
 }
 

@@ -160,7 +160,9 @@ class Stores(_Backend):
         super().__init__(oslo_conf, conf)
         stores = self._parts.stores
         self._default = stores.default
-        self._watch({store: Probe(functools.partial(stores.check, store)) for store in stores.ids})
+        self._watch(
+            {store: Probe(functools.partial(stores.health_check, store)) for store in stores.ids}
+        )
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
         """Unavailable when the default store is not.

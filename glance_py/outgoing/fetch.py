@@ -24,7 +24,7 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.outgoing.filter import Target, UriFilter
-from glance_store_py.watch import Pace, Watch
+from glance_store_py.watchdog import MinimumRate, Watchdog
 
 CHUNK = 1024 * 1024
 MAX_REDIRECTS = 5
@@ -122,7 +122,7 @@ class Fetcher:
         with _naming_failures(target):
             sock = self._connect(target)
         # The plain socket's: a reader may be inside TLS at that moment.
-        watch = Watch(lambda: socket.socket.shutdown(sock, socket.SHUT_RDWR))
+        watch = Watchdog(lambda: socket.socket.shutdown(sock, socket.SHUT_RDWR))
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = sock
         answer: http.client.HTTPResponse | None = None
@@ -189,11 +189,11 @@ def _naming_failures(target: Target) -> Iterator[None]:
 
 
 def _chunks(
-    target: Target, answer: http.client.HTTPResponse, length: int | None, watch: Watch
+    target: Target, answer: http.client.HTTPResponse, length: int | None, watch: Watchdog
 ) -> Iterator[bytes]:
     """The body; time that the reader of the chunks takes for itself does not count."""
     left = length
-    pace = Pace(watch, PACE_BYTES, PACE_SECONDS)
+    pace = MinimumRate(watch, PACE_BYTES, PACE_SECONDS)
     while left is None or left:
         wanted = CHUNK if left is None else min(CHUNK, left)
         with _naming_failures(target):

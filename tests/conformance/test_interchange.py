@@ -87,7 +87,7 @@ class TestInterchange(Interchange):
             "access": str(url.username),
             "secret": str(url.password),
         }
-        self.bucket = s3.Driver(
+        self.bucket = s3.S3Driver(
             settings(
                 S3_OPTIONS,
                 s3_store_host=values["s3"],
@@ -107,7 +107,7 @@ class TestInterchange(Interchange):
         path = os.path.join(directory, "references.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(REFERENCES.format(address=f"http://{host}{url.path}", user=user, key=key))
-        made = swift.Driver(
+        made = swift.SwiftDriver(
             settings(SWIFT_OPTIONS, swift_store_config_file=path, default_swift_reference="ours"),
             "x",
         )
@@ -115,7 +115,7 @@ class TestInterchange(Interchange):
         return {"references": path}
 
     def configure_rbd(self) -> str:
-        cluster = rbd.Driver(
+        cluster = rbd.RbdDriver(
             settings(
                 RBD_OPTIONS,
                 rbd_store_ceph_conf=test_rbd.CONF,
@@ -140,12 +140,12 @@ class TestInterchange(Interchange):
         return [
             *self.in_pool(),
             *os.listdir(self.files),
-            *(each.key for each in self.bucket.entries()),
-            *(each.key for each in self.bucket.uploads()),
+            *(each.key for each in self.bucket.list_objects()),
+            *(each.key for each in self.bucket.list_uploads()),
             *(
                 each.name
-                for container in self.account.containers("interchange")
-                for each in self.account.entries(container)
+                for container in self.account.list_containers("interchange")
+                for each in self.account.list_objects(container)
             ),
         ]
 

@@ -30,7 +30,7 @@ class TestInterchange(Interchange):
     def setUp(self) -> None:
         reference.command()
         account = servers.cinder_account()
-        self.volumes = cinder.Driver(settings(OPTIONS, **account), "volumes")._volumes
+        self.volumes = cinder.CinderDriver(settings(OPTIONS, **account), "volumes")._volumes
         self.assertEqual([], self.leftovers())
         directory = tempfile.TemporaryDirectory(prefix="interchange-")
         self.addCleanup(directory.cleanup)

@@ -44,7 +44,7 @@ def remove_first() -> Iterator[None]:
 
     def remove_and_take_over(self, claim):
         for store in self._stores.ids:
-            self._stores.discard(claims.object_name(claim.image_id, claim.generation), store)
+            self._stores.delete_attempt(claims.object_name(claim.image_id, claim.generation), store)
         return take_over(self, claim)
 
     with mock.patch.object(recovery.Recovery, "_take_over", remove_and_take_over):

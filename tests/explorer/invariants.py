@@ -132,7 +132,7 @@ def settle(cluster: Cluster, schedule: Schedule) -> None:
             schedule.now += 10.0
             check_step(cluster)
         list(last.scrubber().scrub(30.0))
-        # The sweep of staged data comes once a minute.
+        # The cleanup of staged data comes once a minute.
         last.importer.recover_staging()
 
 

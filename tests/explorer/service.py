@@ -39,10 +39,10 @@ from glance_py.layers.tasks import internal_tasks
 from glance_py.outgoing import Response
 from glance_py.scrubber import Scrubber
 from glance_store_py import errors as store_errors
-from glance_store_py.driver import Stored, StoredData
+from glance_store_py.driver import AddResult, ObjectData
 from glance_store_py.drivers import file, memory
-from glance_store_py.guard import Guard
-from glance_store_py.location import Location
+from glance_store_py.guard import GuardedDriver
+from glance_store_py.location import StoreLocation
 from glance_store_py.stores import Stores
 from tests.explorer import scheduler
 from tests.explorer.scheduler import Actor, Process, Schedule
@@ -222,7 +222,7 @@ class SteppedImages(SqlImages):
         return super().update(ctx, image, dataclasses.replace(change))
 
 
-class MemoryDriver(memory.Driver):
+class MemoryDriver(memory.MemoryDriver):
     """Objects in memory; it stops before it publishes, removes or reads one."""
 
     def __init__(
@@ -236,7 +236,7 @@ class MemoryDriver(memory.Driver):
         #: Objects whose writer was told that they could not be written.
         self.stray: set[str] = set()
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> AddResult:
         whole = [b"".join(data)]
         fault = CLOCK.step(scheduler.PUBLISH, f"{self._store}/{image_id}")
         if fault == scheduler.FAIL:
@@ -255,13 +255,13 @@ class MemoryDriver(memory.Driver):
         CLOCK.changed(fault)
         return stored
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
-        if CLOCK.step(scheduler.GET, location.shown) is not None:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
+        if CLOCK.step(scheduler.GET, location.redacted) is not None:
             raise store_errors.RemoteServiceUnavailable
         return super().get(location, start, stop)
 
-    def delete(self, location: Location) -> None:
-        fault = CLOCK.step(scheduler.DELETE, location.shown)
+    def delete(self, location: StoreLocation) -> None:
+        fault = CLOCK.step(scheduler.DELETE, location.redacted)
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
         super().delete(location)
@@ -295,10 +295,10 @@ def _add_all_the_same(fault: str, what: str, add: Callable[[], object]) -> NoRet
     raise store_errors.RemoteServiceUnavailable
 
 
-class FileDriver(file.Driver):
+class FileDriver(file.FileDriver):
     """Files of the staging store, with the same stops."""
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> AddResult:
         whole = list(data)
         fault = CLOCK.step(scheduler.PUBLISH, f"staging/{image_id}")
         if fault == scheduler.FAIL:
@@ -313,12 +313,12 @@ class FileDriver(file.Driver):
         CLOCK.changed(fault)
         return stored
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         if CLOCK.step(scheduler.GET, f"staging/{os.path.basename(location.path)}") is not None:
             raise store_errors.RemoteServiceUnavailable
         return super().get(location, start, stop)
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         fault = CLOCK.step(scheduler.DELETE, f"staging/{os.path.basename(location.path)}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
@@ -559,10 +559,10 @@ class Cluster:
                 driver = self.drivers[store.id] = MemoryDriver(
                     store.id, self._is_claimed, self.late
                 )
-                store = dataclasses.replace(store, guard=Guard(driver, store.id))
+                store = dataclasses.replace(store, guard=GuardedDriver(driver, store.id))
             elif store.id == STAGING:
                 driver = FileDriver(store.guard.driver._settings, store.id)
-                store = dataclasses.replace(store, guard=Guard(driver, store.id))
+                store = dataclasses.replace(store, guard=GuardedDriver(driver, store.id))
             else:
                 continue
             stores.append(store)

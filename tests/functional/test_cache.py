@@ -21,7 +21,7 @@ from glance_py import app, pipeline
 from glance_py.cmd import cache_manage, cache_upkeep
 from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_py.domain.ports import Data
-from glance_store_py.drivers.file import Driver
+from glance_store_py.drivers.file import FileDriver
 from glance_store_py.errors import IncompleteData
 from tests.functional.client import Client
 from tests.functional.service import configured
@@ -210,7 +210,7 @@ class TestDownload(CacheTestCase):
     def test_a_store_that_delivers_too_little_breaks_the_connection(self) -> None:
         image_id = self.active()
         path = os.path.join(self.directory, "fast", image_id)
-        with mock.patch.object(Driver, "get", _promising(os.path.getsize(path))):
+        with mock.patch.object(FileDriver, "get", _promising(os.path.getsize(path))):
             os.truncate(path, 5)
             status, _, body = self.raw(f"/v2/images/{image_id}/file")
             self.assertEqual("200 OK", status)
@@ -222,9 +222,9 @@ class TestDownload(CacheTestCase):
 
 def _promising(length: int):
     """A read that announces ``length`` bytes, however many there are."""
-    get = Driver.get
+    get = FileDriver.get
 
-    def promised(driver: Driver, *arguments, **known):
+    def promised(driver: FileDriver, *arguments, **known):
         return dataclasses.replace(get(driver, *arguments, **known), length=length, file=None)
 
     return promised

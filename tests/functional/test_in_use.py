@@ -28,7 +28,7 @@ class TestInUse(unittest.TestCase):
     def test_an_image_whose_data_is_in_use_is_not_deleted(self) -> None:
         image_id = self.uploaded()
         before = self.ann.show(image_id)
-        with mock.patch.object(file.Driver, "delete", side_effect=store_errors.InUseByStore()):
+        with mock.patch.object(file.FileDriver, "delete", side_effect=store_errors.InUseByStore()):
             answer = self.ann.call("DELETE", f"/v2/images/{image_id}")
         self.assertEqual(409, answer.status_int, answer.text)
         after = self.ann.show(image_id)
@@ -39,7 +39,7 @@ class TestInUse(unittest.TestCase):
     def test_a_deactivated_image_stays_deactivated(self) -> None:
         image_id = self.uploaded()
         self.ann.call("POST", f"/v2/images/{image_id}/actions/deactivate")
-        with mock.patch.object(file.Driver, "delete", side_effect=store_errors.HasSnapshot()):
+        with mock.patch.object(file.FileDriver, "delete", side_effect=store_errors.HasSnapshot()):
             self.assertEqual(409, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
         self.assertEqual("deactivated", self.ann.show(image_id)["status"])
 

@@ -140,7 +140,9 @@ class TestStray(RegistrationCase):
         self.assertIn(
             "Removed data of image 00000000-0000-0000-0000-000000000005 that was left behind", lines
         )
-        self.assertRaises(store_errors.NotFound, self.deps.stores.size, stored.url, "fast")
+        self.assertRaises(
+            store_errors.StoreObjectNotFound, self.deps.stores.size, stored.url, "fast"
+        )
         self.assertEqual([], open_repositories(self.conf).pending.find(0))
 
 

@@ -389,7 +389,7 @@ class OnS3(Remote):
     def setUpClass(cls) -> None:
         cls.url = urlsplit(cls.service())
         host = cls.url.netloc.rpartition("@")[2]
-        cls.client = s3.Driver(
+        cls.client = s3.S3Driver(
             settings(
                 S3_OPTIONS,
                 s3_store_host=f"http://{host}",
@@ -411,7 +411,7 @@ class OnS3(Remote):
         )
 
     def leftovers(self) -> list[str]:
-        return [each.key for each in (*self.client.entries(), *self.client.uploads())]
+        return [each.key for each in (*self.client.list_objects(), *self.client.list_uploads())]
 
 
 class S3Faults(OnS3, Faults, unittest.TestCase):
@@ -455,7 +455,7 @@ class OnSwift(Remote):
         cls.addClassCleanup(scratch.cleanup)
         cls.references = pathlib.Path(scratch.name, "references.conf")
         cls.write_references(cls.key)
-        made = swift.Driver(
+        made = swift.SwiftDriver(
             settings(
                 SWIFT_OPTIONS,
                 swift_store_config_file=str(cls.references),
@@ -485,7 +485,7 @@ class OnSwift(Remote):
     def leftovers(self) -> list[str]:
         if not self.client.has_container("faults"):
             return []
-        return [each.name for each in self.client.entries("faults")]
+        return [each.name for each in self.client.list_objects("faults")]
 
 
 class SwiftFaults(OnSwift, Faults, unittest.TestCase):

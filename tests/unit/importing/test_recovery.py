@@ -323,7 +323,7 @@ class RecoveryTest(unittest.TestCase):
         self.claim(image, "upload", fields={"status": "saving"})
         self.lay(image, f"fast/{image.id}")
         with mock.patch.object(
-            self.stores, "discard", side_effect=store_errors.RemoteServiceUnavailable()
+            self.stores, "delete_attempt", side_effect=store_errors.RemoteServiceUnavailable()
         ):
             self.recovery.recover()
         self.assertEqual(("queued", ["fast"]), (self.status(image), self.left(image)))
@@ -413,7 +413,7 @@ class RecoveryTest(unittest.TestCase):
     def test_one_that_cannot_be_brought_back_does_not_keep_the_others(self) -> None:
         images = [self.image("saving"), self.image("uploading"), self.image("importing")]
         bad = self.image("saving")
-        discard = self.stores.discard
+        discard = self.stores.delete_attempt
 
         def failing(image_id: str, *more, **how):
             if image_id == bad.id:
@@ -421,7 +421,7 @@ class RecoveryTest(unittest.TestCase):
             return discard(image_id, *more, **how)
 
         with (
-            mock.patch.object(self.stores, "discard", failing),
+            mock.patch.object(self.stores, "delete_attempt", failing),
             self.assertLogs("glance_py.recovery", "ERROR") as logged,
         ):
             self.recovery.recover()

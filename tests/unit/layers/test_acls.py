@@ -16,7 +16,7 @@ URL = "swift+https://swift/v1/AUTH_p/glance_i/i"
 
 
 class Stores:
-    judge_readers = True
+    has_acl_stores = True
 
     def __init__(self):
         self.told = []
@@ -63,7 +63,7 @@ class TestReaders(unittest.TestCase):
         return [(public, readers) for _, _, public, readers, _ in self.stores.told]
 
     def test_without_such_a_store_there_is_no_layer(self):
-        self.stores.judge_readers = False
+        self.stores.has_acl_stores = False
         inner = Innermost()
         self.assertIs(inner, StoreAclProxy.build(inner, self.deps))
         self.assertIs(inner, MemberStoreAclProxy.build(inner, self.deps))
@@ -91,7 +91,7 @@ class TestReaders(unittest.TestCase):
 
     def test_a_store_that_does_not_listen_stops_nobody(self):
         def deaf(*args):
-            raise errors.Forbidden()
+            raise errors.StoreForbidden()
 
         self.stores.set_acls = deaf
         with self.assertLogs("glance_py.layers.acls", "ERROR"):

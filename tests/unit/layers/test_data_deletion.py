@@ -88,10 +88,10 @@ class TestRemoval(unittest.TestCase):
             multi = True
             asked: list = []
 
-            def location_of(self, store, name):
+            def predict_url(self, store, name):
                 return f"s3://new:key@host/bucket/{name}"
 
-            def discard(self, name, store, strict):
+            def delete_attempt(self, name, store, strict):
                 self.asked.append((store, name))
                 return []
 
@@ -116,7 +116,10 @@ class TestRemoval(unittest.TestCase):
         )
 
     def test_what_is_gone_or_never_goes_is_done_with(self):
-        for error in (store_errors.NotFound("x"), store_errors.StoreDeleteNotSupported("web")):
+        for error in (
+            store_errors.StoreObjectNotFound("x"),
+            store_errors.StoreDeleteNotSupported("web"),
+        ):
             stores = Stores()
             stores.objects["s3://a/b"] = error
             with self.subTest(error):

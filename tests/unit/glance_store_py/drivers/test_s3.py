@@ -9,10 +9,15 @@ from urllib.parse import parse_qsl
 
 from glance_store_py import errors
 from glance_store_py.drivers import remote, s3
-from glance_store_py.drivers.s3_client import is_virtual, region_of
+from glance_store_py.drivers.s3_client import region_from_host, uses_virtual_host
 from glance_store_py.drivers.s3_options import OPTIONS
-from glance_store_py.drivers.s3_signature import EMPTY, Key, query_string, signed
-from glance_store_py.guard import Guard
+from glance_store_py.drivers.s3_signature import (
+    EMPTY_SHA256,
+    S3Credentials,
+    query_string,
+    sign_headers,
+)
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse, redacted
 from glance_store_py.testing import settings
 from tests.unit.glance_store_py.drivers.answering import Answer, serving
@@ -21,7 +26,7 @@ MIB = 1024 * 1024
 
 
 def store(host="http://s3.example", **options):
-    return s3.Driver(
+    return s3.S3Driver(
         settings(
             OPTIONS,
             s3_store_host=host,
@@ -37,10 +42,10 @@ def store(host="http://s3.example", **options):
 class TestSignature(unittest.TestCase):
     """The examples of the Amazon S3 API reference."""
 
-    def sign(self, method, path, query, headers, payload=EMPTY):
-        key = Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    def sign(self, method, path, query, headers, payload=EMPTY_SHA256):
+        key = S3Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
         now = calendar.timegm((2013, 5, 24, 0, 0, 0))
-        answer = signed(
+        answer = sign_headers(
             key,
             "us-east-1",
             method,
@@ -95,15 +100,15 @@ class TestConfiguration(unittest.TestCase):
             made = store()
             made._settings[option] = None
             with self.assertRaises(errors.BadStoreConfiguration) as caught:
-                made.prepare()
+                made.configure_add()
             self.assertEqual(option, caught.exception.args[1])
 
     def test_what_cannot_work_is_refused(self):
         for options in ({"s3_store_bucket_url_format": "odd"}, {"host": "ftp://x"}):
-            self.assertRaises(errors.BadStoreConfiguration, store(**options).prepare)
+            self.assertRaises(errors.BadStoreConfiguration, store(**options).configure_add)
         small = store()
-        small._part = MIB
-        self.assertRaises(errors.BadStoreConfiguration, small.prepare)
+        small._part_size = MIB
+        self.assertRaises(errors.BadStoreConfiguration, small.configure_add)
 
     def test_addresses_are_as_databases_have_them(self):
         for host, url in (
@@ -112,18 +117,18 @@ class TestConfiguration(unittest.TestCase):
             ("https://h/", "s3+https://h/images/id"),
         ):
             made = store(host)
-            made.prepare()
-            [location] = made.locations_of("id")
+            made.configure_add()
+            [location] = made.predict_locations("id")
             self.assertEqual(url, location.url)
             self.assertEqual(location, parse(url))
             for scheme in made.schemes:
                 other = parse(f"{scheme}://{url.partition('://')[2]}")
-                self.assertEqual(2, max(map(other.depth_under, made.prefixes)))
+                self.assertEqual(2, max(map(other.match_depth, made.prefixes)))
 
     def test_credentials_in_old_addresses_are_never_shown(self):
         url = "s3://access:can/ary@h/images/id"
         location = parse(url)
-        for text in (location.url, location.shown, repr(location), redacted(url)):
+        for text in (location.url, location.redacted, repr(location), redacted(url)):
             self.assertNotIn("ary", text)
         self.assertEqual("s3://h/images/id", location.url)
 
@@ -147,7 +152,9 @@ class TestConfiguration(unittest.TestCase):
             ("virtual", "ceph.example", "images", True),
             ("path", "s3.amazonaws.com", "images", False),
         ):
-            self.assertEqual(expected, is_virtual(style, host, bucket), (style, host, bucket))
+            self.assertEqual(
+                expected, uses_virtual_host(style, host, bucket), (style, host, bucket)
+            )
         virtual = store("https://s3.eu-west-1.amazonaws.com")._client
         self.assertEqual("https://images.s3.eu-west-1.amazonaws.com", virtual._base)
 
@@ -160,7 +167,7 @@ class TestConfiguration(unittest.TestCase):
             ("s3.amazonaws.com", "us-east-1"),
             ("ceph", "us-east-1"),
         ):
-            self.assertEqual(region, region_of(host))
+            self.assertEqual(region, region_from_host(host))
 
     def test_10_000_parts_are_enough(self):
         made = store()
@@ -183,12 +190,12 @@ RESULT = Answer(
 )
 
 
-class TestStumbling(unittest.TestCase):
+class TestServiceFailures(unittest.TestCase):
     def setUp(self):
         super().setUp()
         #: Seconds waited between attempts; a clock that nothing else moves.
         self.pauses = []
-        self.enterContext(mock.patch.object(remote, "pause", self.pauses.append))
+        self.enterContext(mock.patch.object(remote, "sleep_before_retry", self.pauses.append))
         self.enterContext(mock.patch.object(remote, "clock", lambda: sum(self.pauses)))
 
     def serve(self, answer, **options):
@@ -216,7 +223,7 @@ class TestStumbling(unittest.TestCase):
             return got
 
         self.server = serving(self, remembering)
-        return Guard(store(f"http://{self.server.address}", **options), "s")
+        return GuardedDriver(store(f"http://{self.server.address}", **options), "s")
 
     def methods(self):
         return [asked.method for asked in self.server.asked]
@@ -235,14 +242,14 @@ class TestStumbling(unittest.TestCase):
                 else Answer(200, headers={"Content-Length": "4"})
             )
         )
-        (location,) = guard.locations_of("id")
+        (location,) = guard.predict_locations("id")
         self.assertEqual(4, guard.size(location))
         self.assertLess(max(self.pauses), 10)
         self.assertLess(len(self.server.asked), 12)
 
     def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
         guard = self.serve(lambda asked: Answer(503))
-        (location,) = guard.locations_of("id")
+        (location,) = guard.predict_locations("id")
         for least, most, idle in ((20, 40, 0), (0, 2, 0), (0, 2, 10), (20, 40, 100)):
             self.pauses.append(idle)
             before = sum(self.pauses)
@@ -252,7 +259,7 @@ class TestStumbling(unittest.TestCase):
 
     def test_a_failure_that_does_not_ask_for_time_gets_none(self):
         guard = self.serve(lambda asked: Answer(500))
-        (location,) = guard.locations_of("id")
+        (location,) = guard.predict_locations("id")
         self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
         self.assertEqual((3, True), (len(self.server.asked), sum(self.pauses) < 2))
 
@@ -293,7 +300,7 @@ class TestStumbling(unittest.TestCase):
     def test_a_put_that_meets_the_work_of_another_is_a_duplicate(self):
         taken = Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
         guard = self.serve(lambda asked: taken if asked.method == "PUT" else Answer(404))
-        self.assertRaises(errors.Duplicate, guard.add, "id", [b"data"])
+        self.assertRaises(errors.StoreObjectExists, guard.add, "id", [b"data"])
         self.assertNotIn("DELETE", self.methods())
 
     def uploading(self, complete):
@@ -381,7 +388,7 @@ class TestStumbling(unittest.TestCase):
 
         for size in (4, 6 * MIB):  # A single request, and one that is streamed.
             server = serving(self, forgetful)
-            guard = Guard(store(f"http://{server.address}"), "s")
+            guard = GuardedDriver(store(f"http://{server.address}"), "s")
             self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(size)], size)
 
     def test_a_service_that_is_slow_to_show_what_it_stored_is_asked_again(self):
@@ -425,7 +432,7 @@ class TestStumbling(unittest.TestCase):
                 else (uploads.clear(), aborted.set(), Answer(204))[2]
             )
         )
-        guard.driver._client.pool.later._period = 0.01
+        guard.driver._client.pool.deferred._retry_interval = 0.01
         self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(6 * MIB)])
         self.assertTrue(aborted.wait(30))
         self.assertEqual([], uploads)
@@ -534,7 +541,7 @@ class TestStumbling(unittest.TestCase):
             )
 
         guard = self.serve(answer)
-        [location] = guard.locations_of("id")
+        [location] = guard.predict_locations("id")
         self.assertEqual(data, b"".join(guard.get(location).chunks))
         self.assertEqual('"e"', self.server.asked[-1].headers["if-match"])
 
@@ -544,16 +551,16 @@ class TestStumbling(unittest.TestCase):
             s3_store_enable_data_integrity_protection=True,
             s3_store_response_checksum_validation="when_supported",
         )
-        [location] = guard.locations_of("id")
+        [location] = guard.predict_locations("id")
         self.assertRaises(errors.GlanceStoreError, lambda: b"".join(guard.get(location).chunks))
         self.assertEqual("ENABLED", self.server.asked[-1].headers["x-amz-checksum-mode"])
 
     def test_a_dead_service_is_left_alone_after_some_failures(self):
         server = serving(self, lambda asked: Answer())
-        guard = Guard(store(f"http://{server.address}"), "s")
+        guard = GuardedDriver(store(f"http://{server.address}"), "s")
         server.shutdown()
         server.server_close()
-        [location] = guard.locations_of("id")
+        [location] = guard.predict_locations("id")
         for _ in range(5):
             self.assertRaises(errors.RemoteServiceUnavailable, guard.size, location)
         with mock.patch.object(guard.driver, "size", side_effect=AssertionError("was asked")):

@@ -9,18 +9,18 @@ from unittest import mock
 from urllib.parse import parse_qsl
 
 from glance_store_py import errors
-from glance_store_py.config import DRIVERS
+from glance_store_py.config import DRIVER_OPTIONS
 from glance_store_py.drivers import remote, swift
-from glance_store_py.drivers.remote import Pool, Pools
-from glance_store_py.drivers.swift_accounts import Reference, references
-from glance_store_py.drivers.swift_client import Client, NotAuthenticated
-from glance_store_py.drivers.swift_objects import Layout, Objects, Source
-from glance_store_py.drivers.swift_tenants import Acting, account_url
+from glance_store_py.drivers.remote import HttpPool, HttpPools
+from glance_store_py.drivers.swift_accounts import AccountReference, load_references
+from glance_store_py.drivers.swift_client import SwiftAuthenticationFailed, SwiftClient
+from glance_store_py.drivers.swift_objects import SegmentLayout, SegmentSource, SwiftObjects
+from glance_store_py.drivers.swift_tenants import CallerOperations, account_url
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 from tests.unit.glance_store_py.drivers.answering import Answer, serving
 
-OPTIONS = DRIVERS["swift"]
+OPTIONS = DRIVER_OPTIONS["swift"]
 FILE = """
 [one]
 user = service:glance
@@ -37,7 +37,7 @@ user = only
 """
 
 
-class WithFile(unittest.TestCase):
+class ReferenceFileTest(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -52,9 +52,9 @@ class WithFile(unittest.TestCase):
         )
 
 
-class TestReferences(WithFile):
+class TestReferences(ReferenceFileTest):
     def test_what_the_file_says_is_what_keystone_gets(self):
-        one = references(self.options())["one"]
+        one = load_references(self.options())["one"]
         plugin = one.plugin()
         self.assertEqual("https://keystone.example:5000/v3", plugin.auth_url)
         self.assertEqual(
@@ -68,12 +68,14 @@ class TestReferences(WithFile):
         )
 
     def test_an_application_credential_needs_no_user(self):
-        two = references(self.options())["two"]
-        self.assertIsNone(two.lacks())
+        two = load_references(self.options())["two"]
+        self.assertIsNone(two.missing_options())
         self.assertEqual("http://other.example/identity/v3", two.plugin().auth_url)
 
     def test_an_old_version_of_the_api_becomes_the_new_one(self):
-        three = Reference.of({"auth_address": "http://h/v2.0", "user": "a:b", "key": "c"})
+        three = AccountReference.from_values(
+            {"auth_address": "http://h/v2.0", "user": "a:b", "key": "c"}
+        )
         self.assertEqual("http://h/v3", three.plugin().auth_url)
 
     def test_the_older_options_are_a_reference_too(self):
@@ -83,37 +85,37 @@ class TestReferences(WithFile):
             swift_store_user="p:u",
             swift_store_key="k",
         )
-        [reference] = references(options).values()
-        self.assertIsNone(reference.lacks())
+        [reference] = load_references(options).values()
+        self.assertIsNone(reference.missing_options())
 
     def test_secrets_stay_out_of_sight(self):
-        self.assertNotIn("ary", repr(references(self.options())))
+        self.assertNotIn("ary", repr(load_references(self.options())))
         self.assertNotIn(
-            "secret", repr(references(self.options())["two"]).replace("credential_secret", "")
+            "secret", repr(load_references(self.options())["two"]).replace("credential_secret", "")
         )
 
     def test_a_file_beside_the_configuration_is_found(self):
         options = self.options(swift_store_config_file="swift.conf")
-        options.files = [os.path.join(os.path.dirname(self.path), "glance-api.conf")]
-        self.assertIn("one", references(options))
+        options.config_files = [os.path.join(os.path.dirname(self.path), "glance-api.conf")]
+        self.assertIn("one", load_references(options))
 
     def test_what_cannot_work_is_refused_at_start_without_showing_it(self):
         with open(self.path, "a", encoding="utf-8") as file:
             file.write("key canary without sign\n")
         for options in ({}, {"swift_store_config_file": "/nowhere"}):
             with self.assertRaises(errors.BadStoreConfiguration) as caught:
-                swift.Driver(self.options(**options), "s").prepare()
+                swift.SwiftDriver(self.options(**options), "s").configure_add()
             self.assertNotIn("canary", str(caught.exception))
 
     def test_an_incomplete_reference_is_refused_at_start(self):
         for name in ("three", "four"):
-            made = swift.Driver(self.options(default_swift_reference=name), "s")
-            self.assertRaises(errors.BadStoreConfiguration, made.prepare)
-        both = swift.Driver(self.options(swift_store_multi_tenant=True), "s")
-        self.assertRaises(errors.BadStoreConfiguration, both.prepare)
+            made = swift.SwiftDriver(self.options(default_swift_reference=name), "s")
+            self.assertRaises(errors.BadStoreConfiguration, made.configure_add)
+        both = swift.SwiftDriver(self.options(swift_store_multi_tenant=True), "s")
+        self.assertRaises(errors.BadStoreConfiguration, both.configure_add)
 
 
-class TestAddresses(WithFile):
+class TestLocations(ReferenceFileTest):
     def test_they_name_the_reference_and_the_container(self):
         image_id = "26cd2222-f84f-480a-9122-7a5104124eff"
         for seed, url in (
@@ -121,13 +123,13 @@ class TestAddresses(WithFile):
             (3, f"swift+config://one/glance_26c/{image_id}"),
             (10, f"swift+config://one/glance_26cd2222-f/{image_id}"),
         ):
-            made = swift.Driver(self.options(swift_store_multiple_containers_seed=seed), "s")
-            [location] = made.locations_of(image_id)
+            made = swift.SwiftDriver(self.options(swift_store_multiple_containers_seed=seed), "s")
+            [location] = made.predict_locations(image_id)
             self.assertEqual(url, location.url)
             self.assertEqual(location, parse(url))
 
     def test_all_references_and_their_hosts_belong_to_the_store(self):
-        made = swift.Driver(self.options(), "s")
+        made = swift.SwiftDriver(self.options(), "s")
         for url, expected in (
             ("swift+config://two/c/o", 1),
             ("swift+config://four/c/o", -1),
@@ -136,7 +138,7 @@ class TestAddresses(WithFile):
             ("swift+http://a:b:k@evil.example/c/o", -1),
         ):
             location = parse(url)
-            self.assertEqual(expected, max(map(location.depth_under, made.prefixes)), url)
+            self.assertEqual(expected, max(map(location.match_depth, made.prefixes)), url)
 
     def test_what_is_no_address(self):
         for url in (
@@ -156,7 +158,7 @@ class TestAddresses(WithFile):
                 "large_object_size": 5_242_880_000,
                 "large_object_chunk_size": 204_800_000,
             },
-            swift.Driver(self.options(), "s").properties,
+            swift.SwiftDriver(self.options(), "s").properties,
         )
 
 
@@ -189,17 +191,17 @@ class TestCatalogue(unittest.TestCase):
             )
 
 
-class TestSource(unittest.TestCase):
+class TestSegmentSource(unittest.TestCase):
     def test_lengths_are_taken_exactly(self):
-        source = Source([b"abc", b"defgh", b"i"])
+        source = SegmentSource([b"abc", b"defgh", b"i"])
         taken = []
-        while not source.ended():
-            taken.append(b"".join(source.take(4)))
+        while not source.at_end():
+            taken.append(b"".join(source.read(4)))
         self.assertEqual([b"abcd", b"efgh", b"i"], taken)
-        self.assertEqual((9, 0), (source.count, source.waiting))
+        self.assertEqual((9, 0), (source.count, source.buffered))
 
 
-class Account:
+class FakeAccount:
     """An account whose first token has expired."""
 
     def __init__(self, url):
@@ -211,20 +213,28 @@ class Account:
     def token(self):
         return self._token
 
-    def refused(self, token):
+    def is_token_rejected(self, token):
         better = self._token == "old"
         self._token = "new"
         return better
 
 
-class TestStumbling(unittest.TestCase):
+class TestServiceFailures(unittest.TestCase):
     def serve(self, answer, **layout):
         self.server = serving(self, answer)
         url = f"http://{self.server.address}/v1/AUTH_p"
-        self.account = Account(url)
-        return Objects(
-            Client(self.account, Pool(url)),
-            Layout(**{"large": 100, "segment": 10, "spool": None, "resumes": 2, **layout}),
+        self.account = FakeAccount(url)
+        return SwiftObjects(
+            SwiftClient(self.account, HttpPool(url)),
+            SegmentLayout(
+                **{
+                    "large_object_size": 100,
+                    "segment_size": 10,
+                    "spool_dir": None,
+                    "max_resumes": 2,
+                    **layout,
+                }
+            ),
         )
 
     def test_a_token_that_expired_is_replaced_once(self):
@@ -243,21 +253,21 @@ class TestStumbling(unittest.TestCase):
         """Keystone gives out a new token whenever it is asked, and Swift accepts none."""
         tokens = []
 
-        def refused(token):
+        def is_token_rejected(token):
             tokens.append(token)
             self.account._token = f"token {len(tokens)}"
             return True
 
         objects = self.serve(lambda asked: Answer(401 if len(tokens) < 50 else 500))
-        self.account.refused = refused
+        self.account.is_token_rejected = is_token_rejected
         for number in (1, 2):
-            self.assertRaises(NotAuthenticated, objects.size, "c", "o")
+            self.assertRaises(SwiftAuthenticationFailed, objects.size, "c", "o")
             self.assertEqual(number, len(tokens))
         self.assertEqual(4, len(self.server.asked))
 
     def test_a_swift_that_is_overloaded_is_waited_for(self):
         pauses = []
-        self.enterContext(mock.patch.object(remote, "pause", pauses.append))
+        self.enterContext(mock.patch.object(remote, "sleep_before_retry", pauses.append))
         self.enterContext(mock.patch.object(remote, "clock", lambda: sum(pauses)))
         for status in (503, 498, 429):
             pauses.clear()
@@ -291,7 +301,7 @@ class TestStumbling(unittest.TestCase):
                 )
             return Answer(201)
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.account._token = "new"
         self.assertEqual(25, objects.add("c", "o", [b"x" * 25], None))
         self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
@@ -306,7 +316,7 @@ class TestStumbling(unittest.TestCase):
                 return Answer(503)
             return Answer(404 if asked.method == "HEAD" else 201)
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         objects.add("c", "o", [b"x" * 10], None)
         self.assertEqual(
             [b"x" * 10] * 2,
@@ -324,7 +334,7 @@ class TestStumbling(unittest.TestCase):
                 return Answer(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
             return Answer(404 if asked.method == "HEAD" else 204)
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
         (token,) = set(marks.values())
         self.assertEqual(
@@ -339,14 +349,14 @@ class TestStumbling(unittest.TestCase):
             found = asked.method == "HEAD" and asked.path.endswith("_00001")
             return Answer(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
         self.assertEqual([], [asked for asked in self.server.asked if asked.method == "DELETE"])
 
     def test_segments_of_an_upload_are_named_by_nobody_else(self):
         objects = self.serve(
             lambda asked: Answer(404 if asked.method == "HEAD" else 201),
-            spool=tempfile.gettempdir(),
+            spool_dir=tempfile.gettempdir(),
         )
         for _ in range(2):
             objects.add("c", "o", [b"x" * 25], None)
@@ -395,7 +405,7 @@ class TestStumbling(unittest.TestCase):
 
         objects = self.serve(answer)
         self.account._token = "new"
-        self.assertRaises(errors.Forbidden, objects.delete, "c", "o")
+        self.assertRaises(errors.StoreForbidden, objects.delete, "c", "o")
         self.assertNotIn(
             "/v1/AUTH_p/c/o",
             [asked.path for asked in self.server.asked if asked.method == "DELETE"],
@@ -438,7 +448,7 @@ class TestStumbling(unittest.TestCase):
 
         whole = self.serve(answer).get("c", "o", 0, None)
         self.assertEqual(data, b"".join(whole.chunks))
-        broken = self.serve(answer, resumes=1).get("c", "o", 0, None)
+        broken = self.serve(answer, max_resumes=1).get("c", "o", 0, None)
         self.assertRaises(errors.RemoteServiceUnavailable, lambda: b"".join(broken.chunks))
 
     def test_a_listing_is_read_page_by_page(self):
@@ -464,7 +474,7 @@ class TestStumbling(unittest.TestCase):
                 return Answer(200, headers={"X-Object-Manifest": manifest})
             return self.listing(names, asked)
 
-        found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
+        found = [(name, size) for name, size, _ in self.serve(answer).list_images("c")]
         self.assertEqual(
             [
                 (digits, 15),
@@ -488,7 +498,7 @@ class TestStumbling(unittest.TestCase):
                 )
                 return Answer(200, json.dumps(page).encode())
 
-            self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).images("c")))
+            self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).list_images("c")))
 
 
 class TestTenants(unittest.TestCase):
@@ -503,10 +513,12 @@ class TestTenants(unittest.TestCase):
         url = f"http://{server.address}/v1/AUTH_p"
         caller = types.SimpleNamespace(auth_token="t", service_catalog=None)
         options = settings(OPTIONS, swift_store_endpoint=url, swift_store_admin_tenants=["ops"])
-        acting = Acting(options, Pools(), Layout.of(options), caller)
+        operations = CallerOperations(
+            options, HttpPools(), SegmentLayout.from_settings(options), caller
+        )
         place = parse(f"swift+http://{server.address}/v1/AUTH_p/glance_i/i")
-        acting.set_acls(place, False, ["a", "b"], [])
-        acting.set_acls(place, True, ["a"], [])
+        operations.set_acls(place, False, ["a", "b"], [])
+        operations.set_acls(place, True, ["a"], [])
         self.assertEqual(
             [{"read": "a:*,b:*,ops:*", "write": "ops:*"}, {"read": "*:*", "write": "ops:*"}], sent
         )

@@ -6,15 +6,15 @@ from glance_store_py import errors
 from tests.unit.glance_store_py.drivers import test_http
 
 
-class TestJudge(test_http.HTTPCase):
+class TestUrlPolicy(test_http.HTTPCase):
     def setUp(self):
         super().setUp()
         self.asked = []
         self.addresses = ["127.0.0.1"]
-        self.store.driver.judge = self.judge
+        self.store.driver.url_policy = self.url_policy
         self.name = f"http://images.example.org:{self.server.server_port}"
 
-    def judge(self, url, redirected):
+    def url_policy(self, url, redirected):
         self.asked.append((url, redirected))
         if not self.addresses:
             raise errors.BadStoreUri("no")
@@ -44,12 +44,12 @@ class TestJudge(test_http.HTTPCase):
         self.assertRaises(errors.RemoteServiceUnavailable, self.get, self.name + "/x")
 
 
-class TestJudgeTLS(test_http.TestTLS):
+class TestUrlPolicyTLS(test_http.TestTLS):
     """Everything that holds of certificates holds of pinned connections, too."""
 
     def make(self, **options):
         store = super().make(**options)
-        store.driver.judge = lambda url, redirected: ["127.0.0.1"]
+        store.driver.url_policy = lambda url, redirected: ["127.0.0.1"]
         return store
 
     def test_the_certificate_is_that_of_the_name(self):

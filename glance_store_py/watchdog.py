@@ -13,26 +13,26 @@ import time
 from collections.abc import Callable, Iterator
 
 
-class Watch:
-    """Calls ``cut`` when a step takes too long, whatever its thread waits for.
+class Watchdog:
+    """Calls ``on_timeout`` when a step takes too long, whatever its thread waits for.
 
     ``stop`` must be called when there will be no more steps.
     """
 
-    def __init__(self, cut: Callable[[], object]) -> None:
-        self._cut = cut
+    def __init__(self, on_timeout: Callable[[], object]) -> None:
+        self._on_timeout = on_timeout
         self._stopped = threading.Event()
         self._deadline: float | None = None
-        self._is_cut = False
+        self._has_timed_out = False
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
     def _run(self) -> None:
         while not self._stopped.wait(1.0):
             deadline = self._deadline
             if deadline is not None and time.monotonic() > deadline:
-                self._is_cut = True
+                self._has_timed_out = True
                 with contextlib.suppress(OSError, ValueError):
-                    self._cut()
+                    self._on_timeout()
                 return
 
     @contextlib.contextmanager
@@ -46,7 +46,7 @@ class Watch:
             yield
         finally:
             self._deadline = None
-        if self._is_cut:
+        if self._has_timed_out:
             raise TimeoutError()
 
     def stop(self) -> None:
@@ -54,28 +54,28 @@ class Watch:
         self._stopped.set()
 
 
-class Pace:
+class MinimumRate:
     """Reads of which at least ``size`` bytes must come in ``seconds`` of waiting for them.
 
     Time that the reader takes for itself between two reads does not count.
     """
 
-    def __init__(self, watch: Watch, size: int, seconds: float) -> None:
-        self._watch = watch
+    def __init__(self, watchdog: Watchdog, size: int, seconds: float) -> None:
+        self._watchdog = watchdog
         self._size = size
         self._seconds = seconds
-        self._due, self._wait = size, seconds
+        self._bytes_due, self._seconds_left = size, seconds
 
     def read(self, read: Callable[[], bytes]) -> bytes:
         """What ``read`` returns.
 
         :raises TimeoutError: data comes too slowly.
         """
-        began = time.monotonic()
-        with self._watch.within(self._wait):
+        started = time.monotonic()
+        with self._watchdog.within(self._seconds_left):
             chunk = read()
-        self._due -= len(chunk)
-        self._wait -= time.monotonic() - began
-        if self._due <= 0:
-            self._due, self._wait = self._size, self._seconds
+        self._bytes_due -= len(chunk)
+        self._seconds_left -= time.monotonic() - started
+        if self._bytes_due <= 0:
+            self._bytes_due, self._seconds_left = self._size, self._seconds
         return chunk

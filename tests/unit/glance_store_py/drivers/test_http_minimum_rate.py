@@ -13,18 +13,18 @@ from unittest import mock
 from glance_store_py import errors
 from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http, http_connection
-from glance_store_py.guard import Guard
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
-from glance_store_py.watch import Pace, Watch
+from glance_store_py.watchdog import MinimumRate, Watchdog
 
 
-class DripCase(unittest.TestCase):
+class SlowServerTest(unittest.TestCase):
     def setUp(self) -> None:
-        self.store = Guard(http.Driver(settings(HTTP_OPTIONS), "web"), "web")
+        self.store = GuardedDriver(http.HttpDriver(settings(HTTP_OPTIONS), "web"), "web")
 
     @contextlib.contextmanager
-    def drip(self, head: bytes, scheme: str = "http") -> Iterator:
+    def slow_server(self, head: bytes, scheme: str = "http") -> Iterator:
         """The address of a server that says ``head`` and then a byte now and then."""
         stop = threading.Event()
 
@@ -49,8 +49,8 @@ class DripCase(unittest.TestCase):
 
     def test_headers(self) -> None:
         with (
-            self.drip(b"HTTP/1.1 200 OK\r\nX-Endless: ") as location,
-            mock.patch.object(http_connection, "SECONDS", 0.3),
+            self.slow_server(b"HTTP/1.1 200 OK\r\nX-Endless: ") as location,
+            mock.patch.object(http_connection, "DEADLINE", 0.3),
         ):
             began = time.monotonic()
             self.assertRaises(errors.BadStoreUri, self.store.size, location)
@@ -60,15 +60,15 @@ class DripCase(unittest.TestCase):
     def test_the_handshake_of_tls(self) -> None:
         # A record that promises more than will ever come.
         with (
-            self.drip(b"\x16\x03\x03\x40\x00", "https") as location,
-            mock.patch.object(http_connection, "SECONDS", 0.3),
+            self.slow_server(b"\x16\x03\x03\x40\x00", "https") as location,
+            mock.patch.object(http_connection, "DEADLINE", 0.3),
         ):
             self.assertRaises(errors.BadStoreUri, self.store.size, location)
 
     def test_the_body(self) -> None:
         with (
-            self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n") as location,
-            mock.patch.object(http, "PACE_SECONDS", 0.3),
+            self.slow_server(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n") as location,
+            mock.patch.object(http, "MIN_RATE_SECONDS", 0.3),
         ):
             data = self.store.get(location)
             self.addCleanup(data.close)
@@ -77,8 +77,8 @@ class DripCase(unittest.TestCase):
     def test_a_reader_may_take_its_time(self) -> None:
         """What is waited for is the server; whoever reads slowly cuts nobody off."""
         with (
-            self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nda") as location,
-            mock.patch.object(http, "PACE_SECONDS", 1.5),
+            self.slow_server(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nda") as location,
+            mock.patch.object(http, "MIN_RATE_SECONDS", 1.5),
         ):
             data = self.store.get(location)
             self.addCleanup(data.close)
@@ -89,15 +89,15 @@ class DripCase(unittest.TestCase):
         self.assertEqual(b"daxx", b"".join(chunks))
 
 
-class PaceTest(unittest.TestCase):
+class MinimumRateTest(unittest.TestCase):
     def test_enough_in_time_begins_anew(self) -> None:
-        watch = Watch(lambda: None)
-        self.addCleanup(watch.stop)
-        pace = Pace(watch, size=2, seconds=5)
-        self.assertEqual(b"x", pace.read(lambda: b"x"))
-        self.assertLess(pace._wait, 5)
-        pace.read(lambda: b"x")
-        self.assertEqual((2, 5), (pace._due, pace._wait))
+        watchdog = Watchdog(lambda: None)
+        self.addCleanup(watchdog.stop)
+        rate = MinimumRate(watchdog, size=2, seconds=5)
+        self.assertEqual(b"x", rate.read(lambda: b"x"))
+        self.assertLess(rate._seconds_left, 5)
+        rate.read(lambda: b"x")
+        self.assertEqual((2, 5), (rate._bytes_due, rate._seconds_left))
 
 
 if __name__ == "__main__":

@@ -4,24 +4,26 @@ import threading
 import time
 import unittest
 
-from glance_store_py.drivers.parts import Sender, cut
+from glance_store_py.drivers.multipart import PartUploader, split_parts
 
 
-class TestCut(unittest.TestCase):
+class TestSplitParts(unittest.TestCase):
     def test_bytes_come_out_as_they_went_in(self):
         data = bytes(range(256)) * 10
         for step in (1, 7, 100, 1000, 5000):
             chunks = [data[at : at + step] for at in range(0, len(data), step)]
-            parts = list(cut(chunks, lambda number: 300 * number))
+            parts = list(split_parts(chunks, lambda number: 300 * number))
             self.assertEqual(data, b"".join(parts))
             self.assertEqual([300, 600, 900, 760], [len(part) for part in parts])
 
     def test_an_end_on_a_border_makes_no_empty_part(self):
-        self.assertEqual([4, 4], [len(part) for part in cut([b"12345678"], lambda number: 4)])
-        self.assertEqual([], list(cut([], lambda number: 4)))
+        self.assertEqual(
+            [4, 4], [len(part) for part in split_parts([b"12345678"], lambda number: 4)]
+        )
+        self.assertEqual([], list(split_parts([], lambda number: 4)))
 
 
-class TestSender(unittest.TestCase):
+class TestPartUploader(unittest.TestCase):
     def test_results_stand_in_the_order_of_the_parts(self):
         def send(number, part):
             time.sleep(0.002 * (5 - number))
@@ -29,11 +31,12 @@ class TestSender(unittest.TestCase):
 
         parts = [bytearray(b"%d" % number) for number in range(1, 6)]
         self.assertEqual(
-            [(number, b"%d" % number) for number in range(1, 6)], Sender(5, 1).send(parts, send)
+            [(number, b"%d" % number) for number in range(1, 6)],
+            PartUploader(5, 1).upload(parts, send),
         )
 
-    def test_two_uploads_share_the_room(self):
-        sender, lock = Sender(2, 10), threading.Lock()
+    def test_two_uploads_share_the_byte_limit(self):
+        uploader, lock = PartUploader(2, 10), threading.Lock()
         now, most = 0, 0
 
         def send(number, part):
@@ -46,7 +49,7 @@ class TestSender(unittest.TestCase):
                 now -= len(part)
 
         uploads = [
-            threading.Thread(target=sender.send, args=([bytearray(10)] * 20, send))
+            threading.Thread(target=uploader.upload, args=([bytearray(10)] * 20, send))
             for _ in range(3)
         ]
         for upload in uploads:
@@ -55,29 +58,31 @@ class TestSender(unittest.TestCase):
             upload.join()
         self.assertEqual(20, most)
 
-    def test_a_part_that_is_larger_than_the_room_goes_alone(self):
+    def test_a_part_that_is_larger_than_the_byte_limit_is_sent_alone(self):
         self.assertEqual(
             [25, 25],
-            Sender(2, 10).send([bytearray(25), bytearray(25)], lambda number, part: len(part)),
+            PartUploader(2, 10).upload(
+                [bytearray(25), bytearray(25)], lambda number, part: len(part)
+            ),
         )
 
-    def test_the_first_failure_stops_all_and_leaves_the_room_free(self):
-        sender, sent = Sender(2, 10), []
+    def test_the_first_failure_stops_all_and_releases_all_bytes(self):
+        uploader, sent = PartUploader(2, 10), []
 
         def send(number, part):
             sent.append(number)
             if number == 3:
                 raise ConnectionError(number)
 
-        self.assertRaises(ConnectionError, sender.send, [bytearray(10)] * 1000, send)
+        self.assertRaises(ConnectionError, uploader.upload, [bytearray(10)] * 1000, send)
         self.assertLess(len(sent), 20)
-        self.assertEqual(50, len(sender.send([bytearray(10)] * 50, lambda number, part: None)))
+        self.assertEqual(50, len(uploader.upload([bytearray(10)] * 50, lambda number, part: None)))
 
     def test_a_source_that_fails_is_what_is_raised(self):
         def source():
             yield bytearray(10)
             raise ZeroDivisionError
 
-        sender = Sender(2, 10)
-        self.assertRaises(ZeroDivisionError, sender.send, source(), lambda number, part: None)
-        self.assertEqual([1], sender.send([bytearray(20)], lambda number, part: number))
+        uploader = PartUploader(2, 10)
+        self.assertRaises(ZeroDivisionError, uploader.upload, source(), lambda number, part: None)
+        self.assertEqual([1], uploader.upload([bytearray(20)], lambda number, part: number))

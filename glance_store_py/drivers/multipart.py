@@ -15,7 +15,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def cut(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterator[bytearray]:
+def split_parts(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterator[bytearray]:
     """``data`` in buffers of ``size_of(number)`` bytes, numbers from 1; the last may be shorter.
 
     Nothing comes from no data.
@@ -25,9 +25,9 @@ def cut(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterator[bytear
     for chunk in data:
         rest = memoryview(chunk)
         while len(part) + len(rest) >= size:
-            taken = size - len(part)
-            part += rest[:taken]
-            rest = rest[taken:]
+            missing = size - len(part)
+            part += rest[:missing]
+            rest = rest[missing:]
             yield part
             number, part = number + 1, bytearray()
             size = size_of(number)
@@ -36,7 +36,7 @@ def cut(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterator[bytear
         yield part
 
 
-class Counted:
+class CountedChunks:
     """Data, and how many bytes of it have come."""
 
     def __init__(self, data: Iterable[bytes]) -> None:
@@ -49,7 +49,7 @@ class Counted:
             yield chunk
 
 
-class Room:
+class ByteSemaphore:
     """How many bytes may be under way in this process.
 
     A part that is larger than all of it goes alone.
@@ -60,20 +60,20 @@ class Room:
         self._used = 0
         self._changed = threading.Condition()
 
-    def take(self, size: int) -> None:
+    def acquire(self, size: int) -> None:
         """Wait until there is room for ``size`` bytes, and take it."""
         with self._changed:
             self._changed.wait_for(lambda: not self._used or self._used + size <= self._size)
             self._used += size
 
-    def give(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Give back what was taken."""
         with self._changed:
             self._used -= size
             self._changed.notify_all()
 
 
-class Sender:
+class PartUploader:
     """Threads that send parts, and room for them; one per store and process.
 
     :param threads: parts that are sent at the same time.
@@ -82,12 +82,12 @@ class Sender:
 
     def __init__(self, threads: int, size: int) -> None:
         self._threads = threads
-        self._room = Room(threads * size)
+        self._budget = ByteSemaphore(threads * size)
 
-    def send(
-        self, parts: Iterable[bytearray], send: Callable[[int, bytearray], Result]
+    def upload(
+        self, parts: Iterable[bytearray], send_part: Callable[[int, bytearray], Result]
     ) -> list[Result]:
-        """Call ``send(number, part)`` for all ``parts`` and return the results in order.
+        """Call ``send_part(number, part)`` for all ``parts`` and return the results in order.
 
         The first failure, of the source or of a part, is raised when nothing is
         under way any more: then it is safe to clean up.
@@ -99,18 +99,18 @@ class Sender:
                 for part in parts:
                     if failed.is_set():
                         break
-                    self._room.take(len(part))
+                    self._budget.acquire(len(part))
                     number = len(futures) + 1
-                    futures.append(pool.submit(self._send, send, number, part, failed))
+                    futures.append(pool.submit(self._upload_part, send_part, number, part, failed))
                     del part  # It may be gone before the next one has come.
             except BaseException:
                 failed.set()
                 raise
         return [future.result() for future in futures]
 
-    def _send(
+    def _upload_part(
         self,
-        send: Callable[[int, bytearray], Result],
+        send_part: Callable[[int, bytearray], Result],
         number: int,
         part: bytearray,
         failed: threading.Event,
@@ -119,9 +119,9 @@ class Sender:
         try:
             if failed.is_set():
                 raise concurrent.futures.CancelledError
-            return send(number, part)
+            return send_part(number, part)
         except BaseException:
             failed.set()
             raise
         finally:
-            self._room.give(size)
+            self._budget.release(size)

@@ -4,12 +4,12 @@ import threading
 import unittest
 
 from glance_store_py import errors
-from glance_store_py.drivers.later import Later
+from glance_store_py.drivers.deferred_delete import DeferredDeleter
 
 
-class TestLater(unittest.TestCase):
+class TestDeferredDeleter(unittest.TestCase):
     def setUp(self):
-        self.later = Later(period=0.01)
+        self.deferred = DeferredDeleter(retry_interval=0.01)
         self.calls = []
         self.over = threading.Event()
 
@@ -26,37 +26,37 @@ class TestLater(unittest.TestCase):
         return remove
 
     def test_what_goes_at_once_needs_no_thread(self):
-        self.later.remove("it", self.remover())
+        self.deferred.remove("it", self.remover())
         self.assertEqual(1, len(self.calls))
-        self.assertIsNone(self.later._thread)
+        self.assertIsNone(self.deferred._thread)
 
     def test_a_service_that_is_away_is_asked_again(self):
         away = errors.RemoteServiceUnavailable()
         with self.assertLogs("glance_store_py"):
-            self.later.remove(
-                "it", self.remover(away, errors.TimeoutError(1), errors.InUseByStore(), away)
+            self.deferred.remove(
+                "it", self.remover(away, errors.StoreTimeout(1), errors.InUseByStore(), away)
             )
             self.assertTrue(self.over.wait(5))
-        self.assertEqual(["later"] * 4, self.calls[1:])
+        self.assertEqual(["deferred-delete"] * 4, self.calls[1:])
 
     def test_a_service_that_is_known_to_be_away_is_not_asked_at_once(self):
-        self.later.remove("it", self.remover(), at_once=False)
+        self.deferred.remove("it", self.remover(), immediately=False)
         self.assertTrue(self.over.wait(5))
-        self.assertEqual(["later"], self.calls)
+        self.assertEqual(["deferred-delete"], self.calls)
 
     def test_a_thread_ends_with_its_work_and_another_follows(self):
         for _ in range(2):
             with self.assertLogs("glance_store_py"):
-                self.later.remove("it", self.remover(errors.RemoteServiceUnavailable()))
-                thread = self.later._thread
+                self.deferred.remove("it", self.remover(errors.RemoteServiceUnavailable()))
+                thread = self.deferred._thread
                 if thread is not None:
                     thread.join(5)
-            self.assertIsNone(self.later._thread)
+            self.assertIsNone(self.deferred._thread)
         self.assertEqual(4, len(self.calls))
 
     def test_other_answers_settle_it(self):
         with self.assertLogs("glance_store_py"):
-            self.later.remove("it", self.remover(errors.Forbidden()))
-            self.later.remove("it", self.remover(ValueError()))
-        self.later.remove("it", self.remover(errors.NotFound("x")))
-        self.assertIsNone(self.later._thread)
+            self.deferred.remove("it", self.remover(errors.StoreForbidden()))
+            self.deferred.remove("it", self.remover(ValueError()))
+        self.deferred.remove("it", self.remover(errors.StoreObjectNotFound("x")))
+        self.assertIsNone(self.deferred._thread)

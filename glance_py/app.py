@@ -28,9 +28,9 @@ from glance_py.data_access import is_remote, open_repositories
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Repositories
 from glance_py.http.router import API
-from glance_py.importing import registration
-from glance_py.importing.background import Background
+from glance_py.importing import location_import
 from glance_py.importing.importer import Importer
+from glance_py.importing.task_executor import TaskExecutor
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.location_validation import url_policy
 from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
@@ -38,8 +38,8 @@ from glance_py.layers.tasks import internal_tasks
 from glance_py.middleware import composition
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
-from glance_py.outgoing import UriFilter
 from glance_py.policies.enforcer import Enforcer
+from glance_py.safe_http import UriFilter
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -86,13 +86,13 @@ def build_recovery(
     """What finds and ends work that dead processes left."""
     return recovery.Recovery(
         deps,
-        recovery.recoverers(
+        recovery.recovery_handlers(
             importer,
             functools.partial(
-                registration.recover,
+                location_import.recover,
                 deps.repositories,
                 importer.images,
-                importer.background.tasks,
+                importer.task_executor.tasks,
                 deps.claims,
             ),
         ),
@@ -199,7 +199,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
         claims=Claims(
             repositories.claims,
             repositories.images,
-            beats=(None if heartbeats is None else lambda: heartbeats().claims),
+            open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
         ),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
@@ -210,7 +210,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
         ),
     )
     return dataclasses.replace(
-        deps, background=Background(internal_tasks(deps), conf.wsgi.task_pool_threads)
+        deps, task_executor=TaskExecutor(internal_tasks(deps), conf.wsgi.task_pool_threads)
     )
 
 

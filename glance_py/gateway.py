@@ -21,9 +21,9 @@ from glance_py.domain.ports import (
     TaskOperations,
 )
 from glance_py.importing.importer import Importer
-from glance_py.importing.legacy import TaskStartProxy
+from glance_py.importing.location_import import LocationImportProxy
 from glance_py.importing.proxy import ImportProxy
-from glance_py.importing.registration import RegistrationProxy
+from glance_py.importing.tasks_api import TaskStartProxy
 from glance_py.layers.acls import MemberStoreAclProxy, StoreAclProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
@@ -53,7 +53,7 @@ REQUEST_LAYERS: tuple[Any, ...] = (
     PropertyProtectionProxy,  # which properties may be read or changed?
     LocationValidationProxy,  # may the client name this address?
     ImportProxy,  # data that comes later, or lies with another worker
-    RegistrationProxy,  # data that lies in a store already
+    LocationImportProxy,  # data that lies in a store already
 )
 
 #: What does the work.  Imports begin here: their callers were judged before.
@@ -114,7 +114,7 @@ class Dependencies:
     uri_filter: Any
     protections: Any = None
     limits: Any = None
-    background: Any = None
+    task_executor: Any = None
     importer: Any = None
 
 

@@ -22,16 +22,16 @@ from glance_py.layers.data_deletion import DataDeleter
 LOG = logging.getLogger(__name__)
 
 #: Locations that are looked at together.
-PAGE = 1000
+PAGE_SIZE = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Scrubbed:
+class ScrubResult:
     """What was done about one image: copies removed and left, and what speaks against those."""
 
     image_id: str
     removed: int
-    left: int
+    remaining: int
     reason: str = ""
 
 
@@ -47,24 +47,24 @@ class Scrubber:
         self._deleter = DataDeleter(stores, pending)
         self._threads = threads
 
-    def scrub(self, seconds: float, orphaned: bool = False) -> Iterator[Scrubbed]:
+    def scrub(self, seconds: float, orphaned: bool = False) -> Iterator[ScrubResult]:
         """Remove data that has been pending for ``seconds``; tells of each image.
 
         :param orphaned: only data that is not kept by delayed_delete.
         """
         with contextlib.ExitStack() as stack:
-            each: Callable[..., Iterator[Scrubbed]] = map
+            each: Callable[..., Iterator[ScrubResult]] = map
             if self._threads > 1:
                 # Not for one: Python waits for a pool's threads at exit, however long.
                 each = stack.enter_context(
                     ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber")
                 ).map
             after = 0
-            while found := self._pending.find(seconds, after, PAGE, orphaned):
+            while found := self._pending.find(seconds, after, PAGE_SIZE, orphaned):
                 after = found[-1].location.id or 0
-                yield from each(self._image, _by_image(found))
+                yield from each(self._scrub_image, _group_by_image(found))
 
-    def _image(self, found: Sequence[PendingData]) -> Scrubbed:
+    def _scrub_image(self, found: Sequence[PendingData]) -> ScrubResult:
         image_id, reason = found[0].image_id, ""
         # First the record: whoever restores the image must not get one without its data.
         locations = [each.location for each in found]
@@ -81,7 +81,7 @@ class Scrubber:
             )
         if found[0].image_status == "pending_delete":
             self._pending.complete_deletion(image_id)
-        return Scrubbed(image_id, removed, len(locations) - removed, reason)
+        return ScrubResult(image_id, removed, len(locations) - removed, reason)
 
     def restore(self, image_id: str) -> None:
         """Bring an image back whose data was kept by delayed_delete.
@@ -99,7 +99,7 @@ class Scrubber:
             ) from None
 
 
-def _by_image(found: Sequence[PendingData]) -> Iterator[list[PendingData]]:
+def _group_by_image(found: Sequence[PendingData]) -> Iterator[list[PendingData]]:
     by_id = sorted(found, key=lambda each: each.image_id)
     for _, group in itertools.groupby(by_id, key=lambda each: each.image_id):
         yield list(group)

@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from glance_py import config
 from glance_py.data_access import open_repositories
 from glance_py.domain import errors
-from glance_py.scrubber import Scrubbed, Scrubber
+from glance_py.scrubber import Scrubber, ScrubResult
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -155,7 +155,7 @@ def _once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event) -> No
     """One pass over all that is due, telling of each image as it is done."""
     images = removed = left = 0
     for done in scrubber.scrub(conf.scrub_time):
-        images, removed, left = images + 1, removed + done.removed, left + done.left
+        images, removed, left = images + 1, removed + done.removed, left + done.remaining
         _tell(conf, done)
         if stop.is_set():
             break
@@ -165,11 +165,11 @@ def _once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event) -> No
         print(f"{images} images: {removed} copies removed, {left} left", flush=True)
 
 
-def _tell(conf: cfg.ConfigOpts, done: Scrubbed) -> None:
+def _tell(conf: cfg.ConfigOpts, done: ScrubResult) -> None:
     if conf.json:
         print(json.dumps(dataclasses.asdict(done)), flush=True)
     else:
-        rest = f", {done.left} left: {done.reason}" if done.left else ""
+        rest = f", {done.remaining} left: {done.reason}" if done.remaining else ""
         print(f"{done.image_id}: {done.removed} copies removed{rest}", flush=True)
 
 

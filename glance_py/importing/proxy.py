@@ -12,7 +12,7 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
 from glance_py.domain.ports import IMAGE_OPERATIONS
-from glance_py.importing import peer
+from glance_py.importing import stage_host
 from glance_py.importing.importer import Importer
 from glance_py.layers.base import Proxy
 
@@ -28,12 +28,12 @@ class ImportProxy(Proxy):
         super().__init__(inner)
         self._conf = deps.conf
         self._importer: Importer = deps.importer
-        self._host = deps.conf.worker_self_reference_url or deps.conf.public_endpoint
+        self._own_url = deps.conf.worker_self_reference_url or deps.conf.public_endpoint
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
-        host = self._elsewhere(image) if request.method_name == GLANCE_DIRECT else None
+        host = self._other_stage_host(image) if request.method_name == GLANCE_DIRECT else None
         if host:
-            peer.forward(
+            stage_host.forward_request(
                 self._conf, ctx, host, "POST", f"/v2/images/{image.id}/import", request.document
             )
         else:
@@ -41,10 +41,12 @@ class ImportProxy(Proxy):
 
     def delete(self, ctx: Caller, image: Image) -> None:
         """Data that is staged elsewhere is removed there, when somebody is there."""
-        host = self._elsewhere(image) if image.status == "uploading" else None
+        host = self._other_stage_host(image) if image.status == "uploading" else None
         if host:
             try:
-                peer.forward(self._conf, ctx, host, "DELETE", f"/v2/images/{image.id}")
+                stage_host.forward_request(
+                    self._conf, ctx, host, "DELETE", f"/v2/images/{image.id}"
+                )
                 return
             except (errors.PeerUnreachable, errors.PeerFailed) as error:
                 LOG.warning(
@@ -58,9 +60,9 @@ class ImportProxy(Proxy):
                     raise
         self.inner.delete(ctx, image)
 
-    def _elsewhere(self, image: Image) -> str | None:
+    def _other_stage_host(self, image: Image) -> str | None:
         """The worker that has to be asked for staged data; None when it is within reach."""
         host = image.properties.get(STAGE_HOST)
-        if not host or host == self._host or self._importer.has_staged(image.id):
+        if not host or host == self._own_url or self._importer.has_staged_data(image.id):
             return None
         return host

@@ -17,13 +17,13 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import DIGEST_FIELDS, Image
 from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, join_stores, stores_in
 from glance_py.importing.job import reset_to_importing
-from glance_py.importing.staging import Staging
+from glance_py.importing.staging import StagingArea
 from glance_py.layers.data_deletion import DataDeleter
 
 LOG = logging.getLogger(__name__)
 
 #: What an image without data does not know.
-UNKNOWN: dict[str, object] = dict.fromkeys(("size", "virtual_size", *DIGEST_FIELDS))
+UNSET_FIELDS: dict[str, object] = dict.fromkeys(("size", "virtual_size", *DIGEST_FIELDS))
 
 
 class ImportRollback:
@@ -38,7 +38,7 @@ class ImportRollback:
         self._repositories = repositories
         self._stores = stores
         self._claims = claims
-        self._staging = Staging(stores)
+        self._staging = StagingArea(stores)
         self._deleter = DataDeleter(stores, repositories.pending)
 
     def roll_back(
@@ -63,32 +63,36 @@ class ImportRollback:
                 # The import had not begun: what was staged still waits for one.
                 self._claims.release(claim)
                 return image.status
-            self._unstage(claim, names)
+            self._remove_staged(claim, names)
             if image.status == "importing":
-                image = self._empty(ctx, image, claim, names)
+                image = self._remove_copies(ctx, image, claim, names)
             else:
-                self._discard(image, stores, names)
-            return self._settle(ctx, image, claim, stores, failed)
+                self._delete_objects(image, stores, names)
+            return self._finish(ctx, image, claim, stores, failed)
         except errors.ImageNotFound:
-            self._unstage(claim, names)
-            self._discard(Image(claim.image_id), stores, names)
+            self._remove_staged(claim, names)
+            self._delete_objects(Image(claim.image_id), stores, names)
             self._claims.release(claim)
             return None
 
-    def _unstage(self, claim: Claim, names: Sequence[str]) -> None:
+    def _remove_staged(self, claim: Claim, names: Sequence[str]) -> None:
         for name in {claim.staged_name, *names}:
             self._staging.remove(name)
 
-    def _empty(self, ctx: Caller, image: Image, claim: Claim, names: Sequence[str]) -> Image:
+    def _remove_copies(
+        self, ctx: Caller, image: Image, claim: Claim, names: Sequence[str]
+    ) -> Image:
         """Remove all copies of an image that has no user yet."""
         for location in image.locations:
             image = self._images.remove_copy(
                 ctx, image, location, claim.guard(reset_to_importing())
             )
-        self._discard(image, self._stores.ids, names)
+        self._delete_objects(image, self._stores.ids, names)
         return self._repositories.images.get(ctx, image.id)
 
-    def _discard(self, image: Image, stores: Iterable[str | None], names: Sequence[str]) -> None:
+    def _delete_objects(
+        self, image: Image, stores: Iterable[str | None], names: Sequence[str]
+    ) -> None:
         """Remove objects that no location records."""
         self._deleter.delete_attempts(
             image.id,
@@ -97,7 +101,7 @@ class ImportRollback:
             image.locations,
         )
 
-    def _settle(
+    def _finish(
         self,
         ctx: Caller,
         image: Image,
@@ -118,7 +122,7 @@ class ImportRollback:
             }
         )
         if image.status == "importing":
-            change.fields = {"status": "queued", **UNKNOWN}
+            change.fields = {"status": "queued", **UNSET_FIELDS}
             change.expected = frozenset({"importing"})
         try:
             return self._images.update(ctx, image, claim.guard(change, release=True)).status

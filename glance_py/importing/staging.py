@@ -24,20 +24,20 @@ from glance_store_py.location import parse
 #: What plugins may leave beside the data of an image.
 SUFFIXES = ("decompressed", "converted")
 
-_NOBODY = "00000000-0000-0000-0000-000000000000"
+_NULL_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Staged:
+class StagedObject:
     """A staged object: its name, the attempt that wrote it, and for how many seconds it is idle."""
 
     name: str
     image_id: str
     generation: int
-    idle: float
+    idle_seconds: float
 
 
-class Staging:
+class StagingArea:
     """The staging store of this host, or one that it shares with others."""
 
     def __init__(self, stores) -> None:
@@ -79,9 +79,9 @@ class Staging:
         """The file that holds the staged bytes, for plugins."""
         return parse(self._url(name)).path
 
-    def list(self) -> Iterator[Staged]:
+    def list(self) -> Iterator[StagedObject]:
         """What is staged here, with the files of plugins; other files are somebody else's."""
-        directory = os.path.dirname(self.path(_NOBODY))
+        directory = os.path.dirname(self.path(_NULL_ID))
         with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
             for entry in entries:
                 name = entry.name
@@ -90,7 +90,7 @@ class Staging:
                 found = split_object_name(name)
                 if found is not None:
                     with contextlib.suppress(FileNotFoundError):
-                        yield Staged(name, *found, time.time() - entry.stat().st_mtime)
+                        yield StagedObject(name, *found, time.time() - entry.stat().st_mtime)
 
     def remove_if_idle(self, name: str, seconds: float) -> bool:
         """Remove what nobody has touched for so long; False when somebody has since."""

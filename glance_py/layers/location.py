@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from oslo_log import log as logging
 
 from glance_py import streams
-from glance_py.claims import LEASE, STAGING_STORE, Claim, ClaimFilter, Claims
+from glance_py.claims import LEASE_SECONDS, STAGING_STORE, Claim, ClaimFilter, Claims
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
@@ -122,11 +122,13 @@ class LocationProxy(Proxy):
                 upload.on_failure(_failure_message(exc))
                 refused_data = None
                 if isinstance(exc, errors.InvalidImageFormat) and exc.digests is not None:
-                    refused_data = self._describe_refused_data(claim.name, store, exc.digests)
+                    refused_data = self._describe_refused_data(
+                        claim.object_name, store, exc.digests
+                    )
                 self._reset_to_queued(ctx, saving, upload, claim, exc, refused_data)
                 raise
-            claim.unrecorded = False
-            self._claims.finish(claim)
+            claim.may_leave_objects = False
+            self._claims.release_later(claim)
         for step in ("upload", "activate", "active"):
             upload.on_step(step, active)
         return active
@@ -155,7 +157,7 @@ class LocationProxy(Proxy):
         inspection = streams.FormatFilter(image, self._conf)
         digests = streams.HashFilter(image.os_hash_algo or self._algorithm)
         filters = (inspection, *streams.signature_filters(ctx, image), ClaimFilter(claim))
-        claim.unrecorded = True
+        claim.may_leave_objects = True
         with contextlib.closing(
             streams.filtered(upload.source, (*upload.filters, digests))
         ) as arriving:
@@ -163,7 +165,7 @@ class LocationProxy(Proxy):
                 with translate_store_errors():
                     stored = self._stores.add(
                         store,
-                        claim.name,
+                        claim.object_name,
                         streams.filtered(arriving, filters),
                         upload.size,
                         caller=ctx,
@@ -173,7 +175,7 @@ class LocationProxy(Proxy):
                     refused.digests = _digests_of_all(arriving, digests)
                 raise
             except errors.StoreUnavailable:
-                self._record_leftovers(image.id, store, claim.name)
+                self._record_leftovers(image.id, store, claim.object_name)
                 raise
         location = Location(stored.url, stored.metadata)
         found = {"size": stored.size, "virtual_size": inspection.virtual_size, **digests.fields()}
@@ -191,13 +193,13 @@ class LocationProxy(Proxy):
                 )
         except errors.OutcomeUnknown:
             # The bytes may be those of an active image: recovery finds out.
-            claim.uncertain = True
+            claim.outcome_unknown = True
             LOG.error(
                 "It is not known whether the data of image %s at %s was recorded; "
                 "recovery decides in %d s",
                 image.id,
                 redacted(location.url),
-                LEASE,
+                LEASE_SECONDS,
             )
             raise
         except BaseException as exc:
@@ -237,10 +239,10 @@ class LocationProxy(Proxy):
             try:
                 return self.inner.update(ctx, image, change)
             except errors.OutcomeUnknown:
-                recorded = self._claims.resolve(ctx, claim, is_recorded)
+                recorded = self._claims.resolve_outcome(ctx, claim, is_recorded)
                 if recorded is not None:
                     return recorded
-                if claim.lost:
+                if claim.is_lost:
                     raise errors.ClaimLost(image.id) from None
                 if last:
                     raise errors.DatabaseUnavailable() from None
@@ -344,11 +346,11 @@ class LocationProxy(Proxy):
 
     def _stage_data(self, ctx: Caller, image: Image, upload: Upload, claim: Claim) -> Image:
         """Write the bytes to staging; a size on the record says that they are all there."""
-        claim.unrecorded = True
+        claim.may_leave_objects = True
         with translate_store_errors():
             stored = self._stores.add(
                 STAGING_STORE,
-                claim.name,
+                claim.object_name,
                 streams.filtered(upload.source, (*upload.filters, ClaimFilter(claim))),
                 upload.size,
                 reserved=True,
@@ -371,10 +373,10 @@ class LocationProxy(Proxy):
                 ),
             )
         except errors.OutcomeUnknown:
-            claim.uncertain = True  # They may be staged: recovery finds out.
+            claim.outcome_unknown = True  # They may be staged: recovery finds out.
             raise
         except BaseException as exc:
-            self._delete_staged(claim.name)
+            self._delete_staged(claim.object_name)
             if isinstance(exc, errors.ImageNotFound):
                 raise errors.ImageDeletedDuringUpload(image.id) from exc
             raise

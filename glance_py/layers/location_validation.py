@@ -49,7 +49,7 @@ def url_policy(uri_filter) -> Callable[[str, bool], Sequence[str]]:
 
     def policy(url: str, redirected: bool) -> Sequence[str]:
         try:
-            return uri_filter.check(url, known=not redirected).addresses
+            return uri_filter.check(url, skip_lists=not redirected).addresses
         except errors.Invalid as exc:
             raise store_errors.BadStoreUri(str(exc)) from exc
 

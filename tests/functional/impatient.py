@@ -10,7 +10,7 @@ import sys
 
 from glance_py import claims, recovery
 
-claims.HEARTBEAT, claims.LEASE, recovery.PERIOD = 0.4, 2.0, 0.4
+claims.HEARTBEAT_SECONDS, claims.LEASE_SECONDS, recovery.SCAN_SECONDS = 0.4, 2.0, 0.4
 
 if __name__ == "__main__":
     from glance_py.cmd.api import main

@@ -47,8 +47,8 @@ class Host:
     def recover(self) -> None:
         """Look at what is held until a lease has run out."""
         self.recovery.recover()
-        for _ in range(int(claims.LEASE / recovery.PERIOD) + 1):
-            self.clock.now += recovery.PERIOD
+        for _ in range(int(claims.LEASE_SECONDS / recovery.SCAN_SECONDS) + 1):
+            self.clock.now += recovery.SCAN_SECONDS
             self.recovery.recover()
 
 
@@ -185,8 +185,8 @@ class TwoHosts:
         def pieces() -> Iterator[bytes]:
             yield b"slow"
             for _ in range(12):
-                self.far.deps.claims.beat()
-                self.near.clock.now += recovery.PERIOD
+                self.far.deps.claims.send_heartbeats()
+                self.near.clock.now += recovery.SCAN_SECONDS
                 self.near.recovery.recover()
             yield b"end"
 
@@ -198,12 +198,12 @@ class TwoHosts:
 @contextlib.contextmanager
 def service_timeout(seconds: float) -> Iterator[None]:
     """Give up sooner on finding out what became of a write."""
-    before = claims.RESOLVE_TIMEOUT, claims.RESOLVE_PAUSE
-    claims.RESOLVE_TIMEOUT, claims.RESOLVE_PAUSE = seconds, 0.05
+    before = claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS
+    claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS = seconds, 0.05
     try:
         yield
     finally:
-        claims.RESOLVE_TIMEOUT, claims.RESOLVE_PAUSE = before
+        claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS = before
 
 
 class TestPostgreSQL(TwoHosts, unittest.TestCase):

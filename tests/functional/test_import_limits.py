@@ -7,7 +7,7 @@ import unittest
 from unittest import mock
 
 from glance_py import limits
-from glance_py.importing.job import Job
+from glance_py.importing.job import ImportJob
 from tests.functional.test_import import DATA, ImportCase
 
 LIMIT = "image_count_uploading"
@@ -66,7 +66,7 @@ class ImportLimitsTest(ImportCase):
 
     def test_a_copy_takes_a_place_while_it_runs(self) -> None:
         image_id, other, waiting = self.uploaded(), self.uploaded(), self.member.create()
-        copies, running, go_on = Job.add_copy, threading.Event(), threading.Event()
+        copies, running, go_on = ImportJob.add_copy, threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
 
         def add_copy(job, store):
@@ -74,7 +74,7 @@ class ImportLimitsTest(ImportCase):
             go_on.wait(30)
             copies(job, store)
 
-        with mock.patch.object(Job, "add_copy", add_copy):
+        with mock.patch.object(ImportJob, "add_copy", add_copy):
             self.assertEqual(
                 202, self.ask(image_id, "copy-image", self.admin, stores=["slow"]).status_int
             )
@@ -90,7 +90,7 @@ class ImportLimitsTest(ImportCase):
         both = [self.uploaded(), self.uploaded()]
         running, go_on = threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
-        copies, room = Job.add_copy, limits.Limits.room
+        copies, room = ImportJob.add_copy, limits.Limits.room
         seen = threading.Barrier(2, timeout=30)
 
         def waiting(book, project, deltas):
@@ -106,7 +106,7 @@ class ImportLimitsTest(ImportCase):
 
         with (
             mock.patch.object(limits.Limits, "room", waiting),
-            mock.patch.object(Job, "add_copy", add_copy),
+            mock.patch.object(ImportJob, "add_copy", add_copy),
         ):
             threads = [
                 threading.Thread(

@@ -121,8 +121,8 @@ class Workers(unittest.TestCase):
         """An import says that the worker is gone; a deletion goes on without it."""
         image_id = self.stage()
         with (
-            mock.patch.object(importer.Staging, "size", return_value=None),
-            mock.patch("glance_py.importing.peer.TIMEOUT", 2),
+            mock.patch.object(importer.StagingArea, "size", return_value=None),
+            mock.patch("glance_py.importing.stage_host.TIMEOUT_SECONDS", 2),
         ):
             self._move(image_id)
             answer = ask(self.two, image_id, name="glance-direct")

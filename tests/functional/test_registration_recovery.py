@@ -15,7 +15,7 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, Task
-from glance_py.importing import registration
+from glance_py.importing.location_import import recover as recover_location_import
 from glance_store_py import errors as store_errors
 from tests.functional.origin import serve, web_store
 from tests.functional.service import configured
@@ -26,7 +26,7 @@ ANN = RequestContext(
 DATA = b"0123456789"
 
 
-class RegistrationCase(unittest.TestCase):
+class LocationImportCase(unittest.TestCase):
     def setUp(self) -> None:
         self.origin = serve(type(self), data=DATA)
         self.conf, self.directory = self.enterContext(configured(web_store(self.origin)))
@@ -41,7 +41,7 @@ class RegistrationCase(unittest.TestCase):
 
     def begun(self, image: Image, status: str) -> Task:
         """A registration as a worker leaves it that dies."""
-        tasks = self.deps.background.tasks
+        tasks = self.deps.task_executor.tasks
         task = tasks.start(
             tasks.create(
                 ANN,
@@ -55,22 +55,22 @@ class RegistrationCase(unittest.TestCase):
             )
         )
         change = ImageChange.status(status, expected="queued")
-        change.acquire = wanted = self.deps.claims.request("location_import", task.id)
+        change.acquire = claim_request = self.deps.claims.request("location_import", task.id)
         grant = self.repositories.images.update(ANN, image, change).grant
-        self.claim = Claim(image.id, grant, wanted, time, lambda claim: True)
+        self.claim = Claim(image.id, grant, claim_request, time, lambda claim: True)
         return task
 
     def recover(self) -> list[str]:
-        return registration.recover(
+        return recover_location_import(
             self.repositories,
             self.api.importer.images,
-            self.deps.background.tasks,
+            self.deps.task_executor.tasks,
             self.deps.claims,
             self.claim,
         )
 
 
-class TestDeadWorker(RegistrationCase):
+class TestDeadWorker(LocationImportCase):
     def test_the_image_is_queued_again_and_the_task_has_an_end(self) -> None:
         for number, (status, after) in enumerate(
             (("queued", "queued"), ("importing", "queued"), ("active", "active"))
@@ -95,7 +95,7 @@ class TestDeadWorker(RegistrationCase):
         self.assertEqual("failure", self.repositories.tasks.get(task.id).status)
 
 
-class TestRetries(RegistrationCase):
+class TestRetries(LocationImportCase):
     def outcome(self, image_id: str, failures: int) -> Image:
         """Register the data while reading it fails so many times."""
         image = self.queued(image_id)
@@ -120,7 +120,7 @@ class TestRetries(RegistrationCase):
         self.assertEqual(("active", None), (image.status, image.os_hash_value))
 
 
-class TestStray(RegistrationCase):
+class TestStray(LocationImportCase):
     def test_recovery_finishes_deletions_that_were_left(self) -> None:
         stored = self.deps.stores.add(
             "fast", "00000000-0000-0000-0000-000000000005", iter([DATA]), 10
@@ -135,7 +135,7 @@ class TestStray(RegistrationCase):
             ),
         )
         self.repositories.images.delete(ANN, image)  # and here the worker dies
-        with mock.patch("glance_py.claims.LEASE", 0):
+        with mock.patch("glance_py.claims.LEASE_SECONDS", 0):
             lines = app.build_recovery(self.deps, self.api.importer).recover()
         self.assertIn(
             "Removed data of image 00000000-0000-0000-0000-000000000005 that was left behind", lines

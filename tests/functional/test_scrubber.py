@@ -200,7 +200,7 @@ class TestDelayedDelete(ScrubberTestCase):
 
     def test_many_images_and_threads(self) -> None:
         images = [self.deleted() for _ in range(12)]
-        with unittest.mock.patch("glance_py.scrubber.PAGE", 5):
+        with unittest.mock.patch("glance_py.scrubber.PAGE_SIZE", 5):
             code, out, _ = self.run_command()
         self.assertEqual(0, code)
         self.assertIn("12 images: 12 copies removed, 0 left", out)

@@ -39,7 +39,7 @@ class RecoveryTest(unittest.TestCase):
         self.deps, self.clock = built.deps, Clock()
         self.recovery = app.build_recovery(built.deps, built.importer, self.clock)
         # Nobody here is alive.
-        self.lease = stack.enter_context(mock.patch.object(claims, "LEASE", -1))
+        self.lease = stack.enter_context(mock.patch.object(claims, "LEASE_SECONDS", -1))
 
     def image(self, status: str = "queued", stores: tuple[str, ...] = (), **fields) -> Image:
         """An image whose data lies in ``stores`` and is on record there."""
@@ -92,14 +92,14 @@ class RecoveryTest(unittest.TestCase):
 
     def claim(self, image: Image, kind: str, **change) -> str:
         """Take the claim of an image as a process does that dies then; its token."""
-        wanted = self.deps.claims.request(kind)
-        self.repositories.images.update(ADMIN, image, ImageChange(acquire=wanted, **change))
-        return wanted.holder
+        claim_request = self.deps.claims.request(kind)
+        self.repositories.images.update(ADMIN, image, ImageChange(acquire=claim_request, **change))
+        return claim_request.holder
 
     def wait(self, seconds: float, live: tuple[str, ...] = ()) -> None:
         """Let time pass for the observer, while ``live`` holders give signs of life."""
-        for _ in range(int(seconds / recovery.PERIOD)):
-            self.clock.now += recovery.PERIOD
+        for _ in range(int(seconds / recovery.SCAN_SECONDS)):
+            self.clock.now += recovery.SCAN_SECONDS
             if live:
                 self.repositories.claims.beat(live)
             self.recovery.recover()
@@ -225,7 +225,7 @@ class RecoveryTest(unittest.TestCase):
             self.image("saving", updated_at=datetime.datetime(year, 1, 1))
             for year in (2020, 2020, 2100)
         )
-        with mock.patch.object(claims, "LEASE", 30):
+        with mock.patch.object(claims, "LEASE_SECONDS", 30):
             self.recovery.recover()
             for second in range(6):
                 self.repositories.images.update(
@@ -245,7 +245,7 @@ class RecoveryTest(unittest.TestCase):
         holder = self.claim(live, "upload", fields={"status": "saving"})
         self.claim(dead, "upload", fields={"status": "saving"})
         self.lay(dead, f"fast/{dead.id}")
-        with mock.patch.object(claims, "LEASE", 30):
+        with mock.patch.object(claims, "LEASE_SECONDS", 30):
             self.recovery.recover()
             self.wait(25, (holder,))
             self.assertEqual(["saving", "saving"], [self.status(live), self.status(dead)])
@@ -259,7 +259,7 @@ class RecoveryTest(unittest.TestCase):
         """All processes of a service stand still for a while, with their virtual machine."""
         image = self.image()
         self.claim(image, "upload", fields={"status": "saving"})
-        with mock.patch.object(claims, "LEASE", 30):
+        with mock.patch.object(claims, "LEASE_SECONDS", 30):
             self.recovery.recover()
             self.wait(10)
             self.clock.now += 3600
@@ -327,7 +327,7 @@ class RecoveryTest(unittest.TestCase):
         ):
             self.recovery.recover()
         self.assertEqual(("queued", ["fast"]), (self.status(image), self.left(image)))
-        with mock.patch.object(recovery, "PENDING_TURNS", 1):
+        with mock.patch.object(recovery, "PENDING_SCAN_INTERVAL", 1):
             self.recovery.recover()
         self.assertEqual([], self.left(image))
 
@@ -357,7 +357,7 @@ class RecoveryTest(unittest.TestCase):
         image = self.image("active", ("fast",), size=4)
         request = ImportRequest("copy-image", {}, {}, stores=["slow"])
         with mock.patch.object(
-            self.importer.background.tasks, "start", side_effect=errors.DatabaseUnavailable()
+            self.importer.task_executor.tasks, "start", side_effect=errors.DatabaseUnavailable()
         ):
             self.assertRaises(
                 errors.DatabaseUnavailable, self.importer.start, ADMIN, image, request
@@ -386,9 +386,9 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual(2, self.take(image))
 
     def take(self, image: Image) -> int:
-        wanted = self.deps.claims.request("upload")
+        claim_request = self.deps.claims.request("upload")
         return self.repositories.images.update(
-            ADMIN, image, ImageChange(acquire=wanted)
+            ADMIN, image, ImageChange(acquire=claim_request)
         ).grant.generation
 
     def test_residue_of_staging(self) -> None:
@@ -441,52 +441,52 @@ class ClaimsTest(unittest.TestCase):
         self.claims = claims.Claims(self.repositories, None, self.clock)
 
     def keep(self, name: str) -> claims.Claim:
-        wanted = self.claims.request("upload")
+        claim_request = self.claims.request("upload")
         with mock.patch.object(threading.Thread, "start"):
-            return self.claims.keep(name, ClaimGrant(1), wanted)
+            return self.claims.keep_alive(name, ClaimGrant(1), claim_request)
 
     def test_an_unforeseen_error_silences_nobody(self) -> None:
         one, two = self.keep("one"), self.keep("two")
         self.repositories.broken = {one.holder}
         with self.assertLogs("glance_py.claims", "WARNING") as logged:
-            self.claims.beat()
+            self.claims.send_heartbeats()
         self.assertEqual([two.holder], self.repositories.beaten)
         self.assertIn("one", logged.output[0])
 
     def test_a_loss_stops_the_attempt(self) -> None:
         claim = self.keep("one")
-        claim.check()
+        claim.raise_if_lost()
         self.repositories.lost = {claim.holder}
         with self.assertLogs("glance_py.claims", "WARNING"):
-            self.claims.beat()
-        self.assertRaises(errors.ClaimLost, claim.check)
+            self.claims.send_heartbeats()
+        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
     def test_a_worker_that_slept_asks_before_it_goes_on(self) -> None:
         claim = self.keep("one")
-        self.clock.now += claims.LEASE
-        claim.check()
+        self.clock.now += claims.LEASE_SECONDS
+        claim.raise_if_lost()
         self.assertEqual([claim.holder], self.repositories.beaten)
-        self.clock.now += claims.LEASE
+        self.clock.now += claims.LEASE_SECONDS
         self.repositories.broken = {claim.holder}
-        self.assertRaises(errors.DatabaseUnavailable, claim.check)
+        self.assertRaises(errors.DatabaseUnavailable, claim.raise_if_lost)
         self.repositories.broken, self.repositories.lost = set(), {claim.holder}
-        self.assertRaises(errors.ClaimLost, claim.check)
+        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
     def test_a_claim_that_was_granted_late_is_confirmed_first(self) -> None:
         """Observers count from when it was recorded, not from when its holder heard of it."""
-        wanted = self.claims.request("upload")
-        self.clock.now += claims.LEASE
+        claim_request = self.claims.request("upload")
+        self.clock.now += claims.LEASE_SECONDS
         with mock.patch.object(threading.Thread, "start"):
-            claim = self.claims.keep("one", ClaimGrant(1), wanted)
+            claim = self.claims.keep_alive("one", ClaimGrant(1), claim_request)
         self.repositories.lost = {claim.holder}
-        self.assertRaises(errors.ClaimLost, claim.check)
+        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
     def test_what_is_done_with_is_given_back_at_the_next_beat(self) -> None:
         claim = self.keep("one")
-        self.claims.finish(claim)
-        self.claims.let_go(claim)
-        self.claims.beat()
-        self.claims.beat()
+        self.claims.release_later(claim)
+        self.claims.stop_keeping_alive(claim)
+        self.claims.send_heartbeats()
+        self.claims.send_heartbeats()
         self.assertEqual([[claim.holder]], self.repositories.finished)
         self.assertEqual([], self.repositories.beaten)
 

@@ -16,10 +16,10 @@ from glance_py.domain.caller import Caller
 LOG = logging.getLogger(__name__)
 
 #: Seconds that the other worker has for its answer.
-TIMEOUT = 60
+TIMEOUT_SECONDS = 60
 
 
-def forward(
+def forward_request(
     conf,
     ctx: Caller,
     host: str,
@@ -46,7 +46,7 @@ def forward(
             raise_exc=False,
             connect_retries=1,
             redirect=False,
-            timeout=TIMEOUT,
+            timeout=TIMEOUT_SECONDS,
             headers=_headers(ctx),
         )
     except (exceptions.ConnectFailure, exceptions.ConnectTimeout) as error:

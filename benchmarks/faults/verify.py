@@ -13,13 +13,13 @@ NO_DATA = "no data"
 WRONG_DATA = "wrong data"
 IN_MOTION = "in motion"
 ORPHAN = "orphan"
-UNDEAD = "undead"
+NOT_DELETED = "not deleted"
 USAGE = "usage"
-UNTRUE = "untrue answer"
+WRONG_ANSWER = "wrong answer"
 
-ENDED = frozenset({"success", "failure"})
+FINAL_TASK_STATUSES = frozenset({"success", "failure"})
 #: States in which an image may stay until its client does something.
-AT_REST = frozenset({"queued", "uploading", "active", "deactivated"})
+STABLE_STATUSES = frozenset({"queued", "uploading", "active", "deactivated"})
 
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
@@ -37,7 +37,7 @@ class Violation:
 
 
 @dataclasses.dataclass
-class Seen:
+class ObservedImage:
     """An image as the API shows it after the faults.
 
     :param digest: SHA-512 that the API gives.
@@ -59,12 +59,12 @@ class Seen:
 
     def in_motion(self) -> str:
         """What is still being done with it; empty when it is at rest."""
-        if self.status not in AT_REST:
+        if self.status not in STABLE_STATUSES:
             return f"status {self.status}"
         if self.locked:
             return "locked by an import"
         for status, message in self.tasks:
-            if status not in ENDED:
+            if status not in FINAL_TASK_STATUSES:
                 return f"task {status}: {message}"
         return ""
 
@@ -82,7 +82,7 @@ class Findings:
     :param usage: sentences about usage that does not add up.
     """
 
-    images: Mapping[str, Seen] = dataclasses.field(default_factory=dict)
+    images: Mapping[str, ObservedImage] = dataclasses.field(default_factory=dict)
     listed: frozenset[str] = frozenset()
     check: list[Mapping[str, object]] = dataclasses.field(default_factory=list)
     objects: list[tuple[str, str]] = dataclasses.field(default_factory=list)
@@ -91,13 +91,13 @@ class Findings:
     usage: list[str] = dataclasses.field(default_factory=list)
 
 
-def judge(records: Iterable[Record], findings: Findings) -> list[Violation]:
+def find_violations(records: Iterable[Record], findings: Findings) -> list[Violation]:
     """All violations, each named once."""
     found: list[Violation] = []
     for record in records:
         found += _image(record, findings.images.get(record.image_id), findings)
     found += _check(findings, {each.image_id for each in found})
-    found += leftovers(findings)
+    found += find_orphans(findings)
     found += [Violation(USAGE, "", sentence) for sentence in findings.usage]
     return list(dict.fromkeys(found))
 
@@ -110,7 +110,7 @@ def distinct(violations: Iterable[Violation]) -> list[Violation]:
     return list(found.values())
 
 
-def _image(record: Record, seen: Seen | None, findings: Findings) -> Iterator[Violation]:
+def _image(record: Record, seen: ObservedImage | None, findings: Findings) -> Iterator[Violation]:
     def violation(kind: str, detail: str) -> Violation:
         return Violation(kind, record.image_id, detail)
 
@@ -118,7 +118,7 @@ def _image(record: Record, seen: Seen | None, findings: Findings) -> Iterator[Vi
         return
     if record.deleted is Outcome.ACKNOWLEDGED:
         if seen is not None or record.image_id in findings.listed:
-            yield violation(UNDEAD, "its deletion was acknowledged, and it is still shown")
+            yield violation(NOT_DELETED, "its deletion was acknowledged, and it is still shown")
         return
     may_be_gone = (
         record.deleted is Outcome.UNKNOWN
@@ -142,30 +142,35 @@ def _image(record: Record, seen: Seen | None, findings: Findings) -> Iterator[Vi
         )
 
 
-def _data(record: Record, seen: Seen) -> Iterator[tuple[str, str]]:
+def _data(record: Record, seen: ObservedImage) -> Iterator[tuple[str, str]]:
     promised = record.acknowledged()
     if len({each.digest for each in promised}) > 1:
         yield (
             LOST,
             "different data was acknowledged more than once: "
-            + ", ".join(f"{each.way} {each.size} bytes" for each in promised),
+            + ", ".join(f"{each.import_method} {each.size} bytes" for each in promised),
         )
     if seen.status not in ("active", "deactivated"):
         if promised and not seen.in_motion():
-            yield LOST, f"{promised[0].way} of its data was acknowledged, it is {seen.status}"
+            yield (
+                LOST,
+                f"{promised[0].import_method} of its data was acknowledged, it is {seen.status}",
+            )
         if seen.size is not None and seen.status == "queued":
             yield USAGE, f"it is queued and has a size of {seen.size}"
         return
     possible = {each.digest: each for each in promised or record.attempts}
     if seen.digest not in possible:
-        others = [each.way for each in record.attempts if each.digest == seen.digest]
+        others = [each.import_method for each in record.attempts if each.digest == seen.digest]
         yield (
             WRONG_DATA,
             (
                 f"its os_hash_value {str(seen.digest)[:12]} is that of "
                 + (f"another attempt ({others[0]})" if others else "nobody's data")
                 + " instead of "
-                + ", ".join(f"{each.digest[:12]} ({each.way})" for each in possible.values())
+                + ", ".join(
+                    f"{each.digest[:12]} ({each.import_method})" for each in possible.values()
+                )
             ),
         )
     elif seen.size != possible[seen.digest].size:
@@ -196,27 +201,29 @@ def _check(findings: Findings, known: set[str]) -> Iterator[Violation]:
             )
 
 
-def leftovers(findings: Findings) -> list[Violation]:
+def find_orphans(findings: Findings) -> list[Violation]:
     """What lies in stores and staging areas and belongs to no image."""
     found = []
     for store, name in findings.objects:
-        image_id = _named(name)
+        image_id = _image_id_in(name)
         seen = findings.images.get(image_id)
         if seen is None or store not in seen.stores:
             state = "no image" if seen is None else f"image {seen.status} without that store"
             found.append(Violation(ORPHAN, image_id, f"store {store} has {name}: {state}"))
         elif name.startswith("."):
             found.append(Violation(ORPHAN, image_id, f"store {store} has a partial file {name}"))
-    found += [Violation(ORPHAN, _named(each), each) for each in findings.unfinished]
+    found += [Violation(ORPHAN, _image_id_in(each), each) for each in findings.unfinished]
     for host, name in findings.staged:
-        seen = findings.images.get(_named(name))
+        seen = findings.images.get(_image_id_in(name))
         if seen is None or seen.status != "uploading":
             state = "no image" if seen is None else f"image {seen.status}"
-            found.append(Violation(ORPHAN, _named(name), f"{host} has {name} staged: {state}"))
+            found.append(
+                Violation(ORPHAN, _image_id_in(name), f"{host} has {name} staged: {state}")
+            )
     return found
 
 
-def _named(name: str) -> str:
+def _image_id_in(name: str) -> str:
     """The image id in a name; "" for none."""
     match = _ID.search(name)
     return match.group() if match else ""

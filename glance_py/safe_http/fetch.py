@@ -23,7 +23,7 @@ from typing import Protocol
 from oslo_config import cfg
 
 from glance_py.domain import errors
-from glance_py.outgoing.filter import Target, UriFilter
+from glance_py.safe_http.uri_filter import Target, UriFilter
 from glance_store_py.watchdog import MinimumRate, Watchdog
 
 CHUNK = 1024 * 1024
@@ -36,11 +36,11 @@ READ_TIMEOUT = 60.0
 HEADER_TIMEOUT = 60.0
 
 #: At least so many bytes must come in so many seconds of waiting for them.
-PACE_BYTES = 1024 * 1024
-PACE_SECONDS = 60.0
+MIN_RATE_BYTES = 1024 * 1024
+MIN_RATE_SECONDS = 60.0
 
 #: How many addresses of one name are tried.
-_ADDRESSES = 4
+_MAX_ADDRESSES = 4
 
 
 @dataclasses.dataclass(slots=True)
@@ -59,7 +59,7 @@ class Response:
     close: Callable[[], None]
 
 
-class Judge(Protocol):
+class UriPolicy(Protocol):
     """Says where a request for a URL may go, or raises errors.Invalid."""
 
     def check(self, url: str) -> Target: ...
@@ -72,8 +72,8 @@ class Fetcher:
     :param uri_filter: judges each address; by default one made from ``conf``.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, uri_filter: Judge | None = None) -> None:
-        self._filter: Judge = uri_filter or UriFilter(conf)
+    def __init__(self, conf: cfg.ConfigOpts, uri_filter: UriPolicy | None = None) -> None:
+        self._filter: UriPolicy = uri_filter or UriFilter(conf)
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -102,14 +102,14 @@ class Fetcher:
             asked = {
                 "Accept-Encoding": "identity",
                 "User-Agent": "glance_py",
-                **_range(start, if_range),
+                **_range_headers(start, if_range),
             }
             if target.origin == first.origin:
-                asked.update(headers or {}, **_credentials(target.credentials))
-            response = self._ask(target, asked)
+                asked.update(headers or {}, **_basic_auth_headers(target.credentials))
+            response = self._send(target, asked)
             there = response.headers.get("Location")
             if response.status not in REDIRECTS or there is None:
-                return _usable(response)
+                return _require_identity_encoding(response)
             response.close()
             here = urllib.parse.urljoin(here, there)
             try:
@@ -118,8 +118,8 @@ class Fetcher:
                 raise errors.Invalid(f"{first.authority} redirects elsewhere: {reason}") from None
         raise errors.Invalid(f"{first.authority} redirects more than {MAX_REDIRECTS} times.")
 
-    def _ask(self, target: Target, headers: dict[str, str]) -> Response:
-        with _naming_failures(target):
+    def _send(self, target: Target, headers: dict[str, str]) -> Response:
+        with _translate_errors(target):
             sock = self._connect(target)
         # The plain socket's: a reader may be inside TLS at that moment.
         watch = Watchdog(lambda: socket.socket.shutdown(sock, socket.SHUT_RDWR))
@@ -135,14 +135,14 @@ class Fetcher:
             sock.close()
 
         try:
-            with _naming_failures(target), watch.within(HEADER_TIMEOUT):
+            with _translate_errors(target), watch.within(HEADER_TIMEOUT):
                 if isinstance(sock, ssl.SSLSocket):
                     sock.do_handshake()
                 connection.request(
                     "GET", target.path, headers={"Host": target.authority, **headers}
                 )
                 answer = connection.getresponse()
-            length = _length(answer)
+            length = _content_length(answer)
         except BaseException:
             close()
             raise
@@ -153,7 +153,7 @@ class Fetcher:
     def _connect(self, target: Target) -> socket.socket:
         """A connection to the first judged address that takes it."""
         failure: OSError | None = None
-        for address in target.addresses[:_ADDRESSES]:
+        for address in target.addresses[:_MAX_ADDRESSES]:
             try:
                 sock = socket.create_connection((address, target.port), CONNECT_TIMEOUT)
             except OSError as error:
@@ -174,7 +174,7 @@ class Fetcher:
 
 
 @contextlib.contextmanager
-def _naming_failures(target: Target) -> Iterator[None]:
+def _translate_errors(target: Target) -> Iterator[None]:
     """Errors of the network in words for the client, without addresses or secrets."""
     try:
         yield
@@ -193,10 +193,10 @@ def _chunks(
 ) -> Iterator[bytes]:
     """The body; time that the reader of the chunks takes for itself does not count."""
     left = length
-    pace = MinimumRate(watch, PACE_BYTES, PACE_SECONDS)
+    pace = MinimumRate(watch, MIN_RATE_BYTES, MIN_RATE_SECONDS)
     while left is None or left:
         wanted = CHUNK if left is None else min(CHUNK, left)
-        with _naming_failures(target):
+        with _translate_errors(target):
             chunk = pace.read(functools.partial(answer.read1, wanted))
         if not chunk:
             if left:
@@ -209,7 +209,7 @@ def _chunks(
         yield chunk
 
 
-def _usable(response: Response) -> Response:
+def _require_identity_encoding(response: Response) -> Response:
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding.strip().lower() not in ("identity", ""):
         response.close()
@@ -217,7 +217,7 @@ def _usable(response: Response) -> Response:
     return response
 
 
-def _length(answer: http.client.HTTPResponse) -> int | None:
+def _content_length(answer: http.client.HTTPResponse) -> int | None:
     """How long the body is, when the answer says so in one voice."""
     said = set(answer.headers.get_all("Content-Length", []))
     if answer.chunked or not said:
@@ -228,7 +228,7 @@ def _length(answer: http.client.HTTPResponse) -> int | None:
     return int(text)
 
 
-def _range(start: int, if_range: str | None) -> dict[str, str]:
+def _range_headers(start: int, if_range: str | None) -> dict[str, str]:
     if not start:
         return {}
     wanted = {"Range": f"bytes={start}-"}
@@ -237,7 +237,7 @@ def _range(start: int, if_range: str | None) -> dict[str, str]:
     return wanted
 
 
-def _credentials(credentials: str | None) -> dict[str, str]:
+def _basic_auth_headers(credentials: str | None) -> dict[str, str]:
     if not credentials:
         return {}
     plain = urllib.parse.unquote(credentials).encode()

@@ -18,13 +18,13 @@ from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
-from glance_py.domain.claim import LOCATION_IMPORT as CLAIM
+from glance_py.domain.claim import LOCATION_IMPORT as CLAIM_KIND
 from glance_py.domain.image import Image, Location, check_formats
 from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
 from glance_py.domain.ports import IMAGE_OPERATIONS, TaskOperations
 from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, UNFINISHED, Task
-from glance_py.importing.background import Work, sentence
+from glance_py.importing.task_executor import RunningTask, user_message
 from glance_py.layers.base import Proxy
 from glance_py.layers.location_validation import LocationValidator
 from glance_py.layers.store_errors import translate_store_errors
@@ -32,7 +32,7 @@ from glance_py.layers.store_errors import translate_store_errors
 LOG = logging.getLogger(__name__)
 
 
-class RegistrationProxy(Proxy):
+class LocationImportProxy(Proxy):
     """Registers data of images, and says where data is registered."""
 
     operations = tuple(
@@ -44,10 +44,10 @@ class RegistrationProxy(Proxy):
         self._conf = deps.conf
         self._repositories = deps.repositories
         self._stores = deps.stores
-        self._background = deps.background
+        self._background = deps.task_executor
         self._claims: Claims = deps.claims
         self._validator = LocationValidator(deps)
-        self._undeletable = {store.id for store in deps.stores.describe() if store.read_only}
+        self._read_only_stores = {store.id for store in deps.stores.describe() if store.read_only}
 
     def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
         """The locations of an image, for one who may know them."""
@@ -73,14 +73,14 @@ class RegistrationProxy(Proxy):
         """
         task_id = str(uuid.uuid4())
         tasks = self._background.tasks
-        wanted = self._claims.request(CLAIM, task_id, self._finished_holder(image))
+        claim_request = self._claims.request(CLAIM_KIND, task_id, self._finished_task_id(image))
         try:
             claimed = self._repositories.images.update(
-                ctx, image, ImageChange(acquire=wanted, expected=frozenset({"queued"}))
+                ctx, image, ImageChange(acquire=claim_request, expected=frozenset({"queued"}))
             )
         except errors.ImageBusy:
             raise errors.ImportActive(image.id) from None
-        claim = self._claims.keep(image.id, claimed.grant, wanted)
+        claim = self._claims.keep_alive(image.id, claimed.grant, claim_request)
         try:
             task = tasks.start(
                 tasks.create(
@@ -92,7 +92,7 @@ class RegistrationProxy(Proxy):
                         input={
                             "image_id": image.id,
                             "loc_url": registration.url,
-                            "validation_data": _given(registration),
+                            "validation_data": _validation_data(registration),
                         },
                         image_id=image.id,
                         request_id=ctx.request_id,
@@ -106,11 +106,11 @@ class RegistrationProxy(Proxy):
             raise
         self._background.submit(
             task,
-            lambda work: self._do(ctx, image, registration, work, claim),
+            lambda running_task: self._run_task(ctx, image, registration, running_task, claim),
             after=lambda ended: self._claims.end(claim, ended),
         )
 
-    def _finished_holder(self, image: Image) -> str | None:
+    def _finished_task_id(self, image: Image) -> str | None:
         """The finished task that the image still names.
 
         :raises errors.ImportActive: that task goes on.
@@ -122,30 +122,42 @@ class RegistrationProxy(Proxy):
                     raise errors.ImportActive(image.id)
         return holder
 
-    def _do(
-        self, ctx: Caller, image: Image, registration: Registration, work: Work, claim: Claim
+    def _run_task(
+        self,
+        ctx: Caller,
+        image: Image,
+        registration: Registration,
+        running_task: RunningTask,
+        claim: Claim,
     ) -> Mapping[str, object]:
         """The task's work."""
         try:
-            return self._register(ctx, image, registration, work, claim)
+            return self._import_location(ctx, image, registration, running_task, claim)
         except errors.OutcomeUnknown:
-            claim.uncertain = True  # The image may be active, or importing: recovery finds out.
+            claim.outcome_unknown = (
+                True  # The image may be active, or importing: recovery finds out.
+            )
             raise
 
-    def _register(
-        self, ctx: Caller, image: Image, registration: Registration, work: Work, claim: Claim
+    def _import_location(
+        self,
+        ctx: Caller,
+        image: Image,
+        registration: Registration,
+        running_task: RunningTask,
+        claim: Claim,
     ) -> Mapping[str, object]:
         check_formats(image)
         location, size = self._validator.validate(ctx, image.id, Location(registration.url))
         fields: dict[str, object] = {"size": size}
         if registration.value and self._conf.do_secure_hash:
-            self._verify(ctx, image, location, registration, fields, work, claim)
+            self._verify(ctx, image, location, registration, fields, running_task, claim)
             return {"image_id": image.id}
         if registration.value:
             fields.update(os_hash_algo=registration.algorithm, os_hash_value=registration.value)
         active = self._activate(ctx, image, location, fields, "queued", claim)
         if self._conf.do_secure_hash:
-            self._describe(ctx, active, location, work, claim)
+            self._compute_hashes(ctx, active, location, running_task, claim)
         return {"image_id": image.id}
 
     def _activate(
@@ -169,32 +181,34 @@ class RegistrationProxy(Proxy):
         location: Location,
         registration: Registration,
         fields: dict[str, object],
-        work: Work,
+        running_task: RunningTask,
         claim: Claim,
     ) -> None:
         """Compare the data with the hash that was given, then record it."""
         image = self.inner.update(
             ctx, image, claim.guard(ImageChange.status("importing", expected="queued"))
         )
-        work.alive = lambda: self._objection(ctx, image, "importing", claim)
+        running_task.get_cancel_reason = lambda: self._find_cancel_reason(
+            ctx, image, "importing", claim
+        )
         refused: tuple[Location, ...] = ()
         try:
-            digests = self._read(ctx, location, str(registration.algorithm), work)
+            digests = self._hash_data(ctx, location, str(registration.algorithm), running_task)
             if digests.value != registration.value:
                 refused = (location,)
                 raise errors.Invalid(
                     f"The {registration.algorithm} of the data is not the one that was given."
                 )
             fields.update(digests.fields())
-            claim.check()
+            claim.raise_if_lost()
             self._activate(ctx, image, location, fields, "importing", claim)
         except errors.OutcomeUnknown:
             raise  # Nobody knows what there is to put back.
         except BaseException:
-            self._put_back(ctx, image, refused, claim)
+            self._requeue(ctx, image, refused, claim)
             raise
 
-    def _put_back(
+    def _requeue(
         self, ctx: Caller, image: Image, refused: tuple[Location, ...], claim: Claim
     ) -> None:
         """Back to queued.
@@ -205,20 +219,22 @@ class RegistrationProxy(Proxy):
         """
         change = ImageChange.status("queued", expected="importing")
         if not image.locations:
-            change.add_locations = tuple(x for x in refused if x.store in self._undeletable)
+            change.add_locations = tuple(x for x in refused if x.store in self._read_only_stores)
         try:
             self.inner.update(ctx, image, claim.guard(change))
         except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:
             LOG.info("Image %s is not put back to queued: %s", image.id, error)
 
-    def _describe(
-        self, ctx: Caller, image: Image, location: Location, work: Work, claim: Claim
+    def _compute_hashes(
+        self, ctx: Caller, image: Image, location: Location, running_task: RunningTask, claim: Claim
     ) -> None:
         """Compute the hashes of an image that is active already; a failure changes nothing."""
-        work.alive = lambda: self._objection(ctx, image, "active", claim)
+        running_task.get_cancel_reason = lambda: self._find_cancel_reason(
+            ctx, image, "active", claim
+        )
         for attempt in range(self._conf.http_retries + 1):
             try:
-                digests = self._read(ctx, location, self._conf.hashing_algorithm, work)
+                digests = self._hash_data(ctx, location, self._conf.hashing_algorithm, running_task)
                 self.inner.update(
                     ctx,
                     image,
@@ -242,11 +258,11 @@ class RegistrationProxy(Proxy):
                     "The hash of image %s could not be computed (attempt %d): %s",
                     image.id,
                     attempt + 1,
-                    sentence(error),
+                    user_message(error),
                 )
 
-    def _read(
-        self, ctx: Caller, location: Location, algorithm: str, work: Work
+    def _hash_data(
+        self, ctx: Caller, location: Location, algorithm: str, running_task: RunningTask
     ) -> streams.HashFilter:
         """Read all data at a location for its hashes, while somebody wants them."""
         digests = streams.HashFilter(algorithm)
@@ -254,14 +270,16 @@ class RegistrationProxy(Proxy):
             data = self._stores.get(location.url, location.store, caller=ctx)
             try:
                 for _ in streams.filtered(data.chunks, (digests,)):
-                    work.check()
+                    running_task.raise_if_cancelled()
             finally:
                 data.close()
         return digests
 
-    def _objection(self, ctx: Caller, image: Image, status: str, claim: Claim) -> str | None:
+    def _find_cancel_reason(
+        self, ctx: Caller, image: Image, status: str, claim: Claim
+    ) -> str | None:
         """Why nobody wants the hash any more; asked now and then while it is computed."""
-        if claim.lost:
+        if claim.is_lost:
             return "Another worker took the work over, because this one gave no sign of life."
         try:
             found = self._repositories.images.get(ctx, image.id).status
@@ -298,7 +316,7 @@ def recover(repositories, images, tasks: TaskOperations, claims: Claims, claim: 
     return [f"Task {claim.task_id} was left by a dead worker: image {claim.image_id} is {state}"]
 
 
-def _given(registration: Registration) -> dict[str, str]:
+def _validation_data(registration: Registration) -> dict[str, str]:
     if registration.algorithm is None or registration.value is None:
         return {}
     return {"os_hash_algo": registration.algorithm, "os_hash_value": registration.value}

@@ -6,7 +6,7 @@ connection then goes to a judged address, and each redirect is judged again, so
 that neither names nor servers can lead the service elsewhere.
 """
 
-from glance_py.outgoing.fetch import Fetcher, Response
-from glance_py.outgoing.filter import Target, UriFilter
+from glance_py.safe_http.fetch import Fetcher, Response
+from glance_py.safe_http.uri_filter import Target, UriFilter
 
 __all__ = ["Fetcher", "Response", "Target", "UriFilter"]

@@ -13,18 +13,18 @@ from typing import Any
 from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.claim import TASK as CLAIM
+from glance_py.domain.claim import TASK as CLAIM_KIND
 from glance_py.domain.image import COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import TASK_OPERATIONS
 from glance_py.domain.property_names import is_reserved
 from glance_py.domain.task import IMPORT, Task
-from glance_py.importing.background import Work
 from glance_py.importing.importer import Importer
+from glance_py.importing.task_executor import RunningTask
 from glance_py.layers.base import Proxy
 
 #: What ``image_properties`` may set on the image itself.
-_FIELDS = frozenset(
+_IMAGE_FIELDS = frozenset(
     {
         "name",
         "visibility",
@@ -54,44 +54,45 @@ class TaskStartProxy(Proxy):
             self._importer.filter.check(str((task.input or {})["import_from"]))
         claims = self._importer.claims
         # The image does not exist yet, but whoever finds this work abandoned needs its claim.
-        claim = claims.take(str(uuid.uuid4()), claims.request(CLAIM, task.id))
+        claim = claims.take(str(uuid.uuid4()), claims.request(CLAIM_KIND, task.id))
         try:
             created = self.inner.create(ctx, task)
         except BaseException as error:
             # The task may be on record, whatever the database said: then recovery ends it.
             self._importer.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
             raise
-        self._importer.background.submit(
+        self._importer.task_executor.submit(
             created,
-            lambda work: self._do(ctx, work, claim),
+            lambda running_task: self._run_task(ctx, running_task, claim),
             after=lambda ended: self._importer.claims.end(claim, ended),
         )
         return created
 
-    def _do(self, ctx: Caller, work: Work, claim: Claim) -> Mapping[str, Any]:
-        self._importer.background.tasks.start(work.task)
-        wanted = work.task.input or {}
-        if work.task.type != IMPORT:
+    def _run_task(self, ctx: Caller, running_task: RunningTask, claim: Claim) -> Mapping[str, Any]:
+        self._importer.task_executor.tasks.start(running_task.task)
+        task_input = running_task.task.input or {}
+        if running_task.task.type != IMPORT:
             raise errors.Invalid(
-                f"Input to {work.task.type} task is empty."
-                if not wanted
-                else f"A task of type {work.task.type} is started by a request about an image."
+                f"Input to {running_task.task.type} task is empty."
+                if not task_input
+                else f"A task of type {running_task.task.type} is started by "
+                "a request about an image."
             )
-        image = self._importer.images.create(ctx, self._image(ctx, wanted, claim))
-        request = ImportRequest(WEB_DOWNLOAD, {"uri": wanted["import_from"]}, {})
+        image = self._importer.images.create(ctx, self._new_image(ctx, task_input, claim))
+        request = ImportRequest(WEB_DOWNLOAD, {"uri": task_input["import_from"]}, {})
         try:
-            return self._importer.run(ctx, image, request, work, claim)
+            return self._importer.run(ctx, image, request, running_task, claim)
         except BaseException:
             self._importer.images.delete(ctx, self._importer.images.resolve(ctx, image.id))
             raise
 
-    def _image(self, ctx: Caller, wanted: Mapping[str, Any], claim: Claim) -> Image:
-        properties = dict(wanted.get("image_properties") or {})
-        fields = {name: properties.pop(name) for name in _FIELDS & properties.keys()}
+    def _new_image(self, ctx: Caller, task_input: Mapping[str, Any], claim: Claim) -> Image:
+        properties = dict(task_input.get("image_properties") or {})
+        fields = {name: properties.pop(name) for name in _IMAGE_FIELDS & properties.keys()}
         for name in list(properties):
             if name in COLUMNS or is_reserved(name) or not isinstance(properties[name], str):
                 raise errors.Invalid(f"image_properties cannot set {name!r} to this.")
-        fields.setdefault("disk_format", wanted.get("import_from_format") or None)
+        fields.setdefault("disk_format", task_input.get("import_from_format") or None)
         fields.setdefault("container_format", "bare")
         if fields["disk_format"] not in self._conf.image_format.disk_formats:
             raise errors.Invalid("import_from_format is no disk_format of this service.")

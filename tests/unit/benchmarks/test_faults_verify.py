@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unittest
 
-from benchmarks.faults.judge import Findings, Seen, Violation, distinct, judge
 from benchmarks.faults.shadow import Attempt, Outcome, Record
+from benchmarks.faults.verify import Findings, ObservedImage, Violation, distinct, find_violations
 
 ID = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
@@ -20,8 +20,8 @@ def upload(digest: str = A, outcome: Outcome = Outcome.ACKNOWLEDGED, size: int =
     return Attempt("upload", digest, size, outcome)
 
 
-def active(digest: str = A, **fields) -> Seen:
-    return Seen(
+def active(digest: str = A, **fields) -> ObservedImage:
+    return ObservedImage(
         ID,
         **{
             "status": "active",
@@ -34,8 +34,10 @@ def active(digest: str = A, **fields) -> Seen:
     )
 
 
-class JudgeTest(unittest.TestCase):
-    def check(self, expected: list[str], record: Record, seen: Seen | None, **more) -> None:
+class VerifyTest(unittest.TestCase):
+    def check(
+        self, expected: list[str], record: Record, seen: ObservedImage | None, **more
+    ) -> None:
         """The kinds of violations."""
         findings = Findings(
             **{
@@ -44,11 +46,11 @@ class JudgeTest(unittest.TestCase):
                 **more,
             }
         )
-        self.assertEqual(expected, [each.kind for each in judge([record], findings)])
+        self.assertEqual(expected, [each.kind for each in find_violations([record], findings)])
 
     def test_all_is_well(self) -> None:
         self.check([], record(upload()), active(), objects=[("fast", ID)])
-        self.check([], record(), Seen(ID, "queued"))
+        self.check([], record(), ObservedImage(ID, "queued"))
         self.check([], record(upload(), deleted=Outcome.ACKNOWLEDGED), None)
 
     # ------------------------------------------------------------ lost
@@ -72,7 +74,7 @@ class JudgeTest(unittest.TestCase):
         self.check(["lost"], record(upload()), active(), listed=frozenset())
 
     def test_acknowledged_data_of_an_image_that_is_queued_again(self) -> None:
-        self.check(["lost"], record(upload()), Seen(ID, "queued"))
+        self.check(["lost"], record(upload()), ObservedImage(ID, "queued"))
 
     def test_two_uploads_of_different_data_were_acknowledged(self) -> None:
         self.check(["lost"], record(upload(), upload(B)), active())
@@ -93,7 +95,7 @@ class JudgeTest(unittest.TestCase):
     def test_data_of_an_upload_whose_outcome_is_unknown(self) -> None:
         unknown = record(upload(outcome=Outcome.UNKNOWN), upload(B, Outcome.REFUSED))
         self.check([], unknown, active())
-        self.check([], unknown, Seen(ID, "queued"))
+        self.check([], unknown, ObservedImage(ID, "queued"))
 
     def test_data_of_another_attempt_than_the_acknowledged_one(self) -> None:
         self.check(["wrong data"], record(upload(), upload(B, Outcome.UNKNOWN)), active(B))
@@ -118,22 +120,25 @@ class JudgeTest(unittest.TestCase):
 
     def test_in_motion(self) -> None:
         for seen in (
-            Seen(ID, "saving"),
-            Seen(ID, "importing"),
-            Seen(ID, "queued", locked=True),
-            Seen(ID, "queued", tasks=[("failure", ""), ("processing", "reading")]),
+            ObservedImage(ID, "saving"),
+            ObservedImage(ID, "importing"),
+            ObservedImage(ID, "queued", locked=True),
+            ObservedImage(ID, "queued", tasks=[("failure", ""), ("processing", "reading")]),
         ):
             self.check(["in motion"], record(upload(outcome=Outcome.UNKNOWN)), seen)
 
     def test_staged_data_may_wait(self) -> None:
         self.check(
-            [], record(staged=Outcome.ACKNOWLEDGED), Seen(ID, "uploading"), staged=[("host1", ID)]
+            [],
+            record(staged=Outcome.ACKNOWLEDGED),
+            ObservedImage(ID, "uploading"),
+            staged=[("host1", ID)],
         )
 
     # ------------------------------------------------------------ what is left
 
     def test_a_deleted_image_is_shown(self) -> None:
-        self.check(["undead"], record(upload(), deleted=Outcome.ACKNOWLEDGED), active())
+        self.check(["not deleted"], record(upload(), deleted=Outcome.ACKNOWLEDGED), active())
 
     def test_bytes_of_a_deleted_image(self) -> None:
         self.check(
@@ -156,11 +161,11 @@ class JudgeTest(unittest.TestCase):
 
     def test_staged_data_that_nobody_waits_for(self) -> None:
         self.check(["orphan"], record(upload()), active(), staged=[("host1", ID)])
-        self.check(["orphan"], record(), Seen(ID, "queued"), staged=[("host1", OTHER)])
+        self.check(["orphan"], record(), ObservedImage(ID, "queued"), staged=[("host1", OTHER)])
 
     def test_usage(self) -> None:
-        self.check(["usage"], record(), Seen(ID, "queued", size=7))
-        self.check(["usage"], record(), Seen(ID, "queued"), usage=["too much"])
+        self.check(["usage"], record(), ObservedImage(ID, "queued", size=7))
+        self.check(["usage"], record(), ObservedImage(ID, "queued"), usage=["too much"])
 
     def test_an_image_is_named_once_for_each_kind(self) -> None:
         first, again = Violation("lost", ID, "seen by a client"), Violation("lost", ID, "gone")

@@ -18,8 +18,8 @@ from collections.abc import Callable, Collection, Sequence
 from oslo_config import cfg
 
 from glance_py.domain import errors
-from glance_py.outgoing import address as addresses
-from glance_py.outgoing.address import Address, IPv4, IPv6, canonical
+from glance_py.safe_http import ip_address
+from glance_py.safe_http.ip_address import Address, IPv4, IPv6, normalize
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -37,7 +37,7 @@ _URL = re.compile(
 Resolver = Callable[[str, int], Sequence[str]]
 
 
-def resolve(host: str, port: int) -> Sequence[str]:
+def resolve_host(host: str, port: int) -> Sequence[str]:
     """The addresses of a name, as the operating system knows them.
 
     :raises OSError: there are none.
@@ -74,7 +74,7 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Parts:
+class _UrlParts:
     scheme: str
     host: str
     literal: Address | None
@@ -90,29 +90,30 @@ class UriFilter:
     :param resolver: asked for the addresses of names.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, resolver: Resolver = resolve) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, resolver: Resolver = resolve_host) -> None:
         options = conf.import_filtering_opts
-        self._schemes = _Rule(
+        self._schemes = _AllowDenyLists(
             {each.lower() for each in options.allowed_schemes},
             {each.lower() for each in options.disallowed_schemes},
         )
-        self._ports = _Rule(set(options.allowed_ports), set(options.disallowed_ports))
-        self._hosts = _Rule(
-            set(map(_name, options.allowed_hosts)), set(map(_name, options.disallowed_hosts))
+        self._ports = _AllowDenyLists(set(options.allowed_ports), set(options.disallowed_ports))
+        self._hosts = _AllowDenyLists(
+            set(map(_normalize_host, options.allowed_hosts)),
+            set(map(_normalize_host, options.disallowed_hosts)),
         )
         self._deny_private = options.deny_private_addresses
         self._resolve = resolver
         self._conf = conf
 
     @functools.cached_property
-    def _own(self) -> list[_Endpoint]:
+    def _service_endpoints(self) -> list[_ServiceEndpoint]:
         """Found at the first question: the pipeline registers options of Keystone late."""
-        return _own_endpoints(self._conf)
+        return _configured_endpoints(self._conf)
 
-    def check(self, url: str, known: bool = False) -> Target:
+    def check(self, url: str, skip_lists: bool = False) -> Target:
         """Judge a URL.
 
-        :param known: it was let in before.  Then the lists of schemes, hosts
+        :param skip_lists: it was let in before.  Then the lists of schemes, hosts
             and ports, which may have changed since, are not asked again; where
             it leads is.
         :returns: where a request for it may go.  Connect to the addresses in
@@ -120,32 +121,32 @@ class UriFilter:
         :raises errors.Invalid: it may not be asked, with the reason.
         """
         try:
-            return self._judged(url, known)
-        except errors.Invalid as objection:
+            return self._check(url, skip_lists)
+        except errors.Invalid as error:
             # wire: clients look for these words.
-            raise errors.Invalid(f"The URI does not pass filtering. {objection}") from None
+            raise errors.Invalid(f"The URI does not pass filtering. {error}") from None
 
-    def _judged(self, url: str, known: bool) -> Target:
-        parts = _parse(url)
+    def _check(self, url: str, skip_lists: bool) -> Target:
+        parts = _parse_url(url)
         if parts.scheme not in DEFAULT_PORTS:
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
-        named = parts.host if parts.literal is None else canonical(parts.literal)
-        if not known:
-            self._ask_lists(parts, named)
+        host_or_ip = parts.host if parts.literal is None else normalize(parts.literal)
+        if not skip_lists:
+            self._check_lists(parts, host_or_ip)
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-        found = self._addresses(parts, port)
-        if named not in self._hosts.allowed:
-            self._judge(parts, port, found)
+        found = self._find_addresses(parts, port)
+        if host_or_ip not in self._hosts.allowed:
+            self._check_addresses(parts, port, found)
         return Target(
             parts.scheme, parts.host, port, parts.path, tuple(map(str, found)), parts.credentials
         )
 
-    def trusted(self, url: str) -> Target:
+    def resolve_trusted(self, url: str) -> Target:
         """Where a request may go for a URL that the operator named: any place it is.
 
         :raises errors.Invalid: it is no URL of HTTP, or its host has no address.
         """
-        parts = _parse(url)
+        parts = _parse_url(url)
         if parts.scheme not in DEFAULT_PORTS:
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
@@ -154,56 +155,59 @@ class UriFilter:
             parts.host,
             port,
             parts.path,
-            tuple(map(str, self._addresses(parts, port))),
+            tuple(map(str, self._find_addresses(parts, port))),
             parts.credentials,
         )
 
-    def _ask_lists(self, parts: _Parts, named: str | Address) -> None:
+    def _check_lists(self, parts: _UrlParts, host_or_ip: str | Address) -> None:
         if not self._schemes.allows(parts.scheme):
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
-        if not self._hosts.allows(named):
+        if not self._hosts.allows(host_or_ip):
             raise errors.Invalid(f"The host {parts.host} is not allowed here.")
         # wire: the lists of ports speak of ports that the URL names.
         if parts.port is not None and not self._ports.allows(parts.port):
             raise errors.Invalid(f"The port {parts.port} is not allowed here.")
 
-    def _addresses(self, parts: _Parts, port: int) -> list[Address]:
+    def _find_addresses(self, parts: _UrlParts, port: int) -> list[Address]:
         if parts.literal is not None:
             return [parts.literal]
         try:
             found = self._resolve(parts.host, port)
             # A zone only says through which interface this host reaches it.
-            judged = [_address(text.partition("%")[0]) for text in found]
+            judged = [_parse_ip(text.partition("%")[0]) for text in found]
         except (OSError, ValueError):
             judged = []
         if not judged:
             raise errors.Invalid(f"The host {parts.host} has no address.")
         return judged
 
-    def _judge(self, parts: _Parts, port: int, found: list[Address]) -> None:
+    def _check_addresses(self, parts: _UrlParts, port: int, found: list[Address]) -> None:
         for each in found:
-            kind = addresses.objection(each, self._deny_private)
+            kind = ip_address.denied_kind(each, self._deny_private)
             if kind is not None:
                 raise errors.Invalid(f"The host {parts.host} has a {kind} address.")
             refused = self._hosts.disallowed if not self._hosts.allowed else ()
-            if any(place in refused for place in (canonical(each), *addresses.carried(each))):
+            if any(
+                place in refused for place in (normalize(each), *ip_address.embedded_ipv4(each))
+            ):
                 raise errors.Invalid(f"The host {parts.host} is not allowed here.")
-        for own in self._own:
-            if own.port == port and own.covers(parts.path) and self._same_place(own.host, found):
+        for own in self._service_endpoints:
+            if own.port == port and own.covers(parts.path) and self._is_same_host(own.host, found):
                 raise errors.Invalid("This address belongs to the service itself.")
 
-    def _same_place(self, host: str, found: list[Address]) -> bool:
+    def _is_same_host(self, host: str, found: list[Address]) -> bool:
         try:
-            mine = {canonical(_address(text)) for text in self._resolve(host, 0)}
+            mine = {normalize(_parse_ip(text)) for text in self._resolve(host, 0)}
         except (OSError, ValueError):
             return False
         return any(
-            not mine.isdisjoint((canonical(each), *addresses.carried(each))) for each in found
+            not mine.isdisjoint((normalize(each), *ip_address.embedded_ipv4(each)))
+            for each in found
         )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Rule:
+class _AllowDenyLists:
     """An operator's two lists: the first, when it says anything, decides alone."""
 
     allowed: Collection
@@ -214,7 +218,7 @@ class _Rule:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _ServiceEndpoint:
     """Something that only the service itself should talk to."""
 
     host: str
@@ -228,7 +232,7 @@ class _Endpoint:
         return not self.path or plain == self.path or plain.startswith(self.path + "/")
 
 
-def _own_endpoints(conf: cfg.ConfigOpts) -> list[_Endpoint]:
+def _configured_endpoints(conf: cfg.ConfigOpts) -> list[_ServiceEndpoint]:
     """The database, Keystone and this very worker, as far as the configuration names them.
 
     Where services share a host and a port their paths tell them apart, so the
@@ -253,11 +257,11 @@ def _own_endpoints(conf: cfg.ConfigOpts) -> list[_Endpoint]:
             continue
         if parts.hostname and port:
             path = parts.path.rstrip("/") if scheme in DEFAULT_PORTS else ""
-            found.append(_Endpoint(parts.hostname, port, path))
+            found.append(_ServiceEndpoint(parts.hostname, port, path))
     return found
 
 
-def _parse(url: str) -> _Parts:
+def _parse_url(url: str) -> _UrlParts:
     match = _URL.match(url)
     if match is None or any(character <= " " or character == "\x7f" for character in url):
         raise errors.Invalid("This is not a URL with a scheme and a host.")
@@ -266,7 +270,7 @@ def _parse(url: str) -> _Parts:
     try:
         if not host.isascii():
             host = host.encode("idna").decode("ascii").lower()
-        literal = addresses.literal(host)
+        literal = ip_address.parse_literal(host)
     except ValueError:
         raise errors.Invalid(
             "The host of the URL must be a name, or an IP address in its usual form."
@@ -274,10 +278,10 @@ def _parse(url: str) -> _Parts:
     path = urllib.parse.quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
     if query is not None:
         path += "?" + urllib.parse.quote(query, safe="/%?:@!$&'()*+,;=~-._[]|")
-    return _Parts(scheme.lower(), host, literal, _port(port), path, credentials)
+    return _UrlParts(scheme.lower(), host, literal, _parse_port(port), path, credentials)
 
 
-def _port(text: str | None) -> int | None:
+def _parse_port(text: str | None) -> int | None:
     """The port of a URL; None where it names none.
 
     The number that is returned is the one that is judged and connected to.  Five
@@ -293,14 +297,14 @@ def _port(text: str | None) -> int | None:
     return int(text)
 
 
-def _name(host: str) -> str | Address:
+def _normalize_host(host: str) -> str | Address:
     """A host of an operator's list, written as hosts of URLs are."""
     host = host.strip("[]").rstrip(".").lower()
     try:
-        return canonical(_address(host))
+        return normalize(_parse_ip(host))
     except ValueError:
         return host
 
 
-def _address(text: str) -> Address:
+def _parse_ip(text: str) -> Address:
     return IPv6(text) if ":" in text else IPv4(text)

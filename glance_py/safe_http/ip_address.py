@@ -16,7 +16,7 @@ Address = IPv4 | IPv6
 
 #: Prefixes whose addresses are nothing but an IPv4 address in their last 32 bits:
 #: mapped (RFC 4291), NAT64 (RFC 6052), SIIT (RFC 2765) and the deprecated compatible form.
-_WRAPPERS = tuple(
+_IPV4_WRAPPERS = tuple(
     map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "::ffff:0:0:0/96", "::/96"))
 )
 
@@ -25,7 +25,7 @@ _WRAPPERS = tuple(
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 #: ``::`` and ``::1`` lie among the compatible addresses and are none.
-_OWN = frozenset({IPv6("::"), IPv6("::1")})
+_UNSPECIFIED_AND_LOOPBACK = frozenset({IPv6("::"), IPv6("::1")})
 
 #: Interface identifiers of ISATAP (RFC 5214, 6.1).
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
@@ -36,7 +36,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 
 
-def literal(host: str) -> Address | None:
+def parse_literal(host: str) -> Address | None:
     """The address that ``host`` is, in its one standard form; None for a name.
 
     :raises ValueError: neither a name nor an address in that form.  Decimal,
@@ -55,22 +55,22 @@ def literal(host: str) -> Address | None:
     return None
 
 
-def carried(address: Address) -> Iterator[IPv4]:
+def embedded_ipv4(address: Address) -> Iterator[IPv4]:
     """The IPv4 addresses inside an address."""
     if isinstance(address, IPv4):
         return
     number = int(address)
-    if _is_wrapper(address) or (number >> 32) & 0xFFFFFFFF in _ISATAP:
+    if _wraps_ipv4(address) or (number >> 32) & 0xFFFFFFFF in _ISATAP:
         yield IPv4(number & 0xFFFFFFFF)
     if address in _LOCAL_NAT64:
-        yield from _translated(number)
+        yield from _nat64_candidates(number)
     if address.sixtofour is not None:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
 
 
-def _translated(number: int) -> Iterator[IPv4]:
+def _nat64_candidates(number: int) -> Iterator[IPv4]:
     """The IPv4 addresses to which a translator might send a local NAT64 address.
 
     One for each length of prefix (RFC 6052, 2.2): shorter ones leave out bits 64 to 71.
@@ -82,18 +82,18 @@ def _translated(number: int) -> Iterator[IPv4]:
     yield from [each for each in readings if each not in _THIS_NETWORK] or readings
 
 
-def canonical(address: Address) -> Address:
+def normalize(address: Address) -> Address:
     """The same place written one way: an IPv4 address without its wrapper."""
-    if isinstance(address, IPv6) and _is_wrapper(address):
-        return next(carried(address))
+    if isinstance(address, IPv6) and _wraps_ipv4(address):
+        return next(embedded_ipv4(address))
     return address
 
 
-def objection(address: Address, deny_private: bool = False) -> str | None:
+def denied_kind(address: Address, deny_private: bool = False) -> str | None:
     """What kind of place speaks against an address, for example "loopback"; None if nothing."""
     translated = isinstance(address, IPv6) and address in _LOCAL_NAT64
-    for each in (*(() if translated else (canonical(address),)), *carried(address)):
-        kind = _kind(each)
+    for each in (*(() if translated else (normalize(address),)), *embedded_ipv4(address)):
+        kind = _special_kind(each)
         if kind is None and deny_private and not each.is_global:
             kind = "private"
         if kind is not None:
@@ -101,11 +101,13 @@ def objection(address: Address, deny_private: bool = False) -> str | None:
     return None
 
 
-def _is_wrapper(address: IPv6) -> bool:
-    return address not in _OWN and any(address in network for network in _WRAPPERS)
+def _wraps_ipv4(address: IPv6) -> bool:
+    return address not in _UNSPECIFIED_AND_LOOPBACK and any(
+        address in network for network in _IPV4_WRAPPERS
+    )
 
 
-def _kind(address: Address) -> str | None:
+def _special_kind(address: Address) -> str | None:
     if address.is_unspecified or address in _THIS_NETWORK:
         return "unspecified"
     if isinstance(address, IPv6) and address.is_site_local:

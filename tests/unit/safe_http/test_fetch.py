@@ -13,7 +13,7 @@ from collections.abc import Callable
 from unittest import mock
 
 from glance_py.domain import errors
-from glance_py.outgoing import Fetcher, UriFilter, fetch
+from glance_py.safe_http import Fetcher, UriFilter, fetch
 from tests.unit import setting
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata"
@@ -257,7 +257,7 @@ class Time(Case):
     def test_a_body_that_drips(self):
         server = self.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         with (
-            mock.patch.object(fetch, "PACE_SECONDS", 0.5),
+            mock.patch.object(fetch, "MIN_RATE_SECONDS", 0.5),
             self.assertRaises(errors.StoreUnavailable),
         ):
             self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/")
@@ -265,7 +265,7 @@ class Time(Case):
     def test_a_trailer_that_drips(self):
         server = self.drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
         with (
-            mock.patch.object(fetch, "PACE_SECONDS", 0.5),
+            mock.patch.object(fetch, "MIN_RATE_SECONDS", 0.5),
             self.assertRaises(errors.StoreUnavailable),
         ):
             self.read(self.fetcher(), f"http://127.0.0.1:{server.port}/")

@@ -8,7 +8,7 @@ from oslo_config import cfg
 
 from glance_py import config
 from glance_py.domain import errors
-from glance_py.outgoing import UriFilter
+from glance_py.safe_http import UriFilter
 from tests.unit import setting
 
 

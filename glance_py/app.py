@@ -35,7 +35,7 @@ from glance_py.layers.location import LocationProxy
 from glance_py.layers.location_validation import url_policy
 from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
 from glance_py.layers.tasks import internal_tasks
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
 from glance_py.policies.enforcer import Enforcer
@@ -68,8 +68,8 @@ class ApiService:
     deps: gateway.Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
-    #: What the pipeline demands of a server, see ``composition.LOOPBACK``.
-    demands: frozenset[str] = frozenset()
+    #: What the pipeline demands of a server, see ``factory_deps.LOOPBACK_ONLY``.
+    server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
@@ -120,7 +120,7 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
     api = gateway.build(deps)
     cache, prefetcher = build_image_cache(deps)
     application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
-    composed = composition.Composition(
+    pipeline_deps = factory_deps.FactoryDependencies(
         conf,
         deps.enforcer,
         application,
@@ -131,9 +131,11 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
         deps.stores,
         functools.partial(staging_free_bytes, deps.stores),
     )
-    with composition.composing(composed):
+    with factory_deps.providing(pipeline_deps):
         app = CatchErrors(pipeline.load(conf), conf)
-    return ApiService(app, deps, api.importer, prefetcher, frozenset(composed.demands))
+    return ApiService(
+        app, deps, api.importer, prefetcher, frozenset(pipeline_deps.server_requirements)
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class RegistryService:
     """The WSGI application of a registry."""
 
     app: Callable
-    demands: frozenset[str] = frozenset()
+    server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
@@ -161,7 +163,7 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "set sqlalchemy here, and the registry on API hosts."
         )
     repositories = open_repositories(conf)
-    composed = composition.Composition(
+    pipeline_deps = factory_deps.FactoryDependencies(
         conf,
         Enforcer(conf),
         Registry(repositories),
@@ -170,9 +172,9 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
         notifier=None,
         ping=repositories.ping,
     )
-    with composition.composing(composed):
+    with factory_deps.providing(pipeline_deps):
         app = CatchErrors(pipeline.load(conf, pipeline.REGISTRY), conf)
-    return RegistryService(app, frozenset(composed.demands))
+    return RegistryService(app, frozenset(pipeline_deps.server_requirements))
 
 
 def staging_free_bytes(stores: Stores) -> int:
@@ -236,9 +238,9 @@ def build_image_cache(
             open_data=lambda image, start, caller: data.download(
                 caller or admin_context, image, Download(start)
             ),
-            find=lambda image_id: images.get(admin_context, image_id),
+            get_image=lambda image_id: images.get(admin_context, image_id),
         )
-    except image_cache.Unusable as error:
+    except image_cache.BadDriverConfiguration as error:
         LOG.error("There is no image cache: %s", error)
         return None, None
     except OSError as error:
@@ -249,7 +251,7 @@ def build_image_cache(
 
 def api_factory(global_conf: dict, **local_conf: str) -> Any:
     """Paste app factory of what ends the pipeline: the v2 API, or the registry."""
-    return composition.current().api
+    return factory_deps.current().api
 
 
 @functools.cache

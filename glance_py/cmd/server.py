@@ -33,8 +33,8 @@ from oslo_log import log as logging
 from glance_py import config
 from glance_py.context import request_log_fields, set_current
 from glance_py.http.request import REQUEST_ID
-from glance_py.middleware.composition import LOOPBACK
-from glance_py.middleware.context import CONTEXT
+from glance_py.middleware.context import CONTEXT_KEY
+from glance_py.middleware.factory_deps import LOOPBACK_ONLY
 from glance_store_py.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
@@ -401,7 +401,7 @@ class Server(base.BaseApplication):
     def __init__(
         self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any], name: str
     ) -> None:
-        """``build`` makes what is served: it has ``app``, ``begin`` and ``demands``.
+        """``build`` makes what is served: it has ``app``, ``begin`` and ``server_requirements``.
 
         :raises config.ConfigurationError: what is served must not be served here.
         """
@@ -413,7 +413,7 @@ class Server(base.BaseApplication):
 
     def _built(self) -> Any:
         service = self._build(self.conf)
-        if LOOPBACK in service.demands and not _is_loopback(self.conf.bind_host):
+        if LOOPBACK_ONLY in service.server_requirements and not _is_loopback(self.conf.bind_host):
             raise config.ConfigurationError(
                 f"[DEFAULT] bind_host: with the flavor fakeauth, which believes every token, the "
                 f"service listens on this machine's own address only (127.0.0.1), not on "
@@ -518,5 +518,7 @@ class Logger(glogging.Logger):
             # What the kernel sends by itself is not counted.
             resp.sent or resp.response_length or 0,
             request_time.total_seconds(),
-            extra={"context": environ.get(CONTEXT) or request_log_fields(environ.get(REQUEST_ID))},
+            extra={
+                "context": environ.get(CONTEXT_KEY) or request_log_fields(environ.get(REQUEST_ID))
+            },
         )

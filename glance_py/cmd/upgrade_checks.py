@@ -189,7 +189,7 @@ def policy_file(conf: cfg.ConfigOpts) -> Result:
 def paste_file(conf: cfg.ConfigOpts) -> Result:
     """A health check that is a filter, a flavor that is not there, factories of other names."""
     try:
-        path = pipeline.find(conf)
+        path = pipeline.find_paste_file(conf)
         parser = loadwsgi.ConfigLoader(path).parser
     except Exception as error:
         return Result(Code.FAILURE, f"The paste file cannot be read: {error}")
@@ -207,10 +207,10 @@ def paste_file(conf: cfg.ConfigOpts) -> Result:
             ),
         )
     foreign = sorted(
-        {old for _, _, old in pipeline.foreign_factories(parser) if old.startswith("glance.")}
+        {old for _, _, old in pipeline.aliased_factories(parser) if old.startswith("glance.")}
     )
     if foreign:
-        names = "; ".join(f"{pipeline.FACTORIES[old]} for {old}" for old in foreign)
+        names = "; ".join(f"{pipeline.FACTORY_ALIASES[old]} for {old}" for old in foreign)
         return Result(
             Code.WARNING,
             (
@@ -383,7 +383,7 @@ def _files(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 def _is_in_paste_file(conf: cfg.ConfigOpts, option: str) -> bool:
     try:
-        parser = loadwsgi.ConfigLoader(pipeline.find(conf)).parser
+        parser = loadwsgi.ConfigLoader(pipeline.find_paste_file(conf)).parser
     except Exception:  # another check says so
         return False
     return any(parser.has_option(section, option) for section in parser.sections())

@@ -32,7 +32,7 @@ class CatchErrors:
 
     def __init__(self, app: Callable, conf: Any) -> None:
         self.app = app
-        self._longest_id = conf.max_request_id_length
+        self._max_request_id_length = conf.max_request_id_length
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         request_id = environ[REQUEST_ID] = self._request_id(environ)
@@ -55,6 +55,6 @@ class CatchErrors:
 
     def _request_id(self, environ: dict) -> str:
         given = environ.get("HTTP_X_OPENSTACK_REQUEST_ID")
-        if not given or len(given) > self._longest_id:
+        if not given or len(given) > self._max_request_id_length:
             return generate_request_id()
         return given if given.startswith("req-") else f"req-{given}"

@@ -19,7 +19,7 @@ from oslo_policy import policy
 
 from glance_py import gateway, policies
 from glance_py.domain import ports
-from glance_py.http.routes import ROWS
+from glance_py.http.routes import ROUTES
 from glance_py.policies.enforcer import Enforcer
 from tests.functional import service
 from tests.functional.client import Client
@@ -303,7 +303,7 @@ TABLE["GET /metadefs/namespaces/{namespace}/properties/{name}"] = (
 )
 
 #: Schemas are for everybody with a token.
-OPEN = {f"{row.method} {row.path}" for row in ROWS if row.action.startswith("schemas.")}
+OPEN = {f"{row.method} {row.path}" for row in ROUTES if row.action.startswith("schemas.")}
 
 
 def rows() -> Iterator[tuple[str, str, Row]]:
@@ -455,7 +455,7 @@ class AccessTest(unittest.TestCase):
     # --- The way there -----------------------------------------------------------------------
 
     def test_every_route_has_a_row(self) -> None:
-        routes = {f"{row.method} {row.path}" for row in ROWS}
+        routes = {f"{row.method} {row.path}" for row in ROUTES}
         self.assertEqual(routes - OPEN, set(TABLE))
 
     def test_which_rules_a_request_asks(self) -> None:

@@ -28,8 +28,8 @@ class KeystoneCase(unittest.TestCase):
         self.enterContext(
             mock.patch.dict(keystone.DEFAULTS, http_connect_timeout=1, http_request_max_retries=0)
         )
-        self.enterContext(mock.patch.object(health, "BELIEVE", 0.0))
-        self.enterContext(mock.patch.object(health, "BELIEVE_IDENTITY", 0.0))
+        self.enterContext(mock.patch.object(health, "RESULT_TTL", 0.0))
+        self.enterContext(mock.patch.object(health, "IDENTITY_RESULT_TTL", 0.0))
 
     def conf(self, section: str, options: str = "") -> cfg.ConfigOpts:
         """A service's configuration that ends with ``section``."""
@@ -109,7 +109,7 @@ class OutageTest(KeystoneCase):
 
     def test_the_look_at_keystone_is_remembered(self) -> None:
         self.start()
-        with mock.patch.object(health, "BELIEVE_IDENTITY", 60.0):
+        with mock.patch.object(health, "IDENTITY_RESULT_TTL", 60.0):
             for _ in range(5):
                 self.assertEqual(200, self.ready().status_int)
         self.assertEqual(1, self.keystone.asked.count(("POST", "/v3/auth/tokens")))

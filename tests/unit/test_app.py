@@ -165,7 +165,7 @@ class PasteFileTest(Case):
             self.build("flavor = x", beside=OLD.replace("glance-api]", "glance-api-x]"))
 
 
-class PrefixesTest(unittest.TestCase):
+class URLMapTest(unittest.TestCase):
     def test_longest_whole_segment(self) -> None:
         seen = []
 
@@ -177,7 +177,7 @@ class PrefixesTest(unittest.TestCase):
 
             return answer
 
-        built = pipeline.Prefixes({p: named(p) for p in ("/", "/v2", "/v2/deep")})
+        built = pipeline.URLMap({p: named(p) for p in ("/", "/v2", "/v2/deep")})
         for path in ("/v2/a", "/v2", "/v2x", "/v2/deep/b", "/"):
             call(built, path)
         self.assertEqual(

@@ -11,7 +11,7 @@ from glance_py.wire.dump import dumps
 from glance_py.wire.locations import load_registration
 
 
-class Locations:
+class LocationsController:
     """Locations for services that put data into stores themselves (Image API v2.17)."""
 
     def __init__(self, images: ImageOperations) -> None:
@@ -27,13 +27,13 @@ class Locations:
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/locations"""
-        registration = load_registration(request.document())
+        registration = load_registration(request.read_json_body())
         image = self._images.resolve(request.context, image_id)
         self._images.add_location(request.context, image, registration)
         return accepted()
 
 
-class Stores:
+class StoresController:
     """The copy of an image in one store (Image API v2.10)."""
 
     def __init__(self, images: ImageOperations, stores) -> None:

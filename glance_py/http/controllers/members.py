@@ -8,10 +8,10 @@ from glance_py.domain import errors
 from glance_py.domain.ports import ImageOperations, MemberOperations
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire.dump import dump_member, dump_members
-from glance_py.wire.load import load_member, load_member_status, stored_member
+from glance_py.wire.load import load_member, load_member_status, project_id_text
 
 
-class Members:
+class MembersController:
     """Members of one image."""
 
     def __init__(self, images: ImageOperations, members: MemberOperations) -> None:
@@ -25,9 +25,9 @@ class Members:
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/members"""
-        project = load_member(request.document())
+        project = load_member(request.read_json_body())
         image = self._images.resolve(request.context, image_id)
-        member = self._members.create(request.context, image, stored_member(project))
+        member = self._members.create(request.context, image, project_id_text(project))
         return json_response(dump_member(member, shown_id=project))
 
     def show(self, request: Request, image_id: str, member_id: str) -> webob.Response:
@@ -42,7 +42,7 @@ class Members:
 
     def update(self, request: Request, image_id: str, member_id: str) -> webob.Response:
         """PUT /v2/images/{image_id}/members/{member_id}"""
-        status = load_member_status(request.document())
+        status = load_member_status(request.read_json_body())
         image = self._images.resolve(request.context, image_id)
         member = self._members.resolve(request.context, image, member_id)
         return json_response(

@@ -10,7 +10,7 @@ from glance_py.http.request import Request, no_content
 from glance_py.wire.load import load_tag
 
 
-class Tags:
+class TagsController:
     """One tag at a time."""
 
     def __init__(self, images: ImageOperations) -> None:

@@ -12,7 +12,7 @@ from glance_py.http.request import Request, json_response
 from glance_py.wire.task import dump_task, dump_tasks, load_task, load_task_query
 
 
-class Tasks:
+class TasksController:
     """Tasks as a whole."""
 
     def __init__(self, tasks: TaskOperations, conf, enforcer) -> None:
@@ -32,7 +32,7 @@ class Tasks:
         """POST /v2/tasks"""
         # wire: who may not use tasks is told so before the body is judged.
         self._enforcer.check(request.context, "tasks_api_access", {})
-        task = load_task(request.context, str(uuid.uuid4()), request.document())
+        task = load_task(request.context, str(uuid.uuid4()), request.read_json_body())
         task = self._tasks.create(request.context, task)
         return json_response(dump_task(task), 201, (("Location", f"/v2/tasks/{task.id}"),))
 

@@ -8,7 +8,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 
 from glance_py import config, pipeline
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 from glance_py.policies.enforcer import Enforcer
 from glance_py.registry import client
 from glance_py.registry.server import Registry
@@ -45,8 +45,8 @@ def behind_registry(repositories, connect=lambda wire: wire):
         conf.set_override(name, value, "service_user")
     wires = []
     for each in repositories if isinstance(repositories, tuple) else (repositories,):
-        with composition.composing(
-            composition.Composition(
+        with factory_deps.providing(
+            factory_deps.FactoryDependencies(
                 conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None
             )
         ):

@@ -11,7 +11,7 @@ from unittest import mock
 from oslo_config import cfg
 
 from glance_py import config
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 from glance_py.middleware.fakeauth import FakeAuth
 from glance_py.middleware.gzip import GzipMiddleware
 from glance_py.middleware.oslo import Cors, http_proxy_to_wsgi, osprofiler
@@ -88,13 +88,13 @@ class FakeAuthTest(unittest.TestCase):
         )
 
     def test_warns(self) -> None:
-        composed = composition.Composition(*[None] * 6)
+        pipeline_deps = factory_deps.FactoryDependencies(*[None] * 6)
         with (
-            composition.composing(composed),
+            factory_deps.providing(pipeline_deps),
             self.assertLogs("glance_py.middleware.fakeauth", "WARNING"),
         ):
             FakeAuth.factory({})
-        self.assertEqual({composition.LOOPBACK}, composed.demands)
+        self.assertEqual({factory_deps.LOOPBACK_ONLY}, pipeline_deps.server_requirements)
 
 
 class GzipTest(unittest.TestCase):
@@ -124,7 +124,7 @@ class GzipTest(unittest.TestCase):
 
 class LibraryFiltersTest(unittest.TestCase):
     def factory(self, factory, conf, **local):
-        with composition.composing(composition.Composition(conf, *[None] * 5)):
+        with factory_deps.providing(factory_deps.FactoryDependencies(conf, *[None] * 5)):
             return factory({}, **local)
 
     def read(self, text: str) -> cfg.ConfigOpts:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import unittest
 
-from glance_py.middleware.versions import VersionNegotiationFilter, Versions, offered, without_dots
+from glance_py.middleware.versions import (
+    VersionNegotiationFilter,
+    Versions,
+    enabled_versions,
+    remove_dot_segments,
+)
 from tests.unit.middleware.case import End, call, options
 
 MEDIA = "application/vnd.openstack.images-"
@@ -21,7 +26,7 @@ class OfferedTest(unittest.TestCase):
             (CACHE, "2.18", 14),
             ({**STORES, **CACHE}, "2.18", 19),
         ):
-            versions = offered(options(**values))
+            versions = enabled_versions(options(**values))
             self.assertEqual((first, number), (versions[0], len(versions)))
             self.assertEqual("2.0", versions[-1])
 
@@ -112,4 +117,4 @@ class DotsTest(unittest.TestCase):
             ("/a/b/.", "/a/b/"),
             ("/a/.b/..c", "/a/.b/..c"),
         ):
-            self.assertEqual(expected, without_dots(path), path)
+            self.assertEqual(expected, remove_dot_segments(path), path)

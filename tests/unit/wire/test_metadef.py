@@ -298,9 +298,11 @@ class QueryTest(unittest.TestCase):
         found = self.load("limit=1&x=a%20b&limit=2&marker=M&resource_types=A,B")
         self.assertEqual(1, found.query.listing.limit)
         self.assertEqual(("A", "B"), found.query.resource_types)
-        self.assertEqual("/v2/metadefs/namespaces?limit=2&x=a+b&resource_types=A%2CB", found.first)
-        self.assertEqual(found.first + "&marker=N%26", found.after("N&"))
-        self.assertEqual("/v2/metadefs/namespaces", self.load("marker=x").first)
+        self.assertEqual(
+            "/v2/metadefs/namespaces?limit=2&x=a+b&resource_types=A%2CB", found.first_page
+        )
+        self.assertEqual(found.first_page + "&marker=N%26", found.page_after("N&"))
+        self.assertEqual("/v2/metadefs/namespaces", self.load("marker=x").first_page)
 
     def test_what_makes_no_sense_is_refused(self):
         for text in (

@@ -12,7 +12,7 @@ from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
 from glance_py.http.request import Request, no_content
 
 
-class Definitions:
+class MetadefController:
     """One ``kind`` of things in a namespace."""
 
     kind: Kind
@@ -21,14 +21,14 @@ class Definitions:
         self._namespaces = namespaces
         self._definitions = definitions
 
-    def _all(
+    def _list(
         self, request: Request, namespace: str, listing: Listing | None = None
     ) -> tuple[Namespace, Sequence[Any]]:
         """The namespace and what of the kind lies in it."""
         found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.list(request.context, found, self.kind, listing)
 
-    def _one(self, request: Request, namespace: str, name: str) -> tuple[Namespace, Any]:
+    def _get(self, request: Request, namespace: str, name: str) -> tuple[Namespace, Any]:
         found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.get(request.context, found, self.kind, name)
 

@@ -7,29 +7,29 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from glance_py.cache.directory import Busy, Directory
+from glance_py.cache.directory import CacheBusy, CacheDirectory
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
 
 LOG = logging.getLogger(__name__)
 
 
-class CentralBooks:
+class CentralizedCacheDriver:
     """The rows of the node ``url`` in the database behind ``repositories``."""
 
     def __init__(self, repository, url: str) -> None:
         self._repository = repository
         self._url = url
-        self._known: int | None = None
+        self._cached_node_id: int | None = None
 
     @property
-    def _node(self) -> int:
+    def _node_id(self) -> int:
         """The number of this node; known once the database has answered."""
-        if self._known is None:
-            self._known = self._repository.get_or_create_node(self._url)
-        return self._known
+        if self._cached_node_id is None:
+            self._cached_node_id = self._repository.get_or_create_node(self._url)
+        return self._cached_node_id
 
-    def take_over(self, directory: Directory, name: str) -> None:
+    def migrate_from_sqlite(self, directory: CacheDirectory, name: str) -> None:
         """Move what the books of the sqlite driver know into these, once."""
         path = os.path.join(directory.path, name)
         if not os.path.isfile(path):
@@ -38,35 +38,37 @@ class CentralBooks:
             with directory.locked():
                 if not os.path.isfile(path):
                     return
-                rows = _rows(path)
-                self._repository.import_entries(self._node, rows)
+                entries = _read_sqlite_entries(path)
+                self._repository.import_entries(self._node_id, entries)
                 os.unlink(path)
                 LOG.info(
-                    "%d entries of the image cache moved from %s into the database", len(rows), path
+                    "%d entries of the image cache moved from %s into the database",
+                    len(entries),
+                    path,
                 )
-        except (Busy, errors.GlanceError, sqlite3.Error) as error:
+        except (CacheBusy, errors.GlanceError, sqlite3.Error) as error:
             LOG.warning("The entries in %s stay there until the next start: %s", path, error)
 
     def add(self, image_id: str, size: int) -> None:
-        self._repository.add(self._node, image_id, size)
+        self._repository.add(self._node_id, image_id, size)
 
     def hit(self, image_id: str, size: int) -> None:
-        self._repository.hit(self._node, image_id, size)
+        self._repository.hit(self._node_id, image_id, size)
 
     def remove(self, image_id: str) -> None:
-        self._repository.remove(self._node, image_id)
+        self._repository.remove(self._node_id, image_id)
 
     def entries(self) -> Sequence[CachedImage]:
-        return self._repository.entries(self._node)
+        return self._repository.entries(self._node_id)
 
     def nodes(self, image_id: str) -> list[str]:
         return self._repository.nodes(image_id)
 
 
-def _rows(path: str) -> list[CachedImage]:
+def _read_sqlite_entries(path: str) -> list[CachedImage]:
     connection = sqlite3.connect(path)
     try:
-        rows = connection.execute(
+        entries = connection.execute(
             "SELECT image_id, hits, last_accessed, last_modified, size FROM cached_images"
         ).fetchall()
     except sqlite3.OperationalError:
@@ -74,4 +76,4 @@ def _rows(path: str) -> list[CachedImage]:
         return []
     finally:
         connection.close()
-    return [CachedImage(*row) for row in rows]
+    return [CachedImage(*row) for row in entries]

@@ -14,11 +14,11 @@ from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
 
 
-class Unusable(Exception):
+class BadDriverConfiguration(Exception):
     """The driver cannot work here; the text says why."""
 
 
-class Books(Protocol):
+class CacheDriver(Protocol):
     """The driver's interface; all of it may be called by many threads at once."""
 
     def add(self, image_id: str, size: int) -> None:
@@ -40,7 +40,7 @@ class Books(Protocol):
         """
 
 
-class LocalBooks:
+class LocalCacheDriver:
     """What books have in common that are kept on the node itself."""
 
     def nodes(self, image_id: str) -> list[str]:

@@ -10,20 +10,20 @@ import os
 import threading
 import time
 
-from glance_py.cache.books import LocalBooks, Unusable
-from glance_py.cache.directory import Directory
+from glance_py.cache.directory import CacheDirectory
+from glance_py.cache.driver import BadDriverConfiguration, LocalCacheDriver
 from glance_py.domain.cached_image import CachedImage
 
 _HITS = "user.hits"
 
 
-class XattrBooks(LocalBooks):
+class XattrCacheDriver(LocalCacheDriver):
     """The attribute ``hits``, the size and the times of the files of a cache.
 
-    :raises Unusable: the file system has no extended attributes.
+    :raises BadDriverConfiguration: the file system has no extended attributes.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: CacheDirectory) -> None:
         self._directory = directory
         self._lock = threading.Lock()
         probe = os.path.join(directory.path, "checkme")
@@ -31,7 +31,7 @@ class XattrBooks(LocalBooks):
             with open(probe, "w"):
                 os.setxattr(probe, _HITS, b"1")
         except OSError as error:
-            raise Unusable(
+            raise BadDriverConfiguration(
                 f"no extended attributes in image_cache_dir ({error.strerror})"
             ) from None
         finally:
@@ -40,11 +40,11 @@ class XattrBooks(LocalBooks):
 
     def add(self, image_id: str, size: int) -> None:
         with contextlib.suppress(FileNotFoundError):
-            os.setxattr(self._directory.complete(image_id), _HITS, b"0")
-            os.utime(self._directory.complete(image_id))
+            os.setxattr(self._directory.image_path(image_id), _HITS, b"0")
+            os.utime(self._directory.image_path(image_id))
 
     def hit(self, image_id: str, size: int) -> None:
-        path = self._directory.complete(image_id)
+        path = self._directory.image_path(image_id)
         with contextlib.suppress(FileNotFoundError), self._lock:
             stat = os.stat(path)
             # Set by hand: a file system that is mounted noatime does not do it.
@@ -56,12 +56,12 @@ class XattrBooks(LocalBooks):
 
     def entries(self) -> list[CachedImage]:
         found = []
-        for image_id, stat in self._directory.files().items():
+        for image_id, stat in self._directory.image_files().items():
             with contextlib.suppress(FileNotFoundError):
                 found.append(
                     CachedImage(
                         image_id,
-                        _hits(self._directory.complete(image_id)),
+                        _hits(self._directory.image_path(image_id)),
                         stat.st_atime,
                         stat.st_mtime,
                         stat.st_size,

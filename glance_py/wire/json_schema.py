@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 #: Characters of a message of the library that are passed on: it quotes the value, however long.
-_SHOWN = 200
+_MAX_MESSAGE = 200
 
 #: Says what is wrong with a value, or None when nothing is.
-Check = Callable[[object], str | None]
+SchemaCheck = Callable[[object], str | None]
 
-_NOTES = frozenset(
+_ANNOTATIONS = frozenset(
     {
         "description",
         "title",
@@ -29,7 +29,7 @@ _NOTES = frozenset(
         "$comment",
     }
 )
-_KNOWN = frozenset(
+_SUPPORTED_KEYWORDS = frozenset(
     {
         "type",
         "enum",
@@ -65,32 +65,32 @@ _TYPES: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def compile_check(schema: Mapping[str, Any]) -> Check:
+def compile_schema(schema: Mapping[str, Any]) -> SchemaCheck:
     """A function that judges one value by ``schema`` (JSON Schema)."""
-    said = schema.keys() - _NOTES
+    keywords = schema.keys() - _ANNOTATIONS
     if (
-        said - _KNOWN
+        keywords - _SUPPORTED_KEYWORDS
         or isinstance(schema.get("items"), list)
         or isinstance(schema.get("additionalProperties"), Mapping)
     ):
-        return _by_library(schema)
-    checks = [_MAKERS[key](schema[key]) for key in _MAKERS if key in said]
-    if "properties" in said or "required" in said:
+        return _compile_with_jsonschema(schema)
+    checks = [_COMPILERS[key](schema[key]) for key in _COMPILERS if key in keywords]
+    if "properties" in keywords or "required" in keywords:
         checks.append(_object_check(schema))
     if len(checks) == 1:
         return checks[0]
 
     def check(value: object) -> str | None:
         for each in checks:
-            wrong = each(value)
-            if wrong is not None:
-                return wrong
+            problem = each(value)
+            if problem is not None:
+                return problem
         return None
 
     return check
 
 
-def _type_check(names: str | list[str]) -> Check:
+def _type_check(names: str | list[str]) -> SchemaCheck:
     names = [names] if isinstance(names, str) else names
     tests = [_TYPES[name] for name in names]
     wanted = " or ".join(names)
@@ -100,7 +100,7 @@ def _type_check(names: str | list[str]) -> Check:
     return lambda value: None if any(test(value) for test in tests) else f"is not of type {wanted}"
 
 
-def _enum_check(choices: list[Any]) -> Check:
+def _enum_check(choices: list[Any]) -> SchemaCheck:
     allowed = ", ".join("null" if choice is None else str(choice) for choice in choices)
     plain = frozenset(choice for choice in choices if isinstance(choice, str | None))
 
@@ -112,7 +112,7 @@ def _enum_check(choices: list[Any]) -> Check:
     return check
 
 
-def _max_length(limit: int) -> Check:
+def _max_length(limit: int) -> SchemaCheck:
     return lambda value: (
         f"is longer than {limit} characters"
         if isinstance(value, str) and len(value) > limit
@@ -120,7 +120,7 @@ def _max_length(limit: int) -> Check:
     )
 
 
-def _min_length(limit: int) -> Check:
+def _min_length(limit: int) -> SchemaCheck:
     return lambda value: (
         f"is shorter than {limit} characters"
         if isinstance(value, str) and len(value) < limit
@@ -128,7 +128,7 @@ def _min_length(limit: int) -> Check:
     )
 
 
-def _pattern(pattern: str) -> Check:
+def _pattern(pattern: str) -> SchemaCheck:
     # In ECMA 262, which JSON Schema means, "$" does not match before a final newline.
     search = re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern)).search
     return lambda value: (
@@ -136,7 +136,7 @@ def _pattern(pattern: str) -> Check:
     )
 
 
-def _minimum(limit: float) -> Check:
+def _minimum(limit: float) -> SchemaCheck:
     return lambda value: (
         f"is less than {limit}"
         if _TYPES["number"](value) and value < limit  # type: ignore
@@ -144,7 +144,7 @@ def _minimum(limit: float) -> Check:
     )
 
 
-def _maximum(limit: float) -> Check:
+def _maximum(limit: float) -> SchemaCheck:
     return lambda value: (
         f"is greater than {limit}"
         if _TYPES["number"](value) and value > limit  # type: ignore
@@ -152,22 +152,22 @@ def _maximum(limit: float) -> Check:
     )
 
 
-def _items(schema: Mapping[str, Any]) -> Check:
-    item = compile_check(schema)
+def _items(schema: Mapping[str, Any]) -> SchemaCheck:
+    item = compile_schema(schema)
 
     def check(value: object) -> str | None:
         if isinstance(value, list):
             for each in value:
-                wrong = item(each)
-                if wrong is not None:
-                    return f"has an item that {wrong}"
+                problem = item(each)
+                if problem is not None:
+                    return f"has an item that {problem}"
         return None
 
     return check
 
 
-def _object_check(schema: Mapping[str, Any]) -> Check:
-    checks = {name: compile_check(each) for name, each in schema.get("properties", {}).items()}
+def _object_check(schema: Mapping[str, Any]) -> SchemaCheck:
+    checks = {name: compile_schema(each) for name, each in schema.get("properties", {}).items()}
     required = frozenset(schema.get("required", ()))
     closed = schema.get("additionalProperties") is False
 
@@ -178,9 +178,9 @@ def _object_check(schema: Mapping[str, Any]) -> Check:
             return f"lacks '{name}'"
         for name, each in value.items():
             if name in checks:
-                wrong = checks[name](each)
-                if wrong is not None:
-                    return f"has a key '{name}' that {wrong}"
+                problem = checks[name](each)
+                if problem is not None:
+                    return f"has a key '{name}' that {problem}"
             elif closed:
                 return f"has an unknown key '{name}'"
         return None
@@ -188,7 +188,7 @@ def _object_check(schema: Mapping[str, Any]) -> Check:
     return check
 
 
-def _by_library(schema: Mapping[str, Any]) -> Check:
+def _compile_with_jsonschema(schema: Mapping[str, Any]) -> SchemaCheck:
     import jsonschema
 
     jsonschema.Draft4Validator.check_schema(schema)
@@ -202,14 +202,14 @@ def _by_library(schema: Mapping[str, Any]) -> Check:
     def check(value: object) -> str | None:
         for error in validator.iter_errors(value):
             where = "/".join(str(step) for step in error.absolute_path)
-            return f"is not right{' at ' + where if where else ''}: {error.message[:_SHOWN]}"
+            return f"is not right{' at ' + where if where else ''}: {error.message[:_MAX_MESSAGE]}"
         return None
 
     return check
 
 
 #: In the order in which a value is judged.
-_MAKERS: Mapping[str, Callable[[Any], Check]] = {
+_COMPILERS: Mapping[str, Callable[[Any], SchemaCheck]] = {
     "type": _type_check,
     "enum": _enum_check,
     "maxLength": _max_length,

@@ -36,7 +36,7 @@ EPOCH = datetime.datetime(2020, 1, 1)
 NAMESPACE = uuid.UUID("4b1f8e2e-7d64-4a0e-9a3c-7e0f1f5a6c11")
 #: Who reads more rows of a table without an index has scanned it, and who walks along an index
 #: from its end for more rows than the widest window has.
-SCAN, WALK = 1000, select.LARGEST_WINDOW + 1
+SCAN, WALK = 1000, select.MAX_WINDOW_SIZE + 1
 #: Paths that are not to be quick, by what their names hold.
 EXEMPT = ("two properties", "status queued", "disk_format", "larger than", "sorted by size")
 #: So many images are deleted, one in twenty-one.
@@ -313,7 +313,7 @@ def numbers():
         for owner in ("big", "middle-3", "small-10"):
             yield f"usage of {resource}: {owner}", statement, {"owner": owner}
     ids = [image_id(number) for number in range(100_000, 100_020)]
-    yield "what belongs to 20 images", rows.BELONGINGS, {"ids": ids, "me": "big"}
+    yield "what belongs to 20 images", rows.SELECT_CHILDREN, {"ids": ids, "me": "big"}
 
 
 # --- Measuring -------------------------------------------------------------------------------
@@ -425,11 +425,11 @@ def page(database, name, ctx, wanted):
     with database.engine.connect() as connection:
         if query.marker:
             after = connection.execute(
-                select.marker(query.sort, True), {"marker": query.marker, "me": None}
+                select.marker_query(query.sort, True), {"marker": query.marker, "me": None}
             ).first()
-        milliseconds = timed(lambda: select.page(connection, ctx, query, after))
+        milliseconds = timed(lambda: select.fetch_page(connection, ctx, query, after))
         with noted(connection) as done:
-            select.page(connection, ctx, query, after)
+            select.fetch_page(connection, ctx, query, after)
         found = [explained(connection, *each) for each in done]
     pages = [each[1] for each in found]
     return report(
@@ -478,7 +478,9 @@ def creates(database, count=500):
 
 
 def has_indexes(database):
-    return all(found.state is indexes.State.PRESENT for found in indexes.survey(database))
+    return all(
+        found.state is indexes.IndexState.PRESENT for found in indexes.inspect_indexes(database)
+    )
 
 
 def main():
@@ -496,7 +498,7 @@ def main():
     if not images.list(ADMIN, ImageQuery(limit=1)).images:
         seed(database, arguments.count)
     if arguments.indexes:
-        for index in indexes.of(database.dialect):
+        for index in indexes.for_dialect(database.dialect):
             took = once(lambda index=index: indexes.add(database, index, lambda progress: None))
             print(f"{'build ' + index.name:52} {took:9.1f}", flush=True)
     judges = has_indexes(database)

@@ -32,7 +32,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 def both() -> Iterator[tuple[Cases, Cases, Registry]]:
     """The cases without and with a registry, and that registry."""
     with service.configured(remote=False) as (conf, directory):
-        database = engine.connect(conf)
+        database = engine.open_database(conf)
         database.write(fill)
         database.dispose()
         process = Registry(directory)

@@ -289,8 +289,8 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
 
     for name in ("images", "staging", "tasks"):
         os.makedirs(os.path.join(conf.state_dir, name), exist_ok=True)
-    database = engine.connect(conf)
-    if migrations.pending(database) is not None:
+    database = engine.open_database(conf)
+    if migrations.next_phase(database) is not None:
         migrations.upgrade(database)
     LOG.warning(
         "Stand-alone, as was asked for: everybody is an administrator, and everything "

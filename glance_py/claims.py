@@ -94,7 +94,7 @@ class Claim:
         #: May there be an object under ``object_name`` that no record names?
         self.may_leave_objects = False
         #: Another process has taken the claim over.
-        self.is_lost = False
+        self.is_connection_lost = False
         #: A write may have been committed, or may still be: only recovery may decide.
         self.outcome_unknown = False
         self._clock = clock
@@ -133,13 +133,13 @@ class Claim:
         :raises errors.ClaimLost: another process has taken the claim over.
         :raises errors.DatabaseUnavailable: nobody can tell whether it has.
         """
-        if self.is_lost:
+        if self.is_connection_lost:
             raise errors.ClaimLost(self.image_id)
         if self._clock.monotonic() - self._confirmed_at < LEASE_SECONDS - HEARTBEAT_SECONDS:
             return
         # This process slept, or its database was away: others may have taken the claim over.
         if not self._confirm(self):
-            self.is_lost = True
+            self.is_connection_lost = True
             raise errors.ClaimLost(self.image_id)
 
 
@@ -336,7 +336,7 @@ class Claims:
                 LOG.warning(
                     "The claim of image %s was taken over by another process", claim.image_id
                 )
-                claim.is_lost = True
+                claim.is_connection_lost = True
 
     def _confirm(self, claim: Claim) -> bool:
         """Is the claim still held?  Asks the database.
@@ -373,7 +373,7 @@ class Claims:
                     self._replace_token(claim, token)
                     tokens = [token]
                 else:
-                    claim.is_lost = True
+                    claim.is_connection_lost = True
                 image = self._images.get(ctx, claim.image_id)
                 return image if is_committed(image) else None
             except errors.ImageNotFound:

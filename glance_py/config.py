@@ -104,8 +104,8 @@ def list_identity_opts() -> OptionGroups:
         *loading.get_session_conf_options(),
         *loading.get_auth_plugin_conf_options("password"),
     ]
-    cfg.set_defaults(own, timeout=registry.TIMEOUT)
-    return [*unlisted, ("oslo_limit", credentials), (registry.SERVICE_USER, own)]
+    cfg.set_defaults(own, timeout=registry.KEYSTONE_TIMEOUT)
+    return [*unlisted, ("oslo_limit", credentials), (registry.SERVICE_USER_GROUP, own)]
 
 
 def list_image_import_opts() -> OptionGroups:
@@ -130,7 +130,7 @@ def list_registry_opts() -> OptionGroups:
     """The same for glance-registry."""
     port = cfg.PortOpt(
         "bind_port",
-        default=registry.PORT,
+        default=registry.DEFAULT_PORT,
         help="TCP port that the glance-registry command listens on.",
     )
     server = [port if opt.dest == port.dest else opt for opt in options.SERVER]
@@ -268,7 +268,7 @@ def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     :raises ConfigurationError: there is none, or it is wrong.
     """
     register(conf)
-    conf.set_default("bind_port", registry.PORT)
+    conf.set_default("bind_port", registry.DEFAULT_PORT)
     path = os.path.join(_directory(os.environ), REGISTRY_FILE)
     if _STAND_ALONE in argv:
         raise ConfigurationError(f"A registry cannot be started with {_STAND_ALONE}.")

@@ -8,12 +8,12 @@ from __future__ import annotations
 from oslo_config import cfg
 
 from glance_py.domain.ports import Repositories
-from glance_py.registry.options import REGISTRY
+from glance_py.registry.options import REGISTRY_DATA_APIS
 
 
 def is_remote(conf: cfg.ConfigOpts) -> bool:
     """Does the option ``data_api`` name a registry?"""
-    return conf.data_api in REGISTRY
+    return conf.data_api in REGISTRY_DATA_APIS
 
 
 def open_repositories(conf: cfg.ConfigOpts) -> Repositories:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from glance_py.cmd.progress import Line
 from glance_py.db import indexes
 from glance_py.db.engine import Database
-from glance_py.db.indexes import Found, State
+from glance_py.db.indexes import IndexState, IndexStatus
 from glance_py.domain import errors
 
 
@@ -39,22 +39,22 @@ def run(database: Database, options: argparse.Namespace) -> int:
     wanted = _wanted(database, options.names)
     bad = False
     for found in _survey(database, wanted) if options.add or options.drop else ():
-        if found.state is State.FOREIGN:
+        if found.state is IndexState.FOREIGN:
             bad = True
             print(
                 f"{found.index.name}: left alone, since it is another index: {found.definition}",
                 file=sys.stderr,
             )
-        elif options.add and found.state is not State.PRESENT:
+        elif options.add and found.state is not IndexState.PRESENT:
             _do("building", "built", indexes.add, database, found)
-        elif options.drop and found.state is not State.MISSING:
+        elif options.drop and found.state is not IndexState.MISSING:
             _do("dropping", "dropped", indexes.drop, database, found)
     _print(_survey(database, wanted), options.json)
     return int(bad)
 
 
 def _wanted(database: Database, names: list[str]) -> set[str]:
-    known = {index.name for index in indexes.of(database.dialect)}
+    known = {index.name for index in indexes.for_dialect(database.dialect)}
     if unknown := sorted(set(names) - known):
         raise errors.Invalid(
             f"There is no optional index {', '.join(unknown)} for this database; "
@@ -63,20 +63,20 @@ def _wanted(database: Database, names: list[str]) -> set[str]:
     return set(names) or known
 
 
-def _survey(database: Database, wanted: set[str]) -> list[Found]:
-    return [found for found in indexes.survey(database) if found.index.name in wanted]
+def _survey(database: Database, wanted: set[str]) -> list[IndexStatus]:
+    return [found for found in indexes.inspect_indexes(database) if found.index.name in wanted]
 
 
-def _do(doing: str, done: str, work: Callable, database: Database, found: Found) -> None:
+def _do(doing: str, done: str, work: Callable, database: Database, found: IndexStatus) -> None:
     """One line about one index, on stderr; on a terminal it tells how far it is."""
     name, began, line = found.index.name, time.monotonic(), Line()
 
-    def told(progress: str) -> None:
+    def report_progress(progress: str) -> None:
         line.write(f"{name}: {doing}, {time.monotonic() - began:.0f} s {progress}".rstrip())
 
-    told("")
+    report_progress("")
     try:
-        work(database, found.index, told)
+        work(database, found.index, report_progress)
     except BaseException as error:
         line.clear()
         print(f"{name}: not {done}", file=sys.stderr)
@@ -90,7 +90,7 @@ def _do(doing: str, done: str, work: Callable, database: Database, found: Found)
     print(f"{name}: {done} in {time.monotonic() - began:.1f} s", file=sys.stderr)
 
 
-def _print(found: list[Found], as_json: bool) -> None:
+def _print(found: list[IndexStatus], as_json: bool) -> None:
     if as_json:
         print(
             json.dumps(
@@ -101,7 +101,7 @@ def _print(found: list[Found], as_json: bool) -> None:
                         "state": each.state.value,
                         "size": each.size,
                         "definition": each.definition,
-                        "serves": each.index.serves,
+                        "serves": each.index.used_by,
                     }
                     for each in found
                 ],
@@ -116,7 +116,7 @@ def _print(found: list[Found], as_json: bool) -> None:
             each.index.table,
             each.state.value,
             "" if each.size is None else f"{each.size / 2**20:.1f}",
-            each.index.serves,
+            each.index.used_by,
         )
         for each in found
     ]

@@ -18,7 +18,7 @@ from glance_py import config
 from glance_py.cmd import indexes, metadefs, store_check
 from glance_py.db import engine
 from glance_py.db.errors import to_domain
-from glance_py.db.timeouts import ADMINISTRATION
+from glance_py.db.timeouts import MAINTENANCE
 from glance_py.domain import errors
 
 UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
@@ -96,7 +96,7 @@ def _version(database: engine.Database, options) -> None:
     """Print the revisions at which the database is."""
     from glance_py.db import migrations
 
-    heads = migrations.current(database)
+    heads = migrations.current_revisions(database)
     print(
         "\n".join(heads)
         if heads
@@ -112,7 +112,7 @@ def _check(database: engine.Database, options) -> int:
     """
     from glance_py.db import migrations
 
-    phase = migrations.pending(database)
+    phase = migrations.next_phase(database)
     if phase is None:
         print("Database is up to date. No upgrades needed.")
         return UP_TO_DATE
@@ -129,7 +129,7 @@ def _sync(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    if migrations.pending(database) is None:
+    if migrations.next_phase(database) is None:
         print(_UP_TO_DATE)
         return
     migrations.upgrade(database)
@@ -151,7 +151,7 @@ def _expand(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    if migrations.pending(database) != "expand":
+    if migrations.next_phase(database) != "expand":
         print(_UP_TO_DATE)
         return
     migrations.upgrade(database, migrations.EXPANDED)
@@ -162,7 +162,7 @@ def _migrate(database: engine.Database, options) -> None:
     """Second phase of a rolling upgrade: move data to its new place."""
     from glance_py.db import migrations
 
-    if migrations.pending(database) == "expand":
+    if migrations.next_phase(database) == "expand":
         raise errors.Conflict("Run 'glance-manage db expand' first.")
     moved = migrations.migrate(database)
     print(
@@ -179,7 +179,7 @@ def _contract(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    phase = migrations.pending(database)
+    phase = migrations.next_phase(database)
     if phase in ("expand", "migrate"):
         raise errors.Conflict(f"Run 'glance-manage db {phase}' first.")
     if phase is None:
@@ -197,7 +197,7 @@ def _version_control(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    revision = options.revision or migrations.OLDEST
+    revision = options.revision or migrations.OLDEST_REVISION
     migrations.stamp(database, revision)
     print(f"Placed database under migration control at revision: {revision}")
 
@@ -212,7 +212,7 @@ def _purge(database: engine.Database, options) -> None:
 
     removed = purge.purge(database, options.age_in_days, options.max_rows)
     print(f"Removed {removed} rows.")
-    if left := purge.unremoved(database):
+    if left := purge.count_pending_locations(database):
         print(
             f"{left} locations stay until their data is removed (by glance-scrubber, or by the "
             "service)."
@@ -234,7 +234,7 @@ def _purge_images(database: engine.Database, options) -> None:
 def _print_position(database: engine.Database) -> None:
     from glance_py.db import migrations
 
-    print(f"Current revision(s): {', '.join(migrations.current(database))}")
+    print(f"Current revision(s): {', '.join(migrations.current_revisions(database))}")
 
 
 def _layers(conf: cfg.ConfigOpts, options) -> None:
@@ -353,7 +353,7 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
     elif name == "indexes":
         indexes.add_arguments(parser)
     parser.set_defaults(
-        run=lambda conf, options: command(engine.connect(conf, ADMINISTRATION), options)
+        run=lambda conf, options: command(engine.open_database(conf, MAINTENANCE), options)
     )
 
 
@@ -370,7 +370,7 @@ def _add_metadef_action(
     )
     metadefs.add_arguments(parser, name, old)
     parser.set_defaults(
-        run=lambda conf, options: command(conf, engine.connect(conf, ADMINISTRATION), options)
+        run=lambda conf, options: command(conf, engine.open_database(conf, MAINTENANCE), options)
     )
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Container, Sequence
 from importlib import resources
 
-from glance_py.db import catalogue
+from glance_py.db import metadef_bulk
 from glance_py.db.engine import Database
 from glance_py.domain import errors
 from glance_py.domain.metadef import Namespace
@@ -41,7 +41,7 @@ def load(conf, database: Database, options) -> int:
         progress = f"[{number}/{len(files)}] {os.path.basename(path)}"
         try:
             namespace = read_file(path)
-            done = catalogue.store(database, namespace, existing)
+            done = metadef_bulk.import_namespace(database, namespace, existing)
             print(f"{progress}: {namespace.name} {done}")
         except (FileError, errors.Invalid, errors.Duplicate) as error:
             failed += 1
@@ -54,7 +54,7 @@ def load(conf, database: Database, options) -> int:
 
 def unload(conf, database: Database, options) -> None:
     """Remove all metadata definitions, those that users made included."""
-    for table, rows in catalogue.clear(database).items():
+    for table, rows in metadef_bulk.delete_all(database).items():
         print(f"{table}: {rows} rows removed")
 
 
@@ -64,7 +64,7 @@ def export(conf, database: Database, options) -> None:
     taken: set[str] = set()
     try:
         os.makedirs(directory, exist_ok=True)
-        for namespace in catalogue.read(database):
+        for namespace in metadef_bulk.export_namespaces(database):
             name = _file_name(namespace, taken)
             path = os.path.join(directory, name)
             with open(path, "w", encoding="utf-8") as file:
@@ -134,10 +134,10 @@ def _existing(options) -> str:
     if (prefer_new or overwrite) and not merge:
         raise errors.Invalid("--prefer_new and --overwrite need --merge.")
     if overwrite:
-        return catalogue.OVERWRITE
+        return metadef_bulk.OVERWRITE
     if prefer_new:
-        return catalogue.PREFER_NEW
-    return catalogue.ADD if merge else catalogue.SKIP
+        return metadef_bulk.PREFER_NEW
+    return metadef_bulk.MERGE if merge else metadef_bulk.SKIP
 
 
 def _files(conf, path: str | None) -> Sequence[str]:

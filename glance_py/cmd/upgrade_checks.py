@@ -288,11 +288,11 @@ def image_cache(conf: cfg.ConfigOpts) -> Result:
 
 def database(conf: cfg.ConfigOpts) -> Result:
     """The schema, and data that needs attention."""
-    from glance_py.db import engine, indexes, migrations, survey
+    from glance_py.db import counts, engine, indexes, migrations
 
     try:
-        found = engine.connect(conf)
-        phase = migrations.pending(found)
+        found = engine.open_database(conf)
+        phase = migrations.next_phase(found)
     except Exception as error:
         return Result(Code.FAILURE, f"The database cannot be read: {error}")
     if phase is not None:
@@ -304,7 +304,7 @@ def database(conf: cfg.ConfigOpts) -> Result:
             ),
         )
     for kind, scheme in GONE_STORES.items():
-        if number := survey.locations_like(found, f"{scheme}://%"):
+        if number := counts.count_locations_like(found, f"{scheme}://%"):
             return Result(
                 Code.FAILURE,
                 (
@@ -312,7 +312,7 @@ def database(conf: cfg.ConfigOpts) -> Result:
                     f"driver. Copy them elsewhere with the release that still has it."
                 ),
             )
-    if number := survey.locations_like(found, "s3%://%:%@%"):
+    if number := counts.count_locations_like(found, "s3%://%:%@%"):
         return Result(
             Code.WARNING,
             (
@@ -322,8 +322,8 @@ def database(conf: cfg.ConfigOpts) -> Result:
                 f"nothing then."
             ),
         )
-    if survey.has_more_images_than(found, LARGE) and any(
-        each.state is not indexes.State.PRESENT for each in indexes.survey(found)
+    if counts.has_more_images_than(found, LARGE) and any(
+        each.state is not indexes.IndexState.PRESENT for each in indexes.inspect_indexes(found)
     ):
         return Result(
             Code.SUCCESS,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from glance_py.db import galera
 from glance_py.db.engine import Database
-from glance_py.db.select import live
+from glance_py.db.select import not_deleted
 from glance_py.db.tables import image_members, images
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
@@ -20,13 +20,13 @@ _COLUMNS = tuple(
 )
 _IMAGE = image_members.c.image_id == sa.bindparam("this_image")
 _MEMBER = image_members.c.member == sa.bindparam("this_member")
-_ALL = sa.select(*_COLUMNS).where(_IMAGE, live(image_members)).order_by(image_members.c.id)
+_ALL = sa.select(*_COLUMNS).where(_IMAGE, not_deleted(image_members)).order_by(image_members.c.id)
 _ONE = _ALL.where(_MEMBER)
-_UPDATE = image_members.update().where(_IMAGE, _MEMBER, live(image_members))
+_UPDATE = image_members.update().where(_IMAGE, _MEMBER, not_deleted(image_members))
 #: Locks the image's row, since no constraint keeps two live rows of one member apart.
 _LOCK_IMAGE = (
     sa.select(images.c.id)
-    .where(images.c.id == sa.bindparam("this_image"), live(images))
+    .where(images.c.id == sa.bindparam("this_image"), not_deleted(images))
     .with_for_update()
 )
 _NEWEST_ROW = (
@@ -35,7 +35,7 @@ _NEWEST_ROW = (
     .order_by(image_members.c.deleted, image_members.c.id.desc())
     .limit(1)
 )
-_REVIVE = image_members.update().where(image_members.c.id == sa.bindparam("this_id"))
+_RESTORE = image_members.update().where(image_members.c.id == sa.bindparam("this_id"))
 
 
 class SqlMembers:
@@ -82,7 +82,7 @@ class SqlMembers:
                 )
             elif present.deleted:
                 # A second deleted row could have the same time, which is unique.
-                connection.execute(_REVIVE, {"this_id": present.id, **row})
+                connection.execute(_RESTORE, {"this_id": present.id, **row})
             else:
                 raise errors.Duplicate(
                     f"Project {member_id} is a member of image {image_id} already."

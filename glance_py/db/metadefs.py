@@ -13,11 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from glance_py.db import definitions
-from glance_py.db import listing as pages
+from glance_py.db import definitions, paging
+from glance_py.db.batching import batched
 from glance_py.db.engine import Database
-from glance_py.db.errors import naming_duplicates
-from glance_py.db.portions import portions
+from glance_py.db.errors import translate_duplicates
 from glance_py.db.tables import (
     metadef_namespace_resource_types,
     metadef_namespaces,
@@ -47,7 +46,7 @@ _ALL = sa.select(
     _T.updated_at,
     _T.id,
 )
-IN_ORDER = _ALL.order_by(_T.namespace)
+SELECT_ORDERED = _ALL.order_by(_T.namespace)
 _ONE = _ALL.where(_T.namespace == sa.bindparam("this_name"))
 _THIS = _T.id == sa.bindparam("this_id")
 _UPDATE = metadef_namespaces.update().where(_THIS)
@@ -107,23 +106,23 @@ class SqlNamespaces:
         """
         listing = query.listing
         conditions, bound = _conditions(ctx, query)
-        keys = pages.order(metadef_namespaces, listing.sort_key)
+        keys = paging.sort_keys(metadef_namespaces, listing.sort_key)
 
         def work(connection: sa.Connection) -> NamespacePage:
             after = None
             if listing.marker is not None:
                 visible = _ONE if ctx.is_admin else _ONE.where(_VISIBLE)
-                after = pages.marker(
+                after = paging.marker_keys(
                     connection, keys, visible, {"this_name": listing.marker, "me": ctx.project_id}
                 )
                 if after is None:
                     by_name(connection, listing.marker)
                     raise errors.MarkerForbidden(listing.marker)
-            statement = pages.page(
+            statement = paging.page_query(
                 _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after
             )
             found = [Namespace(*row) for row in connection.execute(statement, bound)]
-            _associate(connection, found)
+            _load_associations(connection, found)
             return NamespacePage(found, full=bool(found) and len(found) == listing.limit)
 
         return self._database.read(work, replica=True)
@@ -186,7 +185,7 @@ def insert(
 
     :raises errors.Duplicate: a name is in use.
     """
-    with naming_duplicates(f"There is a namespace {namespace.name} already."):
+    with translate_duplicates(f"There is a namespace {namespace.name} already."):
         result = connection.execute(
             metadef_namespaces.insert(),
             {**_row(namespace), "created_at": now, "updated_at": updated_at},
@@ -206,7 +205,7 @@ def overwrite(
     :raises errors.NamespaceNotFound: it is gone.
     :raises errors.Duplicate: another one has the new name.
     """
-    with naming_duplicates(f"There is a namespace {after.name} already."):
+    with translate_duplicates(f"There is a namespace {after.name} already."):
         result = connection.execute(
             _UPDATE, {"this_id": namespace.id, **_row(after), "updated_at": now}
         )
@@ -220,8 +219,8 @@ def remove(connection: sa.Connection, namespace: Namespace) -> None:
     :raises errors.NamespaceNotFound: it is gone.
     """
     definitions.lock(connection, namespace)
-    for shelf in definitions.SHELVES.values():
-        connection.execute(shelf.clear, {"this_namespace": namespace.id})
+    for mapper in definitions.MAPPERS.values():
+        connection.execute(mapper.delete_all, {"this_namespace": namespace.id})
     connection.execute(_DELETE, {"this_id": namespace.id})
 
 
@@ -256,9 +255,9 @@ def _conditions(ctx: Caller, query: NamespaceQuery) -> tuple[list, dict[str, obj
     return conditions, bound
 
 
-def _associate(connection: sa.Connection, found: Sequence[Namespace]) -> None:
+def _load_associations(connection: sa.Connection, found: Sequence[Namespace]) -> None:
     by_id = {namespace.id: namespace for namespace in found}
-    for those in portions(list(by_id)):
+    for those in batched(list(by_id)):
         for number, *row in connection.execute(_ASSOCIATIONS, {"those": those}):
             by_id[number].contents.setdefault(Association, []).append(Association(*row))
     for namespace in found:

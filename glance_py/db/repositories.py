@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from glance_py.db.answers import SqlAnswers
-from glance_py.db.cache import SqlCachedImages
+from glance_py.db.cached_images import SqlCachedImages
 from glance_py.db.claims import SqlClaims
 from glance_py.db.definitions import SqlDefinitions
 from glance_py.db.engine import Database, connect
+from glance_py.db.idempotency import SqlIdempotentWrites
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
 from glance_py.db.metadefs import SqlNamespaces
 from glance_py.db.pending import SqlPending
-from glance_py.db.readiness import Readiness
+from glance_py.db.schema_check import SchemaCheck
 from glance_py.db.tasks import SqlTasks
 from glance_py.db.usage import SqlUsage
 from glance_py.domain.ports import Repositories
@@ -35,7 +35,7 @@ def sql_repositories(source) -> Repositories:
         cached_images=SqlCachedImages(database),
         namespaces=SqlNamespaces(database),
         definitions=SqlDefinitions(database),
-        ping=Readiness(database).check,
-        once=SqlAnswers(database).once,
+        ping=SchemaCheck(database).check,
+        once=SqlIdempotentWrites(database).run_once,
         for_heartbeats=lambda: sql_repositories(database.for_heartbeats()),
     )

@@ -194,7 +194,7 @@ NAMES = tuple(name for name in vars(Cases) if not name.startswith("_"))
 def cases(token: str = "u:p1:member") -> Iterator[Cases]:
     """The cases, while their service exists."""
     with service.configured() as (conf, _directory):
-        database = engine.connect(conf)
+        database = engine.open_database(conf)
         database.write(fill)
         database.dispose()
         yield Cases(app.build(conf), token)

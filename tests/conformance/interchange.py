@@ -14,18 +14,18 @@ from tests.conformance import reference
 MIB = 1 << 20
 
 
-class Interchange(unittest.TestCase):
+class InterchangeCase(unittest.TestCase):
     """Images of all sizes in all stores, by the service that ``pair`` runs at the moment."""
 
-    pair: reference.Pair
+    installation: reference.Installation
     #: Names of stores, and bytes of images.
     stores: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     #: (store, bytes, is the size announced) that the original does not manage to store.
-    never_theirs: frozenset[tuple[str, int, bool]] = frozenset()
+    unsupported_by_reference: frozenset[tuple[str, int, bool]] = frozenset()
 
     def ask(self, method: str, path: str, body=None, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.pair.port, timeout=300)
+        connection = http.client.HTTPConnection("127.0.0.1", self.installation.port, timeout=300)
         try:
             connection.request(
                 method,
@@ -45,7 +45,7 @@ class Interchange(unittest.TestCase):
         """Images of every kind, by id."""
         made = {}
         for kind in itertools.product(self.stores, self.sizes, (True, False)):
-            if by_reference and kind in self.never_theirs:
+            if by_reference and kind in self.unsupported_by_reference:
                 continue
             store, size, announced = kind
             status, body = self.ask(
@@ -63,7 +63,7 @@ class Interchange(unittest.TestCase):
                 Content_Type="application/octet-stream",
                 X_Image_Meta_Store=store,
             )
-            self.assertEqual(204, status, (*kind, body, self.pair.log()[-3000:]))
+            self.assertEqual(204, status, (*kind, body, self.installation.log()[-3000:]))
             made[image_id] = data
         return made
 
@@ -75,7 +75,7 @@ class Interchange(unittest.TestCase):
             with self.subTest(stores=image["stores"], size=len(data)):
                 self.assertIn(image["stores"], self.stores)
                 status, body = self.ask("GET", path)
-                self.assertEqual(200, status, self.pair.log()[-3000:])
+                self.assertEqual(200, status, self.installation.log()[-3000:])
                 self.assertEqual(image["os_hash_value"], hashlib.sha512(body).hexdigest())
                 self.assertTrue(data == body, "the bytes differ")
                 if ranges and len(data) > 1:

@@ -41,7 +41,7 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-class Pair:
+class Installation:
     """One installation that the reference and this service take turns to run.
 
     :param directory: where configuration, data and logs lie.

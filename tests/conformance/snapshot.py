@@ -16,7 +16,7 @@ from typing import Any
 import urllib3
 
 #: Who looks: an administrator, the owner, a member of images, a stranger, one who may only read.
-WHO = {
+TOKENS = {
     "admin": "root:admin:admin",
     "owner": "ann:p1:member",
     "member": "bob:p2:member",
@@ -64,7 +64,7 @@ class Client:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if who:
-            headers["X-Auth-Token"] = WHO[who]
+            headers["X-Auth-Token"] = TOKENS[who]
         if data is not None:
             headers["Content-Type"] = content_type
         return self._pool.request(method, self._url + path, body=data, headers=headers)
@@ -103,12 +103,12 @@ class Snapshot:
         return found
 
 
-def take(port: int) -> Snapshot:
+def take_snapshot(port: int) -> Snapshot:
     """Ask the service on ``port`` everything there is to ask."""
     client = Client(port)
     answers: dict[str, tuple[int, Any]] = {}
-    questions = list(_questions(client))
-    for who in WHO:
+    questions = list(_paths(client))
+    for who in TOKENS:
         for path in questions:
             try:
                 answers[f"{who} {path}"] = _answer(client.call(who, "GET", path), path)
@@ -119,7 +119,7 @@ def take(port: int) -> Snapshot:
     return Snapshot(answers)
 
 
-def _questions(client: Client) -> Iterator[str]:
+def _paths(client: Client) -> Iterator[str]:
     for more in LISTS:
         yield f"/v2/images?limit=1000{more}"
     yield "/v2/images?limit=7&visibility=all"
@@ -174,14 +174,16 @@ def _answer(answer: urllib3.BaseHTTPResponse, path: str) -> tuple[int, Any]:
     if path.endswith("/file"):
         return answer.status, hashlib.sha256(answer.data).hexdigest()
     found = _ordered(answer.json() if answer.data else None)
-    prose = "/schemas/" in path or path == "/v2/info/import"
-    return answer.status, _without_prose(found) if prose else found
+    descriptions = "/schemas/" in path or path == "/v2/info/import"
+    return answer.status, _without_descriptions(found) if descriptions else found
 
 
-def _without_prose(value: Any) -> Any:
+def _without_descriptions(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_prose(each) for key, each in value.items() if key != "description"}
-    return [_without_prose(each) for each in value] if isinstance(value, list) else value
+        return {
+            key: _without_descriptions(each) for key, each in value.items() if key != "description"
+        }
+    return [_without_descriptions(each) for each in value] if isinstance(value, list) else value
 
 
 def _ordered(value: Any) -> Any:

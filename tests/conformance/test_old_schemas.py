@@ -40,7 +40,7 @@ MARKS = (
 IDS = ("public", "with-member", "alone")
 
 
-class OldSchemas:
+class OldSchemaCase:
     """Cases for the database that ``make_url`` makes anew each time."""
 
     def setUp(self) -> None:
@@ -86,7 +86,7 @@ class OldSchemas:
         with database.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": different})
             self.assertEqual([], compare_metadata(context, metadata))
-        self.assertEqual((migrations.CONTRACTED,), migrations.current(database))
+        self.assertEqual((migrations.CONTRACTED,), migrations.current_revisions(database))
 
     def check_rows(self, database: Database, expected: tuple[str, ...]) -> None:
         found = database.read(
@@ -140,7 +140,7 @@ def fill(connection: sa.Connection) -> tuple[str, ...]:
 
 def walk(database: Database) -> None:
     """Phase by phase."""
-    while phase := migrations.pending(database):
+    while phase := migrations.next_phase(database):
         if phase == "migrate":
             migrations.migrate(database)
         else:
@@ -155,13 +155,13 @@ def different(context, inspected, column, old, new) -> bool | None:
     return False if both and context.dialect.name == "sqlite" else None
 
 
-class SQLiteTest(OldSchemas, unittest.TestCase):
+class SQLiteTest(OldSchemaCase, unittest.TestCase):
     def make_url(self):
         path = pathlib.Path(self.directory) / f"{uuid.uuid4().hex}.sqlite"
         return f"sqlite:///{path}", path.unlink
 
 
-class ServerSchemas(OldSchemas):
+class ServerOldSchemaCase(OldSchemaCase):
     variable = default = ""
 
     def make_url(self):
@@ -183,12 +183,12 @@ class ServerSchemas(OldSchemas):
         )
 
 
-class PostgreSQLTest(ServerSchemas, unittest.TestCase):
+class PostgreSQLTest(ServerOldSchemaCase, unittest.TestCase):
     variable = "GLANCE_TEST_POSTGRESQL"
     default = "postgresql+psycopg2://root@127.0.0.1:5432/postgres"
 
 
-class MariaDBTest(ServerSchemas, unittest.TestCase):
+class MariaDBTest(ServerOldSchemaCase, unittest.TestCase):
     variable = "GLANCE_TEST_MARIADB"
     default = "mysql+pymysql://root@127.0.0.1:3306/"
 

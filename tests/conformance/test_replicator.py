@@ -9,7 +9,7 @@ import unittest
 
 from glance_py.cmd import replicator
 from tests.conformance import reference
-from tests.conformance.population import Filler
+from tests.conformance.sample_data import SampleData
 from tests.functional.server import GLANCE_API, Process
 
 
@@ -20,14 +20,14 @@ class ReplicatorTest(unittest.TestCase):
     def directory(self) -> str:
         return self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
 
-    def original(self) -> reference.Pair:
+    def original(self) -> reference.Installation:
         directory = self.directory()
-        pair = reference.Pair(
+        installation = reference.Installation(
             directory, f"sqlite:///{directory}/glance.sqlite?timeout=60", "fakeauth+nocache", ""
         )
-        self.addCleanup(pair.stop)
-        pair.start_reference()
-        return pair
+        self.addCleanup(installation.stop)
+        installation.start_reference()
+        return installation
 
     def run_tool(self, *words: str) -> str:
         """What it prints; it must end well."""
@@ -40,8 +40,8 @@ class ReplicatorTest(unittest.TestCase):
     def test_there_and_back(self) -> None:
         old, new = self.original(), Process(self.directory(), GLANCE_API, silence=60)
         self.addCleanup(new.end)
-        filler = Filler(old.port, "")
-        filler.fill()
+        sample_data = SampleData(old.port, "")
+        sample_data.fill()
         source, target = f"127.0.0.1:{old.port}", f"127.0.0.1:{new.port}"
         self.assertIn("created", self.run_tool("livecopy", source, target))
         self.run_tool("compare", source, target)

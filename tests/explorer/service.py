@@ -185,7 +185,7 @@ class SteppedDatabase(engine.Database):
             if self._statements[actor] > 1:
                 CLOCK.step(scheduler.READ, "next statement")
 
-    def write(self, work, alone: str | None = None):
+    def write(self, work, lock: str | None = None):
         label = _caller()
         fault = CLOCK.step(scheduler.WRITE, label)
         if fault == scheduler.FAIL:
@@ -194,18 +194,18 @@ class SteppedDatabase(engine.Database):
             raise self.unknown
         if fault == scheduler.UNKNOWN_LATER:
             if CLOCK.schedule is not None:
-                CLOCK.schedule.deliver_later(label, lambda: self._deliver(work, alone))
+                CLOCK.schedule.deliver_later(label, lambda: self._deliver(work, lock))
             raise self.unknown
-        result = super().write(work, alone)
+        result = super().write(work, lock)
         CLOCK.changed(fault)
         if fault == scheduler.UNKNOWN_DONE:
             raise self.unknown
         return result
 
-    def _deliver(self, work, alone: str | None) -> None:
+    def _deliver(self, work, lock: str | None) -> None:
         """A transaction that was on its way; what it meets decides whether it commits."""
         with contextlib.suppress(errors.GlanceError):
-            super().write(work, alone)
+            super().write(work, lock)
 
 
 def _caller() -> str:
@@ -510,7 +510,7 @@ class Cluster:
             ":memory:", check_same_thread=False, isolation_level=None, factory=PersistentConnection
         )
         self._stack.callback(self.sql.close_connection)
-        made = engine.connect(conf).engine
+        made = engine.open_database(conf).engine
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)

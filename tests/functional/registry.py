@@ -42,7 +42,7 @@ class Wire:
         """There is no waiting here."""
         return self
 
-    def post(self, body: bytes, headers: dict[str, str], again: bool) -> tuple[int, bytes]:
+    def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
         """As a connection does it."""
         self.calls += 1
         environ = {
@@ -81,5 +81,5 @@ def registries() -> Iterator[None]:
             made[database] = beside(conf)
         return made[database]
 
-    with mock.patch.object(client, "Connection", connection):
+    with mock.patch.object(client, "RegistryConnection", connection):
         yield

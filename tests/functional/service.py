@@ -63,7 +63,7 @@ def configured(
             )
             file.write(registry.SECTIONS if remote else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
-        migrations.upgrade(engine.connect(conf))
+        migrations.upgrade(engine.open_database(conf))
         with registry.registries() if remote else contextlib.nullcontext(), claims_given_back():
             yield conf, directory
 

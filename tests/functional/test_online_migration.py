@@ -45,7 +45,7 @@ def grow_old(database: Database, mark: str) -> None:
             if name == mark:
                 return
 
-    database.alter(work)
+    database.run_ddl(work)
     migrations.stamp(database, mark)
 
 
@@ -76,7 +76,7 @@ class OnlineCase:
         """Expand, migrate and contract, and what clients do around each."""
         done = []
         self.meanwhile(clients, TURNS)
-        while phase := migrations.pending(self.database):
+        while phase := migrations.next_phase(self.database):
             self.phase(phase)
             done.append(phase)
             self.meanwhile(clients, TURNS)
@@ -173,16 +173,16 @@ class OnlineCase:
         self.meanwhile([written], ROWS)
         self.phase("expand")
         self.meanwhile([written], ROWS)
-        self.assertEqual("migrate", migrations.pending(self.database))
+        self.assertEqual("migrate", migrations.next_phase(self.database))
         self.phase("migrate")
         self.meanwhile([written], ROWS)
         # What it wrote meanwhile is seen, and done as well.
-        self.assertEqual("migrate", migrations.pending(self.database))
+        self.assertEqual("migrate", migrations.next_phase(self.database))
         self.stop.set()
         rows = written.result()
         self.phase("migrate")
         self.phase("contract")
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
         found = self.database.read(
             lambda connection: dict(
                 connection.execute(sa.text("SELECT id, visibility FROM images")).tuples().all()

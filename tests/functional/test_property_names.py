@@ -42,7 +42,7 @@ class NamesCase:
         url = self.connection(stack)
         if url:
             conf.set_override("connection", url, "database")
-            migrations.upgrade(engine.connect(conf))
+            migrations.upgrade(engine.open_database(conf))
         application = app.build(conf)
         self.ann = Client(application, "ann:p1:member")
         self.root = Client(application, "root:p:admin")

@@ -51,7 +51,7 @@ class ServiceTest(unittest.TestCase):
 
     def test_one_question_for_what_one_request_asks(self) -> None:
         image_id = self.mine.create()
-        wire = client.Connection(self._conf())
+        wire = client.RegistryConnection(self._conf())
         before = wire.calls
         self.mine.show(image_id)
         self.mine.call("GET", "/v2/images?limit=100")
@@ -107,7 +107,7 @@ class TrustedTest(unittest.TestCase):
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "trusted-auth", "paste_deploy")
         self.wire = registry.Wire(app.build_registry(own).app)
-        self.enterContext(mock.patch.object(client, "Connection", lambda conf: self.wire))
+        self.enterContext(mock.patch.object(client, "RegistryConnection", lambda conf: self.wire))
 
     def test_a_life(self) -> None:
         api = app.build(self.conf)

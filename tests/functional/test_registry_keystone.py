@@ -48,7 +48,7 @@ class KeystoneTest(unittest.TestCase):
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "keystone", "paste_deploy")
         self.wire = registry.Wire(app.build_registry(own).app)
-        self.enterContext(mock.patch.object(client, "Connection", lambda conf: self.wire))
+        self.enterContext(mock.patch.object(client, "RegistryConnection", lambda conf: self.wire))
         self.api = app.build(conf)
         self.mine = Client(self.api, "u:p1:member")
 

@@ -81,7 +81,7 @@ class Case(unittest.TestCase):
                 beside.replace("{directory}", str(self.directory))
             )
         conf = config.load(["--config-file", str(path)])
-        migrations.upgrade(engine.connect(conf))
+        migrations.upgrade(engine.open_database(conf))
         return app.build(conf)
 
     def images(self, built, **environ) -> tuple[int, list | None]:

@@ -11,7 +11,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery
-from tests.contract.dal.backends import caller, on_servers
+from tests.contract.dal.backends import caller, requires_server
 
 CTX = caller("p1")
 
@@ -136,7 +136,7 @@ class FailureCases:
         )
 
     def test_a_lock_that_nobody_releases_ends_in_a_clear_error(self):
-        self.patch(engine, "PATIENCE", 1)
+        self.patch(engine, "RETRY_TIMEOUT", 1)
         impatient = engine.Database(engine.create_engine(self.url))
         self.addCleanup(impatient.dispose)
         image = self.create()
@@ -155,7 +155,7 @@ class FailureCases:
         self.database.write(hold)
         self.assertEqual("n", sql_repositories(impatient).images.update(CTX, image, change).name)
 
-    @on_servers
+    @requires_server
     def test_a_lost_connection_is_replaced(self):
         image = self.create()
         for _ in range(3):

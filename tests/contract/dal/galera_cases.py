@@ -88,7 +88,7 @@ class GaleraCases:
             [mark] = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one()
             connection.exec_driver_sql("DELETE FROM alembic_version")
         self.addCleanup(migrations.stamp, self.database, mark)
-        self.patch(self.node, "patient", lambda: self.node)
+        self.patch(self.node, "with_long_timeouts", lambda: self.node)
         error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.node)
         self.assertIn("wait until it has ended", str(error))
 

@@ -6,7 +6,7 @@ import threading
 
 import sqlalchemy as sa
 
-from glance_py.db import catalogue
+from glance_py.db import metadef_bulk
 from glance_py.db.tables import metadef_namespace_resource_types, metadef_namespaces
 from glance_py.domain import errors
 from glance_py.domain.metadef import (
@@ -49,7 +49,7 @@ def full(name="N", owner="p1", **fields):
 class _Cases:
     def setUp(self):
         super().setUp()
-        catalogue.clear(self.database)
+        metadef_bulk.delete_all(self.database)
         self.namespaces, self.definitions = (
             self.repositories.namespaces,
             self.repositories.definitions,
@@ -402,11 +402,11 @@ class DefinitionCases(_Cases):
         self.assertRaises(errors.DefinitionNotFound, part, marker="b")
 
 
-class CatalogueCases(_Cases):
+class MetadefBulkCases(_Cases):
     """Filling the catalogue from files, as a tool does it."""
 
-    def store(self, namespace, existing=catalogue.SKIP):
-        return catalogue.store(self.database, namespace, existing)
+    def store(self, namespace, existing=metadef_bulk.SKIP):
+        return metadef_bulk.import_namespace(self.database, namespace, existing)
 
     def newer(self):
         return Namespace(
@@ -424,7 +424,7 @@ class CatalogueCases(_Cases):
     def test_what_is_not_there_is_loaded_and_comes_out_again(self):
         self.assertEqual("loaded", self.store(full("B")))
         self.assertEqual("loaded", self.store(full("A")))
-        found = list(catalogue.read(self.database))
+        found = list(metadef_bulk.export_namespaces(self.database))
         self.assertEqual(["A", "B"], [each.name for each in found])
         self.assertEqual([self.namespaces.get(ADMIN, name) for name in "AB"], found)
         self.assertIsNone(found[0].updated_at)
@@ -437,7 +437,7 @@ class CatalogueCases(_Cases):
 
     def test_adding_keeps_what_is_there(self):
         self.store(full())
-        self.assertEqual("merged", self.store(self.newer(), catalogue.ADD))
+        self.assertEqual("merged", self.store(self.newer(), metadef_bulk.MERGE))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual((None, "p1"), (found.display_name, found.owner))
         self.assertEqual({"o1", "o2", "o3"}, set(self.held(found, Object)))
@@ -447,7 +447,7 @@ class CatalogueCases(_Cases):
 
     def test_the_new_may_be_preferred(self):
         self.store(full())
-        self.assertEqual("merged", self.store(self.newer(), catalogue.PREFER_NEW))
+        self.assertEqual("merged", self.store(self.newer(), metadef_bulk.PREFER_NEW))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual(("new", "p2"), (found.display_name, found.owner))
         self.assertEqual(
@@ -458,7 +458,7 @@ class CatalogueCases(_Cases):
 
     def test_the_new_may_take_the_place_of_the_old(self):
         self.store(full())
-        self.assertEqual("overwritten", self.store(self.newer(), catalogue.OVERWRITE))
+        self.assertEqual("overwritten", self.store(self.newer(), metadef_bulk.OVERWRITE))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual(
             {Association: 1, Object: 1, Property: 1, Tag: 1},
@@ -467,7 +467,7 @@ class CatalogueCases(_Cases):
 
     def test_all_of_it_can_be_removed(self):
         self.store(full())
-        removed = catalogue.clear(self.database)
+        removed = metadef_bulk.delete_all(self.database)
         self.assertEqual(
             (1, 2, 2),
             (
@@ -476,5 +476,5 @@ class CatalogueCases(_Cases):
                 removed["metadef_resource_types"],
             ),
         )
-        self.assertEqual([], list(catalogue.read(self.database)))
+        self.assertEqual([], list(metadef_bulk.export_namespaces(self.database)))
         self.assertEqual([], self.namespaces.resource_types(ADMIN))

@@ -181,12 +181,12 @@ class PendingCases:
 
     def test_whose_data_it_is_in_a_large_catalogue(self):
         """Most locations are found by a digest of their address, new ones by reading them."""
-        self.patch(location_index, "TAIL", 0)
+        self.patch(location_index, "MAX_UNINDEXED_ROWS", 0)
         self.patch(location_index, "BATCH", 4)
-        self.patch(location_index, "SWEEP", 1)
+        self.patch(location_index, "CLEANUP_INTERVAL_ROWS", 1)
         for cipher in (None, UrlCipher("0123456789abcdef"), UrlCipher("another key, 24 bytes...")):
             dal = sql_repositories(Database(self.database.engine, cipher=cipher))
-            self.patch(location_index, "SETTLED", 3600)
+            self.patch(location_index, "SETTLED_SECONDS", 3600)
             urls = [f"cinder://store/{uuid.uuid4()}" for _ in range(10)]
             made = [
                 dal.images.create(
@@ -207,7 +207,7 @@ class PendingCases:
 
             check()
             self.assertIn(self.digests(), (0, 1))  # they are too new
-            self.patch(location_index, "SETTLED", -3600)
+            self.patch(location_index, "SETTLED_SECONDS", -3600)
             check()
             check()
             if self.database.dialect != "sqlite":
@@ -259,32 +259,32 @@ class PendingCases:
     def test_sealed_addresses(self):
         database = Database(self.database.engine, cipher=UrlCipher("0123456789abcdef"))
         plain = self.active("s3://h/b/plain")
-        sealed = sql_repositories(database)
-        image = sealed.images.create(
+        encrypted = sql_repositories(database)
+        image = encrypted.images.create(
             caller("p1"),
             Image(
                 str(uuid.uuid4()), status="active", owner="p1", locations=[Location("s3://h/b/x")]
             ),
         )
-        sealed.images.update(
+        encrypted.images.update(
             caller("p1"), image, ImageChange(add_locations=(Location("s3://h/b/y"),))
         )
         self.assertEqual(
             ["s3://h/b/x", "s3://h/b/y"],
-            [x.url for x in sealed.images.get(caller("p1"), image.id).locations],
+            [x.url for x in encrypted.images.get(caller("p1"), image.id).locations],
         )
         self.assertNotIn(
             "s3://h/b/x",
             {x.url for x in self.repositories.images.get(caller("p1"), image.id).locations},
         )
         self.assertEqual(
-            "s3://h/b/plain", sealed.images.get(caller("p1"), plain.id).locations[0].url
+            "s3://h/b/plain", encrypted.images.get(caller("p1"), plain.id).locations[0].url
         )
-        self.assertTrue(sealed.pending.is_shared(plain.id, "s3://h/b/y"))
-        self.assertFalse(sealed.pending.is_shared(plain.id, "s3://h/b/z"))
-        sealed.images.delete(caller("p1"), sealed.images.get(caller("p1"), image.id))
+        self.assertTrue(encrypted.pending.is_shared(plain.id, "s3://h/b/y"))
+        self.assertFalse(encrypted.pending.is_shared(plain.id, "s3://h/b/z"))
+        encrypted.images.delete(caller("p1"), encrypted.images.get(caller("p1"), image.id))
         self.assertEqual(
-            ["s3://h/b/x", "s3://h/b/y"], [x.location.url for x in sealed.pending.find(0)]
+            ["s3://h/b/x", "s3://h/b/y"], [x.location.url for x in encrypted.pending.find(0)]
         )
 
     def test_what_an_image_has_at_an_address(self):

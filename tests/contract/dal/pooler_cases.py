@@ -47,8 +47,8 @@ class PoolerCases:
         )
 
     def test_it_is_known(self):
-        self.assertTrue(self.pooled.read(engine.is_pooled))
-        self.assertFalse(self.database.read(engine.is_pooled))
+        self.assertTrue(self.pooled.read(engine.is_behind_pooler))
+        self.assertFalse(self.database.read(engine.is_behind_pooler))
 
     def test_the_session_stays_as_it_was(self):
         with self._admin.connect() as connection:
@@ -76,7 +76,7 @@ class PoolerCases:
                 errors.Conflict,
                 operation,
                 self.pooled,
-                indexes.of("postgresql")[0],
+                indexes.for_dialect("postgresql")[0],
                 lambda progress: None,
             )
             self.assertIn("pooler", str(error))
@@ -92,5 +92,6 @@ class PoolerCases:
         )
         # To look does no harm.
         self.assertEqual(
-            {indexes.State.MISSING}, {found.state for found in indexes.survey(self.pooled)}
+            {indexes.IndexState.MISSING},
+            {found.state for found in indexes.inspect_indexes(self.pooled)},
         )

@@ -88,13 +88,13 @@ class PurgeCases:
             image = self.located_image(200, status)
             self.assertEqual(1, purge.purge(self.database, 30, -1))  # the tag
             self.assertEqual(0, purge.purge_images(self.database, 30, -1))
-            self.assertEqual(2, purge.unremoved(self.database))
+            self.assertEqual(2, purge.count_pending_locations(self.database))
             self.assertEqual(2, len(self.repositories.pending.find(0)))
             self.repositories.pending.mark_deleted(image.locations[:1])
             self.assertEqual(1, purge.purge(self.database, 30, -1))
             self.assertEqual(0, purge.purge_images(self.database, 30, -1))
             self.repositories.pending.mark_deleted(image.locations)
-            self.assertEqual(0, purge.unremoved(self.database))
+            self.assertEqual(0, purge.count_pending_locations(self.database))
             self.assertEqual(1, purge.purge(self.database, 30, -1))
             self.assertEqual(1, purge.purge_images(self.database, 30, -1))
 

@@ -91,7 +91,7 @@ class QuotaCases:
 
     def test_claims_of_other_projects_do_not_wait(self):
         """While one project's reservation is being judged, another's goes through."""
-        if not self.kills_connections:
+        if not self.can_kill_connections:
             self.skipTest("a file has one writer at a time")
         other = self.repositories.images.create(CTX, Image(str(uuid.uuid4()), owner="p2"))
         inside, done = threading.Event(), threading.Event()

@@ -26,14 +26,14 @@ class TaskCases:
         made = self.create(input={"a": [1, "ü"]}, image_id="i", request_id="r", user_id="u")
         self.assertEqual(made, self.repositories.tasks.get(made.id))
         started = self.repositories.tasks.update(made, status="processing")
-        told = self.repositories.tasks.update(started, message="half")
-        self.assertEqual(("processing", "half"), (told.status, told.message))
+        updated = self.repositories.tasks.update(started, message="half")
+        self.assertEqual(("processing", "half"), (updated.status, updated.message))
         ended = self.repositories.tasks.update(
-            told, status="success", result={"b": None}, expires_at=made.created_at
+            updated, status="success", result={"b": None}, expires_at=made.created_at
         )
         self.assertEqual(ended, self.repositories.tasks.get(made.id))
         self.assertRaises(
-            errors.TaskAlreadyFinished, self.repositories.tasks.update, told, message="more"
+            errors.TaskAlreadyFinished, self.repositories.tasks.update, updated, message="more"
         )
         self.assertEqual("half", self.repositories.tasks.get(made.id).message)
 

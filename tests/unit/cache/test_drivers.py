@@ -13,7 +13,7 @@ from glance_py.cache.directory import CacheDirectory
 from glance_py.cache.driver import BadDriverConfiguration
 from glance_py.cache.sqlite_driver import SqliteCacheDriver
 from glance_py.cache.xattr_driver import XattrCacheDriver
-from glance_py.db.cache import SqlCachedImages
+from glance_py.db.cached_images import SqlCachedImages
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.tables import metadata
 from glance_py.domain import errors

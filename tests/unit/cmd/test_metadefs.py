@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from glance_py.cmd import manage, metadefs
-from glance_py.db import catalogue, engine
+from glance_py.db import engine, metadef_bulk
 
 SHIPPED = pathlib.Path(metadefs.__file__).parents[1] / "etc" / "metadefs"
 
@@ -55,7 +55,7 @@ class ManageCase(unittest.TestCase):
         (self.source / name).write_text(text)
 
     def namespaces(self):
-        return {each.name: each for each in catalogue.read(self.database)}
+        return {each.name: each for each in metadef_bulk.export_namespaces(self.database)}
 
     def assert_round_trip(self, source):
         """What is loaded from ``source`` is exported as it was."""

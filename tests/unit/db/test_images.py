@@ -11,14 +11,14 @@ from tests.contract.dal.backends import SQLite, caller
 class TestReading(SQLite):
     def read_during(self, image, change):
         """Read ``image`` while, between its row and the rest, ``change`` happens once."""
-        changes, complete = [change], rows.complete
+        changes, complete = [change], rows.load_children
 
         def and_meanwhile(*arguments):
             if changes:
                 self.repositories.images.update(caller("p1"), image, changes.pop())
             complete(*arguments)
 
-        with mock.patch.object(rows, "complete", and_meanwhile):
+        with mock.patch.object(rows, "load_children", and_meanwhile):
             return self.repositories.images.get(caller("p1"), image.id)
 
     def test_the_end_of_an_import_is_seen_as_a_whole(self):
@@ -43,6 +43,8 @@ class TestReading(SQLite):
         image = self.repositories.images.create(
             caller("p1"), Image("j", owner="p1", status="active")
         )
-        with mock.patch.object(rows, "complete", mock.Mock(wraps=rows.complete)) as complete:
+        with mock.patch.object(
+            rows, "load_children", mock.Mock(wraps=rows.load_children)
+        ) as complete:
             self.repositories.images.get(caller("p1"), image.id)
         complete.assert_called_once()

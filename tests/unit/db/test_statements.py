@@ -98,7 +98,7 @@ class TestShapes(testtools.TestCase):
     def test_values_do_not_make_a_new_statement(self):
         def statement(name, limit):
             query = ImageQuery(filters=(Filter("name", "eq", name),), limit=limit)
-            return select.everywhere(select.shape_of(CTX, query, None))
+            return select.full_query(select.shape_of(CTX, query, None))
 
         self.assertIs(statement("a", 1), statement("b", 2))
 
@@ -118,14 +118,14 @@ class TestShapes(testtools.TestCase):
                 Filter("protected", "eq", True),
             )
         )
-        values = select.values_of(CTX, query, None)
+        values = select.bind_values(CTX, query, None)
         self.assertEqual(
             (2**63 - 1, [1 - 2**63], True),
             (values["filter_0"], values["filter_1"], values["filter_2"]),
         )
 
-    def test_a_veil_hides_an_index_from_planners(self):
-        condition = select.live(images)
+    def test_no_index_hides_a_column_from_the_planner(self):
+        condition = select.not_deleted(images)
         written = {
             dialect.__name__.rpartition(".")[2]: str(condition.compile(dialect=dialect.dialect()))
             for dialect in (sqlite, postgresql, mysql)

@@ -26,21 +26,21 @@ NAMESPACES = {
 }
 
 
-class Room:
+class FakeRepository:
     """Any port: notes what reaches it."""
 
-    def __init__(self, seen: list, name: str) -> None:
-        self._seen = seen
+    def __init__(self, calls: list, name: str) -> None:
+        self._calls = calls
         self._name = name
 
     def __getattr__(self, operation):
         def method(*args, **kwargs):
-            self._seen.append(f"{self._name}.{operation}")
+            self._calls.append(f"{self._name}.{operation}")
 
         return method
 
 
-class Images(Room):
+class FakeImages(FakeRepository):
     def get(self, ctx, image_id):
         if image_id not in IMAGES:
             raise errors.ImageNotFound(image_id)
@@ -52,16 +52,16 @@ class Images(Room):
         return Page([])
 
     def update(self, ctx, image, change):
-        self._seen.append("images.update")
+        self._calls.append("images.update")
         return image
 
 
-class Members(Room):
+class FakeMembers(FakeRepository):
     def find(self, ctx, image_id, member_id=None):
         return [Member(image_id, "p1"), Member(image_id, "p3")]
 
 
-class Namespaces(Room):
+class FakeNamespaces(FakeRepository):
     def resolve(self, ctx, name):
         if name not in NAMESPACES:
             raise errors.NamespaceNotFound(name)
@@ -70,18 +70,18 @@ class Namespaces(Room):
     get = resolve
 
 
-def fake_repositories(seen: list) -> Repositories:
-    """A DAL with the images and namespaces above; ``seen`` notes each write."""
+def fake_repositories(calls: list) -> Repositories:
+    """A DAL with the images and namespaces above; ``calls`` notes each write."""
     ports = {
-        name: Room(seen, name)
+        name: FakeRepository(calls, name)
         for name in ("tasks", "claims", "usage", "definitions", "cached_images", "pending")
     }
     return Repositories(
-        images=Images(seen, "images"),
-        members=Members(seen, "members"),
-        namespaces=Namespaces(seen, "namespaces"),
+        images=FakeImages(calls, "images"),
+        members=FakeMembers(calls, "members"),
+        namespaces=FakeNamespaces(calls, "namespaces"),
         **ports,
-        ping=lambda: seen.append("ping"),
+        ping=lambda: calls.append("ping"),
     )
 
 

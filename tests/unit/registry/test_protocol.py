@@ -32,7 +32,7 @@ from glance_py.domain.query import Filter, ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.registry import protocol
-from glance_py.registry.protocol import COMMANDS, Malformed
+from glance_py.registry.protocol import COMMANDS, DecodeError
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 IMAGE = Image(
@@ -171,39 +171,41 @@ CALLS = {
 }
 
 
-def over_the_wire(command, args, **kwargs):
+def round_trip(command, args, **kwargs):
     """The arguments as the registry gets them."""
-    body = protocol.dump_request([(command, command.arguments(args, kwargs))])
+    body = protocol.dump_request([(command, command.encode_arguments(args, kwargs))])
     [call] = protocol.load_request(body)
     return call.arguments
 
 
 class CommandsTest(unittest.TestCase):
-    def test_what_is_said_of_commands_is_said_of_those_that_exist(self):
-        self.assertEqual(frozenset(), (protocol.READS | protocol.IDEMPOTENT) - COMMANDS.keys())
-        self.assertEqual(frozenset(), protocol.READS & protocol.IDEMPOTENT)
+    def test_read_and_idempotent_commands_exist(self):
+        self.assertEqual(
+            frozenset(), (protocol.READ_COMMANDS | protocol.IDEMPOTENT_COMMANDS) - COMMANDS.keys()
+        )
+        self.assertEqual(frozenset(), protocol.READ_COMMANDS & protocol.IDEMPOTENT_COMMANDS)
 
     def test_the_list_of_commands_is_fixed(self):
         """A new method of a port is on the wire only when somebody writes it down here, too."""
         self.assertEqual(set(CALLS), set(COMMANDS))
-        self.assertLessEqual(protocol.READS, set(COMMANDS))
+        self.assertLessEqual(protocol.READ_COMMANDS, set(COMMANDS))
 
     def test_arguments_arrive_as_they_were(self):
         for name, (args, _) in CALLS.items():
             with self.subTest(name):
                 self.assertEqual(
                     dict(zip(COMMANDS[name].parameters, args, strict=False)),
-                    over_the_wire(COMMANDS[name], args),
+                    round_trip(COMMANDS[name], args),
                 )
 
     def test_results_arrive_as_they_were(self):
         for name, (_, result) in CALLS.items():
             with self.subTest(name):
-                body = protocol.dump_response([protocol.answer(COMMANDS[name], result)])
+                body = protocol.dump_response([protocol.encode_result(COMMANDS[name], result)])
                 self.assertEqual([result], protocol.load_response([COMMANDS[name]], body))
 
     def test_types_arrive_as_they_were(self):
-        change = over_the_wire(COMMANDS["images.update"], CALLS["images.update"][0])["change"]
+        change = round_trip(COMMANDS["images.update"], CALLS["images.update"][0])["change"]
         self.assertEqual(
             [set, list, tuple, tuple, frozenset],
             [
@@ -217,37 +219,34 @@ class CommandsTest(unittest.TestCase):
                 )
             ],
         )
-        query = over_the_wire(COMMANDS["images.list"], CALLS["images.list"][0])["query"]
+        query = round_trip(COMMANDS["images.list"], CALLS["images.list"][0])["query"]
         hash(query)
 
     def test_fields_of_a_task_are_arguments_of_their_own(self):
         self.assertEqual(
             {"task": TASK, "status": "success", "result": {"a": 1}, "expires_at": NOW},
-            over_the_wire(
+            round_trip(
                 COMMANDS["tasks.update"], (TASK,), status="success", result={"a": 1}, expires_at=NOW
             ),
         )
 
     def test_anything_that_can_be_walked_through_is_a_list(self):
         command = COMMANDS["pending.any_exist"]
-        self.assertEqual({"ids": ["a"]}, over_the_wire(command, ({"a"},)))
-        self.assertEqual({"ids": ["a"]}, over_the_wire(command, (iter("a"),)))
+        self.assertEqual({"ids": ["a"]}, round_trip(command, ({"a"},)))
+        self.assertEqual({"ids": ["a"]}, round_trip(command, (iter("a"),)))
 
     def test_large_numbers_of_filters_compare_like_the_largest(self):
         query = ImageQuery(filters=(Filter("size", "lte", 10**30), Filter("size", "gt", -(10**30))))
         self.assertEqual(
             [2**64 - 1, -(2**63)],
-            [
-                each.value
-                for each in over_the_wire(COMMANDS["images.list"], (query,))["query"].filters
-            ],
+            [each.value for each in round_trip(COMMANDS["images.list"], (query,))["query"].filters],
         )
 
     def test_what_cannot_be_written_is_a_clear_error(self):
         for value in ("lone \ud800 surrogate", 2**70):
             self.assertRaises(
                 errors.Invalid,
-                over_the_wire,
+                round_trip,
                 COMMANDS["images.update"],
                 (Image("i"), ImageChange(fields={"name": value})),
             )
@@ -258,7 +257,7 @@ class MalformedTest(unittest.TestCase):
 
     def refused(self, document, words):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        with self.assertRaisesRegex(Malformed, words):
+        with self.assertRaisesRegex(DecodeError, words):
             protocol.load_request(body)
 
     def test_requests(self):
@@ -335,7 +334,7 @@ class MalformedTest(unittest.TestCase):
             b'[{"result": "x"}]',
             b'[{"error": {"class": "Nothing"}}]',
         ):
-            with self.assertRaises(Malformed):
+            with self.assertRaises(DecodeError):
                 protocol.load_response([COMMANDS["images.get"]], body)
 
     def test_a_newer_registry_may_say_more(self):
@@ -350,7 +349,7 @@ class ErrorsTest(unittest.TestCase):
         ping = COMMANDS["ping"]
         for each in protocol.ERRORS.values():
             error = each("a", 3, None)
-            body = protocol.dump_response([protocol.refusal(error)])
+            body = protocol.dump_response([protocol.encode_error(error)])
             [found] = protocol.load_response([ping], body)
             self.assertIs(each, type(found))
             self.assertEqual(error.args, found.args)

@@ -4,7 +4,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import answers
+from glance_py.db import idempotency
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import image_tags, registry_answers
@@ -13,12 +13,12 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
 from tests.contract.dal.failure_cases import at_once
-from tests.contract.dal.test_registry import behind_registry
+from tests.contract.dal.test_registry import through_registry
 
 CTX = caller("p1")
 
 
-class Forgetful:
+class LossyConnection:
     """A way to two registries by turns; answers to writes are lost ``lose`` times."""
 
     def __init__(self):
@@ -31,24 +31,24 @@ class Forgetful:
         self._wires = wires
         return self
 
-    def post(self, body, headers, again):
+    def post(self, body, headers, is_repeatable):
         self.calls += 1
-        if not again and self.calls > 1:
+        if not is_repeatable and self.calls > 1:
             self.between()
-        answer = self._wires[self.calls % len(self._wires)].post(body, headers, again)
-        if not again and self.lose:
+        answer = self._wires[self.calls % len(self._wires)].post(body, headers, is_repeatable)
+        if not is_repeatable and self.lose:
             self.lose -= 1
             raise errors.OutcomeUnknown()
         return answer
 
 
-class AnswerCases:
+class IdempotencyCases:
     def setUp(self):
         super().setUp()
         other = Database(create_engine(self.url))
         self.addCleanup(other.dispose)
-        self.wire = Forgetful()
-        self.remote = behind_registry((self.direct, sql_repositories(other)), self.wire.over)
+        self.wire = LossyConnection()
+        self.remote = through_registry((self.direct, sql_repositories(other)), self.wire.over)
         self.execute(registry_answers.delete())
 
     def lost(self, function):
@@ -159,7 +159,7 @@ class AnswerCases:
         self.wire.between = lambda: None
         post = self.wire._wires[0].post
         update = ImageChange(fields={"name": "secret"})
-        self.wire._wires = (Recorder(self.wire._wires[0], sent),)
+        self.wire._wires = (RecordingConnection(self.wire._wires[0], sent),)
         self.remote.images.update(CTX, image, update)
         body, headers = sent[-1]
         status, answer = post(body, {**headers, "X-Auth-Token": "v:p2:member"}, False)
@@ -169,11 +169,11 @@ class AnswerCases:
 
     def test_old_answers_are_removed(self):
         clock = [0.0]
-        kept = answers.SqlAnswers(self.database, clock=lambda: clock[0])
+        kept = idempotency.SqlIdempotentWrites(self.database, clock=lambda: clock[0])
         make = self.direct.images.create
 
         def write():
-            kept.once(
+            kept.run_once(
                 uuid.uuid4().hex,
                 lambda: make(CTX, Image(str(uuid.uuid4()), owner="p1")).id.encode(),
             )
@@ -183,7 +183,7 @@ class AnswerCases:
         self.execute(registry_answers.update().values(created_at=sa.text("'2020-01-01 00:00:00'")))
         write()
         self.assertEqual(4, self.count())
-        clock[0] += answers.PERIOD
+        clock[0] += idempotency.CLEANUP_INTERVAL
         write()
         self.assertEqual(2, self.count())
 
@@ -225,13 +225,13 @@ class AnswerCases:
         self.assertFalse(self.is_there(first))
 
 
-class Recorder:
+class RecordingConnection:
     """Notes what is sent over a wire."""
 
     def __init__(self, wire, sent):
         self._wire = wire
         self._sent = sent
 
-    def post(self, body, headers, again):
+    def post(self, body, headers, is_repeatable):
         self._sent.append((body, dict(headers)))
-        return self._wire.post(body, headers, again)
+        return self._wire.post(body, headers, is_repeatable)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 
-def order(table: sa.Table, sort_key: str) -> tuple[sa.ColumnElement, ...]:
+def sort_keys(table: sa.Table, sort_key: str) -> tuple[sa.ColumnElement, ...]:
     """The total order of a table by one of its columns; nothing in it is null."""
     column = table.c[sort_key]
     if not column.nullable:
@@ -25,7 +25,7 @@ def order(table: sa.Table, sort_key: str) -> tuple[sa.ColumnElement, ...]:
     return sa.func.coalesce(column, least, type_=column.type), table.c.created_at, table.c.id
 
 
-def marker(
+def marker_keys(
     connection: sa.Connection,
     keys: Sequence[sa.ColumnElement],
     one: sa.Select,
@@ -35,7 +35,7 @@ def marker(
     return connection.execute(one.with_only_columns(*keys), bound).first()
 
 
-def page(
+def page_query(
     rows: sa.Select,
     keys: Sequence[sa.ColumnElement],
     sort_dir: str,
@@ -43,12 +43,12 @@ def page(
     after: Sequence | None,
 ) -> sa.Select:
     """The part of ``rows`` that is wanted, behind the row whose keys are ``after``."""
-    downwards = sort_dir == "desc"
-    statement = rows.order_by(*(key.desc() if downwards else key.asc() for key in keys))
+    is_descending = sort_dir == "desc"
+    statement = rows.order_by(*(key.desc() if is_descending else key.asc() for key in keys))
     if after is not None:
         here = sa.tuple_(*keys)
         there = sa.tuple_(
             *(sa.literal(value, key.type) for key, value in zip(keys, after, strict=True))
         )
-        statement = statement.where(here < there if downwards else here > there)
+        statement = statement.where(here < there if is_descending else here > there)
     return statement if limit is None else statement.limit(limit)

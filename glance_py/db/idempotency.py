@@ -25,34 +25,34 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds for which an answer is kept at least; clients ask again within minutes.  The clocks
 #: of hosts may differ by less.
-KEEP = 3600.0
+RETENTION = 3600.0
 #: Seconds between two looks for answers that are older, in each process.
-PERIOD = 600.0
+CLEANUP_INTERVAL = 600.0
 #: Answers that one transaction removes.
 BATCH = 500
 
 _ANSWER = sa.select(registry_answers.c.answer).where(registry_answers.c.id == sa.bindparam("key"))
-_OLD = (
+_EXPIRED = (
     sa.select(registry_answers.c.id)
     .where(registry_answers.c.created_at < sa.bindparam("before"))
     .order_by(registry_answers.c.created_at)
     .limit(BATCH)
 )
-_REMOVE = registry_answers.delete().where(
+_DELETE = registry_answers.delete().where(
     registry_answers.c.id.in_(sa.bindparam("those", expanding=True))
 )
 
 
-class SqlAnswers:
+class SqlIdempotentWrites:
     """Answers in a database, by key."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
-        self._next = clock()
+        self._next_cleanup = clock()
 
-    def once(self, key: str, run: Callable[[], bytes]) -> bytes:
+    def run_once(self, key: str, run: Callable[[], bytes]) -> bytes:
         """The answer that is kept under ``key``, or what ``run`` returns.
 
         The writes of ``run`` through the same database become one transaction, which keeps
@@ -71,36 +71,36 @@ class SqlAnswers:
             )
 
         try:
-            answer = self._database.jointly(run, keep)
+            answer = self._database.in_one_transaction(run, keep)
         except errors.GlanceError:
             # It may have been done before: then it is no wonder that it cannot be done again.
             found = self.find(key)
             if found is None:
                 raise
             return found
-        self._remove_old()
+        self._delete_expired()
         return answer
 
     def find(self, key: str) -> bytes | None:
         """The answer that is kept under ``key``."""
         return self._database.read(lambda connection: connection.scalar(_ANSWER, {"key": key}))
 
-    def _remove_old(self) -> None:
+    def _delete_expired(self) -> None:
         with self._lock:
-            if self._clock() < self._next:
+            if self._clock() < self._next_cleanup:
                 return
-            self._next = self._clock() + PERIOD
+            self._next_cleanup = self._clock() + CLEANUP_INTERVAL
         try:
-            while self._remove_some() == BATCH:
+            while self._delete_batch() == BATCH:
                 pass
         except errors.GlanceError as error:
             LOG.warning("Old answers of the registry were not removed: %s", error)
 
-    def _remove_some(self) -> int:
-        before = self._database.now() - datetime.timedelta(seconds=KEEP)
+    def _delete_batch(self) -> int:
+        before = self._database.now() - datetime.timedelta(seconds=RETENTION)
         those = self._database.read(
-            lambda connection: connection.scalars(_OLD, {"before": before}).all()
+            lambda connection: connection.scalars(_EXPIRED, {"before": before}).all()
         )
         if those:
-            self._database.write(lambda connection: connection.execute(_REMOVE, {"those": those}))
+            self._database.write(lambda connection: connection.execute(_DELETE, {"those": those}))
         return len(those)

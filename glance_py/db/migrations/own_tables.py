@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from glance_py.db import tables
 
 
-def missing(connection: sa.Connection) -> list[sa.Table]:
+def missing_tables(connection: sa.Connection) -> list[sa.Table]:
     """The tables of our own that the database does not have; reads its catalogue only."""
     if not tables.OWN_TABLES:
         return []
@@ -32,7 +32,7 @@ def create_missing(connection: sa.Connection) -> list[str]:
 
     :returns: the names of those that were created.
     """
-    absent = missing(connection)
+    absent = missing_tables(connection)
     for table in absent:
         table.create(connection, checkfirst=True)
     return [table.name for table in absent]

@@ -15,7 +15,7 @@ from tests.contract.dal.backends import caller
 TASK, HOST = "os_glance_import_task", "os_glance_stage_host"
 
 
-class NameCases:
+class PropertyNameCases:
     def create(self, **properties):
         return self.repositories.images.create(
             None, Image(str(uuid.uuid4()), owner="p", properties=properties)
@@ -68,7 +68,7 @@ class NameCases:
         self.update(image, set_properties={"Code": "2"})
         self.assertEqual({"Code": "2", "other": "x"}, self.properties(image))
 
-    def misspell(self, image, name, value):
+    def respell(self, image, name, value):
         """What a release that did not look at spellings may have left."""
         self.execute(
             image_properties.insert(),
@@ -83,13 +83,13 @@ class NameCases:
 
     def test_the_service_writes_its_own_names_whatever_is_there(self):
         image = self.create()
-        self.misspell(image, HOST, "http://evil.example.org")
+        self.respell(image, HOST, "http://evil.example.org")
         self.update(image, set_properties={HOST: "http://worker"})
         self.assertEqual("http://worker", self.properties(image)[HOST])
 
     def test_a_misspelled_lock_locks_nothing(self):
         image = self.create()
-        self.misspell(image, TASK, "nobody")
+        self.respell(image, TASK, "nobody")
         self.update(image, acquire=ClaimRequest("a", IMPORT, task_id="t"))
         self.assertEqual("t", self.properties(image)[TASK])
         self.repositories.claims.release(image.id, "a", ClaimRelease())

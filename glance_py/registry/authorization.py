@@ -35,7 +35,7 @@ from glance_py.domain.visibility import is_mutable, is_visible
 from glance_py.registry import protocol
 
 #: The role of the service's own users in Keystone.
-SERVICE = "service"
+SERVICE_ROLE = "service"
 
 
 def is_api_host(ctx: Caller) -> bool:
@@ -46,24 +46,24 @@ def is_api_host(ctx: Caller) -> bool:
     authentication everybody is believed.
     """
     return (
-        SERVICE in ctx.roles
-        or SERVICE in (ctx.service_roles or ())
+        SERVICE_ROLE in ctx.roles
+        or SERVICE_ROLE in (ctx.service_roles or ())
         or (ctx.user_id is None and bool(ctx.is_admin))
     )
 
 
-def on_its_own(ctx: Caller) -> bool:
+def is_service_request(ctx: Caller) -> bool:
     """Does the API host ask on its own account?  So it does in the background."""
-    return bool(ctx.is_admin) or SERVICE in ctx.roles
+    return bool(ctx.is_admin) or SERVICE_ROLE in ctx.roles
 
 
 def require_service(ctx: Caller) -> None:
     """:raises errors.Forbidden: this is asked on the account of a user."""
-    if not on_its_own(ctx):
+    if not is_service_request(ctx):
         raise errors.Forbidden("Only the service itself may ask this.")
 
 
-class CallerImages:
+class ScopedImages:
     """The images of the records, as far as the caller may see and change them."""
 
     def __init__(self, inner: ImageRepository) -> None:
@@ -71,7 +71,7 @@ class CallerImages:
 
     def get(self, ctx: Caller, image_id: str) -> Image:
         image = self._inner.get(ctx, image_id)
-        if not (is_visible(ctx, image) or on_its_own(ctx)):
+        if not (is_visible(ctx, image) or is_service_request(ctx)):
             raise errors.ImageNotFound(image_id)
         return image
 
@@ -89,7 +89,7 @@ class CallerImages:
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if not ctx.is_admin:
-            found = None if on_its_own(ctx) else self.mutable(ctx, image.id)
+            found = None if is_service_request(ctx) else self.get_mutable(ctx, image.id)
             if "owner" in change.fields and (
                 found is None or change.fields["owner"] != found.owner
             ):
@@ -98,10 +98,10 @@ class CallerImages:
 
     def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
         if not ctx.is_admin:
-            self.mutable(ctx, image.id)
+            self.get_mutable(ctx, image.id)
         self._inner.delete(ctx, image, status)
 
-    def mutable(self, ctx: Caller, image_id: str) -> Image:
+    def get_mutable(self, ctx: Caller, image_id: str) -> Image:
         """The image, which the caller may change.
 
         :raises errors.ImageNotFound: the caller may not even see it.
@@ -113,10 +113,10 @@ class CallerImages:
         return image
 
 
-class CallerMembers:
+class ScopedMembers:
     """The members of images: the owner's to see and change, and each project's own."""
 
-    def __init__(self, inner: MemberRepository, images: CallerImages) -> None:
+    def __init__(self, inner: MemberRepository, images: ScopedImages) -> None:
         self._inner = inner
         self._images = images
 
@@ -127,8 +127,8 @@ class CallerMembers:
         return [member for member in found if member.member_id == ctx.project_id]
 
     def create(self, ctx: Caller, image_id: str, member_id: str) -> Member:
-        if not on_its_own(ctx):
-            self._images.mutable(ctx, image_id)
+        if not is_service_request(ctx):
+            self._images.get_mutable(ctx, image_id)
         return self._inner.create(ctx, image_id, member_id)
 
     def update(self, ctx: Caller, member: Member, status: str) -> Member:
@@ -137,11 +137,11 @@ class CallerMembers:
         return self._inner.update(ctx, member, status)
 
     def delete(self, ctx: Caller, member: Member) -> None:
-        self._images.mutable(ctx, member.image_id)
+        self._images.get_mutable(ctx, member.image_id)
         self._inner.delete(ctx, member)
 
 
-class CallerNamespaces:
+class ScopedNamespaces:
     """Metadata namespaces, as far as the caller may see and change them."""
 
     def __init__(self, inner) -> None:
@@ -167,17 +167,17 @@ class CallerNamespaces:
         return self._inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
-        found = self.mutable(ctx, namespace)
+        found = self.get_mutable(ctx, namespace)
         _require_mutable(ctx, after)
         return self._inner.update(ctx, found, after)
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
-        self._inner.delete(ctx, self.mutable(ctx, namespace))
+        self._inner.delete(ctx, self.get_mutable(ctx, namespace))
 
     def resource_types(self, ctx: Caller) -> Sequence[Any]:
         return self._inner.resource_types(ctx)
 
-    def same(self, ctx: Caller, namespace: Namespace) -> Namespace:
+    def get_recorded(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """The namespace as it is recorded, which the caller may see.
 
         :raises errors.NamespaceNotFound: it is gone, or was never seen by the caller.
@@ -187,12 +187,12 @@ class CallerNamespaces:
             raise errors.NamespaceNotFound(namespace.name)
         return found
 
-    def mutable(self, ctx: Caller, namespace: Namespace) -> Namespace:
+    def get_mutable(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """The same, which the caller may change.
 
         :raises errors.Forbidden: it is another project's.
         """
-        found = self.same(ctx, namespace)
+        found = self.get_recorded(ctx, namespace)
         _require_mutable(ctx, found)
         return found
 
@@ -202,10 +202,10 @@ def _require_mutable(ctx: Caller, namespace: Namespace) -> None:
         raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
 
 
-class CallerDefinitions:
+class ScopedDefinitions:
     """What lies in a namespace is seen and changed with it."""
 
-    def __init__(self, inner, namespaces: CallerNamespaces) -> None:
+    def __init__(self, inner, namespaces: ScopedNamespaces) -> None:
         self._inner = inner
         self._namespaces = namespaces
 
@@ -216,15 +216,15 @@ class CallerDefinitions:
         kind: type[DefinitionT],
         listing: Listing | None = None,
     ) -> Sequence[DefinitionT]:
-        return self._inner.list(ctx, self._namespaces.same(ctx, namespace), kind, listing)
+        return self._inner.list(ctx, self._namespaces.get_recorded(ctx, namespace), kind, listing)
 
     def get(
         self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
     ) -> DefinitionT:
-        return self._inner.get(ctx, self._namespaces.same(ctx, namespace), kind, name)
+        return self._inner.get(ctx, self._namespaces.get_recorded(ctx, namespace), kind, name)
 
     def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
-        return self._inner.create(ctx, self._namespaces.mutable(ctx, namespace), definition)
+        return self._inner.create(ctx, self._namespaces.get_mutable(ctx, namespace), definition)
 
     def create_all(
         self,
@@ -235,46 +235,46 @@ class CallerDefinitions:
         append: bool,
     ) -> Sequence[DefinitionT]:
         return self._inner.create_all(
-            ctx, self._namespaces.mutable(ctx, namespace), kind, definitions, append
+            ctx, self._namespaces.get_mutable(ctx, namespace), kind, definitions, append
         )
 
     def update(
         self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
     ) -> DefinitionT:
-        return self._inner.update(ctx, self._namespaces.mutable(ctx, namespace), name, after)
+        return self._inner.update(ctx, self._namespaces.get_mutable(ctx, namespace), name, after)
 
     def delete(
         self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
     ) -> DefinitionT:
-        return self._inner.delete(ctx, self._namespaces.mutable(ctx, namespace), kind, name)
+        return self._inner.delete(ctx, self._namespaces.get_mutable(ctx, namespace), kind, name)
 
     def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
-        self._inner.clear(ctx, self._namespaces.mutable(ctx, namespace), kind)
+        self._inner.clear(ctx, self._namespaces.get_mutable(ctx, namespace), kind)
 
 
-def judged(repositories: Repositories) -> Mapping[str, Callable[..., Any]]:
+def authorized_commands(repositories: Repositories) -> Mapping[str, Callable[..., Any]]:
     """Every command by name, as a function of the caller and the command's arguments.
 
     Where the port has no caller, only the service itself may ask.
     """
     images, namespaces = (
-        CallerImages(repositories.images),
-        CallerNamespaces(repositories.namespaces),
+        ScopedImages(repositories.images),
+        ScopedNamespaces(repositories.namespaces),
     )
-    rooms: Mapping[str, Any] = {
+    ports: Mapping[str, Any] = {
         "images": images,
-        "members": CallerMembers(repositories.members, images),
+        "members": ScopedMembers(repositories.members, images),
         "namespaces": namespaces,
-        "definitions": CallerDefinitions(repositories.definitions, namespaces),
+        "definitions": ScopedDefinitions(repositories.definitions, namespaces),
     }
     functions: dict[str, Callable[..., Any]] = {"ping": lambda ctx: repositories.ping()}
     for command in protocol.COMMANDS.values():
-        room, _, operation = command.name.partition(".")
-        if command.for_caller:
-            functions[command.name] = getattr(rooms[room], operation)
+        port, _, operation = command.name.partition(".")
+        if command.takes_context:
+            functions[command.name] = getattr(ports[port], operation)
         elif operation:
             functions[command.name] = functools.partial(
-                _as_service, getattr(getattr(repositories, room), operation)
+                _as_service, getattr(getattr(repositories, port), operation)
             )
     return functions
 

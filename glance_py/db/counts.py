@@ -8,7 +8,7 @@ from glance_py.db.engine import Database
 from glance_py.db.tables import image_locations, images
 
 
-def locations_like(database: Database, pattern: str) -> int:
+def count_locations_like(database: Database, pattern: str) -> int:
     """How many addresses of data that is in use match an SQL ``LIKE`` pattern."""
     statement = (
         sa.select(sa.func.count())

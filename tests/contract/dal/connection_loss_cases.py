@@ -19,19 +19,19 @@ from tests.servers.proxy import Fault, Proxy
 
 CTX = caller("p1")
 #: Short, and long enough for a server that is busy.
-SHORT = Timeouts(connect=2, answer=2, lock=1)
+SHORT = Timeouts(connect=2, response=2, lock=1)
 #: Seconds that a call with these may take at the very most; without a limit it takes for ever.
 BOUND = 60
 
 
-class LostCases:
+class ConnectionLossCases:
     def setUp(self):
         super().setUp()
         url = sa.make_url(self.url)
         self.proxy = Proxy((url.host, url.port))
         self.addCleanup(self.proxy.close)
         self.remote = engine.Database(
-            engine.create_engine(self.proxy.url(url), timeouts=SHORT), patience=SHORT.lock
+            engine.create_engine(self.proxy.url(url), timeouts=SHORT), retry_timeout=SHORT.lock
         )
         self.addCleanup(self.remote.dispose)
         self.remote.ping()

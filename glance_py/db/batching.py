@@ -8,10 +8,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: How many ids are named in one statement: MariaDB rewrites longer lists, and badly.
-MOST = 500
+MAX_IN_PARAMS = 500
 
 
-def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """All of ``values`` in their order, at most MOST at a time."""
-    for start in range(0, len(values), MOST):
-        yield values[start : start + MOST]
+def batched(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """All of ``values`` in their order, at most MAX_IN_PARAMS at a time."""
+    for start in range(0, len(values), MAX_IN_PARAMS):
+        yield values[start : start + MAX_IN_PARAMS]

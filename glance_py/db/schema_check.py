@@ -20,12 +20,12 @@ REQUIRED: sa.MetaData = metadata
 REMEDY = "Run 'glance-manage db sync' with this release."
 
 
-class Readiness:
+class SchemaCheck:
     """The schema of one database; looked at until it is complete, not again after that."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._complete = False
+        self._is_complete = False
 
     def check(self) -> None:
         """Look whether the database answers and has all that requests need.
@@ -33,38 +33,38 @@ class Readiness:
         :raises errors.DatabaseUnavailable: it does not answer.
         :raises errors.DatabaseNotReady: something is missing; the text names it, for the log.
         """
-        if self._complete:
+        if self._is_complete:
             self._database.ping()
             return
-        lacking, revisions = self._database.read(
-            lambda connection: (missing(connection), _revisions(connection))
+        missing, revisions = self._database.read(
+            lambda connection: (missing_parts(connection), _describe_revisions(connection))
         )
-        if lacking:
+        if missing:
             raise errors.DatabaseNotReady(
-                f"The database ({revisions}) lacks {', '.join(lacking)}. {REMEDY}"
+                f"The database ({revisions}) lacks {', '.join(missing)}. {REMEDY}"
             )
-        self._complete = True
+        self._is_complete = True
 
 
-def missing(connection: sa.Connection) -> list[str]:
+def missing_parts(connection: sa.Connection) -> list[str]:
     """The tables, and columns of the other tables, that are required and not there."""
     inspector = sa.inspect(connection)
-    there = set(inspector.get_table_names())
-    lacking = [f"table {name}" for name in REQUIRED.tables if name not in there]
+    present = set(inspector.get_table_names())
+    missing = [f"table {name}" for name in REQUIRED.tables if name not in present]
     columns = inspector.get_multi_columns(
-        filter_names=[name for name in REQUIRED.tables if name in there]
+        filter_names=[name for name in REQUIRED.tables if name in present]
     )
     for (_schema, name), found in columns.items():
         names = {column["name"] for column in found}
-        lacking += [
+        missing += [
             f"column {name}.{column.name}"
             for column in REQUIRED.tables[name].columns
             if column.name not in names
         ]
-    return lacking
+    return missing
 
 
-def _revisions(connection: sa.Connection) -> str:
+def _describe_revisions(connection: sa.Connection) -> str:
     """At which revision the schema is, in words."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return "without a revision"

@@ -20,7 +20,7 @@ COUNT = 100_000
 START = datetime.datetime(2020, 1, 1)
 NAMESPACE = uuid.UUID("6f1c7c1e-8d0f-4a58-9a55-3b1f3f0b2d11")
 #: Rows for a page of 20: the beginning of the catalogue is looked at more than once at most.
-CHEAP = 6000
+MAX_ROWS_PER_PAGE = 6000
 
 
 def image_id(number):
@@ -61,9 +61,9 @@ def image(number):
     }
 
 
-class EffortCases:
+class QueryCostCases:
     #: The catalogue is made once and nobody changes it.
-    begins_empty = False
+    starts_empty = False
 
     @classmethod
     def setUpClass(cls):
@@ -95,18 +95,20 @@ class EffortCases:
             ],
         )
 
-    def effort_of(self, ctx, query, after=None):
+    def rows_examined_by(self, ctx, query, after=None):
         with self.database.engine.connect() as connection:
             found = []
-            effort = self.effort(
-                connection, lambda: found.extend(select.page(connection, ctx, query, after))
+            rows_examined = self.rows_examined(
+                connection, lambda: found.extend(select.fetch_page(connection, ctx, query, after))
             )
-            return effort, [row.id for row in found]
+            return rows_examined, [row.id for row in found]
 
-    def check(self, ctx, expected, most=CHEAP, after=None, **wanted):
-        effort, found = self.effort_of(ctx, ImageQuery(**{"limit": 20, **wanted}), after)
+    def check(self, ctx, expected, most=MAX_ROWS_PER_PAGE, after=None, **wanted):
+        rows_examined, found = self.rows_examined_by(
+            ctx, ImageQuery(**{"limit": 20, **wanted}), after
+        )
         self.assertEqual(expected, len(found))
-        self.assertLess(effort, most)
+        self.assertLess(rows_examined, most)
 
     def test_who_sees_many(self):
         self.check(caller("big"), 20)
@@ -174,7 +176,7 @@ class EffortCases:
                     [
                         {
                             "image_id": image_id(first + n),
-                            "value": cipher.seal(url) if cipher else url,
+                            "value": cipher.encrypt(url) if cipher else url,
                             "created_at": START,
                             "deleted": False,
                             "status": "active",
@@ -184,22 +186,22 @@ class EffortCases:
                 )
             index = location_index.LocationIndex(Database(self.database.engine, cipher=cipher))
             for _ in range(100):
-                self.assertTrue(index.has_other("other", urls[7]))
-                reach, last = self.database.read(index._reach)
-                if last - reach <= location_index.TAIL:
+                self.assertTrue(index.has_other_image("other", urls[7]))
+                last_indexed, last = self.database.read(index._reach)
+                if last - last_indexed <= location_index.MAX_UNINDEXED_ROWS:
                     break
-            bound = {"this_image": "other", "digest": index._digest(urls[7]), "reach": reach}
+            bound = {"this_image": "other", "digest": index._digest(urls[7]), "reach": last_indexed}
             with self.database.engine.connect() as connection:
-                effort = sum(
-                    self.effort(connection, functools.partial(work, connection))
+                rows_examined = sum(
+                    self.rows_examined(connection, functools.partial(work, connection))
                     for work in (
                         index._reach,
                         lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
                         lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all(),
                     )
                 )
-            self.assertLess(effort, 3 * location_index.TAIL)
-            self.assertFalse(index.has_other(image_id(first + 7), urls[7]))
+            self.assertLess(rows_examined, 3 * location_index.MAX_UNINDEXED_ROWS)
+            self.assertFalse(index.has_other_image(image_id(first + 7), urls[7]))
 
     def test_purge_reads_a_table_once_for_many_batches(self):
         gone = START - datetime.timedelta(days=1)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from glance_py.db import upsert
 from glance_py.db.cipher import UrlCipher
-from glance_py.db.rows import metadata_text
-from glance_py.db.select import live
+from glance_py.db.rows import dump_metadata
+from glance_py.db.select import not_deleted
 from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
 from glance_py.domain import errors
 from glance_py.domain.image import Location
@@ -26,7 +26,7 @@ _IMAGE: sa.BindParameter[str] = sa.bindparam("this_image")
 def _deletion(table: sa.Table, *conditions) -> sa.Update:
     return (
         table.update()
-        .where(*conditions, live(table))
+        .where(*conditions, not_deleted(table))
         .values(deleted=sa.true(), deleted_at=sa.bindparam("now"), updated_at=sa.bindparam("now"))
     )
 
@@ -35,7 +35,7 @@ def _of_image(table: sa.Table) -> sa.ColumnElement[bool]:
     return table.c.image_id == _IMAGE
 
 
-def _one_of(column: sa.Column) -> sa.ColumnElement[bool]:
+def _is_in(column: sa.Column) -> sa.ColumnElement[bool]:
     return column.in_(sa.bindparam("those", expanding=True))
 
 
@@ -50,40 +50,40 @@ _DELETE_ALL_LOCATIONS = _deletion(image_locations, _of_image(image_locations)).v
     _LOCATION_STATUS
 )
 _DELETE_PROPERTIES = _deletion(
-    image_properties, _of_image(image_properties), _one_of(image_properties.c.name)
+    image_properties, _of_image(image_properties), _is_in(image_properties.c.name)
 )
 #: Names as the image has them, and whether the database holds them for one of the service's.
 _NAMES = sa.select(
     image_properties.c.name, image_properties.c.name.in_(sorted(SERVICE_PROPERTIES))
-).where(_of_image(image_properties), _one_of(image_properties.c.name), live(image_properties))
-_DELETE_TAGS = _deletion(image_tags, _one_of(image_tags.c.id))
+).where(_of_image(image_properties), _is_in(image_properties.c.name), not_deleted(image_properties))
+_DELETE_TAGS = _deletion(image_tags, _is_in(image_tags.c.id))
 _DELETE_LOCATIONS = _deletion(
     image_locations,
     _of_image(image_locations),
-    _one_of(image_locations.c.id),
+    _is_in(image_locations.c.id),
 ).values(_LOCATION_STATUS)
 _TAGS = (
     sa.select(image_tags.c.value, image_tags.c.id)
-    .where(_of_image(image_tags), live(image_tags))
+    .where(_of_image(image_tags), not_deleted(image_tags))
     .order_by(image_tags.c.id)
 )
 _ANY_LOCATION = (
     sa.select(image_locations.c.id)
-    .where(_of_image(image_locations), live(image_locations))
+    .where(_of_image(image_locations), not_deleted(image_locations))
     .limit(1)
 )
 _UPDATE_LOCATION = image_locations.update().where(
     _of_image(image_locations),
     image_locations.c.id == sa.bindparam("this_id"),
-    live(image_locations),
+    not_deleted(image_locations),
 )
 
 
 #: What a property that was deleted, whose row is there still, gets anew.
-_WRITTEN = ("value", "updated_at", "deleted_at", "deleted")
+_OVERWRITTEN_COLUMNS = ("value", "updated_at", "deleted_at", "deleted")
 
 
-def _fresh(image_id: str, now: datetime.datetime) -> dict[str, object]:
+def _new_row(image_id: str, now: datetime.datetime) -> dict[str, object]:
     return {
         "image_id": image_id,
         "created_at": now,
@@ -103,18 +103,18 @@ def write_properties(
     :raises errors.ReservedAttribute: the same for a name of the service.
     """
     if properties:
-        fresh = _fresh(image_id, now)
+        new_row = _new_row(image_id, now)
         connection.execute(
-            upsert.overwriting_property(
-                connection.dialect.name, image_properties, _WRITTEN, SERVICE_PROPERTIES
+            upsert.upsert_property(
+                connection.dialect.name, image_properties, _OVERWRITTEN_COLUMNS, SERVICE_PROPERTIES
             ),
-            [{**fresh, "name": name, "value": value} for name, value in properties.items()],
+            [{**new_row, "name": name, "value": value} for name, value in properties.items()],
         )
         if connection.dialect.name == "mysql":
-            _check_names(connection, image_id, properties)
+            _check_collation(connection, image_id, properties)
 
 
-def _check_names(connection: sa.Connection, image_id: str, names: Collection[str]) -> None:
+def _check_collation(connection: sa.Connection, image_id: str, names: Collection[str]) -> None:
     """Refuse names that the collation of the database took for others; see write_properties."""
     found = dict(
         tuple(row)
@@ -140,7 +140,7 @@ def delete_properties(
         )
 
 
-def tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]]:
+def select_tags(connection: sa.Connection, image_id: str) -> dict[str, list[int]]:
     """The tags of an image and the numbers of their rows; some may be there more than once."""
     found: dict[str, list[int]] = {}
     for tag, number in connection.execute(_TAGS, {"this_image": image_id}):
@@ -152,8 +152,8 @@ def add_tags(
     connection: sa.Connection, image_id: str, values: Iterable[str], now: datetime.datetime
 ) -> None:
     """Add tags that are not there yet."""
-    fresh = _fresh(image_id, now)
-    new = [{**fresh, "value": tag} for tag in values]
+    new_row = _new_row(image_id, now)
+    new = [{**new_row, "value": tag} for tag in values]
     if new:
         connection.execute(image_tags.insert(), new)
 
@@ -178,16 +178,16 @@ def add_locations(
     :param cipher: seals addresses that are kept sealed.
     """
     for location in locations:
-        value = location.url if cipher is None else cipher.seal(location.url)
+        value = location.url if cipher is None else cipher.encrypt(location.url)
         is_pending = location.status == "pending_delete"
         result = connection.execute(
             image_locations.insert(),
             {
-                **_fresh(image_id, now),
+                **_new_row(image_id, now),
                 "value": value,
                 "deleted": is_pending,
                 "deleted_at": now if is_pending else None,
-                "meta_data": metadata_text(location.metadata),
+                "meta_data": dump_metadata(location.metadata),
                 "status": location.status,
             },
         )
@@ -206,7 +206,7 @@ def update_locations(
                 "this_image": image_id,
                 "this_id": location.id,
                 "updated_at": now,
-                "meta_data": metadata_text(location.metadata),
+                "meta_data": dump_metadata(location.metadata),
                 "status": location.status,
                 "deleted": gone,
                 "deleted_at": now if gone else None,

@@ -7,27 +7,27 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import Namespace, Tag
-from glance_py.registry import authority, protocol
+from glance_py.registry import authorization, protocol
 from tests.unit.registry.fakes import ADMIN, HOST, IMAGES, NAMESPACES, caller, fake_repositories
 
 ME = caller("p1")
 
 
-class AuthorityCase(unittest.TestCase):
+class AuthorizationCase(unittest.TestCase):
     def setUp(self):
-        self.seen = []
-        self.commands = authority.judged(fake_repositories(self.seen))
+        self.calls = []
+        self.commands = authorization.authorized_commands(fake_repositories(self.calls))
 
     def do(self, command, ctx, /, **arguments):
         return self.commands[command](ctx, **arguments)
 
     def refused(self, error, command, ctx, /, **arguments):
         self.assertRaises(error, self.do, command, ctx, **arguments)
-        self.assertEqual([], self.seen)
+        self.assertEqual([], self.calls)
 
 
-class ImagesTest(AuthorityCase):
-    def test_what_is_seen(self):
+class ImagesTest(AuthorizationCase):
+    def test_visible(self):
         for image_id in ("mine", "public", "shared"):
             self.assertEqual(image_id, self.do("images.get", ME, image_id=image_id).id)
         self.refused(errors.ImageNotFound, "images.get", ME, image_id="theirs")
@@ -35,7 +35,7 @@ class ImagesTest(AuthorityCase):
         for ctx in (ADMIN, HOST):
             self.assertEqual("theirs", self.do("images.get", ctx, image_id="theirs").id)
 
-    def test_what_is_not_seen_is_not_there(self):
+    def test_invisible_images_are_not_found(self):
         """Who guesses an id learns nothing, whatever it asks for."""
         image = IMAGES["theirs"]
         for name, arguments in (
@@ -60,10 +60,10 @@ class ImagesTest(AuthorityCase):
         self.do("members.create", ME, image_id="mine", member_id="p3")
         self.do("members.delete", ME, member=Member("mine", "p3"))
         self.assertEqual(
-            ["images.update", "images.delete", "members.create", "members.delete"], self.seen
+            ["images.update", "images.delete", "members.create", "members.delete"], self.calls
         )
 
-    def test_nobody_but_an_administrator_changes_the_owner(self):
+    def test_only_an_administrator_changes_the_owner(self):
         away = ImageChange(fields={"owner": "p2"})
         for ctx in (ME, HOST):
             self.refused(errors.Forbidden, "images.update", ctx, image=IMAGES["mine"], change=away)
@@ -95,34 +95,34 @@ class ImagesTest(AuthorityCase):
         self.do("members.update", ME, member=Member("shared", "p1"), status="accepted")
 
 
-class ServiceTest(AuthorityCase):
+class ServiceTest(AuthorizationCase):
     def test_what_has_no_caller_is_the_service_s_own(self):
         for command in protocol.COMMANDS.values():
-            if not command.for_caller and command.name != "ping":
+            if not command.takes_context and command.name != "ping":
                 arguments = dict.fromkeys(command.parameters)
                 self.refused(errors.Forbidden, command.name, ME, **arguments)
                 self.do(command.name, HOST, **arguments)
                 self.do(command.name, ADMIN, **arguments)
-                self.seen.clear()
+                self.calls.clear()
 
     def test_a_token_beside_the_caller_s_is_no_account(self):
         """It says where a request comes from, not on whose account it is asked."""
-        self.assertTrue(authority.is_api_host(ME))
-        self.assertFalse(authority.on_its_own(ME))
+        self.assertTrue(authorization.is_api_host(ME))
+        self.assertFalse(authorization.is_service_request(ME))
 
     def test_who_is_an_api_host(self):
-        self.assertTrue(authority.is_api_host(HOST))
-        self.assertFalse(authority.is_api_host(caller(service_roles=[])))
+        self.assertTrue(authorization.is_api_host(HOST))
+        self.assertFalse(authorization.is_api_host(caller(service_roles=[])))
         self.assertFalse(
-            authority.is_api_host(caller("p", "admin", service_roles=None, is_admin=True))
+            authorization.is_api_host(caller("p", "admin", service_roles=None, is_admin=True))
         )
         self.assertTrue(
-            authority.is_api_host(caller(user_id=None, service_roles=None, is_admin=True))
+            authorization.is_api_host(caller(user_id=None, service_roles=None, is_admin=True))
         )
 
 
-class NamespacesTest(AuthorityCase):
-    def test_what_is_seen(self):
+class NamespacesTest(AuthorizationCase):
+    def test_visible(self):
         for name in ("mine", "public"):
             self.assertEqual(name, self.do("namespaces.get", ME, name=name).name)
         for operation in ("get", "resolve"):
@@ -169,6 +169,6 @@ class NamespacesTest(AuthorityCase):
             name = f"definitions.{operation}"
             self.refused(errors.Forbidden, name, ME, namespace=public, **arguments)
             self.do(name, ME, namespace=mine, **arguments)
-            self.seen.clear()
+            self.calls.clear()
         self.do("definitions.list", ME, namespace=public, kind=Tag)
         self.do("definitions.get", ME, namespace=public, kind=Tag, name="t")

@@ -11,27 +11,27 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 #: What servers say: PostgreSQL, MariaDB, MySQL.
-_SIGNS = ("statement timeout", "max_statement_time", "maximum statement execution time")
+_MESSAGES = ("statement timeout", "max_statement_time", "maximum statement execution time")
 
 
-def bound_reads(engine: sa.Engine, seconds: float) -> None:
+def limit_select_time(engine: sa.Engine, seconds: float) -> None:
     """Have the server end each SELECT of ``engine`` that takes longer than ``seconds``.
 
     SQLite works in this process and has no such bound.  Behind a pooler of PostgreSQL the
     operator sets ``statement_timeout`` for the role of the service.
     """
     if engine.dialect.name == "postgresql":
-        _bound_session(engine, seconds)
+        _set_session_timeout(engine, seconds)
     elif engine.dialect.name == "mysql":
-        _bound_each(engine, seconds)
+        _limit_each_select(engine, seconds)
 
 
-def is_exceeded(error: BaseException) -> bool:
+def is_timeout(error: BaseException) -> bool:
     """Did the server end a statement because it took too long?"""
-    return any(sign in str(getattr(error, "orig", None) or error) for sign in _SIGNS)
+    return any(sign in str(getattr(error, "orig", None) or error) for sign in _MESSAGES)
 
 
-def _bound_session(engine: sa.Engine, seconds: float) -> None:
+def _set_session_timeout(engine: sa.Engine, seconds: float) -> None:
     """``Database`` lifts the bound in every transaction."""
 
     @event.listens_for(engine, "connect")
@@ -43,7 +43,7 @@ def _bound_session(engine: sa.Engine, seconds: float) -> None:
         cursor.close()
 
 
-def _bound_each(engine: sa.Engine, seconds: float) -> None:
+def _limit_each_select(engine: sa.Engine, seconds: float) -> None:
     """MariaDB's variable would hold for writes, too; so each statement says it."""
     mariadb = f"SET STATEMENT max_statement_time = {seconds:g} FOR "
     mysql = f"SELECT /*+ MAX_EXECUTION_TIME({int(seconds * 1000)}) */"

@@ -22,17 +22,17 @@ UNICODE = "Ünïcode ☃ 東京"
 VISIBILITIES = ("private", "shared", "public", "community")
 
 
-class Filler:
+class SampleData:
     """Fills the service on ``port``.
 
     :param prefix: tells its objects from those of others.
-    :param many_stores: is there a store ``slow`` beside the default one?
+    :param has_several_stores: is there a store ``slow`` beside the default one?
     """
 
-    def __init__(self, port: int, prefix: str, many_stores: bool = True) -> None:
+    def __init__(self, port: int, prefix: str, has_several_stores: bool = True) -> None:
         self._client = Client(port)
         self._prefix = prefix
-        self._many_stores = many_stores
+        self._has_several_stores = has_several_stores
         self.images: dict[str, str] = {}
 
     def fill(self) -> None:
@@ -51,10 +51,10 @@ class Filler:
         self.create("empty", b"")
         self.create("large", bytes(range(256)) * 20_000)
         self.create("of old", b"before stores had names")
-        self.create("slow", b"in the other store", store="slow" if self._many_stores else "")
+        self.create("slow", b"in the other store", store="slow" if self._has_several_stores else "")
         self.create("properties", **{f"p{n}": "v" * n for n in range(60)})
         self.create("min", min_disk=3, min_ram=4)
-        self._switched_off()
+        self._deactivated()
         self._shared()
         self._deleted()
         self._imported()
@@ -98,7 +98,7 @@ class Filler:
     def patch(self, image_id: str, *changes: dict, who: str = "owner") -> None:
         self.ask(who, "PATCH", f"/v2/images/{image_id}", list(changes), PATCH)
 
-    def _switched_off(self) -> None:
+    def _deactivated(self) -> None:
         path = f"/v2/images/{self.create('deactivated', b'd')}"
         self.ask("admin", "POST", f"{path}/actions/deactivate")
 
@@ -125,11 +125,11 @@ class Filler:
             f"/v2/images/{imported}/import",
             {
                 "method": {"name": "glance-direct"},
-                **({"stores": ["slow"]} if self._many_stores else {}),
+                **({"stores": ["slow"]} if self._has_several_stores else {}),
             },
         )
         self._wait(imported)
-        if self._many_stores:
+        if self._has_several_stores:
             self._copied()
 
     def _copied(self) -> None:
@@ -148,7 +148,7 @@ class Filler:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{image_id} does not become active")
             time.sleep(0.1)
-        self._settle(image_id, deadline)
+        self._wait_for_tasks(image_id, deadline)
 
     def _wait_for_stores(self, image_id: str, number: int, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
@@ -156,9 +156,9 @@ class Filler:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{image_id} is not copied")
             time.sleep(0.1)
-        self._settle(image_id, deadline)
+        self._wait_for_tasks(image_id, deadline)
 
-    def _settle(self, image_id: str, deadline: float) -> None:
+    def _wait_for_tasks(self, image_id: str, deadline: float) -> None:
         """Bookkeeping goes on for a moment after the image is there."""
         while time.monotonic() < deadline:
             tasks = self.ask("admin", "GET", f"/v2/images/{image_id}/tasks")["tasks"]
@@ -239,7 +239,7 @@ class Filler:
         )
 
 
-def odd_rows(database: str) -> None:
+def insert_legacy_rows(database: str) -> None:
     """Rows as they are left behind over the years."""
     engine = sa.create_engine(database)
     metadata = sa.MetaData()

@@ -29,15 +29,15 @@ _locations = sa.table(
 )
 
 #: Rows that are read at once.
-_PORTION = 1000
+_BATCH_ROWS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Migration:
-    """``before`` is the revision that relies on it; ``migrate`` returns how many rows it moved."""
+class DataMigration:
+    """``contract_revision`` relies on it; ``migrate`` returns the number of changed rows."""
 
     name: str
-    before: str
+    contract_revision: str
     is_needed: Callable[[sa.Connection], bool]
     migrate: Callable[[sa.Connection], int]
 
@@ -45,13 +45,13 @@ class Migration:
 # --- Ocata: images that are public or not get a visibility -----------------------------------
 
 
-def _has_old_flag(connection: sa.Connection) -> bool:
+def _has_is_public(connection: sa.Connection) -> bool:
     names = {column["name"] for column in sa.inspect(connection).get_columns("images")}
     return {"is_public", "visibility"} <= names
 
 
 def _lacks_visibility(connection: sa.Connection) -> bool:
-    if not _has_old_flag(connection):
+    if not _has_is_public(connection):
         return False
     row = sa.select(_images.c.id).where(_images.c.visibility.is_(None)).limit(1)
     return connection.execute(row).first() is not None
@@ -59,7 +59,7 @@ def _lacks_visibility(connection: sa.Connection) -> bool:
 
 def _set_visibility(connection: sa.Connection) -> int:
     """Public ones stay public, those with members are shared, the others private."""
-    if not _has_old_flag(connection):
+    if not _has_is_public(connection):
         return 0
     has_members = sa.exists().where(
         _members.c.image_id == _images.c.id, _members.c.deleted == sa.false()
@@ -83,7 +83,7 @@ def _set_visibility(connection: sa.Connection) -> int:
 # --- Train: the metadata of a location says "store", not "backend" ---------------------------
 
 
-def _portions(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
+def _batches(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
     """Locations whose metadata has the old word: (row, metadata with the new one)."""
     last = 0
     while True:
@@ -91,15 +91,15 @@ def _portions(connection: sa.Connection) -> Iterator[list[tuple[int, dict]]]:
             sa.select(_locations.c.id, _locations.c.meta_data)
             .where(_locations.c.id > last, _locations.c.meta_data.like('%"backend"%'))
             .order_by(_locations.c.id)
-            .limit(_PORTION)
+            .limit(_BATCH_ROWS)
         ).all()
         if not rows:
             return
         last = rows[-1].id
-        yield [(row.id, renamed) for row in rows if (renamed := _renamed(row.meta_data))]
+        yield [(row.id, renamed) for row in rows if (renamed := _with_store_key(row.meta_data))]
 
 
-def _renamed(text: str) -> dict | None:
+def _with_store_key(text: str) -> dict | None:
     """The metadata with the new word, or None when there is nothing to rename."""
     try:
         metadata = json.loads(text)
@@ -111,28 +111,32 @@ def _renamed(text: str) -> dict | None:
     return {"store": store, **metadata}
 
 
-def _has_old_word(connection: sa.Connection) -> bool:
-    return any(_portions(connection))
+def _has_backend_key(connection: sa.Connection) -> bool:
+    return any(_batches(connection))
 
 
-def _rename_word(connection: sa.Connection) -> int:
+def _rename_backend_key(connection: sa.Connection) -> int:
     moved = 0
     statement = (
         _locations.update()
         .where(_locations.c.id == sa.bindparam("row"))
         .values(meta_data=sa.bindparam("text"))
     )
-    for portion in _portions(connection):
-        if portion:
+    for batch in _batches(connection):
+        if batch:
             connection.execute(
-                statement, [{"row": row, "text": json.dumps(metadata)} for row, metadata in portion]
+                statement, [{"row": row, "text": json.dumps(metadata)} for row, metadata in batch]
             )
-            moved += len(portion)
+            moved += len(batch)
     return moved
 
 
-VISIBILITY = Migration("ocata_migrate01", "ocata_contract01", _lacks_visibility, _set_visibility)
-STORE_OF_LOCATION = Migration("train_migrate01", "train_contract01", _has_old_word, _rename_word)
+VISIBILITY = DataMigration(
+    "ocata_migrate01", "ocata_contract01", _lacks_visibility, _set_visibility
+)
+STORE_OF_LOCATION = DataMigration(
+    "train_migrate01", "train_contract01", _has_backend_key, _rename_backend_key
+)
 
 #: In the order in which they are done.
-MIGRATIONS = (VISIBILITY, STORE_OF_LOCATION)
+DATA_MIGRATIONS = (VISIBILITY, STORE_OF_LOCATION)

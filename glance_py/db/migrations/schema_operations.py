@@ -26,7 +26,7 @@ def has_index(table: str, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def altering(table: str) -> Iterator[BatchOperations]:
+def batch_alter(table: str) -> Iterator[BatchOperations]:
     """Change columns; SQLite does so by making another table."""
     with warnings.catch_warnings():
         # That table does without checks that flags are 0 or 1; nothing else is written.
@@ -35,7 +35,7 @@ def altering(table: str) -> Iterator[BatchOperations]:
             yield altered
 
 
-def add(table: str, *columns: sa.Column, index: Mapping[str, str]) -> None:
+def add_columns(table: str, *columns: sa.Column, index: Mapping[str, str]) -> None:
     """Add columns and indexes that are missing.
 
     :param index: the name of each index to the column that it is for.
@@ -58,7 +58,7 @@ def drop_column(table: str, name: str, index: str) -> None:
         for constraint in sa.inspect(op.get_bind()).get_check_constraints(table):
             if constraint["name"] and f"`{name}`" in constraint["sqltext"]:
                 op.drop_constraint(constraint["name"], table, type_="check")
-    with altering(table) as altered:
+    with batch_alter(table) as altered:
         altered.drop_column(name)
 
 

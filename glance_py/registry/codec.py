@@ -27,12 +27,12 @@ _ALL_KINDS: tuple[Kind, ...] = (*KINDS, ResourceType)
 _KINDS: Mapping[str, Kind] = {kind.noun: kind for kind in _ALL_KINDS}
 
 
-class Malformed(ValueError):
+class DecodeError(ValueError):
     """JSON of another form; the text says where, without the values."""
 
 
 @dataclasses.dataclass(frozen=True)
-class FieldsOf:
+class PartialOf:
     """The hint for an object that holds some fields of a dataclass."""
 
     cls: type
@@ -42,12 +42,12 @@ class FieldsOf:
 
 
 def encode(hint: Any, value: Any) -> Any:
-    """``value`` as far as orjson needs help with it; see :func:`plain` for the rest."""
+    """``value`` as far as orjson needs help with it; see :func:`encode_default` for the rest."""
     encoder = _encoder(hint)
     return value if encoder is None or value is None else encoder(value)
 
 
-def plain(value: Any) -> Any:
+def encode_default(value: Any) -> Any:
     """For orjson: what it cannot write by itself.
 
     :raises TypeError: neither can we.
@@ -65,14 +65,14 @@ def plain(value: Any) -> Any:
 def _encoder(hint: Any) -> Callable[[Any], Any] | None:
     """None: orjson writes such values itself."""
     if isinstance(hint, TypeVar) or hint is Definition:
-        return _tagged
+        return _encode_definition
     if hint is Namespace:
-        return _namespace
+        return _encode_namespace
     if hint is ImageQuery:
-        return _query
+        return _encode_query
     if hint is NamespacePage:
         return lambda page: {
-            "namespaces": [_namespace(each) for each in page.namespaces],
+            "namespaces": [_encode_namespace(each) for each in page.namespaces],
             "full": page.full,
         }
     if get_origin(hint) in (list, Sequence):
@@ -82,7 +82,7 @@ def _encoder(hint: Any) -> Callable[[Any], Any] | None:
     return None
 
 
-def _query(query: ImageQuery) -> ImageQuery:
+def _encode_query(query: ImageQuery) -> ImageQuery:
     """The same with numbers that orjson can write: a larger one compares like the largest."""
     return dataclasses.replace(
         query,
@@ -95,11 +95,11 @@ def _query(query: ImageQuery) -> ImageQuery:
     )
 
 
-def _tagged(definition: Definition) -> list[Any]:
+def _encode_definition(definition: Definition) -> list[Any]:
     return [type(definition).noun, definition]
 
 
-def _namespace(namespace: Namespace) -> dict[str, Any]:
+def _encode_namespace(namespace: Namespace) -> dict[str, Any]:
     fields = {each.name: getattr(namespace, each.name) for each in dataclasses.fields(Namespace)}
     return {**fields, "contents": {kind.noun: those for kind, those in namespace.contents.items()}}
 
@@ -112,12 +112,12 @@ def decode(hint: Any, value: Any, strict: bool = False) -> Any:
 
     :param strict: look at every value, and refuse fields that are not known; without
         it the other side is believed, and may be newer.
-    :raises Malformed: it stands for no such value.
+    :raises DecodeError: it stands for no such value.
     """
     return _decoder(hint, strict)(value)
 
 
-def _as_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
@@ -127,25 +127,27 @@ def _decoder(hint: Any, strict: bool) -> Decoder:  # noqa: C901 - one line for e
     if special is not None:
         return special(strict)
     if hint is Any or hint is object:
-        return _as_is
-    if isinstance(hint, FieldsOf):
-        return _fields_of(hint.cls, strict)
+        return _identity
+    if isinstance(hint, PartialOf):
+        return _decode_partial(hint.cls, strict)
     if isinstance(hint, TypeVar) or hint is Definition:
-        return _definition(strict)
+        return _decode_definition(strict)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _dataclass(hint, strict)
+        return _decode_dataclass(hint, strict)
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _optional(_decoder(next(each for each in inner if each is not type(None)), strict))
+        return _decode_optional(
+            _decoder(next(each for each in inner if each is not type(None)), strict)
+        )
     if origin is type:
-        return _kind
+        return _decode_kind
     if origin is tuple and (len(inner) != 2 or inner[1] is not Ellipsis):
-        return _row(tuple(_decoder(each, strict) for each in inner))
+        return _decode_fixed_list(tuple(_decoder(each, strict) for each in inner))
     if origin in _LISTS:
-        return _list(_LISTS[origin], _decoder(inner[0], strict))
+        return _decode_list(_LISTS[origin], _decoder(inner[0], strict))
     if hint in (dict, Mapping) or origin in (dict, Mapping):
-        return _mapping(inner[1] if inner else Any, strict)
-    return _scalar(hint) if strict else _as_is
+        return _decode_mapping(inner[1] if inner else Any, strict)
+    return _decode_scalar(hint) if strict else _identity
 
 
 #: What a JSON list becomes.
@@ -160,117 +162,120 @@ _LISTS: Mapping[Any, Callable[[Iterable], Any]] = {
 }
 
 
-def _scalar(hint: Any) -> Decoder:
+def _decode_scalar(hint: Any) -> Decoder:
     allowed = (int, float) if hint is float else (hint,)
 
     def decode(value: Any) -> Any:
         # Old rows may lack what has a value today.  bool is an int for isinstance, not in JSON.
         if value is not None and type(value) not in allowed:
-            raise Malformed(f"not of type {hint.__name__}")
+            raise DecodeError(f"not of type {hint.__name__}")
         return value
 
     return decode
 
 
-def _optional(inner: Decoder) -> Decoder:
-    return _as_is if inner is _as_is else lambda value: None if value is None else inner(value)
+def _decode_optional(inner: Decoder) -> Decoder:
+    return (
+        _identity if inner is _identity else lambda value: None if value is None else inner(value)
+    )
 
 
-def _list(make: Callable[[Iterable], Any], inner: Decoder) -> Decoder:
+def _decode_list(make: Callable[[Iterable], Any], inner: Decoder) -> Decoder:
     def decode(value: Any) -> Any:
         if type(value) is not list:
-            raise Malformed("not a list")
-        if inner is _as_is:
+            raise DecodeError("not a list")
+        if inner is _identity:
             return value if make is list else make(value)
         return make([inner(each) for each in value])
 
     return decode
 
 
-def _row(inner: tuple[Decoder, ...]) -> Decoder:
+def _decode_fixed_list(inner: tuple[Decoder, ...]) -> Decoder:
     def decode(value: Any) -> tuple:
         if type(value) is not list or len(value) != len(inner):
-            raise Malformed(f"not a list of {len(inner)}")
+            raise DecodeError(f"not a list of {len(inner)}")
         return tuple(each(part) for each, part in zip(inner, value, strict=True))
 
     return decode
 
 
-def _mapping(hint: Any, strict: bool) -> Decoder:
+def _decode_mapping(hint: Any, strict: bool) -> Decoder:
     inner = _decoder(hint, strict)
 
     def decode(value: Any) -> dict:
         if type(value) is not dict:
-            raise Malformed("not an object")
-        return value if inner is _as_is else {key: inner(each) for key, each in value.items()}
+            raise DecodeError("not an object")
+        return value if inner is _identity else {key: inner(each) for key, each in value.items()}
 
     return decode
 
 
-def _time(value: Any) -> datetime.datetime:
+def _decode_time(value: Any) -> datetime.datetime:
     try:
         moment = datetime.datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise Malformed("not a time") from None
+        raise DecodeError("not a time") from None
     if moment.tzinfo is not None:
         return moment.astimezone(datetime.UTC).replace(tzinfo=None)
     return moment
 
 
-def _kind(value: Any) -> Kind:
+def _decode_kind(value: Any) -> Kind:
     kind = _KINDS.get(value) if isinstance(value, str) else None
     if kind is None:
-        raise Malformed("not a kind of definitions")
+        raise DecodeError("not a kind of definitions")
     return kind
 
 
-def _definition(strict: bool) -> Decoder:
+def _decode_definition(strict: bool) -> Decoder:
     def decode(value: Any) -> Definition:
         if type(value) is not list or len(value) != 2:
-            raise Malformed("not a definition")
-        kind: Any = _kind(value[0])
+            raise DecodeError("not a definition")
+        kind: Any = _decode_kind(value[0])
         return _decoder(kind, strict)(value[1])
 
     return decode
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def _field_hints(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
 
 
-def _fields_of(cls: type, strict: bool) -> Decoder:
-    fields = {name: _decoder(hint, strict) for name, hint in _hints(cls).items()}
+def _decode_partial(cls: type, strict: bool) -> Decoder:
+    fields = {name: _decoder(hint, strict) for name, hint in _field_hints(cls).items()}
 
     def decode(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise Malformed("not an object")
-        return _each_field(fields, value, strict)
+            raise DecodeError("not an object")
+        return _decode_fields(fields, value, strict)
 
     return decode
 
 
-def _each_field(
+def _decode_fields(
     fields: Mapping[str, Decoder], value: Mapping[str, Any], strict: bool
 ) -> dict[str, Any]:
-    made = {}
+    decoded = {}
     for name, each in value.items():
         inner = fields.get(name)
-        if inner is _as_is:
-            made[name] = each
+        if inner is _identity:
+            decoded[name] = each
         elif inner is not None:
             try:
-                made[name] = inner(each)
-            except Malformed as error:
-                raise Malformed(f"{name}: {error}") from None
+                decoded[name] = inner(each)
+            except DecodeError as error:
+                raise DecodeError(f"{name}: {error}") from None
         elif strict:
-            raise Malformed(f"there is no {name[:64]!r}")
-    return made
+            raise DecodeError(f"there is no {name[:64]!r}")
+    return decoded
 
 
-def _dataclass(cls: type, strict: bool, **special: Decoder) -> Decoder:
+def _decode_dataclass(cls: type, strict: bool, **special: Decoder) -> Decoder:
     fields = {
-        name: special.get(name) or _decoder(hint, strict) for name, hint in _hints(cls).items()
+        name: special.get(name) or _decoder(hint, strict)
+        for name, hint in _field_hints(cls).items()
     }
     required = {
         each.name
@@ -280,29 +285,29 @@ def _dataclass(cls: type, strict: bool, **special: Decoder) -> Decoder:
 
     def decode(value: Any) -> Any:
         if type(value) is not dict:
-            raise Malformed("not an object")
+            raise DecodeError("not an object")
         if not value.keys() >= required:
-            raise Malformed(f"{min(required - value.keys())} is missing")
-        return cls(**_each_field(fields, value, strict))
+            raise DecodeError(f"{min(required - value.keys())} is missing")
+        return cls(**_decode_fields(fields, value, strict))
 
     return decode
 
 
-def _change(strict: bool) -> Decoder:
+def _decode_change(strict: bool) -> Decoder:
     """The fields of a change are fields of an image and have their types."""
-    return _dataclass(ImageChange, strict, fields=_fields_of(Image, strict))
+    return _decode_dataclass(ImageChange, strict, fields=_decode_partial(Image, strict))
 
 
-def _filter(strict: bool) -> Decoder:
+def _decode_filter(strict: bool) -> Decoder:
     """The value of a filter has the type of the field that it is compared with."""
-    hints = _hints(Image)
-    simple = _dataclass(Filter, strict)
+    hints = _field_hints(Image)
+    simple = _decode_dataclass(Filter, strict)
 
     def decode(value: Any) -> Filter:
         found = simple(value)
         hint = hints.get(found.field)
         if hint is None:
-            raise Malformed("there is no such field")
+            raise DecodeError("there is no such field")
         if found.op == "in":
             inner = _decoder(tuple[hint, ...], True)  # type: ignore[valid-type]
         else:
@@ -312,24 +317,24 @@ def _filter(strict: bool) -> Decoder:
     return decode
 
 
-def _namespace_of(strict: bool) -> Decoder:
+def _decode_namespace(strict: bool) -> Decoder:
     """The contents of a namespace are named by their kind."""
 
     def contents(value: Any) -> dict[Kind, list[Any]]:
         if type(value) is not dict:
-            raise Malformed("not an object")
+            raise DecodeError("not an object")
         return {
             kind: _decoder(list[kind], strict)(those)  # type: ignore[valid-type]
-            for kind, those in ((_kind(noun), those) for noun, those in value.items())
+            for kind, those in ((_decode_kind(noun), those) for noun, those in value.items())
         }
 
-    return _dataclass(Namespace, strict, contents=contents)
+    return _decode_dataclass(Namespace, strict, contents=contents)
 
 
 #: Types whose form does not follow from their hints alone.
 _SPECIAL: Mapping[type, Callable[[bool], Decoder]] = {
-    ImageChange: _change,
-    Filter: _filter,
-    Namespace: _namespace_of,
-    datetime.datetime: lambda strict: _time,
+    ImageChange: _decode_change,
+    Filter: _decode_filter,
+    Namespace: _decode_namespace,
+    datetime.datetime: lambda strict: _decode_time,
 }

@@ -20,10 +20,10 @@ from glance_py.domain.metadef import Namespace
 
 #: What to do with a namespace that is there already: leave it, add to it what is new, also
 #: replace what is there, or put the new one in its place.
-SKIP, ADD, PREFER_NEW, OVERWRITE = "skip", "add", "prefer new", "overwrite"
+SKIP, MERGE, PREFER_NEW, OVERWRITE = "skip", "add", "prefer new", "overwrite"
 
 
-def store(database: Database, namespace: Namespace, existing: str) -> str:
+def import_namespace(database: Database, namespace: Namespace, existing: str) -> str:
     """Record a namespace with its contents, in one transaction.
 
     :param existing: SKIP, ADD, PREFER_NEW or OVERWRITE.
@@ -53,9 +53,9 @@ def store(database: Database, namespace: Namespace, existing: str) -> str:
     return database.write(work)
 
 
-def read(database: Database) -> Iterator[Namespace]:
+def export_namespaces(database: Database) -> Iterator[Namespace]:
     """All namespaces with their contents, in order of their names."""
-    for row in database.read(lambda connection: connection.execute(metadefs.IN_ORDER).all()):
+    for row in database.read(lambda connection: connection.execute(metadefs.SELECT_ORDERED).all()):
         namespace = Namespace(*row)
         namespace.contents = database.read(
             functools.partial(definitions.contents, namespace_id=namespace.id)
@@ -63,13 +63,13 @@ def read(database: Database) -> Iterator[Namespace]:
         yield namespace
 
 
-def clear(database: Database) -> dict[str, int]:
+def delete_all(database: Database) -> dict[str, int]:
     """Remove every definition, namespace and resource type.
 
     :returns: how many rows of which table were removed.
     """
     tables = (
-        *(shelf.table for shelf in definitions.SHELVES.values()),
+        *(mapper.table for mapper in definitions.MAPPERS.values()),
         metadef_namespaces,
         metadef_resource_types,
     )

@@ -14,7 +14,7 @@ THEN = datetime.datetime(2015, 3, 4, 5, 6, 7)
 AUDIT = {"created_at": THEN, "deleted": False}
 
 
-class OddRowCases:
+class LegacyRowCases:
     def setUp(self):
         super().setUp()
         self.execute(

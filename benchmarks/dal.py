@@ -29,7 +29,7 @@ NAMESPACE = uuid.UUID("8a0b54a5-98c5-4a2e-8a3f-1d2ff4f4d0a1")
 OWNER = RequestContext(project_id="p1")
 STRANGER = RequestContext(project_id="stranger")
 ADMIN = RequestContext(project_id="admin", is_admin=True)
-BY_NAME = (("name", "asc"), ("created_at", "asc"), ("id", "asc"))
+SORT_BY_NAME = (("name", "asc"), ("created_at", "asc"), ("id", "asc"))
 
 
 def image_id(number):
@@ -133,7 +133,7 @@ def reads(images, count):
         ("list 20, by tag", OWNER, ImageQuery(limit=20, tags=("t3",)), 10),
         ("list 20, by property", OWNER, ImageQuery(limit=20, properties=(("p3", "v3"),)), 10),
         ("list 20, by size", OWNER, ImageQuery(limit=20, filters=(Filter("size", "gte", 9),)), 20),
-        ("list 20, sorted by name", OWNER, ImageQuery(limit=20, sort=BY_NAME), 5),
+        ("list 20, sorted by name", OWNER, ImageQuery(limit=20, sort=SORT_BY_NAME), 5),
         ("list 20, no share", STRANGER, ImageQuery(limit=20, visibility="shared"), 20),
         ("list 1000", OWNER, ImageQuery(limit=1000), 5),
     ):
@@ -141,10 +141,10 @@ def reads(images, count):
 
 
 def writes(images, repeat=100):
-    made = []
+    created = []
 
     def create():
-        made.append(
+        created.append(
             images.create(
                 OWNER,
                 Image(
@@ -158,13 +158,13 @@ def writes(images, repeat=100):
         )
 
     yield "create", create, repeat
-    turn = iter(made)
+    to_update = iter(created)
     change = ImageChange(
         fields={"name": "n"}, set_properties={"p1": "w", "new": "v"}, add_tags=("f",)
     )
-    yield "update", lambda: images.update(OWNER, next(turn), change), repeat - 1
-    again = iter(made)
-    yield "delete", lambda: images.delete(OWNER, next(again)), repeat - 1
+    yield "update", lambda: images.update(OWNER, next(to_update), change), repeat - 1
+    to_delete = iter(created)
+    yield "delete", lambda: images.delete(OWNER, next(to_delete)), repeat - 1
 
 
 def main():

@@ -206,7 +206,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=(
-            limits.Limits(repositories, conf.keystone_limits_cache_time)
+            limits.UnifiedLimits(repositories, conf.keystone_limits_cache_time)
             if conf.use_keystone_limits
             else None
         ),

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from glance_py.cmd.progress import Line
+from glance_py.cmd.progress import ProgressLine
 from glance_py.db import indexes
 from glance_py.db.engine import Database
 from glance_py.db.indexes import IndexState, IndexStatus
@@ -17,9 +17,9 @@ from glance_py.domain import errors
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words that may follow ``db indexes``."""
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument("--add", action="store_true", help="build those that are missing")
-    way.add_argument("--drop", action="store_true", help="remove those that are there")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--add", action="store_true", help="build those that are missing")
+    action.add_argument("--drop", action="store_true", help="remove those that are there")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default all")
 
@@ -36,24 +36,24 @@ def run(database: Database, options: argparse.Namespace) -> int:
     An index of the same name with other columns ("other") is left alone, and the
     exit code of --add and --drop is 1.
     """
-    wanted = _wanted(database, options.names)
-    bad = False
-    for found in _survey(database, wanted) if options.add or options.drop else ():
+    names = _select_names(database, options.names)
+    has_foreign = False
+    for found in _inspect(database, names) if options.add or options.drop else ():
         if found.state is IndexState.FOREIGN:
-            bad = True
+            has_foreign = True
             print(
                 f"{found.index.name}: left alone, since it is another index: {found.definition}",
                 file=sys.stderr,
             )
         elif options.add and found.state is not IndexState.PRESENT:
-            _do("building", "built", indexes.add, database, found)
+            _run_with_progress("building", "built", indexes.add, database, found)
         elif options.drop and found.state is not IndexState.MISSING:
-            _do("dropping", "dropped", indexes.drop, database, found)
-    _print(_survey(database, wanted), options.json)
-    return int(bad)
+            _run_with_progress("dropping", "dropped", indexes.drop, database, found)
+    _print_table(_inspect(database, names), options.json)
+    return int(has_foreign)
 
 
-def _wanted(database: Database, names: list[str]) -> set[str]:
+def _select_names(database: Database, names: list[str]) -> set[str]:
     known = {index.name for index in indexes.for_dialect(database.dialect)}
     if unknown := sorted(set(names) - known):
         raise errors.Invalid(
@@ -63,16 +63,18 @@ def _wanted(database: Database, names: list[str]) -> set[str]:
     return set(names) or known
 
 
-def _survey(database: Database, wanted: set[str]) -> list[IndexStatus]:
-    return [found for found in indexes.inspect_indexes(database) if found.index.name in wanted]
+def _inspect(database: Database, names: set[str]) -> list[IndexStatus]:
+    return [found for found in indexes.inspect_indexes(database) if found.index.name in names]
 
 
-def _do(doing: str, done: str, work: Callable, database: Database, found: IndexStatus) -> None:
+def _run_with_progress(
+    doing: str, done: str, work: Callable, database: Database, found: IndexStatus
+) -> None:
     """One line about one index, on stderr; on a terminal it tells how far it is."""
-    name, began, line = found.index.name, time.monotonic(), Line()
+    name, started, line = found.index.name, time.monotonic(), ProgressLine()
 
     def report_progress(progress: str) -> None:
-        line.write(f"{name}: {doing}, {time.monotonic() - began:.0f} s {progress}".rstrip())
+        line.write(f"{name}: {doing}, {time.monotonic() - started:.0f} s {progress}".rstrip())
 
     report_progress("")
     try:
@@ -87,10 +89,10 @@ def _do(doing: str, done: str, work: Callable, database: Database, found: IndexS
             ) from None
         raise
     line.clear()
-    print(f"{name}: {done} in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    print(f"{name}: {done} in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
-def _print(found: list[IndexStatus], as_json: bool) -> None:
+def _print_table(found: list[IndexStatus], as_json: bool) -> None:
     if as_json:
         print(
             json.dumps(

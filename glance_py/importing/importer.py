@@ -211,10 +211,10 @@ class Importer:
             return
         size = image.size or 0
         if request.method_name == GLANCE_DIRECT:
-            self._limits.room(image.owner, {"image_size_total": size})
+            self._limits.check(image.owner, {"image_size_total": size})
         else:
             size = size if request.is_copy else 0
-            self._limits.room(image.owner, {"image_size_total": size, "image_stage_total": size})
+            self._limits.check(image.owner, {"image_size_total": size, "image_stage_total": size})
 
     def _finished_task_id(self, image: Image) -> str | None:
         """The finished task that the image still names, which the next import may replace.
@@ -330,7 +330,7 @@ class Importer:
         change = self._begin_change(image, request, stores)
         if self._limits is not None and request.method_name != GLANCE_DIRECT:
             counted = bool(stores_in(image, PENDING_STORES))
-            most = self._limits.room(image.owner, {"image_count_uploading": 0 if counted else 1})
+            most = self._limits.check(image.owner, {"image_count_uploading": 0 if counted else 1})
             if most:
                 change.reservation = QuotaReservation(image.owner, most)
         if task_id is not None:

@@ -134,7 +134,7 @@ class NamespacePolicyProxy(_MetadefPolicyProxy):
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
         self._check_in_own_project(ctx, "get_metadef_namespaces", "list_metadef_resource_types")
         page = self.inner.list(ctx, query)
-        visible = self._enforcer.for_page(ctx, _VIEW_RULE)
+        visible = self._enforcer.memoized_check(ctx, _VIEW_RULE)
         return dataclasses.replace(
             page, namespaces=[each for each in page.namespaces if visible(target(each))]
         )

@@ -59,13 +59,13 @@ class PolicyProxy(Proxy):
 
     def get(self, ctx: Caller, image_id: str) -> Image:
         image = self.inner.get(ctx, image_id)
-        self._enforcer.check_image(ctx, "get_image", image)
+        self._enforcer.enforce_image(ctx, "get_image", image)
         return image
 
     def list(self, ctx: Caller, query: ImageQuery) -> Page:
-        self._enforcer.check(ctx, "get_images", {"project_id": ctx.project_id})
+        self._enforcer.enforce(ctx, "get_images", {"project_id": ctx.project_id})
         page = self.inner.list(ctx, query)
-        visible = self._enforcer.for_page(ctx, "get_image")
+        visible = self._enforcer.memoized_check(ctx, "get_image")
         images = [image for image in page.images if visible(ImageTarget(image))]
         limit = query.limit
         while page.full and page.images and not images:
@@ -95,57 +95,57 @@ class PolicyProxy(Proxy):
             )
         visibility_rule = VISIBILITY_RULES.get(image.visibility)
         if visibility_rule:
-            self._enforcer.check(ctx, visibility_rule, target)
+            self._enforcer.enforce(ctx, visibility_rule, target)
         return self.inner.create(ctx, image)
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         visibility_rule = VISIBILITY_RULES.get(str(change.fields.get("visibility")))
         if visibility_rule:
             # wire: this refusal is 403 even for one who may not see the image.
-            self._enforcer.check(ctx, visibility_rule, ImageTarget(image))
+            self._enforcer.enforce(ctx, visibility_rule, ImageTarget(image))
         for rule in rules_for_change(change):
-            self._enforcer.check_image(ctx, rule, image)
+            self._enforcer.enforce_image(ctx, rule, image)
         return self.inner.update(ctx, image, change)
 
     def delete(self, ctx: Caller, image: Image) -> None:
-        self._enforcer.check_image(ctx, "delete_image", image)
+        self._enforcer.enforce_image(ctx, "delete_image", image)
         self.inner.delete(ctx, image)
 
     def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
-        self._enforcer.check_image(ctx, "upload_image", image)
+        self._enforcer.enforce_image(ctx, "upload_image", image)
         return self.inner.upload(ctx, image, upload)
 
     def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
-        self._enforcer.check_image(ctx, "modify_image", image)
+        self._enforcer.enforce_image(ctx, "modify_image", image)
         return self.inner.stage(ctx, image, upload)
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         rule = "copy_image" if request.is_copy else "modify_image"
-        self._enforcer.check_image(ctx, rule, image)
+        self._enforcer.enforce_image(ctx, rule, image)
         self.inner.import_(ctx, image, request)
 
     def download(self, ctx: Caller, image: Image, request: Download) -> Data:
-        self._enforcer.check_image(ctx, "download_image", image)
+        self._enforcer.enforce_image(ctx, "download_image", image)
         if request.prefer:
-            self._enforcer.check_image(ctx, "download_from_store", image)
+            self._enforcer.enforce_image(ctx, "download_from_store", image)
         return self.inner.download(ctx, image, request)
 
     def add_location(self, ctx: Caller, image: Image, registration: Registration) -> None:
-        self._enforcer.check_image(ctx, "add_image_location", image)
+        self._enforcer.enforce_image(ctx, "add_image_location", image)
         self.inner.add_location(ctx, image, registration)
 
     def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
-        self._enforcer.check_image(ctx, "fetch_image_location", image)
+        self._enforcer.enforce_image(ctx, "fetch_image_location", image)
         return self.inner.list_locations(ctx, image)
 
     def delete_from_store(self, ctx: Caller, image: Image, store: str) -> Image:
         for rule in ("get_image_location", "delete_image_location"):
-            self._enforcer.check_image(ctx, rule, image)
+            self._enforcer.enforce_image(ctx, rule, image)
         return self.inner.delete_from_store(ctx, image, store)
 
     def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
         rule = "deactivate" if to == "deactivated" else "reactivate"
-        self._enforcer.check_image(ctx, rule, image)
+        self._enforcer.enforce_image(ctx, rule, image)
         return self.inner.set_status(ctx, image, to)
 
 
@@ -160,8 +160,8 @@ class MemberPolicyProxy(Proxy):
 
     def _check(self, ctx: Caller, rule: str, image: Image) -> None:
         """Who may not see the image is told nothing of its members."""
-        self._enforcer.check_image(ctx, "get_image", image)
-        self._enforcer.check_image(ctx, rule, image)
+        self._enforcer.enforce_image(ctx, "get_image", image)
+        self._enforcer.enforce_image(ctx, rule, image)
 
     def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
         self._check(ctx, "get_members", image)
@@ -171,7 +171,7 @@ class MemberPolicyProxy(Proxy):
         return self.inner.list(ctx, image)
 
     def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
-        self._enforcer.check_image(ctx, "get_image", image)
+        self._enforcer.enforce_image(ctx, "get_image", image)
         if not self._enforcer.allows(ctx, "get_member", ImageTarget(image)):
             # wire: who may not see a member is told that there is none.
             raise errors.MemberNotFound(member_id, image.id)

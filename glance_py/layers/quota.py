@@ -68,7 +68,7 @@ class QuotaProxy(Proxy):
         self._storage = 0 if deps.limits else storage_quota(conf)
 
     def create(self, ctx: Caller, image: Image) -> Image:
-        limits = self._limits.room(image.owner, {"image_count_total": 1}) if self._limits else {}
+        limits = self._limits.check(image.owner, {"image_count_total": 1}) if self._limits else {}
         _check("properties", _count_properties(image.properties), self._properties)
         # wire: a tag given twice counts twice.
         _check("tags", len(image.tags), self._tags)
@@ -134,7 +134,7 @@ class QuotaProxy(Proxy):
 
     def _limits_for_upload(self, image: Image, upload: Upload) -> dict[str, int]:
         if self._limits:
-            return self._limits.room(
+            return self._limits.check(
                 image.owner, {"image_size_total": upload.size or 0, "image_count_uploading": 1}
             )
         return {"storage": self._storage} if self._storage else {}
@@ -144,7 +144,7 @@ class QuotaProxy(Proxy):
             return self.inner.stage(ctx, image, upload)
         upload = _with_filters(upload, [self._size_limit(upload)])
         if self._limits:
-            limits = self._limits.room(
+            limits = self._limits.check(
                 image.owner, {"image_stage_total": upload.size or 0, "image_count_uploading": 1}
             )
             if upload.size is None:
@@ -158,7 +158,7 @@ class QuotaProxy(Proxy):
         limits = {"storage": self._storage} if self._storage else {}
         if self._limits:
             # The copy that is coming counts already, since the import began.
-            limits = self._limits.room(image.owner, {"image_size_total": 0})
+            limits = self._limits.check(image.owner, {"image_size_total": 0})
         if "storage" in limits and upload.size is not None:
             reservation = QuotaReservation(image.owner, limits, reserve=upload.size)
             self.inner.update(

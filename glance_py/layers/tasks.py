@@ -30,7 +30,7 @@ class TaskPolicyProxy(Proxy):
         self._enforcer = deps.enforcer
 
     def _check(self, ctx: Caller) -> None:
-        self._enforcer.check(ctx, "tasks_api_access", {})
+        self._enforcer.enforce(ctx, "tasks_api_access", {})
 
     def list(self, ctx: Caller, query: TaskQuery) -> Sequence[Task]:
         self._check(ctx)

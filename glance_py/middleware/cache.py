@@ -86,7 +86,7 @@ class CacheFilter:
         if context is None or Request(environ).has_body:
             return None
         image = self._images.resolve(context, image_id)
-        self._enforcer.check_image(context, "download_image", image)
+        self._enforcer.enforce_image(context, "download_image", image)
         if image.status != "active" and not context.is_admin:
             return None
         if download.is_not_modified(environ, image):

@@ -67,7 +67,7 @@ class CacheManageFilter:
     def _answer(
         self, request: Request, action: Callable[..., Any], image_id: str | None
     ) -> webob.Response:
-        self._enforcer.check(request.context, "manage_image_cache", {})
+        self._enforcer.enforce(request.context, "manage_image_cache", {})
         answer = action() if image_id is None else action(image_id)
         return json_response(dumps(answer))
 

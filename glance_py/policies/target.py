@@ -46,7 +46,7 @@ def new_image_target(owner: str | None, visibility: str) -> dict[str, object]:
     return {"project_id": owner, "owner": owner, "visibility": visibility}
 
 
-class Recorder(Mapping):
+class RecordingTarget(Mapping):
     """Passes a target through and remembers which keys were read."""
 
     __slots__ = ("target", "read")

@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 class InterchangeCase(unittest.TestCase):
-    """Images of all sizes in all stores, by the service that ``pair`` runs at the moment."""
+    """Images of all sizes in all stores, by the service that ``installation`` runs now."""
 
     installation: reference.Installation
     #: Names of stores, and bytes of images.
@@ -36,8 +36,8 @@ class InterchangeCase(unittest.TestCase):
                     **{name.replace("_", "-"): value for name, value in headers.items()},
                 },
             )
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tests.conformance.snapshot import Client
+from tests.conformance.snapshot import ApiClient
 
 OCTETS = "application/octet-stream"
 PATCH = "application/openstack-images-v2.1-json-patch"
@@ -30,7 +30,7 @@ class SampleData:
     """
 
     def __init__(self, port: int, prefix: str, has_several_stores: bool = True) -> None:
-        self._client = Client(port)
+        self._client = ApiClient(port)
         self._prefix = prefix
         self._has_several_stores = has_several_stores
         self.images: dict[str, str] = {}
@@ -55,16 +55,16 @@ class SampleData:
         self.create("properties", **{f"p{n}": "v" * n for n in range(60)})
         self.create("min", min_disk=3, min_ram=4)
         self._deactivated()
-        self._shared()
-        self._deleted()
-        self._imported()
-        self._changed()
-        self._metadefs()
-        self._tasks()
+        self._create_shared()
+        self._create_deleted()
+        self._create_imported()
+        self._create_updated()
+        self._create_metadefs()
+        self._create_task()
 
-    def ask(
+    def request(
         self,
-        who: str,
+        caller: str,
         method: str,
         path: str,
         body: Any = None,
@@ -72,13 +72,13 @@ class SampleData:
         **headers: str,
     ) -> Any:
         """One request that must succeed; its JSON."""
-        answer = self._client.call(who, method, path, body, content_type, **headers)
-        if answer.status >= 400:
-            raise RuntimeError(f"{method} {path}: {answer.status} {answer.data!r}")
-        return answer.json() if answer.data else None
+        response = self._client.call(caller, method, path, body, content_type, **headers)
+        if response.status >= 400:
+            raise RuntimeError(f"{method} {path}: {response.status} {response.data!r}")
+        return response.json() if response.data else None
 
     def create(self, name: str, data: bytes | None = None, store: str = "", **fields) -> str:
-        image = self.ask(
+        image = self.request(
             "admin" if fields.get("visibility") == "public" else "owner",
             "POST",
             "/v2/images",
@@ -92,34 +92,34 @@ class SampleData:
         self.images[name] = image["id"]
         if data is not None:
             headers = {"X_Image_Meta_Store": store} if store else {}
-            self.ask("admin", "PUT", f"/v2/images/{image['id']}/file", data, OCTETS, **headers)
+            self.request("admin", "PUT", f"/v2/images/{image['id']}/file", data, OCTETS, **headers)
         return image["id"]
 
-    def patch(self, image_id: str, *changes: dict, who: str = "owner") -> None:
-        self.ask(who, "PATCH", f"/v2/images/{image_id}", list(changes), PATCH)
+    def patch(self, image_id: str, *changes: dict, caller: str = "owner") -> None:
+        self.request(caller, "PATCH", f"/v2/images/{image_id}", list(changes), PATCH)
 
     def _deactivated(self) -> None:
         path = f"/v2/images/{self.create('deactivated', b'd')}"
-        self.ask("admin", "POST", f"{path}/actions/deactivate")
+        self.request("admin", "POST", f"{path}/actions/deactivate")
 
-    def _shared(self) -> None:
+    def _create_shared(self) -> None:
         path = f"/v2/images/{self.create('members', b'm', visibility='shared')}/members"
         for member in ("p2", "p3", "p4", UNICODE):
-            self.ask("owner", "POST", path, {"member": member})
-        self.ask("member", "PUT", f"{path}/p2", {"status": "accepted"})
-        self.ask("stranger", "PUT", f"{path}/p3", {"status": "rejected"})
-        self.ask("owner", "DELETE", f"{path}/p4")
+            self.request("owner", "POST", path, {"member": member})
+        self.request("member", "PUT", f"{path}/p2", {"status": "accepted"})
+        self.request("stranger", "PUT", f"{path}/p3", {"status": "rejected"})
+        self.request("owner", "DELETE", f"{path}/p4")
 
-    def _deleted(self) -> None:
+    def _create_deleted(self) -> None:
         for name, data in (("deleted", b"x"), ("deleted-queued", None)):
-            self.ask("owner", "DELETE", f"/v2/images/{self.create(name, data)}")
+            self.request("owner", "DELETE", f"/v2/images/{self.create(name, data)}")
 
-    def _imported(self) -> None:
+    def _create_imported(self) -> None:
         staged = self.create("staged")
-        self.ask("owner", "PUT", f"/v2/images/{staged}/stage", b"waits", OCTETS)
+        self.request("owner", "PUT", f"/v2/images/{staged}/stage", b"waits", OCTETS)
         imported = self.create("imported")
-        self.ask("owner", "PUT", f"/v2/images/{imported}/stage", b"imported", OCTETS)
-        self.ask(
+        self.request("owner", "PUT", f"/v2/images/{imported}/stage", b"imported", OCTETS)
+        self.request(
             "owner",
             "POST",
             f"/v2/images/{imported}/import",
@@ -130,11 +130,11 @@ class SampleData:
         )
         self._wait(imported)
         if self._has_several_stores:
-            self._copied()
+            self._create_copied()
 
-    def _copied(self) -> None:
+    def _create_copied(self) -> None:
         both = self.create("both", b"in both stores")
-        self.ask(
+        self.request(
             "admin",
             "POST",
             f"/v2/images/{both}/import",
@@ -144,7 +144,7 @@ class SampleData:
 
     def _wait(self, image_id: str, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
-        while self.ask("admin", "GET", f"/v2/images/{image_id}")["status"] != "active":
+        while self.request("admin", "GET", f"/v2/images/{image_id}")["status"] != "active":
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{image_id} does not become active")
             time.sleep(0.1)
@@ -152,7 +152,9 @@ class SampleData:
 
     def _wait_for_stores(self, image_id: str, number: int, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
-        while self.ask("admin", "GET", f"/v2/images/{image_id}")["stores"].count(",") < number - 1:
+        while (
+            self.request("admin", "GET", f"/v2/images/{image_id}")["stores"].count(",") < number - 1
+        ):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{image_id} is not copied")
             time.sleep(0.1)
@@ -161,12 +163,12 @@ class SampleData:
     def _wait_for_tasks(self, image_id: str, deadline: float) -> None:
         """Bookkeeping goes on for a moment after the image is there."""
         while time.monotonic() < deadline:
-            tasks = self.ask("admin", "GET", f"/v2/images/{image_id}/tasks")["tasks"]
+            tasks = self.request("admin", "GET", f"/v2/images/{image_id}/tasks")["tasks"]
             if all(task["status"] in ("success", "failure") for task in tasks):
                 return
             time.sleep(0.1)
 
-    def _changed(self) -> None:
+    def _create_updated(self) -> None:
         image_id = self.create("changed", b"c", tags=["one", "two"], first="1", second="2")
         self.patch(
             image_id,
@@ -175,25 +177,25 @@ class SampleData:
             {"op": "add", "path": "/third", "value": "3"},
             {"op": "replace", "path": "/tags", "value": ["two", "three"]},
         )
-        self.ask("owner", "PUT", f"/v2/images/{image_id}/tags/four")
-        self.ask("owner", "DELETE", f"/v2/images/{image_id}/tags/two")
+        self.request("owner", "PUT", f"/v2/images/{image_id}/tags/four")
+        self.request("owner", "DELETE", f"/v2/images/{image_id}/tags/two")
 
-    def _metadefs(self) -> None:
+    def _create_metadefs(self) -> None:
         name = f"{self._prefix}OS::Test"
         path = f"/v2/metadefs/namespaces/{name}"
-        self.ask(
+        self.request(
             "admin",
             "POST",
             "/v2/metadefs/namespaces",
             {"namespace": name, "display_name": UNICODE, "visibility": "public", "owner": "admin"},
         )
-        self.ask(
+        self.request(
             "admin",
             "POST",
             f"{path}/properties",
             {"name": "size", "title": "Size", "type": "integer", "minimum": 1},
         )
-        self.ask(
+        self.request(
             "admin",
             "POST",
             f"{path}/objects",
@@ -203,14 +205,14 @@ class SampleData:
                 "properties": {"a": {"title": "A", "type": "string", "enum": ["x", UNICODE]}},
             },
         )
-        self.ask("admin", "POST", f"{path}/tags", {"tags": [{"name": "t1"}, {"name": "t2"}]})
-        self.ask(
+        self.request("admin", "POST", f"{path}/tags", {"tags": [{"name": "t1"}, {"name": "t2"}]})
+        self.request(
             "admin",
             "POST",
             f"{path}/resource_types",
             {"name": "OS::Glance::Image", "prefix": "hw_"},
         )
-        self.ask(
+        self.request(
             "admin",
             "POST",
             "/v2/metadefs/namespaces",
@@ -222,7 +224,7 @@ class SampleData:
             },
         )
 
-    def _tasks(self) -> None:
+    def _create_task(self) -> None:
         """One that fails: nothing may be imported from a file."""
         self._client.call(
             "admin",
@@ -267,7 +269,9 @@ def insert_legacy_rows(database: str) -> None:
         connection.execute(table["images"].insert().values(**row))
         return row["id"]
 
-    def beside(connection: sa.Connection, kind: str, image_id: str, dates: dict, **values) -> None:
+    def insert_child(
+        connection: sa.Connection, kind: str, image_id: str, dates: dict, **values
+    ) -> None:
         connection.execute(table[kind].insert().values(image_id=image_id, **dates, **values))
 
     with engine.begin() as connection:
@@ -276,7 +280,7 @@ def insert_legacy_rows(database: str) -> None:
         image(connection, "deleted-row", gone, status="deleted")
         image(connection, "pending", gone, status="pending_delete")
         foreign = image(connection, "foreign-store", audit, disk_format="qcow2")
-        beside(
+        insert_child(
             connection,
             "image_locations",
             foreign,
@@ -298,8 +302,8 @@ def insert_legacy_rows(database: str) -> None:
         )
         twice = image(connection, "duplicates", audit)
         for dates in (gone, audit):
-            beside(connection, "image_tags", twice, dates, value="twice")
-            beside(
+            insert_child(connection, "image_tags", twice, dates, value="twice")
+            insert_child(
                 connection,
                 "image_members",
                 twice,
@@ -308,9 +312,9 @@ def insert_legacy_rows(database: str) -> None:
                 can_share=False,
                 status="accepted",
             )
-        beside(connection, "image_tags", twice, audit, value="twice")
-        beside(connection, "image_properties", twice, gone, name="was", value="deleted")
-        beside(connection, "image_properties", twice, audit, name="null", value=None)
+        insert_child(connection, "image_tags", twice, audit, value="twice")
+        insert_child(connection, "image_properties", twice, gone, name="was", value="deleted")
+        insert_child(connection, "image_properties", twice, audit, name="null", value=None)
         for task_id, dates in (("task-without-info", audit), ("task-deleted", gone)):
             connection.execute(
                 table["tasks"]

@@ -22,7 +22,7 @@ from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.tables import metadata
 
-MARKS = (
+REVISIONS = (
     "liberty",
     "mitaka02",
     "ocata_expand01",
@@ -51,15 +51,15 @@ class OldSchemaCase:
         self.directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
 
     def test_every_release(self) -> None:
-        for mark in MARKS:
+        for revision in REVISIONS:
             for in_phases in (False, True):
-                with self.subTest(mark=mark, in_phases=in_phases):
-                    self.check(mark, in_phases)
+                with self.subTest(revision=revision, in_phases=in_phases):
+                    self.check(revision, in_phases)
 
-    def check(self, mark: str, in_phases: bool) -> None:
+    def check(self, revision: str, in_phases: bool) -> None:
         url, drop = self.make_url()
         try:
-            self.make_old(url, mark)
+            self.make_old(url, revision)
             database = Database(create_engine(url))
             expected = database.write(fill)
             if in_phases:
@@ -72,11 +72,11 @@ class OldSchemaCase:
         finally:
             drop()
 
-    def make_old(self, url: str, mark: str) -> None:
+    def make_old(self, url: str, revision: str) -> None:
         conf = pathlib.Path(self.directory) / "old.conf"
         conf.write_text(f"[database]\nconnection = {url}\n")
         subprocess.run(
-            [self.tool, "--config-file", conf, "db", "upgrade", mark],
+            [self.tool, "--config-file", conf, "db", "upgrade", revision],
             cwd=self.directory,
             check=True,
             capture_output=True,

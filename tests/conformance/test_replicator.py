@@ -10,7 +10,7 @@ import unittest
 from glance_py.cmd import replicator
 from tests.conformance import reference
 from tests.conformance.sample_data import SampleData
-from tests.functional.server import GLANCE_API, Process
+from tests.functional.server import GLANCE_API, ServerProcess
 
 
 class ReplicatorTest(unittest.TestCase):
@@ -38,7 +38,7 @@ class ReplicatorTest(unittest.TestCase):
         return out.getvalue()
 
     def test_there_and_back(self) -> None:
-        old, new = self.original(), Process(self.directory(), GLANCE_API, silence=60)
+        old, new = self.original(), ServerProcess(self.directory(), GLANCE_API, client_timeout=60)
         self.addCleanup(new.end)
         sample_data = SampleData(old.port, "")
         sample_data.fill()

@@ -95,7 +95,7 @@ class TakeoverCase:
         self.installation.stop_reference()
 
         self.check_commands()
-        self.installation.start_ours()
+        self.installation.start_service()
         self.assert_same(before, snapshot.take_snapshot(self.installation.port), "taken over")
         self.assertIn("names a factory of the original service", self.installation.log())
         ours = SampleData(self.installation.port, "ours ", self.has_several_stores)
@@ -103,7 +103,7 @@ class TakeoverCase:
         ours.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="b")
         self.modify(theirs, ours)
         between = snapshot.take_snapshot(self.installation.port)
-        self.installation.stop_ours()
+        self.installation.stop_service()
 
         self.installation.start_reference()
         self.assert_same(between, snapshot.take_snapshot(self.installation.port), "given back")
@@ -150,11 +150,11 @@ class TakeoverCase:
         differences = before.differences(after)
         if differences:
             self.fail(
-                f"{what}: {len(differences)} of {len(before.answers)} answers differ:\n"
+                f"{what}: {len(differences)} of {len(before.responses)} answers differ:\n"
                 + "\n".join(differences[:40])
                 + self.installation.log()[-3000:]
             )
-        failed = {question: after.answers[question] for question in after.failures()}
+        failed = {question: after.responses[question] for question in after.failures()}
         if what == "taken over":
             self.assertEqual({}, failed, self.installation.log()[-3000:])
 

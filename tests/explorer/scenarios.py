@@ -28,7 +28,7 @@ BODIES = {"A": b"data of A", "B": b"bytes of the client B", "C": b"C's"}
 MAX_TRIES, RETRY_SECONDS = 12, 10.0
 
 
-class Client:
+class AppClient:
     """One client and what it was told.
 
     :param name: of its process; with a second letter, it works on another image.

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Collection, Iterator
 
 from tests.explorer import invariants, scheduler
-from tests.explorer.scenarios import Client, Scenario, set_up
+from tests.explorer.scenarios import AppClient, Scenario, set_up
 from tests.explorer.scheduler import Actor, DecisionLimitExceeded, Plan, Schedule, Workers
 from tests.explorer.service import PERIODIC_READS, RECOVERIES, Cluster
 
@@ -44,7 +44,7 @@ def execute(
     cluster.database.split_reads = scenario.split_reads
     expectations = set_up(cluster, scenario)
     for name, what in scenario.clients.items():
-        client = Client(cluster, name, expectations)
+        client = AppClient(cluster, name, expectations)
         schedule.add(Actor(name, client.host.process, getattr(client, what)))
     for name in dict.fromkeys(name[0] for name in scenario.clients):
         host = cluster.hosts[name]

@@ -22,7 +22,7 @@ from glance_py.domain import ports
 from glance_py.http.routes import ROUTES
 from glance_py.policies.enforcer import Enforcer
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 OCTETS, JSON = "application/octet-stream", "application/json"
 PATCH = "application/openstack-images-v2.1-json-patch"
@@ -359,7 +359,7 @@ class AccessTest(unittest.TestCase):
             "show_multiple_locations = true\n"
         )
         app, _directory = running.enter_context(service.running(options))
-        cls.admin = Client(app, "u:p:admin")
+        cls.admin = AppClient(app, "u:p:admin")
         cls.refused: frozenset[str] = frozenset()
         cls.asked: list[str] = []
         cls.asked_outside: list[str] = []

@@ -21,9 +21,9 @@ from glance_py import app, pipeline
 from glance_py.domain import errors
 from glance_py.middleware import factory_deps, health, oslo
 from tests.functional import service
-from tests.functional.client import Client
-from tests.functional.server import GLANCE_API, UWSGI, ServerCase, until
-from tests.unit.setting import conf
+from tests.functional.client import AppClient
+from tests.functional.server import GLANCE_API, UWSGI, ServerCase, wait_until
+from tests.unit.factories import make_conf
 
 
 class ServiceTest(unittest.TestCase):
@@ -34,7 +34,7 @@ class ServiceTest(unittest.TestCase):
         running.enter_context(mock.patch.object(health, "RESULT_TTL", 0.0))
 
     def ask(self, path="/healthcheck/ready"):
-        answer = Client(self.app, "").call("GET", path)
+        answer = AppClient(self.app, "").call("GET", path)
         return answer.status_int, answer.text
 
     def test_a_database_that_was_never_prepared(self):
@@ -53,7 +53,7 @@ class ServiceTest(unittest.TestCase):
         self.assertIn("The database has not the schema of this release", text)
         self.assertIn("glance-manage db sync", "\n".join(logs.output))
         with self.assertLogs("glance_py", "ERROR") as logs:
-            answer = Client(self.app, "u:p1:member").call("GET", "/v2/images")
+            answer = AppClient(self.app, "u:p1:member").call("GET", "/v2/images")
         self.assertEqual((503, "5"), (answer.status_int, answer.headers["Retry-After"]))
         self.assertIn("glance-manage db sync", "\n".join(logs.output))
         self.assertNotIn("Traceback", "\n".join(logs.output))
@@ -106,7 +106,7 @@ class BackendTest(unittest.TestCase):
     """The backends alone, with stores that hang."""
 
     def build(self, backend, paste=None, **deps):
-        deps = factory_deps.FactoryDependencies(conf(), *[None] * 5, **deps)
+        deps = factory_deps.FactoryDependencies(make_conf(), *[None] * 5, **deps)
         with factory_deps.providing(deps):
             return backend(deps.conf, paste or {})
 
@@ -163,7 +163,7 @@ class BackendTest(unittest.TestCase):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
         deps = factory_deps.FactoryDependencies(
-            conf(),
+            make_conf(),
             *[None] * 5,
             ping=go_on.wait,
             staging_free_bytes=go_on.wait,
@@ -236,11 +236,11 @@ class ReportCase(ServerCase):
         # Servers that are still starting stop slowly.
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         self.server.end()
-        self.server.write(f"[oslo_reports]\nlog_dir = {self.reports}\n{options}")
+        self.server.write_config(f"[oslo_reports]\nlog_dir = {self.reports}\n{options}")
         self.server.start()
 
     def check_report(self) -> None:
-        files = until(
+        files = wait_until(
             lambda: [file for file in self.reports.iterdir() if file.stat().st_size], bool
         )
         self.assertEqual(1, len(files), self.server.log())
@@ -271,7 +271,7 @@ class GlanceApiReportTest(ReportCase):
 
     def test_signal(self):
         self.with_reports()
-        [worker] = until(self.server.workers, bool)
+        [worker] = wait_until(self.server.workers, bool)
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         os.kill(worker, signal.SIGUSR2)
         self.check_report()

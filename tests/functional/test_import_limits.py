@@ -21,7 +21,9 @@ class ImportLimitsTest(ImportCase):
     def setUp(self) -> None:
         known = dict.fromkeys(limits.RESOURCES, -1) | {LIMIT: 1}
         self.enterContext(
-            mock.patch.object(limits._Book, "limits", lambda book, project, anew=False: known)
+            mock.patch.object(
+                limits._LimitCache, "limits", lambda cache, project, refresh=False: known
+            )
         )
         super().setUp()
 
@@ -90,7 +92,7 @@ class ImportLimitsTest(ImportCase):
         both = [self.uploaded(), self.uploaded()]
         running, go_on = threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
-        copies, room = ImportJob.add_copy, limits.Limits.room
+        copies, room = ImportJob.add_copy, limits.UnifiedLimits.check
         seen = threading.Barrier(2, timeout=30)
 
         def waiting(book, project, deltas):
@@ -105,7 +107,7 @@ class ImportLimitsTest(ImportCase):
             copies(job, store)
 
         with (
-            mock.patch.object(limits.Limits, "room", waiting),
+            mock.patch.object(limits.UnifiedLimits, "check", waiting),
             mock.patch.object(ImportJob, "add_copy", add_copy),
         ):
             threads = [

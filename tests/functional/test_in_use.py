@@ -7,7 +7,7 @@ from unittest import mock
 
 from glance_store_py import errors as store_errors
 from glance_store_py.drivers import file
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 from tests.functional.service import running
 
 DATA = b"0123456789"
@@ -17,8 +17,8 @@ class TestInUse(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.app, cls.directory = cls.enterClassContext(running())
-        cls.ann = Client(cls.app, "ann:p1:member")
-        cls.root = Client(cls.app, "root:p1:admin")
+        cls.ann = AppClient(cls.app, "ann:p1:member")
+        cls.root = AppClient(cls.app, "root:p1:admin")
 
     def uploaded(self) -> str:
         image_id = self.ann.create(tags=["t"], os_distro="debian")

@@ -17,7 +17,7 @@ from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, Task
 from glance_py.importing.location_import import recover as recover_location_import
 from glance_store_py import errors as store_errors
-from tests.functional.origin import serve, web_store
+from tests.functional.origin_server import serve, web_store
 from tests.functional.service import configured
 
 ANN = RequestContext(
@@ -148,7 +148,7 @@ class TestStray(LocationImportCase):
 
 class TestKey(unittest.TestCase):
     def test_a_wrong_encryption_key_stops_the_start(self) -> None:
-        with configured("metadata_encryption_key = 0123456789abcdef", remote=False) as (
+        with configured("metadata_encryption_key = 0123456789abcdef", behind_registry=False) as (
             conf,
             directory,
         ):

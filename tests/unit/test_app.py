@@ -9,7 +9,7 @@ import unittest
 
 from glance_py import app, config, pipeline
 from glance_py.db import engine, migrations
-from tests.unit.middleware.case import call
+from tests.unit.middleware.wsgi_helpers import call
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

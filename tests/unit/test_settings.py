@@ -4,12 +4,12 @@ import dataclasses
 import unittest
 
 from glance_py.settings import QuotaSettings, Settings, storage_quota
-from tests.unit import setting
+from tests.unit import factories
 
 
 class TestDefaults(unittest.TestCase):
     def test_they_are_those_of_the_options(self):
-        read = Settings.from_conf(setting.conf())
+        read = Settings.from_conf(factories.make_conf())
         for field in dataclasses.fields(Settings):
             with self.subTest(field.name):
                 self.assertEqual(getattr(Settings(), field.name), getattr(read, field.name))
@@ -17,16 +17,16 @@ class TestDefaults(unittest.TestCase):
 
 class TestReading(unittest.TestCase):
     def test_lists_cannot_be_changed(self):
-        conf = setting.conf(enabled_import_methods=["web-download"])
+        conf = factories.make_conf(enabled_import_methods=["web-download"])
         self.assertEqual(("web-download",), Settings.from_conf(conf).api.enabled_import_methods)
 
     def test_a_storage_quota_is_in_bytes(self):
-        conf = setting.conf(user_storage_quota="2MB")
+        conf = factories.make_conf(user_storage_quota="2MB")
         self.assertEqual(2 << 20, QuotaSettings.from_conf(conf).user_storage_quota)
 
     def test_a_storage_quota_that_is_no_size_is_named(self):
         with self.assertRaisesRegex(ValueError, "user_storage_quota: '1 GB' is not a size"):
-            QuotaSettings.from_conf(setting.conf(user_storage_quota="1 GB"))
+            QuotaSettings.from_conf(factories.make_conf(user_storage_quota="1 GB"))
 
     def test_units(self):
         self.assertEqual(
@@ -38,5 +38,5 @@ class TestReading(unittest.TestCase):
                 self.assertRaises(ValueError, storage_quota, wrong)
 
     def test_secrets_are_not_shown(self):
-        conf = setting.conf(registry_shared_secret="s3cret")
+        conf = factories.make_conf(registry_shared_secret="s3cret")
         self.assertNotIn("s3cret", repr(Settings.from_conf(conf)))

@@ -16,7 +16,7 @@ from cursive import signature_utils
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.image import Image
-from tests.unit.setting import conf, member
+from tests.unit.factories import make_conf, make_member
 
 KIB = 1024
 
@@ -164,7 +164,7 @@ ZEROS = bytes(64 * KIB)
 
 class InspectFormatTest(unittest.TestCase):
     def setUp(self):
-        self.conf = conf()
+        self.conf = make_conf()
 
     def set(self, **values):
         for name, value in values.items():
@@ -323,7 +323,7 @@ class SignatureTest(unittest.TestCase):
     def verify(self, data, properties):
         public = self.key.public_key()
         with mock.patch.object(signature_utils, "get_public_key", lambda *a: public):
-            filters = streams.signature_filters(member(), Image(id="i", properties=properties))
+            filters = streams.signature_filters(make_member(), Image(id="i", properties=properties))
         pump(data, *filters)
         return filters
 

@@ -32,7 +32,7 @@ class CacheController:
 
         :raises errors.NotFound: there is no cache here.
         """
-        self._enforcer.check(request.context, rule, {})
+        self._enforcer.enforce(request.context, rule, {})
         if self._cache is None:
             raise errors.NotFound("Caching is not supported at this site.")
         return self._cache

@@ -41,7 +41,7 @@ class InfoController:
     def stores_detail(self, request: Request) -> webob.Response:
         """GET /v2/info/stores/detail"""
         self._require_multiple_stores()
-        self._enforcer.check(request.context, "stores_info_detail", {})
+        self._enforcer.enforce(request.context, "stores_info_detail", {})
         return json_response(dumps({"stores": list(self._store_documents(detail=True))}))
 
     def _require_multiple_stores(self) -> None:

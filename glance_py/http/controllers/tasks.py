@@ -31,7 +31,7 @@ class TasksController:
     def create(self, request: Request) -> webob.Response:
         """POST /v2/tasks"""
         # wire: who may not use tasks is told so before the body is judged.
-        self._enforcer.check(request.context, "tasks_api_access", {})
+        self._enforcer.enforce(request.context, "tasks_api_access", {})
         task = load_task(request.context, str(uuid.uuid4()), request.read_json_body())
         task = self._tasks.create(request.context, task)
         return json_response(dump_task(task), 201, (("Location", f"/v2/tasks/{task.id}"),))
@@ -42,7 +42,7 @@ class TasksController:
 
     def delete(self, request: Request, task_id: str) -> webob.Response:
         """DELETE /v2/tasks/{task_id}, which the API has given up."""
-        self._enforcer.check(request.context, "tasks_api_access", {})
+        self._enforcer.enforce(request.context, "tasks_api_access", {})
         raise exc.HTTPMethodNotAllowed(
             explanation="Tasks are not deleted; they expire.", headers={"Allow": "GET"}
         )

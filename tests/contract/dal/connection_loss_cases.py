@@ -15,7 +15,7 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimRequest
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
-from tests.servers.proxy import Fault, Proxy
+from tests.servers.proxy import Fault, FaultInjectingProxy
 
 CTX = caller("p1")
 #: Short, and long enough for a server that is busy.
@@ -28,7 +28,7 @@ class ConnectionLossCases:
     def setUp(self):
         super().setUp()
         url = sa.make_url(self.url)
-        self.proxy = Proxy((url.host, url.port))
+        self.proxy = FaultInjectingProxy((url.host, url.port))
         self.addCleanup(self.proxy.close)
         self.remote = engine.Database(
             engine.create_engine(self.proxy.url(url), timeouts=SHORT), retry_timeout=SHORT.lock
@@ -67,9 +67,9 @@ class ConnectionLossCases:
             (Fault.SILENT_AFTER, True),
         ):
             image_id, create = self.create()
-            trap = self.proxy.lose_answer_to(b"COMMIT", fault)
+            trap = self.proxy.fail_request(b"COMMIT", fault)
             error = self.bounded(create)
-            self.assertTrue(trap.sprung.wait(BOUND))
+            self.assertTrue(trap.fired.wait(BOUND))
             self.assertIs(errors.OutcomeUnknown, type(error), fault)
             self.assertIsInstance(error, errors.DatabaseUnavailable)
             self.assertEqual(happened, self.exists(image_id), fault)
@@ -83,13 +83,13 @@ class ConnectionLossCases:
     def test_what_is_lost_before_commit_is_done_again(self):
         for fault in (Fault.CUT_AFTER, Fault.SILENT_AFTER):
             image_id, create = self.create()
-            self.proxy.lose_answer_to(b"INSERT INTO images", fault)
+            self.proxy.fail_request(b"INSERT INTO images", fault)
             create()
             self.assertTrue(self.exists(image_id))
 
     def test_what_is_lost_twice_before_commit_was_surely_not_done(self):
         image_id, create = self.create()
-        self.proxy.lose_answer_to(b"INSERT INTO images", times=2)
+        self.proxy.fail_request(b"INSERT INTO images", times=2)
         error = self.bounded(create)
         self.assertIs(errors.DatabaseUnavailable, type(error))
         self.assertFalse(self.exists(image_id))
@@ -104,9 +104,9 @@ class ConnectionLossCases:
             return image_id.encode()
 
         once = sql_repositories(self.remote).once
-        self.proxy.lose_answer_to(b"COMMIT", Fault.CUT_BEFORE)
+        self.proxy.fail_request(b"COMMIT", Fault.CUT_BEFORE)
         self.assertIs(errors.OutcomeUnknown, type(self.bounded(lambda: once(key, run))))
-        self.proxy.lose_answer_to(b"COMMIT", Fault.CUT_AFTER)
+        self.proxy.fail_request(b"COMMIT", Fault.CUT_AFTER)
         answer = once(key, run).decode()
         self.assertEqual(answer, once(key, run).decode())
         self.assertEqual([False, True, False], [self.exists(each) for each in image_ids])
@@ -114,7 +114,7 @@ class ConnectionLossCases:
 
     def test_silence_ends(self):
         """Also where the other host's kernel acknowledges what nobody answers."""
-        for fault in (self.proxy.stall, self.proxy.drop_answers):
+        for fault in (self.proxy.stall, self.proxy.drop_responses):
             fault()
             for operation in (self.remote.ping, self.create()[1]):
                 self.assertIs(errors.DatabaseUnavailable, type(self.bounded(operation)))

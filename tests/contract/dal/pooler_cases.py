@@ -16,7 +16,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import FaultInjectingProxy
 
 CTX = caller("p1")
 #: BackendKeyData: the process and its secret.
@@ -32,7 +32,7 @@ class PoolerCases:
     def setUp(self):
         super().setUp()
         url = sa.make_url(self.url)
-        proxy = Proxy((url.host, url.port))
+        proxy = FaultInjectingProxy((url.host, url.port))
         self.addCleanup(proxy.close)
         proxy.rewrite = invent_key
         self.pooled = engine.Database(engine.create_engine(proxy.url(url)))

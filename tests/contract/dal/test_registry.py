@@ -22,7 +22,7 @@ from tests.contract.dal.metadef_cases import DefinitionCases, NamespaceCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.test_cached_images import CachedImageCases
-from tests.functional.registry import Wire
+from tests.functional.registry import InProcessConnection
 
 
 def through_registry(repositories, connect=lambda wire: wire):
@@ -50,7 +50,7 @@ def through_registry(repositories, connect=lambda wire: wire):
                 conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None
             )
         ):
-            wires.append(Wire(pipeline.load(conf, pipeline.REGISTRY)))
+            wires.append(InProcessConnection(pipeline.load(conf, pipeline.REGISTRY)))
     return client.remote_repositories(conf, connect(*wires))
 
 

@@ -20,7 +20,7 @@ from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 from tests.contract.store import servers
-from tests.servers.faulty import Faulty
+from tests.servers.faulty import FaultyProxy
 
 DATA = os.urandom(3_000_000)
 
@@ -66,7 +66,7 @@ class TlsContract:
         self.right, self.wrong = self_signed(directory), self_signed(directory)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.right)
-        self.proxy = Faulty(self.target(directory), context)
+        self.proxy = FaultyProxy(self.target(directory), context)
         self.addCleanup(self.proxy.kill)
 
     def store(self, ca_file: str | None) -> GuardedDriver:

@@ -17,7 +17,7 @@ from glance_py.db.cached_images import SqlCachedImages
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.tables import metadata
 from glance_py.domain import errors
-from tests.unit import setting
+from tests.unit import factories
 
 
 def repository(directory: str) -> SqlCachedImages:
@@ -147,11 +147,11 @@ class TestChoice(unittest.TestCase):
         self.directory = CacheDirectory(self.root)
 
     def test_centralized_db_needs_the_url_of_the_node(self) -> None:
-        conf = setting.conf(image_cache_dir=self.root)
+        conf = factories.make_conf(image_cache_dir=self.root)
         self.assertRaises(BadDriverConfiguration, build.load_driver, conf, self.directory, None)
 
     def test_sqlite_takes_the_place_of_xattr_where_there_are_no_attributes(self) -> None:
-        conf = setting.conf(image_cache_dir=self.root, image_cache_driver="xattr")
+        conf = factories.make_conf(image_cache_dir=self.root, image_cache_driver="xattr")
         set_attribute = os.setxattr
 
         def refuse(*args):

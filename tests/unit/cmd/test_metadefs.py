@@ -16,7 +16,12 @@ SHIPPED = pathlib.Path(metadefs.__file__).parents[1] / "etc" / "metadefs"
 
 def plain(document):
     """A file's document, whatever the order of its lists and what goes without saying."""
-    document = {"visibility": "private", "owner": metadefs.OWNER, "protected": False, **document}
+    document = {
+        "visibility": "private",
+        "owner": metadefs.DEFAULT_OWNER,
+        "protected": False,
+        **document,
+    }
     for key in ("objects", "resource_type_associations"):
         document[key] = sorted(document.get(key, ()), key=lambda each: each["name"])
     return {key: value for key, value in document.items() if value not in ([], {})}

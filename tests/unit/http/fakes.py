@@ -139,7 +139,7 @@ class Members:
 
 
 class Enforcer:
-    def check(self, ctx, rule, target):
+    def enforce(self, ctx, rule, target):
         if not ctx.is_admin:
             raise errors.PolicyForbids(rule)
 

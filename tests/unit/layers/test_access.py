@@ -50,23 +50,23 @@ from glance_py.layers.ownership import OwnershipProxy
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
 from glance_py.layers.tasks import TaskAdapter, TaskPolicyProxy
 from glance_py.policies.enforcer import Enforcer
+from tests.unit.factories import make_caller, make_conf
 from tests.unit.layers.fake import deps
-from tests.unit.setting import caller, conf
 
 CALLERS = {
-    "owner": caller("member", "reader", project="owner"),
-    "friend": caller("member", "reader", project="friend"),
-    "stranger": caller("member", "reader", project="stranger"),
-    "nobody": caller("member", "reader", project=None),
-    "service": caller("service", project="services"),
-    "delegate": caller("member", project="stranger", service_roles=["service"]),
+    "owner": make_caller("member", "reader", project="owner"),
+    "friend": make_caller("member", "reader", project="friend"),
+    "stranger": make_caller("member", "reader", project="stranger"),
+    "nobody": make_caller("member", "reader", project=None),
+    "service": make_caller("service", project="services"),
+    "delegate": make_caller("member", project="stranger", service_roles=["service"]),
     #: A service of the owner's project, which needs nobody's trust for its own images.
-    "agent": caller("member", "service", project="owner"),
-    "admin": caller("admin", project="admins", is_admin=True),
+    "agent": make_caller("member", "service", project="owner"),
+    "admin": make_caller("admin", project="admins", is_admin=True),
 }
 EVERYBODY = " ".join(CALLERS)
 
-OPTIONS, OLD_DEFAULTS = conf(), conf()
+OPTIONS, OLD_DEFAULTS = make_conf(), make_conf()
 OLD_DEFAULTS.set_override("enforce_new_defaults", False, group="oslo_policy")
 
 #: Image -> who sees it when asking by id, and whose it is to change.
@@ -107,7 +107,7 @@ class Rules(Enforcer):
         self.asked.append((rule, target.get("project_id", "no target")))
         return rule not in self.refused
 
-    def for_page(self, ctx, rule):
+    def memoized_check(self, ctx, rule):
         return lambda target: self.allows(ctx, rule, target)
 
 

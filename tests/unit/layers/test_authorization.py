@@ -11,10 +11,14 @@ from glance_py.domain.member import Member
 from glance_py.domain.ports import Download, Upload
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.ownership import OwnershipProxy
+from tests.unit.factories import make_caller, make_conf, make_member
 from tests.unit.layers.fake import Images, Members, deps
-from tests.unit.setting import caller, conf, member
 
-OWNER, STRANGER, ADMIN = member("p1"), member("p2"), caller("admin", project="p9", is_admin=True)
+OWNER, STRANGER, ADMIN = (
+    make_member("p1"),
+    make_member("p2"),
+    make_caller("admin", project="p9", is_admin=True),
+)
 
 
 def image(visibility: str = "private", **more) -> Image:
@@ -55,7 +59,7 @@ class SeeingTest(unittest.TestCase):
         orphan = image(owner=None)
         self.assertTrue(self.sees(STRANGER, orphan))
         layer = OwnershipProxy.build(Images(orphan), deps())
-        nobody = caller("member", project=None)
+        nobody = make_caller("member", project=None)
         with self.assertRaises(errors.Forbidden):
             layer.delete(nobody, orphan)
         layer.delete(ADMIN, orphan)
@@ -117,7 +121,7 @@ class ReadingTest(unittest.TestCase):
 class SharingTest(unittest.TestCase):
     def setUp(self):
         self.share, self.other = Member("shared", "p2"), Member("shared", "p3")
-        self.layer = self.build(conf())
+        self.layer = self.build(make_conf())
         self.shared = image("shared")
 
     def build(self, options):
@@ -147,7 +151,7 @@ class SharingTest(unittest.TestCase):
         accepted = self.layer.update(STRANGER, self.shared, self.share, "accepted")
         self.assertEqual("accepted", accepted.status)
         self.layer.update(ADMIN, self.shared, self.share, "rejected")
-        for ctx in (OWNER, member("p3")):
+        for ctx in (OWNER, make_member("p3")):
             with self.assertRaises(errors.Forbidden):
                 self.layer.update(ctx, self.shared, self.share, "accepted")
 
@@ -159,7 +163,7 @@ class SharingTest(unittest.TestCase):
 
     def test_the_owner_decides_who_is_a_member(self):
         self.layer.create(STRANGER, self.shared, "p5")  # as far as no policy forbids it
-        old = conf()
+        old = make_conf()
         old.set_override("enforce_new_defaults", False, group="oslo_policy")
         with self.assertRaises(errors.Forbidden):
             self.build(old).create(STRANGER, self.shared, "p4")

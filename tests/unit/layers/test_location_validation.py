@@ -14,7 +14,6 @@ from glance_py.layers.location_validation import (
     is_service,
 )
 from tests.unit.layers.fake import Images, deps
-from tests.unit.setting import caller, conf, member
 
 USER, SERVICE = member(), caller("service")
 DELEGATE = caller("member", service_roles=["service"])

@@ -18,8 +18,8 @@ from glance_py.domain.metadef import (
 )
 from glance_py.layers.metadefs_policy import RULES
 from glance_py.policies.enforcer import Enforcer
+from tests.unit.factories import make_caller, make_conf
 from tests.unit.layers.fake import Notifier, deps
-from tests.unit.setting import caller, conf
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -88,22 +88,22 @@ class LayersCase(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
-        options = conf(directory.name, {"policy.yaml": self.policy})
+        options = make_conf(directory.name, {"policy.yaml": self.policy})
         self.notifier = Notifier()
         self.deps = deps(conf=options, enforcer=Enforcer(options), notifier=self.notifier)
         self.namespaces = gateway.build_stack(
             gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.deps
         )
         self.definitions = gateway.build_stack(gateway.DEFINITION_LAYERS, Definitions(), self.deps)
-        self.admin = caller("admin", "member", "reader", project="p9", is_admin=True)
+        self.admin = make_caller("admin", "member", "reader", project="p9", is_admin=True)
 
 
 class VisibilityTest(LayersCase):
     def test_private_namespaces_are_there_for_their_project_and_administrators(self):
         for who, sees in (
-            (caller("reader", project="p1"), True),
+            (make_caller("reader", project="p1"), True),
             (self.admin, True),
-            (caller("reader", project="p2"), False),
+            (make_caller("reader", project="p2"), False),
         ):
             for operation in (self.namespaces.get, self.namespaces.resolve):
                 if sees:
@@ -116,14 +116,14 @@ class VisibilityTest(LayersCase):
         names = [
             each.name
             for each in self.namespaces.list(
-                caller("reader", project="p2"), NamespaceQuery()
+                make_caller("reader", project="p2"), NamespaceQuery()
             ).namespaces
         ]
         self.assertEqual(["public"], names)
         self.assertEqual(3, len(self.namespaces.list(self.admin, NamespaceQuery()).namespaces))
 
     def test_who_may_not_see_is_told_that_there_is_nothing(self):
-        nobody = caller(project="p1")
+        nobody = make_caller(project="p1")
         for operation, arguments in (
             (self.namespaces.get, ("public",)),
             (self.namespaces.list, (NamespaceQuery(),)),
@@ -137,7 +137,7 @@ class VisibilityTest(LayersCase):
             self.assertRaises(errors.NotFound, operation, nobody, *arguments)
 
     def test_who_sees_but_may_not_write_is_told_so(self):
-        reader = caller("reader", project="p1")
+        reader = make_caller("reader", project="p1")
         for kind in RULES:
             self.assertTrue(self.definitions.list(reader, PUBLIC, kind))
             self.assertTrue(self.definitions.get(reader, PUBLIC, kind, "x"))
@@ -162,7 +162,7 @@ class NestedCreationTest(LayersCase):
     policy = '"metadef_admin": "role:member"\n"add_metadef_object": "!"\n'
 
     def test_a_new_namespace_needs_the_rule_of_everything_in_it(self):
-        writer = caller("member", "reader", project="p1")
+        writer = make_caller("member", "reader", project="p1")
         self.assertTrue(
             self.namespaces.create(writer, Namespace("n", "p1", contents={Tag: [Tag("t")]}))
         )
@@ -181,8 +181,8 @@ class OwnershipTest(LayersCase):
 
     def setUp(self):
         super().setUp()
-        self.stranger = caller("member", "reader", project="p2")
-        self.owner = caller("member", "reader", project="p1")
+        self.stranger = make_caller("member", "reader", project="p2")
+        self.owner = make_caller("member", "reader", project="p1")
 
     def test_only_its_project_changes_a_namespace_whatever_the_rules_allow(self):
         for operation, arguments in (

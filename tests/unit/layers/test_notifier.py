@@ -10,8 +10,8 @@ from glance_py.domain.member import Member
 from glance_py.domain.ports import Data, Download, Upload
 from glance_py.layers.notifier import MemberNotifierProxy, NotifierProxy
 from glance_store_py import config as store_config
+from tests.unit.factories import make_conf, make_member
 from tests.unit.layers.fake import Images, Members, Notifier, deps
-from tests.unit.setting import conf, member
 
 WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -47,7 +47,7 @@ class NotifierProxyTest(unittest.TestCase):
         )
 
     def layer(self, **values):
-        options = conf(**values)
+        options = make_conf(**values)
         if values:
             options.register_opts(
                 [store_config.cfg.StrOpt("default_backend", default="fast")], group="glance_store"
@@ -60,9 +60,9 @@ class NotifierProxyTest(unittest.TestCase):
 
     def test_create_update_delete(self):
         layer = self.layer()
-        layer.create(member(), self.image)
-        layer.update(member(), self.image, ImageChange(fields={"name": "n"}))
-        layer.delete(member(), self.image)
+        layer.create(make_member(), self.image)
+        layer.update(make_member(), self.image, ImageChange(fields={"name": "n"}))
+        layer.delete(make_member(), self.image)
         self.assertEqual(
             [("INFO", "image.create"), ("INFO", "image.update"), ("INFO", "image.delete")],
             self.notifier.events,
@@ -99,15 +99,15 @@ class NotifierProxyTest(unittest.TestCase):
 
     def test_a_transition_that_changes_nothing_is_no_news(self):
         layer = self.layer()
-        layer.set_status(member(), self.image, "deactivated")
-        layer.set_status(member(), Image(id="i", status="deactivated"), "deactivated")
+        layer.set_status(make_member(), self.image, "deactivated")
+        layer.set_status(make_member(), Image(id="i", status="deactivated"), "deactivated")
         self.assertEqual([("INFO", "image.update")], self.notifier.events)
 
     def test_upload(self):
         told = []
         upload = Upload(source=[], on_step=lambda step, image: told.append(step))
         self.layer(enabled_backends={"fast": "file", "slow": "file"}).upload(
-            member(), self.image, upload
+            make_member(), self.image, upload
         )
         self.assertEqual(
             [
@@ -127,23 +127,23 @@ class NotifierProxyTest(unittest.TestCase):
 
     def test_upload_to_a_named_store_and_to_the_only_one(self):
         self.layer(enabled_backends={"fast": "file"}).upload(
-            member(), self.image, Upload(source=[], store="slow")
+            make_member(), self.image, Upload(source=[], store="slow")
         )
         self.assertEqual("slow", self.notifier.sent[1][2]["backend"])
-        self.layer().upload(member(), self.image, Upload(source=[]))
+        self.layer().upload(make_member(), self.image, Upload(source=[]))
         self.assertNotIn("backend", self.notifier.sent[6][2])
 
     def test_a_failed_upload_is_an_error_in_one_sentence(self):
         self.inner.fails = True
         with self.assertRaises(errors.StoreFull):
-            self.layer().upload(member(), self.image, Upload(source=[]))
+            self.layer().upload(make_member(), self.image, Upload(source=[]))
         self.assertEqual(
             ("ERROR", "image.upload", "Failed to upload image data for image i: no room"),
             self.notifier.sent[-1],
         )
 
     def test_stage(self):
-        self.layer().stage(member(), self.image, Upload(source=[]))
+        self.layer().stage(make_member(), self.image, Upload(source=[]))
         self.assertEqual([("INFO", "image.update")], self.notifier.events)
 
 
@@ -165,8 +165,8 @@ class DownloadTest(unittest.TestCase):
             if data
             else None
         )
-        layer = NotifierProxy.build(inner, deps(conf=conf(), notifier=self.notifier))
-        return layer.download(member(), self.image, Download())
+        layer = NotifierProxy.build(inner, deps(conf=make_conf(), notifier=self.notifier))
+        return layer.download(make_member(), self.image, Download())
 
     def test_complete(self):
         data = self.download()
@@ -214,9 +214,9 @@ class MemberNotifierTest(unittest.TestCase):
         share = Member("i", "p2", created_at=WHEN, updated_at=WHEN)
         layer = MemberNotifierProxy.build(Members(share), deps(notifier=notifier))
         image = Image(id="i")
-        layer.create(member(), image, "p3")
-        layer.update(member(), image, share, "accepted")
-        layer.delete(member(), image, share)
+        layer.create(make_member(), image, "p3")
+        layer.update(make_member(), image, share, "accepted")
+        layer.delete(make_member(), image, share)
         self.assertEqual(
             ["image.member.create", "image.member.update", "image.member.delete"],
             [event for _, event in notifier.events],

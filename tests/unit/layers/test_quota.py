@@ -11,8 +11,8 @@ from glance_py.domain.ports import Upload, UploadAttempt
 from glance_py.domain.quota import QuotaReservation as Reserved
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
 from glance_py.limits import MIB
+from tests.unit.factories import make_conf, make_member
 from tests.unit.layers.fake import Claim, Images, Members, deps
-from tests.unit.setting import conf, member
 
 
 class QuotaCase(unittest.TestCase):
@@ -20,12 +20,12 @@ class QuotaCase(unittest.TestCase):
         self.inner = Images()
 
     def layer(self, limits=None, **values):
-        return QuotaProxy.build(self.inner, deps(conf=conf(**values), limits=limits))
+        return QuotaProxy.build(self.inner, deps(conf=make_conf(**values), limits=limits))
 
     def refused(self, act, *arguments, error=errors.QuotaExceeded):
         before = len(self.inner.calls)
         with self.assertRaises(error):
-            act(member(), *arguments)
+            act(make_member(), *arguments)
         self.assertEqual(before, len(self.inner.calls))
 
     def pump(self):
@@ -41,52 +41,56 @@ class CountsTest(QuotaCase):
         layer = self.layer(image_property_quota=3)
         full = {"p0": "", "p1": "", "p2": ""}
         image = Image(id="i", properties=full)
-        layer.create(member(), image)
+        layer.create(make_member(), image)
         self.refused(layer.create, Image(id="i", properties={**full, "p3": ""}))
-        layer.create(member(), Image(id="i", properties={**full, "os_glance_import_task": ""}))
+        layer.create(make_member(), Image(id="i", properties={**full, "os_glance_import_task": ""}))
         self.refused(layer.update, image, ImageChange(set_properties={"p3": ""}))
-        layer.update(member(), image, ImageChange(set_properties={"p1": "x"}))
+        layer.update(make_member(), image, ImageChange(set_properties={"p1": "x"}))
         layer.update(
-            member(), image, ImageChange(set_properties={"p3": ""}, remove_properties={"p1"})
+            make_member(), image, ImageChange(set_properties={"p3": ""}, remove_properties={"p1"})
         )
 
     def test_a_lowered_quota_does_not_freeze_an_image(self):
         layer = self.layer(image_property_quota=1, image_tag_quota=1)
         image = Image(id="i", properties={"a": "", "b": ""}, tags=["x", "y"])
-        layer.update(member(), image, ImageChange(set_properties={"a": "new"}))
-        layer.update(member(), image, ImageChange(add_tags=("x",)))
-        layer.update(member(), image, ImageChange(remove_tags=("y",)))
+        layer.update(make_member(), image, ImageChange(set_properties={"a": "new"}))
+        layer.update(make_member(), image, ImageChange(add_tags=("x",)))
+        layer.update(make_member(), image, ImageChange(remove_tags=("y",)))
 
     def test_tags(self):
         layer = self.layer(image_tag_quota=2)
         self.refused(layer.create, Image(id="i", tags=["a", "b", "b"]))
         image = Image(id="i", tags=["a", "b"])
-        layer.create(member(), image)
+        layer.create(make_member(), image)
         self.refused(layer.update, image, ImageChange(add_tags=("c",)))
         self.refused(layer.update, image, ImageChange(tags=["x", "y", "z"]))
-        layer.update(member(), image, ImageChange(add_tags=("c",), remove_tags=("a",)))
+        layer.update(make_member(), image, ImageChange(add_tags=("c",), remove_tags=("a",)))
 
     def test_locations(self):
         layer = self.layer(image_location_quota=1)
         there, more = Location("file:///a", id=1), Location("file:///b")
         image = Image(id="i", locations=[there])
         self.refused(layer.update, image, ImageChange(add_locations=(more,)))
-        layer.update(member(), image, ImageChange(add_locations=(more,), remove_locations=(there,)))
+        layer.update(
+            make_member(), image, ImageChange(add_locations=(more,), remove_locations=(there,))
+        )
 
     def test_a_negative_quota_is_none(self):
         layer = self.layer(image_property_quota=-1, image_tag_quota=-1, image_location_quota=-1)
-        layer.create(member(), Image(id="i", tags=["t"] * 500, properties=dict.fromkeys("ab", "")))
+        layer.create(
+            make_member(), Image(id="i", tags=["t"] * 500, properties=dict.fromkeys("ab", ""))
+        )
 
     def test_members(self):
         image = Image(id="i")
         build = MemberQuotaProxy.build
-        layer = build(Members(Member("i", "p2")), deps(conf=conf(image_member_quota=2)))
-        layer.create(member(), image, "p3")
+        layer = build(Members(Member("i", "p2")), deps(conf=make_conf(image_member_quota=2)))
+        layer.create(make_member(), image, "p3")
         for project in ("p4", "p2"):
             with self.assertRaises(errors.QuotaExceeded):
-                layer.create(member(), image, project)
+                layer.create(make_member(), image, project)
         inner = Members()
-        self.assertIs(inner, build(inner, deps(conf=conf(image_member_quota=-1))))
+        self.assertIs(inner, build(inner, deps(conf=make_conf(image_member_quota=-1))))
 
 
 class SizesTest(QuotaCase):
@@ -95,34 +99,34 @@ class SizesTest(QuotaCase):
         image = Image(id="i")
         for operation in (layer.upload, layer.stage):
             self.refused(operation, image, Upload([], size=11), error=errors.ImageTooLarge)
-            operation(member(), image, Upload([b"x" * 10], size=10))
+            operation(make_member(), image, Upload([b"x" * 10], size=10))
             self.assertEqual(10, self.pump())
             for size in (None, 10):
-                operation(member(), image, Upload([b"x" * 6, b"x" * 6], size=size))
+                operation(make_member(), image, Upload([b"x" * 6, b"x" * 6], size=size))
                 with self.assertRaises(errors.ImageTooLarge):
                     self.pump()
 
     def test_storage_is_claimed_before_the_first_byte(self):
         layer = self.layer(user_storage_quota="1KB")
         image = Image(id="i", owner="p1")
-        layer.upload(member(), image, Upload([b"x" * 24], size=24))
+        layer.upload(make_member(), image, Upload([b"x" * 24], size=24))
         self.assertEqual(
             Reserved("p1", {"storage": 1024}, reserve=24), self.inner.calls[-1][2].reservation
         )
         self.assertEqual(24, self.pump())
         self.assertEqual(["upload"], self.inner.operations)
-        layer.stage(member(), image, Upload([], size=2000))
+        layer.stage(make_member(), image, Upload([], size=2000))
         self.assertIsNone(self.inner.calls[-1][2].reservation)
 
     def test_what_was_not_announced_is_claimed_while_it_comes(self):
         self.inner = Project(room=10 * MIB)
         layer = self.layer(user_storage_quota="1TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10))
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10))
         self.assertEqual(1, self.inner.calls[-1][2].reservation.reserve)
         self.assertEqual(10 * MIB, self.pump())
         self.assertEqual(10 * MIB, self.inner.held)
         self.inner.held = 0
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10 + [b"x"]))
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10 + [b"x"]))
         with self.assertRaises(errors.QuotaExceeded):
             self.pump()
         self.assertEqual(10 * MIB, self.inner.held)
@@ -130,7 +134,7 @@ class SizesTest(QuotaCase):
     def test_a_large_upload_does_not_claim_for_every_chunk(self):
         self.inner = Project(room=MIB**2)
         layer = self.layer(user_storage_quota="2TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([bytes(MIB // 4)] * 4000))
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([bytes(MIB // 4)] * 4000))
         self.pump()
         self.assertLess(self.inner.operations.count("update"), 60)
         self.assertLess(self.inner.held, 1.2 * 1000 * MIB)
@@ -138,7 +142,9 @@ class SizesTest(QuotaCase):
     def test_more_than_was_announced_is_claimed_too(self):
         self.inner = Project(room=25)
         layer = self.layer(user_storage_quota="1TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * 20, b"x" * 6], size=10))
+        layer.upload(
+            make_member(), Image(id="i", owner="p1"), Upload([b"x" * 20, b"x" * 6], size=10)
+        )
         with self.assertRaises(errors.QuotaExceeded):
             self.pump()
 
@@ -149,21 +155,21 @@ class SizesTest(QuotaCase):
 
         self.inner = Gone()
         layer = self.layer(user_storage_quota="1TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"xx"]))
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"xx"]))
         with self.assertRaises(errors.ImageDeletedDuringUpload):
             self.pump()
 
     def test_another_copy_counts_again(self):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", size=60, locations=[Location("file:///a", id=1)])
-        layer.update(member(), image, ImageChange(add_locations=(Location("file:///b"),)))
+        layer.update(make_member(), image, ImageChange(add_locations=(Location("file:///b"),)))
         self.assertEqual(Reserved("p1", {"storage": 100}), self.inner.calls[-1][2].reservation)
 
     def test_a_copy_that_an_import_makes_is_claimed_first(self):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", status="importing")
         layer.add_copy(
-            member(), image, Upload([b"x" * 60], size=60, attempt=UploadAttempt(Claim())), None
+            make_member(), image, Upload([b"x" * 60], size=60, attempt=UploadAttempt(Claim())), None
         )
         self.assertEqual(["update", "add_copy"], self.inner.operations)
         self.assertEqual(
@@ -172,19 +178,19 @@ class SizesTest(QuotaCase):
 
     def test_number_of_images(self):
         layer = self.layer(image_count_quota=3)
-        layer.create(member(), Image(id="i", owner="p1"))
+        layer.create(make_member(), Image(id="i", owner="p1"))
         self.assertEqual(Reserved("p1", {"images": 3}), self.inner.calls[-1][2])
-        self.layer().create(member(), Image(id="i", owner="p1"))
+        self.layer().create(make_member(), Image(id="i", owner="p1"))
         self.assertIsNone(self.inner.calls[-1][2])
 
     def test_off_by_default(self):
-        self.layer().upload(member(), Image(id="i"), Upload([b"x"], size=1))
+        self.layer().upload(make_member(), Image(id="i"), Upload([b"x"], size=1))
         self.assertEqual(1, self.pump())
 
     def test_an_image_that_takes_no_data_is_refused_for_that_below(self):
         layer = self.layer(image_size_cap=10)
-        layer.upload(member(), Image(id="i", status="active"), Upload([], size=11))
-        layer.stage(member(), Image(id="i", status="active"), Upload([], size=11))
+        layer.upload(make_member(), Image(id="i", status="active"), Upload([], size=11))
+        layer.stage(make_member(), Image(id="i", status="active"), Upload([], size=11))
         self.assertEqual(2, len(self.inner.calls))
 
 
@@ -212,7 +218,7 @@ class UnifiedLimitsTest(QuotaCase):
             self.asked = []
             self.limits = limits
 
-        def room(self, project, deltas):
+        def check(self, project, deltas):
             self.asked.append((project, deltas))
             if "full" in self.limits:
                 raise errors.QuotaExceeded()
@@ -222,12 +228,12 @@ class UnifiedLimitsTest(QuotaCase):
         limits = self.Limits()
         layer = self.layer(limits)
         image = Image(id="i", owner="p1")
-        layer.create(member("p2"), image)
-        layer.upload(member("p2"), image, Upload([], size=5))
-        layer.upload(member("p2"), image, Upload([]))
-        layer.stage(member("p2"), image, Upload([], size=1024))
+        layer.create(make_member("p2"), image)
+        layer.upload(make_member("p2"), image, Upload([], size=5))
+        layer.upload(make_member("p2"), image, Upload([]))
+        layer.stage(make_member("p2"), image, Upload([], size=1024))
         layer.add_copy(
-            member("p2"), image, Upload([], size=7, attempt=UploadAttempt(Claim())), None
+            make_member("p2"), image, Upload([], size=7, attempt=UploadAttempt(Claim())), None
         )
         self.assertEqual(
             [
@@ -243,23 +249,23 @@ class UnifiedLimitsTest(QuotaCase):
     def test_what_is_claimed(self):
         layer = self.layer(self.Limits(storage=100, uploading=2), image_count_quota=9)
         image = Image(id="i", owner="p1")
-        layer.upload(member(), image, Upload([], size=5))
+        layer.upload(make_member(), image, Upload([], size=5))
         self.assertEqual(
             Reserved("p1", {"storage": 100, "uploading": 2}, reserve=5),
             self.inner.calls[-1][2].reservation,
         )
         layer = self.layer(self.Limits(uploading=2))
-        layer.upload(member(), image, Upload([], size=5))
+        layer.upload(make_member(), image, Upload([], size=5))
         self.assertEqual(Reserved("p1", {"uploading": 2}), self.inner.calls[-1][2].reservation)
         for most, claimed in ((4, 4), (20, 9)):
             layer = self.layer(self.Limits(images=most), image_count_quota=9)
-            layer.create(member(), image)
+            layer.create(make_member(), image)
             self.assertEqual(Reserved("p1", {"images": claimed}), self.inner.calls[-1][2])
 
     def test_staging(self):
         layer = self.layer(self.Limits(staging=100, uploading=2))
         for size, most in ((5, {"staging": 100, "uploading": 2}), (None, {"uploading": 2})):
-            layer.stage(member(), Image(id="i", owner="p1"), Upload([], size=size))
+            layer.stage(make_member(), Image(id="i", owner="p1"), Upload([], size=size))
             self.assertEqual(Reserved("p1", most), self.inner.calls[-1][2].reservation)
 
     def test_refusal(self):
@@ -270,13 +276,13 @@ class UnifiedLimitsTest(QuotaCase):
     def test_one_upload_that_was_not_announced_may_exceed_the_limit(self):
         self.inner = Project(room=MIB)
         layer = self.layer(self.Limits(storage=Project.limit, uploading=2))
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 3))
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 3))
         self.assertEqual(0, self.inner.calls[-1][2].reservation.reserve)
         self.assertEqual(3 * MIB, self.pump())
         self.assertEqual(2 * MIB, self.inner.held)
 
     def test_they_take_the_place_of_the_storage_quota(self):
         layer = self.layer(self.Limits(), user_storage_quota="1")
-        layer.upload(member(), Image(id="i"), Upload([b"xx"], size=2))
+        layer.upload(make_member(), Image(id="i"), Upload([b"xx"], size=2))
         self.assertEqual(2, self.pump())
         self.assertIsNone(self.inner.calls[-1][2].reservation)

@@ -11,7 +11,7 @@ from glance_py.middleware.versions import (
     enabled_versions,
     remove_dot_segments,
 )
-from tests.unit.middleware.case import End, call, options
+from tests.unit.middleware.wsgi_helpers import RecordingApp, call, options
 
 MEDIA = "application/vnd.openstack.images-"
 CACHE, STORES = {"image_cache_dir": "/c"}, {"enabled_backends": {"a": "file"}}
@@ -34,7 +34,7 @@ class OfferedTest(unittest.TestCase):
 class NegotiationTest(unittest.TestCase):
     def ask(self, path: str, accept: str | None = None):
         """(status, path that reached the application or None)."""
-        end = End()
+        end = RecordingApp()
         environ = {} if accept is None else {"HTTP_ACCEPT": accept}
         status, _, _ = call(VersionNegotiationFilter(end, options(**STORES)), path, **environ)
         return status, end.environ and end.environ["PATH_INFO"]

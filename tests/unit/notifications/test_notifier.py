@@ -17,7 +17,7 @@ import unittest
 import uuid
 
 from glance_py.notifications.notifier import _QUEUE_SIZE, LOG, Notifier, configured_drivers
-from tests.unit.setting import conf
+from tests.unit.factories import make_conf
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
@@ -29,7 +29,7 @@ class NotifierCase(unittest.TestCase):
         self.directory = directory.name
 
     def notifier(self, text: str, **values) -> Notifier:
-        notifier = Notifier(conf(self.directory, {"glance-api.conf": text}, **values))
+        notifier = Notifier(make_conf(self.directory, {"glance-api.conf": text}, **values))
         self.addCleanup(notifier.close, 0.1)
         return notifier
 
@@ -46,9 +46,9 @@ class SwitchTest(NotifierCase):
     def test_without_a_driver_the_library_is_not_imported(self):
         code = (
             "import sys\n"
-            "from tests.unit.setting import conf\n"
+            "from tests.unit.factories import make_conf\n"
             "from glance_py.notifications.notifier import Notifier\n"
-            "Notifier(conf()).info('image.create', {})\n"
+            "Notifier(make_conf()).info('image.create', {})\n"
             "sys.exit('oslo_messaging' in sys.modules)\n"
         )
         self.assertEqual(
@@ -56,7 +56,7 @@ class SwitchTest(NotifierCase):
         )
 
     def test_several_drivers(self):
-        options = conf(
+        options = make_conf(
             self.directory,
             {"glance-api.conf": "[oslo_messaging_notifications]\ndriver = log\ndriver = noop\n"},
         )

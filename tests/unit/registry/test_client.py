@@ -9,7 +9,7 @@ from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.registry import client, identity, protocol
-from tests.unit.setting import conf
+from tests.unit.factories import make_conf
 
 CALLER = RequestContext(
     auth_token="ann's",
@@ -113,7 +113,7 @@ class IdentityTest(ClientCase):
             self.assertEqual("own-1", self.headers()["X-Service-Token"])
 
     def test_identity_headers_name_the_caller(self):
-        headers = identity.IdentityHeaders(conf(registry_shared_secret="s")).headers
+        headers = identity.IdentityHeaders(make_conf(registry_shared_secret="s")).headers
         self.assertEqual(
             {
                 "X-Identity-Status": "Confirmed",
@@ -127,10 +127,10 @@ class IdentityTest(ClientCase):
         )
         self.assertEqual("service", headers(ADMIN_CONTEXT)["X-Roles"])
         self.assertEqual("Invalid", headers(ANONYMOUS)["X-Identity-Status"])
-        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(conf()).headers(CALLER))
+        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(make_conf()).headers(CALLER))
 
     def test_credentials_that_make_no_sense_stop_the_start(self):
-        made = conf()
+        made = make_conf()
         identity.KeystoneTokens(made)
         made.set_override("auth_type", "nonsense", "service_user")
         with self.assertRaisesRegex(ValueError, "service_user"):
@@ -231,7 +231,7 @@ class AnswerTest(ClientCase):
         connection = FakeConnection(
             (200, orjson.dumps([{"result": None}, {"error": {"class": "Duplicate", "args": []}}]))
         )
-        tokens = identity.IdentityHeaders(conf())
+        tokens = identity.IdentityHeaders(make_conf())
         ping = protocol.COMMANDS["ping"]
         first, second = client.RegistryClient(connection, tokens).call_batch(
             None, [(ping, {}), (ping, {})]

@@ -16,7 +16,7 @@ from unittest import mock
 from glance_py.domain import errors
 from glance_py.registry import connection as module
 from glance_py.registry.connection import RegistryConnection
-from tests.unit.setting import conf
+from tests.unit.factories import make_conf
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ def registry(tls=None):
 
 
 def connection(port, **options):
-    return RegistryConnection(conf(registry_port=port, **options))
+    return RegistryConnection(make_conf(registry_port=port, **options))
 
 
 class ConnectionTest(unittest.TestCase):

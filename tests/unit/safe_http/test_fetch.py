@@ -14,7 +14,7 @@ from unittest import mock
 
 from glance_py.domain import errors
 from glance_py.safe_http import Fetcher, UriFilter, fetch
-from tests.unit import setting
+from tests.unit import factories
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata"
 
@@ -63,7 +63,7 @@ class Case(unittest.TestCase):
         return server
 
     def fetcher(self, resolver=None, hosts=("127.0.0.1", "good.example.org"), **options) -> Fetcher:
-        conf = setting.conf()
+        conf = factories.make_conf()
         conf.set_override("allowed_ports", [], group="import_filtering_opts")
         conf.set_override("allowed_hosts", list(hosts), group="import_filtering_opts")
         self.asked: list[str] = []
@@ -203,7 +203,7 @@ class Redirects(Case):
     def test_to_a_port_that_is_not_allowed(self):
         end = self.serve(OK)
         server = self.redirect(f"http://127.0.0.1:{end.port}/")
-        conf = setting.conf()
+        conf = factories.make_conf()
         conf.set_override("allowed_ports", [server.port], group="import_filtering_opts")
         conf.set_override("allowed_hosts", ["127.0.0.1"], group="import_filtering_opts")
         with self.assertRaisesRegex(errors.Invalid, "port"):

@@ -9,12 +9,12 @@ from oslo_config import cfg
 from glance_py import config
 from glance_py.domain import errors
 from glance_py.safe_http import UriFilter
-from tests.unit import setting
+from tests.unit import factories
 
 
 def made(answers: dict[str, list[str]] | None = None, **options) -> UriFilter:
     """A filter with these options and a resolver that knows these names."""
-    conf = setting.conf()
+    conf = factories.make_conf()
     for name, value in options.items():
         group = None if name == "worker_self_reference_url" else "import_filtering_opts"
         if name == "connection":
@@ -282,7 +282,7 @@ class OwnEndpoints(unittest.TestCase):
         judge.check("http://10.0.0.8:3307/")
 
     def test_keystone_whose_options_come_late(self):
-        conf = setting.conf()
+        conf = factories.make_conf()
         judge = UriFilter(conf, lambda host, port: self.NAMES.get(host, [host]))
         conf.register_opts(
             [cfg.StrOpt("www_authenticate_uri"), cfg.StrOpt("auth_url")], group="keystone_authtoken"

@@ -10,7 +10,7 @@ from glance_py.domain.metadef import Association, Namespace, Object, Property, T
 from glance_py.wire import metadef_dump as dump
 from glance_py.wire import metadef_load as load
 from glance_py.wire import metadef_query as query
-from tests.unit.setting import member
+from tests.unit.factories import make_member
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -21,7 +21,7 @@ def body(**document):
 
 class LoadTest(unittest.TestCase):
     def namespace(self, **document):
-        return load.load_namespace(member("p1"), body(namespace="N", **document))
+        return load.load_namespace(make_member("p1"), body(namespace="N", **document))
 
     def test_a_namespace_has_its_usual_values_and_no_contents(self):
         self.assertEqual(Namespace("N", "p1"), self.namespace())
@@ -102,14 +102,14 @@ class LoadTest(unittest.TestCase):
             body(namespace=5),
             body(namespace="n" * 81),
         ):
-            self.assertRaises(errors.Invalid, load.load_namespace, member(), document)
+            self.assertRaises(errors.Invalid, load.load_namespace, make_member(), document)
 
     def test_what_only_the_service_writes_is_refused_first(self):
         for name in ("created_at", "updated_at", "self", "schema"):
             self.assertRaises(
                 errors.ReadOnlyAttribute,
                 load.load_namespace,
-                member(),
+                make_member(),
                 body(unknown=1, **{name: 1}),
             )
             self.assertRaises(errors.ReadOnlyAttribute, load.load_object, body(**{name: 1}))

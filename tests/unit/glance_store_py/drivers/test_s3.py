@@ -20,7 +20,7 @@ from glance_store_py.drivers.s3_signature import (
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse, redacted
 from glance_store_py.testing import settings
-from tests.unit.glance_store_py.drivers.answering import Answer, serving
+from tests.unit.glance_store_py.drivers.stub_http import StubResponse, start_stub
 
 MIB = 1024 * 1024
 
@@ -182,7 +182,7 @@ class TestConfiguration(unittest.TestCase):
         self.assertGreater(sum(map(usual, range(1, 10_001))), 5 * 1024**4)
 
 
-RESULT = Answer(
+RESULT = StubResponse(
     200,
     b"""<?xml version="1.0" encoding="UTF-8"?>
     <CompleteMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
@@ -206,7 +206,7 @@ class TestServiceFailures(unittest.TestCase):
             path = asked.path.partition("?")[0]
             got = answer(asked)
             if asked.method == "HEAD" and path in held and got.status == 404:
-                return Answer(200, headers=held[path])
+                return StubResponse(200, headers=held[path])
             if asked.headers.get("x-amz-meta-glance-upload"):
                 sent[path] = asked.headers["x-amz-meta-glance-upload"], 0
             if asked.method == "PUT" and path in sent:
@@ -222,14 +222,22 @@ class TestServiceFailures(unittest.TestCase):
                 }
             return got
 
-        self.server = serving(self, remembering)
+        self.server = start_stub(self, remembering)
         return GuardedDriver(store(f"http://{self.server.address}", **options), "s")
 
     def methods(self):
         return [asked.method for asked in self.server.asked]
 
     def test_a_busy_service_is_asked_again(self):
-        answers = iter([Answer(503), Answer(404), Answer(500), Answer(200), Answer(404)])
+        answers = iter(
+            [
+                StubResponse(503),
+                StubResponse(404),
+                StubResponse(500),
+                StubResponse(200),
+                StubResponse(404),
+            ]
+        )
         self.serve(lambda asked: next(answers)).add("id", [b"data"])
         self.assertEqual(["HEAD", "HEAD", "PUT", "PUT", "HEAD"], self.methods())
         self.assertEqual(b"data", self.server.asked[-2].body)
@@ -237,9 +245,9 @@ class TestServiceFailures(unittest.TestCase):
     def test_a_service_that_is_overloaded_for_half_a_minute_is_waited_for(self):
         guard = self.serve(
             lambda asked: (
-                Answer(503)
+                StubResponse(503)
                 if sum(self.pauses) < 20
-                else Answer(200, headers={"Content-Length": "4"})
+                else StubResponse(200, headers={"Content-Length": "4"})
             )
         )
         (location,) = guard.predict_locations("id")
@@ -248,7 +256,7 @@ class TestServiceFailures(unittest.TestCase):
         self.assertLess(len(self.server.asked), 12)
 
     def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
-        guard = self.serve(lambda asked: Answer(503))
+        guard = self.serve(lambda asked: StubResponse(503))
         (location,) = guard.predict_locations("id")
         for least, most, idle in ((20, 40, 0), (0, 2, 0), (0, 2, 10), (20, 40, 100)):
             self.pauses.append(idle)
@@ -258,7 +266,7 @@ class TestServiceFailures(unittest.TestCase):
             self.assertTrue(least <= waited <= most, self.pauses)
 
     def test_a_failure_that_does_not_ask_for_time_gets_none(self):
-        guard = self.serve(lambda asked: Answer(500))
+        guard = self.serve(lambda asked: StubResponse(500))
         (location,) = guard.predict_locations("id")
         self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
         self.assertEqual((3, True), (len(self.server.asked), sum(self.pauses) < 2))
@@ -269,11 +277,11 @@ class TestServiceFailures(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT":
                 if stored:
-                    return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+                    return StubResponse(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                 stored.update(asked.headers)
-                return Answer(500)
+                return StubResponse(500)
             return (
-                Answer(
+                StubResponse(
                     200,
                     headers={
                         "x-amz-meta-glance-upload": stored["x-amz-meta-glance-upload"],
@@ -281,7 +289,7 @@ class TestServiceFailures(unittest.TestCase):
                     },
                 )
                 if stored
-                else Answer(404)
+                else StubResponse(404)
             )
 
         self.assertEqual(4, self.serve(answer).add("id", [b"data"]).size)
@@ -289,8 +297,8 @@ class TestServiceFailures(unittest.TestCase):
     def test_a_service_without_conditional_writes_is_written_to_without(self):
         def answer(asked):
             if asked.method == "PUT":
-                return Answer(501 if "if-none-match" in asked.headers else 200)
-            return Answer(404)
+                return StubResponse(501 if "if-none-match" in asked.headers else 200)
+            return StubResponse(404)
 
         guard = self.serve(answer)
         guard.add("id", [b"data"])
@@ -298,24 +306,24 @@ class TestServiceFailures(unittest.TestCase):
         self.assertEqual(["HEAD", "PUT", "PUT", "HEAD", "HEAD", "PUT", "HEAD"], self.methods())
 
     def test_a_put_that_meets_the_work_of_another_is_a_duplicate(self):
-        taken = Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-        guard = self.serve(lambda asked: taken if asked.method == "PUT" else Answer(404))
+        taken = StubResponse(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        guard = self.serve(lambda asked: taken if asked.method == "PUT" else StubResponse(404))
         self.assertRaises(errors.StoreObjectExists, guard.add, "id", [b"data"])
         self.assertNotIn("DELETE", self.methods())
 
     def uploading(self, complete):
         def answer(asked):
             if asked.method == "POST" and "uploads" in asked.path:
-                return Answer(200, b"<R><UploadId>u/1</UploadId></R>")
+                return StubResponse(200, b"<R><UploadId>u/1</UploadId></R>")
             if asked.method == "POST":
                 return complete
-            return Answer(404 if asked.method == "HEAD" else 200, headers={"ETag": '"e"'})
+            return StubResponse(404 if asked.method == "HEAD" else 200, headers={"ETag": '"e"'})
 
         return answer
 
     def test_a_failure_behind_status_200_is_one(self):
         guard = self.serve(
-            self.uploading(Answer(200, b"  <Error><Code>InternalError</Code></Error>"))
+            self.uploading(StubResponse(200, b"  <Error><Code>InternalError</Code></Error>"))
         )
         self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
         self.assertEqual(
@@ -327,12 +335,12 @@ class TestServiceFailures(unittest.TestCase):
         """Answers with status 200 that do not say that an upload was completed."""
         half = RESULT.body[:100]
         return (
-            Answer(200, b""),
-            Answer(200, b"   \n"),
-            Answer(200, half),
-            Answer(200, RESULT.body, cut=100),
-            Answer(200, b"<html>It works!</html>"),
-            Answer(200, b"<Error><Code>InternalError</Code></Error>"),
+            StubResponse(200, b""),
+            StubResponse(200, b"   \n"),
+            StubResponse(200, half),
+            StubResponse(200, RESULT.body, cut=100),
+            StubResponse(200, b"<html>It works!</html>"),
+            StubResponse(200, b"<Error><Code>InternalError</Code></Error>"),
         )
 
     def test_an_answer_that_does_not_say_that_an_upload_was_completed_is_no_success(self):
@@ -359,7 +367,7 @@ class TestServiceFailures(unittest.TestCase):
                         elif asked.method == "POST":
                             mark["Content-Length"] = str(size)
                         if asked.method == "HEAD" and "Content-Length" in mark:
-                            return Answer(200, headers=mark)
+                            return StubResponse(200, headers=mark)
                         return self.uploading(answer)(asked)
 
                     guard = self.serve(complete)
@@ -384,15 +392,15 @@ class TestServiceFailures(unittest.TestCase):
 
     def test_what_the_service_says_to_have_stored_must_be_there(self):
         def forgetful(asked):
-            return Answer(200 if asked.method != "HEAD" else 404)
+            return StubResponse(200 if asked.method != "HEAD" else 404)
 
         for size in (4, 6 * MIB):  # A single request, and one that is streamed.
-            server = serving(self, forgetful)
+            server = start_stub(self, forgetful)
             guard = GuardedDriver(store(f"http://{server.address}"), "s")
             self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(size)], size)
 
     def test_a_service_that_is_slow_to_show_what_it_stored_is_asked_again(self):
-        guard = self.serve(lambda asked: Answer(404 if asked.method == "HEAD" else 200))
+        guard = self.serve(lambda asked: StubResponse(404 if asked.method == "HEAD" else 200))
         held = self.server.answer
         heads = []
 
@@ -400,7 +408,7 @@ class TestServiceFailures(unittest.TestCase):
             if asked.method == "HEAD":
                 heads.append(asked)
                 if len(heads) <= 3:  # The first one comes before the upload.
-                    return Answer(404)
+                    return StubResponse(404)
             return held(asked)
 
         self.server.answer = late
@@ -423,13 +431,15 @@ class TestServiceFailures(unittest.TestCase):
         aborted = threading.Event()
         guard = self.serve(
             lambda asked: (
-                Answer(503)
+                StubResponse(503)
                 if asked.method == "POST"
-                else Answer(404)
+                else StubResponse(404)
                 if asked.method == "HEAD"
-                else Answer(200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>")
+                else StubResponse(
+                    200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>"
+                )
                 if asked.method == "GET"
-                else (uploads.clear(), aborted.set(), Answer(204))[2]
+                else (uploads.clear(), aborted.set(), StubResponse(204))[2]
             )
         )
         guard.driver._client.pool.deferred._retry_interval = 0.01
@@ -449,22 +459,22 @@ class TestServiceFailures(unittest.TestCase):
                             f"<Upload><Key>{key}</Key><UploadId>{number}</UploadId></Upload>"
                             for number, key in uploads.items()
                         )
-                        return Answer(200, f"<R>{found}</R>".encode())
+                        return StubResponse(200, f"<R>{found}</R>".encode())
                     if asked.method == "POST" and "uploads" in query:
                         uploads[str(len(uploads))] = "id"
                         # The first upload begins, but nobody learns of it.
                         return (
-                            Answer(503)
+                            StubResponse(503)
                             if len(uploads) == 1
-                            else Answer(200, b"<R><UploadId>1</UploadId></R>")
+                            else StubResponse(200, b"<R><UploadId>1</UploadId></R>")
                         )
                     if asked.method == "POST":
                         if ends_well:
                             del uploads[query["uploadId"]]
-                        return RESULT if ends_well else Answer(403)
+                        return RESULT if ends_well else StubResponse(403)
                     if asked.method == "DELETE":
                         uploads.pop(query.get("uploadId"), None)
-                    return Answer(404 if asked.method == "HEAD" else 200)
+                    return StubResponse(404 if asked.method == "HEAD" else 200)
 
                 guard = self.serve(answer)
                 if ends_well:
@@ -495,8 +505,8 @@ class TestServiceFailures(unittest.TestCase):
     def test_the_region_that_the_service_names_is_believed(self):
         def answer(asked):
             if "/eu-north-1/" not in asked.headers["authorization"]:
-                return Answer(400, headers={"x-amz-bucket-region": "eu-north-1"})
-            return Answer(200 if asked.method == "PUT" else 404)
+                return StubResponse(400, headers={"x-amz-bucket-region": "eu-north-1"})
+            return StubResponse(200 if asked.method == "PUT" else 404)
 
         self.serve(answer).add("id", [b"data"])
         self.assertEqual(["HEAD", "HEAD", "PUT", "HEAD"], self.methods())
@@ -508,23 +518,23 @@ class TestServiceFailures(unittest.TestCase):
             if asked.path == "/images":
                 if asked.method == "PUT":
                     buckets.add(asked.path)
-                return Answer(200 if buckets else 404)
+                return StubResponse(200 if buckets else 404)
             if asked.method == "PUT":
                 return (
-                    Answer(200)
+                    StubResponse(200)
                     if buckets
-                    else Answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
+                    else StubResponse(404, b"<Error><Code>NoSuchBucket</Code></Error>")
                 )
-            return Answer(404)
+            return StubResponse(404)
 
         self.assertRaises(errors.BadStoreConfiguration, self.serve(answer).add, "id", [b"data"])
         self.serve(answer, s3_store_create_bucket_on_put=True).add("id", [b"data"])
 
     def test_a_full_service(self):
         for status, code in ((403, "QuotaExceeded"), (507, "InsufficientStorage")):
-            full = Answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+            full = StubResponse(status, f"<Error><Code>{code}</Code></Error>".encode())
             guard = self.serve(
-                lambda asked, full=full: full if asked.method == "PUT" else Answer(404)
+                lambda asked, full=full: full if asked.method == "PUT" else StubResponse(404)
             )
             self.assertRaises(errors.StorageFull, guard.add, "id", [b"data"])
 
@@ -534,9 +544,9 @@ class TestServiceFailures(unittest.TestCase):
         def answer(asked):
             wanted = asked.headers.get("range")
             if wanted is None:
-                return Answer(200, data, {"ETag": '"e"'}, cut=1000)
+                return StubResponse(200, data, {"ETag": '"e"'}, cut=1000)
             start = int(wanted.partition("=")[2].partition("-")[0])
-            return Answer(
+            return StubResponse(
                 206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
             )
 
@@ -547,7 +557,7 @@ class TestServiceFailures(unittest.TestCase):
 
     def test_bytes_that_differ_from_their_checksum_are_refused(self):
         guard = self.serve(
-            lambda asked: Answer(200, b"data", {"x-amz-checksum-crc32": "AAAAAA=="}),
+            lambda asked: StubResponse(200, b"data", {"x-amz-checksum-crc32": "AAAAAA=="}),
             s3_store_enable_data_integrity_protection=True,
             s3_store_response_checksum_validation="when_supported",
         )
@@ -556,7 +566,7 @@ class TestServiceFailures(unittest.TestCase):
         self.assertEqual("ENABLED", self.server.asked[-1].headers["x-amz-checksum-mode"])
 
     def test_a_dead_service_is_left_alone_after_some_failures(self):
-        server = serving(self, lambda asked: Answer())
+        server = start_stub(self, lambda asked: StubResponse())
         guard = GuardedDriver(store(f"http://{server.address}"), "s")
         server.shutdown()
         server.server_close()
@@ -568,7 +578,7 @@ class TestServiceFailures(unittest.TestCase):
 
     def test_no_log_holds_the_secret(self):
         with self.assertLogs(level="DEBUG") as logs:
-            guard = self.serve(lambda asked: Answer(403))
+            guard = self.serve(lambda asked: StubResponse(403))
             self.assertRaises(errors.StorageWriteDenied, guard.add, "id", [b"data"])
         self.assertNotIn("canary", str(logs.output) + repr(guard.driver._client._key))
         self.assertNotIn("canary", str(guard.driver.properties))

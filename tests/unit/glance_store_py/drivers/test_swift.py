@@ -18,7 +18,7 @@ from glance_store_py.drivers.swift_objects import SegmentLayout, SegmentSource, 
 from glance_store_py.drivers.swift_tenants import CallerOperations, account_url
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
-from tests.unit.glance_store_py.drivers.answering import Answer, serving
+from tests.unit.glance_store_py.drivers.stub_http import StubResponse, start_stub
 
 OPTIONS = DRIVER_OPTIONS["swift"]
 FILE = """
@@ -221,7 +221,7 @@ class FakeAccount:
 
 class TestServiceFailures(unittest.TestCase):
     def serve(self, answer, **layout):
-        self.server = serving(self, answer)
+        self.server = start_stub(self, answer)
         url = f"http://{self.server.address}/v1/AUTH_p"
         self.account = FakeAccount(url)
         return SwiftObjects(
@@ -239,13 +239,13 @@ class TestServiceFailures(unittest.TestCase):
 
     def test_a_token_that_expired_is_replaced_once(self):
         objects = self.serve(
-            lambda asked: Answer(
+            lambda asked: StubResponse(
                 200 if asked.headers["x-auth-token"] == "new" else 401,
                 headers={"Content-Length": "4"},
             )
         )
         self.assertEqual(4, objects.size("c", "o"))
-        objects = self.serve(lambda asked: Answer(401))
+        objects = self.serve(lambda asked: StubResponse(401))
         self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
         self.assertEqual(2, len(self.server.asked))
 
@@ -258,7 +258,7 @@ class TestServiceFailures(unittest.TestCase):
             self.account._token = f"token {len(tokens)}"
             return True
 
-        objects = self.serve(lambda asked: Answer(401 if len(tokens) < 50 else 500))
+        objects = self.serve(lambda asked: StubResponse(401 if len(tokens) < 50 else 500))
         self.account.is_token_rejected = is_token_rejected
         for number in (1, 2):
             self.assertRaises(SwiftAuthenticationFailed, objects.size, "c", "o")
@@ -272,7 +272,7 @@ class TestServiceFailures(unittest.TestCase):
         for status in (503, 498, 429):
             pauses.clear()
             objects = self.serve(
-                lambda asked, status=status: Answer(
+                lambda asked, status=status: StubResponse(
                     status if sum(pauses) < 20 else 200, headers={"Content-Length": "4"}
                 )
             )
@@ -285,21 +285,21 @@ class TestServiceFailures(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT" and asked.path.endswith("/o"):
                 if stored:
-                    return Answer(412)
+                    return StubResponse(412)
                 stored.update(asked.headers)
-                return Answer(503)
+                return StubResponse(503)
             if asked.method == "HEAD":
                 return (
-                    Answer(
+                    StubResponse(
                         200,
                         headers={
                             "X-Object-Meta-Glance-Upload": stored["x-object-meta-glance-upload"],
                         },
                     )
                     if stored
-                    else Answer(404)
+                    else StubResponse(404)
                 )
-            return Answer(201)
+            return StubResponse(201)
 
         objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.account._token = "new"
@@ -313,8 +313,8 @@ class TestServiceFailures(unittest.TestCase):
 
         def answer(asked):
             if asked.method == "PUT" and busy and busy.pop():
-                return Answer(503)
-            return Answer(404 if asked.method == "HEAD" else 201)
+                return StubResponse(503)
+            return StubResponse(404 if asked.method == "HEAD" else 201)
 
         objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         objects.add("c", "o", [b"x" * 10], None)
@@ -329,10 +329,10 @@ class TestServiceFailures(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT":
                 marks[asked.path] = asked.headers["x-object-meta-glance-upload"]
-                return Answer(507 if asked.path.endswith("_00003") else 201)
+                return StubResponse(507 if asked.path.endswith("_00003") else 201)
             if asked.method == "HEAD" and asked.path in marks:
-                return Answer(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
-            return Answer(404 if asked.method == "HEAD" else 204)
+                return StubResponse(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
+            return StubResponse(404 if asked.method == "HEAD" else 204)
 
         objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
@@ -345,9 +345,9 @@ class TestServiceFailures(unittest.TestCase):
     def test_segments_of_somebody_else_stay(self):
         def answer(asked):
             if asked.method == "PUT":
-                return Answer(507 if asked.path.endswith("_00002") else 201)
+                return StubResponse(507 if asked.path.endswith("_00002") else 201)
             found = asked.method == "HEAD" and asked.path.endswith("_00001")
-            return Answer(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
+            return StubResponse(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
 
         objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
@@ -355,7 +355,7 @@ class TestServiceFailures(unittest.TestCase):
 
     def test_segments_of_an_upload_are_named_by_nobody_else(self):
         objects = self.serve(
-            lambda asked: Answer(404 if asked.method == "HEAD" else 201),
+            lambda asked: StubResponse(404 if asked.method == "HEAD" else 201),
             spool_dir=tempfile.gettempdir(),
         )
         for _ in range(2):
@@ -377,7 +377,7 @@ class TestServiceFailures(unittest.TestCase):
             for name in sorted(names)
             if name.startswith(query["prefix"]) and name > query["marker"]
         ][:2]
-        return Answer(
+        return StubResponse(
             200,
             json.dumps(
                 [
@@ -397,11 +397,11 @@ class TestServiceFailures(unittest.TestCase):
             if asked.method == "GET":
                 return self.listing(names, asked)
             if asked.method == "HEAD":
-                return Answer(200, headers={"X-Object-Manifest": f"c/o_{token}_"})
+                return StubResponse(200, headers={"X-Object-Manifest": f"c/o_{token}_"})
             if stuck and name.endswith("00001"):
-                return Answer(403)
+                return StubResponse(403)
             names.discard(name)
-            return Answer(204)
+            return StubResponse(204)
 
         objects = self.serve(answer)
         self.account._token = "new"
@@ -420,8 +420,8 @@ class TestServiceFailures(unittest.TestCase):
     def test_segments_of_a_static_object_that_stay_are_told(self):
         def answer(asked):
             if asked.method == "HEAD":
-                return Answer(200, headers={"X-Static-Large-Object": "True"})
-            return Answer(
+                return StubResponse(200, headers={"X-Static-Large-Object": "True"})
+            return StubResponse(
                 200,
                 json.dumps(
                     {"Response Status": "409 Conflict", "Errors": [["/c/s", "409 Conflict"]]}
@@ -439,7 +439,7 @@ class TestServiceFailures(unittest.TestCase):
             start = 0
             if "range" in asked.headers:
                 start = int(asked.headers["range"].partition("=")[2].partition("-")[0])
-            return Answer(
+            return StubResponse(
                 206 if start else 200,
                 data[start:],
                 {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {},
@@ -471,7 +471,7 @@ class TestServiceFailures(unittest.TestCase):
         def answer(asked):
             if asked.method == "HEAD":
                 manifest = manifests.get(asked.path.rpartition("/")[2])
-                return Answer(200, headers={"X-Object-Manifest": manifest})
+                return StubResponse(200, headers={"X-Object-Manifest": manifest})
             return self.listing(names, asked)
 
         found = [(name, size) for name, size, _ in self.serve(answer).list_images("c")]
@@ -496,7 +496,7 @@ class TestServiceFailures(unittest.TestCase):
                     if asked.path.endswith("marker=a")
                     else [{"name": "a", "bytes": 5, "last_modified": written}]
                 )
-                return Answer(200, json.dumps(page).encode())
+                return StubResponse(200, json.dumps(page).encode())
 
             self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).list_images("c")))
 
@@ -507,9 +507,9 @@ class TestTenants(unittest.TestCase):
 
         def answer(asked):
             sent.append({name: asked.headers[f"x-container-{name}"] for name in ("read", "write")})
-            return Answer(204)
+            return StubResponse(204)
 
-        server = serving(self, answer)
+        server = start_stub(self, answer)
         url = f"http://{server.address}/v1/AUTH_p"
         caller = types.SimpleNamespace(auth_token="t", service_catalog=None)
         options = settings(OPTIONS, swift_store_endpoint=url, swift_store_admin_tenants=["ops"])

@@ -10,7 +10,7 @@ from glance_py import config
 from glance_py.context import RequestContext
 
 
-def conf(
+def make_conf(
     directory: str | None = None, files: dict[str, str] | None = None, **values: object
 ) -> cfg.ConfigOpts:
     """A ConfigOpts that has read ``files`` (text by name) written to ``directory``.
@@ -38,10 +38,10 @@ def conf(
     return made
 
 
-def caller(*roles: str, project: str | None = "p1", user: str = "u", **more) -> RequestContext:
+def make_caller(*roles: str, project: str | None = "p1", user: str = "u", **more) -> RequestContext:
     """A caller with these roles in this project."""
     return RequestContext(user_id=user, project_id=project, roles=list(roles), **more)
 
 
-def member(project: str = "p1") -> RequestContext:
-    return caller("member", "reader", project=project)
+def make_member(project: str = "p1") -> RequestContext:
+    return make_caller("member", "reader", project=project)

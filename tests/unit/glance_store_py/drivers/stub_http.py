@@ -6,7 +6,7 @@ import threading
 
 
 @dataclasses.dataclass
-class Answer:
+class StubResponse:
     """``cut`` bytes of the body are sent before the connection breaks, None for all of them."""
 
     status: int = 200
@@ -16,7 +16,7 @@ class Answer:
 
 
 @dataclasses.dataclass
-class Asked:
+class RecordedRequest:
     method: str
     path: str
     headers: dict
@@ -28,7 +28,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        asked = Asked(
+        asked = RecordedRequest(
             self.command,
             self.path,
             {name.lower(): value for name, value in self.headers.items()},
@@ -53,8 +53,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Tests have nothing to read here."""
 
 
-def serving(case, answer):
-    """A server for one case that calls ``answer(Asked) -> Answer``."""
+def start_stub(case, answer):
+    """A server for one case that calls ``answer(RecordedRequest) -> StubResponse``."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.answer, server.asked = answer, []
     server.address = f"127.0.0.1:{server.server_port}"

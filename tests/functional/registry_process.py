@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 
-from tests.functional.server import ROOT, until
+from tests.functional.server import ROOT, wait_until
 
 CONFIGURATION = """\
 [DEFAULT]
@@ -25,7 +25,7 @@ flavor = fakeauth
 """
 
 
-class Registry:
+class RegistryProcess:
     """A glance-registry over the database in ``directory``."""
 
     def __init__(self, directory: str) -> None:
@@ -51,7 +51,7 @@ class Registry:
                 },
                 start_new_session=True,
             )
-        until(self._listens, bool, 30)
+        wait_until(self._listens, bool, 30)
 
     def _listens(self) -> bool:
         with contextlib.suppress(OSError):

@@ -7,19 +7,19 @@ import threading
 import unittest
 
 
-class Origin:
+class OriginServer:
     """``objects`` by path: bytes, or an address to redirect to; HEAD and GET are answered."""
 
     def __init__(self, **objects: bytes | str) -> None:
         self.objects = {f"/{name}": value for name, value in objects.items()}
-        self.asked: list[tuple[str, str]] = []
-        self.hold = threading.Event()
-        self.hold.set()
+        self.requests: list[tuple[str, str]] = []
+        self.release = threading.Event()
+        self.release.set()
         origin = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_HEAD(self) -> None:
-                origin.asked.append((self.command, self.path))
+                origin.requests.append((self.command, self.path))
                 found = origin.objects.get(self.path)
                 if isinstance(found, str):
                     self.send_response(302)
@@ -33,7 +33,7 @@ class Origin:
                     self.send_header("Content-Length", str(len(found)))
                     self.end_headers()
                     if self.command == "GET":
-                        origin.hold.wait(20)
+                        origin.release.wait(20)
                         self.wfile.write(found)
 
             do_GET = do_HEAD
@@ -47,19 +47,19 @@ class Origin:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
-        self.hold.set()
+        self.release.set()
         self._server.shutdown()
         self._server.server_close()
 
 
-def serve(case: type[unittest.TestCase], **objects: bytes | str) -> Origin:
+def serve(case: type[unittest.TestCase], **objects: bytes | str) -> OriginServer:
     """An origin for all tests of a class."""
-    origin = Origin(**objects)
+    origin = OriginServer(**objects)
     case.addClassCleanup(origin.close)
     return origin
 
 
-def web_store(origin: Origin, more: str = "") -> str:
+def web_store(origin: OriginServer, more: str = "") -> str:
     """Configuration that lets ``origin`` be a place for data."""
     return f"""\
 enabled_backends = fast:file, slow:file, web:http

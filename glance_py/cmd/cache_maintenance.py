@@ -16,49 +16,49 @@ from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.domain import errors
 
-Work = Callable[[ImageCache, Prefetcher], str]
+CacheOperation = Callable[[ImageCache, Prefetcher], str]
 
 
 def clean(argv: Sequence[str] | None = None) -> int:
     """Remove given-up and stalled half-written images.  Returns the exit code."""
 
-    def work(cache: ImageCache, prefetcher: Prefetcher) -> str:
+    def operation(cache: ImageCache, prefetcher: Prefetcher) -> str:
         cache.clean()
         return "The image cache is clean."
 
-    return _run("glance-cache-cleaner", work, argv)
+    return _run("glance-cache-cleaner", operation, argv)
 
 
 def prune(argv: Sequence[str] | None = None) -> int:
     """Bring the cache back to image_cache_max_size.  Returns the exit code."""
 
-    def work(cache: ImageCache, prefetcher: Prefetcher) -> str:
+    def operation(cache: ImageCache, prefetcher: Prefetcher) -> str:
         files, size = cache.prune()
         return f"Pruned {files} images, {size} bytes."
 
-    return _run("glance-cache-pruner", work, argv)
+    return _run("glance-cache-pruner", operation, argv)
 
 
 def prefetch(argv: Sequence[str] | None = None) -> int:
     """Fetch what is queued, once.  Returns the exit code, 1 when something stays queued."""
 
-    def work(cache: ImageCache, prefetcher: Prefetcher) -> str:
+    def operation(cache: ImageCache, prefetcher: Prefetcher) -> str:
         fetched, failed = prefetcher.run()
         if failed:
             raise errors.Conflict(f"{fetched} images were fetched, {failed} were not.")
         return f"{fetched} images were fetched."
 
-    return _run("glance-cache-prefetcher", work, argv)
+    return _run("glance-cache-prefetcher", operation, argv)
 
 
-def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
+def _run(name: str, operation: CacheOperation, argv: Sequence[str] | None) -> int:
     conf = cfg.ConfigOpts()
     try:
         config.load(
             sys.argv[1:] if argv is None else argv,
             conf=conf,
             prog=name,
-            own_file="glance-cache.conf",
+            tool_file="glance-cache.conf",
             description="Upkeep of this node's image cache; does its work once and ends.",
             epilog="Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.",
         )
@@ -69,7 +69,7 @@ def _run(name: str, work: Work, argv: Sequence[str] | None) -> int:
                 "there is no image cache: image_cache_dir is not set, or the log says what is "
                 "missing"
             )
-        print(work(cache, prefetcher))
+        print(operation(cache, prefetcher))
     except (config.ConfigurationError, errors.GlanceError, OSError, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1

@@ -72,9 +72,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, kind, *rest = self.path.split("/")
-        asked = self.headers.get("Range")
+        range_header = self.headers.get("Range")
         before = sum(path == self.path for path, _ in self.server.requests)
-        self.server.requests.append((self.path, asked))
+        self.server.requests.append((self.path, range_header))
         if kind == "status":
             self.send_response(int(rest[0]))
             self.send_header("Content-Length", "0")
@@ -83,8 +83,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         data = self.server.data
         tag = f'"{before if kind == "changing" else 0}"'
         start = 0
-        if asked and self.headers.get("If-Range") == tag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if range_header and self.headers.get("If-Range") == tag:
+            start = int(range_header.removeprefix("bytes=").removesuffix("-"))
         more = int(rest[0]) if kind == "long" else 0
         if more and start >= len(data):
             self.send_response(416)

@@ -7,14 +7,14 @@ from oslo_config import cfg
 from glance_py import config
 
 
-class Enforcer:
+class RoleEnforcer:
     """Administrators have the role admin."""
 
     def is_admin(self, ctx) -> bool:
         return "admin" in ctx.roles
 
 
-class End:
+class RecordingApp:
     """The application at the end; remembers what reached it."""
 
     environ: dict | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glance_py.db.cached_images import SqlCachedImages
 from glance_py.db.claims import SqlClaims
 from glance_py.db.definitions import SqlDefinitions
-from glance_py.db.engine import Database, connect
+from glance_py.db.engine import Database, open_database
 from glance_py.db.idempotency import SqlIdempotentWrites
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers
@@ -24,7 +24,7 @@ def sql_repositories(source) -> Repositories:
         group ``[database]``) or a :class:`~glance_py.db.engine.Database`.
     :raises ValueError: the option ``connection`` is missing or no URL.
     """
-    database = source if isinstance(source, Database) else connect(source)
+    database = source if isinstance(source, Database) else open_database(source)
     return Repositories(
         images=SqlImages(database),
         members=SqlMembers(database),

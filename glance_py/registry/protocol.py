@@ -175,7 +175,7 @@ def _commands() -> Iterator[RpcCommand]:
     for port_name, port in PORTS.items():
         for operation, method in vars(port).items():
             if inspect.isfunction(method) and not operation.startswith("_"):
-                yield _command(f"{port}.{operation}", method)
+                yield _command(f"{port_name}.{operation}", method)
     yield RpcCommand("ping", {}, frozenset(), type(None), takes_context=False)
 
 

@@ -13,11 +13,12 @@ from glance_py.layers.location_validation import (
     LocationValidator,
     is_service,
 )
+from tests.unit.factories import make_caller, make_conf, make_member
 from tests.unit.layers.fake import Images, deps
 
-USER, SERVICE = member(), caller("service")
-DELEGATE = caller("member", service_roles=["service"])
-ADMIN = caller("admin", is_admin=True)
+USER, SERVICE = make_member(), make_caller("service")
+DELEGATE = make_caller("member", service_roles=["service"])
+ADMIN = make_caller("admin", is_admin=True)
 SHA256 = "0" * 64
 
 
@@ -43,7 +44,7 @@ class AddressCase(unittest.TestCase):
     def build(self, *kinds: str) -> None:
         self.inner = Images()
         self.deps = deps(
-            conf=conf(),
+            conf=make_conf(),
             stores=Stores(*kinds),
             uri_filter=Filter(),
             repositories=types.SimpleNamespace(pending=None),

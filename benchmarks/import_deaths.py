@@ -33,7 +33,7 @@ from collections.abc import Iterator
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tests.contract.store import seaweed  # noqa: E402 - found through the line above
-from tests.functional.hosts import ENDED, Host, two_hosts  # noqa: E402
+from tests.functional.hosts import FINAL_TASK_STATUSES, Host, two_hosts  # noqa: E402
 from tests.functional.server import MIB  # noqa: E402
 
 METHODS = ("glance-direct", "web-download", "copy-image")
@@ -124,7 +124,7 @@ class TrialWatcher(threading.Thread):
                 if (
                     image["status"] in USABLE
                     and "os_glance_import_task" not in image
-                    and all(task["status"] in ENDED for task in tasks)
+                    and all(task["status"] in FINAL_TASK_STATUSES for task in tasks)
                 ):
                     trial.ended = time.monotonic()
                     last = tasks[-1] if tasks else {"status": "never begun", "message": "-"}

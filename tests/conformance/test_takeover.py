@@ -125,18 +125,18 @@ class TakeoverCase:
             {"op": "replace", "path": "/third", "value": "changed"},
             {"op": "add", "path": "/fourth", "value": "4"},
         )
-        by.ask("owner", "POST", f"/v2/images/{images['members']}/members", {"member": "p4"})
-        by.ask("owner", "DELETE", f"/v2/images/{images['members']}/members/p3")
-        by.ask("admin", "POST", f"/v2/images/{images['deactivated']}/actions/reactivate")
-        by.ask(
+        by.request("owner", "POST", f"/v2/images/{images['members']}/members", {"member": "p4"})
+        by.request("owner", "DELETE", f"/v2/images/{images['members']}/members/p3")
+        by.request("admin", "POST", f"/v2/images/{images['deactivated']}/actions/reactivate")
+        by.request(
             "owner",
             "PUT",
             f"/v2/images/{images['queued-private']}/file",
             b"later",
             "application/octet-stream",
         )
-        by.ask("owner", "DELETE", f"/v2/images/{images['data-private']}")
-        by.ask(
+        by.request("owner", "DELETE", f"/v2/images/{images['data-private']}")
+        by.request(
             "owner",
             "POST",
             f"/v2/images/{images['staged']}/import",
@@ -144,7 +144,7 @@ class TakeoverCase:
         )
         by._wait(images["staged"])
         if self.has_several_stores:
-            by.ask("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
+            by.request("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
 
     def assert_same(self, before: snapshot.Snapshot, after: snapshot.Snapshot, what: str) -> None:
         differences = before.differences(after)

@@ -363,7 +363,7 @@ class AccessTest(unittest.TestCase):
         cls.refused: frozenset[str] = frozenset()
         cls.asked: list[str] = []
         cls.asked_outside: list[str] = []
-        real = Enforcer._question
+        real = Enforcer._resolve_check
 
         def question(self, ctx, rule):
             judge, pure, credentials = real(self, ctx, rule)
@@ -373,7 +373,7 @@ class AccessTest(unittest.TestCase):
                     cls.asked_outside.append(rule)
             return None if rule in cls.refused else judge, pure, credentials
 
-        running.enter_context(mock.patch.object(Enforcer, "_question", question))
+        running.enter_context(mock.patch.object(Enforcer, "_resolve_check", question))
 
     def send(self, method: str, path: str, body: object = None, kind: str = JSON):
         data = (

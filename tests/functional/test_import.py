@@ -34,7 +34,7 @@ class ImportCase(unittest.TestCase):
         stack = contextlib.ExitStack()
         self.addCleanup(stack.close)
         self.source: WebSource = stack.enter_context(web_source(DATA))
-        stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
+        stack.enter_context(mock.patch.object(sources, "RETRY_DELAYS", (0.01,)))
         self.app, self.directory = stack.enter_context(
             service.running(ALL_METHODS + self.options + self.source.options)
         )

@@ -153,9 +153,9 @@ class Regions(unittest.TestCase):
         here, self.directory = stack.enter_context(
             service.running("enabled_import_methods = [glance-download]\n")
         )
-        stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
+        stack.enter_context(mock.patch.object(sources, "RETRY_DELAYS", (0.01,)))
         stack.enter_context(
-            mock.patch.object(sources, "endpoint_of", lambda ctx, region, interface: self.url)
+            mock.patch.object(sources, "find_endpoint", lambda ctx, region, interface: self.url)
         )
         self.remote, self.here = AppClient(remote, "u:p1:member"), AppClient(here, "u:p1:member")
 

@@ -335,8 +335,8 @@ class TestBreaks(ReplicatorCase):
                 _ignore,
             ),
             lambda: target.find(image["id"]),
-            lambda: target.keep(image),
-            lambda: target.keep_data(image, source, _ignore),
+            lambda: target.save_metadata(image),
+            lambda: target.save_data(image, source, _ignore),
         ):
             with self.assertRaisesRegex(ReplicationError, "not a UUID"):
                 act()

@@ -75,7 +75,7 @@ class TestConnectionParameters(PostgreSQL):
             {"host": f"127.0.0.1,{url.host}", "port": f"{away.getsockname()[1]},{url.port or 5432}"}
         )
         database = engine.Database(
-            engine.create_engine(url, timeouts=Timeouts(connect=2, answer=10, lock=1))
+            engine.create_engine(url, timeouts=Timeouts(connect=2, response=10, lock=1))
         )
         self.addCleanup(database.dispose)
         database.ping()

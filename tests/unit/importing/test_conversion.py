@@ -223,7 +223,7 @@ class EndlessTest(unittest.TestCase):
             self.path,
             Image("i", status="importing", disk_format="raw", container_format="bare", size=MIB),
         )
-        staged.check = check
+        staged.raise_if_cancelled = check
         conversion.ImageConversion(self.conf).process(staged)
 
     def assert_ended(self) -> None:

@@ -34,7 +34,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()},
             body,
         )
-        self.server.asked.append(asked)
+        self.server.requests.append(asked)
         answer = self.server.answer(asked)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
@@ -56,7 +56,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def start_stub(case, answer):
     """A server for one case that calls ``answer(RecordedRequest) -> StubResponse``."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.answer, server.asked = answer, []
+    server.answer, server.requests = answer, []
     server.address = f"127.0.0.1:{server.server_port}"
     case.addCleanup(server.server_close)
     case.addCleanup(server.shutdown)

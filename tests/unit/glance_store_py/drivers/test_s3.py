@@ -226,7 +226,7 @@ class TestServiceFailures(unittest.TestCase):
         return GuardedDriver(store(f"http://{self.server.address}", **options), "s")
 
     def methods(self):
-        return [asked.method for asked in self.server.asked]
+        return [asked.method for asked in self.server.requests]
 
     def test_a_busy_service_is_asked_again(self):
         answers = iter(
@@ -240,7 +240,7 @@ class TestServiceFailures(unittest.TestCase):
         )
         self.serve(lambda asked: next(answers)).add("id", [b"data"])
         self.assertEqual(["HEAD", "HEAD", "PUT", "PUT", "HEAD"], self.methods())
-        self.assertEqual(b"data", self.server.asked[-2].body)
+        self.assertEqual(b"data", self.server.requests[-2].body)
 
     def test_a_service_that_is_overloaded_for_half_a_minute_is_waited_for(self):
         guard = self.serve(
@@ -253,7 +253,7 @@ class TestServiceFailures(unittest.TestCase):
         (location,) = guard.predict_locations("id")
         self.assertEqual(4, guard.size(location))
         self.assertLess(max(self.pauses), 10)
-        self.assertLess(len(self.server.asked), 12)
+        self.assertLess(len(self.server.requests), 12)
 
     def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
         guard = self.serve(lambda asked: StubResponse(503))
@@ -269,7 +269,7 @@ class TestServiceFailures(unittest.TestCase):
         guard = self.serve(lambda asked: StubResponse(500))
         (location,) = guard.predict_locations("id")
         self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
-        self.assertEqual((3, True), (len(self.server.asked), sum(self.pauses) < 2))
+        self.assertEqual((3, True), (len(self.server.requests), sum(self.pauses) < 2))
 
     def test_a_put_that_meets_its_own_work_is_a_success(self):
         stored = {}
@@ -328,7 +328,7 @@ class TestServiceFailures(unittest.TestCase):
         self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
         self.assertEqual(
             ("DELETE", "/images/id?uploadId=u%2F1"),
-            (self.server.asked[-1].method, self.server.asked[-1].path),
+            (self.server.requests[-1].method, self.server.requests[-1].path),
         )
 
     def unclear(self):
@@ -350,7 +350,7 @@ class TestServiceFailures(unittest.TestCase):
                 self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
                 self.assertEqual(
                     ("DELETE", "/images/id?uploadId=u%2F1"),
-                    (self.server.asked[-1].method, self.server.asked[-1].path),
+                    (self.server.requests[-1].method, self.server.requests[-1].path),
                 )
 
     def test_an_answer_that_does_not_say_so_is_a_success_when_the_object_is_there(self):
@@ -486,11 +486,11 @@ class TestServiceFailures(unittest.TestCase):
     def test_parts_are_complete_and_in_order(self):
         guard = self.serve(self.uploading(RESULT))
         guard.add("id", [b"a" * 5 * MIB, b"b" * 5 * MIB, b"c"])
-        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.asked[-2].body)
-        self.assertEqual("*", self.server.asked[-2].headers["if-none-match"])
+        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.requests[-2].body)
+        self.assertEqual("*", self.server.requests[-2].headers["if-none-match"])
         sizes = {
             asked.path.partition("&")[0]: len(asked.body)
-            for asked in self.server.asked
+            for asked in self.server.requests
             if asked.method == "PUT"
         }
         self.assertEqual(
@@ -553,7 +553,7 @@ class TestServiceFailures(unittest.TestCase):
         guard = self.serve(answer)
         [location] = guard.predict_locations("id")
         self.assertEqual(data, b"".join(guard.get(location).chunks))
-        self.assertEqual('"e"', self.server.asked[-1].headers["if-match"])
+        self.assertEqual('"e"', self.server.requests[-1].headers["if-match"])
 
     def test_bytes_that_differ_from_their_checksum_are_refused(self):
         guard = self.serve(
@@ -563,7 +563,7 @@ class TestServiceFailures(unittest.TestCase):
         )
         [location] = guard.predict_locations("id")
         self.assertRaises(errors.GlanceStoreError, lambda: b"".join(guard.get(location).chunks))
-        self.assertEqual("ENABLED", self.server.asked[-1].headers["x-amz-checksum-mode"])
+        self.assertEqual("ENABLED", self.server.requests[-1].headers["x-amz-checksum-mode"])
 
     def test_a_dead_service_is_left_alone_after_some_failures(self):
         server = start_stub(self, lambda asked: StubResponse())

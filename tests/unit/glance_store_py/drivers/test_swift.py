@@ -247,7 +247,7 @@ class TestServiceFailures(unittest.TestCase):
         self.assertEqual(4, objects.size("c", "o"))
         objects = self.serve(lambda asked: StubResponse(401))
         self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
-        self.assertEqual(2, len(self.server.asked))
+        self.assertEqual(2, len(self.server.requests))
 
     def test_a_swift_that_accepts_no_token_is_not_asked_for_ever(self):
         """Keystone gives out a new token whenever it is asked, and Swift accepts none."""
@@ -263,7 +263,7 @@ class TestServiceFailures(unittest.TestCase):
         for number in (1, 2):
             self.assertRaises(SwiftAuthenticationFailed, objects.size, "c", "o")
             self.assertEqual(number, len(tokens))
-        self.assertEqual(4, len(self.server.asked))
+        self.assertEqual(4, len(self.server.requests))
 
     def test_a_swift_that_is_overloaded_is_waited_for(self):
         pauses = []
@@ -304,7 +304,7 @@ class TestServiceFailures(unittest.TestCase):
         objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.account._token = "new"
         self.assertEqual(25, objects.add("c", "o", [b"x" * 25], None))
-        self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
+        self.assertNotIn("DELETE", [asked.method for asked in self.server.requests])
         token = stored["x-object-meta-glance-upload"]
         self.assertEqual(f"c/o_{token}_", stored["x-object-manifest"])
 
@@ -320,7 +320,7 @@ class TestServiceFailures(unittest.TestCase):
         objects.add("c", "o", [b"x" * 10], None)
         self.assertEqual(
             [b"x" * 10] * 2,
-            [asked.body for asked in self.server.asked if asked.path.endswith("_00001")],
+            [asked.body for asked in self.server.requests if asked.path.endswith("_00001")],
         )
 
     def test_segments_of_a_failed_upload_go(self):
@@ -339,7 +339,7 @@ class TestServiceFailures(unittest.TestCase):
         (token,) = set(marks.values())
         self.assertEqual(
             {f"/v1/AUTH_p/c/o_{token}_0000{number}" for number in (1, 2, 3)},
-            {asked.path for asked in self.server.asked if asked.method == "DELETE"},
+            {asked.path for asked in self.server.requests if asked.method == "DELETE"},
         )
 
     def test_segments_of_somebody_else_stay(self):
@@ -351,7 +351,7 @@ class TestServiceFailures(unittest.TestCase):
 
         objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
-        self.assertEqual([], [asked for asked in self.server.asked if asked.method == "DELETE"])
+        self.assertEqual([], [asked for asked in self.server.requests if asked.method == "DELETE"])
 
     def test_segments_of_an_upload_are_named_by_nobody_else(self):
         objects = self.serve(
@@ -362,12 +362,12 @@ class TestServiceFailures(unittest.TestCase):
             objects.add("c", "o", [b"x" * 25], None)
         put = [
             asked.path.rpartition("/")[2]
-            for asked in self.server.asked
+            for asked in self.server.requests
             if asked.method == "PUT" and not asked.path.endswith("/o")
         ]
         self.assertEqual((6, 6), (len(put), len(set(put))))
         self.assertEqual(2, len({name[:-5] for name in put}))
-        self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
+        self.assertNotIn("DELETE", [asked.method for asked in self.server.requests])
 
     def listing(self, names, asked):
         """The page of a listing that was asked for."""
@@ -408,13 +408,14 @@ class TestServiceFailures(unittest.TestCase):
         self.assertRaises(errors.StoreForbidden, objects.delete, "c", "o")
         self.assertNotIn(
             "/v1/AUTH_p/c/o",
-            [asked.path for asked in self.server.asked if asked.method == "DELETE"],
+            [asked.path for asked in self.server.requests if asked.method == "DELETE"],
         )
         stuck.clear()
         objects.delete("c", "o")
         self.assertEqual({f"o_{'1' * 32}_00001", "o-00001", "o.2"}, names)
         self.assertEqual(
-            ("DELETE", "/v1/AUTH_p/c/o"), (self.server.asked[-1].method, self.server.asked[-1].path)
+            ("DELETE", "/v1/AUTH_p/c/o"),
+            (self.server.requests[-1].method, self.server.requests[-1].path),
         )
 
     def test_segments_of_a_static_object_that_stay_are_told(self):

@@ -108,8 +108,12 @@ run: $(VENV)/.run
 
 # ----------------------------------------------------------------------- test
 
-# With -k each part is tried even when another one fails.
-test: lint unit
+# With -k each part is tried even when another one fails.  Tests wait for servers now and
+# then; what the linters need fits in between, and so does one worker more than cores.
+WORKERS ?= $(shell expr $$(nproc) + 1)
+
+test: $(VENV)/.test $(VENV)/.servers
+	@$(MAKE) --no-print-directory --jobs=2 lint unit
 
 lint: style types imports
 
@@ -124,7 +128,7 @@ imports: $(VENV)/.test
 	$(bin)/lint-imports --no-cache
 
 unit: $(VENV)/.test $(VENV)/.servers
-	@$(bin)/stestr run --concurrency 2 $(if $(TESTS),'$(TESTS)'); status=$$?; \
+	@$(bin)/stestr run --concurrency $(WORKERS) $(if $(TESTS),'$(TESTS)'); status=$$?; \
 	$(bin)/stestr last --subunit | $(bin)/python tests/summary.py; exit $$status
 
 # Errors in the checks of rights that no test notices; two minutes.

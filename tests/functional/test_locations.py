@@ -533,10 +533,7 @@ class TestDeleting(LocationsTestCase):
         scrubber = self._scrubber(Scrubber)
         self.assertEqual(
             [(image_id, 1, 0)],
-            [
-                (done.image_id, done.removed, done.remaining)
-                for done in scrubber.scrub(0, orphaned=True)
-            ],
+            [(done.image_id, done.removed, done.left) for done in scrubber.scrub(0, orphaned=True)],
         )
         self.assertFalse(os.path.exists(path))
         self.assertEqual([("deleted", 1)], [row[1:] for row in self.rows(image_id)])

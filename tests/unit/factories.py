@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from glance_py.context import RequestContext
-from tests.config import loaded as conf
+from tests.config import loaded as make_conf
 
-__all__ = ["caller", "conf", "member"]
+__all__ = ["make_caller", "make_conf", "make_member"]
 
 
 def make_caller(*roles: str, project: str | None = "p1", user: str = "u", **more) -> RequestContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.config import loaded as options
 
-__all__ = ["End", "Enforcer", "call", "options"]
+__all__ = ["RecordingApp", "RoleEnforcer", "call", "options"]
 
 
 class RoleEnforcer:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the DAL costs: CPU and time of each verb, straight on a database.
+"""What the DAL costs: CPU and time of each operation, straight on a database.
 
     benchmarks/dal.py [--url URL] [--count N]
 
@@ -18,9 +18,9 @@ import uuid
 from glance_py.context import RequestContext
 from glance_py.db import migrations, tables
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import Filter, ImageQuery
 
@@ -29,7 +29,7 @@ NAMESPACE = uuid.UUID("8a0b54a5-98c5-4a2e-8a3f-1d2ff4f4d0a1")
 OWNER = RequestContext(project_id="p1")
 STRANGER = RequestContext(project_id="stranger")
 ADMIN = RequestContext(project_id="admin", is_admin=True)
-BY_NAME = (("name", "asc"), ("created_at", "asc"), ("id", "asc"))
+SORT_BY_NAME = (("name", "asc"), ("created_at", "asc"), ("id", "asc"))
 
 
 def image_id(number):
@@ -100,12 +100,12 @@ def insert(connection, numbers):
     )
 
 
-def measure(name, verb, repeat):
+def measure(name, operation, repeat):
     """Print CPU and elapsed milliseconds of one call, the mean of ``repeat``."""
-    verb()
+    operation()
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(repeat):
-        verb()
+        operation()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     print(f"{name:28} {cpu / repeat * 1000:9.3f} {wall / repeat * 1000:9.3f}")
 
@@ -133,7 +133,7 @@ def reads(images, count):
         ("list 20, by tag", OWNER, ImageQuery(limit=20, tags=("t3",)), 10),
         ("list 20, by property", OWNER, ImageQuery(limit=20, properties=(("p3", "v3"),)), 10),
         ("list 20, by size", OWNER, ImageQuery(limit=20, filters=(Filter("size", "gte", 9),)), 20),
-        ("list 20, sorted by name", OWNER, ImageQuery(limit=20, sort=BY_NAME), 5),
+        ("list 20, sorted by name", OWNER, ImageQuery(limit=20, sort=SORT_BY_NAME), 5),
         ("list 20, no share", STRANGER, ImageQuery(limit=20, visibility="shared"), 20),
         ("list 1000", OWNER, ImageQuery(limit=1000), 5),
     ):
@@ -141,10 +141,10 @@ def reads(images, count):
 
 
 def writes(images, repeat=100):
-    made = []
+    created = []
 
     def create():
-        made.append(
+        created.append(
             images.create(
                 OWNER,
                 Image(
@@ -158,11 +158,13 @@ def writes(images, repeat=100):
         )
 
     yield "create", create, repeat
-    turn = iter(made)
-    change = Change(fields={"name": "n"}, set_properties={"p1": "w", "new": "v"}, add_tags=("f",))
-    yield "update", lambda: images.update(OWNER, next(turn), change), repeat - 1
-    again = iter(made)
-    yield "delete", lambda: images.delete(OWNER, next(again)), repeat - 1
+    to_update = iter(created)
+    change = ImageChange(
+        fields={"name": "n"}, set_properties={"p1": "w", "new": "v"}, add_tags=("f",)
+    )
+    yield "update", lambda: images.update(OWNER, next(to_update), change), repeat - 1
+    to_delete = iter(created)
+    yield "delete", lambda: images.delete(OWNER, next(to_delete)), repeat - 1
 
 
 def main():
@@ -175,13 +177,13 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         database = Database(create_engine(arguments.url or f"sqlite:///{directory}/bench.sqlite"))
         migrations.upgrade(database)
-        images = records(database).images
+        images = sql_repositories(database).images
         if not images.list(ADMIN, ImageQuery(limit=1)).images:
             seed(database, arguments.count)
         print(f"{'':28} {'CPU ms':>9} {'time ms':>9}")
         for part in (reads(images, arguments.count), writes(images)):
-            for name, verb, repeat in part:
-                measure(name, verb, repeat)
+            for name, operation, repeat in part:
+                measure(name, operation, repeat)
         database.dispose()
 
 

@@ -33,17 +33,17 @@ from collections.abc import Iterator
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tests.contract.store import seaweed  # noqa: E402 - found through the line above
-from tests.functional.hosts import ENDED, Host, two_hosts  # noqa: E402
+from tests.functional.hosts import FINAL_TASK_STATUSES, Host, two_hosts  # noqa: E402
 from tests.functional.server import MIB  # noqa: E402
 
 METHODS = ("glance-direct", "web-download", "copy-image")
 USABLE = {"queued", "active", "uploading"}
 #: A host that was killed does not answer.
-AWAY = (OSError, http.client.HTTPException, ValueError, KeyError, IndexError)
+HOST_DOWN_ERRORS = (OSError, http.client.HTTPException, ValueError, KeyError, IndexError)
 
 
 @dataclasses.dataclass
-class Trial:
+class ImportTrial:
     """An import; ``worker`` is the host that does it, and ``killed`` when that died first."""
 
     image_id: str
@@ -54,14 +54,14 @@ class Trial:
     end: str = ""
 
     @property
-    def settled(self) -> float | None:
+    def recovery_seconds(self) -> float | None:
         """Seconds from the death of its worker until the image could be used again."""
         if self.killed is None or self.ended is None:
             return None
         return max(0.0, self.ended - self.killed)
 
     def __str__(self) -> str:
-        return f"{self.image_id} {self.method}: {self.end!r} after {self.settled} s"
+        return f"{self.image_id} {self.method}: {self.end!r} after {self.recovery_seconds} s"
 
 
 class Zeros:
@@ -69,16 +69,16 @@ class Zeros:
 
     def __init__(self, size: int) -> None:
         self._left = size
-        self._piece = bytes(4 * MIB)
+        self._chunk = bytes(4 * MIB)
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._piece[: min(self._left, len(self._piece))]
-        self._left -= len(piece)
-        return piece
+        chunk = self._chunk[: min(self._left, len(self._chunk))]
+        self._left -= len(chunk)
+        return chunk
 
 
 @contextlib.contextmanager
-def web(size: int) -> Iterator[int]:
+def serve_zeros(size: int) -> Iterator[int]:
     """A web server of zeros; its port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -88,8 +88,8 @@ def web(size: int) -> Iterator[int]:
             self.end_headers()
             zeros = Zeros(size)
             with contextlib.suppress(OSError):
-                while piece := zeros.read():
-                    self.wfile.write(piece)
+                while chunk := zeros.read():
+                    self.wfile.write(chunk)
 
         def log_message(self, *args) -> None:
             """Say nothing."""
@@ -102,10 +102,10 @@ def web(size: int) -> Iterator[int]:
         server.shutdown()
 
 
-class Watch(threading.Thread):
+class TrialWatcher(threading.Thread):
     """Notes when the images of trials can be used again."""
 
-    def __init__(self, hosts: tuple[Host, Host], trials: list[Trial]) -> None:
+    def __init__(self, hosts: tuple[Host, Host], trials: list[ImportTrial]) -> None:
         super().__init__(daemon=True)
         self._hosts, self._trials = hosts, trials
 
@@ -113,18 +113,18 @@ class Watch(threading.Thread):
         while True:
             for trial in list(self._trials):
                 if trial.ended is None:
-                    self._look(trial)
+                    self._check_trial(trial)
             time.sleep(0.5)
 
-    def _look(self, trial: Trial) -> None:
+    def _check_trial(self, trial: ImportTrial) -> None:
         for host in self._hosts:
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*HOST_DOWN_ERRORS):
                 image = host.show(trial.image_id)
                 tasks = host.tasks(trial.image_id)
                 if (
                     image["status"] in USABLE
                     and "os_glance_import_task" not in image
-                    and all(task["status"] in ENDED for task in tasks)
+                    and all(task["status"] in FINAL_TASK_STATUSES for task in tasks)
                 ):
                     trial.ended = time.monotonic()
                     last = tasks[-1] if tasks else {"status": "never begun", "message": "-"}
@@ -134,11 +134,13 @@ class Watch(threading.Thread):
                 return
 
 
-def prepare(hosts: tuple[Host, Host], method: str, size: int, shared: bool) -> tuple[Trial, Host]:
+def prepare(
+    hosts: tuple[Host, Host], method: str, size: int, shared: bool
+) -> tuple[ImportTrial, Host]:
     """An image that can be imported, and the host to ask, which lets the other do it
     when the data is staged there and staging is not ``shared``."""
     here, there = random.sample(hosts, 2)
-    trial = Trial(
+    trial = ImportTrial(
         here.create(), method, here if method == "glance-direct" and not shared else there
     )
     if method == "glance-direct":
@@ -152,27 +154,27 @@ def prepare(hosts: tuple[Host, Host], method: str, size: int, shared: bool) -> t
     return trial, there
 
 
-def one_death(
+def run_trial(
     hosts: tuple[Host, Host],
     method: str,
     size: int,
     uri: str,
     longest: float,
     shared: bool,
-    trials: list[Trial],
+    trials: list[ImportTrial],
 ) -> None:
     """Begin an import, kill one host in its middle and start that again."""
-    trial, asked = prepare(hosts, method, size, shared)
+    trial, importing_host = prepare(hosts, method, size, shared)
     more = {"uri": uri} if method == "web-download" else {}
     stores = ["slow"] if method == "copy-image" else ["fast", "slow"]
-    status = asked.import_(trial.image_id, method, stores=stores, **more)
+    status = importing_host.import_(trial.image_id, method, stores=stores, **more)
     if status != 202:
         raise RuntimeError(f"{method}: {status}")
     trials.append(trial)
     time.sleep(random.uniform(0, longest))
     victim = random.choice(hosts)
     progress = ""
-    with contextlib.suppress(*AWAY):
+    with contextlib.suppress(*HOST_DOWN_ERRORS):
         progress = hosts[0].tasks(trial.image_id)[0]["message"]
     victim.kill()
     now = time.monotonic()
@@ -184,7 +186,7 @@ def one_death(
     victim.start()
 
 
-def left(hosts: tuple[Host, Host], trials: list[Trial]) -> list[str]:
+def find_leftovers(hosts: tuple[Host, Host], trials: list[ImportTrial]) -> list[str]:
     """What lies in stores or staging and belongs to no image, or is missing there."""
     found = []
     for host in hosts:
@@ -204,7 +206,7 @@ def left(hosts: tuple[Host, Host], trials: list[Trial]) -> list[str]:
     return found + findings
 
 
-def verdict(hosts: tuple[Host, Host], trials: list[Trial], minute: float) -> bool:
+def print_result(hosts: tuple[Host, Host], trials: list[ImportTrial], minute: float) -> bool:
     """Print how it ended; was all as it should be?"""
     # An import whose worker lives on takes the time that it takes.
     deadline = time.monotonic() + 10 * minute
@@ -213,18 +215,18 @@ def verdict(hosts: tuple[Host, Host], trials: list[Trial], minute: float) -> boo
         for t in trials
     ):
         time.sleep(0.5)
-    met = [t for t in trials if t.killed is not None]
-    stuck = [t for t in met if t.settled is None or t.settled > minute]
+    interrupted = [t for t in trials if t.killed is not None]
+    stuck = [t for t in interrupted if t.recovery_seconds is None or t.recovery_seconds > minute]
     stuck += [t for t in trials if t.killed is None and t.ended is None]
     for end, number in collections.Counter(t.end for t in trials).most_common():
         print(f"{number:>4} {end}")
-    times = sorted(t.settled for t in met if t.settled is not None)
+    times = sorted(t.recovery_seconds for t in interrupted if t.recovery_seconds is not None)
     print(
-        f"{len(met)} of {len(trials)} imports lost their worker; usable again after "
+        f"{len(interrupted)} of {len(trials)} imports lost their worker; usable again after "
         f"{times[0]:.0f} to {times[-1]:.0f} s; stuck after {minute:.0f} s: {len(stuck)}"
     )
     began = time.monotonic()
-    while (found := left(hosts, trials)) and time.monotonic() < began + 2 * minute:
+    while (found := find_leftovers(hosts, trials)) and time.monotonic() < began + 2 * minute:
         time.sleep(2)
     print(
         f"orphans: {len(found)}, looked at {time.monotonic() - began:.0f} s "
@@ -266,16 +268,16 @@ def main() -> int:
     parser.add_argument("--database", help="default: SQLite")
     options = parser.parse_args()
     size = options.size * MIB
-    with web(size) as port:
+    with serve_zeros(size) as port:
         more = (
             f"[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\nallowed_ports = [{port}]\n"
             + (s3_stores() if options.s3 else "")
         )
         with two_hosts(options.database, options.shared_staging, more, options.directory) as hosts:
-            trials: list[Trial] = []
-            Watch(hosts, trials).start()
+            trials: list[ImportTrial] = []
+            TrialWatcher(hosts, trials).start()
             for number in range(options.kills):
-                one_death(
+                run_trial(
                     hosts,
                     METHODS[number % 3],
                     size,
@@ -285,7 +287,7 @@ def main() -> int:
                     trials,
                 )
             print(json.dumps(vars(options)))
-            return 0 if verdict(hosts, trials, options.minute) else 1
+            return 0 if print_result(hosts, trials, options.minute) else 1
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ TOKEN = {"X-Auth-Token": "u:p:admin"}
 OCTETS = {"Content-Type": "application/octet-stream"}
 COPIES = ["slow", "third"]
 #: Seconds between two looks at an image; few, so that looking costs next to nothing.
-PAUSE = 0.2
+POLL_INTERVAL = 0.2
 
 
 @dataclasses.dataclass
-class Service:
+class MeasuredService:
     """One of those that are compared."""
 
     name: str
@@ -48,11 +48,11 @@ class Service:
     process: int
 
     @classmethod
-    def parse(cls, text: str) -> Service:
+    def parse(cls, text: str) -> MeasuredService:
         name, url, process = text.split("=")
         return cls(name, urllib.parse.urlsplit(url), int(process))
 
-    def ask(self, method: str, path: str, body=None, headers=None) -> bytes:
+    def request(self, method: str, path: str, body=None, headers=None) -> bytes:
         """One request; a refusal is an error."""
         connection = http.client.HTTPConnection(self.url.netloc, timeout=600)
         with contextlib.closing(connection):
@@ -66,38 +66,38 @@ class Service:
             return data
 
     def create(self) -> str:
-        return json.loads(self.ask("POST", "", {"disk_format": "raw", "container_format": "bare"}))[
-            "id"
-        ]
+        return json.loads(
+            self.request("POST", "", {"disk_format": "raw", "container_format": "bare"})
+        )["id"]
 
     def stage(self, image_id: str, path: pathlib.Path) -> None:
         with path.open("rb") as file:
-            self.ask(
+            self.request(
                 "PUT",
                 f"/{image_id}/stage",
                 file,
                 {**OCTETS, "Content-Length": str(path.stat().st_size)},
             )
 
-    def begin(self, image_id: str, method: dict, **more) -> None:
-        self.ask("POST", f"/{image_id}/import", {"method": method, **more})
+    def start_import(self, image_id: str, method: dict, **more) -> None:
+        self.request("POST", f"/{image_id}/import", {"method": method, **more})
 
     def wait(self, image_ids: list[str], stores: int, digest: str) -> None:
         """Until each image is active in so many stores, and nobody works on it."""
         left = list(image_ids)
         while left:
-            image = json.loads(self.ask("GET", f"/{left[-1]}"))
+            image = json.loads(self.request("GET", f"/{left[-1]}"))
             idle = "os_glance_import_task" not in image
             if idle and image["status"] != "active" or image.get("os_glance_failed_import"):
-                raise RuntimeError(f"{self.name}: {self.ask('GET', f'/{left[-1]}/tasks')!r}")
+                raise RuntimeError(f"{self.name}: {self.request('GET', f'/{left[-1]}/tasks')!r}")
             if idle and len(image["stores"].split(",")) >= stores:
                 if image["os_hash_value"] != digest:
                     raise RuntimeError(f"{self.name}: another hash: {image}")
                 left.pop()
             else:
-                time.sleep(PAUSE)
+                time.sleep(POLL_INTERVAL)
 
-    def processor(self) -> float:
+    def cpu_seconds(self) -> float:
         """Processor time of all its processes so far, in seconds."""
         total, processes = 0, [self.process]
         while processes:
@@ -110,7 +110,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def web(directory: str, port: int) -> Iterator[str]:
+def serve_files(directory: str, port: int) -> Iterator[str]:
     """A web server over the files of a directory; its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -146,7 +146,7 @@ class Load:
         with self.path.open("rb") as file:
             self._digest = hashlib.file_digest(file, "sha512").hexdigest()
 
-    def run(self, service: Service) -> Iterator[tuple[str, float, float]]:
+    def run(self, service: MeasuredService) -> Iterator[tuple[str, float, float]]:
         """(what was done, seconds, seconds of processor time), each for one image."""
         images = [service.create() for _ in range(self.number)]
         yield self._measured(
@@ -169,33 +169,33 @@ class Load:
             lambda: self._imported(service, fetched, 1, {"name": "web-download", "uri": self.uri}),
         )
         for image in (*images, *fetched):
-            service.ask("DELETE", f"/{image}")
+            service.request("DELETE", f"/{image}")
 
     def _imported(
-        self, service: Service, images: list[str], copies: int, method: dict, **more
+        self, service: MeasuredService, images: list[str], copies: int, method: dict, **more
     ) -> None:
         for image in images:
-            service.begin(image, method, **more)
+            service.start_import(image, method, **more)
         service.wait(images, copies, self._digest)
 
     def _measured(
         self,
         what: str,
-        service: Service,
+        service: MeasuredService,
         act: Callable,
     ) -> tuple[str, float, float]:
-        processor, began = service.processor(), time.monotonic()
+        cpu_seconds, began = service.cpu_seconds(), time.monotonic()
         act()
         took = time.monotonic() - began
-        time.sleep(PAUSE)  # the last deed of a task is after what its image shows
+        time.sleep(POLL_INTERVAL)  # the last deed of a task is after what its image shows
         return (
             f"{what}, {self.path.stat().st_size // MIB} MiB",
             took / self.number,
-            (service.processor() - processor) / self.number,
+            (service.cpu_seconds() - cpu_seconds) / self.number,
         )
 
 
-def report(services: list[Service], found: dict[str, dict[str, list]]) -> None:
+def report(services: list[MeasuredService], found: dict[str, dict[str, list]]) -> None:
     """A table: the median of the rounds, and how many times more the first service takes."""
     print(
         f"{'':<24}"
@@ -218,7 +218,7 @@ def report(services: list[Service], found: dict[str, dict[str, list]]) -> None:
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("services", metavar="NAME=URL=PID", type=Service.parse, nargs="+")
+    parser.add_argument("services", metavar="NAME=URL=PID", type=MeasuredService.parse, nargs="+")
     parser.add_argument("--port", type=int, default=18980)
     parser.add_argument("--size", type=int, default=1024, help="MiB of the large image")
     parser.add_argument("--small", type=int, default=40, help="number of images of 1 MiB")
@@ -228,7 +228,7 @@ def main() -> None:
     found: dict[str, dict[str, list]] = {}
     with (
         tempfile.TemporaryDirectory(dir=options.directory) as directory,
-        web(directory, options.port) as address,
+        serve_files(directory, options.port) as address,
     ):
         loads = []
         for name, size, number in ("small", 1, options.small), ("large", options.size, 1):
@@ -241,9 +241,9 @@ def main() -> None:
         for _ in range(options.rounds):
             for load in loads:
                 for service in options.services:
-                    for what, took, processor in load.run(service):
+                    for what, took, cpu_seconds in load.run(service):
                         found.setdefault(what, {}).setdefault(service.name, []).append(
-                            (took, processor)
+                            (took, cpu_seconds)
                         )
     print(
         f"# {time.strftime('%Y-%m-%d %H:%M')} rounds={options.rounds} cpus={os.cpu_count()} "

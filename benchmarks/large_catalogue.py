@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from glance_py.context import RequestContext
 from glance_py.db import indexes, migrations, rows, select, tables, usage
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import Filter, ImageQuery
 
@@ -36,7 +36,7 @@ EPOCH = datetime.datetime(2020, 1, 1)
 NAMESPACE = uuid.UUID("4b1f8e2e-7d64-4a0e-9a3c-7e0f1f5a6c11")
 #: Who reads more rows of a table without an index has scanned it, and who walks along an index
 #: from its end for more rows than the widest window has.
-SCAN, WALK = 1000, select.LARGEST_WINDOW + 1
+SCAN, WALK = 1000, select.MAX_WINDOW_SIZE + 1
 #: Paths that are not to be quick, by what their names hold.
 EXEMPT = ("two properties", "status queued", "disk_format", "larger than", "sorted by size")
 #: So many images are deleted, one in twenty-one.
@@ -90,7 +90,7 @@ def status(number):
     return "deactivated" if number % 1000 == 55 else "active"
 
 
-def of(table, number):
+def common_columns(table, number):
     """What every row that belongs to image ``number`` holds."""
     when = EPOCH + datetime.timedelta(seconds=number)
     gone = number % DELETED == 0
@@ -183,7 +183,9 @@ def seed(database, count):
     for start in range(0, len(numbers), 10_000):
         part = numbers[start : start + 10_000]
         for table, rows_of in CONTENTS:
-            found = [of(table, number) | row for number in part for row in rows_of(number)]
+            found = [
+                common_columns(table, number) | row for number in part for row in rows_of(number)
+            ]
             if found:
                 load(database, table, found)
     with database.engine.connect() as connection:
@@ -198,7 +200,7 @@ def load(database, table, found):
     """Both servers read the same text."""
     columns = ", ".join(found[0])
     with tempfile.NamedTemporaryFile("w+") as file, database.engine.connect() as connection:
-        file.writelines("\t".join(map(text, row.values())) + "\n" for row in found)
+        file.writelines("\t".join(map(to_copy_text, row.values())) + "\n" for row in found)
         file.seek(0)
         cursor = connection.connection.cursor()
         if database.dialect == "postgresql":
@@ -211,7 +213,7 @@ def load(database, table, found):
         cursor.close()
 
 
-def text(value):
+def to_copy_text(value):
     if value is None:
         return "\\N"
     return str(int(value)) if isinstance(value, bool) else str(value)
@@ -232,11 +234,11 @@ CHANGED = (("updated_at", "desc"), *LATEST)
 RECENT = EPOCH + datetime.timedelta(seconds=309_000)
 
 
-def by(key, way="asc"):
-    return ((key, way), ("created_at", way), ("id", way))
+def sort_by(key, direction="asc"):
+    return ((key, direction), ("created_at", direction), ("id", direction))
 
 
-def pages():
+def list_queries():
     """(name, who asks, what for)"""
     for name, ctx in (
         ("half of the catalogue", BIG),
@@ -292,11 +294,11 @@ def pages():
             {"filters": (Filter("updated_at", "gte", RECENT),)},
         )
         for key in ("name", "size"):
-            yield f"sorted by {key}{name}", ctx, {"sort": by(key)}
-        yield f"sorted by name, after 100,000{name}", ctx, {"sort": by("name"), "marker": True}
-    yield "sorted by name: a few images", SMALL, {"sort": by("name")}
-    yield "sorted by name: a twentieth", MIDDLE, {"sort": by("name")}
-    yield "sorted by name, last first", BIG, {"sort": by("name", "desc")}
+            yield f"sorted by {key}{name}", ctx, {"sort": sort_by(key)}
+        yield f"sorted by name, after 100,000{name}", ctx, {"sort": sort_by("name"), "marker": True}
+    yield "sorted by name: a few images", SMALL, {"sort": sort_by("name")}
+    yield "sorted by name: a twentieth", MIDDLE, {"sort": sort_by("name")}
+    yield "sorted by name, last first", BIG, {"sort": sort_by("name", "desc")}
 
 
 def image_name(number):
@@ -307,20 +309,20 @@ def checksum(number):
     return next(image(number))["checksum"]
 
 
-def numbers():
+def fixed_queries():
     """(name, statement, values): what quotas count, and what belongs to a page."""
     for resource, statement in usage._BY_RESOURCE.items():
         for owner in ("big", "middle-3", "small-10"):
             yield f"usage of {resource}: {owner}", statement, {"owner": owner}
     ids = [image_id(number) for number in range(100_000, 100_020)]
-    yield "what belongs to 20 images", rows.BELONGINGS, {"ids": ids, "me": "big"}
+    yield "what belongs to 20 images", rows.SELECT_CHILDREN, {"ids": ids, "me": "big"}
 
 
 # --- Measuring -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def noted(connection):
+def recorded_statements(connection):
     """The statements that ``connection`` runs meanwhile."""
     done = []
 
@@ -332,24 +334,24 @@ def noted(connection):
     sa.event.remove(connection, "before_cursor_execute", note)
 
 
-def timed(work):
+def measure_ms(work):
     """Milliseconds of one call with a warm cache: the median of some."""
-    times = [once(work)]
+    times = [time_once_ms(work)]
     if times[0] > 1500:
         return times[0]
     times = []
     while len(times) < 5 and sum(times) < 1500:
-        times.append(once(work))
+        times.append(time_once_ms(work))
     return statistics.median(times)
 
 
-def once(work):
+def time_once_ms(work):
     start = time.perf_counter()
     work()
     return (time.perf_counter() - start) * 1000
 
 
-def explained(connection, statement, values):
+def explain(connection, statement, values):
     """(rows looked at, blocks, plan in short, did it scan) of one statement."""
     if connection.dialect.name == "postgresql":
         [plan] = connection.exec_driver_sql(
@@ -414,9 +416,9 @@ def page(database, name, ctx, wanted):
     query = ImageQuery(limit=20, **{**wanted, "marker": None})
     if wanted.get("marker"):
         deep = sa.select(tables.images.c.id).where(tables.images.c.deleted == sa.false())
-        key, way = query.sort[0]
+        key, direction = query.sort[0]
         column = tables.images.c[key]
-        deep = deep.order_by(column.asc() if way == "asc" else column.desc()).offset(100_000)
+        deep = deep.order_by(column.asc() if direction == "asc" else column.desc()).offset(100_000)
         with database.engine.connect() as connection:
             marker = connection.scalar(deep.limit(1))
         # The administrator's place, since whoever asks must see the marker.
@@ -425,12 +427,12 @@ def page(database, name, ctx, wanted):
     with database.engine.connect() as connection:
         if query.marker:
             after = connection.execute(
-                select.marker(query.sort, True), {"marker": query.marker, "me": None}
+                select.marker_query(query.sort, True), {"marker": query.marker, "me": None}
             ).first()
-        milliseconds = timed(lambda: select.page(connection, ctx, query, after))
-        with noted(connection) as done:
-            select.page(connection, ctx, query, after)
-        found = [explained(connection, *each) for each in done]
+        milliseconds = measure_ms(lambda: select.fetch_page(connection, ctx, query, after))
+        with recorded_statements(connection) as done:
+            select.fetch_page(connection, ctx, query, after)
+        found = [explain(connection, *each) for each in done]
     pages = [each[1] for each in found]
     return report(
         name,
@@ -444,15 +446,15 @@ def page(database, name, ctx, wanted):
 
 def number(database, name, statement, values):
     with database.engine.connect() as connection:
-        milliseconds = timed(lambda: connection.execute(statement, values).all())
-        with noted(connection) as done:
+        milliseconds = measure_ms(lambda: connection.execute(statement, values).all())
+        with recorded_statements(connection) as done:
             connection.execute(statement, values).all()
-        return report(name, milliseconds, *explained(connection, *done[0]))
+        return report(name, milliseconds, *explain(connection, *done[0]))
 
 
 def creates(database, count=500):
     """What it costs to create an image of 20 properties, 5 tags and a location."""
-    images, times = records(database).images, []
+    images, times = sql_repositories(database).images, []
     for n in range(count):
         # Random keys and values, as they come from many users.
         made = Image(
@@ -463,7 +465,7 @@ def creates(database, count=500):
             properties={f"made_{k:02}": f"value-{uuid.uuid4()}" for k in range(20)},
             locations=[Location(f"file:///srv/made/{n}")],
         )
-        times.append(once(lambda made=made: images.create(ADMIN, made)))
+        times.append(time_once_ms(lambda made=made: images.create(ADMIN, made)))
     mine = sa.select(tables.images.c.id).where(tables.images.c.owner == "maker")
     with database.engine.connect() as connection:
         found = connection.scalars(mine).all()
@@ -478,7 +480,9 @@ def creates(database, count=500):
 
 
 def has_indexes(database):
-    return all(found.state is indexes.State.PRESENT for found in indexes.survey(database))
+    return all(
+        found.state is indexes.IndexState.PRESENT for found in indexes.inspect_indexes(database)
+    )
 
 
 def main():
@@ -492,28 +496,32 @@ def main():
     arguments = parser.parse_args()
     database = Database(create_engine(arguments.url))
     migrations.upgrade(database)
-    images = records(database).images
+    images = sql_repositories(database).images
     if not images.list(ADMIN, ImageQuery(limit=1)).images:
         seed(database, arguments.count)
     if arguments.indexes:
-        for index in indexes.of(database.dialect):
-            took = once(lambda index=index: indexes.add(database, index, lambda progress: None))
+        for index in indexes.for_dialect(database.dialect):
+            took = time_once_ms(
+                lambda index=index: indexes.add(database, index, lambda progress: None)
+            )
             print(f"{'build ' + index.name:52} {took:9.1f}", flush=True)
-    judges = has_indexes(database)
+    fails_on_scan = has_indexes(database)
     scans = [
-        page(database, name, ctx, wanted) for name, ctx, wanted in pages() if arguments.only in name
+        page(database, name, ctx, wanted)
+        for name, ctx, wanted in list_queries()
+        if arguments.only in name
     ]
     scans += [
         number(database, name, statement, values)
-        for name, statement, values in numbers()
+        for name, statement, values in fixed_queries()
         if arguments.only in name
     ]
     if arguments.only in "create an image":
         creates(database)
     database.dispose()
-    if judges and any(scans):
+    if fails_on_scan and any(scans):
         print(f"{sum(scans)} paths scan a table.", file=sys.stderr)
-    return int(judges and any(scans))
+    return int(fails_on_scan and any(scans))
 
 
 if __name__ == "__main__":

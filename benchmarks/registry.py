@@ -20,36 +20,38 @@ from collections.abc import Callable, Iterator
 
 from glance_py import app
 from glance_py.db import engine
-from tests.budget.cases import Cases, fill
+from tests.budget.cases import RequestCases, fill
 from tests.functional import registry, service
-from tests.functional.registry_server import Registry
+from tests.functional.registry_process import RegistryProcess
 
 NAMES = ("show", "missing", "list_1", "list_100", "create", "patch", "upload", "download")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def both() -> Iterator[tuple[Cases, Cases, Registry]]:
+def cases_with_and_without_registry() -> Iterator[
+    tuple[RequestCases, RequestCases, RegistryProcess]
+]:
     """The cases without and with a registry, and that registry."""
-    with service.configured(remote=False) as (conf, directory):
-        database = engine.connect(conf)
+    with service.configured(behind_registry=False) as (conf, directory):
+        database = engine.open_database(conf)
         database.write(fill)
         database.dispose()
-        process = Registry(directory)
+        process = RegistryProcess(directory)
         process.start()
         try:
             with open(conf.config_file[0], "a") as file:
                 file.write(registry.SECTIONS)
             conf.reload_config_files()
-            direct = Cases(app.build(conf), "u:p1:member")
+            direct = RequestCases(app.build(conf), "u:p1:member")
             conf.set_override("data_api", "registry")
             conf.set_override("registry_port", process.port)
-            yield direct, Cases(app.build(conf), "u:p1:member"), process
+            yield direct, RequestCases(app.build(conf), "u:p1:member"), process
         finally:
             process.kill()
 
 
-def cpu_of(process: Registry) -> float:
+def cpu_of(process: RegistryProcess) -> float:
     """Seconds of CPU that the registry's processes have used."""
     parent = process.process.pid
     children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="for each case and side")
     seconds = parser.parse_args().seconds
     logging.disable(logging.WARNING)
-    with both() as (direct, remote, process):
+    with cases_with_and_without_registry() as (direct, remote, process):
         print(
             f"{'ms per request':14} {'API alone':>10} {'with':>8} {'times':>6} {'registry':>9}"
             f" {'wall alone':>11} {'with':>8}"

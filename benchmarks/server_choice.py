@@ -32,7 +32,7 @@ FILE = 1024  # MiB
 REQUESTS = 8000
 THREADS = 8
 PORT = 18999
-PIECE = 4 * MIB
+CHUNK_SIZE = 4 * MIB
 TICK = os.sysconf("SC_CLK_TCK")
 
 # ------------------------------------------------------------------- the application
@@ -56,8 +56,8 @@ def application(environ, start_response):
     elif environ["REQUEST_METHOD"] == "PUT":
         pause = 0.01 if environ["PATH_INFO"] == "/slow" else 0
         total = 0
-        for piece in pieces(environ):
-            total += len(piece)
+        for chunk in pieces(environ):
+            total += len(chunk)
             time.sleep(pause)
         body = b"%d" % total
     elif environ["PATH_INFO"] == "/file":
@@ -84,11 +84,11 @@ def pieces(environ):
         return
     left = int(environ.get("CONTENT_LENGTH") or 0)
     while left:
-        piece = environ["wsgi.input"].read(min(left, MIB))
-        if not piece:
+        chunk = environ["wsgi.input"].read(min(left, MIB))
+        if not chunk:
             raise OSError("short body")
-        left -= len(piece)
-        yield piece
+        left -= len(chunk)
+        yield chunk
 
 
 # ------------------------------------------------------------------------ the servers
@@ -207,7 +207,7 @@ def running(python, name, file):
                 time.sleep(0.1)
 
 
-def family(process):
+def process_stats(process):
     """Directories in /proc of the server's processes."""
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -219,13 +219,13 @@ def family(process):
 
 def cpu(process):
     """Processor seconds that the server has used, in user and system mode."""
-    return sum(int(f[11]) + int(f[12]) for _, f in family(process)) / TICK
+    return sum(int(f[11]) + int(f[12]) for _, f in process_stats(process)) / TICK
 
 
 def peak(process):
     """Largest memory of one of its processes ever, MiB."""
     worst = 0
-    for entry, _ in family(process):
+    for entry, _ in process_stats(process):
         for line in (entry / "status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 worst = max(worst, int(line.split()[1]))
@@ -239,7 +239,7 @@ def connect():
     return socket.create_connection(("127.0.0.1", PORT), timeout=60)
 
 
-def answer(sock, discard=False):
+def read_response(sock, discard=False):
     """Read one answer; returns (status, body or its length)."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -265,17 +265,17 @@ def answer(sock, discard=False):
     return int(head.split()[1]), got if discard else body
 
 
-def gets(count):
+def send_gets(count):
     """``count`` GETs on one connection."""
     with connect() as sock:
         for _ in range(count):
             sock.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n")
-            answer(sock)
+            read_response(sock)
 
 
 def upload(megabytes, chunked, pause=None, path=b"/up"):
     """One upload; returns how many bytes the server counted."""
-    piece = bytes(PIECE)
+    chunk = bytes(CHUNK_SIZE)
     with connect() as sock:
         sock.sendall(
             b"PUT "
@@ -287,19 +287,19 @@ def upload(megabytes, chunked, pause=None, path=b"/up"):
                 else b"Content-Length: %d\r\n\r\n" % (megabytes * MIB)
             )
         )
-        for _ in range(megabytes * MIB // PIECE):
-            sock.sendall(b"%x\r\n" % PIECE + piece + b"\r\n" if chunked else piece)
+        for _ in range(megabytes * MIB // CHUNK_SIZE):
+            sock.sendall(b"%x\r\n" % CHUNK_SIZE + chunk + b"\r\n" if chunked else chunk)
             if pause:
                 time.sleep(pause)
         if chunked:
             sock.sendall(b"0\r\n\r\n")
-        return int(answer(sock)[1])
+        return int(read_response(sock)[1])
 
 
 # ------------------------------------------------------------------------ measurements
 
 
-def attempt(what):
+def result_or_error(what):
     """The result as text, or why there is none."""
     try:
         return what()
@@ -307,7 +307,7 @@ def attempt(what):
         return f"{type(error).__name__}"
 
 
-def cut_off():
+def probe_broken_upload():
     """What the application saw of a chunked upload whose client went away."""
     with connect() as sock:
         sock.sendall(
@@ -317,10 +317,10 @@ def cut_off():
     time.sleep(0.3)
     with connect() as sock:
         sock.sendall(b"GET /seen HTTP/1.1\r\nHost: x\r\n\r\n")
-        return answer(sock)[1].decode()
+        return read_response(sock)[1].decode()
 
 
-def stopped(python, name, file):
+def probe_stop(python, name, file):
     """What becomes of an upload during which the server is told to stop."""
     with running(python, name, file) as process:
         threading.Timer(0.5, os.kill, (process.pid, signal.SIGTERM)).start()
@@ -333,9 +333,9 @@ def measure(python, name, file):
     with running(python, name, file) as process:
 
         def small():
-            gets(200)
+            send_gets(200)
             before = cpu(process)
-            threads = [threading.Thread(target=gets, args=(REQUESTS // 4,)) for _ in range(4)]
+            threads = [threading.Thread(target=send_gets, args=(REQUESTS // 4,)) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -353,7 +353,7 @@ def measure(python, name, file):
             before = cpu(process)
             with connect() as sock:
                 sock.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
-                if answer(sock, discard=True)[1] != FILE * MIB:
+                if read_response(sock, discard=True)[1] != FILE * MIB:
                     return "wrong"
             return f"{(cpu(process) - before) / FILE * 1024:.2f}"
 
@@ -362,23 +362,23 @@ def measure(python, name, file):
                 for _ in range(THREADS * 4):
                     sock = stack.enter_context(connect())
                     sock.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n")
-                    answer(sock)
+                    read_response(sock)
                 start = time.monotonic()
-                gets(1)
+                send_gets(1)
                 return f"{(time.monotonic() - start) * 1000:.0f} ms"
 
         row["start MiB"] = f"{peak(process):.0f}"
-        row["GET us"] = attempt(small)
-        row["PUT s/GiB"] = attempt(lambda: up(False))
-        row["chunked s/GiB"] = attempt(lambda: up(True))
-        row["file s/GiB"] = attempt(down)
+        row["GET us"] = result_or_error(small)
+        row["PUT s/GiB"] = result_or_error(lambda: up(False))
+        row["chunked s/GiB"] = result_or_error(lambda: up(True))
+        row["file s/GiB"] = result_or_error(down)
         before = peak(process)
-        attempt(lambda: upload(512, True, path=b"/slow"))
+        result_or_error(lambda: upload(512, True, path=b"/slow"))
         row["slow reader MiB"] = f"+{peak(process) - before:.0f}"
         row["peak MiB"] = f"{peak(process):.0f}"
-        row["cut off"] = attempt(cut_off)
-        row["GET beside idle"] = attempt(idle)
-    row["SIGTERM"] = attempt(lambda: stopped(python, name, file))
+        row["cut off"] = result_or_error(probe_broken_upload)
+        row["GET beside idle"] = result_or_error(idle)
+    row["SIGTERM"] = result_or_error(lambda: probe_stop(python, name, file))
     return row
 
 

@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tests.contract.store import seaweed, test_rbd  # noqa: E402 - found through the line above
-from tests.functional.server import GLANCE_API, MIB, Process  # noqa: E402
+from tests.functional.server import GLANCE_API, MIB, ServerProcess  # noqa: E402
 from tests.servers import swift  # noqa: E402
 
 CHUNK = os.urandom(4 * MIB)
@@ -76,7 +76,7 @@ if not test_rbd.missing():
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Service:
+class MeasuredService:
     """An Image service: where it answers, and its first process."""
 
     name: str
@@ -101,7 +101,7 @@ class Service:
             used += int(fields[11]) + int(fields[12])
         return used / TICKS
 
-    def resident(self) -> float:
+    def resident_mib(self) -> float:
         """Resident memory of its processes in MiB."""
         return (
             sum(
@@ -135,19 +135,19 @@ class Service:
                 )
             yield answer
 
-    def ask(self, method: str, path: str, body=None, **headers: str) -> dict:
+    def request_json(self, method: str, path: str, body=None, **headers: str) -> dict:
         with self.request(method, path, body, **headers) as answer:
             return json.loads(answer.read() or "{}")
 
 
 @contextlib.contextmanager
-def measured(service: Service, what: str, gib: float) -> Iterator[None]:
+def measured(service: MeasuredService, what: str, gib: float) -> Iterator[None]:
     """Print what the block costs."""
-    over, highest = threading.Event(), [service.resident()]
+    stopped, highest = threading.Event(), [service.resident_mib()]
 
     def watch() -> None:
-        while not over.wait(0.05):
-            highest.append(service.resident())
+        while not stopped.wait(0.05):
+            highest.append(service.resident_mib())
 
     watcher = threading.Thread(target=watch, daemon=True)
     cpu, before, started = service.cpu(), highest[0], time.monotonic()
@@ -155,7 +155,7 @@ def measured(service: Service, what: str, gib: float) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         watcher.join()
     seconds = time.monotonic() - started
     print(
@@ -165,10 +165,10 @@ def measured(service: Service, what: str, gib: float) -> Iterator[None]:
     )
 
 
-def run(service: Service, store: str, chunks: int, digest: str) -> None:
+def run(service: MeasuredService, store: str, chunks: int, digest: str) -> None:
     """One image up, down and away."""
     gib, size = chunks * len(CHUNK) / 2**30, chunks * len(CHUNK)
-    image = service.ask(
+    image = service.request_json(
         "POST",
         "/v2/images",
         json.dumps({"disk_format": "raw", "container_format": "bare"}),
@@ -176,7 +176,7 @@ def run(service: Service, store: str, chunks: int, digest: str) -> None:
     )
     path = f"/v2/images/{image['id']}"
     with measured(service, f"{store} upload", gib):
-        service.ask(
+        service.request_json(
             "PUT",
             f"{path}/file",
             (CHUNK for _ in range(chunks)),
@@ -184,7 +184,7 @@ def run(service: Service, store: str, chunks: int, digest: str) -> None:
             Content_Length=str(size),
             X_Image_Meta_Store=NAMES[store],
         )
-    stored = service.ask("GET", path)
+    stored = service.request_json("GET", path)
     if (stored["status"], stored["size"], stored["checksum"]) != ("active", size, digest):
         raise RuntimeError(f"{service.name} stored something else: {stored}")
     with (
@@ -192,7 +192,7 @@ def run(service: Service, store: str, chunks: int, digest: str) -> None:
         service.request("GET", f"{path}/file") as answer,
     ):
         compare(answer, chunks)
-    service.ask("DELETE", path)
+    service.request_json("DELETE", path)
 
 
 def compare(answer: http.client.HTTPResponse, chunks: int) -> None:
@@ -227,24 +227,26 @@ def write_stores(directory: pathlib.Path, volumes: int) -> str:
     ) + (test_rbd.section("pool") if "rbd" in NAMES else "")
 
 
-def ours(directory: pathlib.Path, stores: str) -> tuple[Service, Process]:
+def start_service(directory: pathlib.Path, stores: str) -> tuple[MeasuredService, ServerProcess]:
     """The service with one worker."""
     # Its first line, DEFAULT, is where the options go.
     options = stores.partition("\n")[2].replace("backends = ", "backends = local:file, ", 1)
     place = directory / "ours"
     place.mkdir()
-    process = Process(
-        str(place), GLANCE_API, silence=60, options=options + LOCAL.format(directory=place)
+    process = ServerProcess(
+        str(place), GLANCE_API, client_timeout=60, options=options + LOCAL.format(directory=place)
     )
-    return Service("glance_py", f"http://127.0.0.1:{process.port}", process.process.pid), process
+    return MeasuredService(
+        "glance_py", f"http://127.0.0.1:{process.port}", process.process.pid
+    ), process
 
 
-def another(wanted: str, stores: pathlib.Path) -> Service:
+def start_other_service(wanted: str, stores: pathlib.Path) -> MeasuredService:
     name, _, command = wanted.partition("=")
-    said = subprocess.run(
+    output = subprocess.run(
         [*command.split(), str(stores)], check=True, text=True, stdout=subprocess.PIPE
     ).stdout.split()
-    return Service(name, said[0], int(said[1]))
+    return MeasuredService(name, output[0], int(output[1]))
 
 
 def main() -> None:
@@ -267,11 +269,14 @@ def main() -> None:
         directory = pathlib.Path(name)
         stores = write_stores(directory, int(arguments.gib * 4 * (2 + len(arguments.beside))))
         (directory / "stores.conf").write_text(stores)
-        service, process = ours(directory, stores)
+        service, process = start_service(directory, stores)
         try:
             services = [
                 service,
-                *(another(each, directory / "stores.conf") for each in arguments.beside),
+                *(
+                    start_other_service(each, directory / "stores.conf")
+                    for each in arguments.beside
+                ),
             ]
             print(f"{arguments.gib:g} GiB, one worker; CPU time of the service alone")
             print(f"{'':12} {'':16} {'MiB/s':>8} {'CPU s/GiB':>10} {'MiB':>8} {'growth':>8}")
@@ -284,7 +289,7 @@ def main() -> None:
             process.end()
 
 
-def warm_up(service: Service, store: str) -> None:
+def warm_up(service: MeasuredService, store: str) -> None:
     digest = hashlib.md5(CHUNK * 8, usedforsecurity=False).hexdigest()
     with contextlib.redirect_stdout(None):
         run(service, store, 8, digest)

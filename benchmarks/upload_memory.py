@@ -28,7 +28,7 @@ from tests.functional.server import (  # noqa: E402 - found through the line abo
     GUNICORN,
     MIB,
     UWSGI,
-    Process,
+    ServerProcess,
 )
 
 SERVERS = {"glance-api": GLANCE_API, "gunicorn": GUNICORN, "uwsgi": UWSGI}
@@ -36,31 +36,31 @@ CHUNK = 4 * MIB
 THIN = "[local]\nfilesystem_thin_provisioning = true"
 
 
-def resident(process: int) -> float:
+def resident_mib(process: int) -> float:
     """Resident memory of a process in MiB."""
     status = pathlib.Path(f"/proc/{process}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
-class Peak(threading.Thread):
+class PeakMemory(threading.Thread):
     """The highest resident memory of a process while the block runs."""
 
     def __init__(self, process: int) -> None:
         super().__init__(daemon=True)
         self._process = process
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self.value = 0.0
 
     def run(self) -> None:
-        while not self._over.wait(0.01):
-            self.value = max(self.value, resident(self._process))
+        while not self._stopped.wait(0.01):
+            self.value = max(self.value, resident_mib(self._process))
 
-    def __enter__(self) -> Peak:
+    def __enter__(self) -> PeakMemory:
         self.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self.join()
 
 
@@ -73,15 +73,15 @@ def zeros(size: int) -> Iterator[bytes]:
 def measure(command: list[str], size: int, directory: str | None) -> tuple[float, float, float]:
     """MiB before the large upload and at its highest, and the seconds that it took."""
     with tempfile.TemporaryDirectory(prefix="glance-", dir=directory) as place:
-        server = Process(place, command, silence=60, options=THIN)
+        server = ServerProcess(place, command, client_timeout=60, options=THIN)
         try:
             # What is loaded at the first upload is not the large upload's.
             if server.upload(server.create(), zeros(16 * CHUNK)) != 204:
                 raise RuntimeError(server.log())
             (worker,) = server.workers()
-            before = resident(worker)
+            before = resident_mib(worker)
             image_id = server.create()
-            with Peak(worker) as peak:
+            with PeakMemory(worker) as peak:
                 started = time.monotonic()
                 status = server.upload(image_id, zeros(size))
                 seconds = time.monotonic() - started

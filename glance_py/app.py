@@ -24,22 +24,22 @@ from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.claims import STAGING_STORE, Claims, Clock
 from glance_py.context import RequestContext
-from glance_py.data_access import is_remote, open_records
+from glance_py.data_access import is_remote, open_repositories
 from glance_py.domain.errors import GlanceError
-from glance_py.domain.ports import Download, Records
+from glance_py.domain.ports import Download, Repositories
 from glance_py.http.router import API
-from glance_py.importing import registration
-from glance_py.importing.background import Background
+from glance_py.importing import location_import
 from glance_py.importing.importer import Importer
-from glance_py.layers.address import store_judge
+from glance_py.importing.task_executor import TaskExecutor
 from glance_py.layers.location import LocationProxy
-from glance_py.layers.property_protection import BadRules, PropertyProtections
-from glance_py.layers.tasks import work_tasks
-from glance_py.middleware import composition
+from glance_py.layers.location_validation import url_policy
+from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
+from glance_py.layers.tasks import internal_tasks
+from glance_py.middleware import factory_deps
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
-from glance_py.outgoing import UriFilter
 from glance_py.policies.enforcer import Enforcer
+from glance_py.safe_http import UriFilter
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -49,7 +49,7 @@ LOG = logging.getLogger(__name__)
 START_ERRORS = (
     config.ConfigurationError,
     pipeline.PipelineError,
-    BadRules,
+    InvalidPropertyRules,
     GlanceError,
     GlanceStoreError,
     ValueError,
@@ -57,7 +57,7 @@ START_ERRORS = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Service:
+class ApiService:
     """The WSGI application and what it is made of.
 
     Built before or after a server forks its workers; :meth:`begin` is for each
@@ -65,35 +65,35 @@ class Service:
     """
 
     app: Callable
-    services: gateway.Services
+    deps: gateway.Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
-    #: What the pipeline demands of a server, see ``composition.LOOPBACK``.
-    demands: frozenset[str] = frozenset()
+    #: What the pipeline demands of a server, see ``factory_deps.LOOPBACK_ONLY``.
+    server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Start what runs beside requests in a process that serves."""
-        reports.start(self.services.conf, "glance-api")
+        reports.start(self.deps.conf, "glance-api")
         importer = self.importer
-        recovery_of(self.services, importer).start()
+        build_recovery(self.deps, importer).start()
         if self.prefetcher is not None:
             self.prefetcher.resume()
 
 
-def recovery_of(
-    services: gateway.Services, importer: Importer, clock: Clock = time
+def build_recovery(
+    deps: gateway.Dependencies, importer: Importer, clock: Clock = time
 ) -> recovery.Recovery:
     """What finds and ends work that dead processes left."""
     return recovery.Recovery(
-        services,
-        recovery.recoverers(
+        deps,
+        recovery.recovery_handlers(
             importer,
             functools.partial(
-                registration.recover,
-                services.records,
+                location_import.recover,
+                deps.repositories,
                 importer.images,
-                importer.background.tasks,
-                services.claims,
+                importer.task_executor.tasks,
+                deps.claims,
             ),
         ),
         importer.recover_staging,
@@ -110,30 +110,32 @@ def build(conf: cfg.ConfigOpts) -> Callable:
     return build_service(conf).app
 
 
-def build_service(conf: cfg.ConfigOpts) -> Service:
+def build_service(conf: cfg.ConfigOpts) -> ApiService:
     """Everything of one process, at rest.
 
     :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
         for the operator.
     """
-    services = build_services(conf)
-    verbs = gateway.build(services)
-    cache, prefetcher = build_image_cache(services)
-    api = API(verbs, conf, services.stores, services.enforcer, limits=services.limits, cache=cache)
-    composed = composition.Composition(
+    deps = build_dependencies(conf)
+    api = gateway.build(deps)
+    cache, prefetcher = build_image_cache(deps)
+    application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
+    pipeline_deps = factory_deps.FactoryDependencies(
         conf,
-        services.enforcer,
-        api,
-        verbs.images,
+        deps.enforcer,
+        application,
+        api.images,
         cache,
-        services.notifier,
-        services.records.ping,
-        services.stores,
-        functools.partial(staging_room, services.stores),
+        deps.notifier,
+        deps.repositories.ping,
+        deps.stores,
+        functools.partial(staging_free_bytes, deps.stores),
     )
-    with composition.composing(composed):
+    with factory_deps.providing(pipeline_deps):
         app = CatchErrors(pipeline.load(conf), conf)
-    return Service(app, services, verbs.importer, prefetcher, frozenset(composed.demands))
+    return ApiService(
+        app, deps, api.importer, prefetcher, frozenset(pipeline_deps.server_requirements)
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class RegistryService:
     """The WSGI application of a registry."""
 
     app: Callable
-    demands: frozenset[str] = frozenset()
+    server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Nothing runs beside requests: what dies with an API host, other API hosts bring back."""
@@ -160,62 +162,62 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "[DEFAULT] data_api: a registry that asks a registry would ask itself in the end; "
             "set sqlalchemy here, and the registry on API hosts."
         )
-    records = open_records(conf)
-    composed = composition.Composition(
+    repositories = open_repositories(conf)
+    pipeline_deps = factory_deps.FactoryDependencies(
         conf,
         Enforcer(conf),
-        Registry(records),
+        Registry(repositories),
         images=None,
         cache=None,
         notifier=None,
-        ping=records.ping,
+        ping=repositories.ping,
     )
-    with composition.composing(composed):
+    with factory_deps.providing(pipeline_deps):
         app = CatchErrors(pipeline.load(conf, pipeline.REGISTRY), conf)
-    return RegistryService(app, frozenset(composed.demands))
+    return RegistryService(app, frozenset(pipeline_deps.server_requirements))
 
 
-def staging_room(stores: Stores) -> int:
+def staging_free_bytes(stores: Stores) -> int:
     """How many bytes are free where data waits for its import."""
-    stores.check(STAGING_STORE)
-    url = stores.location_of(STAGING_STORE, "image") or ""
+    stores.health_check(STAGING_STORE)
+    url = stores.predict_url(STAGING_STORE, "image") or ""
     found = os.statvfs(os.path.dirname(urllib.parse.urlsplit(url).path))
     return found.f_bavail * found.f_frsize
 
 
-def build_services(conf: cfg.ConfigOpts) -> gateway.Services:
+def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
     """What the layers work with."""
-    records: Records = open_records(conf)
-    heartbeats = records.for_heartbeats
+    repositories: Repositories = open_repositories(conf)
+    heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
     stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
-    stores.set_judge(store_judge(uri_filter))
-    services = gateway.Services(
+    stores.set_url_policy(url_policy(uri_filter))
+    deps = gateway.Dependencies(
         conf=conf,
-        records=records,
+        repositories=repositories,
         stores=stores,
         enforcer=enforcer,
         notifier=Notifier(conf),
         claims=Claims(
-            records.claims,
-            records.images,
-            beats=(None if heartbeats is None else lambda: heartbeats().claims),
+            repositories.claims,
+            repositories.images,
+            open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
         ),
         uri_filter=uri_filter,
         protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
         limits=(
-            limits.Limits(records, conf.keystone_limits_cache_time)
+            limits.UnifiedLimits(repositories, conf.keystone_limits_cache_time)
             if conf.use_keystone_limits
             else None
         ),
     )
     return dataclasses.replace(
-        services, background=Background(work_tasks(services), conf.wsgi.task_pool_threads)
+        deps, task_executor=TaskExecutor(internal_tasks(deps), conf.wsgi.task_pool_threads)
     )
 
 
 def build_image_cache(
-    services: gateway.Services,
+    deps: gateway.Dependencies,
 ) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
     """The image cache of this node and what fetches into it; Nones when it has none.
 
@@ -224,21 +226,21 @@ def build_image_cache(
 
     :raises config.ConfigurationError: the directory cannot be used.
     """
-    conf, images = services.conf, services.records.images
+    conf, images = deps.conf, deps.repositories.images
     if not conf.image_cache_dir:
         return None, None
-    myself = RequestContext(is_admin=True)
-    data = LocationProxy.build(images, services)
+    admin_context = RequestContext(is_admin=True)
+    data = LocationProxy.build(images, deps)
     try:
         return image_cache.build(
             conf,
-            services.records.cached_images,
+            deps.repositories.cached_images,
             open_data=lambda image, start, caller: data.download(
-                caller or myself, image, Download(start)
+                caller or admin_context, image, Download(start)
             ),
-            find=lambda image_id: images.get(myself, image_id),
+            get_image=lambda image_id: images.get(admin_context, image_id),
         )
-    except image_cache.Unusable as error:
+    except image_cache.BadDriverConfiguration as error:
         LOG.error("There is no image cache: %s", error)
         return None, None
     except OSError as error:
@@ -249,7 +251,7 @@ def build_image_cache(
 
 def api_factory(global_conf: dict, **local_conf: str) -> Any:
     """Paste app factory of what ends the pipeline: the v2 API, or the registry."""
-    return composition.current().api
+    return factory_deps.current().api
 
 
 @functools.cache
@@ -287,8 +289,8 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
 
     for name in ("images", "staging", "tasks"):
         os.makedirs(os.path.join(conf.state_dir, name), exist_ok=True)
-    database = engine.connect(conf)
-    if migrations.pending(database) is not None:
+    database = engine.open_database(conf)
+    if migrations.next_phase(database) is not None:
         migrations.upgrade(database)
     LOG.warning(
         "Stand-alone, as was asked for: everybody is an administrator, and everything "

@@ -15,11 +15,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Open(Exception):
+class CircuitOpen(Exception):
     """The service was not asked, because it did not answer a moment ago."""
 
 
-class Breaker:
+class CircuitBreaker:
     """The state of one service; safe in threads.
 
     :param failures: so many in a row open it.
@@ -41,10 +41,10 @@ class Breaker:
         """What ``ask()`` returns.
 
         :param no_answer: exceptions of ``ask`` that mean that there was no answer.
-        :raises Open: ``ask`` was not called.
+        :raises CircuitOpen: ``ask`` was not called.
         """
         if self._failures >= self._limit:
-            self._take_turn()
+            self._allow_one_trial()
         try:
             answer = ask()
         except no_answer:
@@ -58,10 +58,10 @@ class Breaker:
         self._failures = 0
         return answer
 
-    def _take_turn(self) -> None:
+    def _allow_one_trial(self) -> None:
         with self._lock:
             now = self._clock()
             if now < self._next_try:
-                raise Open
+                raise CircuitOpen
             # The others go on failing until this caller knows more.
             self._next_try = now + self._seconds

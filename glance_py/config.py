@@ -22,8 +22,8 @@ from oslo_log import log as logging
 from oslo_policy import opts as policy_options
 
 from glance_py import options
-from glance_py.importing import options as importing
-from glance_py.registry import options as registry
+from glance_py.importing import options as import_options
+from glance_py.registry import options as registry_options
 
 CONFIG_DIR = "/etc/glance"
 
@@ -47,7 +47,7 @@ class ConfigurationError(Exception):
     """A wrong configuration; the text names file, section or option and says what to do."""
 
 
-class NoConfiguration(ConfigurationError):
+class ConfigurationNotFound(ConfigurationError):
     """There is no configuration file, and none was named."""
 
 
@@ -99,26 +99,35 @@ def list_identity_opts() -> OptionGroups:
     except ImportError:  # comes with glance-py[keystone] and glance-py[limits]
         return unlisted
     credentials = loading.get_auth_common_conf_options()
-    own = [
+    auth_options = [
         *credentials,
         *loading.get_session_conf_options(),
         *loading.get_auth_plugin_conf_options("password"),
     ]
-    cfg.set_defaults(own, timeout=registry.TIMEOUT)
-    return [*unlisted, ("oslo_limit", credentials), (registry.SERVICE_USER, own)]
+    cfg.set_defaults(auth_options, timeout=registry_options.KEYSTONE_TIMEOUT)
+    return [
+        *unlisted,
+        ("oslo_limit", credentials),
+        (registry_options.SERVICE_USER_GROUP, auth_options),
+    ]
 
 
 def list_image_import_opts() -> OptionGroups:
     """The part of :func:`list_opts` that usually has a file of its own."""
     return [
         ("import_filtering_opts", list(options.IMPORT_FILTERING)),
-        *((group, list(opts)) for group, opts in importing.GROUPS.items()),
+        *((group, list(opts)) for group, opts in import_options.GROUPS.items()),
     ]
 
 
 def list_cache_opts() -> OptionGroups:
     """The same for the tools of the image cache."""
-    return [(None, _named("image_cache_", "worker_self_reference_url", "enabled_backends"))]
+    return [
+        (
+            None,
+            _options_starting_with("image_cache_", "worker_self_reference_url", "enabled_backends"),
+        )
+    ]
 
 
 def list_manage_opts() -> OptionGroups:
@@ -130,7 +139,7 @@ def list_registry_opts() -> OptionGroups:
     """The same for glance-registry."""
     port = cfg.PortOpt(
         "bind_port",
-        default=registry.PORT,
+        default=registry_options.DEFAULT_PORT,
         help="TCP port that the glance-registry command listens on.",
     )
     server = [port if opt.dest == port.dest else opt for opt in options.SERVER]
@@ -139,7 +148,7 @@ def list_registry_opts() -> OptionGroups:
             None,
             [
                 *server,
-                *_named(
+                *_options_starting_with(
                     "registry_shared_secret",
                     "metadata_encryption_key",
                     "allow_anonymous_access",
@@ -153,11 +162,11 @@ def list_registry_opts() -> OptionGroups:
 
 def list_scrubber_opts() -> OptionGroups:
     """The same for glance-scrubber."""
-    return [(None, _named("scrub_", "delayed_delete", "enabled_backends"))]
+    return [(None, _options_starting_with("scrub_", "delayed_delete", "enabled_backends"))]
 
 
-def _named(*beginnings: str) -> list[cfg.Opt]:
-    return [opt for opt in options.GROUPS["DEFAULT"] if opt.dest.startswith(beginnings)]
+def _options_starting_with(*prefixes: str) -> list[cfg.Opt]:
+    return [opt for opt in options.GROUPS["DEFAULT"] if opt.dest.startswith(prefixes)]
 
 
 def load(
@@ -165,8 +174,8 @@ def load(
     default_files: Sequence[str] | None = None,
     conf: cfg.ConfigOpts | None = None,
     prog: str = "glance-api",
-    own_file: str | None = None,
-    **about: Any,
+    tool_file: str | None = None,
+    **help_texts: Any,
 ) -> cfg.ConfigOpts:
     """Read the configuration and return it, checked.
 
@@ -177,8 +186,8 @@ def load(
         :func:`default_config_files`.
     :param conf: the object to fill; entry points pass ``cfg.CONF``.
     :param prog: the name of the program, for its help.
-    :param own_file: see :func:`default_config_files`.
-    :param about: ``description`` and ``epilog`` of its help.
+    :param tool_file: see :func:`default_config_files`.
+    :param help_texts: ``description`` and ``epilog`` of its help.
     :raises ConfigurationError: there is no file, one cannot be read or a value
         is wrong.
     """
@@ -186,11 +195,15 @@ def load(
     register(conf)
     conf.register_cli_opt(_STAND_ALONE_OPTION)
     argv = list(argv or ())
-    alone = _STAND_ALONE in argv
+    stand_alone = _STAND_ALONE in argv
     files: list[str] = []
     problem: ConfigurationError | None = None
     try:
-        files = [_stand_alone(conf, argv)] if alone else config_files(argv, default_files, own_file)
+        files = (
+            [_stand_alone_file(conf, argv)]
+            if stand_alone
+            else config_files(argv, default_files, tool_file)
+        )
     except ConfigurationError as error:
         # Wrong words and --help come first: they end the program.
         problem = error
@@ -199,25 +212,31 @@ def load(
         argv,
         prog=prog,
         default_config_files=files,
-        default_config_dirs=[] if alone else _default_dirs(prog),
-        **about,
+        default_config_dirs=[] if stand_alone else _default_dirs(prog),
+        **help_texts,
     )
     if problem is not None:
         raise problem
-    if conf.stand_alone and not alone:
+    if conf.stand_alone and not stand_alone:
         # An abbreviation, or a line in a file.
         raise ConfigurationError(f"{_STAND_ALONE} is for the command line, written in full.")
     check(conf)
     return conf
 
 
-def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **how: Any) -> None:
+def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **options_for_library: Any) -> None:
     """Have the library read the files.
 
     :raises ConfigurationError: it cannot.
     """
     try:
-        conf(list(argv), project="glance", version=version(), validate_default_values=True, **how)
+        conf(
+            list(argv),
+            project="glance",
+            version=version(),
+            validate_default_values=True,
+            **options_for_library,
+        )
     except (cfg.ConfigFilesNotFoundError, cfg.ConfigDirNotFoundError) as error:
         raise ConfigurationError(
             f"{error}. Check --config-file and OS_GLANCE_CONFIG_DIR."
@@ -231,11 +250,11 @@ def _read(conf: cfg.ConfigOpts, argv: Sequence[str], **how: Any) -> None:
             # The library takes a directory that cannot be read for an empty one.
             os.listdir(directory)
         except OSError as error:
-            raise ConfigurationError(_unreadable(directory, error)) from None
+            raise ConfigurationError(_unreadable_message(directory, error)) from None
 
 
 def config_files(
-    argv: Sequence[str], default_files: Sequence[str] | None = None, own_file: str | None = None
+    argv: Sequence[str], default_files: Sequence[str] | None = None, tool_file: str | None = None
 ) -> list[str]:
     """The files to read unless ``argv`` names some; see :func:`load`.
 
@@ -248,8 +267,8 @@ def config_files(
         files = []
     else:
         try:
-            files = default_config_files(own_file=own_file)
-        except NoConfiguration:
+            files = default_config_files(tool_file=tool_file)
+        except ConfigurationNotFound:
             if "--config-dir" not in named:
                 raise
             files = []
@@ -258,7 +277,7 @@ def config_files(
         and default_files is not None
         and named.isdisjoint(("--config-file", "--config-dir"))
     ):
-        raise NoConfiguration("There is no configuration file: name one with --config-file.")
+        raise ConfigurationNotFound("There is no configuration file: name one with --config-file.")
     return files
 
 
@@ -268,8 +287,8 @@ def load_registry(argv: Sequence[str], conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     :raises ConfigurationError: there is none, or it is wrong.
     """
     register(conf)
-    conf.set_default("bind_port", registry.PORT)
-    path = os.path.join(_directory(os.environ), REGISTRY_FILE)
+    conf.set_default("bind_port", registry_options.DEFAULT_PORT)
+    path = os.path.join(_configuration_directory(os.environ), REGISTRY_FILE)
     if _STAND_ALONE in argv:
         raise ConfigurationError(f"A registry cannot be started with {_STAND_ALONE}.")
     found = [path] if _exists(path) else []
@@ -296,7 +315,7 @@ def version() -> str:
 
 
 def default_config_files(
-    environ: os._Environ | dict = os.environ, own_file: str | None = None
+    environ: os._Environ | dict = os.environ, tool_file: str | None = None
 ) -> list[str]:
     """Files that are read when the command line names none; only existing ones.
 
@@ -304,22 +323,22 @@ def default_config_files(
     names other files, divided by semicolons, relative to that directory; one
     that does not exist is an error then.
 
-    :param own_file: one more, the file of a tool; it alone is enough.
-    :raises NoConfiguration: neither this file nor that of the service exists,
+    :param tool_file: one more, the file of a tool; it alone is enough.
+    :raises ConfigurationNotFound: neither this file nor that of the service exists,
         and no directory of oslo.config has any.
     :raises ConfigurationError: it cannot be told, because the directory may not
         be entered.
     """
-    directory = _directory(environ)
+    directory = _configuration_directory(environ)
     named = [name.strip() for name in environ.get("OS_GLANCE_CONFIG_FILES", "").split(";")]
     named = [os.path.join(directory, name) for name in named if name]
     if named:
         return named
-    names = [*DEFAULT_FILES, *([own_file] if own_file else [])]
+    names = [*DEFAULT_FILES, *([tool_file] if tool_file else [])]
     found = [name for name in names if _exists(os.path.join(directory, name))]
     # The file about imports alone says nothing about who may do what.
     if set(found) <= {DEFAULT_FILES[0]} and not (directory == CONFIG_DIR and _dirs_have_files()):
-        raise NoConfiguration(
+        raise ConfigurationNotFound(
             f"There is no {DEFAULT_FILES[-1]} in {directory}. Name the configuration with "
             f"--config-file or OS_GLANCE_CONFIG_DIR. For trials, glance-api {_STAND_ALONE} does "
             "without one: everybody is an administrator then."
@@ -337,11 +356,11 @@ def _exists(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise ConfigurationError(_unreadable(path, error)) from None
+        raise ConfigurationError(_unreadable_message(path, error)) from None
     return True
 
 
-def _unreadable(path: str, error: OSError) -> str:
+def _unreadable_message(path: str, error: OSError) -> str:
     return (
         f"{path}: {error.strerror}. The service's user must be able to enter the directory "
         "and to read what is in it."
@@ -354,11 +373,11 @@ def _dirs_have_files() -> bool:
             if any(name.endswith(".conf") for name in os.listdir(directory)):
                 return True
         except OSError as error:
-            raise ConfigurationError(_unreadable(directory, error)) from None
+            raise ConfigurationError(_unreadable_message(directory, error)) from None
     return False
 
 
-def _directory(environ: os._Environ | dict) -> str:
+def _configuration_directory(environ: os._Environ | dict) -> str:
     return environ.get("OS_GLANCE_CONFIG_DIR", "").strip() or CONFIG_DIR
 
 
@@ -409,7 +428,7 @@ def _with_hint(text: str) -> str:
     return text
 
 
-def _stand_alone(conf: cfg.ConfigOpts, argv: Sequence[str]) -> str:
+def _stand_alone_file(conf: cfg.ConfigOpts, argv: Sequence[str]) -> str:
     """Path of the configuration that ``--stand-alone`` asks for.
 
     Its paths start with ``$state_dir``: ``GLANCE_STATE_DIR`` or ./var.

@@ -1,13 +1,13 @@
 """Who is asking.
 
-The first argument of every verb; never global, never stored in a layer.
+The first argument of every operation; never global, never stored in a layer.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_context import context
@@ -22,7 +22,7 @@ def set_current(ctx: RequestContext | Mapping[str, Any] | None) -> None:
     context.RequestContext.update_store(ctx)  # type: ignore[arg-type]
 
 
-def unknown_caller(request_id: str | None) -> dict[str, Any]:
+def request_log_fields(request_id: str | None) -> dict[str, Any]:
     """What log lines can say of a request before it is known who asks."""
     return {"request_id": request_id, "global_request_id": None}
 
@@ -33,19 +33,27 @@ class RequestContext(context.RequestContext):
     ``is_admin`` is decided once, by the policy rule ``context_is_admin``.
     ``read_only`` marks an anonymous caller, who may look but not change.
     ``service_catalog`` is the caller's catalogue as keystonemiddleware found it.
-    ``next_look_at_rules`` is when this request looks at the policy files again (time.monotonic).
-    ``entrusted`` marks what the operator's rules let the caller have done to what
+    ``next_policy_check`` is when this request looks at the policy files again (time.monotonic).
+    ``is_elevated`` marks what the operator's rules let the caller have done to what
     belongs to others: for that the service answers on its own account.
     """
 
+    #: oslo.context allows None for "not decided yet"; here it is decided when a context is made.
+    is_admin: bool
+
     def __init__(
-        self, read_only: bool = False, service_catalog: list | None = None, **kwargs
+        self,
+        read_only: bool = False,
+        service_catalog: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(overwrite=False, **kwargs)
+        if self.is_admin is None:
+            self.is_admin = False
         self.read_only = read_only
         self.service_catalog = service_catalog
-        self.entrusted = False
-        self.next_look_at_rules = 0.0
+        self.is_elevated = False
+        self.next_policy_check = 0.0
 
     def update_store(self) -> None:
         """Do nothing: a new context is not yet the one this thread works for (``set_current``).
@@ -53,11 +61,11 @@ class RequestContext(context.RequestContext):
         The base class would make it so where there is none, for good.
         """
 
-    def entrust(self) -> RequestContext:
-        """The same caller, entrusted with what comes."""
-        entrusted = copy.copy(self)
-        entrusted.entrusted = True
-        return entrusted
+    def elevated(self) -> RequestContext:
+        """A copy of this context with the rights of the service."""
+        elevated = copy.copy(self)
+        elevated.is_elevated = True
+        return elevated
 
     @functools.cached_property
     def credentials(self) -> Mapping[str, object]:

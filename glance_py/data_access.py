@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from glance_py.domain.ports import Records
-from glance_py.registry.options import REGISTRY
+from glance_py.domain.ports import Repositories
+from glance_py.registry.options import REGISTRY_DATA_APIS
 
 
 def is_remote(conf: cfg.ConfigOpts) -> bool:
     """Does the option ``data_api`` name a registry?"""
-    return conf.data_api in REGISTRY
+    return conf.data_api in REGISTRY_DATA_APIS
 
 
-def open_records(conf: cfg.ConfigOpts) -> Records:
+def open_repositories(conf: cfg.ConfigOpts) -> Repositories:
     """The records that the option ``data_api`` leads to; nothing is contacted yet.
 
     :raises ValueError: an option is missing or wrong.
@@ -24,7 +24,7 @@ def open_records(conf: cfg.ConfigOpts) -> Records:
     if is_remote(conf):
         from glance_py.registry import client
 
-        return client.records(conf)
-    from glance_py.db.records import records
+        return client.remote_repositories(conf)
+    from glance_py.db.repositories import sql_repositories
 
-    return records(conf)
+    return sql_repositories(conf)

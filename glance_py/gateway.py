@@ -1,4 +1,4 @@
-"""The onion: which layers stand in front of the DAL, and in which order.
+"""The layer stack: which layers stand in front of the DAL, and in which order.
 
 Order is behaviour.  The tuples are read outermost first and folded once per
 process; a layer holds no request state, so the result serves all threads.  A
@@ -13,22 +13,22 @@ from typing import Any
 
 from glance_py.claims import Claims
 from glance_py.domain.ports import (
-    DefinitionVerbs,
-    ImageVerbs,
-    MemberVerbs,
-    NamespaceVerbs,
-    Records,
-    TaskVerbs,
+    DefinitionOperations,
+    ImageOperations,
+    MemberOperations,
+    NamespaceOperations,
+    Repositories,
+    TaskOperations,
 )
 from glance_py.importing.importer import Importer
-from glance_py.importing.legacy import TaskStartProxy
+from glance_py.importing.location_import import LocationImportProxy
 from glance_py.importing.proxy import ImportProxy
-from glance_py.importing.registration import RegistrationProxy
-from glance_py.layers.acls import MemberReaderProxy, ReaderProxy
-from glance_py.layers.address import AddressProxy
+from glance_py.importing.tasks_api import TaskStartProxy
+from glance_py.layers.acls import MemberStoreAclProxy, StoreAclProxy
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.location import LocationProxy
-from glance_py.layers.members import MemberRepository
+from glance_py.layers.location_validation import LocationValidationProxy
+from glance_py.layers.members import MemberAdapter
 from glance_py.layers.metadefs_authorization import (
     DefinitionAuthorizationProxy,
     NamespaceAuthorizationProxy,
@@ -43,43 +43,43 @@ from glance_py.layers.ownership import OwnershipProxy
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
 from glance_py.layers.property_protection import PropertyProtectionProxy
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
-from glance_py.layers.tasks import TaskNotifierProxy, TaskPolicyProxy, TaskRepository
+from glance_py.layers.tasks import TaskAdapter, TaskNotifierProxy, TaskPolicyProxy
 
 #: What judges callers.
-CALLER_LAYERS: tuple[Any, ...] = (
+REQUEST_LAYERS: tuple[Any, ...] = (
     AuthorizationProxy,  # may this project see it?
     PolicyProxy,  # what did the operator allow?
     OwnershipProxy,  # is it this project's to change?
     PropertyProtectionProxy,  # which properties may be read or changed?
-    AddressProxy,  # may the client name this address?
+    LocationValidationProxy,  # may the client name this address?
     ImportProxy,  # data that comes later, or lies with another worker
-    RegistrationProxy,  # data that lies in a store already
+    LocationImportProxy,  # data that lies in a store already
 )
 
 #: What does the work.  Imports begin here: their callers were judged before.
-WORK_LAYERS: tuple[Any, ...] = (
+INTERNAL_LAYERS: tuple[Any, ...] = (
     NotifierProxy,  # who wants to hear about it?
     QuotaProxy,  # is there room?
-    ReaderProxy,  # does a store have to know who may read?
+    StoreAclProxy,  # does a store have to know who may read?
     LocationProxy,  # bytes go to a store, the rest goes below
 )
 
-IMAGE_LAYERS = CALLER_LAYERS + WORK_LAYERS
+IMAGE_LAYERS = REQUEST_LAYERS + INTERNAL_LAYERS
 
 MEMBER_LAYERS: tuple[Any, ...] = (
     MemberAuthorizationProxy,
     MemberPolicyProxy,
     MemberNotifierProxy,
     MemberQuotaProxy,
-    MemberReaderProxy,
-    MemberRepository,  # from verbs on an image to records by id
+    MemberStoreAclProxy,
+    MemberAdapter,  # from operations on an image to records by id
 )
 
 TASK_LAYERS: tuple[Any, ...] = (
     TaskPolicyProxy,
     TaskStartProxy,  # a new task is worked on
     TaskNotifierProxy,
-    TaskRepository,
+    TaskAdapter,
 )
 
 #: Metadata definitions: here the policy comes first, since a rule that hides a namespace also
@@ -98,7 +98,7 @@ DEFINITION_LAYERS: tuple[Any, ...] = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Services:
+class Dependencies:
     """What the layers work with; made once per process by ``app.py``.
 
     protections and limits are None where the operator uses neither; importer
@@ -106,7 +106,7 @@ class Services:
     """
 
     conf: Any
-    records: Records
+    repositories: Repositories
     stores: Any
     enforcer: Any
     notifier: Any
@@ -114,7 +114,7 @@ class Services:
     uri_filter: Any
     protections: Any = None
     limits: Any = None
-    background: Any = None
+    task_executor: Any = None
     importer: Any = None
 
 
@@ -122,30 +122,30 @@ class Services:
 class Gateway:
     """What the controllers talk to."""
 
-    images: ImageVerbs
-    members: MemberVerbs
-    tasks: TaskVerbs
+    images: ImageOperations
+    members: MemberOperations
+    tasks: TaskOperations
     importer: Importer
-    namespaces: NamespaceVerbs
-    definitions: DefinitionVerbs
+    namespaces: NamespaceOperations
+    definitions: DefinitionOperations
 
 
-def fold(layers: tuple[Any, ...], below: Any, services: Services) -> Any:
-    """Stand ``layers`` (outermost first) in front of ``below``."""
+def build_stack(layers: tuple[Any, ...], inner: Any, deps: Dependencies) -> Any:
+    """Stand ``layers`` (outermost first) in front of ``inner``."""
     for layer in reversed(layers):
-        below = layer.build(below, services)
-    return below
+        inner = layer.build(inner, deps)
+    return inner
 
 
-def build(services: Services) -> Gateway:
-    """The onions of this process."""
-    work = fold(WORK_LAYERS, services.records.images, services)
-    services = dataclasses.replace(services, importer=Importer(work, services))
+def build(deps: Dependencies) -> Gateway:
+    """The layer stacks of this process."""
+    internal = build_stack(INTERNAL_LAYERS, deps.repositories.images, deps)
+    deps = dataclasses.replace(deps, importer=Importer(internal, deps))
     return Gateway(
-        images=fold(CALLER_LAYERS, work, services),
-        members=fold(MEMBER_LAYERS, services.records.members, services),
-        tasks=fold(TASK_LAYERS, services.records.tasks, services),
-        importer=services.importer,
-        namespaces=fold(NAMESPACE_LAYERS, services.records.namespaces, services),
-        definitions=fold(DEFINITION_LAYERS, services.records.definitions, services),
+        images=build_stack(REQUEST_LAYERS, internal, deps),
+        members=build_stack(MEMBER_LAYERS, deps.repositories.members, deps),
+        tasks=build_stack(TASK_LAYERS, deps.repositories.tasks, deps),
+        importer=deps.importer,
+        namespaces=build_stack(NAMESPACE_LAYERS, deps.repositories.namespaces, deps),
+        definitions=build_stack(DEFINITION_LAYERS, deps.repositories.definitions, deps),
     )

@@ -17,12 +17,12 @@ from typing import Any
 
 from paste.deploy import loadwsgi
 
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
 
 #: Factories as existing paste files name them, and who does that work here.
-FACTORIES = {
+FACTORY_ALIASES = {
     "glance.api:root_app_factory": "glance_py.pipeline:root_app_factory",
     "glance.api:pipeline_factory": "glance_py.pipeline:pipeline_factory",
     "glance.api.versions:create_resource": "glance_py.middleware.versions:Versions.factory",
@@ -60,7 +60,7 @@ def load(conf: Any, program: str = API) -> Callable:
     """
     flavor = conf.paste_deploy.flavor
     name = f"{program}-{flavor}" if flavor else program
-    path = find(conf, program)
+    path = find_paste_file(conf, program)
     try:
         loader = _Loader(path)
     except Exception as error:
@@ -68,7 +68,7 @@ def load(conf: Any, program: str = API) -> Callable:
     return loader.get_app(name)
 
 
-def find(conf: Any, program: str = API) -> str:
+def find_paste_file(conf: Any, program: str = API) -> str:
     """Path of the paste file.
 
     ``[paste_deploy] config_file``, else the last configuration file's name with
@@ -92,7 +92,7 @@ def find(conf: Any, program: str = API) -> str:
 
 def root_app_factory(loader: Any, global_conf: dict, **local_conf: str) -> Callable:
     """Paste composite factory: applications by the longest matching path prefix."""
-    return Prefixes(
+    return URLMap(
         {path: loader.get_app(name, global_conf=global_conf) for path, name in local_conf.items()}
     )
 
@@ -105,7 +105,7 @@ def pipeline_factory(loader: Any, global_conf: dict, **local_conf: str) -> Calla
     :raises LookupError: there is no pipeline for the flavor.  Falling back to
         the default would open the service to everybody.
     """
-    flavor = composition.current().conf.paste_deploy.flavor or "default"
+    flavor = factory_deps.current().conf.paste_deploy.flavor or "default"
     if flavor not in local_conf:
         raise LookupError(
             f"there is no pipeline for the flavor {flavor!r}; "
@@ -118,7 +118,7 @@ def pipeline_factory(loader: Any, global_conf: dict, **local_conf: str) -> Calla
     return app
 
 
-class Prefixes:
+class URLMap:
     """Passes a request to the application with the longest matching prefix."""
 
     def __init__(self, apps: dict[str, Callable]) -> None:
@@ -139,11 +139,11 @@ class Prefixes:
         return self.fallback(environ, start_response)
 
 
-def foreign_factories(parser: configparser.RawConfigParser) -> Iterator[tuple[str, str, str]]:
+def aliased_factories(parser: configparser.RawConfigParser) -> Iterator[tuple[str, str, str]]:
     """(section, option, factory) of each line whose factory has another one here."""
     for section in parser.sections():
         for option, value in parser.items(section, raw=True):
-            if option.startswith("paste.") and value.strip() in FACTORIES:
+            if option.startswith("paste.") and value.strip() in FACTORY_ALIASES:
                 yield section, option, value.strip()
 
 
@@ -152,8 +152,8 @@ class _Loader(loadwsgi.ConfigLoader):
 
     def __init__(self, filename: str) -> None:
         super().__init__(filename)
-        for section, option, old in foreign_factories(self.parser):
-            self.parser.set(section, option, FACTORIES[old])
+        for section, option, old in aliased_factories(self.parser):
+            self.parser.set(section, option, FACTORY_ALIASES[old])
             if old.startswith("glance."):
                 LOG.warning(
                     "%s: [%s] names a factory of the original service. It is understood; "
@@ -161,16 +161,18 @@ class _Loader(loadwsgi.ConfigLoader):
                     filename,
                     section,
                     option,
-                    FACTORIES[old],
+                    FACTORY_ALIASES[old],
                 )
 
     def get_app(self, name: str | None = None, global_conf: dict | None = None) -> Callable:
-        return self._named(super().get_app, name, global_conf)
+        return self._translate_errors(super().get_app, name, global_conf)
 
     def get_filter(self, name: str | None = None, global_conf: dict | None = None) -> Callable:
-        return self._named(super().get_filter, name, global_conf)
+        return self._translate_errors(super().get_filter, name, global_conf)
 
-    def _named(self, get: Callable, name: str | None, global_conf: dict | None) -> Callable:
+    def _translate_errors(
+        self, get: Callable, name: str | None, global_conf: dict | None
+    ) -> Callable:
         try:
             return get(name, global_conf=global_conf)
         except PipelineError:

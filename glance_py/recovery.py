@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from oslo_log import log as logging
 
-from glance_py import claims as leases
+from glance_py import claims
 from glance_py.claims import Claim, Claims
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import (
     COPY,
     IMPORT,
@@ -34,39 +34,39 @@ from glance_py.domain.claim import (
     UPLOAD,
     ClaimGrant,
     HeldClaim,
-    Unclaimed,
+    UnclaimedWork,
 )
 from glance_py.domain.image import Location
-from glance_py.domain.importing import TASK as LOCK_PROPERTY
-from glance_py.layers.removal import Removal
+from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
+from glance_py.layers.data_deletion import DataDeleter
 from glance_py.scrubber import Scrubber
 from glance_store_py.location import redacted
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two looks at the held claims.
-PERIOD = 5.0
+SCAN_SECONDS = 5.0
 #: Seconds between two looks into the stores themselves, which costs more.
-SWEEP = 60.0
+CLEANUP_SECONDS = 60.0
 #: Seconds between two looks for work of processes that do not know claims, and how far back they
 #: look: the first look is at everything.
-ADOPT_PERIOD = 600.0
-ADOPT_WINDOW = 86400.0
+UNCLAIMED_SCAN_SECONDS = 600.0
+UNCLAIMED_WINDOW_SECONDS = 86400.0
 #: Turns between two looks for data that could not be removed with its image.
-PENDING_TURNS = 12
+PENDING_SCAN_INTERVAL = 12
 
 _ADMIN = RequestContext(is_admin=True)
 
 
 @dataclasses.dataclass(slots=True)
-class Observation:
+class LivenessState:
     """For how many seconds something gave no sign of life while we were watching."""
 
-    sign: object
-    silence: float = 0.0
+    marker: object
+    silent_seconds: float = 0.0
 
 
-class Observer:
+class LivenessMonitor:
     """Measures silence with the clock of this process.
 
     A pause of this process (SIGSTOP, a suspended virtual machine, a slow database) is not
@@ -76,75 +76,77 @@ class Observer:
     :param period: seconds between two looks.
     """
 
-    def __init__(self, clock: leases.Clock, period: float) -> None:
+    def __init__(self, clock: claims.Clock, period: float) -> None:
         self._clock = clock
         self._period = period
         self._last = clock.monotonic()
-        self._seen: dict[str, Observation] = {}
+        self._seen: dict[str, LivenessState] = {}
 
-    def look(self, signs: Mapping[str, object]) -> Mapping[str, float]:
+    def update(self, markers: Mapping[str, object]) -> Mapping[str, float]:
         """Compare the present signs of life with those of the last look.
 
-        :param signs: by key, what changes with every sign of life.
+        :param markers: by key, what changes with every sign of life.
         :returns: seconds of silence by key.
         """
         now = self._clock.monotonic()
         passed = now - self._last
         watched = min(passed, 2 * self._period)
         self._last = now
-        seen: dict[str, Observation] = {}
-        for key, sign in signs.items():
+        seen: dict[str, LivenessState] = {}
+        for key, marker in markers.items():
             before = self._seen.get(key)
-            if before is None or before.sign != sign:
-                seen[key] = Observation(sign)
+            if before is None or before.marker != marker:
+                seen[key] = LivenessState(marker)
             else:
-                seen[key] = Observation(sign, before.silence + watched)
+                seen[key] = LivenessState(marker, before.silent_seconds + watched)
         self._seen = seen
-        return {key: each.silence for key, each in seen.items()}
+        return {key: each.silent_seconds for key, each in seen.items()}
 
 
 class Recovery:
     """One background thread that looks for abandoned work.
 
-    :param services: records, stores, claims and configuration.
-    :param recover: by kind of claim, what brings an attempt of that kind to an end.  It is given
+    :param deps: repositories, stores, claims and configuration.
+    :param handlers: by kind of claim, what brings an attempt of that kind to an end.  It is given
         a claim that was taken over and returns a line for each thing that it did.
     :param recover_staging: removes staged data that nobody waits for.
     """
 
     def __init__(
         self,
-        services,
-        recover: Mapping[str, Callable[[Claim], Iterable[str]]],
+        deps,
+        handlers: Mapping[str, Callable[[Claim], Iterable[str]]],
         recover_staging: Callable[[], Iterable[str]],
-        clock: leases.Clock = time,
+        clock: claims.Clock = time,
     ) -> None:
-        self._records = services.records
-        self._stores = services.stores
-        self._claims: Claims = services.claims
+        self._repositories = deps.repositories
+        self._stores = deps.stores
+        self._claims: Claims = deps.claims
         self._recover_staging = recover_staging
-        self._by_kind = {UPLOAD: self._requeue, STAGE: self._requeue, **recover}
-        self._removal = Removal(services.stores, services.records.pending)
-        self._scrubber = Scrubber(services.stores, services.records.pending)
+        self._handlers = {UPLOAD: self._requeue, STAGE: self._requeue, **handlers}
+        self._deleter = DataDeleter(deps.stores, deps.repositories.pending)
+        self._scrubber = Scrubber(deps.stores, deps.repositories.pending)
         self._clock = clock
-        self._held = Observer(clock, PERIOD)
-        self._unclaimed = Observer(clock, PERIOD)
-        self._candidates = False
-        self._turn = 0
-        self._next_sweep = self._next_adoption = clock.monotonic()
-        self._looked_once = False
+        self._holder_monitor = LivenessMonitor(clock, SCAN_SECONDS)
+        self._unclaimed_monitor = LivenessMonitor(clock, SCAN_SECONDS)
+        self._has_unclaimed = False
+        self._scan_count = 0
+        self._next_cleanup = self._next_unclaimed_scan = clock.monotonic()
+        self._has_scanned_unclaimed = False
         self._stop = threading.Event()
         # What is staged on a disk of its own is looked after by those who see it.
-        self._only = OnlyOne(f"{_source(services.conf)} {_staging(services.stores)}")
+        self._host_lock = HostLock(
+            f"{_database_id(deps.conf)} {_staging_directory_id(deps.stores)}"
+        )
         os.register_at_fork(after_in_child=self._after_fork)
 
     def start(self) -> None:
-        """Begin looking, at once and then every PERIOD seconds."""
+        """Begin looking, at once and then every SCAN_SECONDS seconds."""
         self._stop = threading.Event()
         threading.Thread(target=self._run, name="recovery", daemon=True).start()
 
     def _after_fork(self) -> None:
-        self._only.forget()
+        self._host_lock.close()
         self.start()
 
     def stop(self) -> None:
@@ -155,14 +157,14 @@ class Recovery:
         stop = self._stop
         while True:
             try:
-                if self._only.is_it():
+                if self._host_lock.acquire():
                     self.recover()
             except errors.DatabaseUnavailable as error:
                 LOG.warning("Abandoned work cannot be looked for: %s", error)
             except Exception:
                 LOG.exception("Looking for abandoned work failed; it will be tried again")
-            if stop.wait(PERIOD):
-                self._only.leave()
+            if stop.wait(SCAN_SECONDS):
+                self._host_lock.release()
                 return
 
     def recover(self) -> list[str]:
@@ -171,29 +173,31 @@ class Recovery:
         What cannot be brought to an end now is in the log and does not hold up the rest.
         """
         done: list[str] = []
-        for claim in self._expired():
-            done += self._try(self._take_over, claim)
-        if self._candidates or self._clock.monotonic() >= self._next_adoption:
-            done += self._adopt()
-        if done or self._clock.monotonic() >= self._next_sweep:
-            self._next_sweep = self._clock.monotonic() + SWEEP
-            done += self._try(self._stores.sweep)
-            done += self._try(self._recover_staging)
-        if self._turn % PENDING_TURNS == 0:
-            done += self._try(self._remove_pending)
-        self._turn += 1
+        for claim in self._expired_claims():
+            done += self._run_step(self._take_over, claim)
+        if self._has_unclaimed or self._clock.monotonic() >= self._next_unclaimed_scan:
+            done += self._recover_unclaimed()
+        if done or self._clock.monotonic() >= self._next_cleanup:
+            self._next_cleanup = self._clock.monotonic() + CLEANUP_SECONDS
+            done += self._run_step(self._stores.cleanup)
+            done += self._run_step(self._recover_staging)
+        if self._scan_count % PENDING_SCAN_INTERVAL == 0:
+            done += self._run_step(self._remove_pending)
+        self._scan_count += 1
         return done
 
-    def _expired(self) -> list[HeldClaim]:
+    def _expired_claims(self) -> list[HeldClaim]:
         """The claims whose holders were silent for as long as a lease lasts."""
-        held = {claim.holder: claim for claim in self._records.claims.held()}
-        silence = self._held.look({holder: claim.beats for holder, claim in held.items()})
-        return [claim for holder, claim in held.items() if silence[holder] >= leases.LEASE]
+        held = {claim.holder: claim for claim in self._repositories.claims.held()}
+        silence = self._holder_monitor.update(
+            {holder: claim.beats for holder, claim in held.items()}
+        )
+        return [claim for holder, claim in held.items() if silence[holder] >= claims.LEASE_SECONDS]
 
     def _take_over(self, claim: HeldClaim) -> Iterable[str]:
         """Take over first, then act."""
-        wanted = self._claims.request(claim.kind, claim.task_id)
-        grant = self._records.claims.take_over(claim, wanted.holder)
+        claim_request = self._claims.request(claim.kind, claim.task_id)
+        grant = self._repositories.claims.take_over(claim, claim_request.holder)
         if grant is None:
             return ()
         LOG.warning(
@@ -201,48 +205,48 @@ class Recovery:
             claim.image_id,
             claim.kind,
             claim.host,
-            leases.LEASE,
+            claims.LEASE_SECONDS,
         )
-        with self._claims.hold(claim.image_id, grant, wanted) as mine:
-            return list(self._by_kind.get(claim.kind, self._release)(mine))
+        with self._claims.hold(claim.image_id, grant, claim_request) as mine:
+            return list(self._handlers.get(claim.kind, self._release)(mine))
 
     # ------------------------------------------------------------ work without a claim
 
-    def _adopt(self) -> list[str]:
+    def _recover_unclaimed(self) -> list[str]:
         """Take over work that is recorded as under way and has no claim.
 
         Processes that do not know claims refresh the record while they live.
         """
-        window = ADOPT_WINDOW if self._looked_once else None
+        window = UNCLAIMED_WINDOW_SECONDS if self._has_scanned_unclaimed else None
         found = {
             f"{each.image_id} {each.task_id}": each
-            for each in self._records.claims.unclaimed(window)
+            for each in self._repositories.claims.unclaimed(window)
         }
-        self._candidates = bool(found)
+        self._has_unclaimed = bool(found)
         if not found:
-            self._looked_once = True
-            self._next_adoption = self._clock.monotonic() + ADOPT_PERIOD
-        silence = self._unclaimed.look({key: each.stamp for key, each in found.items()})
+            self._has_scanned_unclaimed = True
+            self._next_unclaimed_scan = self._clock.monotonic() + UNCLAIMED_SCAN_SECONDS
+        silence = self._unclaimed_monitor.update({key: each.stamp for key, each in found.items()})
         done: list[str] = []
         for key, each in found.items():
-            if silence[key] >= leases.LEASE:
-                done += self._try(self._adopt_one, each)
+            if silence[key] >= claims.LEASE_SECONDS:
+                done += self._run_step(self._recover_unclaimed_work, each)
         return done
 
-    def _adopt_one(self, work: Unclaimed) -> Iterable[str]:
-        named = self._task_named_by(work.image_id)
-        wanted = self._claims.request(work.kind, work.task_id or named, replaces=named)
-        grant: ClaimGrant | None = self._records.claims.adopt(work, wanted)
+    def _recover_unclaimed_work(self, work: UnclaimedWork) -> Iterable[str]:
+        named = self._lock_task_id(work.image_id)
+        claim_request = self._claims.request(work.kind, work.task_id or named, replaces=named)
+        grant: ClaimGrant | None = self._repositories.claims.take_unclaimed(work, claim_request)
         if grant is None:
             return ()
-        with self._claims.hold(work.image_id, grant, wanted) as mine:
+        with self._claims.hold(work.image_id, grant, claim_request) as mine:
             # Whoever began it wrote under the name of a first attempt.
-            mine.unrecorded = True
-            return list(self._by_kind.get(work.kind, self._release)(mine))
+            mine.may_leave_objects = True
+            return list(self._handlers.get(work.kind, self._release)(mine))
 
-    def _task_named_by(self, image_id: str) -> str | None:
+    def _lock_task_id(self, image_id: str) -> str | None:
         try:
-            return self._records.images.get(_ADMIN, image_id).properties.get(LOCK_PROPERTY)
+            return self._repositories.images.get(_ADMIN, image_id).properties.get(LOCK_PROPERTY)
         except errors.ImageNotFound:
             return None
 
@@ -250,35 +254,35 @@ class Recovery:
 
     def _requeue(self, claim: Claim) -> list[str]:
         """Bring the image of an upload back to queued, and remove what the upload wrote."""
-        stored = (leases.STAGING_STORE,) if claim.kind == STAGE else self._stores.ids
+        stored = (claims.STAGING_STORE,) if claim.kind == STAGE else self._stores.ids
         try:
-            image = self._records.images.get(_ADMIN, claim.image_id)
+            image = self._repositories.images.get(_ADMIN, claim.image_id)
         except errors.ImageNotFound:
-            done = self._discard(claim, stored, ())
+            done = self._delete_objects(claim, stored, ())
             self._claims.release(claim)
             return done
-        done = self._discard(claim, stored, () if claim.kind == STAGE else image.locations)
+        done = self._delete_objects(claim, stored, () if claim.kind == STAGE else image.locations)
         if image.status not in ("saving", "uploading") or (
             image.status == "uploading" and image.size is not None
         ):
             self._claims.release(claim)
             return done
-        change = Change.status("queued", expected=image.status, size=None, virtual_size=None)
-        claim.unrecorded = True
-        self._records.images.update(_ADMIN, image, claim.guard(change, release=True))
+        change = ImageChange.status("queued", expected=image.status, size=None, virtual_size=None)
+        claim.may_leave_objects = True
+        self._repositories.images.update(_ADMIN, image, claim.guard(change, release=True))
         return [
             *done,
             f"Image {claim.image_id} was left {image.status} by a dead worker: it is queued again",
         ]
 
-    def _discard(
+    def _delete_objects(
         self, claim: Claim, stores: Iterable[str], recorded: Sequence[Location]
     ) -> list[str]:
         """Remove the objects of dead attempts that no location records."""
         return [
             f"Removed {redacted(url)}, which a dead worker left"
-            for url in self._removal.discard_attempts(
-                claim.image_id, stores, claim.dead_names(), recorded
+            for url in self._deleter.delete_attempts(
+                claim.image_id, stores, claim.abandoned_object_names(), recorded
             )
         ]
 
@@ -289,7 +293,7 @@ class Recovery:
     # ------------------------------------------------------------ and the rest
 
     @staticmethod
-    def _try(act: Callable[..., Iterable[str]], *subject: object) -> list[str]:
+    def _run_step(act: Callable[..., Iterable[str]], *subject: object) -> list[str]:
         """What was done, which the log tells, too; nothing when that failed."""
         try:
             done = list(act(*subject))
@@ -310,12 +314,12 @@ class Recovery:
         """Finish deletions that a store or a dying worker left unfinished."""
         return (
             f"Removed data of image {done.image_id} that was left behind"
-            for done in self._scrubber.scrub(leases.LEASE, stray=True)
+            for done in self._scrubber.scrub(claims.LEASE_SECONDS, orphaned=True)
             if done.removed
         )
 
 
-class OnlyOne:
+class HostLock:
     """Lets one process of this host do something, and another one when that has ended.
 
     The name of a socket in the kernel's abstract namespace is taken: it is free again when the
@@ -329,8 +333,8 @@ class OnlyOne:
         self._address = f"\0glance-recovery-{digest}"
         self._socket: socket.socket | None = None
 
-    def is_it(self) -> bool:
-        """Is it this process?  It stays this one until :meth:`leave` or its end."""
+    def acquire(self) -> bool:
+        """Is it this process?  It stays this one until :meth:`release` or its end."""
         if self._socket is None:
             taken = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
@@ -341,27 +345,27 @@ class OnlyOne:
             self._socket = taken
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let another process do it."""
-        self.forget()
+        self.close()
 
-    def forget(self) -> None:
+    def close(self) -> None:
         """Close the socket of this process; in a child, its copy of the parent's."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
-def _source(conf) -> str:
+def _database_id(conf) -> str:
     """Where the records are."""
     if is_remote(conf):
         return f"{conf.registry_host}:{conf.registry_port}"
     return str(conf.database.connection)
 
 
-def _staging(stores) -> str:
+def _staging_directory_id(stores) -> str:
     """Which directory holds staged data: containers may have different ones by one name."""
-    url = stores.location_of(leases.STAGING_STORE, "image") or ""
+    url = stores.predict_url(claims.STAGING_STORE, "image") or ""
     directory = os.path.dirname(urllib.parse.urlsplit(url).path)
     try:
         found = os.stat(directory)
@@ -370,7 +374,7 @@ def _staging(stores) -> str:
     return f"{found.st_dev}:{found.st_ino}"
 
 
-def recoverers(
+def recovery_handlers(
     importer,
     registration: Callable[[Claim], Iterable[str]],
 ) -> Mapping[str, Callable[[Claim], Iterable[str]]]:

@@ -31,37 +31,37 @@ def start(conf: cfg.ConfigOpts, service: str) -> None:
     from oslo_reports import opts
 
     opts.set_defaults(conf)
-    asked = conf.oslo_reports
-    reporter = _Reporter(service, asked.log_dir)
-    if asked.file_event_handler:
+    settings = conf.oslo_reports
+    writer = _ReportWriter(service, settings.log_dir)
+    if settings.file_event_handler:
         threading.Thread(
             target=_watch,
             name="reports",
             daemon=True,
-            args=(asked.file_event_handler, asked.file_event_handler_interval, reporter),
+            args=(settings.file_event_handler, settings.file_event_handler_interval, writer),
         ).start()
     elif threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGUSR2, lambda number, frame: reporter.write(frame))
+        signal.signal(signal.SIGUSR2, lambda number, frame: writer.write(frame))
 
 
-def _watch(path: str, seconds: int, reporter: _Reporter) -> None:
+def _watch(path: str, seconds: int, writer: _ReportWriter) -> None:
     """Report each time the file is touched; it need not be there yet."""
-    seen = _touched(path)
+    last_modified = _modified_at(path)
     while True:
         time.sleep(seconds)
-        now = _touched(path)
-        if now is not None and now != seen:
-            reporter.write()
-        seen = now
+        now = _modified_at(path)
+        if now is not None and now != last_modified:
+            writer.write()
+        last_modified = now
 
 
-def _touched(path: str) -> float | None:
+def _modified_at(path: str) -> float | None:
     with contextlib.suppress(OSError):
         return os.stat(path).st_mtime
     return None
 
 
-class _Reporter:
+class _ReportWriter:
     """Writes reports to standard error, or to a directory in a file for each process."""
 
     def __init__(self, service: str, directory: str | None) -> None:

@@ -2,7 +2,7 @@
 
 A filter sees every chunk before the store does and may raise to stop the
 transfer; it never changes or keeps a chunk.  Filters are composed as a tuple
-by :func:`stream`.  Where bytes come from and go to is not known here.
+by :func:`filtered`.  Where bytes come from and go to is not known here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 
 LOG = logging.getLogger(__name__)
@@ -23,10 +24,10 @@ LOG = logging.getLogger(__name__)
 Chunk = bytes | memoryview
 
 #: Data up to this many bytes is hashed where it arrives; more gets threads.
-_INLINE = 256 * 1024
+_INLINE_BYTES = 256 * 1024
 
 #: Chunks that may wait for a hashing thread.
-_WAITING = 8
+_QUEUED_CHUNKS = 8
 
 #: An image with all of these announces a signature over its data.
 SIGNATURE_PROPERTIES = (
@@ -38,10 +39,10 @@ SIGNATURE_PROPERTIES = (
 
 #: Format inspectors get pieces of at least this many bytes, however small the
 #: chunks are: some decide on the first piece that they see.
-_PIECE = 64 * 1024
+_MIN_INSPECTED_BYTES = 64 * 1024
 
 
-class Filter:
+class StreamFilter:
     """Base of all filters: sees chunks, and the end of the data."""
 
     def update(self, chunk: Chunk) -> None:
@@ -54,7 +55,9 @@ class Filter:
         """Give back what is held.  Called always, once, last."""
 
 
-def stream(source: Iterable[Chunk], filters: Sequence[Filter]) -> Generator[Chunk, None, None]:
+def filtered(
+    source: Iterable[Chunk], filters: Sequence[StreamFilter]
+) -> Generator[Chunk, None, None]:
     """Yield the chunks of ``source``, untouched, after each filter has seen them.
 
     The generator ends, without an error, only when every filter accepted all of it.
@@ -72,7 +75,7 @@ def stream(source: Iterable[Chunk], filters: Sequence[Filter]) -> Generator[Chun
             one.close()
 
 
-class Limit(Filter):
+class SizeLimit(StreamFilter):
     """Lets ``maximum`` bytes pass and raises ``error`` at the first one more."""
 
     def __init__(self, maximum: int, error: errors.GlanceError) -> None:
@@ -94,9 +97,9 @@ class _Feeder:
         # Two queues in C, chunks one way and room the other, are much cheaper
         # per chunk than one bounded queue.Queue.
         self._chunks: queue.SimpleQueue = queue.SimpleQueue()
-        self._room: queue.SimpleQueue = queue.SimpleQueue()
-        for _ in range(_WAITING):
-            self._room.put(None)
+        self._slots: queue.SimpleQueue = queue.SimpleQueue()
+        for _ in range(_QUEUED_CHUNKS):
+            self._slots.put(None)
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
         self._thread.start()
 
@@ -107,10 +110,10 @@ class _Feeder:
                     self._update(chunk)
                 except Exception as error:
                     self._error = error
-            self._room.put(None)
+            self._slots.put(None)
 
     def put(self, chunk: Chunk) -> None:
-        self._room.get()
+        self._slots.get()
         self._chunks.put(chunk)
 
     def stop(self) -> BaseException | None:
@@ -120,13 +123,13 @@ class _Feeder:
         return self._error
 
 
-class _Parallel(Filter):
+class _ParallelFilter(StreamFilter):
     """Feeds several functions with all chunks, at the same time when there is much data."""
 
     def __init__(self, *updates: Callable[[Chunk], object]) -> None:
         self._updates = updates
         self._feeders: list[_Feeder] = []
-        self._inline = _INLINE
+        self._inline = _INLINE_BYTES
 
     def update(self, chunk: Chunk) -> None:
         if self._inline > 0:
@@ -151,7 +154,7 @@ class _Parallel(Filter):
         self._stop()
 
 
-class Hash(_Parallel):
+class HashFilter(_ParallelFilter):
     """MD5 as ``checksum`` and ``algorithm`` as ``value``, in hexadecimal.
 
     ``algorithm`` is a name of hashlib.  Both can be read after ``finish``.
@@ -181,7 +184,7 @@ class Hash(_Parallel):
         return self._hash.hexdigest()
 
 
-class VerifySignature(_Parallel):
+class SignatureFilter(_ParallelFilter):
     """Verifies the signature over the data that the image's properties announce."""
 
     def __init__(self, verifier) -> None:
@@ -198,7 +201,7 @@ class VerifySignature(_Parallel):
             raise errors.Invalid("The data does not match the signature of the image.") from None
 
 
-def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
+def signature_filters(ctx: Caller, image: Image) -> tuple[SignatureFilter, ...]:
     """The filter that verifies the signature of an image; none when it is not signed.
 
     Fetches the certificate from the key manager as the caller.
@@ -224,10 +227,10 @@ def signature_filters(ctx, image: Image) -> tuple[VerifySignature, ...]:
         )
     except exception.SignatureVerificationError as error:
         raise errors.Invalid(f"The signature of the image cannot be verified: {error}") from error
-    return (VerifySignature(verifier),)
+    return (SignatureFilter(verifier),)
 
 
-class InspectFormat(Filter):
+class FormatFilter(StreamFilter):
     """Refuses data that is not what ``disk_format`` says, or is unsafe to use.
 
     After ``finish``, for a bare disk: ``format`` is the name of the format that was found and
@@ -236,7 +239,7 @@ class InspectFormat(Filter):
     """
 
     #: Formats that cannot be told from their data.
-    OPAQUE = frozenset({"ami", "ari", "aki", "ploop"})
+    UNDETECTABLE = frozenset({"ami", "ari", "aki", "ploop"})
 
     def __init__(self, image: Image, conf) -> None:
         """Inspect the data of ``image`` under the options ``[image_format]``.
@@ -270,7 +273,7 @@ class InspectFormat(Filter):
             self._source,  # type: ignore[arg-type]
             declared if known else None,
         )
-        self._gathered = bytearray()
+        self._buffered = bytearray()
         self._done = image.container_format == "compressed"
         self._raw = False
         self._header_size = 0
@@ -287,22 +290,22 @@ class InspectFormat(Filter):
         self._size += len(chunk)
         if self._done:
             return
-        if self._gathered or len(chunk) < _PIECE:
-            self._gathered += chunk
-            if len(self._gathered) < _PIECE:
+        if self._buffered or len(chunk) < _MIN_INSPECTED_BYTES:
+            self._buffered += chunk
+            if len(self._buffered) < _MIN_INSPECTED_BYTES:
                 return
-            chunk, self._gathered = bytes(self._gathered), bytearray()
+            chunk, self._buffered = bytes(self._buffered), bytearray()
         self._inspect(bytes(chunk))
         if self._inspector.formats is not None:
-            self._judge()
+            self._conclude()
 
     def finish(self) -> None:
         if self._done:
             return
-        if self._gathered:
-            self._inspect(bytes(self._gathered))
+        if self._buffered:
+            self._inspect(bytes(self._buffered))
         self._inspector.close()
-        self._judge()
+        self._conclude()
 
     def _inspect(self, piece: bytes) -> None:
         self._source.chunk = piece
@@ -310,17 +313,17 @@ class InspectFormat(Filter):
             self._inspector.read(len(piece))
         except Exception as error:
             # Only the inspector of the declared format lets its errors through.
-            raise errors.FormatRefused(
+            raise errors.InvalidImageFormat(
                 f"The data is not a sound image of disk_format {self._declared}."
             ) from error
 
-    def _judge(self) -> None:
+    def _conclude(self) -> None:
         self._done = True
         if not self._bare:
             for each in self._inspector.formats:
                 self._check_safe(each)
             return
-        found = self._found()
+        found = self._single_format()
         self._check_safe(found)
         self.format = str(found)
         if self._declared == "raw":
@@ -328,15 +331,15 @@ class InspectFormat(Filter):
             self._raw = True
         elif self.format == self._declared:
             self._header_size = found.virtual_size
-        elif self.format != "raw" or self._declared not in self.OPAQUE:
+        elif self.format != "raw" or self._declared not in self.UNDETECTABLE:
             text = (
                 f"The disk_format of the image is {self._declared}, but the data is {self.format}."
             )
             if self._require_match:
-                raise errors.FormatRefused(text)
+                raise errors.InvalidImageFormat(text)
             LOG.warning("%s", text)
 
-    def _found(self):
+    def _single_format(self):
         found = self._inspector.formats
         if len(found) == 1:
             return found[0]
@@ -344,7 +347,7 @@ class InspectFormat(Filter):
         if self._declared == "iso" and names == ["gpt", "iso"]:
             # A bootable ISO begins with a boot sector.
             return next(one for one in found if str(one) == "iso")
-        raise errors.FormatRefused(f"Multiple formats detected: {', '.join(names)}.")
+        raise errors.InvalidImageFormat(f"Multiple formats detected: {', '.join(names)}.")
 
     def _check_safe(self, found) -> None:
         name = str(found)
@@ -355,13 +358,15 @@ class InspectFormat(Filter):
             if name == "gpt":
                 failures -= self._nonfatal_gpt
             if failures:
-                raise errors.FormatRefused(
+                raise errors.InvalidImageFormat(
                     f"The data ({name}) is unsafe: {', '.join(sorted(failures))}."
                 ) from error
         except self._library.ImageFormatError:
-            raise errors.FormatRefused(f"The data ({name}) is incomplete or damaged.") from None
+            raise errors.InvalidImageFormat(
+                f"The data ({name}) is incomplete or damaged."
+            ) from None
         if name == "vmdk" and found.vmdktype not in self._vmdk_types:
-            raise errors.FormatRefused("VMDK data of this type is not allowed here.")
+            raise errors.InvalidImageFormat("VMDK data of this type is not allowed here.")
 
 
 class _OneChunk:

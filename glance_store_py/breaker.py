@@ -18,16 +18,16 @@ from glance_store_py import errors
 LOG = logging.getLogger(__name__)
 
 #: Failures in a row after which a service counts as away.
-FAILURES = 5
+FAILURE_THRESHOLD = 5
 #: Seconds until somebody may try again.
-PAUSE = 10.0
+OPEN_SECONDS = 10.0
 
 #: What says that the service is away; anything else says that it is there.  One that is
 #: full answers, and those who read from it must not be kept away.
-AWAY = (errors.RemoteServiceUnavailable, errors.TimeoutError)
+UNREACHABLE_ERRORS = (errors.RemoteServiceUnavailable, errors.StoreTimeout)
 
 
-class Breaker:
+class StoreBreaker:
     """Counts the failures of one service; used by many threads.
 
     :param name: of the service, for the log.
@@ -36,65 +36,65 @@ class Breaker:
     def __init__(
         self,
         name: str,
-        failures: int = FAILURES,
-        pause: float = PAUSE,
+        threshold: int = FAILURE_THRESHOLD,
+        open_seconds: float = OPEN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
-        self._limit = failures
-        self._pause = pause
+        self._threshold = threshold
+        self._open_seconds = open_seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
-        self._next_try = 0.0
+        self._next_probe = 0.0
 
     @property
     def is_open(self) -> bool:
         """Does the service count as away?"""
-        return self._failures >= self._limit
+        return self._failures >= self._threshold
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         """Judge the service by what happens in the block.
 
         :raises errors.RemoteServiceUnavailable: it counts as away, and somebody
             else is to try next; the block did not run.
         """
-        if self._failures >= self._limit:
-            self._take_turn()
+        if self._failures >= self._threshold:
+            self._claim_probe()
         try:
             yield
-        except AWAY:
-            self._failed()
+        except UNREACHABLE_ERRORS:
+            self._record_failure()
             raise
         except errors.GlanceStoreError:
-            self._answered()
+            self._record_success()
             raise
         # Other exceptions come from the caller, and say nothing of the service.
-        self._answered()
+        self._record_success()
 
-    def _take_turn(self) -> None:
+    def _claim_probe(self) -> None:
         with self._lock:
-            if self._failures >= self._limit:
+            if self._failures >= self._threshold:
                 now = self._clock()
-                if now < self._next_try:
+                if now < self._next_probe:
                     raise errors.RemoteServiceUnavailable()
-                self._next_try = now + self._pause
+                self._next_probe = now + self._open_seconds
 
-    def _failed(self) -> None:
+    def _record_failure(self) -> None:
         with self._lock:
             self._failures += 1
-            self._next_try = self._clock() + self._pause
-            if self._failures == self._limit:
+            self._next_probe = self._clock() + self._open_seconds
+            if self._failures == self._threshold:
                 LOG.error(
                     "Store %s cannot be reached and is left alone for %.0f seconds at a time",
                     self._name,
-                    self._pause,
+                    self._open_seconds,
                 )
 
-    def _answered(self) -> None:
+    def _record_success(self) -> None:
         if self._failures:
             with self._lock:
-                if self._failures >= self._limit:
+                if self._failures >= self._threshold:
                     LOG.warning("Store %s can be reached again", self._name)
                 self._failures = 0

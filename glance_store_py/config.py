@@ -21,9 +21,9 @@ DEFAULTS_SECTION = "backend_defaults"
 
 #: Sections and ids that belong to the service itself start so.
 RESERVED_PREFIX = "os_glance_"
-STAGING = "os_glance_staging_store"
-TASKS = "os_glance_tasks_store"
-RESERVED = (STAGING, TASKS)
+STAGING_STORE = "os_glance_staging_store"
+TASKS_STORE = "os_glance_tasks_store"
+RESERVED_STORES = (STAGING_STORE, TASKS_STORE)
 
 FILE_OPTIONS = (
     cfg.StrOpt(
@@ -110,7 +110,7 @@ HTTP_OPTIONS = (
 
 #: The drivers of this package and their options.  A driver from elsewhere
 #: brings its own, as the class attribute ``options``.
-DRIVERS: dict[str, Sequence[cfg.Opt]] = {
+DRIVER_OPTIONS: dict[str, Sequence[cfg.Opt]] = {
     "file": FILE_OPTIONS,
     "http": HTTP_OPTIONS,
     "memory": (),
@@ -122,7 +122,7 @@ DRIVERS: dict[str, Sequence[cfg.Opt]] = {
 }
 
 #: Other names of drivers in ``[glance_store] stores`` and ``default_store``.
-ALIASES = {
+DRIVER_ALIASES = {
     "filesystem": "file",
     "https": "http",
     "glance.store.filesystem.Store": "file",
@@ -206,7 +206,7 @@ RESERVED_OPTIONS = frozenset(
 
 def driver_options() -> list[cfg.Opt]:
     """The options of all drivers of this package."""
-    return [option for options in DRIVERS.values() for option in options]
+    return [option for options in DRIVER_OPTIONS.values() for option in options]
 
 
 def reserved_options(store_id: str, datadir: str | None = None) -> list[cfg.Opt]:
@@ -218,7 +218,7 @@ def reserved_options(store_id: str, datadir: str | None = None) -> list[cfg.Opt]
     return options
 
 
-def register(conf: cfg.ConfigOpts) -> None:
+def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register what exists whatever stores there are.  Doing it twice is harmless."""
     conf.register_opts((*SINGLE_OPTIONS, *MULTI_OPTIONS), group=SINGLE_SECTION)
 
@@ -242,12 +242,12 @@ def list_multi_store_opts() -> list[tuple[str, list[cfg.Opt]]]:
                     if option.dest in RESERVED_OPTIONS
                 ],
             )
-            for store_id in RESERVED
+            for store_id in RESERVED_STORES
         ),
     ]
 
 
-class Settings:
+class StoreOptions:
     """The options of one store, by name.
 
     An option that the store's own section does not set is taken from the
@@ -266,34 +266,34 @@ class Settings:
         self.section = section
         self._conf = conf
         self._fallback = fallback
-        self._fixed = {
+        self._fixed_values = {
             option.dest: option.default
             for option in options
             if settable is not None and option.dest not in settable
         }
         for place in self._sections():
             conf.register_opts(
-                [option for option in options if option.dest not in self._fixed], group=place
+                [option for option in options if option.dest not in self._fixed_values], group=place
             )
 
     def __getitem__(self, option: str):
-        if option in self._fixed:
-            return self._fixed[option]
+        if option in self._fixed_values:
+            return self._fixed_values[option]
         return self._conf[self.section_of(option)][option]
 
     def is_set(self, option: str) -> bool:
         """Did the operator set this option, in the own section or in the fallback?"""
-        return any(self._set_in(section, option) for section in self._sections())
+        return any(self._is_set_in(section, option) for section in self._sections())
 
     @property
-    def files(self) -> list[str]:
+    def config_files(self) -> list[str]:
         """The configuration files that were read, for libraries that read them themselves."""
         return list(self._conf.config_file or ())
 
     def section_of(self, option: str) -> str:
         """The section that the value of an option comes from."""
         for section in self._sections():
-            if self._set_in(section, option):
+            if self._is_set_in(section, option):
                 return section
         return self.section
 
@@ -304,8 +304,8 @@ class Settings:
     def _sections(self) -> tuple[str, ...]:
         return (self.section,) if self._fallback is None else (self.section, self._fallback)
 
-    def _set_in(self, section: str, option: str) -> bool:
-        if option in self._fixed:
+    def _is_set_in(self, section: str, option: str) -> bool:
+        if option in self._fixed_values:
             return False
         where = self._conf.get_location(option, section)
         return where is not None and where.location is not cfg.Locations.opt_default

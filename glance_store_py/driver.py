@@ -1,6 +1,6 @@
-"""The interface of a storage backend: a handful of verbs, and what it can do.
+"""The interface of a storage backend: a handful of operations, and what it can do.
 
-A driver does I/O and nothing else.  Checks that are the same for all (abilities,
+A driver does I/O and nothing else.  Checks that are the same for all (capabilities,
 announced sizes, short reads, names of errors) are in ``guard.py``; which store an
 address belongs to is decided in ``stores.py``.
 """
@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from glance_store_py.location import Location
+from glance_store_py.location import StoreLocation
 
 #: Takes new objects.
 ADD = "add"
 #: Removes objects.
 DELETE = "delete"
 #: Reads a part of an object without reading what lies before it.
-RANDOM_READ = "random_read"
+READ_RANDOM = "read_random"
 #: Gives out an open file that the operating system may send by itself.
 SENDFILE = "sendfile"
 #: Knows beforehand where the data of an image goes.
@@ -29,20 +29,20 @@ EXCLUSIVE = "exclusive"
 #: Shows an object to readers only when all of it is there.
 ATOMIC = "atomic"
 #: Finds and removes what writers left that died half way.
-SWEEP = "sweep"
+CLEANUP = "cleanup"
 #: Finds by the name of an object what was begun for it and never finished.
-FINDS_REMAINS = "finds_remains"
+FIND_PARTIAL = "find_partial"
 #: Tells which objects it holds.
 LIST = "list"
 #: Depends on one service elsewhere: while that is away, so are all its objects.
 REMOTE = "remote"
 #: Works with what the caller proves of himself, not with what the operator configured.
-ON_BEHALF = "on_behalf"
+USER_CONTEXT = "user_context"
 #: Judges readers by lists of its own, which have to follow an image's visibility and members.
 ACLS = "acls"
 
 
-_ATTEMPT = re.compile(
+_ATTEMPT_NAME = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:[2-9]|[1-9][0-9]+)\Z", re.IGNORECASE
 )
 
@@ -53,12 +53,12 @@ def image_id_of(name: str) -> str:
     The first upload attempt of an image is stored under the id of the image,
     attempt N under ``<image id>.<N>``; any other name stands for itself.
     """
-    found = _ATTEMPT.match(name)
+    found = _ATTEMPT_NAME.match(name)
     return found[1] if found else name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stored:
+class AddResult:
     """An object that was written: its address, its size in bytes, and what the
 
     store wants remembered about it (JSON-ready: dicts, lists and strings).
@@ -70,7 +70,7 @@ class Stored:
 
 
 @dataclasses.dataclass(slots=True)
-class StoredData:
+class ObjectData:
     """Bytes on their way out of a store.
 
     ``chunks`` yields exactly ``length`` bytes or raises.  ``close`` must be
@@ -85,7 +85,7 @@ class StoredData:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Object:
+class ObjectInfo:
     """An object of a store: size in bytes, time of its last change in seconds since 1970.
 
     ``image_id`` is the image for which it was added, ``name`` the name under
@@ -101,7 +101,7 @@ class Object:
     name: str = ""
 
 
-class Caller(Protocol):
+class StoreCaller(Protocol):
     """Who asks the service.  ``service_catalog`` is the ``catalog`` of a Keystone token."""
 
     auth_token: str | None
@@ -110,53 +110,53 @@ class Caller(Protocol):
     service_catalog: Sequence[Mapping] | None
 
 
-class Verbs(Protocol):
+class ObjectOperations(Protocol):
     """What can be done with objects."""
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
         """Store ``data`` as object ``name``; ``size`` bytes are announced, None is unknown.
 
         ``name`` is the id of an image, or ``<image id>.<N>`` for its upload
         attempt N: two names never share anything in the store.  Whatever is
         raised, by ``data`` too, nothing is left behind.
 
-        :raises errors.Duplicate: there is an object of this name already, which stays.
+        :raises errors.StoreObjectExists: there is an object of this name already, which stays.
         :raises errors.StorageFull: there is no room for it.
         """
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         """The bytes from ``start`` up to, not including, ``stop`` (None: the end).
 
         What lies beyond the end of the object is left out.
 
-        :raises errors.NotFound: there is no such object.
+        :raises errors.StoreObjectNotFound: there is no such object.
         """
 
-    def size(self, location: Location) -> int:
+    def size(self, location: StoreLocation) -> int:
         """The size of an object in bytes.
 
-        :raises errors.NotFound: there is no such object.
+        :raises errors.StoreObjectNotFound: there is no such object.
         """
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         """Remove an object, and nothing that another writer stored.
 
-        :raises errors.NotFound: there is no such object.
+        :raises errors.StoreObjectNotFound: there is no such object.
         :raises errors.InUseByStore: something depends on the object, which stays
             as it was.
         """
 
 
-class Driver(Verbs, Protocol):
+class Driver(ObjectOperations, Protocol):
     """One store of one kind, for the life of the process; used by many threads.
 
-    It is built with (:class:`~glance_store_py.config.Settings`, store id).
-    Building it must not need the backend: :meth:`prepare` may.
+    It is built with (:class:`~glance_store_py.config.StoreOptions`, store id).
+    Building it must not need the backend: :meth:`configure_add` may.
 
     schemes
         URL schemes it reads.
-    abilities
-        Which of the abilities above it has.
+    capabilities
+        Which of the capabilities above it has.
     prefixes
         Under which addresses its objects lie.
     properties
@@ -164,30 +164,30 @@ class Driver(Verbs, Protocol):
     """
 
     schemes: tuple[str, ...]
-    abilities: frozenset[str]
-    prefixes: tuple[Location, ...]
+    capabilities: frozenset[str]
+    prefixes: tuple[StoreLocation, ...]
     properties: Mapping[str, object]
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         """Get ready to write, once, at start.
 
         :raises errors.BadStoreConfiguration: it will not be able to write.
         """
 
-    def locations_of(self, name: str) -> Sequence[Location]:
+    def predict_locations(self, name: str) -> Sequence[StoreLocation]:
         """Where add would put this object (PREDICTABLE_LOCATION), most likely place first."""
 
-    def sweep(self) -> list[str]:
-        """Remove what dead writers left (SWEEP); one sentence for each thing removed."""
+    def cleanup(self) -> list[str]:
+        """Remove what dead writers left (CLEANUP); one sentence for each thing removed."""
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         """Raise a GlanceStoreError when the store is not well.  Must be cheap."""
 
 
 class ListingDriver(Driver, Protocol):
-    """A driver with the ability LIST."""
+    """A driver with the capability LIST."""
 
-    def objects(self) -> Iterator[Object]:
+    def list_objects(self) -> Iterator[ObjectInfo]:
         """All objects in the store, named after an image or not.
 
         With them, what was begun for an image and never finished: deleting its
@@ -195,30 +195,30 @@ class ListingDriver(Driver, Protocol):
         """
 
 
-class RemainsDriver(Driver, Protocol):
-    """A driver with the ability FINDS_REMAINS."""
+class FindPartialDriver(Driver, Protocol):
+    """A driver with the capability FIND_PARTIAL."""
 
-    def remains_of(self, name: str) -> Sequence[Location]:
+    def find_partial(self, name: str) -> Sequence[StoreLocation]:
         """What writers of this object may have left, the work of those alive included.
 
         With PREDICTABLE_LOCATION also where the complete object would lie.
         """
 
 
-class OnBehalfDriver(Driver, Protocol):
-    """A driver with the ability ON_BEHALF."""
+class UserContextDriver(Driver, Protocol):
+    """A driver with the capability USER_CONTEXT."""
 
-    def on_behalf_of(self, caller: Caller | None) -> Verbs:
+    def as_caller(self, caller: StoreCaller | None) -> ObjectOperations:
         """The driver as ``caller``, for the time of one request; see AclDriver, too.
 
-        :raises errors.Forbidden: nobody in particular asks.
+        :raises errors.StoreForbidden: nobody in particular asks.
         """
 
 
-class AclDriver(Verbs, Protocol):
-    """A driver with the ability ACLS."""
+class AclDriver(ObjectOperations, Protocol):
+    """A driver with the capability ACLS."""
 
     def set_acls(
-        self, location: Location, public: bool, readers: Sequence[str], writers: Sequence[str]
+        self, location: StoreLocation, public: bool, readers: Sequence[str], writers: Sequence[str]
     ) -> None:
         """Let the projects ``readers``, or all projects, read an object, and ``writers`` write."""

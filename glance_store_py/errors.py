@@ -23,19 +23,19 @@ class GlanceStoreError(Exception):
         return str(self.args[0]) if self.args else self.text
 
 
-class NotFound(GlanceStoreError):
+class StoreObjectNotFound(GlanceStoreError):
     """(object): the store holds no such object."""
 
     text = "The store holds no object %s."
 
 
-class Duplicate(GlanceStoreError):
+class StoreObjectExists(GlanceStoreError):
     """(image id): the store already holds data for this image."""
 
     text = "The store already holds data for image %s."
 
 
-class Invalid(GlanceStoreError):
+class StoreInvalidInput(GlanceStoreError):
     """The data is not what was announced."""
 
     text = "The data is not what was announced."
@@ -55,7 +55,7 @@ class StorageWriteDenied(GlanceStoreError):
     text = "The store's medium does not let this service write."
 
 
-class Forbidden(GlanceStoreError):
+class StoreForbidden(GlanceStoreError):
     text = "The store does not permit this."
 
 
@@ -71,7 +71,7 @@ class HasSnapshot(InUseByStore):
     text = "The object has snapshots and cannot be removed."
 
 
-class Busy(GlanceStoreError):
+class StoreObjectBusy(GlanceStoreError):
     """The backend cannot give access to the object while others have it."""
 
     text = "The object is in use elsewhere; try again later."
@@ -138,7 +138,7 @@ class RemoteServiceFailed(GlanceStoreError):
     text = "The store failed (status %s): it may be full or overloaded."
 
 
-class TimeoutError(GlanceStoreError):
+class StoreTimeout(GlanceStoreError):
     """(seconds): the store did not answer in the time the operator allows."""
 
     text = "The store did not answer within %s seconds."

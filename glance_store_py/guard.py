@@ -1,6 +1,6 @@
 """What every driver needs around it, written once.
 
-The guard asks for abilities, counts what comes in against what was announced and
+The guard asks for capabilities, counts what comes in against what was announced and
 what goes out against what was promised, keeps the source's own errors apart from
 the store's, gives errors of the operating system the names of ``errors.py``, and
 leaves a service alone that is away.  It opens nothing itself and holds no bytes.
@@ -19,29 +19,29 @@ from typing import cast
 
 from glance_store_py import driver as drivers
 from glance_store_py import errors
-from glance_store_py.breaker import Breaker
+from glance_store_py.breaker import StoreBreaker
 from glance_store_py.driver import (
     AclDriver,
-    Caller,
+    AddResult,
     Driver,
+    FindPartialDriver,
     ListingDriver,
-    Object,
-    OnBehalfDriver,
-    RemainsDriver,
-    Stored,
-    StoredData,
-    Verbs,
+    ObjectData,
+    ObjectInfo,
+    ObjectOperations,
+    StoreCaller,
+    UserContextDriver,
 )
-from glance_store_py.location import Location, parse
+from glance_store_py.location import StoreLocation, parse
 
 LOG = logging.getLogger(__name__)
 
-_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_NOBODY_WATCHES = contextlib.nullcontext()
+_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_DENIED_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_BREAKER = contextlib.nullcontext()
 
 
-class Source:
+class CheckedSource:
     """Data on its way into a store: counted, and its failure remembered.
 
     When the announced ``size`` (bytes, None if unknown) turns out wrong the
@@ -63,10 +63,10 @@ class Source:
                 pass
             self.count += len(chunk)
             if self._size is not None and self.count > self._size:
-                raise errors.Invalid(f"More than the announced {self._size} bytes came.")
+                raise errors.StoreInvalidInput(f"More than the announced {self._size} bytes came.")
         except StopIteration:
             if self._size is not None and self.count < self._size:
-                self.failure = errors.Invalid(
+                self.failure = errors.StoreInvalidInput(
                     f"{self.count} of the announced {self._size} bytes came."
                 )
                 raise self.failure from None
@@ -77,8 +77,8 @@ class Source:
         return chunk
 
 
-class Guard:
-    """A driver that keeps its word.  Same verbs as :class:`~glance_store_py.driver.Driver`.
+class GuardedDriver:
+    """A driver that keeps its word.  Same operations as :class:`~glance_store_py.driver.Driver`.
 
     ``writable`` is False for a store whose configuration keeps it from writing.
     """
@@ -86,64 +86,66 @@ class Guard:
     def __init__(self, driver: Driver, store_id: str, writable: bool = True) -> None:
         self.driver = driver
         self.id = store_id
-        lost = frozenset() if writable else frozenset({drivers.ADD, drivers.DELETE})
-        self.abilities = driver.abilities - lost
-        self.breaker = Breaker(store_id) if drivers.REMOTE in driver.abilities else None
+        disabled = frozenset() if writable else frozenset({drivers.ADD, drivers.DELETE})
+        self.capabilities = driver.capabilities - disabled
+        self.breaker = StoreBreaker(store_id) if drivers.REMOTE in driver.capabilities else None
 
     def add(
         self,
         name: str,
         data: Iterable[bytes],
         size: int | None = None,
-        caller: Caller | None = None,
-    ) -> Stored:
+        caller: StoreCaller | None = None,
+    ) -> AddResult:
         """Store data; see Driver.add.
 
         :raises errors.StoreAddDisabled: the store takes no data.
-        :raises errors.Invalid: more or fewer bytes came than ``size``.
+        :raises errors.StoreInvalidInput: more or fewer bytes came than ``size``.
         """
-        if drivers.ADD not in self.abilities:
+        if drivers.ADD not in self.capabilities:
             raise errors.StoreAddDisabled(self.id)
-        source = Source(data, size)
+        source = CheckedSource(data, size)
         with (
-            self._timed("add", name),
-            self._named(errors.StorageWriteDenied(), errors.StorageWriteDenied()),
+            self._log_duration("add", name),
+            self._translate_errors(errors.StorageWriteDenied(), errors.StorageWriteDenied()),
         ):
-            acting = self._acting(caller)
+            operations = self._operations_for(caller)
             try:
-                stored = acting.add(name, source, size)
+                stored = operations.add(name, source, size)
             except BaseException:
                 if source.failure is None:
                     raise
             else:
-                self._finish(acting, source, stored)
+                self._require_exhausted(operations, source, stored)
         if source.failure is not None:
             # Raised here, outside the handler, so that it leaves as it came,
             # whatever the driver made of it.
             raise source.failure
         return stored
 
-    def _finish(self, acting: Verbs, source: Source, stored: Stored) -> None:
+    def _require_exhausted(
+        self, operations: ObjectOperations, source: CheckedSource, stored: AddResult
+    ) -> None:
         """Refuse an object for which the driver did not take the source to its end."""
         if source.failure is None:
             try:
                 next(source)
-                source.failure = errors.Invalid("More bytes came than the store took.")
+                source.failure = errors.StoreInvalidInput("More bytes came than the store took.")
             except StopIteration:
                 if stored.size != source.count:
                     source.failure = errors.IncompleteData(stored.size, source.count)
             except BaseException:
                 LOG.debug("Store %s: the source failed after %d bytes", self.id, source.count)
         if source.failure is not None:
-            acting.delete(parse(stored.url))
+            operations.delete(parse(stored.url))
 
     def get(
         self,
-        location: Location,
+        location: StoreLocation,
         start: int = 0,
         stop: int | None = None,
-        caller: Caller | None = None,
-    ) -> StoredData:
+        caller: StoreCaller | None = None,
+    ) -> ObjectData:
         """Read data; see Driver.get.
 
         :raises errors.StoreRandomGetNotSupported: a part was asked for, and the
@@ -151,142 +153,153 @@ class Guard:
         :raises errors.IncompleteData: (while reading) the object ended early.
         """
         if start < 0 or (stop is not None and stop < start):
-            raise errors.Invalid("A part of an object ends after it starts.")
-        if (start or stop is not None) and drivers.RANDOM_READ not in self.abilities:
+            raise errors.StoreInvalidInput("A part of an object ends after it starts.")
+        if (start or stop is not None) and drivers.READ_RANDOM not in self.capabilities:
             raise errors.StoreRandomGetNotSupported(self.id)
-        with self._timed("get", location.shown), self._named(errors.NotFound(location.shown)):
-            data = self._acting(caller).get(location, start, stop)
-        return dataclasses.replace(data, chunks=self._exactly(data))
+        with (
+            self._log_duration("get", location.redacted),
+            self._translate_errors(errors.StoreObjectNotFound(location.redacted)),
+        ):
+            data = self._operations_for(caller).get(location, start, stop)
+        return dataclasses.replace(data, chunks=self._exact_chunks(data))
 
-    def _exactly(self, data: StoredData) -> Iterator[bytes]:
-        left = data.length
+    def _exact_chunks(self, data: ObjectData) -> Iterator[bytes]:
+        remaining = data.length
         try:
-            with self._translated():
+            with self._translate_os_errors():
                 for chunk in data.chunks:
-                    if len(chunk) > left:
-                        chunk = chunk[:left]
-                    left -= len(chunk)
+                    if len(chunk) > remaining:
+                        chunk = chunk[:remaining]
+                    remaining -= len(chunk)
                     if chunk:
                         yield chunk
-                    if not left:
+                    if not remaining:
                         break
-            if left:
-                raise errors.IncompleteData(data.length - left, data.length)
+            if remaining:
+                raise errors.IncompleteData(data.length - remaining, data.length)
         finally:
             data.close()
 
-    def size(self, location: Location, caller: Caller | None = None) -> int:
+    def size(self, location: StoreLocation, caller: StoreCaller | None = None) -> int:
         """The size of an object in bytes; see Driver.size."""
-        with self._timed("size", location.shown), self._named(errors.NotFound(location.shown)):
-            return self._acting(caller).size(location)
+        with (
+            self._log_duration("size", location.redacted),
+            self._translate_errors(errors.StoreObjectNotFound(location.redacted)),
+        ):
+            return self._operations_for(caller).size(location)
 
-    def delete(self, location: Location, caller: Caller | None = None) -> None:
+    def delete(self, location: StoreLocation, caller: StoreCaller | None = None) -> None:
         """Remove an object; see Driver.delete.
 
         :raises errors.StoreDeleteNotSupported: the store does not delete.
         """
-        if drivers.DELETE not in self.abilities:
+        if drivers.DELETE not in self.capabilities:
             raise errors.StoreDeleteNotSupported(self.id)
-        with self._timed("delete", location.shown), self._named(errors.NotFound(location.shown)):
-            self._acting(caller).delete(location)
+        with (
+            self._log_duration("delete", location.redacted),
+            self._translate_errors(errors.StoreObjectNotFound(location.redacted)),
+        ):
+            self._operations_for(caller).delete(location)
 
-    def locations_of(self, name: str) -> Sequence[Location]:
+    def predict_locations(self, name: str) -> Sequence[StoreLocation]:
         """Where add would put this object; empty when that cannot be known."""
-        if drivers.PREDICTABLE_LOCATION not in self.abilities:
+        if drivers.PREDICTABLE_LOCATION not in self.capabilities:
             return ()
-        return self.driver.locations_of(name)
+        return self.driver.predict_locations(name)
 
-    def remains_of(self, name: str) -> Sequence[Location]:
+    def find_partial(self, name: str) -> Sequence[StoreLocation]:
         """Where a writer of this object may have left something."""
-        if drivers.FINDS_REMAINS not in self.abilities:
-            return self.locations_of(name)
-        with self._named():
-            return cast(RemainsDriver, self.driver).remains_of(name)
+        if drivers.FIND_PARTIAL not in self.capabilities:
+            return self.predict_locations(name)
+        with self._translate_errors():
+            return cast(FindPartialDriver, self.driver).find_partial(name)
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         """Remove what dead writers left; one sentence for each thing removed."""
-        if drivers.SWEEP not in self.abilities:
+        if drivers.CLEANUP not in self.capabilities:
             return []
-        with self._named():
-            return self.driver.sweep()
+        with self._translate_errors():
+            return self.driver.cleanup()
 
-    def objects(self) -> Iterator[Object]:
-        """All objects of images in the store; see ListingDriver.objects.
+    def list_objects(self) -> Iterator[ObjectInfo]:
+        """All objects of images in the store; see ListingDriver.list_objects.
 
         :raises errors.StoreListNotSupported: the store does not tell.
         """
-        if drivers.LIST not in self.abilities:
+        if drivers.LIST not in self.capabilities:
             raise errors.StoreListNotSupported(self.id)
-        with self._named():
-            yield from cast(ListingDriver, self.driver).objects()
+        with self._translate_errors():
+            yield from cast(ListingDriver, self.driver).list_objects()
 
     def set_acls(
         self,
-        location: Location,
+        location: StoreLocation,
         public: bool,
         readers: Sequence[str],
         writers: Sequence[str] = (),
-        caller: Caller | None = None,
+        caller: StoreCaller | None = None,
     ) -> None:
         """Let others read an object; nothing to do for a store that has no such lists."""
-        if drivers.ACLS in self.abilities:
-            with self._named():
-                cast(AclDriver, self._acting(caller)).set_acls(location, public, readers, writers)
+        if drivers.ACLS in self.capabilities:
+            with self._translate_errors():
+                cast(AclDriver, self._operations_for(caller)).set_acls(
+                    location, public, readers, writers
+                )
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         """Raise a GlanceStoreError when the store is not well."""
-        with self._named():
-            self.driver.check()
+        with self._translate_errors():
+            self.driver.health_check()
 
-    def _acting(self, caller: Caller | None) -> Verbs:
+    def _operations_for(self, caller: StoreCaller | None) -> ObjectOperations:
         """The driver, as the caller where the store goes by that."""
-        if drivers.ON_BEHALF in self.abilities:
-            return cast(OnBehalfDriver, self.driver).on_behalf_of(caller)
+        if drivers.USER_CONTEXT in self.capabilities:
+            return cast(UserContextDriver, self.driver).as_caller(caller)
         return self.driver
 
     @contextlib.contextmanager
-    def _timed(self, verb: str, name: str) -> Iterator[None]:
+    def _log_duration(self, operation: str, name: str) -> Iterator[None]:
         started = time.monotonic()
         try:
             yield
         finally:
             LOG.debug(
-                "Store %s: %s %s took %.3f s", self.id, verb, name, time.monotonic() - started
+                "Store %s: %s %s took %.3f s", self.id, operation, name, time.monotonic() - started
             )
 
     @contextlib.contextmanager
-    def _named(
+    def _translate_errors(
         self,
-        missing: errors.GlanceStoreError | None = None,
-        denied: errors.GlanceStoreError | None = None,
+        not_found_error: errors.GlanceStoreError | None = None,
+        denied_error: errors.GlanceStoreError | None = None,
     ) -> Iterator[None]:
         """Around a call of the driver: errors by their names, and the service watched."""
         with (
-            self.breaker.watching() if self.breaker else _NOBODY_WATCHES,
-            self._translated(missing, denied),
+            self.breaker.watch() if self.breaker else _NO_BREAKER,
+            self._translate_os_errors(not_found_error, denied_error),
         ):
             yield
 
     @contextlib.contextmanager
-    def _translated(
+    def _translate_os_errors(
         self,
-        missing: errors.GlanceStoreError | None = None,
-        denied: errors.GlanceStoreError | None = None,
+        not_found_error: errors.GlanceStoreError | None = None,
+        denied_error: errors.GlanceStoreError | None = None,
     ) -> Iterator[None]:
         """Turn errors of the operating system into errors of the store.
 
-        ``missing`` stands for "no such file", ``denied`` for "not permitted".
+        ``not_found_error`` stands for "no such file", ``denied_error`` for "not permitted".
         """
         try:
             yield
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and missing is not None:
-                raise missing from None
+            if isinstance(error, FileNotFoundError) and not_found_error is not None:
+                raise not_found_error from None
             LOG.warning("Store %s: %s: %s", self.id, type(error).__name__, error.strerror or error)
-            if error.errno in _FULL:
+            if error.errno in _FULL_ERRNOS:
                 raise errors.StorageFull() from error
-            if error.errno in _DENIED:
-                raise (denied or errors.Forbidden()) from error
+            if error.errno in _DENIED_ERRNOS:
+                raise (denied_error or errors.StoreForbidden()) from error
             if isinstance(error, (builtins.TimeoutError, ConnectionError)):
                 raise errors.RemoteServiceUnavailable() from error
             raise errors.GlanceStoreError(

@@ -14,61 +14,61 @@ from urllib.parse import urlsplit
 from oslo_config import cfg
 
 from glance_store_py import config, errors
-from glance_store_py.config import Settings
+from glance_store_py.config import StoreOptions
 from glance_store_py.driver import Driver
 
 NAMESPACE = "glance_store.drivers"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
+class StoreSpec:
     """A store to build: ``driver`` is called with the settings and the id."""
 
     id: str
     type: str
-    driver: Callable[[Settings, str], Driver]
-    settings: Settings
+    driver: Callable[[StoreOptions, str], Driver]
+    settings: StoreOptions
     description: str | None = None
     weight: int = 0
     reserved: bool = False
 
 
-def several(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Plan]]:
+def load_multi(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[StoreSpec]]:
     """The default and the stores of ``enabled_backends``, then the reserved ones.
 
     :raises errors.BadStoreConfiguration: an id or type cannot be, or the default
         is none of them.
     """
-    plans = []
+    specs = []
     for store_id, kind in conf.enabled_backends.items():
         if store_id.startswith(config.RESERVED_PREFIX):
-            raise _refused(
+            raise _bad_backends(
                 f"'{store_id}': names that start with {config.RESERVED_PREFIX} "
                 "belong to the service."
             )
-        driver, options = _driver(kind, "DEFAULT", "enabled_backends")
-        settings = Settings(
+        driver, options = _load_driver(kind, "DEFAULT", "enabled_backends")
+        settings = StoreOptions(
             conf, store_id, [*config.STORE_OPTIONS, *options], config.DEFAULTS_SECTION
         )
-        plans.append(
-            Plan(
+        specs.append(
+            StoreSpec(
                 store_id, kind, driver, settings, settings["store_description"], settings["weight"]
             )
         )
     default = conf[config.SINGLE_SECTION].default_backend
-    known = [plan.id for plan in plans]
-    if default not in known:
-        said = "not set" if default is None else f"'{default}' is not one of them"
+    store_ids = [spec.id for spec in specs]
+    if default not in store_ids:
+        problem = "not set" if default is None else f"'{default}' is not one of them"
         raise errors.BadStoreConfiguration(
             config.SINGLE_SECTION,
             "default_backend",
-            f"{said}; enabled_backends has {', '.join(known)}.",
+            f"{problem}; enabled_backends has {', '.join(store_ids)}.",
         )
-    plans += [_reserved(conf, store_id, None) for store_id in reserved]
-    return default, plans
+    specs += [_reserved_spec(conf, store_id, None) for store_id in reserved]
+    return default, specs
 
 
-def single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Plan]]:
+def load_single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[StoreSpec]]:
     """The default and the stores of ``[glance_store] stores``, named like their drivers.
 
     Staging goes to ``node_staging_uri`` then, if the service has that option.
@@ -77,40 +77,42 @@ def single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list[Pla
         none of them.
     """
     section = conf[config.SINGLE_SECTION]
-    plans: dict[str, Plan] = {}
+    specs: dict[str, StoreSpec] = {}
     for name in section.stores:
-        kind = config.ALIASES.get(name, name)
-        driver, options = _driver(kind, config.SINGLE_SECTION, "stores")
-        plans[kind] = Plan(kind, kind, driver, Settings(conf, config.SINGLE_SECTION, options))
-    default = config.ALIASES.get(section.default_store, section.default_store)
-    if default not in plans:
+        kind = config.DRIVER_ALIASES.get(name, name)
+        driver, options = _load_driver(kind, config.SINGLE_SECTION, "stores")
+        specs[kind] = StoreSpec(
+            kind, kind, driver, StoreOptions(conf, config.SINGLE_SECTION, options)
+        )
+    default = config.DRIVER_ALIASES.get(section.default_store, section.default_store)
+    if default not in specs:
         raise errors.BadStoreConfiguration(
             config.SINGLE_SECTION,
             "default_store",
             f"'{section.default_store}' is not one of stores ({', '.join(section.stores)}).",
         )
     staged = []
-    if config.STAGING in reserved and "node_staging_uri" in conf:
+    if config.STAGING_STORE in reserved and "node_staging_uri" in conf:
         uri = urlsplit(conf.node_staging_uri)
         if uri.scheme not in ("file", "filesystem") or not uri.path:
             raise errors.BadStoreConfiguration(
                 "DEFAULT", "node_staging_uri", "staging needs a file:// URI."
             )
-        staged = [_reserved(conf, config.STAGING, uri.netloc + uri.path)]
-    return default, [*plans.values(), *staged]
+        staged = [_reserved_spec(conf, config.STAGING_STORE, uri.netloc + uri.path)]
+    return default, [*specs.values(), *staged]
 
 
-def _reserved(conf: cfg.ConfigOpts, store_id: str, datadir: str | None) -> Plan:
-    driver, _ = _driver("file", "DEFAULT", "enabled_backends")
-    settings = Settings(
+def _reserved_spec(conf: cfg.ConfigOpts, store_id: str, datadir: str | None) -> StoreSpec:
+    driver, _ = _load_driver("file", "DEFAULT", "enabled_backends")
+    settings = StoreOptions(
         conf, store_id, config.reserved_options(store_id, datadir), settable=config.RESERVED_OPTIONS
     )
-    return Plan(store_id, "file", driver, settings, reserved=True)
+    return StoreSpec(store_id, "file", driver, settings, reserved=True)
 
 
-def _driver(
+def _load_driver(
     kind: str, section: str, option: str
-) -> tuple[Callable[[Settings, str], Driver], Sequence[cfg.Opt]]:
+) -> tuple[Callable[[StoreOptions, str], Driver], Sequence[cfg.Opt]]:
     """The driver class for a type, and its options."""
     found = sorted(
         importlib.metadata.entry_points(group=NAMESPACE, name=kind),
@@ -127,14 +129,14 @@ def _driver(
         raise errors.BadStoreConfiguration(
             section, option, f"the driver for '{kind}' cannot be loaded: {error}."
         ) from error
-    if not hasattr(driver, "abilities"):
+    if not hasattr(driver, "capabilities"):
         raise errors.BadStoreConfiguration(
             section,
             option,
             f"the driver for '{kind}' ({found[0].value}) is not made for this library.",
         )
-    return driver, config.DRIVERS.get(kind, getattr(driver, "options", ()))
+    return driver, config.DRIVER_OPTIONS.get(kind, getattr(driver, "options", ()))
 
 
-def _refused(reason: str) -> errors.BadStoreConfiguration:
+def _bad_backends(reason: str) -> errors.BadStoreConfiguration:
     return errors.BadStoreConfiguration("DEFAULT", "enabled_backends", reason)

@@ -1,7 +1,7 @@
 """Addresses of objects: parse them, build them, compare them, print them safely.
 
 A URL is taken apart once, here, and judged by the rules of its scheme; drivers
-get a :class:`Location`.  Comparison goes by whole path components, so that
+get a :class:`StoreLocation`.  Comparison goes by whole path components, so that
 ``/data/store`` never swallows ``/data/store2``.  Nothing here opens anything.
 """
 
@@ -18,7 +18,7 @@ from glance_store_py import errors
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Location:
+class StoreLocation:
     """One URL in pieces.
 
     ``authority`` is host and port without credentials; ``credentials`` is
@@ -39,11 +39,11 @@ class Location:
         return f"{self.scheme}://{self.authority}{self.path}{query}"
 
     @property
-    def shown(self) -> str:
+    def redacted(self) -> str:
         """The URL as it may be shown: the query may be a signature, so it stays away."""
         return f"{self.scheme}://{self.authority}{self.path}{'?***' if self.query else ''}"
 
-    def depth_under(self, prefix: Location) -> int:
+    def match_depth(self, prefix: StoreLocation) -> int:
         """How many whole components of ``prefix`` this address begins with.
 
         -1 when it does not lie under ``prefix``; an empty authority in the
@@ -63,72 +63,72 @@ def _components(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
 
 
-def _parse_file(scheme: str, rest: str) -> Location:
+def _parse_file(scheme: str, rest: str) -> StoreLocation:
     """A path of the local file system, taken literally (no quoting, no query)."""
     if not rest.startswith("/"):
         raise errors.BadStoreUri("A file address needs an absolute path.")
     if "\0" in rest or ".." in rest.split("/"):
         raise errors.BadStoreUri("A file address must name its file directly.")
     # Both names of the scheme mean the same file; two leading slashes mean one.
-    return Location("file", path="/" + posixpath.normpath(rest).lstrip("/"))
+    return StoreLocation("file", path="/" + posixpath.normpath(rest).lstrip("/"))
 
 
 _HTTP = re.compile(r"(?:([^/?#]*)@)?([^/?#@]+)([^?#]*)(?:\?([^#]*))?(?:#.*)?\Z", re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]+)(?::[0-9]+)?\Z")
 
 
-def _parse_http(scheme: str, rest: str) -> Location:
+def _parse_http(scheme: str, rest: str) -> StoreLocation:
     match = _HTTP.match(rest)
-    if match is None or not _HOST.match(match[2]) or _unprintable(rest):
+    if match is None or not _HOST.match(match[2]) or _has_unprintable(rest):
         raise errors.BadStoreUri(f"An {scheme} address needs a valid host and port.")
     credentials, authority, path, query = match.groups()
     if credentials is not None and credentials.count(":") != 1:
         raise errors.BadStoreUri("Credentials in an address are user:password.")
-    return Location(scheme, authority, path, query or "", credentials)
+    return StoreLocation(scheme, authority, path, query or "", credentials)
 
 
-def _parse_memory(scheme: str, rest: str) -> Location:
+def _parse_memory(scheme: str, rest: str) -> StoreLocation:
     authority, slash, key = rest.partition("/")
     if not (authority and key):
         raise errors.BadStoreUri("A memory address is memory://store/object.")
-    return Location(scheme, authority, slash + key)
+    return StoreLocation(scheme, authority, slash + key)
 
 
-def _parse_rbd(scheme: str, rest: str) -> Location:
+def _parse_rbd(scheme: str, rest: str) -> StoreLocation:
     """``<fsid>/<pool>/<image>/<snapshot>``, percent-encoded, or ``<image>`` alone."""
     parts = [quote(unquote(part), safe="") for part in rest.split("/")]
-    if len(parts) not in (1, 4) or not all(parts) or _unprintable(rest):
+    if len(parts) not in (1, 4) or not all(parts) or _has_unprintable(rest):
         raise errors.BadStoreUri("An rbd address is rbd://fsid/pool/image/snapshot.")
-    return Location(scheme, parts[0], "".join(f"/{part}" for part in parts[1:]))
+    return StoreLocation(scheme, parts[0], "".join(f"/{part}" for part in parts[1:]))
 
 
-def _parse_cinder(scheme: str, rest: str) -> Location:
+def _parse_cinder(scheme: str, rest: str) -> StoreLocation:
     """``<store>/<volume id>``, or ``<volume id>`` alone, which names no store."""
     store, _, volume = rest.rpartition("/")
     try:
         volume = str(uuid.UUID(volume))
     except ValueError:
         store = "/"
-    if "/" in store or _unprintable(store):
+    if "/" in store or _has_unprintable(store):
         raise errors.BadStoreUri("A cinder address is cinder://store/volume.")
-    return Location(scheme, store, f"/{volume}") if store else Location(scheme, volume)
+    return StoreLocation(scheme, store, f"/{volume}") if store else StoreLocation(scheme, volume)
 
 
-def _parse_vsphere(scheme: str, rest: str) -> Location:
+def _parse_vsphere(scheme: str, rest: str) -> StoreLocation:
     raise errors.BadStoreUri("There is no driver for VMware datastores (vsphere://) any more.")
 
 
-def _parse_s3(scheme: str, rest: str) -> Location:
+def _parse_s3(scheme: str, rest: str) -> StoreLocation:
     """``host/bucket/key``, taken literally; older ones have ``access:secret@`` in front."""
     credentials, at, place = rest.rpartition("@")
     host, _, path = place.partition("/")
     bucket, _, key = path.partition("/")
-    if not (_HOST.match(host) and bucket and key) or _ambiguous(rest):
+    if not (_HOST.match(host) and bucket and key) or _is_ambiguous(rest):
         raise errors.BadStoreUri("An S3 address is s3://host/bucket/key.")
-    return Location(scheme, host, f"/{bucket}/{key}", credentials=credentials if at else None)
+    return StoreLocation(scheme, host, f"/{bucket}/{key}", credentials=credentials if at else None)
 
 
-def _parse_swift(scheme: str, rest: str) -> Location:
+def _parse_swift(scheme: str, rest: str) -> StoreLocation:
     """``host/path/container/object``; with the reference to an account as host (swift+config),
 
     or with ``user:key@`` in front of the address of Keystone.
@@ -140,23 +140,23 @@ def _parse_swift(scheme: str, rest: str) -> Location:
         not host
         or len(parts) < 2
         or not all(parts)
-        or _ambiguous(rest)
+        or _is_ambiguous(rest)
         or (at and (scheme == "swift+config" or credentials.count(":") not in (1, 2)))
     ):
         raise errors.BadStoreUri("A Swift address is swift+config://reference/container/object.")
-    return Location(scheme, host, f"/{path}", credentials=credentials if at else None)
+    return StoreLocation(scheme, host, f"/{path}", credentials=credentials if at else None)
 
 
-def _ambiguous(text: str) -> bool:
+def _is_ambiguous(text: str) -> bool:
     """May others read this as another address than it is here?"""
-    return "://" in text or _unprintable(text) or not {".", ".."}.isdisjoint(text.split("/"))
+    return "://" in text or _has_unprintable(text) or not {".", ".."}.isdisjoint(text.split("/"))
 
 
-def _unprintable(text: str) -> bool:
+def _has_unprintable(text: str) -> bool:
     return any(ord(character) < 33 or ord(character) == 127 for character in text)
 
 
-Parser = Callable[[str, str], Location]
+Parser = Callable[[str, str], StoreLocation]
 
 _parsers: dict[str, Parser] = {
     "file": _parse_file,
@@ -177,16 +177,16 @@ _parsers: dict[str, Parser] = {
 }
 
 
-def register(scheme: str, parser: Parser) -> None:
+def register_scheme(scheme: str, parser: Parser) -> None:
     """Teach this module a scheme.
 
-    ``parser(scheme, rest)`` gets what follows ``://`` and returns a Location or
+    ``parser(scheme, rest)`` gets what follows ``://`` and returns a StoreLocation or
     raises BadStoreUri.
     """
     _parsers[scheme] = parser
 
 
-def parse(url: str) -> Location:
+def parse(url: str) -> StoreLocation:
     """Take ``url`` apart.
 
     :raises errors.UnknownScheme: nobody reads this scheme.

@@ -17,9 +17,9 @@ from oslo_config import cfg
 
 from glance_store_py import config, errors, loading
 from glance_store_py import driver as drivers
-from glance_store_py.driver import Caller, Object, Stored, StoredData
-from glance_store_py.guard import Guard
-from glance_store_py.location import Location, parse
+from glance_store_py.driver import AddResult, ObjectData, ObjectInfo, StoreCaller
+from glance_store_py.guard import GuardedDriver
+from glance_store_py.location import StoreLocation, parse
 
 LOG = logging.getLogger(__name__)
 
@@ -34,14 +34,14 @@ class Store:
 
     id: str
     type: str
-    guard: Guard
+    guard: GuardedDriver
     description: str | None = None
     weight: int = 0
     reserved: bool = False
 
-    def depth(self, location: Location) -> int:
+    def match_depth(self, location: StoreLocation) -> int:
         """How closely an address lies in this store; -1 when it does not."""
-        return max(map(location.depth_under, self.guard.driver.prefixes), default=-1)
+        return max(map(location.match_depth, self.guard.driver.prefixes), default=-1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,7 +74,9 @@ class Stores:
             raise errors.UnknownScheme(default)
 
     @classmethod
-    def from_config(cls, conf: cfg.ConfigOpts, reserved: Sequence[str] = config.RESERVED) -> Stores:
+    def from_config(
+        cls, conf: cfg.ConfigOpts, reserved: Sequence[str] = config.RESERVED_STORES
+    ) -> Stores:
         """Build all stores that ``conf`` names, and the ``reserved`` ones.
 
         A store that cannot write because of its configuration is built all the
@@ -83,13 +85,13 @@ class Stores:
         :raises errors.BadStoreConfiguration: a store cannot be built at all, or
             the default is not one of them.
         """
-        config.register(conf)
+        config.register_opts(conf)
         multi = bool("enabled_backends" in conf and conf.enabled_backends)
         if multi:
-            default, plans = loading.several(conf, reserved)
+            default, specs = loading.load_multi(conf, reserved)
         else:
-            default, plans = loading.single(conf, reserved)
-        return cls([_built(plan) for plan in plans], default, multi)
+            default, specs = loading.load_single(conf, reserved)
+        return cls([_build_store(spec) for spec in specs], default, multi)
 
     def add(
         self,
@@ -98,8 +100,8 @@ class Stores:
         data: Iterable[bytes],
         size: int | None = None,
         reserved: bool = False,
-        caller: Caller | None = None,
-    ) -> Stored:
+        caller: StoreCaller | None = None,
+    ) -> AddResult:
         """Store ``data`` for an image, in the default store when ``store_id`` is None.
 
         ``name`` is the id of the image for its first upload attempt, and
@@ -110,10 +112,10 @@ class Stores:
 
         :raises errors.UnknownScheme: there is no such store.
         :raises errors.StoreAddDisabled: the store takes no data.
-        :raises errors.Invalid: more or fewer bytes came than announced.
-        :raises errors.Duplicate: the store has an object of this name already.
+        :raises errors.StoreInvalidInput: more or fewer bytes came than announced.
+        :raises errors.StoreObjectExists: the store has an object of this name already.
         """
-        store = self._store(self.default if store_id is None else store_id)
+        store = self._get_store(self.default if store_id is None else store_id)
         if store.reserved and not reserved:
             raise errors.UnknownScheme(store.id)
         stored = store.guard.add(name, data, size, caller)
@@ -127,25 +129,27 @@ class Stores:
         store_id: str | None = None,
         start: int = 0,
         stop: int | None = None,
-        caller: Caller | None = None,
-    ) -> StoredData:
+        caller: StoreCaller | None = None,
+    ) -> ObjectData:
         """The bytes of an object from ``start`` up to ``stop`` (None: its end).
 
         :raises errors.UnknownScheme: there is no such store.
         :raises errors.BadStoreUri: the address does not belong to the store.
-        :raises errors.NotFound: the store has no such object.
+        :raises errors.StoreObjectNotFound: the store has no such object.
         """
-        store, location = self._find(url, store_id)
+        store, location = self._resolve(url, store_id)
         return store.guard.get(location, start, stop, caller)
 
-    def size(self, url: str, store_id: str | None = None, caller: Caller | None = None) -> int:
+    def size(self, url: str, store_id: str | None = None, caller: StoreCaller | None = None) -> int:
         """The size of an object in bytes.  Errors as for :meth:`get`."""
-        store, location = self._find(url, store_id)
+        store, location = self._resolve(url, store_id)
         return store.guard.size(location, caller)
 
-    def delete(self, url: str, store_id: str | None = None, caller: Caller | None = None) -> None:
-        """Remove an object.  Errors as for :meth:`get`, and those of Guard.delete."""
-        store, location = self._find(url, store_id)
+    def delete(
+        self, url: str, store_id: str | None = None, caller: StoreCaller | None = None
+    ) -> None:
+        """Remove an object.  Errors as for :meth:`get`, and those of GuardedDriver.delete."""
+        store, location = self._resolve(url, store_id)
         store.guard.delete(location, caller)
 
     def set_acls(
@@ -154,26 +158,26 @@ class Stores:
         store_id: str | None,
         public: bool,
         readers: Sequence[str],
-        caller: Caller | None = None,
+        caller: StoreCaller | None = None,
     ) -> None:
         """Let the projects ``readers``, or all of them, read an object.  Errors as for get.
 
         Nothing to do for stores that do not judge readers themselves.
         """
-        store, location = self._find(url, store_id)
+        store, location = self._resolve(url, store_id)
         store.guard.set_acls(location, public, readers, caller=caller)
 
     @property
-    def judge_readers(self) -> bool:
+    def has_acl_stores(self) -> bool:
         """Is there a store that judges readers itself?"""
-        return any(drivers.ACLS in store.guard.abilities for store in self._stores.values())
+        return any(drivers.ACLS in store.guard.capabilities for store in self._stores.values())
 
-    def objects(self, store_id: str) -> Iterator[Object]:
+    def list_objects(self, store_id: str) -> Iterator[ObjectInfo]:
         """All objects of images in a store.
 
         :raises errors.StoreListNotSupported: the store does not tell.
         """
-        return self._store(store_id).guard.objects()
+        return self._get_store(store_id).guard.list_objects()
 
     def weight(self, store_id: str | None) -> int:
         """The weight of a store; 0 for one that is gone, so that sorting never fails."""
@@ -182,47 +186,49 @@ class Stores:
 
     def describe(self) -> list[StoreInfo]:
         """The stores that users may know, in the order of the configuration."""
-        return [self._described(self._stores[store_id]) for store_id in self.ids]
+        return [self._store_info(self._stores[store_id]) for store_id in self.ids]
 
-    def _described(self, store: Store) -> StoreInfo:
+    def _store_info(self, store: Store) -> StoreInfo:
         driver = store.guard.driver
         return StoreInfo(
             id=store.id,
             type=store.type,
             description=store.description,
             default=store.id == self.default,
-            read_only=drivers.ADD not in driver.abilities,
+            read_only=drivers.ADD not in driver.capabilities,
             weight=store.weight,
             properties=driver.properties,
         )
 
-    def store_of(self, url: str) -> str | None:
+    def store_for_url(self, url: str) -> str | None:
         """The id of the store that an address lies in, None when there is none.
 
         Goes by whole components of the path; reserved stores do not count.
         """
         try:
-            store = self._owner(parse(url))
+            store = self._owning_store(parse(url))
         except (errors.BadStoreUri, errors.UnknownScheme):
             return None
         return store.id if store is not None and not store.reserved else None
 
-    def location_of(self, store_id: str, name: str) -> str | None:
+    def predict_url(self, store_id: str, name: str) -> str | None:
         """The URL under which a store would keep an object ``name``, when it can be known."""
-        locations = self._store(store_id).guard.locations_of(name)
+        locations = self._get_store(store_id).guard.predict_locations(name)
         return locations[0].url if locations else None
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         """Remove what dead writers left in any store; one sentence for each removal."""
         lines = []
         for store in self._stores.values():
             try:
-                lines += store.guard.sweep()
+                lines += store.guard.cleanup()
             except errors.GlanceStoreError as error:
                 LOG.warning("Store %s could not be swept: %s", store.id, error)
         return lines
 
-    def discard(self, name: str, store_id: str | None = None, strict: bool = False) -> list[str]:
+    def delete_attempt(
+        self, name: str, store_id: str | None = None, strict: bool = False
+    ) -> list[str]:
         """Remove what :meth:`add` made, or would have made, under ``name``.
 
         In one store, or (None) in all, reserved ones too; a store that knows
@@ -232,96 +238,96 @@ class Stores:
 
         :param strict: raise what kept something from being removed, after all was tried.
         """
-        stores = self._stores.values() if store_id is None else (self._store(store_id),)
+        stores = self._stores.values() if store_id is None else (self._get_store(store_id),)
         removed: list[str] = []
         failures: list[errors.GlanceStoreError] = []
         for store in stores:
-            if drivers.DELETE in store.guard.abilities:
-                self._discard(name, store, removed, failures)
+            if drivers.DELETE in store.guard.capabilities:
+                self._delete_attempt_in(name, store, removed, failures)
         if strict and failures:
             raise failures[0]
         return removed
 
-    def _discard(
+    def _delete_attempt_in(
         self, name: str, store: Store, removed: list[str], failures: list[errors.GlanceStoreError]
     ) -> None:
-        locations: Sequence[Location] = ()
-        with self._tolerated(name, store, failures):
-            locations = store.guard.remains_of(name)
+        locations: Sequence[StoreLocation] = ()
+        with self._collect_failures(name, store, failures):
+            locations = store.guard.find_partial(name)
         for location in locations:
-            with self._tolerated(name, store, failures):
+            with self._collect_failures(name, store, failures):
                 store.guard.delete(location)
                 removed.append(location.url)
 
     @contextlib.contextmanager
-    def _tolerated(
+    def _collect_failures(
         self, name: str, store: Store, failures: list[errors.GlanceStoreError]
     ) -> Iterator[None]:
         """What cannot be discarded must not keep the rest from going."""
         try:
             yield
-        except errors.NotFound:
+        except errors.StoreObjectNotFound:
             LOG.debug("Store %s has nothing of %s", store.id, name)
         except errors.GlanceStoreError as error:
-            LOG.warning("Store %s could not discard %s: %s", store.id, name, error)
+            LOG.warning("Store %s could not delete %s: %s", store.id, name, error)
             failures.append(error)
 
-    def set_judge(self, judge: Callable[[str, bool], Sequence[str]]) -> None:
-        """Have ``judge`` say where stores on the web may be asked; see ``drivers/http.py``."""
+    def set_url_policy(self, url_policy: Callable[[str, bool], Sequence[str]]) -> None:
+        """Have ``url_policy`` say where stores on the web may be asked; see ``drivers/http.py``."""
         for store in self._stores.values():
-            if hasattr(store.guard.driver, "judge"):
-                store.guard.driver.judge = judge
+            if hasattr(store.guard.driver, "url_policy"):
+                store.guard.driver.url_policy = url_policy
 
-    def check(self, store_id: str) -> None:
+    def health_check(self, store_id: str) -> None:
         """Raise a GlanceStoreError when a store is not well."""
-        self._store(store_id).guard.check()
+        self._get_store(store_id).guard.health_check()
 
-    def _store(self, store_id: str) -> Store:
+    def _get_store(self, store_id: str) -> Store:
         try:
             return self._stores[store_id]
         except KeyError:
             raise errors.UnknownScheme(store_id) from None
 
-    def _owner(self, location: Location) -> Store | None:
+    def _owning_store(self, location: StoreLocation) -> Store | None:
         """The store whose own part of the world is closest around an address."""
         depth, store = -1, None
         for candidate in self._stores.values():
-            found = candidate.depth(location)
+            found = candidate.match_depth(location)
             if found > depth:
                 depth, store = found, candidate
         return store
 
-    def _find(self, url: str, store_id: str | None) -> tuple[Store, Location]:
+    def _resolve(self, url: str, store_id: str | None) -> tuple[Store, StoreLocation]:
         """Judge who may touch an address: a store only what is its own."""
         location = parse(url)
-        owner = self._owner(location)
+        owner = self._owning_store(location)
         if store_id is None or not self.multi and store_id not in self._stores:
             if owner is None or owner.reserved:
                 raise errors.BadStoreUri("The address belongs to no store.")
             return owner, location
-        store = self._store(store_id)
+        store = self._get_store(store_id)
         if location.scheme not in store.guard.driver.schemes:
             raise errors.UnknownScheme(location.scheme)
         # Two stores may share a place; a third one's place inside it is not theirs.
-        if owner is None or store.depth(location) < owner.depth(location):
+        if owner is None or store.match_depth(location) < owner.match_depth(location):
             raise errors.BadStoreUri(f"The address does not belong to store {store_id}.")
         return store, location
 
 
-def _built(plan: loading.Plan) -> Store:
-    driver = plan.driver(plan.settings, plan.id)
+def _build_store(spec: loading.StoreSpec) -> Store:
+    driver = spec.driver(spec.settings, spec.id)
     writable = True
-    if drivers.ADD in driver.abilities:
+    if drivers.ADD in driver.capabilities:
         try:
-            driver.prepare()
+            driver.configure_add()
         except errors.BadStoreConfiguration as error:
-            LOG.error("Store %s will not accept data: %s", plan.id, error)
+            LOG.error("Store %s will not accept data: %s", spec.id, error)
             writable = False
     return Store(
-        plan.id,
-        plan.type,
-        Guard(driver, plan.id, writable),
-        plan.description,
-        plan.weight,
-        plan.reserved,
+        spec.id,
+        spec.type,
+        GuardedDriver(driver, spec.id, writable),
+        spec.description,
+        spec.weight,
+        spec.reserved,
     )

@@ -38,20 +38,20 @@ TARGETS: dict[str, frozenset[str] | None] = {
     "glance_py/layers/metadefs_authorization.py": None,
     "glance_py/layers/metadefs_policy.py": None,
     "glance_py/layers/tasks.py": frozenset(
-        {"TaskPolicyProxy", "TaskRepository.list", "TaskRepository.of_image"}
+        {"TaskPolicyProxy", "TaskAdapter.list", "TaskAdapter.list_for_image"}
     ),
     "glance_py/layers/property_protection.py": frozenset({"PropertyProtectionProxy"}),
-    "glance_py/layers/address.py": frozenset(
-        {"is_service", "Addresses.check_scheme", "AddressProxy.register"}
+    "glance_py/layers/location_validation.py": frozenset(
+        {"is_service", "LocationValidator.check_scheme", "LocationValidationProxy.add_location"}
     ),
     "glance_py/policies/enforcer.py": frozenset(
         {
-            "Enforcer._question",
+            "Enforcer._resolve_check",
             "Enforcer.allows",
-            "Enforcer.check",
-            "Enforcer.check_image",
+            "Enforcer.enforce",
+            "Enforcer.enforce_image",
             "Enforcer.is_admin",
-            "Enforcer.for_page",
+            "Enforcer.memoized_check",
         }
     ),
 }
@@ -62,7 +62,7 @@ TESTS = (
     "tests.unit.layers.test_authorization",
     "tests.unit.layers.test_policy",
     "tests.unit.layers.test_metadefs",
-    "tests.unit.layers.test_address",
+    "tests.unit.layers.test_location_validation",
     "tests.unit.layers.test_property_protection",
     "tests.unit.policies.test_enforcer",
 )
@@ -75,7 +75,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "reads once more than it must",
     (
         "glance_py/layers/metadefs_policy.py",
-        "rule != _SEE and self._enforcer.allows(ctx, _SEE, about) -> without rule != _SEE",
+        "rule != _VIEW_RULE and self._enforcer.allows(ctx, _VIEW_RULE, about) "
+        "-> without rule != _VIEW_RULE",
     ): "asks a rule again that has just refused",
     (
         "glance_py/policies/enforcer.py",
@@ -87,7 +88,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "glance_py/layers/property_protection.py",
         "if len(readable) == len(properties) -> False",
     ): "copies what need not be copied",
-    ("glance_py/policies/enforcer.py", "if not pure -> True"): "forgets answers, which is slower",
+    (
+        "glance_py/policies/enforcer.py",
+        "if not cacheable -> True",
+    ): "forgets answers, which is slower",
 }
 
 #: Seconds after which a mutant that hangs counts as noticed.
@@ -112,9 +116,11 @@ _OPPOSITE: dict[type, type] = {
 class Mutant:
     """One change of a tree: applied and taken back by entering and leaving it."""
 
-    def __init__(self, line: int, what: str, apply: Callable[[], Callable[[], None]]) -> None:
+    def __init__(
+        self, line: int, description: str, apply: Callable[[], Callable[[], None]]
+    ) -> None:
         self.line = line
-        self.what = what
+        self.description = description
         self._apply = apply
 
     def __enter__(self) -> None:
@@ -135,9 +141,9 @@ def mutants(
     known = sorted(rules)
     for parent in _scopes(tree, names):
         for node, field, index, child in _children(parent):
-            for what, new in _replacements(node, child, known):
+            for description, new in _replacements(node, child, known):
                 line = getattr(child, "lineno", getattr(node, "lineno", 0))
-                yield Mutant(line, what, _swap(node, field, index, new))
+                yield Mutant(line, description, _replace_child(node, field, index, new))
 
 
 def _scopes(tree: ast.Module, names: frozenset[str] | None) -> Iterator[ast.AST]:
@@ -165,7 +171,7 @@ def _children(root: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST
                 yield node, field, None, value
 
 
-def _swap(node: ast.AST, field: str, index: int | None, new: object) -> Callable:
+def _replace_child(node: ast.AST, field: str, index: int | None, new: object) -> Callable:
     def apply() -> Callable[[], None]:
         if index is None:
             old = getattr(node, field)
@@ -217,7 +223,7 @@ def _replacements(
 
 def _statements(node: ast.AST, child: ast.AST, text: str) -> Iterator[tuple[str, ast.AST]]:
     """Statements that go, conditions and answers that are fixed."""
-    gone = (
+    is_removable = (
         isinstance(child, ast.Raise | ast.AugAssign)
         or isinstance(child, ast.Expr)
         and isinstance(child.value, ast.Call)
@@ -225,7 +231,7 @@ def _statements(node: ast.AST, child: ast.AST, text: str) -> Iterator[tuple[str,
         and isinstance(child.value, ast.Call)
         and ast.unparse(child.value.func).startswith(ast.unparse(child.targets[0]) + ".")
     )
-    if gone:
+    if is_removable:
         yield f"{text} -> gone", ast.Pass()
     if isinstance(node, ast.If | ast.IfExp) and child is node.test:
         for value in (True, False):
@@ -259,14 +265,14 @@ def run_tests(suite: unittest.TestSuite) -> unittest.TestResult:
     return result
 
 
-def forget() -> None:
+def unload_modules() -> None:
     """Forget what was imported of this repository, so that it is imported anew."""
     for name in list(sys.modules):
         if name.partition(".")[0] in ("glance_py", "tests") and name != "tests.mutants":
             del sys.modules[name]
 
 
-class _Finder:
+class _MutantFinder:
     """Finds the mutant where the module is looked for."""
 
     def __init__(self, name: str, path: pathlib.Path, code: types.CodeType) -> None:
@@ -284,23 +290,23 @@ class _Finder:
         exec(self._code, module.__dict__)
 
 
-def is_noticed(path: str, text: str) -> bool:
+def is_killed(path: str, text: str) -> bool:
     """Does a test fail with this text in place of the file?  In a process of its own."""
     file = ROOT / path
     code = compile(text, str(file), "exec")
     child = os.fork()
     if child == 0:
-        code_of_exit = 1
+        exit_code = 1
         try:
             signal.alarm(TIMEOUT)
-            forget()
+            unload_modules()
             name = path.removesuffix(".py").replace("/", ".")
-            sys.meta_path.insert(0, _Finder(name, file, code))  # type: ignore[arg-type]
-            code_of_exit = 0 if run_tests(load_tests()).wasSuccessful() else 1
+            sys.meta_path.insert(0, _MutantFinder(name, file, code))  # type: ignore[arg-type]
+            exit_code = 0 if run_tests(load_tests()).wasSuccessful() else 1
         except BaseException:  # whatever cannot even be imported is noticed
-            code_of_exit = 1
+            exit_code = 1
         finally:
-            os._exit(code_of_exit)
+            os._exit(exit_code)
     _pid, status = os.waitpid(child, 0)
     return status != 0
 
@@ -313,17 +319,17 @@ def survivors(
 ) -> tuple[int, list[str]]:
     """How many mutants of a file there are, and those that no test notices."""
     tree = ast.parse((ROOT / path).read_text())
-    found, left = [], []
+    found, surviving = [], []
     for mutant in mutants(tree, rules, names):
         with mutant:
             text = ast.unparse(tree)
-        found.append((mutant, jobs.submit(is_noticed, path, text)))
-    for mutant, noticed in found:
-        if (path, mutant.what) in EQUIVALENT:
-            noticed.result()
-        elif not noticed.result():
-            left.append(f"{path}:{mutant.line}: {mutant.what}")
-    return len(found), left
+        found.append((mutant, jobs.submit(is_killed, path, text)))
+    for mutant, killed in found:
+        if (path, mutant.description) in EQUIVALENT:
+            killed.result()
+        elif not killed.result():
+            surviving.append(f"{path}:{mutant.line}: {mutant.description}")
+    return len(found), surviving
 
 
 def main(paths: list[str]) -> int:
@@ -334,17 +340,17 @@ def main(paths: list[str]) -> int:
     from glance_py import policies
 
     rules = frozenset(rule.name for rule in policies.list_rules())
-    total, left = 0, []
+    total, surviving = 0, []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as jobs:
         for path, names in TARGETS.items():
             if paths and path not in paths:
                 continue
             number, survived = survivors(path, names, rules, jobs)
             print(f"{path}: {number} mutants, {len(survived)} not noticed", flush=True)
-            total, left = total + number, left + survived
-    print("\n".join(left))
-    print(f"{total} mutants in {time.monotonic() - started:.0f} s, {len(left)} not noticed")
-    return 1 if left else 0
+            total, surviving = total + number, surviving + survived
+    print("\n".join(surviving))
+    print(f"{total} mutants in {time.monotonic() - started:.0f} s, {len(surviving)} not noticed")
+    return 1 if surviving else 0
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def read(stream) -> testtools.StreamSummary:
     return summary
 
 
-def server(reason: str) -> str | None:
+def missing_server(reason: str) -> str | None:
     """The server that was missing, where that is the reason."""
     for name, words in SERVERS.items():
         if any(word in reason.lower() for word in words):
@@ -46,7 +46,7 @@ def main() -> int:
     reasons = collections.Counter(str(reason) for _test, reason in summary.skipped)
     missing: collections.Counter[str] = collections.Counter()
     for reason, count in sorted(reasons.items()):
-        if name := server(reason):
+        if name := missing_server(reason):
             missing[name] += count
         else:
             print(f"skipped {count:4}  {reason.splitlines()[0]}")

@@ -16,6 +16,6 @@ stuck and nothing may be left behind.  Ends with status 1 when something is.
 ``shadow``     what clients were told
 ``workload``   the clients
 ``observe``    the state after the faults
-``judge``      compares both
+``verify``     compares both
 ``campaign``   one combination of database and store from begin to end
 """

@@ -12,7 +12,7 @@ import time
 import traceback
 
 from benchmarks import faults as package
-from benchmarks.faults.backends import DATABASES, KINDS_OF_STORE
+from benchmarks.faults.backends import DATABASES, STORE_TYPES
 from benchmarks.faults.campaign import Campaign, Combination, Result, Settings
 from benchmarks.faults.shadow import Outcome
 
@@ -69,7 +69,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--faults", type=int, default=20, help="how many; with --all divided among combinations")
     add("--all", action="store_true", help="all combinations of databases and stores")
     add("--database", choices=sorted(DATABASES), default="postgresql")
-    add("--store", choices=sorted(KINDS_OF_STORE), default="file")
+    add("--store", choices=sorted(STORE_TYPES), default="file")
     add("--registry", action="store_true", help="hosts have their records behind a registry")
     add(
         "--only",

@@ -16,19 +16,19 @@ from collections.abc import Callable, Iterator, Sequence
 from benchmarks.faults.shadow import Outcome
 
 ADMIN = "operator:operators:admin"
-OCTETS = "application/octet-stream"
-PIECE = 1 << 16
+OCTET_STREAM = "application/octet-stream"
+CHUNK_BYTES = 1 << 16
 
 
-def member(project: str) -> str:
+def member_token(project: str) -> str:
     """The token of somebody who works in a project."""
     return f"client:{project}:member"
 
 
 def content(name: str, size: int) -> Iterator[bytes]:
     """``size`` bytes that belong to ``name``, in pieces; none is like another."""
-    block = random.Random(name).randbytes(PIECE)  # noqa: S311 - repeatable on purpose
-    for start in range(0, size, PIECE):
+    block = random.Random(name).randbytes(CHUNK_BYTES)  # noqa: S311 - repeatable on purpose
+    for start in range(0, size, CHUNK_BYTES):
         head = f"{name} {start:016d} ".encode()
         yield (head + block[len(head) :])[: size - start]
 
@@ -145,7 +145,9 @@ class Api:
         framing = (
             {"Transfer_Encoding": "chunked"} if size is None else {"Content_Length": str(size)}
         )
-        return self.ask(host, "PUT", path, body, token, timeout, Content_Type=OCTETS, **framing)
+        return self.ask(
+            host, "PUT", path, body, token, timeout, Content_Type=OCTET_STREAM, **framing
+        )
 
     def download(self, host: int, image_id: str, timeout: float = 60) -> tuple[Answer, str | None]:
         """Get an image's data: the answer, and its SHA-512 when all of it came."""
@@ -162,10 +164,10 @@ class Api:
         return answer, digest.hexdigest() if answer.status in (200, 204) else None
 
 
-class Origin:
+class OriginServer:
     """A web server on loopback that has every content, at ``/NAME/SIZE/SECONDS-IT-TAKES``."""
 
-    def __init__(self, hurry: threading.Event) -> None:
+    def __init__(self, no_delays: threading.Event) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 name, size, seconds = urllib.parse.unquote(self.path)[1:].split("/")
@@ -174,8 +176,8 @@ class Origin:
                 self.end_headers()
                 if self.command == "GET":
                     with contextlib.suppress(OSError):
-                        for piece in paced(
-                            content(name, int(size)), int(size), float(seconds), hurry
+                        for piece in throttled(
+                            content(name, int(size)), int(size), float(seconds), no_delays
                         ):
                             self.wfile.write(piece)
 
@@ -197,14 +199,14 @@ class Origin:
         self._server.server_close()
 
 
-def paced(
-    pieces: Iterator[bytes], size: int, seconds: float, hurry: threading.Event
+def throttled(
+    pieces: Iterator[bytes], size: int, seconds: float, no_delays: threading.Event
 ) -> Iterator[bytes]:
-    """The same pieces, spread over some seconds; as fast as possible once ``hurry`` is set."""
-    number = max(1, -(-size // PIECE))
+    """The same pieces, spread over some seconds; as fast as possible once ``no_delays`` is set."""
+    number = max(1, -(-size // CHUNK_BYTES))
     # Few pauses: each piece of a large image is too short to wait for.
     every = max(1, number // 50)
     for index, piece in enumerate(pieces):
         yield piece
         if seconds and index % every == 0:
-            hurry.wait(seconds / (number / every))
+            no_delays.wait(seconds / (number / every))

@@ -31,7 +31,7 @@ MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
 STORES = ("fast", "slow")
 
 
-class Missing(Exception):
+class BackendMissing(Exception):
     """Something that a combination needs is not on this machine; says what."""
 
 
@@ -84,7 +84,7 @@ class Server(Database):
                 for statement in statements:
                     connection.exec_driver_sql(statement)
         except sa.exc.OperationalError as error:
-            raise Missing(f"{self.variable} names no server: {error.orig}") from None
+            raise BackendMissing(f"{self.variable} names no server: {error.orig}") from None
         finally:
             engine.dispose()
 
@@ -103,7 +103,7 @@ class Mariadb(Server):
     variable, default = "GLANCE_TEST_MARIADB", MARIADB
 
 
-def free_range(number: int) -> int:
+def find_free_ports(number: int) -> int:
     """The first of so many neighbouring ports of loopback on which nobody listens."""
     for _ in range(100):
         first = 20000 + secrets.randbelow(10000)
@@ -111,7 +111,7 @@ def free_range(number: int) -> int:
             for port in range(first, first + number):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
             return first
-    raise Missing(f"there are no {number} free ports side by side")
+    raise BackendMissing(f"there are no {number} free ports side by side")
 
 
 class Scripts:
@@ -122,7 +122,7 @@ class Scripts:
 
     def __init__(self, backends: pathlib.Path | None, name: str, **variables: str) -> None:
         if backends is None or not (backends / f"{name}-up").exists():
-            raise Missing(f"--backends names no directory with {name}-up")
+            raise BackendMissing(f"--backends names no directory with {name}-up")
         # Daemons that give up root must be able to enter.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-"))
         self.directory.chmod(0o755)
@@ -130,7 +130,7 @@ class Scripts:
         self._environment = {**os.environ, **variables}
         try:
             self.run("up")
-        except Missing:
+        except BackendMissing:
             self.close()
             raise
         self.variables = dict(
@@ -153,9 +153,9 @@ class Scripts:
                 stdin=subprocess.DEVNULL,
             )
         if done.returncode:
-            raise Missing(f"{self._name}-{action}: {log.read_text(errors='replace')[-500:]}")
+            raise BackendMissing(f"{self._name}-{action}: {log.read_text(errors='replace')[-500:]}")
 
-    def bring_back(self, *words: str) -> None:
+    def restart(self, *words: str) -> None:
         """Start it again after it was killed; its port may not be free at once.
 
         :raises Missing: it does not start.
@@ -163,7 +163,7 @@ class Scripts:
         for last in (False, False, False, True):
             try:
                 self.run("up", *words)
-            except Missing:
+            except BackendMissing:
                 if last:
                     raise
                 time.sleep(1)
@@ -178,7 +178,7 @@ class Scripts:
 
     def close(self) -> None:
         """Stop it and remove all of it."""
-        with contextlib.suppress(Missing, OSError):
+        with contextlib.suppress(BackendMissing, OSError):
             self.run("down", "--wipe")
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -190,44 +190,46 @@ class Galera(Database):
     hosts = 3
 
     def __init__(self, directory: pathlib.Path, backends: pathlib.Path | None) -> None:
-        self._scripts = Scripts(backends, "galera", GALERA_PORT=str(free_range(60)))
+        self._scripts = Scripts(backends, "galera", GALERA_PORT=str(find_free_ports(60)))
         self.urls = [self._scripts.variables[f"DB_URL_NODE{n}"] for n in (1, 2, 3)]
 
-    def node_kill(self, dice: float) -> str:
+    def kill_node(self, random_number: float) -> str:
         """Kill a node, by a number in [0, 1); its name."""
-        self._node = str(int(dice * 3) + 1)
+        self._node = str(int(random_number * 3) + 1)
         self._scripts.kill(f"node{self._node}")
         return f"node{self._node}"
 
-    def node_back(self) -> None:
-        self._scripts.bring_back("--node", self._node)
+    def restart_node(self) -> None:
+        self._scripts.restart("--node", self._node)
 
     def close(self) -> None:
         self._scripts.close()
 
 
-class Pair(Database):
+class ReplicatedPostgresql(Database):
     """A PostgreSQL with a synchronous replica that is promoted."""
 
     capabilities = frozenset({"database", "database-pair"})
 
     def __init__(self, directory: pathlib.Path, backends: pathlib.Path | None) -> None:
-        self._scripts = Scripts(backends, "pg-pair", PAIR_SYNC="1", PAIR_PORT=str(free_range(5)))
+        self._scripts = Scripts(
+            backends, "pg-pair", PAIR_SYNC="1", PAIR_PORT=str(find_free_ports(5))
+        )
         self.urls = [self._scripts.variables["DB_URL"]]
 
     def promote(self) -> None:
         """The primary dies, the replica takes over."""
         self._scripts.run("promote")
 
-    def pair_back(self) -> None:
+    def restart_replica(self) -> None:
         """There is a replica again."""
-        self._scripts.bring_back()
+        self._scripts.restart()
 
     def close(self) -> None:
         self._scripts.close()
 
 
-class Pooled(Postgresql):
+class PooledPostgresql(Postgresql):
     """PostgreSQL behind PgBouncer in transaction mode."""
 
     capabilities = frozenset({"database", "pooler"})
@@ -240,14 +242,14 @@ class Pooled(Postgresql):
             self._scripts = Scripts(
                 backends,
                 "pgbouncer",
-                PGB_PORT=str(free_range(1)),
+                PGB_PORT=str(find_free_ports(1)),
                 PG_HOST=str(url.host),
                 PG_PORT=str(url.port or 5432),
                 PG_DB=self.name,
                 PG_USER=str(url.username),
                 PG_PASS=url.password or "none",
             )
-        except Missing:
+        except BackendMissing:
             super().close()
             raise
         self.urls = [self._scripts.variables["DB_URL"]]
@@ -256,11 +258,11 @@ class Pooled(Postgresql):
     def url(self) -> str:
         return self._direct
 
-    def pooler_kill(self) -> None:
+    def kill_pooler(self) -> None:
         self._scripts.kill("pgbouncer")
 
-    def pooler_back(self) -> None:
-        self._scripts.bring_back()
+    def restart_pooler(self) -> None:
+        self._scripts.restart()
 
     def close(self) -> None:
         self._scripts.close()
@@ -272,8 +274,8 @@ DATABASES: dict[str, type[Database]] = {
     "postgresql": Postgresql,
     "mariadb": Mariadb,
     "galera": Galera,
-    "postgresql-pair": Pair,
-    "pgbouncer": Pooled,
+    "postgresql-pair": ReplicatedPostgresql,
+    "pgbouncer": PooledPostgresql,
 }
 
 
@@ -340,12 +342,12 @@ class Files(Store):
             f"[{name}]\nfilesystem_store_datadir = {self._directory}/{name}\n" for name in STORES
         )
 
-    def fill(self) -> None:
+    def fill_disk(self) -> None:
         """Leave half a MiB of space."""
         usage = shutil.disk_usage(self._directory)
         self._resize(str(usage.used + (1 << 19)))
 
-    def grow(self) -> None:
+    def free_space(self) -> None:
         """There is space again."""
         self._resize(self.SIZE)
 
@@ -375,7 +377,9 @@ class S3(Store):
         url = os.environ.get("GLANCE_TEST_S3")
         if not url:
             if not seaweed.program():
-                raise Missing("there is no program 'weed', and GLANCE_TEST_S3 names no service")
+                raise BackendMissing(
+                    "there is no program 'weed', and GLANCE_TEST_S3 names no service"
+                )
             (directory / "s3").mkdir()
             url, self._process = seaweed.start_in(str(directory / "s3"), volumes=40)
         self._url = urlsplit(url)
@@ -383,7 +387,7 @@ class S3(Store):
         self.target = str(self._url.hostname), int(self._url.port or 80)
         self._clients = {}
         for name in STORES:
-            client = s3.Driver(
+            client = s3.S3Driver(
                 settings(
                     S3_OPTIONS,
                     s3_store_host=f"http://{self.target[0]}:{self.target[1]}",
@@ -412,14 +416,16 @@ s3_store_large_object_chunk_size = 5
 
     def objects(self) -> list[tuple[str, str]]:
         return [
-            (name, each.key) for name, client in self._clients.items() for each in client.entries()
+            (name, each.key)
+            for name, client in self._clients.items()
+            for each in client.list_objects()
         ]
 
     def unfinished(self) -> list[str]:
         return [
             f"{name}: unfinished upload of {each.key}"
             for name, client in self._clients.items()
-            for each in client.uploads()
+            for each in client.list_uploads()
         ]
 
     def close(self) -> None:
@@ -434,7 +440,7 @@ class Swift(Store):
 
     def __init__(self, directory: pathlib.Path) -> None:
         if not swift.program():
-            raise Missing("Swift is not installed (make .venv/.servers)")
+            raise BackendMissing("Swift is not installed (make .venv/.servers)")
         self._scratch = tempfile.TemporaryDirectory(prefix="swift-", dir=swift._roomy())
         self._swift = swift.start_in(self._scratch.name)
         self.target = "127.0.0.1", self._swift.port
@@ -447,7 +453,7 @@ key = glance
 user_domain_id = default
 project_domain_id = default
 """)
-        made = driver.Driver(
+        made = driver.SwiftDriver(
             settings(
                 SWIFT_OPTIONS,
                 swift_store_config_file=str(self._references),
@@ -462,7 +468,7 @@ project_domain_id = default
             (name, each.name)
             for name in STORES
             if self._client.has_container(name)
-            for each in self._client.entries(name)
+            for each in self._client.list_objects(name)
         ]
 
     def sections(self, port: int) -> str:
@@ -485,4 +491,4 @@ swift_store_large_object_chunk_size = 8
         self._scratch.cleanup()
 
 
-KINDS_OF_STORE: dict[str, type[Store]] = {"file": Files, "s3": S3, "swift": Swift}
+STORE_TYPES: dict[str, type[Store]] = {"file": Files, "s3": S3, "swift": Swift}

@@ -16,21 +16,21 @@ from collections.abc import Callable, Iterator
 import sqlalchemy as sa
 
 from benchmarks.faults import inject, workload
-from benchmarks.faults.api import Api, Origin
+from benchmarks.faults.api import Api, OriginServer
 from benchmarks.faults.backends import (
     DATABASES,
-    KINDS_OF_STORE,
+    STORE_TYPES,
+    BackendMissing,
     Database,
     Files,
-    Missing,
     Store,
 )
-from benchmarks.faults.judge import Findings, Violation, distinct, judge
 from benchmarks.faults.observe import Observer
-from benchmarks.faults.processes import Service, manage
-from benchmarks.faults.proxy import Link, Listener, between, by_process
-from benchmarks.faults.schedule import LONG, Fault, available, plan
+from benchmarks.faults.processes import Service, run_manage
+from benchmarks.faults.proxy import Link, Listener, choose_by_process, listen_for
+from benchmarks.faults.schedule import LONG_SECONDS, Fault, available, plan
 from benchmarks.faults.shadow import Outcome, Shadow, Timeline
+from benchmarks.faults.verify import Findings, Violation, distinct, find_violations
 
 QUOTA = 1 << 40
 
@@ -151,7 +151,7 @@ class Campaign:
         self._combination = combination
         self._show = show
         self._shadow = Shadow()
-        self._stop, self._hurry = threading.Event(), threading.Event()
+        self._stop, self._no_delays = threading.Event(), threading.Event()
         self._stack = contextlib.ExitStack()
         self._result = Result(combination, settings.seed)
 
@@ -169,7 +169,7 @@ class Campaign:
             with self._stack:
                 self._build(place)
                 self._campaign(place)
-        except Missing as missing:
+        except BackendMissing as missing:
             self._result.skipped = str(missing)
         finally:
             if self._result.violations or self._settings.keep or sys.exc_info()[0]:
@@ -187,11 +187,11 @@ class Campaign:
         self._show("starting databases and stores")
         self._database: Database = DATABASES[combination.database](place, settings.backends)
         self._stack.callback(self._database.close)
-        self._store: Store = KINDS_OF_STORE[combination.store](place)
+        self._store: Store = STORE_TYPES[combination.store](place)
         self._stack.callback(self._store.close)
         if isinstance(self._store, Files) and self._store.skipped:
             self._result.remarks.append(self._store.skipped)
-        self._origin = Origin(self._hurry)
+        self._origin = OriginServer(self._no_delays)
         self._stack.callback(self._origin.close)
         number = self._database.hosts or settings.hosts
         self._hosts: list[Service] = []
@@ -213,7 +213,7 @@ class Campaign:
         if combination.registry:
             self._start_registry(place / "registry")
         self._configure(place)
-        synced = manage(place / "manage", "db", "sync")
+        synced = run_manage(place / "manage", "db", "sync")
         if synced.returncode:
             raise RuntimeError(f"glance-manage db sync: {synced.stderr[-2000:]}")
         self._show("starting hosts")
@@ -237,14 +237,14 @@ class Campaign:
             url = urls[each % len(urls)]
             ports = {"postgresql": 5432, "mysql": 3306}
             port = self._listen(
-                between((str(url.host), url.port or ports[url.get_backend_name()]), link)
+                listen_for((str(url.host), url.port or ports[url.get_backend_name()]), link)
             )
             self._database_urls.append(url.set(host="127.0.0.1", port=port).render_as_string(False))
         self._store_links, self._store_ports = [], [0] * number
         if self._store.target:
             self._store_links = [Link(f"store {each + 1}") for each in range(number)]
             if self._store.shared_address:
-                choose = by_process(
+                choose = choose_by_process(
                     lambda: [
                         (host.processes(), link)
                         for host, link in zip(self._hosts, self._store_links, strict=True)
@@ -254,7 +254,7 @@ class Campaign:
                 self._store_ports = [self._listen(Listener(self._store.target, choose))] * number
             else:
                 self._store_ports = [
-                    self._listen(between(self._store.target, link)) for link in self._store_links
+                    self._listen(listen_for(self._store.target, link)) for link in self._store_links
                 ]
         self._registry_links = (
             [Link(f"registry {each + 1}") for each in range(number)] if registry else []
@@ -271,7 +271,7 @@ class Campaign:
             "glance-registry.conf",
         )
         self._registry_ports = [
-            self._listen(between(("127.0.0.1", self._registry.port), link))
+            self._listen(listen_for(("127.0.0.1", self._registry.port), link))
             for link in self._registry_links
         ]
 
@@ -324,8 +324,10 @@ class Campaign:
         if self._registry is not None:
             # All hosts have the registry's connections to the database.
             kinds = [
-                dataclasses.replace(kind, whole=True, rare=12 if kind.longest >= LONG else 0)
-                if kind.needs == "database" and kind.group
+                dataclasses.replace(
+                    kind, whole_service=True, rare=12 if kind.max_seconds >= LONG_SECONDS else 0
+                )
+                if kind.capability == "database" and kind.group
                 else kind
                 for kind in kinds
             ]
@@ -345,13 +347,13 @@ class Campaign:
             "".join(f"{fault.at:8.2f} {fault}\n" for fault in schedule)
         )
         api = Api([host.port for host in self._hosts])
-        world = workload.World(
+        shared = workload.SharedState(
             api,
             self._origin,
             self._shadow,
             timeline,
             self._stop,
-            self._hurry,
+            self._no_delays,
             settings.seed,
             min(settings.largest, self._store.largest) << 20,
         )
@@ -370,10 +372,10 @@ class Campaign:
         def tick() -> None:
             for service in services:
                 if not service.stopped:
-                    service.keep()
-            self._show_progress(injector, world, len(schedule))
+                    service.restart_if_ended()
+            self._show_progress(injector, shared, len(schedule))
 
-        clients = workload.start(world, settings.clients)
+        clients = workload.start(shared, settings.clients)
         time.sleep(2)
         thread = threading.Thread(target=injector.run, args=(schedule,), daemon=True)
         thread.start()
@@ -384,7 +386,7 @@ class Campaign:
         finally:
             injector.over.set()
             self._stop.set()
-            self._hurry.set()
+            self._no_delays.set()
             targets.heal()
         timeline.note("fault", "all faults ended")
         for service in services:
@@ -394,18 +396,18 @@ class Campaign:
             self._result.remarks.append("clients did not finish within 120 s")
         timeline.note("fault", "all clients finished")
         self._result.faults, self._result.missed = injector.injected, injector.missed
-        self._result.operations = world.counts
-        if world.errors:
+        self._result.operations = shared.counts
+        if shared.errors:
             self._result.remarks.append(
                 "answers of status 500: "
-                + ", ".join(f"{number} {operation}" for operation, number in world.errors.items())
+                + ", ".join(f"{number} {operation}" for operation, number in shared.errors.items())
             )
-        self._judge(place, api, world)
+        self._check_result(place, api, shared)
         restarts = sum(service.restarts for service in services)
         if restarts:
             self._result.remarks.append(f"{restarts} times a service ended by itself")
 
-    def _judge(self, place: pathlib.Path, api: Api, world: workload.World) -> None:
+    def _check_result(self, place: pathlib.Path, api: Api, shared: workload.SharedState) -> None:
         settings, result = self._settings, self._result
         observer = Observer(
             api, self._hosts, self._store, place / "manage", settings.shared_staging
@@ -429,13 +431,13 @@ class Campaign:
         )
         result.images = len(records)
         result.active = sum(seen.status == "active" for seen in findings.images.values())
-        result.violations = distinct([*world.violations, *judge(records, findings)])
+        result.violations = distinct([*shared.violations, *find_violations(records, findings)])
         for each in result.violations:
             self._timeline.note(each.image_id or "service", f"VIOLATION {each.kind}: {each.detail}")
-        self._tell(place, findings)
+        self._write_reports(place, findings)
         if moving:
             for host in self._hosts:
-                host.dump()
+                host.dump_stacks()
             time.sleep(1)
 
     @contextlib.contextmanager
@@ -452,19 +454,19 @@ class Campaign:
     # ------------------------------------------------------------ telling
 
     def _show_progress(
-        self, injector: inject.Injector, world: workload.World, planned: int
+        self, injector: inject.Injector, shared: workload.SharedState, planned: int
     ) -> None:
         outcomes: collections.Counter[Outcome] = collections.Counter()
-        for (_, outcome), number in list(world.counts.items()):
+        for (_, outcome), number in list(shared.counts.items()):
             outcomes[outcome] += number
         self._show(
             f"{injector.injected.total() + injector.missed.total()}/{planned} faults ended, "
             f"{outcomes[Outcome.ACKNOWLEDGED]} requests acknowledged, "
             f"{outcomes[Outcome.REFUSED]} refused, {outcomes[Outcome.UNKNOWN]} unknown, "
-            f"{len(world.violations)} violations seen"
+            f"{len(shared.violations)} violations seen"
         )
 
-    def _tell(self, place: pathlib.Path, findings: Findings) -> None:
+    def _write_reports(self, place: pathlib.Path, findings: Findings) -> None:
         """Write a time line for each image with a violation."""
         timeline = self._timeline
         (place / "violations.txt").write_text(

@@ -128,7 +128,9 @@ class Injector:
     def _db_delay(self, fault: Fault) -> Iterator[str]:
         link = self._link(fault)
         # The store sends far more packets than a database.
-        link.latency = (0.02 + 0.3 * fault.dice) if link.sql else (0.002 + 0.03 * fault.dice)
+        link.latency = (
+            (0.02 + 0.3 * fault.random_number) if link.sql else (0.002 + 0.03 * fault.random_number)
+        )
         try:
             yield f"{link.latency * 1000:.0f} ms"
         finally:
@@ -151,16 +153,20 @@ class Injector:
         return self._trap(fault, Trap(_commit, "lose"))
 
     def _db_drop_commit(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(_commit, "drop-answer", times=1 + int(fault.dice * 3)))
+        return self._trap(
+            fault, Trap(_commit, "drop-answer", times=1 + int(fault.random_number * 3))
+        )
 
     def _db_drop_activation(self, fault: Fault) -> Any:
         return self._trap(fault, Trap(_activation, "drop-answer"))
 
     def _db_late_activation(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(_activation, "late", seconds=25 + 25 * fault.dice))
+        return self._trap(fault, Trap(_activation, "late", seconds=25 + 25 * fault.random_number))
 
     def _db_late_answer(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(_commit, "late-answer", seconds=10 + 35 * fault.dice))
+        return self._trap(
+            fault, Trap(_commit, "late-answer", seconds=10 + 35 * fault.random_number)
+        )
 
     # ------------------------------------------------------------ answers of services
 
@@ -168,7 +174,9 @@ class Injector:
         return self._trap(fault, Trap(_request(), "answer", reply=proxy.UNAVAILABLE, times=1 << 30))
 
     def _store_torn_answer(self, fault: Fault) -> Any:
-        return self._trap(fault, Trap(_request(), "tear-answer", times=1 + int(fault.dice * 3)))
+        return self._trap(
+            fault, Trap(_request(), "tear-answer", times=1 + int(fault.random_number * 3))
+        )
 
     def _store_drop_answer(self, fault: Fault) -> Any:
         return self._trap(fault, Trap(_request(b"PUT ", b"POST ", b"DELETE "), "drop-answer"))
@@ -185,7 +193,7 @@ class Injector:
 
     def _registry_drop_answer(self, fault: Fault) -> Any:
         return self._trap(
-            fault, Trap(_request(b"POST "), "drop-answer", times=1 + int(fault.dice * 3))
+            fault, Trap(_request(b"POST "), "drop-answer", times=1 + int(fault.random_number * 3))
         )
 
     # ------------------------------------------------------------ processes
@@ -198,7 +206,7 @@ class Injector:
         workers = self._host(fault).workers()
         if not workers:
             raise RuntimeError("the host has no workers at the moment")
-        victim = workers[int(fault.dice * len(workers))]
+        victim = workers[int(fault.random_number * len(workers))]
         os.kill(victim, signal.SIGKILL)
         yield f"process {victim}"
 
@@ -225,7 +233,7 @@ class Injector:
         workers = self._host(fault).workers()
         if not workers:
             raise RuntimeError("the host has no workers at the moment")
-        victim = workers[int(fault.dice * len(workers))]
+        victim = workers[int(fault.random_number * len(workers))]
         os.kill(victim, signal.SIGSTOP)
         try:
             yield f"process {victim}"
@@ -247,7 +255,10 @@ class Injector:
     def _clock(self, fault: Fault) -> Iterator[str]:
         """On one of the hosts whose clock can be set; the others keep the true time."""
         hosts = [host for host in self._targets.hosts if host.has_clock]
-        host, offset = hosts[(fault.target or 0) % len(hosts)], (-300 + 600 * fault.dice) // 1
+        host, offset = (
+            hosts[(fault.target or 0) % len(hosts)],
+            (-300 + 600 * fault.random_number) // 1,
+        )
         host.set_clock(offset)
         try:
             yield f"{host.name} {offset:+.0f} s"
@@ -265,19 +276,21 @@ class Injector:
 
     def _disk_full(self, fault: Fault) -> Any:
         store: Any = self._targets.store
-        return self._back_end(store.fill, store.grow)
+        return self._back_end(store.fill_disk, store.free_space)
 
     def _node_kill(self, fault: Fault) -> Any:
         database: Any = self._targets.database
-        return self._back_end(lambda: database.node_kill(fault.dice), database.node_back)
+        return self._back_end(
+            lambda: database.kill_node(fault.random_number), database.restart_node
+        )
 
     def _promote(self, fault: Fault) -> Any:
         database: Any = self._targets.database
-        return self._back_end(database.promote, database.pair_back)
+        return self._back_end(database.promote, database.restart_replica)
 
     def _pooler_kill(self, fault: Fault) -> Any:
         database: Any = self._targets.database
-        return self._back_end(database.pooler_kill, database.pooler_back)
+        return self._back_end(database.kill_pooler, database.restart_pooler)
 
 
 def _killed(service: Service) -> Iterator[None]:

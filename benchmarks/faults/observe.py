@@ -9,16 +9,16 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from benchmarks.faults.api import Answer, Api, member
+from benchmarks.faults.api import Answer, Api, member_token
 from benchmarks.faults.backends import Store
-from benchmarks.faults.judge import Findings, Seen, leftovers
-from benchmarks.faults.processes import Service, manage
+from benchmarks.faults.processes import Service, run_manage
 from benchmarks.faults.shadow import Outcome, Record
+from benchmarks.faults.verify import Findings, ObservedImage, find_orphans
 
 #: How often a request is tried that is not answered, or with 5xx.
-TRIES = 4
+MAX_TRIES = 4
 #: Bytes of the uploads that try whether usage adds up.
-PROBE = 1000
+PROBE_BYTES = 1000
 
 
 class Observer:
@@ -58,16 +58,16 @@ class Observer:
 
     # ------------------------------------------------------------ images
 
-    def show(self, image_id: str) -> Seen | None:
+    def show(self, image_id: str) -> ObservedImage | None:
         """An image with its tasks; None when there is none."""
         answer = self._ask("GET", f"/v2/images/{image_id}")
         if answer.status == 404:
             return None
         if answer.status != 200:
-            return Seen(image_id, f"unknown ({answer})")
+            return ObservedImage(image_id, f"unknown ({answer})")
         image = answer.json()
         tasks = self._ask("GET", f"/v2/images/{image_id}/tasks")
-        return Seen(
+        return ObservedImage(
             image_id,
             image["status"],
             image.get("size"),
@@ -80,7 +80,7 @@ class Observer:
             else [("unknown", str(tasks))],
         )
 
-    def _download(self, seen: Seen) -> None:
+    def _download(self, seen: ObservedImage) -> None:
         for host in range(len(self._hosts)):
             answer, digest = self._api.download(host, seen.image_id)
             if digest is not None and (answer.status == 200 or not seen.size):
@@ -128,7 +128,7 @@ class Observer:
         began = time.monotonic()
         while True:
             tick(f"waiting for the sweep, {time.monotonic() - began:.0f} s")
-            for image_id in [each.image_id for each in leftovers(findings) if each.image_id]:
+            for image_id in [each.image_id for each in find_orphans(findings) if each.image_id]:
                 # A sweep may also end what was in motion.
                 seen = self.show(image_id)
                 old = findings.images.get(image_id)
@@ -144,14 +144,14 @@ class Observer:
             findings.check = self._check("--older-than", "0")
             passed = time.monotonic() - began
             orphans = [each for each in findings.check if each["kind"] == "orphan"]
-            if not (orphans or leftovers(findings)) or passed > seconds:
+            if not (orphans or find_orphans(findings)) or passed > seconds:
                 tick("comparing the hashes of all copies")
                 findings.check = self._check("--older-than", "0", "--verify-hash")
                 return passed
             time.sleep(3)
 
     def _check(self, *words: str) -> list[dict]:
-        done = manage(self._directory, "store", "check", "--json", *words)
+        done = run_manage(self._directory, "store", "check", "--json", *words)
         if done.returncode not in (0, 3):
             return [
                 {
@@ -193,12 +193,12 @@ class Observer:
         problems = []
         for project, number in used.items():
             tick(f"trying the quota of {project}")
-            with limited(number + PROBE) as api:
+            with limited(number + PROBE_BYTES) as api:
                 problems += self._probe(api, project, number)
         return problems
 
     def _probe(self, api: Api, project: str, used: int) -> Iterator[str]:
-        token, probe = member(project), str(uuid.uuid4())
+        token, probe = member_token(project), str(uuid.uuid4())
         created = api.call(
             0,
             "POST",
@@ -206,18 +206,18 @@ class Observer:
             {"id": probe, "disk_format": "raw", "container_format": "bare"},
             token,
         )
-        for size, expected in ((PROBE + 1, 413), (PROBE, 204)):
+        for size, expected in ((PROBE_BYTES + 1, 413), (PROBE_BYTES, 204)):
             answer = api.send(0, f"/v2/images/{probe}/file", iter([bytes(size)]), size, token)
             if answer.status != expected:
                 yield (
-                    f"images of {project} use {used} bytes, {PROBE} are left of the quota; "
+                    f"images of {project} use {used} bytes, {PROBE_BYTES} are left of the quota; "
                     f"an upload of {size}: {answer} (creation: {created.status})"
                 )
         self._ask("DELETE", f"/v2/images/{probe}")
 
     def _ask(self, method: str, path: str) -> Answer:
         """A request that is repeated through other hosts while the service is not available."""
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             self._turn += 1
             answer = self._api.ask(self._turn % len(self._hosts), method, path, timeout=30)
             if answer.status and answer.status < 500:

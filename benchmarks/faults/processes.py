@@ -17,7 +17,7 @@ from tests.servers import ports
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: Seconds that a service may take to start on a busy machine.
-START = 90
+START_SECONDS = 90
 
 
 class Service:
@@ -46,8 +46,8 @@ class Service:
             self._command[2:2] = ["benchmarks.faults.wrong_clock", str(self._clock)]
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
-        #: Shall it run?  When it ends by itself meanwhile, ``keep`` starts it again.
-        self.wanted = False
+        #: Shall it run?  When it ends by itself meanwhile, ``restart_if_ended`` starts it again.
+        self.should_run = False
         self.stopped = False
         self.restarts = 0
 
@@ -63,26 +63,26 @@ class Service:
         :raises RuntimeError: it ended, or takes too long.
         """
         with self._lock:
-            self.wanted = True
+            self.should_run = True
             self._spawn()
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.is_running():
-            if self.answers():
+            if self.accepts_connections():
                 return
             time.sleep(0.1)
         raise RuntimeError(f"{self.name} did not start:\n{self.log()[-3000:]}")
 
-    def keep(self) -> None:
+    def restart_if_ended(self) -> None:
         """What a supervisor does: start it again when it ended by itself."""
         with self._lock:
-            if self.wanted and not self.is_running():
+            if self.should_run and not self.is_running():
                 self.restarts += 1
                 self._spawn()
 
     def kill(self) -> None:
         """All its processes end at once, as in a power cut."""
         with self._lock:
-            self.wanted = False
+            self.should_run = False
             self.stopped = False
             self._signal(signal.SIGKILL)
             if self._process is not None:
@@ -91,7 +91,7 @@ class Service:
     def end(self) -> None:
         """End it in order, or else at once."""
         with self._lock:
-            self.wanted = False
+            self.should_run = False
             self._signal(signal.SIGCONT)
             if self._process is not None and self._process.poll() is None:
                 self._process.terminate()
@@ -105,7 +105,7 @@ class Service:
             self.stopped = on and self.is_running()
             self._signal(signal.SIGSTOP if on else signal.SIGCONT)
 
-    def dump(self) -> None:
+    def dump_stacks(self) -> None:
         """Let its workers write the stacks of all their threads into the log, and die."""
         for worker in self.workers():
             with contextlib.suppress(ProcessLookupError):
@@ -123,7 +123,7 @@ class Service:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def answers(self) -> bool:
+    def accepts_connections(self) -> bool:
         """Does it take connections?"""
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=2).close()
@@ -174,7 +174,7 @@ class Service:
                 os.killpg(self._process.pid, number)
 
 
-def manage(
+def run_manage(
     directory: pathlib.Path,
     *words: str,
     seconds: float = 600,

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-PIECE = 1 << 16
+CHUNK_BYTES = 1 << 16
 #: Bytes of one transaction that are looked at.
 TRANSACTION_LIMIT = 1 << 18
 #: Seconds for which a client whose request was answered early may go on sending.
-DRAIN = 2.0
+DRAIN_SECONDS = 2.0
 
 METHODS = (b"GET ", b"PUT ", b"POST ", b"DELETE ", b"HEAD ")
 UNAVAILABLE = (
@@ -96,7 +96,7 @@ class Link:
         self._traps: list[Trap] = []
         self._stalled = False
         self.refusing = False
-        self._swallowing = False
+        self._is_discarding = False
         self.latency = 0.0
 
     # ------------------------------------------------------------ faults
@@ -124,13 +124,13 @@ class Link:
     def blackhole(self, on: bool) -> None:
         """Throw bytes away, of connections that exist and that come; in the end close those."""
         with self._changed:
-            self._swallowing = on
+            self._is_discarding = on
             open_now = list(self._connections)
             for connection in open_now:
-                connection.swallowing |= on
+                connection.is_discarding |= on
         if not on:
             for connection in open_now:
-                if connection.swallowing:
+                if connection.is_discarding:
                     connection.close()
 
     def arm(self, trap: Trap) -> None:
@@ -158,14 +158,14 @@ class Link:
     def add(self, connection: Connection) -> None:
         with self._changed:
             self._connections.add(connection)
-            connection.swallowing = self._swallowing
+            connection.is_discarding = self._is_discarding
 
     def discard(self, connection: Connection) -> None:
         with self._changed:
             self._connections.discard(connection)
             self._changed.notify_all()
 
-    def hold(self, connection: Connection) -> None:
+    def wait_until_open(self, connection: Connection) -> None:
         """Returns when bytes may pass."""
         with self._changed:
             while self._stalled and not connection.closed:
@@ -173,7 +173,7 @@ class Link:
         if self.latency:
             time.sleep(self.latency)
 
-    def caught(self, connection: Connection, data: bytes) -> Trap | None:
+    def match_trap(self, connection: Connection, data: bytes) -> Trap | None:
         """The trap that these bytes are for."""
         if not self._traps:
             return None
@@ -194,7 +194,7 @@ class Connection:
         self.link = link
         self._client, self._server = client, server
         self.closed = False
-        self.swallowing = False
+        self.is_discarding = False
         #: What the client sent since it began a transaction.
         self.transaction = bytearray()
         self._on_answer: Trap | None = None
@@ -221,11 +221,11 @@ class Connection:
                 (self._client if work == self._requests else self._server).close()
 
     def _requests(self) -> None:
-        while data := self._client.recv(PIECE):
-            if self.swallowing:
+        while data := self._client.recv(CHUNK_BYTES):
+            if self.is_discarding:
                 continue
             self._follow(data)
-            trap = self.link.caught(self, data)
+            trap = self.link.match_trap(self, data)
             if trap is not None:
                 if trap.action == "lose":
                     return
@@ -236,12 +236,12 @@ class Connection:
                     time.sleep(trap.seconds)
                 else:
                     self._on_answer = trap
-            self.link.hold(self)
+            self.link.wait_until_open(self)
             self._server.sendall(data)
 
     def _answers(self) -> None:
-        while data := self._server.recv(PIECE):
-            if self.swallowing:
+        while data := self._server.recv(CHUNK_BYTES):
+            if self.is_discarding:
                 continue
             trap, self._on_answer = self._on_answer, None
             if trap is not None:
@@ -251,7 +251,7 @@ class Connection:
                     if trap.action == "tear-answer":
                         self._client.sendall(data[: len(data) // 2])
                     return
-            self.link.hold(self)
+            self.link.wait_until_open(self)
             self._client.sendall(data)
 
     def _follow(self, data: bytes) -> None:
@@ -263,8 +263,8 @@ class Connection:
 
     def _answer_early(self, reply: bytes) -> None:
         self._client.sendall(reply)
-        self._client.settimeout(DRAIN)
-        while self._client.recv(PIECE):
+        self._client.settimeout(DRAIN_SECONDS)
+        while self._client.recv(CHUNK_BYTES):
             pass
 
 
@@ -308,12 +308,12 @@ class Listener:
         Connection(link, client, server)
 
 
-def between(target: tuple[str, int], link: Link) -> Listener:
+def listen_for(target: tuple[str, int], link: Link) -> Listener:
     """A listener for the clients of one link."""
     return Listener(target, lambda port: link)
 
 
-def by_process(
+def choose_by_process(
     links: Callable[[], Iterable[tuple[Iterable[int], Link]]], otherwise: Link
 ) -> Callable[[int], Link]:
     """Tells clients on this machine apart by their processes.

@@ -25,7 +25,7 @@ class Outcome(enum.Enum):
 class Attempt:
     """Data that a client tried to give to an image.  ``digest`` is SHA-512 in hexadecimal."""
 
-    way: str
+    import_method: str
     digest: str
     size: int
     outcome: Outcome = Outcome.UNKNOWN
@@ -51,7 +51,7 @@ class Record:
         """Attempts whose data is the image's, as clients were told."""
         return [each for each in self.attempts if each.outcome is Outcome.ACKNOWLEDGED]
 
-    def patched(self, value: str, outcome: Outcome) -> None:
+    def record_patch(self, value: str, outcome: Outcome) -> None:
         """Note a new value of ``serial``.  One whose outcome is unknown may come later, too."""
         if outcome is Outcome.ACKNOWLEDGED:
             self.serial = value

@@ -15,40 +15,46 @@ from benchmarks.faults.api import (
     ADMIN,
     Answer,
     Api,
-    Origin,
+    OriginServer,
     content,
     digest_of,
-    member,
-    paced,
+    member_token,
+    throttled,
 )
-from benchmarks.faults.judge import ENDED, NO_DATA, UNTRUE, WRONG_DATA, Violation
 from benchmarks.faults.shadow import Attempt, Outcome, Record, Shadow, Timeline
+from benchmarks.faults.verify import (
+    FINAL_TASK_STATUSES,
+    NO_DATA,
+    WRONG_ANSWER,
+    WRONG_DATA,
+    Violation,
+)
 
 MIB = 1 << 20
 SIZES = (0, *[64 << 10] * 4, *[4 * MIB] * 4, *[40 * MIB] * 3)
 PATCH = "application/openstack-images-v2.1-json-patch"
 #: Times that a client tries to give data to an image.
-TRIES = 4
+MAX_TRIES = 4
 #: Seconds that it waits to learn what became of an attempt: more than a lease.
-PATIENCE = 75.0
+ATTEMPT_TIMEOUT = 75.0
 #: Images that a client keeps.
-KEPT = 6
+MAX_KEPT = 6
 #: Writes that change what a project uses wait for each other: there are several.
 PROJECTS = 4
 
 
 @dataclasses.dataclass
-class World:
+class SharedState:
     """What all clients share."""
 
     api: Api
-    origin: Origin
+    origin: OriginServer
     shadow: Shadow
     timeline: Timeline
     #: No new images any more.
     stop: threading.Event
     #: Nobody is slow any more.
-    hurry: threading.Event
+    no_delays: threading.Event
     seed: object
     largest: int = 40 * MIB
 
@@ -81,13 +87,13 @@ class World:
 class Client:
     """One client; what it does follows from the seed and its number, as far as answers agree."""
 
-    def __init__(self, world: World, number: int) -> None:
-        self._world = world
-        self._api = world.api
-        self._rng = random.Random(f"client {world.seed} {number}")  # noqa: S311
+    def __init__(self, shared: SharedState, number: int) -> None:
+        self._shared = shared
+        self._api = shared.api
+        self._rng = random.Random(f"client {shared.seed} {number}")  # noqa: S311
         self._number = number
         self._project = f"project-{number % PROJECTS}"
-        self._token = member(self._project)
+        self._token = member_token(self._project)
         self._serial = 0
         self._kept: list[Record] = []
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"client-{number}")
@@ -102,33 +108,33 @@ class Client:
 
     def _run(self) -> None:
         """One image after the other, until the world stops."""
-        while not self._world.stop.is_set():
+        while not self._shared.stop.is_set():
             try:
-                self._life()
+                self._run_image()
             except Exception as error:  # a mistake of this program, not of the service
-                self._world.timeline.note("harness", f"client {self._number}: {error!r}")
+                self._shared.timeline.note("harness", f"client {self._number}: {error!r}")
                 time.sleep(1)
 
     # ------------------------------------------------------------ what happens to an image
 
-    def _life(self) -> None:
+    def _run_image(self) -> None:
         record = self._create()
         if record is None:
-            self._world.stop.wait(0.5)
+            self._shared.stop.wait(0.5)
             return
         if self._rng.random() < 0.12:
             self._delete_during_upload(record)
             return
-        if self._give(record):
-            self._afterwards(record)
+        if self._add_data(record):
+            self._use_image(record)
         else:
             self._kept.append(record)
         if self._kept and self._rng.random() < 0.3:
             self._verify(self._rng.choice(self._kept))
-        if len(self._kept) > KEPT:
+        if len(self._kept) > MAX_KEPT:
             self._delete(self._kept.pop(self._rng.randrange(len(self._kept))))
 
-    def _afterwards(self, record: Record) -> None:
+    def _use_image(self, record: Record) -> None:
         rng = self._rng
         self._verify(record)
         if rng.random() < 0.4:
@@ -155,8 +161,8 @@ class Client:
             "disk_format": "raw",
             "container_format": "bare",
         }
-        self._world.shadow.add(record)
-        for _ in range(TRIES):
+        self._shared.shadow.add(record)
+        for _ in range(MAX_TRIES):
             answer = self._call(record, "create", "POST", "/v2/images", document)
             if answer.status == 409:  # an earlier one was done after all
                 record.created = Outcome.ACKNOWLEDGED
@@ -164,22 +170,22 @@ class Client:
                 record.created = answer.outcome
             if record.created is Outcome.ACKNOWLEDGED:
                 return record
-            if self._world.stop.wait(1):
+            if self._shared.stop.wait(1):
                 break
         return None
 
-    def _give(self, record: Record) -> bool:
+    def _add_data(self, record: Record) -> bool:
         """Try to give data to an image, more than once; is it known to have some?"""
-        for turn in range(TRIES):
-            way = self._rng.choice(
+        for turn in range(MAX_TRIES):
+            import_method = self._rng.choice(
                 (self._upload, self._upload, self._stage_and_import, self._web_download)
             )
-            attempt = way(record)
+            attempt = import_method(record)
             if attempt is not None and attempt.outcome is Outcome.ACKNOWLEDGED:
                 return True
-            if turn == TRIES - 1 or self._world.stop.is_set():
+            if turn == MAX_TRIES - 1 or self._shared.stop.is_set():
                 return False
-            status = self._until_known(record)
+            status = self._wait_until_stable(record)
             if status == "active":
                 return True
             if status == "uploading":
@@ -191,12 +197,12 @@ class Client:
                 return False
         return False
 
-    def _attempt(self, record: Record, way: str) -> tuple[Attempt, str, float]:
+    def _attempt(self, record: Record, import_method: str) -> tuple[Attempt, str, float]:
         """New data: the attempt, the name of its content, seconds that sending it takes."""
         self._serial += 1
-        name = f"{self._world.seed}-{self._number}-{self._serial}"
-        size = min(self._rng.choice(SIZES), self._world.largest)
-        attempt = Attempt(way, digest_of(name, size), size)
+        name = f"{self._shared.seed}-{self._number}-{self._serial}"
+        size = min(self._rng.choice(SIZES), self._shared.largest)
+        attempt = Attempt(import_method, digest_of(name, size), size)
         record.attempts.append(attempt)
         seconds = 0.0 if self._rng.random() < 0.4 else self._rng.uniform(1, 25)
         return attempt, name, seconds
@@ -207,7 +213,7 @@ class Client:
         size = attempt.size if self._rng.random() < 0.6 else None
         path = f"/v2/images/{record.image_id}/{operation}"
         timeout = self._rng.choice((10, 10, 20, 35, 70))
-        body = paced(content(name, attempt.size), attempt.size, seconds, self._world.hurry)
+        body = throttled(content(name, attempt.size), attempt.size, seconds, self._shared.no_delays)
         self._note(
             record,
             f"{operation} of {attempt.size} bytes {attempt.digest[:12]} through "
@@ -215,13 +221,13 @@ class Client:
             f"{seconds:.0f} s, time-out {timeout} s)",
         )
         answer = self._api.send(host, path, body, size, self._token, timeout)
-        self._world.answered(
+        self._shared.answered(
             operation, record, answer, f"{attempt.digest[:12]} through host {host + 1}"
         )
         if answer.status == 410 and record.deleted is Outcome.NOT_SENT:
-            self._world.violation(
+            self._shared.violation(
                 Violation(
-                    UNTRUE,
+                    WRONG_ANSWER,
                     record.image_id,
                     f"{operation} through host {host + 1} was told that the image is deleted",
                 )
@@ -245,7 +251,7 @@ class Client:
 
     def _web_download(self, record: Record) -> Attempt:
         attempt, name, seconds = self._attempt(record, "web-download")
-        uri = self._world.origin.url(name, attempt.size, seconds)
+        uri = self._shared.origin.url(name, attempt.size, seconds)
         self._import(record, attempt, {"name": "web-download", "uri": uri})
         return attempt
 
@@ -262,13 +268,13 @@ class Client:
         if answer.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
             attempt.outcome = answer.outcome
         if answer.outcome is Outcome.ACKNOWLEDGED:
-            status = self._until_known(record, with_tasks=True)
+            status = self._wait_until_stable(record, with_tasks=True)
             if (
                 status == "active"
                 and attempt.outcome is Outcome.ACKNOWLEDGED
                 and self._tasks(record)[-1:] == ["success"]
             ):
-                self._world.count(f"{method['name']} done", Outcome.ACKNOWLEDGED)
+                self._shared.count(f"{method['name']} done", Outcome.ACKNOWLEDGED)
                 record.copied |= set(stores)
 
     def _copy(self, record: Record) -> None:
@@ -283,14 +289,14 @@ class Client:
         )
         if answer.outcome is not Outcome.ACKNOWLEDGED:
             return
-        if self._until_known(record, with_tasks=True) == "active" and self._tasks(record)[-1:] == [
-            "success"
-        ]:
+        if self._wait_until_stable(record, with_tasks=True) == "active" and self._tasks(record)[
+            -1:
+        ] == ["success"]:
             # An earlier task may have been the last one: only what is shown counts.
             image = self._show(record)
             if image and "slow" in image.get("stores", "").split(","):
                 record.copied.add("slow")
-                self._world.count("copy-image done", Outcome.ACKNOWLEDGED)
+                self._shared.count("copy-image done", Outcome.ACKNOWLEDGED)
 
     def _patch(self, record: Record) -> None:
         self._serial += 1
@@ -303,7 +309,7 @@ class Client:
             [{"op": "add", "path": "/serial", "value": value}],
             media_type=PATCH,
         )
-        record.patched(value, answer.outcome)
+        record.record_patch(value, answer.outcome)
 
     def _delete(self, record: Record) -> None:
         for _ in range(3):
@@ -317,7 +323,7 @@ class Client:
                 return
             if answer.outcome in (Outcome.NOT_SENT, Outcome.REFUSED):
                 record.deleted = before
-            if self._world.stop.wait(1):
+            if self._shared.stop.wait(1):
                 return
 
     def _delete_during_upload(self, record: Record) -> None:
@@ -344,7 +350,7 @@ class Client:
         for turn in range(3):
             host = self._host()
             answer, digest = self._api.download(host, record.image_id)
-            self._world.answered(
+            self._shared.answered(
                 "download",
                 record,
                 answer,
@@ -356,7 +362,7 @@ class Client:
             if answer.status == 200 or turn == 2:
                 break
             time.sleep(1)
-        self._world.violation(
+        self._shared.violation(
             Violation(
                 NO_DATA if answer.status == 204 else WRONG_DATA,
                 record.image_id,
@@ -366,24 +372,24 @@ class Client:
 
     # ------------------------------------------------------------ steps
 
-    def _until_known(self, record: Record, with_tasks: bool = False) -> str | None:
+    def _wait_until_stable(self, record: Record, with_tasks: bool = False) -> str | None:
         """Wait until an image is at rest; its status, None when that takes too long.
 
         An active one counts as acknowledged: a client has seen it.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + ATTEMPT_TIMEOUT
         while time.monotonic() < deadline:
             image = self._show(record)
             if (
                 image
                 and image["status"] in ("active", "queued", "uploading")
                 and "os_glance_import_task" not in image
-                and (not with_tasks or set(self._tasks(record)) <= ENDED)
+                and (not with_tasks or set(self._tasks(record)) <= FINAL_TASK_STATUSES)
             ):
                 if image["status"] == "active":
                     self._seen_active(record, image)
                 return image["status"]
-            if self._world.stop.wait(1):
+            if self._shared.stop.wait(1):
                 return None
         return None
 
@@ -391,7 +397,9 @@ class Client:
         for attempt in record.attempts:
             if attempt.digest == image["os_hash_value"]:
                 attempt.outcome = Outcome.ACKNOWLEDGED
-                self._note(record, f"is active with {attempt.digest[:12]} of {attempt.way}")
+                self._note(
+                    record, f"is active with {attempt.digest[:12]} of {attempt.import_method}"
+                )
 
     def _show(self, record: Record) -> dict | None:
         answer = self._api.ask(
@@ -431,19 +439,19 @@ class Client:
             )
             if answer.outcome is not Outcome.NOT_SENT:
                 break
-        self._world.answered(operation, record, answer, f"through host {host + 1}")
+        self._shared.answered(operation, record, answer, f"through host {host + 1}")
         return answer
 
     def _host(self) -> int:
         return self._rng.randrange(len(self._api.ports))
 
     def _note(self, record: Record, text: str) -> None:
-        self._world.timeline.note(record.image_id, text)
+        self._shared.timeline.note(record.image_id, text)
 
 
-def start(world: World, number: int) -> list[Client]:
+def start(shared: SharedState, number: int) -> list[Client]:
     """Clients that work."""
-    clients = [Client(world, each) for each in range(number)]
+    clients = [Client(shared, each) for each in range(number)]
     for client in clients:
         client.start()
     return clients

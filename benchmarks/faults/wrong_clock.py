@@ -56,7 +56,7 @@ def install(offset: Offset) -> None:
         def __subclasscheck__(cls, other: type) -> bool:
             return issubclass(other, _real_datetime)
 
-    class Wrong(_real_datetime, metaclass=Meta):
+    class ShiftedDatetime(_real_datetime, metaclass=Meta):
         """Makes datetimes of the usual class."""
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -72,7 +72,7 @@ def install(offset: Offset) -> None:
 
     time.time = lambda: _real_time() + offset.seconds
     time.time_ns = lambda: int(time.time() * 1e9)
-    datetime.datetime = Wrong  # type: ignore[misc]
+    datetime.datetime = ShiftedDatetime  # type: ignore[misc]
 
 
 if __name__ == "__main__":

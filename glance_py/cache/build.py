@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from glance_py.cache.books import Books, Unusable
-from glance_py.cache.directory import Directory
+from glance_py.cache.directory import CacheDirectory
+from glance_py.cache.driver import BadDriverConfiguration, CacheDriver
 from glance_py.cache.image_cache import ImageCache, OpenData
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.domain.image import Image
@@ -16,52 +16,52 @@ LOG = logging.getLogger(__name__)
 
 
 def build(
-    conf, records: Any, open_data: OpenData, find: Callable[[str], Image]
+    conf, repository: Any, open_data: OpenData, get_image: Callable[[str], Image]
 ) -> tuple[ImageCache, Prefetcher]:
     """The cache in ``image_cache_dir``, and what fills it from its queue.
 
-    :param records: the DAL for cached images.
+    :param repositories: the DAL for cached images.
     :param open_data: reads an image from its store for a caller, or for the service itself.
-    :param find: the image with an id, whoever may see it.
-    :raises Unusable: the driver needs an option that is not set.
+    :param get_image: the image with an id, whoever may see it.
+    :raises BadDriverConfiguration: the driver needs an option that is not set.
     :raises OSError: the directory cannot be made.
     """
-    directory = Directory(conf.image_cache_dir)
+    directory = CacheDirectory(conf.image_cache_dir)
     cache = ImageCache(
         directory,
-        open_books(conf, directory, records),
+        load_driver(conf, directory, repository),
         conf.image_cache_max_size,
         conf.image_cache_stall_time,
         open_data,
     )
-    cache.tidy()
-    return cache, Prefetcher(cache, find)
+    cache.reconcile()
+    return cache, Prefetcher(cache, get_image)
 
 
-def open_books(conf, directory: Directory, records: Any) -> Books:
+def load_driver(conf, directory: CacheDirectory, repository: Any) -> CacheDriver:
     """The books that ``image_cache_driver`` names.
 
     Where the xattr driver cannot work the sqlite driver takes its place.
 
-    :raises Unusable: the driver needs an option that is not set.
+    :raises BadDriverConfiguration: the driver needs an option that is not set.
     """
     # A worker that has no cache, or other books, does not pay for sqlite3.
-    from glance_py.cache.central_books import CentralBooks
-    from glance_py.cache.sqlite_books import SqliteBooks
-    from glance_py.cache.xattr_books import XattrBooks
+    from glance_py.cache.centralized_driver import CentralizedCacheDriver
+    from glance_py.cache.sqlite_driver import SqliteCacheDriver
+    from glance_py.cache.xattr_driver import XattrCacheDriver
 
     if conf.image_cache_driver == "centralized_db":
         if not conf.worker_self_reference_url:
-            raise Unusable(
+            raise BadDriverConfiguration(
                 "image_cache_driver = centralized_db needs worker_self_reference_url, "
                 "the URL of this node."
             )
-        books = CentralBooks(records, conf.worker_self_reference_url)
-        books.take_over(directory, conf.image_cache_sqlite_db)
-        return books
+        driver = CentralizedCacheDriver(repository, conf.worker_self_reference_url)
+        driver.migrate_from_sqlite(directory, conf.image_cache_sqlite_db)
+        return driver
     if conf.image_cache_driver == "xattr":
         try:
-            return XattrBooks(directory)
-        except Unusable as error:
+            return XattrCacheDriver(directory)
+        except BadDriverConfiguration as error:
             LOG.error("image_cache_driver xattr cannot be used, sqlite takes its place: %s", error)
-    return SqliteBooks(directory, conf.image_cache_sqlite_db)
+    return SqliteCacheDriver(directory, conf.image_cache_sqlite_db)

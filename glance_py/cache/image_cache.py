@@ -16,11 +16,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from glance_py.cache.books import Books
-from glance_py.cache.directory import Directory, is_image_id
+from glance_py.cache.directory import CacheDirectory, is_image_id
+from glance_py.cache.driver import CacheDriver
 from glance_py.cache.fill import Fill
-from glance_py.cache.progress import State
-from glance_py.cache.reader import Reader
+from glance_py.cache.fill_progress import FillStatus
+from glance_py.cache.reader import FillReader
 from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Data
@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 CHUNK_SIZE = 256 * 1024
 
 #: States of an image in which it has data that does not change any more.
-_WITH_DATA = ("active", "deactivated")
+_STATUSES_WITH_DATA = ("active", "deactivated")
 
 #: The data of an image from the byte of this number on, read for a caller (None: for
 #: the service itself); None when there is none.
@@ -39,7 +39,7 @@ OpenData = Callable[[Image, int, Any], Data | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Copy:
+class CacheRead:
     """Data that the cache delivers; ``hit`` when it was all there already."""
 
     data: Data
@@ -56,32 +56,32 @@ class ImageCache:
 
     def __init__(
         self,
-        directory: Directory,
-        books: Books,
+        directory: CacheDirectory,
+        driver: CacheDriver,
         max_size: int,
         stall_time: float,
         open_data: OpenData,
     ) -> None:
         self._directory = directory
-        self._books = books
+        self._driver = driver
         self._max_size = max_size
         self._stall_time = stall_time
         self._open_data = open_data
         self._lock = threading.Lock()
         self._fills: dict[str, Fill] = {}
-        self._when_queued: Callable[[], None] = lambda: None
+        self._on_enqueue: Callable[[], None] = lambda: None
 
-    def tidy(self) -> None:
+    def reconcile(self) -> None:
         """Bring files and books together after whatever happened to an earlier process."""
         try:
             with self._directory.locked():
-                self._directory.remove_leftovers()
-                files = self._directory.files()
-            known = {entry.image_id for entry in self._books.entries()}
+                self._directory.remove_orphaned_partials()
+                files = self._directory.image_files()
+            known = {entry.image_id for entry in self._driver.entries()}
             for image_id in known - files.keys():
-                self._books.remove(image_id)
+                self._driver.remove(image_id)
             for image_id in files.keys() - known:
-                self._books.add(image_id, files[image_id].st_size)
+                self._driver.add(image_id, files[image_id].st_size)
         except Exception as error:
             LOG.warning(
                 "The image cache could not be tidied, it is used as it is: %s",
@@ -90,26 +90,30 @@ class ImageCache:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def read(self, image: Image, may_fill: bool = True, caller: Any = None) -> Copy | None:
+    def read(self, image: Image, may_fill: bool = True, caller: Any = None) -> CacheRead | None:
         """The data of an image, whole; None when the cache cannot deliver it.
 
         An image that is not here is brought in while it is read, if ``may_fill``.
         A deactivated image, which only administrators read, is never a hit.
         ``caller`` matters to stores that act on behalf of those who ask.
         """
-        if image.status not in _WITH_DATA or image.size is None or not is_image_id(image.id):
+        if (
+            image.status not in _STATUSES_WITH_DATA
+            or image.size is None
+            or not is_image_id(image.id)
+        ):
             return None
-        copy = self._hit(image) if image.status == "active" else None
-        if copy is not None or not may_fill or image.size > self._max_size:
-            return copy
-        fill = self._join(image, caller)
-        if not fill.progress.wait_opened():
-            fill.progress.leave()
+        cache_read = self._open_cached(image) if image.status == "active" else None
+        if cache_read is not None or not may_fill or image.size > self._max_size:
+            return cache_read
+        fill = self._join_fill(image, caller)
+        if not fill.progress.wait_for_file():
+            fill.progress.remove_reader()
             return None
-        return Copy(Reader(fill.progress, image, self._opener(caller)).data(), hit=False)
+        return CacheRead(FillReader(fill.progress, image, self._opener(caller)).data(), hit=False)
 
-    def _hit(self, image: Image) -> Copy | None:
-        path = self._directory.complete(image.id)
+    def _open_cached(self, image: Image) -> CacheRead | None:
+        path = self._directory.image_path(image.id)
         try:
             file = io.FileIO(path)
         except FileNotFoundError:
@@ -121,77 +125,77 @@ class ImageCache:
             file.close()
             LOG.error("The cached image %s has not the size of the image; it is dropped", image.id)
             self._directory.invalidate(image.id)
-            self._forget(image.id)
+            self._remove_entry(image.id)
             return None
         try:
-            self._books.hit(image.id, image.size)
+            self._driver.hit(image.id, image.size)
         except Exception as error:
             LOG.warning("A hit on image %s was not counted: %s", image.id, error)
-        return Copy(Data(_chunks(file), image.size, file, file.close), hit=True)
+        return CacheRead(Data(_chunks(file), image.size, file, file.close), hit=True)
 
     def _opener(self, caller: Any) -> Callable[[Image, int], Data | None]:
         return lambda image, start: self._open_data(image, start, caller)
 
-    def _join(self, image: Image, caller: Any = None) -> Fill:
+    def _join_fill(self, image: Image, caller: Any = None) -> Fill:
         """The fill of an image, joined; a new one when there is none."""
         with self._lock:
             fill = self._fills.get(image.id)
-            if fill is not None and fill.progress.join():
+            if fill is not None and fill.progress.add_reader():
                 return fill
             fill = Fill(
                 image,
                 self._directory,
-                self._books,
-                self._make_room,
-                self._relieve,
+                self._driver,
+                self._ensure_space,
+                self._evict,
                 lambda image: self._open_data(image, 0, caller),
-                self._ended,
+                self._on_fill_end,
             )
-            fill.progress.join()
+            fill.progress.add_reader()
             self._fills[image.id] = fill
         fill.start()
         return fill
 
-    def _ended(self, fill: Fill) -> None:
+    def _on_fill_end(self, fill: Fill) -> None:
         with self._lock:
             if self._fills.get(fill.image.id) is fill:
                 del self._fills[fill.image.id]
 
     # --- space ---------------------------------------------------------------------------------
 
-    def _make_room(self, size: int) -> bool:
+    def _ensure_space(self, size: int) -> bool:
         """Remove what was used least until ``size`` more bytes fit; False: they never will.
 
         They must fit into the cache and on its disk, which may be smaller, or
         shared with others.
         """
         directory = self._directory
-        directory.remove_leftovers()
-        if directory.reserved() + size > self._max_size:
+        directory.remove_orphaned_partials()
+        if directory.reserved_bytes() + size > self._max_size:
             return False
-        excess = directory.occupied() + size - self._max_size
+        excess = directory.used_bytes() + size - self._max_size
         if excess > 0:
             excess -= directory.remove_invalid()
         if excess > 0:
             self._prune(excess)
-        missing = size + directory.unwritten() - directory.free()
+        missing = size + directory.unwritten_bytes() - directory.free_bytes()
         if missing > 0:
             missing -= directory.remove_invalid()
         if missing > 0:
             # In vain nothing is removed: somebody else may have filled the disk.
-            if sum(stat.st_size for stat in directory.files().values()) < missing:
+            if sum(stat.st_size for stat in directory.image_files().values()) < missing:
                 return False
             self._prune(missing)
-        return directory.free() >= size
+        return directory.free_bytes() >= size
 
-    def _relieve(self, size: int) -> bool:
+    def _evict(self, size: int) -> bool:
         """The disk is full: remove images for ``size`` bytes; False when there was nothing.
 
-        :raises Busy: another process kept the directory for too long.
+        :raises CacheBusy: another process kept the directory for too long.
         """
         directory = self._directory
         with directory.locked():
-            removed = directory.remove_leftovers() + directory.remove_invalid()
+            removed = directory.remove_orphaned_partials() + directory.remove_invalid()
             if removed < size:
                 removed += self._prune(size - removed)[1]
         LOG.warning("The disk of the image cache is full: removed %d bytes", removed)
@@ -202,12 +206,12 @@ class ImageCache:
 
         Returns how many images and bytes were removed.
         """
-        files = self._directory.files()
+        files = self._directory.image_files()
         used = {image_id: stat.st_mtime for image_id, stat in files.items()}
         try:
             used.update(
                 (entry.image_id, entry.last_accessed)
-                for entry in self._books.entries()
+                for entry in self._driver.entries()
                 if entry.image_id in used
             )
         except Exception as error:
@@ -219,7 +223,7 @@ class ImageCache:
             size = self._directory.remove(image_id)
             if size is not None:
                 count, removed = count + 1, removed + size
-                self._forget(image_id)
+                self._remove_entry(image_id)
         return count, removed
 
     def prune(self) -> tuple[int, int]:
@@ -227,11 +231,11 @@ class ImageCache:
 
         Returns how many images and bytes were removed.
 
-        :raises Busy: another process kept the directory for too long.
+        :raises CacheBusy: another process kept the directory for too long.
         """
         with self._directory.locked():
-            self._directory.remove_leftovers()
-            excess = self._directory.occupied() - self._max_size
+            self._directory.remove_orphaned_partials()
+            excess = self._directory.used_bytes() - self._max_size
             if excess > 0:
                 excess -= self._directory.remove_invalid()
             return self._prune(excess) if excess > 0 else (0, 0)
@@ -239,44 +243,44 @@ class ImageCache:
     def clean(self) -> None:
         """Remove what was given up, and half-written files whose writer is dead or stuck.
 
-        :raises Busy: another process kept the directory for too long.
+        :raises CacheBusy: another process kept the directory for too long.
         """
         with self._directory.locked():
             self._directory.remove_invalid()
-            self._directory.remove_leftovers()
-            self._directory.remove_stalled(self._stall_time)
+            self._directory.remove_orphaned_partials()
+            self._directory.remove_stalled_partials(self._stall_time)
 
     # --- management ----------------------------------------------------------------------------
 
     def entries(self) -> list[CachedImage]:
         """The images that are here."""
-        files = self._directory.files()
-        return [entry for entry in self._books.entries() if entry.image_id in files]
+        files = self._directory.image_files()
+        return [entry for entry in self._driver.entries() if entry.image_id in files]
 
     def nodes(self, image_id: str) -> list[str]:
         """The nodes that have an image, by URL.
 
         :raises errors.Conflict: the driver knows of this node only.
         """
-        return self._books.nodes(image_id)
+        return self._driver.nodes(image_id)
 
     def is_cached(self, image_id: str) -> bool:
         """Is it here, complete?"""
         return self._directory.has(image_id)
 
-    def drop(self, image_id: str) -> bool:
+    def delete(self, image_id: str) -> bool:
         """Remove an image, also one that is being filled; False when it was not here."""
         size = self._directory.remove(image_id)
-        self._forget(image_id)
+        self._remove_entry(image_id)
         return size is not None
 
-    def drop_all(self) -> int:
+    def delete_all(self) -> int:
         """Remove all images: their number."""
-        return sum(self.drop(image_id) for image_id in self._directory.files())
+        return sum(self.delete(image_id) for image_id in self._directory.image_files())
 
-    def _forget(self, image_id: str) -> None:
+    def _remove_entry(self, image_id: str) -> None:
         try:
-            self._books.remove(image_id)
+            self._driver.remove(image_id)
         except Exception as error:
             LOG.warning(
                 "The books of the cache keep image %s until the next start: %s", image_id, error
@@ -292,7 +296,7 @@ class ImageCache:
         if self.is_cached(image_id) or image_id in self._fills:
             return
         self._directory.enqueue(image_id)
-        self._when_queued()
+        self._on_enqueue()
 
     def queued(self) -> list[str]:
         """The images that wait, the oldest first."""
@@ -306,19 +310,19 @@ class ImageCache:
         """Empty the queue: how many waited."""
         return sum(self._directory.dequeue(image_id) for image_id in self._directory.queued())
 
-    def when_queued(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called after something was queued in this process."""
-        self._when_queued = call
+    def on_enqueue(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called after something was queued in this process."""
+        self._on_enqueue = callback
 
     def fetch(self, image: Image) -> bool:
         """Bring an active image in and wait for it; False when that was not possible."""
         if self.is_cached(image.id):
             return True
-        fill = self._join(image)
+        fill = self._join_fill(image)
         try:
-            return fill.progress.wait_finished() is State.ADMITTED
+            return fill.progress.wait_finished() is FillStatus.COMMITTED
         finally:
-            fill.progress.leave()
+            fill.progress.remove_reader()
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -19,30 +19,30 @@ from glance_py.domain.image import Image
 LOG = logging.getLogger(__name__)
 
 #: Seconds until what failed is tried again.
-RETRY_AFTER = 300.0
+RETRY_INTERVAL = 300.0
 
 
 class Prefetcher:
     """At most one thread per process, started when there is something to do.
 
-    :param find: the image with an id, whoever owns it.
+    :param get_image: the image with an id, whoever owns it.
     """
 
-    def __init__(self, cache: ImageCache, find: Callable[[str], Image]) -> None:
+    def __init__(self, cache: ImageCache, get_image: Callable[[str], Image]) -> None:
         self._cache = cache
-        self._find = find
+        self._get_image = get_image
         self._lock = threading.Lock()
-        self._work = threading.Event()
-        self._process: int | None = None
-        cache.when_queued(self.wake)
+        self._wakeup = threading.Event()
+        self._pid: int | None = None
+        cache.on_enqueue(self.wake)
 
     def wake(self) -> None:
         """There may be something in the queue.  Returns at once."""
-        self._work.set()
+        self._wakeup.set()
         with self._lock:
             # Threads do not survive a fork.
-            if self._process != os.getpid():
-                self._process = os.getpid()
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
                 threading.Thread(target=self._run, name="cache prefetch", daemon=True).start()
 
     def resume(self) -> None:
@@ -52,8 +52,8 @@ class Prefetcher:
 
     def _run(self) -> None:
         while True:
-            self._work.wait(RETRY_AFTER)
-            self._work.clear()
+            self._wakeup.wait(RETRY_INTERVAL)
+            self._wakeup.clear()
             try:
                 self.run()
             except Exception:
@@ -72,7 +72,7 @@ class Prefetcher:
 
     def _fetch(self, image_id: str) -> bool:
         try:
-            image = self._find(image_id)
+            image = self._get_image(image_id)
         except errors.NotFound:
             LOG.warning("The queued image %s does not exist; it is not cached", image_id)
             self._cache.dequeue(image_id)

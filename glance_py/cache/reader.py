@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from glance_py.cache.progress import Damaged, Interrupted, Progress
+from glance_py.cache.fill_progress import FillCorrupt, FillInterrupted, FillProgress
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Data
@@ -19,19 +19,19 @@ from glance_py.domain.ports import Data
 CHUNK_SIZE = 256 * 1024
 
 
-class Reader:
+class FillReader:
     """A reader that has joined ``progress``.
 
     :param open_data: the data of an image from a byte on, for when the file ends early.
     """
 
     def __init__(
-        self, progress: Progress, image: Image, open_data: Callable[[Image, int], Data | None]
+        self, progress: FillProgress, image: Image, open_data: Callable[[Image, int], Data | None]
     ) -> None:
         self._progress = progress
         self._image = image
         self._open_data = open_data
-        self._rest: Data | None = None
+        self._store_data: Data | None = None
         self._closed = False
 
     def data(self) -> Data:
@@ -43,26 +43,28 @@ class Reader:
         if self._closed:
             return
         self._closed = True
-        self._progress.leave()
-        if self._rest is not None:
-            self._rest.close()
+        self._progress.remove_reader()
+        if self._store_data is not None:
+            self._store_data.close()
 
     def _chunks(self) -> Iterator[bytes]:
         position, progress = 0, self._progress
         try:
             while position < progress.size:
-                there = progress.wait_beyond(position)
-                while position < there:
-                    chunk = os.pread(progress.fd, min(CHUNK_SIZE, there - position), position)
+                available = progress.wait_for_byte(position)
+                while position < available:
+                    chunk = os.pread(progress.fd, min(CHUNK_SIZE, available - position), position)
                     if not chunk:
-                        raise Interrupted()
+                        raise FillInterrupted()
                     position += len(chunk)
                     yield chunk
-            progress.wait_verdict()
+            progress.wait_verified()
             return
-        except Damaged:
-            raise errors.DataDamaged("The data in the store is not that of the image.") from None
-        except (Interrupted, OSError):
+        except FillCorrupt:
+            raise errors.CorruptImageData(
+                "The data in the store is not that of the image."
+            ) from None
+        except (FillInterrupted, OSError):
             pass
         yield from self._from_store(position)
 
@@ -70,12 +72,12 @@ class Reader:
         left = self._progress.size - position
         if not left:
             return
-        self._rest = self._open_data(self._image, position)
-        if self._rest is None:
-            raise errors.DataDamaged(f"The data ended {left} bytes too early.")
-        for chunk in self._rest.chunks:
+        self._store_data = self._open_data(self._image, position)
+        if self._store_data is None:
+            raise errors.CorruptImageData(f"The data ended {left} bytes too early.")
+        for chunk in self._store_data.chunks:
             chunk = chunk[:left]
             left -= len(chunk)
             yield chunk
         if left:
-            raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+            raise errors.CorruptImageData(f"The data ended {left} bytes too early.")

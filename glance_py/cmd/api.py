@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from glance_py import app, config, pipeline
-from glance_py.cmd.server import Server
+from glance_py.cmd.server import GunicornServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         config.setup_logging(conf)
         app.prepare_stand_alone(conf)
-        server = Server(conf, app.build_service, pipeline.API)
+        server = GunicornServer(conf, app.build_service, pipeline.API)
     except app.START_ERRORS as error:
         print(f"glance-api: {error}", file=sys.stderr)
         return 1

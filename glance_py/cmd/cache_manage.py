@@ -22,11 +22,11 @@ from typing import Any
 TIMEOUT = 60
 
 
-class Failure(Exception):
+class CacheCommandError(Exception):
     """What went wrong, in one sentence for the operator."""
 
 
-class Client:
+class CacheClient:
     """The cache calls of one node."""
 
     def __init__(self, url: str, token: str | None, insecure: bool) -> None:
@@ -40,7 +40,7 @@ class Client:
     def call(self, method: str, path: str, **headers: str) -> Any:
         """The JSON of the answer, None when there is none.
 
-        :raises Failure: the node refused or does not answer.
+        :raises CacheCommandError: the node refused or does not answer.
         """
         request = urllib.request.Request(f"{self._url}/v2/cache{path}", method=method)
         request.add_header("Accept", "application/json")
@@ -52,87 +52,87 @@ class Client:
             with urllib.request.urlopen(request, timeout=TIMEOUT, context=self._tls) as answer:
                 body = answer.read()
         except urllib.error.HTTPError as error:
-            raise Failure(_reason(error)) from None
+            raise CacheCommandError(_error_message(error)) from None
         except OSError as error:
-            raise Failure(
+            raise CacheCommandError(
                 f"{self._url} does not answer: {getattr(error, 'reason', error)}"
             ) from None
         return json.loads(body) if body else None
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _error_message(error: urllib.error.HTTPError) -> str:
     try:
         return f"{error.code}: {json.loads(error.read())['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{error.code} {error.reason}"
 
 
-def list_cached(client: Client, options: argparse.Namespace) -> None:
+def list_cached(cache: CacheClient, options: argparse.Namespace) -> None:
     """List the images in the cache."""
-    images = client.call("GET", "")["cached_images"]
+    images = cache.call("GET", "")["cached_images"]
     if options.json:
         print(json.dumps(images, indent=2))
         return
     rows = [
         (
             image["image_id"],
-            _time(image["last_accessed"]),
-            _time(image["last_modified"]),
+            _format_time(image["last_accessed"]),
+            _format_time(image["last_modified"]),
             image["size"],
             image["hits"],
         )
         for image in images
     ]
-    _print(("ID", "Last Accessed (UTC)", "Last Modified (UTC)", "Size", "Hits"), rows)
+    _print_table(("ID", "Last Accessed (UTC)", "Last Modified (UTC)", "Size", "Hits"), rows)
 
 
-def list_queued(client: Client, options: argparse.Namespace) -> None:
+def list_queued(cache: CacheClient, options: argparse.Namespace) -> None:
     """List the images that wait to be fetched."""
-    queued = client.call("GET", "")["queued_images"]
+    queued = cache.call("GET", "")["queued_images"]
     if options.json:
         print(json.dumps(queued, indent=2))
     else:
-        _print(("ID",), [(image_id,) for image_id in queued])
+        _print_table(("ID",), [(image_id,) for image_id in queued])
 
 
-def queue_image(client: Client, options: argparse.Namespace) -> None:
+def queue_image(cache: CacheClient, options: argparse.Namespace) -> None:
     """Have an image fetched into the cache."""
-    client.call("PUT", "/" + _quoted(options.image_id))
-    _say(options, f"Queued image {options.image_id} for caching")
+    cache.call("PUT", "/" + _quote(options.image_id))
+    _print_verbose(options, f"Queued image {options.image_id} for caching")
 
 
-def delete_cached_image(client: Client, options: argparse.Namespace) -> None:
+def delete_cached_image(cache: CacheClient, options: argparse.Namespace) -> None:
     """Remove an image from the cache."""
     _confirm(options, f"Delete cached image {options.image_id}?")
-    client.call("DELETE", "/" + _quoted(options.image_id))
-    _say(options, f"Deleted cached image {options.image_id}")
+    cache.call("DELETE", "/" + _quote(options.image_id))
+    _print_verbose(options, f"Deleted cached image {options.image_id}")
 
 
-def delete_all_cached_images(client: Client, options: argparse.Namespace) -> None:
+def delete_all_cached_images(cache: CacheClient, options: argparse.Namespace) -> None:
     """Empty the cache."""
     _confirm(options, "Delete all cached images?")
-    client.call("DELETE", "", x_image_cache_clear_target="cache")
-    _say(options, "Deleted all cached images")
+    cache.call("DELETE", "", x_image_cache_clear_target="cache")
+    _print_verbose(options, "Deleted all cached images")
 
 
-def delete_queued_image(client: Client, options: argparse.Namespace) -> None:
+def delete_queued_image(cache: CacheClient, options: argparse.Namespace) -> None:
     """Do not fetch an image after all."""
     _confirm(options, f"Delete queued image {options.image_id}?")
-    if options.image_id not in client.call("GET", "")["queued_images"]:
-        raise Failure(f"Image {options.image_id} is not queued.")
-    client.call("DELETE", "/" + _quoted(options.image_id))
-    _say(options, f"Deleted queued image {options.image_id}")
+    if options.image_id not in cache.call("GET", "")["queued_images"]:
+        raise CacheCommandError(f"Image {options.image_id} is not queued.")
+    cache.call("DELETE", "/" + _quote(options.image_id))
+    _print_verbose(options, f"Deleted queued image {options.image_id}")
 
 
-def delete_all_queued_images(client: Client, options: argparse.Namespace) -> None:
+def delete_all_queued_images(cache: CacheClient, options: argparse.Namespace) -> None:
     """Empty the queue."""
     _confirm(options, "Delete all queued images?")
-    client.call("DELETE", "", x_image_cache_clear_target="queue")
-    _say(options, "Deleted all queued images")
+    cache.call("DELETE", "", x_image_cache_clear_target="queue")
+    _print_verbose(options, "Deleted all queued images")
 
 
 #: Command to function, and whether it takes the id of an image.
-COMMANDS: dict[str, tuple[Callable[[Client, argparse.Namespace], None], bool]] = {
+COMMANDS: dict[str, tuple[Callable[[CacheClient, argparse.Namespace], None], bool]] = {
     "list-cached": (list_cached, False),
     "list-queued": (list_queued, False),
     "queue-image": (queue_image, True),
@@ -143,17 +143,17 @@ COMMANDS: dict[str, tuple[Callable[[Client, argparse.Namespace], None], bool]] =
 }
 
 
-def _quoted(image_id: str) -> str:
+def _quote(image_id: str) -> str:
     return urllib.parse.quote(image_id, safe="")
 
 
-def _time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     if not seconds:
         return "N/A"
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
-def _print(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from prettytable import PrettyTable
 
     table = PrettyTable(list(names))
@@ -170,16 +170,16 @@ def _confirm(options: argparse.Namespace, question: str) -> None:
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise Failure("Nothing was deleted; --force asks no questions.")
+        raise CacheCommandError("Nothing was deleted; --force asks no questions.")
 
 
-def _say(options: argparse.Namespace, text: str) -> None:
+def _print_verbose(options: argparse.Namespace, text: str) -> None:
     if options.verbose:
         print(text)
 
 
 def _parser() -> argparse.ArgumentParser:
-    env = os.environ.get
+    get_variable = os.environ.get
     parser = argparse.ArgumentParser(prog="glance-cache-manage", description=__doc__)
     add = parser.add_argument
     add("-v", "--verbose", action="store_true", help="say what was done")
@@ -197,10 +197,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-S",
         "--os-auth-strategy",
-        default=env("OS_AUTH_STRATEGY"),
+        default=get_variable("OS_AUTH_STRATEGY"),
         help="keystone or noauth (default: keystone when there is an --os-auth-url)",
     )
-    add("--os-auth-token", default=env("OS_AUTH_TOKEN"), help="a token that is there already")
+    add(
+        "--os-auth-token",
+        default=get_variable("OS_AUTH_TOKEN"),
+        help="a token that is there already",
+    )
     for name in (
         "auth-url",
         "username",
@@ -214,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
         "cacert",
     ):
         variable = f"OS_{name.upper().replace('-', '_')}"
-        add(f"--os-{name}", default=env(variable), help=f"default: {variable}")
+        add(f"--os-{name}", default=get_variable(variable), help=f"default: {variable}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (function, takes_id) in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
@@ -226,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
 def _token(options: argparse.Namespace) -> str | None:
     """The token to send, if any.
 
-    :raises Failure: Keystone gives none.
+    :raises CacheCommandError: Keystone gives none.
     """
     if options.os_auth_strategy == "noauth":
         return None
@@ -253,7 +257,7 @@ def _token(options: argparse.Namespace) -> str | None:
     try:
         return session.Session(auth=password, verify=verify).get_token()
     except exceptions.ClientException as error:
-        raise Failure(f"Keystone gives no token: {error}") from None
+        raise CacheCommandError(f"Keystone gives no token: {error}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -266,8 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     url = options.host if "://" in options.host else f"http://{options.host}:{options.port}"
     function, _ = COMMANDS[options.command]
     try:
-        function(Client(url.rstrip("/"), _token(options), options.insecure), options)
-    except Failure as error:
+        function(CacheClient(url.rstrip("/"), _token(options), options.insecure), options)
+    except CacheCommandError as error:
         if options.debug:
             raise
         print(f"glance-cache-manage: {error}", file=sys.stderr)

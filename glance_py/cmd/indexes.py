@@ -8,18 +8,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from glance_py.cmd.progress import Line
+from glance_py.cmd.progress import ProgressLine
 from glance_py.db import indexes
 from glance_py.db.engine import Database
-from glance_py.db.indexes import Found, State
+from glance_py.db.indexes import IndexState, IndexStatus
 from glance_py.domain import errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words that may follow ``db indexes``."""
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument("--add", action="store_true", help="build those that are missing")
-    way.add_argument("--drop", action="store_true", help="remove those that are there")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--add", action="store_true", help="build those that are missing")
+    action.add_argument("--drop", action="store_true", help="remove those that are there")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default all")
 
@@ -36,25 +36,25 @@ def run(database: Database, options: argparse.Namespace) -> int:
     An index of the same name with other columns ("other") is left alone, and the
     exit code of --add and --drop is 1.
     """
-    wanted = _wanted(database, options.names)
-    bad = False
-    for found in _survey(database, wanted) if options.add or options.drop else ():
-        if found.state is State.FOREIGN:
-            bad = True
+    names = _select_names(database, options.names)
+    has_foreign = False
+    for found in _inspect(database, names) if options.add or options.drop else ():
+        if found.state is IndexState.FOREIGN:
+            has_foreign = True
             print(
                 f"{found.index.name}: left alone, since it is another index: {found.definition}",
                 file=sys.stderr,
             )
-        elif options.add and found.state is not State.PRESENT:
-            _do("building", "built", indexes.add, database, found)
-        elif options.drop and found.state is not State.MISSING:
-            _do("dropping", "dropped", indexes.drop, database, found)
-    _print(_survey(database, wanted), options.json)
-    return int(bad)
+        elif options.add and found.state is not IndexState.PRESENT:
+            _run_with_progress("building", "built", indexes.add, database, found)
+        elif options.drop and found.state is not IndexState.MISSING:
+            _run_with_progress("dropping", "dropped", indexes.drop, database, found)
+    _print_table(_inspect(database, names), options.json)
+    return int(has_foreign)
 
 
-def _wanted(database: Database, names: list[str]) -> set[str]:
-    known = {index.name for index in indexes.of(database.dialect)}
+def _select_names(database: Database, names: list[str]) -> set[str]:
+    known = {index.name for index in indexes.for_dialect(database.dialect)}
     if unknown := sorted(set(names) - known):
         raise errors.Invalid(
             f"There is no optional index {', '.join(unknown)} for this database; "
@@ -63,20 +63,22 @@ def _wanted(database: Database, names: list[str]) -> set[str]:
     return set(names) or known
 
 
-def _survey(database: Database, wanted: set[str]) -> list[Found]:
-    return [found for found in indexes.survey(database) if found.index.name in wanted]
+def _inspect(database: Database, names: set[str]) -> list[IndexStatus]:
+    return [found for found in indexes.inspect_indexes(database) if found.index.name in names]
 
 
-def _do(doing: str, done: str, work: Callable, database: Database, found: Found) -> None:
+def _run_with_progress(
+    doing: str, done: str, work: Callable, database: Database, found: IndexStatus
+) -> None:
     """One line about one index, on stderr; on a terminal it tells how far it is."""
-    name, began, line = found.index.name, time.monotonic(), Line()
+    name, started, line = found.index.name, time.monotonic(), ProgressLine()
 
-    def told(progress: str) -> None:
-        line.write(f"{name}: {doing}, {time.monotonic() - began:.0f} s {progress}".rstrip())
+    def report_progress(progress: str) -> None:
+        line.write(f"{name}: {doing}, {time.monotonic() - started:.0f} s {progress}".rstrip())
 
-    told("")
+    report_progress("")
     try:
-        work(database, found.index, told)
+        work(database, found.index, report_progress)
     except BaseException as error:
         line.clear()
         print(f"{name}: not {done}", file=sys.stderr)
@@ -87,10 +89,10 @@ def _do(doing: str, done: str, work: Callable, database: Database, found: Found)
             ) from None
         raise
     line.clear()
-    print(f"{name}: {done} in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    print(f"{name}: {done} in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
-def _print(found: list[Found], as_json: bool) -> None:
+def _print_table(found: list[IndexStatus], as_json: bool) -> None:
     if as_json:
         print(
             json.dumps(
@@ -101,7 +103,7 @@ def _print(found: list[Found], as_json: bool) -> None:
                         "state": each.state.value,
                         "size": each.size,
                         "definition": each.definition,
-                        "serves": each.index.serves,
+                        "serves": each.index.used_by,
                     }
                     for each in found
                 ],
@@ -116,7 +118,7 @@ def _print(found: list[Found], as_json: bool) -> None:
             each.index.table,
             each.state.value,
             "" if each.size is None else f"{each.size / 2**20:.1f}",
-            each.index.serves,
+            each.index.used_by,
         )
         for each in found
     ]

@@ -18,7 +18,7 @@ from glance_py import config
 from glance_py.cmd import indexes, metadefs, store_check
 from glance_py.db import engine
 from glance_py.db.errors import to_domain
-from glance_py.db.timeouts import ADMINISTRATION
+from glance_py.db.timeouts import MAINTENANCE
 from glance_py.domain import errors
 
 UP_TO_DATE, NEEDS_EXPAND, NEEDS_MIGRATE, NEEDS_CONTRACT = 0, 3, 4, 5
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             argv,
             conf=conf,
             prog="glance-manage",
-            own_file="glance-manage.conf",
+            tool_file="glance-manage.conf",
             description=_DESCRIPTION,
             epilog=_EXIT_CODES,
         )
@@ -67,16 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
         return conf.command.run(conf, conf.command) or 0
     except (config.ConfigurationError, errors.GlanceError, ValueError) as error:
-        return _fail(error)
+        return _print_error(error)
     except Exception as error:
         from glance_py.db.migrations import MigrationError
 
         translated = to_domain(error)
         if isinstance(translated, (MigrationError, errors.GlanceError)):
-            return _fail(translated)
+            return _print_error(translated)
         # Where there is a log file, nobody would read anything on the terminal.
         LOG.exception("glance-manage failed")
-        return _fail(
+        return _print_error(
             RuntimeError(
                 f"it failed in a way that was not foreseen "
                 f"({type(error).__name__}); the log says where."
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
 
-def _fail(error: Exception) -> int:
+def _print_error(error: Exception) -> int:
     print(f"glance-manage: {error}", file=sys.stderr)
     return 1
 
@@ -96,7 +96,7 @@ def _version(database: engine.Database, options) -> None:
     """Print the revisions at which the database is."""
     from glance_py.db import migrations
 
-    heads = migrations.current(database)
+    heads = migrations.current_revisions(database)
     print(
         "\n".join(heads)
         if heads
@@ -112,7 +112,7 @@ def _check(database: engine.Database, options) -> int:
     """
     from glance_py.db import migrations
 
-    phase = migrations.pending(database)
+    phase = migrations.next_phase(database)
     if phase is None:
         print("Database is up to date. No upgrades needed.")
         return UP_TO_DATE
@@ -129,7 +129,7 @@ def _sync(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    if migrations.pending(database) is None:
+    if migrations.next_phase(database) is None:
         print(_UP_TO_DATE)
         return
     migrations.upgrade(database)
@@ -141,7 +141,7 @@ def _upgrade(database: engine.Database, options) -> None:
     from glance_py.db import migrations
 
     migrations.upgrade(database, options.revision or "heads")
-    _print_position(database)
+    _print_revisions(database)
 
 
 def _expand(database: engine.Database, options) -> None:
@@ -151,18 +151,18 @@ def _expand(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    if migrations.pending(database) != "expand":
+    if migrations.next_phase(database) != "expand":
         print(_UP_TO_DATE)
         return
     migrations.upgrade(database, migrations.EXPANDED)
-    _print_position(database)
+    _print_revisions(database)
 
 
 def _migrate(database: engine.Database, options) -> None:
     """Second phase of a rolling upgrade: move data to its new place."""
     from glance_py.db import migrations
 
-    if migrations.pending(database) == "expand":
+    if migrations.next_phase(database) == "expand":
         raise errors.Conflict("Run 'glance-manage db expand' first.")
     moved = migrations.migrate(database)
     print(
@@ -179,14 +179,14 @@ def _contract(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    phase = migrations.pending(database)
+    phase = migrations.next_phase(database)
     if phase in ("expand", "migrate"):
         raise errors.Conflict(f"Run 'glance-manage db {phase}' first.")
     if phase is None:
         print(_UP_TO_DATE)
         return
     migrations.upgrade(database, migrations.CONTRACTED)
-    _print_position(database)
+    _print_revisions(database)
 
 
 def _version_control(database: engine.Database, options) -> None:
@@ -197,7 +197,7 @@ def _version_control(database: engine.Database, options) -> None:
     """
     from glance_py.db import migrations
 
-    revision = options.revision or migrations.OLDEST
+    revision = options.revision or migrations.OLDEST_REVISION
     migrations.stamp(database, revision)
     print(f"Placed database under migration control at revision: {revision}")
 
@@ -212,7 +212,7 @@ def _purge(database: engine.Database, options) -> None:
 
     removed = purge.purge(database, options.age_in_days, options.max_rows)
     print(f"Removed {removed} rows.")
-    if left := purge.unremoved(database):
+    if left := purge.count_pending_locations(database):
         print(
             f"{left} locations stay until their data is removed (by glance-scrubber, or by the "
             "service)."
@@ -231,10 +231,10 @@ def _purge_images(database: engine.Database, options) -> None:
     print(f"Removed {removed} rows.")
 
 
-def _print_position(database: engine.Database) -> None:
+def _print_revisions(database: engine.Database) -> None:
     from glance_py.db import migrations
 
-    print(f"Current revision(s): {', '.join(migrations.current(database))}")
+    print(f"Current revision(s): {', '.join(migrations.current_revisions(database))}")
 
 
 def _layers(conf: cfg.ConfigOpts, options) -> None:
@@ -255,13 +255,13 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
 
 def _openapi(conf: cfg.ConfigOpts, options) -> None:
     """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
-    from glance_py.http.routes import ROWS
-    from glance_py.middleware.versions import offered
+    from glance_py.http.routes import ROUTES
+    from glance_py.middleware.versions import enabled_versions
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
 
-    print(dumps(openapi(offered(conf)[0], image_resource(conf), ROWS)).decode())
+    print(dumps(openapi(enabled_versions(conf)[0], image_resource(conf), ROUTES)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------
@@ -279,8 +279,8 @@ _COMMANDS: dict[str, Callable] = {
     "purge_images_table": _purge_images,
     "indexes": indexes.run,
 }
-_DAYS = {"purge": 30, "purge_images_table": 180}
-_WITHOUT_OLD_SPELLING = frozenset({*_DAYS, "indexes"})
+_DEFAULT_AGE_IN_DAYS = {"purge": 30, "purge_images_table": 180}
+_WITHOUT_LEGACY_NAME = frozenset({*_DEFAULT_AGE_IN_DAYS, "indexes"})
 
 
 def _add_commands(subparsers) -> None:
@@ -291,11 +291,11 @@ def _add_commands(subparsers) -> None:
     actions = database.add_subparsers(metavar="ACTION", required=True, title="Actions")
     for name, command in _COMMANDS.items():
         _add_action(actions, name, name, command)
-        if name not in _WITHOUT_OLD_SPELLING:
-            _add_action(subparsers, f"db_{name}", name, command, old=True)
+        if name not in _WITHOUT_LEGACY_NAME:
+            _add_action(subparsers, f"db_{name}", name, command, legacy=True)
     for name, command in metadefs.COMMANDS.items():
         _add_metadef_action(actions, name, name, command)
-        _add_metadef_action(subparsers, f"db_{name}", name, command, old=True)
+        _add_metadef_action(subparsers, f"db_{name}", name, command, legacy=True)
     store = subparsers.add_parser(
         "store", help="look after the stores", description="Look after the stores."
     )
@@ -304,16 +304,18 @@ def _add_commands(subparsers) -> None:
     )
     _add_store_check(subparsers, "fsck")
     for name, command in (("layers", _layers), ("openapi", _openapi)):
-        parser = subparsers.add_parser(name, help=_first_line(command), description=command.__doc__)
+        parser = subparsers.add_parser(name, help=_summary(command), description=command.__doc__)
         parser.set_defaults(run=command)
 
 
-def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool = False) -> None:
+def _add_action(
+    parsers, command_name: str, name: str, command: Callable, legacy: bool = False
+) -> None:
     # Old spellings work, and are not what a newcomer should find.
-    listed = {} if old else {"help": _first_line(command)}
+    help_arguments = {} if legacy else {"help": _summary(command)}
     parser = parsers.add_parser(
-        spelling,
-        **listed,
+        command_name,
+        **help_arguments,
         description=inspect.cleandoc(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -335,11 +337,11 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
         # Old scripts name a version here; the newest one is the only sensible one.
         parser.add_argument("version", nargs="?", help=argparse.SUPPRESS)
         parser.add_argument("--version", dest="version", help=argparse.SUPPRESS)
-    elif name in _DAYS:
+    elif name in _DEFAULT_AGE_IN_DAYS:
         parser.add_argument(
             "--age_in_days",
             type=int,
-            default=_DAYS[name],
+            default=_DEFAULT_AGE_IN_DAYS[name],
             metavar="DAYS",
             help="only what was deleted longer ago; default %(default)s",
         )
@@ -353,31 +355,31 @@ def _add_action(parsers, spelling: str, name: str, command: Callable, old: bool 
     elif name == "indexes":
         indexes.add_arguments(parser)
     parser.set_defaults(
-        run=lambda conf, options: command(engine.connect(conf, ADMINISTRATION), options)
+        run=lambda conf, options: command(engine.open_database(conf, MAINTENANCE), options)
     )
 
 
 def _add_metadef_action(
-    parsers, spelling: str, name: str, command: Callable, old: bool = False
+    parsers, command_name: str, name: str, command: Callable, legacy: bool = False
 ) -> None:
     # Old spellings work, and are not what a newcomer should find.
-    listed = {} if old else {"help": _first_line(command)}
+    help_arguments = {} if legacy else {"help": _summary(command)}
     parser = parsers.add_parser(
-        spelling,
-        **listed,
+        command_name,
+        **help_arguments,
         description=inspect.cleandoc(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    metadefs.add_arguments(parser, name, old)
+    metadefs.add_arguments(parser, name, legacy)
     parser.set_defaults(
-        run=lambda conf, options: command(conf, engine.connect(conf, ADMINISTRATION), options)
+        run=lambda conf, options: command(conf, engine.open_database(conf, MAINTENANCE), options)
     )
 
 
-def _add_store_check(parsers, spelling: str) -> None:
+def _add_store_check(parsers, command_name: str) -> None:
     parser = parsers.add_parser(
-        spelling,
-        help=_first_line(store_check.check),
+        command_name,
+        help=_summary(store_check.check),
         description=store_check.check.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -385,7 +387,7 @@ def _add_store_check(parsers, spelling: str) -> None:
     parser.set_defaults(run=store_check.check)
 
 
-def _first_line(function: Callable) -> str:
+def _summary(function: Callable) -> str:
     return (function.__doc__ or "").partition("\n")[0].rstrip(".")
 
 

@@ -8,59 +8,59 @@ import time
 from types import TracebackType
 
 #: Seconds between two paintings.
-EVERY = 0.2
-WIDTH = 30
+REDRAW_INTERVAL = 0.2
+BAR_WIDTH = 30
 
 
-class Line:
+class ProgressLine:
     """A line on stderr that is written anew again and again, when that is a terminal.
 
-    :param wanted: False never writes.
+    :param enabled: False never writes.
     """
 
-    def __init__(self, wanted: bool = True) -> None:
-        self._writes = wanted and sys.stderr.isatty()
-        self._next = 0.0
-        self._shown = False
+    def __init__(self, enabled: bool = True) -> None:
+        self._enabled = enabled and sys.stderr.isatty()
+        self._next_draw = 0.0
+        self._drawn = False
 
     def is_due(self) -> bool:
         """Would :meth:`write` be seen, and is the last one long enough ago?"""
-        return self._writes and time.monotonic() >= self._next
+        return self._enabled and time.monotonic() >= self._next_draw
 
     def write(self, text: str) -> None:
         """Show ``text``, or as much as there is room for, instead of what was there."""
-        if not self._writes:
+        if not self._enabled:
             return
-        self._next = time.monotonic() + EVERY
-        self._shown = True
+        self._next_draw = time.monotonic() + REDRAW_INTERVAL
+        self._drawn = True
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
         sys.stderr.write("\r\033[K" + text[: columns - 1])
         sys.stderr.flush()
 
     def clear(self) -> None:
         """Make room for other output."""
-        if self._shown:
-            self._shown = False
+        if self._drawn:
+            self._drawn = False
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
 
 
-class Progress:
+class ProgressBar:
     """How far one thing is; painted on stderr when that is a terminal.
 
     :param name: what it is.
     :param total: bytes in all, None when that is not known.
-    :param wanted: False never paints.
+    :param enabled: False never paints.
     """
 
-    def __init__(self, name: str, total: int | None, wanted: bool = True) -> None:
+    def __init__(self, name: str, total: int | None, enabled: bool = True) -> None:
         self._name = name
         self._total = total
         self._done = 0
-        self._began = time.monotonic()
-        self._line = Line(wanted)
+        self._started = time.monotonic()
+        self._line = ProgressLine(enabled)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(
@@ -78,10 +78,10 @@ class Progress:
             self._line.write(self._text())
 
     def _text(self) -> str:
-        rate = self._done / max(time.monotonic() - self._began, 0.001) / 2**20
+        rate = self._done / max(time.monotonic() - self._started, 0.001) / 2**20
         text = f"{self._done / 2**20:.1f} MiB {rate:.1f} MiB/s {self._name}"
         if self._total:
-            part = min(self._done / self._total, 1.0)
-            bar = "#" * int(part * WIDTH)
-            text = f"[{bar:<{WIDTH}}] {part:4.0%} {text}"
+            fraction = min(self._done / self._total, 1.0)
+            bar = "#" * int(fraction * BAR_WIDTH)
+            text = f"[{bar:<{BAR_WIDTH}}] {fraction:4.0%} {text}"
         return text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from glance_py import app, config, pipeline
-from glance_py.cmd.server import Server
+from glance_py.cmd.server import GunicornServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config.load_registry(sys.argv[1:] if argv is None else argv, conf)
         config.setup_logging(conf)
-        server = Server(conf, app.build_registry, pipeline.REGISTRY)
+        server = GunicornServer(conf, app.build_registry, pipeline.REGISTRY)
     except app.START_ERRORS as error:
         print(f"glance-registry: {error}", file=sys.stderr)
         return 1

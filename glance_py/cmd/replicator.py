@@ -14,36 +14,36 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from glance_py.cmd.progress import Progress
-from glance_py.replication import Failure, Image, Source, copy, has_data
-from glance_py.replication.directory import Directory
-from glance_py.replication.server import Server
+from glance_py.cmd.progress import ProgressBar
+from glance_py.replication import ImageDocument, ImageSource, ReplicationError, copy, has_data
+from glance_py.replication.directory import ImageDirectory
+from glance_py.replication.server import ImageServer
 
 #: What -D stands for when it is not given.
 DONT_REPLICATE = "created_at date deleted_at location updated_at"
 
 #: Exit codes.
-DONE, FAILED, DIFFERENT = 0, 1, 3
+EXIT_OK, EXIT_FAILED, EXIT_DIFFERENT = 0, 1, 3
 
 
-class Command(NamedTuple):
-    """``places`` are the names of its arguments."""
+class ReplicatorCommand(NamedTuple):
+    """``arguments`` are the names of its arguments."""
 
     run: Callable[[argparse.Namespace], int]
-    places: tuple[str, ...]
+    arguments: tuple[str, ...]
 
 
 def size(options: argparse.Namespace) -> int:
     """Tell how many images a server has and how many bytes they are."""
     images, total = 0, 0
-    for image in _server(options, options.server, options.sourcetoken).images():
+    for image in _image_server(options, options.server, options.sourcetoken).images():
         if has_data(image):
             images, total = images + 1, total + (image["size"] or 0)
     if options.json:
         print(json.dumps({"images": images, "bytes": total}))
     else:
-        print(f"Total size is {total} bytes ({_human(total)}) across {images} images")
-    return DONE
+        print(f"Total size is {total} bytes ({_format_bytes(total)}) across {images} images")
+    return EXIT_OK
 
 
 def dump(options: argparse.Namespace) -> int:
@@ -52,24 +52,28 @@ def dump(options: argparse.Namespace) -> int:
     Each becomes a JSON file named by its id and a file <id>.img.  Data whose
     download was interrupted is read on from where it stopped.
     """
-    source = _server(options, options.server, options.sourcetoken)
+    source = _image_server(options, options.server, options.sourcetoken)
     os.makedirs(options.path, exist_ok=True)
-    target = Directory(options.path, options.chunksize)
-    return _each(
+    target = ImageDirectory(options.path, options.chunksize)
+    return _copy_each(
         options,
         source,
-        lambda image, tell: copy.to_directory(image, source, target, _rules(options), tell),
+        lambda image, on_bytes: copy.to_directory(
+            image, source, target, _copy_options(options), on_bytes
+        ),
     )
 
 
 def load(options: argparse.Namespace) -> int:
     """Copy the images of a directory that 'dump' made to a server."""
-    source = Directory(options.path, options.chunksize)
-    target = _server(options, options.server, options.targettoken)
-    return _each(
+    source = ImageDirectory(options.path, options.chunksize)
+    target = _image_server(options, options.server, options.targettoken)
+    return _copy_each(
         options,
         source,
-        lambda image, tell: copy.to_server(image, source, target, _rules(options), tell),
+        lambda image, on_bytes: copy.to_server(
+            image, source, target, _copy_options(options), on_bytes
+        ),
     )
 
 
@@ -78,22 +82,24 @@ def livecopy(options: argparse.Namespace) -> int:
 
     Nothing is kept in between: data goes through this process piece by piece.
     """
-    source = _server(options, options.fromserver, options.sourcetoken)
-    target = _server(options, options.toserver, options.targettoken)
-    return _each(
+    source = _image_server(options, options.fromserver, options.sourcetoken)
+    target = _image_server(options, options.toserver, options.targettoken)
+    return _copy_each(
         options,
         source,
-        lambda image, tell: copy.to_server(image, source, target, _rules(options), tell),
+        lambda image, on_bytes: copy.to_server(
+            image, source, target, _copy_options(options), on_bytes
+        ),
     )
 
 
 def compare(options: argparse.Namespace) -> int:
     """Tell what of one server is missing or different on another; ends with 3 when anything is."""
-    source = _server(options, options.fromserver, options.sourcetoken)
-    target = _server(options, options.toserver, options.targettoken)
+    source = _image_server(options, options.fromserver, options.sourcetoken)
+    target = _image_server(options, options.toserver, options.targettoken)
     different = 0
     for image in source.images():
-        lines = copy.compare(image, target, _rules(options))
+        lines = copy.compare(image, target, _copy_options(options))
         different += bool(lines)
         if options.json:
             print(
@@ -105,18 +111,18 @@ def compare(options: argparse.Namespace) -> int:
         else:
             for line in lines or (["is equal"] if options.verbose else []):
                 print(f"{image['id']} ({image.get('name')}): {line}")
-    return DIFFERENT if different else DONE
+    return EXIT_DIFFERENT if different else EXIT_OK
 
 
-COMMANDS: dict[str, Command] = {
-    "size": Command(size, ("server",)),
-    "dump": Command(dump, ("server", "path")),
-    "load": Command(load, ("server", "path")),
-    "livecopy": Command(livecopy, ("fromserver", "toserver")),
-    "compare": Command(compare, ("fromserver", "toserver")),
+COMMANDS: dict[str, ReplicatorCommand] = {
+    "size": ReplicatorCommand(size, ("server",)),
+    "dump": ReplicatorCommand(dump, ("server", "path")),
+    "load": ReplicatorCommand(load, ("server", "path")),
+    "livecopy": ReplicatorCommand(livecopy, ("fromserver", "toserver")),
+    "compare": ReplicatorCommand(compare, ("fromserver", "toserver")),
 }
 
-_PLACES = {
+_ARGUMENT_HELP = {
     "server": "host:port or URL of a service",
     "path": "a directory",
     "fromserver": "host:port or URL of the service to read from",
@@ -124,20 +130,22 @@ _PLACES = {
 }
 
 
-def _each(
-    options: argparse.Namespace, source: Source, work: Callable[[Image, copy.Tell], str]
+def _copy_each(
+    options: argparse.Namespace,
+    source: ImageSource,
+    copy_one: Callable[[ImageDocument, copy.ProgressCallback], str],
 ) -> int:
-    """Do ``work`` for each image, one after the other; a failure stops none of the others."""
+    """Do ``copy_one`` for each image, one after the other; a failure stops none of the others."""
     counts: dict[str, int] = {}
     for image in source.images():
         name = f"{image['id']} ({image.get('name')})"
-        with Progress(name, image.get("size"), options.progress) as progress:
+        with ProgressBar(name, image.get("size"), options.progress) as progress:
             try:
-                done, reason = work(image, progress.add), ""
-            except (Failure, OSError) as error:
+                done, reason = copy_one(image, progress.add), ""
+            except (ReplicationError, OSError) as error:
                 done, reason = "failed", str(error)
         counts[done] = counts.get(done, 0) + 1
-        _tell(options, image, done, reason)
+        _print_outcome(options, image, done, reason)
     if options.json:
         print(json.dumps({"images": sum(counts.values()), **counts}))
     else:
@@ -145,10 +153,12 @@ def _each(
             ", ".join(f"{number} {done}" for done, number in sorted(counts.items()))
             or "There are no images."
         )
-    return FAILED if "failed" in counts else DONE
+    return EXIT_FAILED if "failed" in counts else EXIT_OK
 
 
-def _tell(options: argparse.Namespace, image: Image, done: str, reason: str) -> None:
+def _print_outcome(
+    options: argparse.Namespace, image: ImageDocument, done: str, reason: str
+) -> None:
     if options.json:
         print(
             json.dumps(
@@ -168,8 +178,8 @@ def _tell(options: argparse.Namespace, image: Image, done: str, reason: str) -> 
         print(f"{image['id']} ({image.get('name')}): {done}", flush=True)
 
 
-def _server(options: argparse.Namespace, address: str, token: str | None) -> Server:
-    return Server(
+def _image_server(options: argparse.Namespace, address: str, token: str | None) -> ImageServer:
+    return ImageServer(
         address,
         token or options.token,
         options.chunksize,
@@ -178,11 +188,11 @@ def _server(options: argparse.Namespace, address: str, token: str | None) -> Ser
     )
 
 
-def _rules(options: argparse.Namespace) -> copy.Rules:
-    return copy.Rules(options.metaonly, frozenset(options.dontreplicate.split()))
+def _copy_options(options: argparse.Namespace) -> copy.CopyOptions:
+    return copy.CopyOptions(options.metaonly, frozenset(options.dontreplicate.split()))
 
 
-def _human(number: float) -> str:
+def _format_bytes(number: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.1f} {unit}"
@@ -199,29 +209,29 @@ def _parser() -> argparse.ArgumentParser:
         "3 'compare' found differences.",
     )
     common = argparse.ArgumentParser(add_help=False)
-    for names, argument in _arguments():
+    for names, argument in _common_options():
         # Both before and after the command, as people write them.
         parser.add_argument(*names, **argument)
         common.add_argument(*names, **{**argument, "default": argparse.SUPPRESS})
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         text = inspect.cleandoc(command.run.__doc__ or "")
-        each = commands.add_parser(
+        subparser = commands.add_parser(
             name,
             help=text.partition("\n")[0].rstrip("."),
             description=text,
             parents=[common],
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        for place in command.places:
-            each.add_argument(place, help=_PLACES[place])
-    asked = commands.add_parser("help", help="show how a command is used")
-    asked.add_argument("topic", nargs="?", choices=COMMANDS)
+        for argument_name in command.arguments:
+            subparser.add_argument(argument_name, help=_ARGUMENT_HELP[argument_name])
+    help_command = commands.add_parser("help", help="show how a command is used")
+    help_command.add_argument("topic", nargs="?", choices=COMMANDS)
     return parser
 
 
-def _arguments() -> Iterator[tuple[tuple[str, ...], dict]]:
-    env = os.environ.get
+def _common_options() -> Iterator[tuple[tuple[str, ...], dict]]:
+    get_variable = os.environ.get
     yield (
         ("-c", "--chunksize"),
         {
@@ -246,7 +256,7 @@ def _arguments() -> Iterator[tuple[tuple[str, ...], dict]]:
     yield (
         ("-t", "--token"),
         {
-            "default": env("OS_TOKEN") or env("OS_AUTH_TOKEN"),
+            "default": get_variable("OS_TOKEN") or get_variable("OS_AUTH_TOKEN"),
             "help": "token for both sides (default: OS_TOKEN)",
         },
     )
@@ -256,7 +266,7 @@ def _arguments() -> Iterator[tuple[tuple[str, ...], dict]]:
     yield (
         ("--os-cacert",),
         {
-            "default": env("OS_CACERT"),
+            "default": get_variable("OS_CACERT"),
             "metavar": "FILE",
             "help": "issuers of certificates (default: OS_CACERT)",
         },
@@ -296,14 +306,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.parse_args([options.topic, "--help"] if options.topic else ["--help"])
     try:
         return COMMANDS[options.command].run(options)
-    except (Failure, OSError) as error:
+    except (ReplicationError, OSError) as error:
         if options.debug:
             raise
         print(f"glance-replicator: {error}", file=sys.stderr)
-        return FAILED
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("glance-replicator: interrupted; the same command goes on from here", file=sys.stderr)
-        return FAILED
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
-from glance_py.data_access import open_records
+from glance_py.data_access import open_repositories
 from glance_py.domain import errors
-from glance_py.scrubber import Scrubbed, Scrubber
+from glance_py.scrubber import Scrubber, ScrubResult
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.argv[1:] if argv is None else argv,
             conf=conf,
             prog="glance-scrubber",
-            own_file="glance-scrubber.conf",
+            tool_file="glance-scrubber.conf",
             epilog="Exit codes: 0 done, 1 it could not be done.",
             description="Removes the data of deleted images, once or as a daemon, or "
             "brings a deleted image back.",
@@ -75,9 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.setup_logging(conf)
         if conf.restore and conf.daemon:
             raise config.ConfigurationError("--restore and --daemon exclude each other.")
-        with _alone(_place_for_lock(conf)):
+        with _single_instance(_lock_directory(conf)):
             scrubber = Scrubber(
-                Stores.from_config(conf), open_records(conf).pending, conf.scrub_pool_size
+                Stores.from_config(conf), open_repositories(conf).pending, conf.scrub_pool_size
             )
             if conf.restore:
                 scrubber.restore(conf.restore)
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _place_for_lock(conf: cfg.ConfigOpts) -> str:
+def _lock_directory(conf: cfg.ConfigOpts) -> str:
     """A directory in which nobody else can put anything in the place of our lock.
 
     ``[oslo_concurrency] lock_path``, or one of our own among the temporary files.
@@ -99,28 +99,28 @@ def _place_for_lock(conf: cfg.ConfigOpts) -> str:
     """
     for group, options in concurrency_options.list_opts():
         conf.register_opts(options, group)
-    place = conf.oslo_concurrency.lock_path
-    own = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
+    directory = conf.oslo_concurrency.lock_path
+    default = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
     try:
-        os.makedirs(place or own, mode=0o700, exist_ok=True)
-        found = os.stat(place) if place else os.lstat(own)
+        os.makedirs(directory or default, mode=0o700, exist_ok=True)
+        status = os.stat(directory) if directory else os.lstat(default)
     except OSError as error:
         raise config.ConfigurationError(
-            f"[oslo_concurrency] lock_path: {place or own}: {error.strerror}."
+            f"[oslo_concurrency] lock_path: {directory or default}: {error.strerror}."
         ) from None
-    trusted = found.st_uid in (0, os.getuid()) if place else found.st_uid == os.getuid()
-    if not stat.S_ISDIR(found.st_mode) or not trusted or found.st_mode & stat.S_IWOTH:
+    trusted = status.st_uid in (0, os.getuid()) if directory else status.st_uid == os.getuid()
+    if not stat.S_ISDIR(status.st_mode) or not trusted or status.st_mode & stat.S_IWOTH:
         raise config.ConfigurationError(
-            f"[oslo_concurrency] lock_path: other users may write to {place or own}. Set it to a "
-            "directory of this user alone."
+            f"[oslo_concurrency] lock_path: other users may write to {directory or default}. "
+            "Set it to a directory of this user alone."
         )
-    return place or own
+    return directory or default
 
 
 @contextlib.contextmanager
-def _alone(place: str) -> Iterator[None]:
+def _single_instance(directory: str) -> Iterator[None]:
     """One scrubber at a time on a host: a restored image must not lose its data meanwhile."""
-    path = os.path.join(place, f"glance-scrubber-{os.getuid()}.lock")
+    path = os.path.join(directory, f"glance-scrubber-{os.getuid()}.lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -138,11 +138,11 @@ def _alone(place: str) -> Iterator[None]:
 def _run(conf: cfg.ConfigOpts, scrubber: Scrubber) -> None:
     stop = threading.Event()
     if conf.daemon:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: stop.set())
     while True:
         try:
-            _once(conf, scrubber, stop)
+            _scrub_once(conf, scrubber, stop)
         except errors.GlanceError as error:
             if not conf.daemon:
                 raise
@@ -151,12 +151,12 @@ def _run(conf: cfg.ConfigOpts, scrubber: Scrubber) -> None:
             return
 
 
-def _once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event) -> None:
+def _scrub_once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event) -> None:
     """One pass over all that is due, telling of each image as it is done."""
     images = removed = left = 0
     for done in scrubber.scrub(conf.scrub_time):
-        images, removed, left = images + 1, removed + done.removed, left + done.left
-        _tell(conf, done)
+        images, removed, left = images + 1, removed + done.removed, left + done.remaining
+        _print_outcome(conf, done)
         if stop.is_set():
             break
     if conf.json:
@@ -165,11 +165,11 @@ def _once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event) -> No
         print(f"{images} images: {removed} copies removed, {left} left", flush=True)
 
 
-def _tell(conf: cfg.ConfigOpts, done: Scrubbed) -> None:
+def _print_outcome(conf: cfg.ConfigOpts, done: ScrubResult) -> None:
     if conf.json:
         print(json.dumps(dataclasses.asdict(done)), flush=True)
     else:
-        rest = f", {done.left} left: {done.reason}" if done.left else ""
+        rest = f", {done.remaining} left: {done.reason}" if done.remaining else ""
         print(f"{done.image_id}: {done.removed} copies removed{rest}", flush=True)
 
 

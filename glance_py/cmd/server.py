@@ -31,37 +31,37 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from glance_py import config
-from glance_py.context import set_current, unknown_caller
+from glance_py.context import request_log_fields, set_current
 from glance_py.http.request import REQUEST_ID
-from glance_py.middleware.composition import LOOPBACK
-from glance_py.middleware.context import CONTEXT
-from glance_store_py.watch import Watch
+from glance_py.middleware.context import CONTEXT_KEY
+from glance_py.middleware.factory_deps import LOOPBACK_ONLY
+from glance_store_py.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds for which an idle connection is kept.
-KEEPALIVE = 65
+KEEPALIVE_SECONDS = 65
 #: Seconds after which a worker is replaced whose main loop does not turn any more.  How long a
 #: request takes does not matter.
-STUCK = 300
+WORKER_TIMEOUT = 300
 #: Seconds that a client may take for the head of a request, however it sends it.
-HEADERS = 20
+HEADER_TIMEOUT = 20
 #: Bytes of a head that are awaited without a thread; a longer one occupies one until it is whole.
-PEEKED = 64 << 10
+MAX_PEEKED_BYTES = 64 << 10
 #: What tells gunicorn's main loop to wait for more of a request.
 _DEFER = getattr(gthread, "_DEFER", None)
 #: Seconds and bytes that a closing connection is listened to.
-LINGER = 2.0
+LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 << 20
 #: Bytes of an unread body that are worth reading, so that the connection can be used again.
-DISCARD = 64 << 10
+MAX_DISCARDED_BYTES = 64 << 10
 
 
 #: Signals that a worker must not miss while it starts.
-STOPPING = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT})
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT})
 
 
-class Master(Arbiter):
+class ServiceArbiter(Arbiter):
     """Gunicorn's master, whose workers hear it from their first moment on.
 
     A worker that has just been forked would give a signal to the handlers of the
@@ -71,7 +71,7 @@ class Master(Arbiter):
 
     def spawn_worker(self) -> int:
         """Fork a worker; the signals that end it wait until it can hear them."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             return super().spawn_worker()
         finally:
@@ -94,7 +94,7 @@ class Worker(ThreadWorker):
         for listener in self.sockets:
             if listener.family in (socket.AF_INET, socket.AF_INET6):
                 # Connections that say nothing stay in the kernel and occupy no thread.
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HEADERS)
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HEADER_TIMEOUT)
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, self.tcp_keepidle)
         super().init_process()
@@ -102,12 +102,12 @@ class Worker(ThreadWorker):
     def init_signals(self) -> None:
         """From here on this worker has handlers of its own."""
         super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def load_wsgi(self) -> None:
         """Load the application, whose answers say when the connection ends with them."""
         super().load_wsgi()
-        self.wsgi = _announcing_close(self.wsgi)
+        self.wsgi = _with_connection_close(self.wsgi)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Accept connections, or no more; a worker that stops closes its listening sockets.
@@ -120,10 +120,10 @@ class Worker(ThreadWorker):
             return
         for listener in self.sockets:
             if listener.sock is not None:
-                self._accept_waiting(listener)
+                self._accept_pending(listener)
                 listener.close()
 
-    def _accept_waiting(self, listener: Any) -> None:
+    def _accept_pending(self, listener: Any) -> None:
         """Accept the connections that are complete: closing would reset them."""
         before = -1
         while before < self.nr_conns < self.worker_connections:
@@ -132,17 +132,19 @@ class Worker(ThreadWorker):
 
     def handle(self, conn: Any) -> Any:
         """One turn of a connection, in a thread of the pool."""
-        head = _head_of(conn)
-        state = head.look()
-        if state is _Head.PARTIAL:
+        head = _get_head(conn)
+        state = head.check_arrival()
+        if state is _RequestHead.PARTIAL:
             return _DEFER
-        if state is _Head.LATE:
-            _say_goodbye(conn.sock, 0.0)
+        if state is _RequestHead.EXPIRED:
+            _lingering_close(conn.sock, 0.0)
             return False
-        _be_patient(conn.sock, HEADERS)
+        _set_socket_timeouts(conn.sock, HEADER_TIMEOUT)
         conn.data_ready = True
         try:
-            with contextlib.nullcontext() if state is _Head.WHOLE else head.watched():
+            with (
+                contextlib.nullcontext() if state is _RequestHead.COMPLETE else head.time_limited()
+            ):
                 keep = super().handle(conn)
         finally:
             # What this thread logs before its next request belongs to no caller.
@@ -150,115 +152,115 @@ class Worker(ThreadWorker):
         if not keep:
             # Gunicorn would wait for the client's goodbye in the main loop, where it stops all
             # others of this worker.
-            _say_goodbye(conn.sock)
+            _lingering_close(conn.sock)
         return keep
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """The headers are complete: the body may take longer."""
-        _head_of(conn).end()
-        _be_patient(conn.sock, self.client_timeout)
+        _get_head(conn).mark_read()
+        _set_socket_timeouts(conn.sock, self.client_timeout)
         if isinstance(req.body.reader, LengthReader):
-            req.body = Body(req.body.reader)
+            req.body = SocketBody(req.body.reader)
         return super().handle_request(req, conn)
 
 
-class _Head:
+class _RequestHead:
     """The head of the next request of a connection, from its first byte to its last.
 
     A head that has not arrived whole is looked at and left in the kernel: the main loop waits
     for more of it, so that clients that send it byte by byte occupy no thread.
     """
 
-    WHOLE, PARTIAL, LATE, WATCHED = "whole", "partial", "late", "watched"
+    COMPLETE, PARTIAL, EXPIRED, NEEDS_THREAD = "whole", "partial", "late", "watched"
 
     def __init__(self, conn: Any) -> None:
         self._conn = conn
         self._deadline: float | None = None
-        self._seen = 0
-        self._awaited = 1
-        self._watch: Watch | None = None
+        self._peeked = 0
+        self._low_water_mark = 1
+        self._watch: Watchdog | None = None
 
-    def look(self) -> str:
+    def check_arrival(self) -> str:
         """Can the head be read?
 
-        WHOLE: at once.  PARTIAL: not yet, the main loop shall wait.  LATE: it took too long.
-        WATCHED: it must be waited for in a thread, inside of :meth:`watched`.
+        COMPLETE: at once.  PARTIAL: not yet, the main loop shall wait.  EXPIRED: it took too long.
+        NEEDS_THREAD: it must be waited for in a thread, inside of :meth:`time_limited`.
         """
-        ahead = self._conn.parser.unreader.buf.getvalue() if self._conn.parser else b""
+        buffered = self._conn.parser.unreader.buf.getvalue() if self._conn.parser else b""
         try:
-            arrived = _peek(self._conn.sock)
+            peeked = _peek(self._conn.sock)
         except BlockingIOError:
-            arrived = None
+            peeked = None
         except OSError:
-            return self.WHOLE  # gunicorn will find it closed
-        if arrived == b"" or b"\r\n\r\n" in ahead + (arrived or b""):
-            self._await(1)
-            return self.WHOLE
-        if self._deadline is None and (ahead or arrived):
-            self._deadline = time.monotonic() + HEADERS
+            return self.COMPLETE  # gunicorn will find it closed
+        if peeked == b"" or b"\r\n\r\n" in buffered + (peeked or b""):
+            self._set_low_water_mark(1)
+            return self.COMPLETE
+        if self._deadline is None and (buffered or peeked):
+            self._deadline = time.monotonic() + HEADER_TIMEOUT
         if self._deadline is not None and time.monotonic() > self._deadline:
-            return self.LATE
-        seen, self._seen = self._seen, len(arrived or b"")
+            return self.EXPIRED
+        peeked_before, self._peeked = self._peeked, len(peeked or b"")
         # What is readable and brought nothing new has ended, or cannot be waited for.
         if (
             _DEFER is None
-            or self._seen >= PEEKED
-            or (arrived and self._seen <= seen)
-            or not self._await(self._seen + 1)
+            or self._peeked >= MAX_PEEKED_BYTES
+            or (peeked and self._peeked <= peeked_before)
+            or not self._set_low_water_mark(self._peeked + 1)
         ):
-            self._await(1)
-            return self.WATCHED
+            self._set_low_water_mark(1)
+            return self.NEEDS_THREAD
         return self.PARTIAL
 
-    def _await(self, size: int) -> bool:
+    def _set_low_water_mark(self, size: int) -> bool:
         """Let the main loop hear of the connection when it has ``size`` bytes; can that be?"""
         sock = self._conn.sock
-        if size == self._awaited:
+        if size == self._low_water_mark:
             return True
         if sock.family == socket.AF_UNIX:
             return False
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
-            self._awaited = size
+            self._low_water_mark = size
             return True
         return False
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
+    def time_limited(self) -> Iterator[None]:
         """Inside of this the connection is cut off when its head takes too long."""
         sock = self._conn.sock
-        watch = self._watch = Watch(lambda: sock.shutdown(socket.SHUT_RDWR))
-        left = HEADERS if self._deadline is None else self._deadline - time.monotonic()
+        watch = self._watch = Watchdog(lambda: sock.shutdown(socket.SHUT_RDWR))
+        left = HEADER_TIMEOUT if self._deadline is None else self._deadline - time.monotonic()
         try:
             with contextlib.suppress(TimeoutError), watch.within(left):
                 yield
         finally:
             watch.stop()
 
-    def end(self) -> None:
+    def mark_read(self) -> None:
         """The head has been read."""
         if self._watch is not None:
             self._watch.stop()
-        self._conn.head = _Head(self._conn)
+        self._conn.head = _RequestHead(self._conn)
 
 
-def _head_of(conn: Any) -> _Head:
+def _get_head(conn: Any) -> _RequestHead:
     if not hasattr(conn, "head"):
-        conn.head = _Head(conn)
+        conn.head = _RequestHead(conn)
     return conn.head
 
 
 def _peek(sock: socket.socket) -> bytes:
-    """What has arrived, up to PEEKED bytes, without taking it.
+    """What has arrived, up to MAX_PEEKED_BYTES bytes, without taking it.
 
     :raises BlockingIOError: nothing.
     """
     flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
-    arrived = sock.recv(8192, flags)
-    return sock.recv(PEEKED, flags) if len(arrived) == 8192 else arrived
+    peeked = sock.recv(8192, flags)
+    return sock.recv(MAX_PEEKED_BYTES, flags) if len(peeked) == 8192 else peeked
 
 
-def _announcing_close(app: Callable) -> Callable:
+def _with_connection_close(app: Callable) -> Callable:
     """``app``, with ``Connection: close`` in answers after which gunicorn closes.
 
     It cannot use a connection again on which much of a body is still to come, but finds out only
@@ -269,7 +271,7 @@ def _announcing_close(app: Callable) -> Callable:
         body = environ["wsgi.input"]
 
         def start(status: str, headers: list, exc_info: Any = None) -> Any:
-            if not _discard(body):
+            if not _discard_rest(body):
                 start_response.__self__.force_close()
             return start_response(status, headers, exc_info)
 
@@ -278,17 +280,17 @@ def _announcing_close(app: Callable) -> Callable:
     return wsgi
 
 
-def _discard(body: Any) -> bool:
+def _discard_rest(body: Any) -> bool:
     """Discard what is left of a request's body; False when the connection cannot be used again."""
     if body.failed:
         return False
-    if isinstance(body, Body):
+    if isinstance(body, SocketBody):
         return body.discard()
     # Chunks: the parser is dropped when it has seen the last one.
     return body.reader.parser is None
 
 
-class Body(io.BufferedReader):
+class SocketBody(io.BufferedReader):
     """A body of known length, straight from the socket into the piece that is read.
 
     Gunicorn's own copies each byte half a dozen times; at image sizes that is
@@ -296,20 +298,20 @@ class Body(io.BufferedReader):
     """
 
     def __init__(self, reader: LengthReader) -> None:
-        self._source = _Source(reader)
-        super().__init__(self._source)
+        self._raw_reader = _SocketReader(reader)
+        super().__init__(self._raw_reader)
 
     @property
     def failed(self) -> bool:
         """Did reading raise?  Then gunicorn does not use the connection again."""
-        return self._source.failed
+        return self._raw_reader.failed
 
     def discard(self) -> bool:
         """Read the rest of the body without waiting for it; was all of it there?"""
-        return self._source.discard()
+        return self._raw_reader.discard()
 
 
-class _Source(io.RawIOBase):
+class _SocketReader(io.RawIOBase):
     """What is left of the body: first what gunicorn has read ahead, then the socket."""
 
     def __init__(self, reader: LengthReader) -> None:
@@ -321,18 +323,18 @@ class _Source(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._reader.length)
-        if not wanted:
+        size = min(len(buffer), self._reader.length)
+        if not size:
             return 0
         try:
-            ahead = self._reader.unreader.take_buffered()
-            if ahead:
-                self._reader.unreader.unread(ahead[wanted:])
-                ahead = ahead[:wanted]
-                buffer[: len(ahead)] = ahead
-                received = len(ahead)
+            buffered = self._reader.unreader.take_buffered()
+            if buffered:
+                self._reader.unreader.unread(buffered[size:])
+                buffered = buffered[:size]
+                buffer[: len(buffered)] = buffered
+                received = len(buffered)
             else:
-                received = self._socket.recv_into(buffer, wanted)
+                received = self._socket.recv_into(buffer, size)
         except Exception:
             self.failed = True
             raise
@@ -347,10 +349,10 @@ class _Source(io.RawIOBase):
         reader = self._reader
         if not reader.length:
             return True
-        ahead = reader.unreader.take_buffered()
-        reader.unreader.unread(ahead[reader.length :])
-        reader.length -= min(reader.length, len(ahead))
-        if reader.length > DISCARD:
+        buffered = reader.unreader.take_buffered()
+        reader.unreader.unread(buffered[reader.length :])
+        reader.length -= min(reader.length, len(buffered))
+        if reader.length > MAX_DISCARDED_BYTES:
             return False
         while reader.length:
             try:
@@ -363,7 +365,7 @@ class _Source(io.RawIOBase):
         return True
 
 
-def _be_patient(sock: socket.socket, seconds: int) -> None:
+def _set_socket_timeouts(sock: socket.socket, seconds: int) -> None:
     """Limit how long a read or write waits for the other side; 0 is for ever."""
     interval = struct.pack("ll", seconds, 0)
     with contextlib.suppress(OSError):  # gone already
@@ -374,12 +376,12 @@ def _be_patient(sock: socket.socket, seconds: int) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
 
 
-def _say_goodbye(sock: socket.socket, seconds: float = LINGER) -> None:
+def _lingering_close(sock: socket.socket, seconds: float = LINGER_SECONDS) -> None:
     """Let the client read the last answer before the connection closes (RFC 9112, 9.6)."""
-    until, left = time.monotonic() + seconds, LINGER_BYTES
+    deadline, left = time.monotonic() + seconds, LINGER_BYTES
     with contextlib.suppress(OSError):  # also: it said nothing in time
         sock.shutdown(socket.SHUT_WR)
-        while left > 0 and (remaining := until - time.monotonic()) > 0:
+        while left > 0 and (remaining := deadline - time.monotonic()) > 0:
             sock.settimeout(remaining)
             received = len(sock.recv(1 << 16))
             if not received:
@@ -391,7 +393,7 @@ def _say_goodbye(sock: socket.socket, seconds: float = LINGER) -> None:
         sock.shutdown(socket.SHUT_RD)
 
 
-class Server(base.BaseApplication):
+class GunicornServer(base.BaseApplication):
     """Gunicorn with the service's options.
 
     The service is built before the workers are forked: a mistake stops the
@@ -401,19 +403,19 @@ class Server(base.BaseApplication):
     def __init__(
         self, conf: cfg.ConfigOpts, build: Callable[[cfg.ConfigOpts], Any], name: str
     ) -> None:
-        """``build`` makes what is served: it has ``app``, ``begin`` and ``demands``.
+        """``build`` makes what is served: it has ``app``, ``begin`` and ``server_requirements``.
 
         :raises config.ConfigurationError: what is served must not be served here.
         """
         self.conf = conf
         self._build = build
         self._name = name
-        self.service = self._built()
+        self.service = self._build_checked()
         super().__init__(prog=name)
 
-    def _built(self) -> Any:
+    def _build_checked(self) -> Any:
         service = self._build(self.conf)
-        if LOOPBACK in service.demands and not _is_loopback(self.conf.bind_host):
+        if LOOPBACK_ONLY in service.server_requirements and not _is_loopback(self.conf.bind_host):
             raise config.ConfigurationError(
                 f"[DEFAULT] bind_host: with the flavor fakeauth, which believes every token, the "
                 f"service listens on this machine's own address only (127.0.0.1), not on "
@@ -423,7 +425,7 @@ class Server(base.BaseApplication):
 
     def load_config(self) -> None:
         """Called by gunicorn, at the start and for each reload."""
-        for name, value in settings(self.conf).items():
+        for name, value in gunicorn_settings(self.conf).items():
             self.cfg.set(name, value)
         self.cfg.set("proc_name", self._name)
         self.cfg.set("post_worker_init", lambda worker: self.service.begin())
@@ -431,7 +433,7 @@ class Server(base.BaseApplication):
     def run(self) -> None:
         """Serve until a signal ends it."""
         try:
-            Master(self).run()
+            ServiceArbiter(self).run()
         except RuntimeError as error:
             sys.exit(f"{self._name}: {error}")
 
@@ -448,7 +450,7 @@ class Server(base.BaseApplication):
             if not self.conf.reload_config_files():
                 raise config.ConfigurationError("the files cannot be read")
             config.check(self.conf)
-            self.service = self._built()
+            self.service = self._build_checked()
         except Exception as error:
             LOG.error("The new configuration is wrong, the old one stays in use: %s", error)
             return
@@ -465,7 +467,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
+def gunicorn_settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """Gunicorn's settings for the options of the service."""
     host = f"[{conf.bind_host}]" if ":" in conf.bind_host else conf.bind_host
     return {
@@ -479,19 +481,19 @@ def settings(conf: cfg.ConfigOpts) -> dict[str, Any]:
         ),
         "threads": conf.threads,
         "preload_app": True,
-        "keepalive": KEEPALIVE,
-        "timeout": STUCK,
+        "keepalive": KEEPALIVE_SECONDS,
+        "timeout": WORKER_TIMEOUT,
         "graceful_timeout": conf.graceful_shutdown_timeout,
         "limit_request_line": 8190,
         "limit_request_field_size": conf.max_header_line,
         # Which methods exist is the router's to say: it answers 405, not 400.
         "permit_unconventional_http_method": True,
         "control_socket_disable": True,
-        "logger_class": Logger,
+        "logger_class": OsloLogger,
     }
 
 
-class Logger(glogging.Logger):
+class OsloLogger(glogging.Logger):
     """Gunicorn's messages and one line per request, through oslo.log."""
 
     def setup(self, cfg: Any) -> None:
@@ -518,5 +520,7 @@ class Logger(glogging.Logger):
             # What the kernel sends by itself is not counted.
             resp.sent or resp.response_length or 0,
             request_time.total_seconds(),
-            extra={"context": environ.get(CONTEXT) or unknown_caller(environ.get(REQUEST_ID))},
+            extra={
+                "context": environ.get(CONTEXT_KEY) or request_log_fields(environ.get(REQUEST_ID))
+            },
         )

@@ -32,11 +32,11 @@ class UpgradeChecks(upgradecheck.UpgradeCommands):
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._upgrade_checks = tuple(
-            (name, functools.partial(_without_self, check, conf)) for name, check in CHECKS
+            (name, functools.partial(_call_check, check, conf)) for name, check in CHECKS
         )
 
 
-def _without_self(check, conf: cfg.ConfigOpts, _commands) -> upgradecheck.Result:
+def _call_check(check, conf: cfg.ConfigOpts, _commands) -> upgradecheck.Result:
     return check(conf)
 
 
@@ -46,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the words after the name of the program.
     :returns: the exit code: 0 to 2 as the worst result, 255 when a check could not be made.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or {"-h", "--help"} & set(words):
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or {"-h", "--help"} & set(arguments):
         print(_USAGE, end="")
-        return 0 if words else 2
+        return 0 if arguments else 2
     conf = cfg.ConfigOpts()
     config.register(conf)
     policy_options.set_defaults(conf)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.disable(logging.ERROR)
     try:
         return upgradecheck.main(
-            conf, "glance", UpgradeChecks(conf), words, config.config_files(words) or None
+            conf, "glance", UpgradeChecks(conf), arguments, config.config_files(arguments) or None
         )
     except (
         config.ConfigurationError,

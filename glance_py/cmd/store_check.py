@@ -13,14 +13,14 @@ import sys
 
 from oslo_config import cfg
 
-from glance_py.cmd.progress import Line
-from glance_py.cmd.store_check_comparison import Comparison, Counts, Finding, Wanted
-from glance_py.db.records import records as open_records
+from glance_py.cmd.progress import ProgressLine
+from glance_py.cmd.store_check_comparison import CheckCounts, CheckOptions, Finding, StoreComparison
+from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
 #: Exit codes: all is well; it could not be done; something is wrong.
-WELL, FAILED, WRONG = 0, 1, 3
+EXIT_OK, EXIT_FAILED, EXIT_FINDINGS = 0, 1, 3
 
 _HOUR = 3600
 
@@ -36,27 +36,29 @@ def check(conf: cfg.ConfigOpts, options: argparse.Namespace) -> int:
     """
     try:
         stores = Stores.from_config(conf)
-        line = Line(not options.json)
+        line = ProgressLine(not options.json)
 
-        def show(counts: Counts) -> None:
+        def show_progress(counts: CheckCounts) -> None:
             if line.is_due():
-                line.write(_so_far(counts))
+                line.write(_progress_text(counts))
 
-        comparison = Comparison(open_records(conf), stores, _wanted(stores, options), show)
-        wrong = False
+        comparison = StoreComparison(
+            open_repositories(conf), stores, _check_options(stores, options), show_progress
+        )
+        has_findings = False
         for finding in comparison.run():
-            wrong |= not finding.removed
+            has_findings |= not finding.removed
             line.clear()
-            print(_as_json(finding) if options.json else _as_line(finding), flush=True)
+            print(_format_json(finding) if options.json else _format_line(finding), flush=True)
         line.clear()
     except GlanceStoreError as error:
         print(f"glance-manage: {error}", file=sys.stderr)
-        return FAILED
+        return EXIT_FAILED
     if options.json:
         print(json.dumps({"checked": dataclasses.asdict(comparison.counts)}))
     else:
         print(_summary(comparison.counts))
-    return WRONG if wrong else WELL
+    return EXIT_FINDINGS if has_findings else EXIT_OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,11 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _wanted(stores: Stores, options: argparse.Namespace) -> Wanted:
+def _check_options(stores: Stores, options: argparse.Namespace) -> CheckOptions:
     for store in options.store or ():
         if store not in stores.ids:
             raise ValueError(f"There is no store '{store}'.")
-    return Wanted(
+    return CheckOptions(
         stores=options.store or stores.ids,
         verify_hash=options.verify_hash,
         delete_orphans=options.delete_orphans,
@@ -98,17 +100,17 @@ def _wanted(stores: Stores, options: argparse.Namespace) -> Wanted:
     )
 
 
-def _as_line(finding: Finding) -> str:
+def _format_line(finding: Finding) -> str:
     detail = f" ({finding.detail})" if finding.detail else ""
     removed = ", removed" if finding.removed else ""
     return f"{finding.kind}{removed}: image {finding.image_id} at {finding.url}{detail}"
 
 
-def _as_json(finding: Finding) -> str:
+def _format_json(finding: Finding) -> str:
     return json.dumps(dataclasses.asdict(finding))
 
 
-def _summary(counts: Counts) -> str:
+def _summary(counts: CheckCounts) -> str:
     text = f"Checked {counts.copies} copies of {counts.images} images and {counts.objects} objects."
     if counts.hashed:
         text += f" Hashed {counts.hashed} bytes."
@@ -121,7 +123,7 @@ def _summary(counts: Counts) -> str:
     return text
 
 
-def _so_far(counts: Counts) -> str:
+def _progress_text(counts: CheckCounts) -> str:
     text = f"{counts.objects} objects, {counts.images} images"
     if counts.hashed:
         text += f", {counts.hashed / 2**30:.1f} GiB hashed"

@@ -18,14 +18,14 @@ from glance_py import streams
 from glance_py.context import RequestContext
 from glance_py.domain import errors, importing
 from glance_py.domain.image import Image, Location
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 from glance_py.domain.query import ImageQuery
 from glance_store_py import errors as store_errors
-from glance_store_py.driver import Object, image_id_of
+from glance_store_py.driver import ObjectInfo, image_id_of
 from glance_store_py.location import parse, redacted
 from glance_store_py.stores import Stores
 
-PAGE = 1000
+PAGE_SIZE = 1000
 
 #: The records say that the data is there, and it is not.
 MISSING = "missing"
@@ -38,14 +38,14 @@ UNREADABLE = "unreadable"
 ORPHAN = "orphan"
 
 #: Names of objects in a URL: the id of an image, or that of one of its upload attempts.
-_NAMES = re.compile(
+_OBJECT_NAME = re.compile(
     r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])"
     r"(?:\.(?:[2-9]|[1-9][0-9]+)(?![^/?#]))?",
     re.IGNORECASE,
 )
 
 #: In all but these states an image may get data at any moment.
-_SETTLED = frozenset({"active", "deactivated", "deleted", "killed"})
+_STABLE_STATUSES = frozenset({"active", "deactivated", "deleted", "killed"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Finding:
 
 
 @dataclasses.dataclass(slots=True)
-class Counts:
+class CheckCounts:
     """What was looked at: images, their copies, bytes that were hashed, objects in stores,
 
     those of them that are nobody's image (by their name), and those that are
@@ -78,7 +78,7 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
+class CheckOptions:
     """What to do: in which stores, with hashes or not, and about orphans how old (seconds)."""
 
     stores: Sequence[str]
@@ -87,70 +87,70 @@ class Wanted:
     older_than: float = 24 * 3600
 
 
-class Comparison:
+class StoreComparison:
     """One walk through stores and records.
 
-    :param progress: called now and then, for somebody who waits.
+    :param on_progress: called now and then, for somebody who waits.
     """
 
     def __init__(
         self,
-        records: Records,
+        repositories: Repositories,
         stores: Stores,
-        wanted: Wanted,
-        progress: Callable[[Counts], None] = lambda counts: None,
+        options: CheckOptions,
+        on_progress: Callable[[CheckCounts], None] = lambda counts: None,
     ) -> None:
-        self._records = records
+        self._repositories = repositories
         self._stores = stores
-        self._wanted = wanted
-        self._progress = progress
-        self._myself = RequestContext(is_admin=True)
+        self._options = options
+        self._on_progress = on_progress
+        self._admin_context = RequestContext(is_admin=True)
         #: By store and URL: an image may have objects of several upload attempts.
-        self._listed: dict[tuple[str, str], Object] = {}
-        self._known: set[tuple[str, str]] = set()
-        self._places: set[str] = set()
-        self._unsettled: set[str] = set()
-        self.counts = Counts()
+        self._objects: dict[tuple[str, str], ObjectInfo] = {}
+        self._recorded: set[tuple[str, str]] = set()
+        self._recorded_paths: set[str] = set()
+        self._unstable_ids: set[str] = set()
+        self.counts = CheckCounts()
 
     def run(self) -> Iterator[Finding]:
         """Everything that is wrong, as it is found."""
-        self._list()
-        for image in self._images():
+        self._list_objects()
+        for image in self._list_images():
             self.counts.images += 1
-            if not _is_settled(image):
-                self._unsettled.add(image.id.lower())
+            if not _is_stable(image):
+                self._unstable_ids.add(image.id.lower())
             for location in image.locations:
-                yield from self._copy(image, location)
-            self._progress(self.counts)
-        self._note_pending()
-        yield from self._orphans()
+                yield from self._check_location(image, location)
+            self._on_progress(self.counts)
+        self._record_pending()
+        yield from self._find_orphans()
 
-    def _list(self) -> None:
+    def _list_objects(self) -> None:
         """What the stores hold."""
-        for store in self._wanted.stores:
+        for store in self._options.stores:
             try:
-                for found in self._stores.objects(store):
+                for found in self._stores.list_objects(store):
                     self.counts.objects += 1
-                    if not _is_id(found.image_id):
+                    if not _is_uuid(found.image_id):
                         self.counts.foreign += 1
                     else:
-                        self._listed[store, found.url] = found
-                    self._progress(self.counts)
+                        self._objects[store, found.url] = found
+                    self._on_progress(self.counts)
             except store_errors.StoreListNotSupported:
                 self.counts.silent.append(store)
 
-    def _images(self) -> Iterator[Image]:
+    def _list_images(self) -> Iterator[Image]:
         for hidden in (False, True):
             marker: str | None = None
             while True:
-                page = self._records.images.list(
-                    self._myself,
+                page = self._repositories.images.list(
+                    self._admin_context,
                     ImageQuery(
                         visibility="all",
                         member_status="all",
                         os_hidden=hidden,
                         marker=marker,
-                        limit=PAGE,
+                        limit=PAGE_SIZE,
                     ),
                 )
                 yield from page.images
@@ -160,10 +160,10 @@ class Comparison:
 
     # ------------------------------------------------------------ what the records know
 
-    def _copy(self, image: Image, location: Location) -> Iterator[Finding]:
-        store = location.store or self._stores.store_of(location.url)
-        self._know(image.id, location.url, store)
-        if store is None or store not in self._wanted.stores or image.status == "queued":
+    def _check_location(self, image: Image, location: Location) -> Iterator[Finding]:
+        store = location.store or self._stores.store_for_url(location.url)
+        self._record(image.id, location.url, store)
+        if store is None or store not in self._options.stores or image.status == "queued":
             # To a queued image an address is where data was refused, there or not.
             return
         self.counts.copies += 1
@@ -175,16 +175,16 @@ class Comparison:
             size = self._size(location, store)
             if image.size is not None and size != image.size:
                 yield finding(SIZE, f"{size} bytes instead of {image.size}")
-            elif self._wanted.verify_hash:
+            elif self._options.verify_hash:
                 yield from self._compare_hash(image, location, finding)
-        except store_errors.NotFound:
+        except store_errors.StoreObjectNotFound:
             yield finding(MISSING)
         except store_errors.GlanceStoreError as exc:
             yield finding(UNREADABLE, str(exc))
 
     def _size(self, location: Location, store: str) -> int:
         """The size of a copy in bytes: as listed, or else as the store says."""
-        listed = self._listed.get((store, parse(location.url).url))
+        listed = self._objects.get((store, parse(location.url).url))
         return self._stores.size(location.url, location.store) if listed is None else listed.size
 
     def _compare_hash(
@@ -192,12 +192,12 @@ class Comparison:
     ) -> Iterator[Finding]:
         if image.os_hash_algo is None and image.checksum is None:
             return
-        digests = streams.Hash(image.os_hash_algo or "sha512")
+        digests = streams.HashFilter(image.os_hash_algo or "sha512")
         data = self._stores.get(location.url, location.store)
         try:
-            for chunk in streams.stream(data.chunks, (digests,)):
+            for chunk in streams.filtered(data.chunks, (digests,)):
                 self.counts.hashed += len(chunk)
-                self._progress(self.counts)
+                self._on_progress(self.counts)
         finally:
             data.close()
         if image.checksum not in (None, digests.checksum) or (
@@ -205,96 +205,98 @@ class Comparison:
         ):
             yield finding(HASH, f"{digests.algorithm} is {digests.value}")
 
-    def _note_pending(self) -> None:
+    def _record_pending(self) -> None:
         """Data of deleted images is the scrubber's as long as its record says so."""
         after = 0
-        while found := self._records.pending.find(0, after, PAGE):
+        while found := self._repositories.pending.find(0, after, PAGE_SIZE):
             after = found[-1].location.id or 0
             for pending in found:
                 location = pending.location
-                self._know(
+                self._record(
                     pending.image_id,
                     location.url,
-                    location.store or self._stores.store_of(location.url),
+                    location.store or self._stores.store_for_url(location.url),
                 )
 
-    def _know(self, image_id: str, url: str, store: str | None) -> None:
-        self._places.add(_place(url))
-        for name in _names(image_id, url):
+    def _record(self, image_id: str, url: str, store: str | None) -> None:
+        self._recorded_paths.add(_object_path(url))
+        for name in _possible_names(image_id, url):
             if store is None:
-                self._unsettled.add(image_id_of(name))
+                self._unstable_ids.add(image_id_of(name))
             else:
-                self._known.add((store, name))
+                self._recorded.add((store, name))
 
     # ------------------------------------------------------------ what only the stores know
 
-    def _orphans(self) -> Iterator[Finding]:
-        oldest = time.time() - self._wanted.older_than
-        for (store, _), found in self._listed.items():
+    def _find_orphans(self) -> Iterator[Finding]:
+        newest_orphan = time.time() - self._options.older_than
+        for (store, _), found in self._objects.items():
             if (
-                (store, _name(found)) in self._known
-                or found.image_id.lower() in self._unsettled
-                or _place(found.url) in self._places
+                (store, _object_name(found)) in self._recorded
+                or found.image_id.lower() in self._unstable_ids
+                or _object_path(found.url) in self._recorded_paths
             ):
                 continue
-            if found.modified > oldest:
+            if found.modified > newest_orphan:
                 self.counts.young += 1
                 continue
             finding = Finding(
                 ORPHAN, store, found.image_id, redacted(found.url), f"{found.size} bytes"
             )
-            if self._wanted.delete_orphans and self._is_still_orphan(store, found):
-                yield self._removed(finding, found.url)
+            if self._options.delete_orphans and self._is_still_orphan(store, found):
+                yield self._delete_orphan(finding, found.url)
             else:
                 yield finding
 
-    def _is_still_orphan(self, store: str, found: Object) -> bool:
+    def _is_still_orphan(self, store: str, found: ObjectInfo) -> bool:
         """Ask the records once more: the walk may have taken long."""
         try:
-            image = self._records.images.get(self._myself, found.image_id)
+            image = self._repositories.images.get(self._admin_context, found.image_id)
         except errors.ImageNotFound:
             return True
-        return _is_settled(image) and not any(
-            _name(found) in _names(image.id, location.url)
-            and (location.store or self._stores.store_of(location.url)) in (store, None)
+        return _is_stable(image) and not any(
+            _object_name(found) in _possible_names(image.id, location.url)
+            and (location.store or self._stores.store_for_url(location.url)) in (store, None)
             for location in image.locations
         )
 
-    def _removed(self, finding: Finding, url: str) -> Finding:
+    def _delete_orphan(self, finding: Finding, url: str) -> Finding:
         try:
             self._stores.delete(url, finding.store)
-        except store_errors.NotFound:
+        except store_errors.StoreObjectNotFound:
             pass  # Somebody else has removed it meanwhile.
         except store_errors.GlanceStoreError as exc:
             return dataclasses.replace(finding, detail=f"{finding.detail}; {exc}")
         return dataclasses.replace(finding, removed=True)
 
 
-def _is_settled(image: Image) -> bool:
+def _is_stable(image: Image) -> bool:
     """Does an image get no data at the moment?  An active one does while it is copied."""
-    return image.status in _SETTLED and not image.properties.get(importing.TASK)
+    return image.status in _STABLE_STATUSES and not image.properties.get(importing.LOCK_PROPERTY)
 
 
-def _name(found: Object) -> str:
+def _object_name(found: ObjectInfo) -> str:
     """The name under which an object was added, or that of something unfinished."""
     return (found.name or found.image_id).lower()
 
 
-def _names(image_id: str, url: str) -> set[str]:
+def _possible_names(image_id: str, url: str) -> set[str]:
     """The names of objects that a location of an image may mean.
 
     A URL that does not name the image at all (a client may have registered it)
     may mean its first object.
     """
     found = {
-        name.lower() for text in (url, urllib.parse.unquote(url)) for name in _NAMES.findall(text)
+        name.lower()
+        for text in (url, urllib.parse.unquote(url))
+        for name in _OBJECT_NAME.findall(text)
     }
     if image_id.lower() not in map(image_id_of, found):
         found.add(image_id.lower())
     return found
 
 
-def _place(url: str) -> str:
+def _object_path(url: str) -> str:
     """Container and name of an object.
 
     Two stores may lead to one object, by addresses that have only this in common.
@@ -302,7 +304,7 @@ def _place(url: str) -> str:
     return "/".join(url.rsplit("/", 2)[1:])
 
 
-def _is_id(name: str) -> bool:
+def _is_uuid(name: str) -> bool:
     try:
         return str(uuid.UUID(name)) == name.lower()
     except ValueError:

@@ -19,7 +19,7 @@ from glance_py import config, pipeline, policies
 from glance_store_py.config import RESERVED_PREFIX
 
 #: Options that existed once: what to do about a line that still sets them.
-REMOVED = {
+REMOVED_OPTIONS = {
     "cert_file": "TLS ends at the proxy in front; remove it",
     "key_file": "TLS ends at the proxy in front; remove it",
     "ca_file": "TLS ends at the proxy in front; remove it",
@@ -42,32 +42,32 @@ REMOVED = {
 }
 
 #: Types of stores that are gone, and the scheme of their addresses.
-GONE_STORES = {"sheepdog": "sheepdog", "vmware": "vsphere", "gridfs": "gridfs"}
+REMOVED_STORE_TYPES = {"sheepdog": "sheepdog", "vmware": "vsphere", "gridfs": "gridfs"}
 
 #: From so many images on, lists that no index of the schema helps are felt.
-LARGE = 50_000
+LARGE_CATALOGUE = 50_000
 
-_HEALTHCHECK = """\
+_HEALTHCHECK_ADVICE = """\
 oslo.middleware has no health check that is a filter any more. Take healthcheck out of the \
 pipelines and write: [composite:glance-api-{flavor}] paste.composite_factory = \
 glance_py.pipeline:root_app_factory; / = api; /healthcheck = healthcheck. And: [app:healthcheck] \
 paste.app_factory = oslo_middleware:Healthcheck.app_factory"""
 
-_ROLES = (
+_ROLES_NOTE = (
     "Reading needs the role reader, which member and admin imply in a Keystone that was set up by "
     "its bootstrap command. A token with member alone is refused. Scope is always enforced. The "
     "calls that register and read locations are for admin and service: give the users of Nova and "
     "Cinder the role service, and their configuration a section [glance] to use it."
 )
 
-_FORMATS = (
+_FORMATS_NOTE = (
     "Partition tables of raw images are checked strictly. Images that were accepted before are not "
     "touched; where builders make odd ones, name those checks in [image_format] "
     "gpt_safety_checks_nonfatal."
 )
 
 
-def configuration(conf: cfg.ConfigOpts) -> Result:
+def check_configuration(conf: cfg.ConfigOpts) -> Result:
     """Values that keep the service from starting, such as a list without its brackets."""
     try:
         config.check(conf)
@@ -76,32 +76,34 @@ def configuration(conf: cfg.ConfigOpts) -> Result:
     return Result(Code.SUCCESS)
 
 
-def removed_options(conf: cfg.ConfigOpts) -> Result:
+def check_removed_options(conf: cfg.ConfigOpts) -> Result:
     """Lines that nobody reads."""
     found = [
-        f"{file}: [{group}] {name}: {REMOVED[name]}."
-        for file, group, name, _ in _lines(conf)
-        if name in REMOVED
+        f"{file}: [{group}] {name}: {REMOVED_OPTIONS[name]}."
+        for file, group, name, _ in _configured_lines(conf)
+        if name in REMOVED_OPTIONS
     ]
     found += [
-        f"{file}: [{group}] {name}: {REMOVED['location_strategy']}."
-        for file, group, name, _ in _lines(conf)
+        f"{file}: [{group}] {name}: {REMOVED_OPTIONS['location_strategy']}."
+        for file, group, name, _ in _configured_lines(conf)
         if group == "store_type_location_strategy"
     ]
     return Result(Code.WARNING, " ".join(found)) if found else Result(Code.SUCCESS)
 
 
-def stores(conf: cfg.ConfigOpts) -> Result:
+def check_stores(conf: cfg.ConfigOpts) -> Result:
     """Stores whose driver is gone, and several stores of which something is missing."""
-    backends = _values(conf, "DEFAULT", "enabled_backends")
+    backends = _last_value(conf, "DEFAULT", "enabled_backends")
     kinds = dict(pair.strip().partition(":")[::2] for pair in backends.split(",") if pair.strip())
-    single = [name.strip() for name in _values(conf, "glance_store", "stores").split(",")]
-    gone = sorted({kind.strip() for kind in [*kinds.values(), *single]} & GONE_STORES.keys())
-    if gone:
+    single = [name.strip() for name in _last_value(conf, "glance_store", "stores").split(",")]
+    removed = sorted(
+        {kind.strip() for kind in [*kinds.values(), *single]} & REMOVED_STORE_TYPES.keys()
+    )
+    if removed:
         return Result(
             Code.FAILURE,
             (
-                f"There is no driver for {', '.join(gone)}. Copy those images to another store "
+                f"There is no driver for {', '.join(removed)}. Copy those images to another store "
                 f"with the release that still has it, for example by the import method copy-image."
             ),
         )
@@ -113,7 +115,7 @@ def stores(conf: cfg.ConfigOpts) -> Result:
                 "enabled_backends says the same, and allows for more stores later."
             ),
         )
-    default = _values(conf, "glance_store", "default_backend")
+    default = _last_value(conf, "glance_store", "default_backend")
     if default not in kinds:
         return Result(
             Code.FAILURE,
@@ -131,7 +133,7 @@ def stores(conf: cfg.ConfigOpts) -> Result:
                 f"{', '.join(reserved)}."
             ),
         )
-    groups = {group for _, group, _, _ in _lines(conf)}
+    groups = {group for _, group, _, _ in _configured_lines(conf)}
     bare = sorted(
         name
         for name, kind in kinds.items()
@@ -148,7 +150,7 @@ def stores(conf: cfg.ConfigOpts) -> Result:
     return Result(Code.SUCCESS)
 
 
-def policy_file(conf: cfg.ConfigOpts) -> Result:
+def check_policy_file(conf: cfg.ConfigOpts) -> Result:
     """A policy file in JSON, and rules that no request asks for."""
     result = common_checks.check_policy_json(None, conf)  # type: ignore[arg-type]
     if result.code is not Code.SUCCESS:
@@ -164,7 +166,7 @@ def policy_file(conf: cfg.ConfigOpts) -> Result:
                     f"oslopolicy-convert-json-to-yaml."
                 ),
             )
-        return Result(Code.SUCCESS, _ROLES)
+        return Result(Code.SUCCESS, _ROLES_NOTE)
     try:
         with open(path) as file:
             written = policy.parse_file_contents(file.read())
@@ -183,20 +185,20 @@ def policy_file(conf: cfg.ConfigOpts) -> Result:
                 f"protect any more; 'oslopolicy-sample-generator --namespace glance' prints all."
             ),
         )
-    return Result(Code.SUCCESS, _ROLES)
+    return Result(Code.SUCCESS, _ROLES_NOTE)
 
 
-def paste_file(conf: cfg.ConfigOpts) -> Result:
+def check_paste_file(conf: cfg.ConfigOpts) -> Result:
     """A health check that is a filter, a flavor that is not there, factories of other names."""
     try:
-        path = pipeline.find(conf)
+        path = pipeline.find_paste_file(conf)
         parser = loadwsgi.ConfigLoader(path).parser
     except Exception as error:
         return Result(Code.FAILURE, f"The paste file cannot be read: {error}")
     flavor = conf.paste_deploy.flavor
     name = f"glance-api-{flavor}" if flavor else "glance-api"
     if parser.has_section("filter:healthcheck"):
-        return Result(Code.FAILURE, f"{path}: " + _HEALTHCHECK.format(flavor=flavor or ""))
+        return Result(Code.FAILURE, f"{path}: " + _HEALTHCHECK_ADVICE.format(flavor=flavor or ""))
     sections = {section.partition(":")[2] for section in parser.sections()}
     if name not in sections:
         return Result(
@@ -207,10 +209,10 @@ def paste_file(conf: cfg.ConfigOpts) -> Result:
             ),
         )
     foreign = sorted(
-        {old for _, _, old in pipeline.foreign_factories(parser) if old.startswith("glance.")}
+        {old for _, _, old in pipeline.aliased_factories(parser) if old.startswith("glance.")}
     )
     if foreign:
-        names = "; ".join(f"{pipeline.FACTORIES[old]} for {old}" for old in foreign)
+        names = "; ".join(f"{pipeline.FACTORY_ALIASES[old]} for {old}" for old in foreign)
         return Result(
             Code.WARNING,
             (
@@ -221,7 +223,7 @@ def paste_file(conf: cfg.ConfigOpts) -> Result:
     return Result(Code.SUCCESS)
 
 
-def identity(conf: cfg.ConfigOpts) -> Result:
+def check_identity(conf: cfg.ConfigOpts) -> Result:
     """Credentials of the service with which tokens can be checked."""
     if "keystone" not in (conf.paste_deploy.flavor or ""):
         return Result(Code.SUCCESS)
@@ -236,8 +238,8 @@ def identity(conf: cfg.ConfigOpts) -> Result:
             ),
         )
     group = "keystone_authtoken"
-    section = _values(conf, group, "auth_section") or group
-    kind = _values(conf, section, "auth_type") or _values(conf, section, "auth_plugin")
+    section = _last_value(conf, group, "auth_section") or group
+    kind = _last_value(conf, section, "auth_type") or _last_value(conf, section, "auth_plugin")
     if not kind and _is_in_paste_file(conf, "auth_type"):
         return Result(Code.SUCCESS)
     if not kind:
@@ -251,7 +253,7 @@ def identity(conf: cfg.ConfigOpts) -> Result:
 
     def value(option: loading.Opt) -> str | None:
         names = [option.dest, *(old.dest for old in option.deprecated)]
-        return next(filter(None, (_values(conf, section, name) for name in names)), None)
+        return next(filter(None, (_last_value(conf, section, name) for name in names)), None)
 
     try:
         loading.get_plugin_loader(kind).load_from_options_getter(value)
@@ -260,7 +262,7 @@ def identity(conf: cfg.ConfigOpts) -> Result:
     return Result(Code.SUCCESS)
 
 
-def image_cache(conf: cfg.ConfigOpts) -> Result:
+def check_image_cache(conf: cfg.ConfigOpts) -> Result:
     """A pipeline with a cache, and what it lacks."""
     if "cach" not in (conf.paste_deploy.flavor or ""):
         return Result(Code.SUCCESS)
@@ -286,13 +288,13 @@ def image_cache(conf: cfg.ConfigOpts) -> Result:
     return Result(Code.SUCCESS)
 
 
-def database(conf: cfg.ConfigOpts) -> Result:
+def check_database(conf: cfg.ConfigOpts) -> Result:
     """The schema, and data that needs attention."""
-    from glance_py.db import engine, indexes, migrations, survey
+    from glance_py.db import counts, engine, indexes, migrations
 
     try:
-        found = engine.connect(conf)
-        phase = migrations.pending(found)
+        found = engine.open_database(conf)
+        phase = migrations.next_phase(found)
     except Exception as error:
         return Result(Code.FAILURE, f"The database cannot be read: {error}")
     if phase is not None:
@@ -303,8 +305,8 @@ def database(conf: cfg.ConfigOpts) -> Result:
                 f"while no service runs."
             ),
         )
-    for kind, scheme in GONE_STORES.items():
-        if number := survey.locations_like(found, f"{scheme}://%"):
+    for kind, scheme in REMOVED_STORE_TYPES.items():
+        if number := counts.count_locations_like(found, f"{scheme}://%"):
             return Result(
                 Code.FAILURE,
                 (
@@ -312,7 +314,7 @@ def database(conf: cfg.ConfigOpts) -> Result:
                     f"driver. Copy them elsewhere with the release that still has it."
                 ),
             )
-    if number := survey.locations_like(found, "s3%://%:%@%"):
+    if number := counts.count_locations_like(found, "s3%://%:%@%"):
         return Result(
             Code.WARNING,
             (
@@ -322,20 +324,20 @@ def database(conf: cfg.ConfigOpts) -> Result:
                 f"nothing then."
             ),
         )
-    if survey.has_more_images_than(found, LARGE) and any(
-        each.state is not indexes.State.PRESENT for each in indexes.survey(found)
+    if counts.has_more_images_than(found, LARGE_CATALOGUE) and any(
+        each.state is not indexes.IndexState.PRESENT for each in indexes.inspect_indexes(found)
     ):
         return Result(
             Code.SUCCESS,
             (
-                f"There are more than {LARGE} images. 'glance-manage db indexes' shows indexes "
-                f"that make lists by name, property and tag quick, and --add builds them."
+                f"There are more than {LARGE_CATALOGUE} images. 'glance-manage db indexes' shows "
+                f"indexes that make lists by name, property and tag quick, and --add builds them."
             ),
         )
     return Result(Code.SUCCESS)
 
 
-def image_formats(conf: cfg.ConfigOpts) -> Result:
+def check_image_formats(conf: cfg.ConfigOpts) -> Result:
     """Data that is refused which was accepted before."""
     if not conf.image_format.require_image_format_match:
         return Result(
@@ -345,26 +347,26 @@ def image_formats(conf: cfg.ConfigOpts) -> Result:
                 "that it is said to be, which has been the way into hypervisors (OSSA-2024-001)."
             ),
         )
-    return Result(Code.SUCCESS, _FORMATS)
+    return Result(Code.SUCCESS, _FORMATS_NOTE)
 
 
 #: In the order in which they are printed.
 CHECKS = (
-    ("Configuration values", configuration),
-    ("Removed options", removed_options),
-    ("Stores", stores),
-    ("Policy file", policy_file),
-    ("Paste file", paste_file),
-    ("Identity", identity),
-    ("Image cache", image_cache),
-    ("Database", database),
-    ("Image formats", image_formats),
+    ("Configuration values", check_configuration),
+    ("Removed options", check_removed_options),
+    ("Stores", check_stores),
+    ("Policy file", check_policy_file),
+    ("Paste file", check_paste_file),
+    ("Identity", check_identity),
+    ("Image cache", check_image_cache),
+    ("Database", check_database),
+    ("Image formats", check_image_formats),
 )
 
 
-def _lines(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str, str]]:
+def _configured_lines(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str, str]]:
     """(file, group, name, value) of all that configuration files set."""
-    for path in _files(conf):
+    for path in _configuration_files(conf):
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(path, sections).parse()
         for group, values in sections.items():
@@ -372,7 +374,7 @@ def _lines(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str, str]]:
                 yield path, group, name, several[-1]
 
 
-def _files(conf: cfg.ConfigOpts) -> Iterator[str]:
+def _configuration_files(conf: cfg.ConfigOpts) -> Iterator[str]:
     yield from conf.config_file or ()
     for directory in conf.config_dir or ():
         if os.path.isdir(directory):
@@ -383,13 +385,13 @@ def _files(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 def _is_in_paste_file(conf: cfg.ConfigOpts, option: str) -> bool:
     try:
-        parser = loadwsgi.ConfigLoader(pipeline.find(conf)).parser
+        parser = loadwsgi.ConfigLoader(pipeline.find_paste_file(conf)).parser
     except Exception:  # another check says so
         return False
     return any(parser.has_option(section, option) for section in parser.sections())
 
 
-def _values(conf: cfg.ConfigOpts, group: str, name: str) -> str:
+def _last_value(conf: cfg.ConfigOpts, group: str, name: str) -> str:
     """What the last line says, an empty text when there is none."""
-    values = [value for _, g, n, value in _lines(conf) if (g, n) == (group, name)]
+    values = [value for _, g, n, value in _configured_lines(conf) if (g, n) == (group, name)]
     return values[-1] if values else ""

@@ -2,5 +2,5 @@
 
 The only room that imports SQLAlchemy.  It applies what it is told and answers
 in terms of the domain; whether the caller may is decided above, except that
-lists hold only what the caller may see.  ``records.records`` opens it.
+lists hold only what the caller may see.  ``repositories.sql_repositories`` opens it.
 """

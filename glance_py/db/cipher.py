@@ -41,23 +41,23 @@ class UrlCipher:
                 "[DEFAULT] metadata_encryption_key: the key must have 16, 24 or 32 bytes."
             )
         self._digest_key = hashlib.sha256(b"glance_py: digests of addresses\0" + secret).digest()
-        self._with = lambda vector: Cipher(algorithms.AES(secret), modes.CBC(vector))
+        self._cipher = lambda vector: Cipher(algorithms.AES(secret), modes.CBC(vector))
 
-    def seal(self, url: str) -> str:
+    def encrypt(self, url: str) -> str:
         """The form of ``url`` that the column holds; each time another one."""
         plain = url.encode() + b"\0"
         # Any filling but NUL will do; readers cut at the first or at the last NUL.
         plain += bytes(byte or 1 for byte in os.urandom(-len(plain) % BLOCK))
         vector = os.urandom(BLOCK)
-        encryptor = self._with(vector).encryptor()
-        sealed = vector + encryptor.update(plain) + encryptor.finalize()
-        return base64.urlsafe_b64encode(sealed).decode("ascii")
+        encryptor = self._cipher(vector).encryptor()
+        encrypted = vector + encryptor.update(plain) + encryptor.finalize()
+        return base64.urlsafe_b64encode(encrypted).decode("ascii")
 
     def digest(self, url: str) -> str:
         """A digest of ``url`` that tells nothing without the key; 64 hexadecimal digits."""
         return hmac.digest(self._digest_key, url.encode(), "sha256").hex()
 
-    def open(self, text: str) -> str:
+    def decrypt(self, text: str) -> str:
         """The address in a column.
 
         :raises errors.GlanceError: it was sealed with another key.
@@ -65,9 +65,9 @@ class UrlCipher:
         if "://" in text:
             return text
         try:
-            sealed = base64.urlsafe_b64decode(text)
-            decryptor = self._with(sealed[:BLOCK]).decryptor()
-            plain = decryptor.update(sealed[BLOCK:]) + decryptor.finalize()
+            encrypted = base64.urlsafe_b64decode(text)
+            decryptor = self._cipher(encrypted[:BLOCK]).decryptor()
+            plain = decryptor.update(encrypted[BLOCK:]) + decryptor.finalize()
             url, nul, _ = plain.partition(b"\0")
             if nul:
                 return url.decode()
@@ -77,8 +77,8 @@ class UrlCipher:
             "The address of the data of an image cannot be read with metadata_encryption_key."
         )
 
-    def open_all(self, images: Iterable[Image]) -> None:
+    def decrypt_locations(self, images: Iterable[Image]) -> None:
         """Open the addresses of images that were just read."""
         for image in images:
             for location in image.locations:
-                location.url = self.open(location.url)
+                location.url = self.decrypt(location.url)

@@ -1,4 +1,4 @@
-"""The DAL for claims: the port ``ClaimRecords`` in SQL, and the guard of every write.
+"""The DAL for claims: the port ``ClaimRepository`` in SQL, and the guard of every write.
 
 A claim is one row per image in a table of our own.  Transactions lock that row before the
 image's row, always in this order.  A guarded write locks it too, so that a take-over
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from glance_py.db import galera, upsert
 from glance_py.db.engine import Database
-from glance_py.db.select import live, veiled
+from glance_py.db.select import no_index, not_deleted
 from glance_py.db.tables import image_claims, image_properties, images, tasks
 from glance_py.domain import errors
 from glance_py.domain.claim import (
@@ -30,9 +30,9 @@ from glance_py.domain.claim import (
     ClaimRelease,
     ClaimRequest,
     HeldClaim,
-    Unclaimed,
+    UnclaimedWork,
 )
-from glance_py.domain.importing import TASK as LOCK_PROPERTY
+from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
 from glance_py.domain.task import LOCATION_IMPORT as LOCATION_IMPORT_TASK
 from glance_py.domain.task import UNFINISHED
 
@@ -53,12 +53,12 @@ _TAKE = (
 _STAGED = image_claims.update().where(_THIS).values(staged=image_claims.c.generation)
 _GRANT = sa.select(image_claims.c.generation, image_claims.c.staged).where(_THIS)
 _RELEASE = image_claims.update().where(_THIS, _HELD_BY).values(holder=None)
-_IS_FIRST = (image_claims.c.generation == 1) & (image_claims.c.keep == sa.false())
-_FORGET = image_claims.delete().where(_THIS, _HELD_BY, _IS_FIRST)
-_KEEP = image_claims.update().where(_THIS).values(keep=sa.true())
-_BEAT = image_claims.update().where(_HOLDERS).values(beats=image_claims.c.beats + 1)
-_ALIVE = sa.select(image_claims.c.holder).where(_HOLDERS)
-_FORGET_FIRST = image_claims.delete().where(_HOLDERS, _IS_FIRST)
+_IS_FIRST_GENERATION = (image_claims.c.generation == 1) & (image_claims.c.keep == sa.false())
+_DELETE = image_claims.delete().where(_THIS, _HELD_BY, _IS_FIRST_GENERATION)
+_KEEP_ROW = image_claims.update().where(_THIS).values(keep=sa.true())
+_HEARTBEAT = image_claims.update().where(_HOLDERS).values(beats=image_claims.c.beats + 1)
+_STILL_HELD = sa.select(image_claims.c.holder).where(_HOLDERS)
+_DELETE_FIRST = image_claims.delete().where(_HOLDERS, _IS_FIRST_GENERATION)
 _FINISH = image_claims.update().where(_HOLDERS).values(holder=None)
 _RENEW = image_claims.update().where(_THIS, _HOLDERS)
 _COLUMNS = (
@@ -80,7 +80,7 @@ _TAKE_OVER = (
 )
 
 #: The condition of a guarded write: the claim's row is locked while it is compared.
-GUARD = sa.select(image_claims.c.holder).where(
+IS_HOLDER = sa.select(image_claims.c.holder).where(
     image_claims.c.image_id == sa.bindparam("this_id")
 ).with_for_update().scalar_subquery() == sa.bindparam("this_holder")
 _IS_HELD_BY = sa.select(sa.literal(1)).where(_THIS, _HELD_BY)
@@ -94,7 +94,7 @@ _IS_REPLACEABLE = sa.or_(
 )
 _SET_LOCK = image_properties.update().where(*_LOCK_OF, _IS_REPLACEABLE)
 #: The same on MySQL, which holds other spellings of the name for equal: no lock has one.
-_SET_LOCK_OR_MISSPELLED = image_properties.update().where(
+_SET_LOCK_IN_ANY_SPELLING = image_properties.update().where(
     *_LOCK_OF,
     sa.or_(
         _IS_REPLACEABLE,
@@ -108,11 +108,11 @@ _REMOVE_LOCK = image_properties.delete().where(
 _HAS_CLAIM = sa.exists().where(
     image_claims.c.image_id == images.c.id, image_claims.c.holder.is_not(None)
 )
-_MOVING = veiled(images.c.status).in_(("saving", "uploading", "importing"))
+_MOVING = no_index(images.c.status).in_(("saving", "uploading", "importing"))
 _UNCLAIMED_IMAGES = (
     sa.select(images.c.id, images.c.status, images.c.updated_at)
     .where(
-        live(images),
+        not_deleted(images),
         _MOVING,
         ~_HAS_CLAIM,
         sa.or_(images.c.status != "uploading", images.c.size.is_(None)),
@@ -125,7 +125,7 @@ _TASK_HAS_CLAIM = sa.exists().where(
 )
 _UNCLAIMED_TASKS = (
     sa.select(tasks.c.image_id, tasks.c.type, tasks.c.id, tasks.c.updated_at)
-    .where(live(tasks), tasks.c.status.in_(sorted(UNFINISHED)), ~_TASK_HAS_CLAIM)
+    .where(not_deleted(tasks), tasks.c.status.in_(sorted(UNFINISHED)), ~_TASK_HAS_CLAIM)
     .limit(1000)
 )
 _KIND_OF_STATUS = {"saving": UPLOAD, "uploading": STAGE, "importing": IMPORT}
@@ -138,7 +138,7 @@ _SAME_TASK = sa.select(sa.literal(1)).where(
 
 
 #: The columns of a claim that is new.
-_FIRST = {"generation": 1, "beats": 0, "staged": 1, "keep": False}
+_NEW_CLAIM = {"generation": 1, "beats": 0, "staged": 1, "keep": False}
 
 
 def take(
@@ -157,8 +157,8 @@ def take(
         "updated_at": now,
     }
     inserted = connection.execute(
-        upsert.inserting(connection.dialect.name, image_claims),
-        {"image_id": image_id, **_FIRST, **row},
+        upsert.insert_if_absent(connection.dialect.name, image_claims),
+        {"image_id": image_id, **_NEW_CLAIM, **row},
     )
     if inserted.rowcount == 1:
         grant = ClaimGrant(1)
@@ -187,12 +187,12 @@ def _set_lock_property(
         "deleted": False,
     }
     found = connection.execute(
-        _SET_LOCK_OR_MISSPELLED if dialect == "mysql" else _SET_LOCK,
+        _SET_LOCK_IN_ANY_SPELLING if dialect == "mysql" else _SET_LOCK,
         {"this_id": image_id, "replaced": request.replaces, **row},
     )
     if found.rowcount == 0:
         inserted = connection.execute(
-            upsert.inserting(dialect, image_properties), {"image_id": image_id, **row}
+            upsert.insert_if_absent(dialect, image_properties), {"image_id": image_id, **row}
         )
         if inserted.rowcount != 1:
             raise errors.ImportActive(image_id)
@@ -204,7 +204,7 @@ def release(connection: sa.Connection, image_id: str, holder: str, how: ClaimRel
     :returns: False when ``holder`` does not have it; then nothing was changed.
     """
     bound = {"this_id": image_id, "this_holder": holder}
-    statements = (_FORGET, _RELEASE) if how.forget else (_RELEASE,)
+    statements = (_DELETE, _RELEASE) if how.forget else (_RELEASE,)
     if not any(connection.execute(statement, bound).rowcount for statement in statements):
         return False
     if how.task_id is not None:
@@ -212,16 +212,16 @@ def release(connection: sa.Connection, image_id: str, holder: str, how: ClaimRel
     return True
 
 
-def keep(connection: sa.Connection, image_id: str, now: datetime.datetime) -> None:
+def keep_row(connection: sa.Connection, image_id: str, now: datetime.datetime) -> None:
     """Note that data of an image is being removed, before other writes of the transaction.
 
     The removal may come late, so no later attempt may use the name of the first again.
     """
     inserted = connection.execute(
-        upsert.inserting(connection.dialect.name, image_claims),
+        upsert.insert_if_absent(connection.dialect.name, image_claims),
         {
             "image_id": image_id,
-            **_FIRST,
+            **_NEW_CLAIM,
             "keep": True,
             "holder": None,
             "kind": REMOVE,
@@ -231,7 +231,7 @@ def keep(connection: sa.Connection, image_id: str, now: datetime.datetime) -> No
         },
     )
     if inserted.rowcount == 0:
-        connection.execute(_KEEP, {"this_id": image_id})
+        connection.execute(_KEEP_ROW, {"this_id": image_id})
 
 
 def is_held_by(connection: sa.Connection, image_id: str, holder: str) -> bool:
@@ -258,9 +258,9 @@ class SqlClaims:
         bound = {"holders": list(holders)}
 
         def work(connection: sa.Connection) -> list[str]:
-            if connection.execute(_BEAT, bound).rowcount == len(holders):
+            if connection.execute(_HEARTBEAT, bound).rowcount == len(holders):
                 return []
-            alive = set(connection.execute(_ALIVE, bound).scalars())
+            alive = set(connection.execute(_STILL_HELD, bound).scalars())
             return [holder for holder in holders if holder not in alive]
 
         return self._database.write(work)
@@ -274,12 +274,12 @@ class SqlClaims:
         bound = {"holders": list(holders)}
 
         def work(connection: sa.Connection) -> None:
-            connection.execute(_FORGET_FIRST, bound)
+            connection.execute(_DELETE_FIRST, bound)
             connection.execute(_FINISH, bound)
 
         self._database.write(work)
 
-    def renew(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
+    def replace_holder(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
         """See the port."""
 
         def work(connection: sa.Connection) -> bool:
@@ -316,7 +316,7 @@ class SqlClaims:
 
         return self._database.write(work)
 
-    def unclaimed(self, seconds: float | None = None) -> Sequence[Unclaimed]:
+    def unclaimed(self, seconds: float | None = None) -> Sequence[UnclaimedWork]:
         """See the port."""
         in_images, in_tasks, bound = _UNCLAIMED_IMAGES, _UNCLAIMED_TASKS, {}
         if seconds is not None:
@@ -324,28 +324,28 @@ class SqlClaims:
             in_tasks = in_tasks.where(tasks.c.updated_at >= sa.bindparam("since"))
             bound["since"] = self._database.now() - datetime.timedelta(seconds=seconds)
 
-        def work(connection: sa.Connection) -> list[Unclaimed]:
+        def work(connection: sa.Connection) -> list[UnclaimedWork]:
             found = [
-                Unclaimed(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
+                UnclaimedWork(image_id, _kind_of_task(kind) if image_id else TASK, number, stamp)
                 for image_id, kind, number, stamp in connection.execute(in_tasks, bound)
             ]
             # Work without an image is known by its task.
             found = [
                 each
                 if each.image_id
-                else Unclaimed(str(each.task_id), TASK, each.task_id, each.stamp)
+                else UnclaimedWork(str(each.task_id), TASK, each.task_id, each.stamp)
                 for each in found
             ]
             known = {each.image_id for each in found}
             return found + [
-                Unclaimed(image_id, _KIND_OF_STATUS[status], None, stamp)
+                UnclaimedWork(image_id, _KIND_OF_STATUS[status], None, stamp)
                 for image_id, status, stamp in connection.execute(in_images, bound)
                 if image_id not in known
             ]
 
         return self._database.read(work)
 
-    def adopt(self, work: Unclaimed, request: ClaimRequest) -> ClaimGrant | None:
+    def take_unclaimed(self, work: UnclaimedWork, request: ClaimRequest) -> ClaimGrant | None:
         """See the port."""
         now = self._database.now()
         same = _SAME_IMAGE if work.task_id is None else _SAME_TASK

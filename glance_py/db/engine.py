@@ -28,7 +28,7 @@ from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event, pool
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import bounds, errors, galera, locks
+from glance_py.db import errors, galera, locks, statement_timeout
 from glance_py.db import timeouts as limits
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.timeouts import Timeouts
@@ -42,9 +42,9 @@ T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 
 #: A connection that nobody used for so long is tested before it is used, in seconds.
-IDLE = 5.0
+PING_AFTER_IDLE = 5.0
 #: How long a write keeps trying against other transactions, in seconds.
-PATIENCE = 30.0
+RETRY_TIMEOUT = 30.0
 #: The bound of a list's window comes from a subquery.  MariaDB plans with its value only when it
 #: believes it cheap, and its belief ignores the subquery's LIMIT.  Other servers see a comment.
 _MARIADB = " /*M!100000 , SESSION expensive_subquery_limit = 1000000000 */"
@@ -55,34 +55,34 @@ class Database:
 
     :param engine: where everything is written and read.
     :param replica: where lists are read, when it is another server.
-    :param reconnects: how often to try again when the connection was lost, at least once.
-    :param pause: seconds between two such attempts after the first.
+    :param max_reconnects: how often to try again when the connection was lost, at least once.
+    :param reconnect_interval: seconds between two such attempts after the first.
     :param cipher: seals the addresses of data, when they are kept sealed.
     :param options: the group of options from which the engine was made; None for defaults.
-    :param patience: how long a write keeps trying against other transactions, in seconds;
-        None for ``PATIENCE``.
+    :param retry_timeout: how long a write keeps trying against other transactions, in seconds;
+        None for ``RETRY_TIMEOUT``.
     """
 
     def __init__(
         self,
         engine: sa.Engine,
         replica: sa.Engine | None = None,
-        reconnects: int = 1,
-        pause: float = 0.0,
+        max_reconnects: int = 1,
+        reconnect_interval: float = 0.0,
         cipher: UrlCipher | None = None,
         options=None,
-        patience: float | None = None,
+        retry_timeout: float | None = None,
     ) -> None:
         self.engine = engine
         self.replica = replica or engine
         self.dialect: str = engine.dialect.name
         self.cipher = cipher
-        self._reconnects = reconnects
-        self._pause = pause
+        self._max_reconnects = max_reconnects
+        self._reconnect_interval = reconnect_interval
         self._options = options
-        self._patience = patience
-        self._derived: list[Database] = []
-        self._begin = {
+        self._retry_timeout = retry_timeout
+        self._heartbeat_databases: list[Database] = []
+        self._begin_statement = {
             "sqlite": "BEGIN IMMEDIATE",
             # For this transaction only: behind a pooler the session is somebody else's, too.
             # Writes are bounded by locks, and not by the bound of reads.
@@ -102,37 +102,39 @@ class Database:
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away.
         """
         engine = self.replica if replica else self.engine
-        joint = _JOINT.get()
-        if joint is not None and joint.database is self and joint.connection is not None:
+        shared = _SHARED_TRANSACTION.get()
+        if shared is not None and shared.database is self and shared.connection is not None:
             # What was written so far is seen there only.
-            return joint.read(joint.connection, work)
+            return shared.read(shared.connection, work)
 
         def attempt() -> T:
-            with _connected(engine) as connection:
+            with _connect(engine) as connection:
                 return work(connection)
 
-        return self._persist(attempt)
+        return self._retry(attempt)
 
-    def write(self, work: Work[T], alone: str | None = None) -> T:
+    def write(self, work: Work[T], lock: str | None = None) -> T:
         """Run ``work(connection)`` as one transaction and return what it returns.
 
         ``work`` may run several times and must have no other effects.
 
-        :param alone: writes with the same text here follow each other, and each sees
+        :param lock: writes with the same text here follow each other, and each sees
             what those before it did.
         :raises glance_py.domain.errors.OutcomeUnknown: the answer to COMMIT was lost or
             late; everything may have been written, or nothing.
         :raises glance_py.domain.errors.DatabaseUnavailable: the server is away, or
             other transactions were in the way for too long; nothing was written.
         """
-        joint = _JOINT.get()
-        if joint is not None and joint.database is self:
-            return joint.write(work, alone)
-        if alone is None:
-            return self._persist(lambda: self._transact(work))
-        return self._persist(lambda: self._transact_alone(work, alone))
+        shared = _SHARED_TRANSACTION.get()
+        if shared is not None and shared.database is self:
+            return shared.write(work, lock)
+        if lock is None:
+            return self._retry(lambda: self._transact(work))
+        return self._retry(lambda: self._transact_locked(work, lock))
 
-    def jointly(self, run: Callable[[], T], finish: Callable[[sa.Connection, T], None]) -> T:
+    def in_one_transaction(
+        self, run: Callable[[], T], finish: Callable[[sa.Connection, T], None]
+    ) -> T:
         """Call ``run`` and make one transaction of all that it writes through this database.
 
         Without a write there is no transaction.  ``run`` may be called several times and
@@ -144,21 +146,21 @@ class Database:
         """
 
         def attempt() -> T:
-            with contextlib.closing(_Joint(self)) as joint:
-                token = _JOINT.set(joint)
+            with contextlib.closing(_SharedTransaction(self)) as shared:
+                token = _SHARED_TRANSACTION.set(shared)
                 try:
                     result = run()
                 finally:
-                    _JOINT.reset(token)
-                joint.check()
-                if (connection := joint.connection) is not None:
+                    _SHARED_TRANSACTION.reset(token)
+                shared.check()
+                if (connection := shared.connection) is not None:
                     finish(connection, result)
-                    joint.commit(connection)
+                    shared.commit(connection)
                 return result
 
-        return self._persist(attempt)
+        return self._retry(attempt)
 
-    def alter(self, work: Work[T]) -> T:
+    def run_ddl(self, work: Work[T]) -> T:
         """Run ``work(connection)``, which changes tables, when nobody else does.
 
         One transaction where the database has those for tables (not on MySQL).
@@ -168,21 +170,19 @@ class Database:
             other transactions were in the way for too long.
         """
         if self.dialect == "sqlite":
-            return self._persist(lambda: self._transact_unbound(work))
-        patient = self.patient()
+            return self._retry(lambda: self._transact_without_foreign_keys(work))
+        maintenance = self.with_long_timeouts()
         try:
-            return patient.write(work, alone="tables")
+            return maintenance.write(work, lock="tables")
         finally:
-            patient.dispose()
+            maintenance.dispose()
 
-    def patient(self) -> Database:
+    def with_long_timeouts(self) -> Database:
         """The same database through connections of its own, which wait for large tables.
 
         Whoever asks for it disposes of it.
         """
-        return Database(
-            self._engine(limits.ADMINISTRATION), cipher=self.cipher, options=self._options
-        )
+        return Database(self._engine(limits.MAINTENANCE), cipher=self.cipher, options=self._options)
 
     def for_heartbeats(self) -> Database:
         """The same database through one connection of its own that soon gives up.
@@ -193,16 +193,16 @@ class Database:
         """
         if _is_in_memory(self.engine.url):
             # There is no second way into it; disposing of the copy must not empty it.
-            return _Borrowed(self.engine, cipher=self.cipher)
+            return _SharedEngineDatabase(self.engine, cipher=self.cipher)
         made = Database(
             self._engine(
                 limits.HEARTBEAT, pool_size=1, max_overflow=0, pool_timeout=limits.HEARTBEAT.connect
             ),
             cipher=self.cipher,
             options=self._options,
-            patience=limits.HEARTBEAT.lock,
+            retry_timeout=limits.HEARTBEAT.lock,
         )
-        self._derived.append(made)
+        self._heartbeat_databases.append(made)
         return made
 
     def _engine(self, timeouts: Timeouts, **pool_options) -> sa.Engine:
@@ -222,27 +222,27 @@ class Database:
         """Close all pooled connections."""
         self.engine.dispose()
         self.replica.dispose()
-        for derived in self._derived:
-            derived.dispose()
+        for database in self._heartbeat_databases:
+            database.dispose()
 
     def _transact(self, work: Work[T]) -> T:
-        with _connected(self.engine) as connection:
+        with _connect(self.engine) as connection:
             return self._transact_on(connection, work)
 
-    def _transact_alone(self, work: Work[T], name: str) -> T:
+    def _transact_locked(self, work: Work[T], name: str) -> T:
         """A lock of the server keeps others away; SQLite has one writer anyway."""
-        with _connected(self.engine) as connection:
+        with _connect(self.engine) as connection:
             if self.dialect == "postgresql":
-                return self._transact_on(connection, locks.until_commit(name, work))
+                return self._transact_on(connection, locks.with_transaction_lock(name, work))
             if self.dialect == "mysql":
                 # Before the transaction, which sees what was there when it first looked.
-                with locks.held(connection, name, _lock_wait(self._patience)):
+                with locks.session_lock(connection, name, _lock_wait(self._retry_timeout)):
                     return self._transact_on(connection, work)
             return self._transact_on(connection, work)
 
-    def _transact_unbound(self, work: Work[T]) -> T:
+    def _transact_without_foreign_keys(self, work: Work[T]) -> T:
         """SQLite changes a table by making another, which must not concern foreign keys."""
-        with _connected(self.engine) as connection:
+        with _connect(self.engine) as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
             try:
                 return self._transact_on(connection, work)
@@ -250,7 +250,7 @@ class Database:
                 connection.exec_driver_sql("PRAGMA foreign_keys = ON")
 
     def _transact_on(self, connection: sa.Connection, work: Work[T]) -> T:
-        connection.exec_driver_sql(self._begin)
+        connection.exec_driver_sql(self._begin_statement)
         try:
             result = work(connection)
         except BaseException:
@@ -270,16 +270,18 @@ class Database:
                 raise domain.OutcomeUnknown() from error
             raise
 
-    def _persist(self, attempt: Callable[[], T]) -> T:
+    def _retry(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another transaction nor a dead connection."""
-        deadline = time.monotonic() + (PATIENCE if self._patience is None else self._patience)
+        deadline = time.monotonic() + (
+            RETRY_TIMEOUT if self._retry_timeout is None else self._retry_timeout
+        )
         lost, delay = 0, 0.01
         while True:
             try:
                 return attempt()
             except Exception as error:
-                if errors.is_lost(error) and lost < self._reconnects:
-                    wait = self._pause if lost else 0.0
+                if errors.is_connection_lost(error) and lost < self._max_reconnects:
+                    wait = self._reconnect_interval if lost else 0.0
                     lost += 1
                 elif errors.is_contended(error) and time.monotonic() < deadline:
                     # Two that collided must not wait equally long.
@@ -293,37 +295,37 @@ class Database:
             time.sleep(wait)
 
 
-class _Joint:
-    """The transaction of :meth:`Database.jointly`; it begins with the first write."""
+class _SharedTransaction:
+    """The transaction of :meth:`Database.in_one_transaction`; it begins with the first write."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.connection: sa.Connection | None = None
         self._stack = contextlib.ExitStack()
-        self._wrote = False
-        self._failure: BaseException | None = None
+        self._has_written = False
+        self._error: BaseException | None = None
 
-    def write(self, work: Work[T], alone: str | None) -> T:
+    def write(self, work: Work[T], lock: str | None) -> T:
         """As :meth:`Database.write`, but for the end of the transaction and for retries."""
-        with self._translating():
+        with self._translate_errors():
             connection = self.connection
             if connection is None:
-                connection = self._begin(alone)
-            elif alone is not None:
-                self._lock(connection, alone)
+                connection = self._begin(lock)
+            elif lock is not None:
+                self._lock(connection, lock)
             result = work(connection)
-        self._wrote = True
+        self._has_written = True
         return result
 
     def read(self, connection: sa.Connection, work: Work[T]) -> T:
         """As :meth:`Database.read`, in the transaction on ``connection``."""
-        with self._translating():
+        with self._translate_errors():
             return work(connection)
 
     def check(self) -> None:
         """Raise what made an earlier write be taken back, also when that was caught."""
-        if self._failure is not None:
-            raise self._failure
+        if self._error is not None:
+            raise self._error
 
     def commit(self, connection: sa.Connection) -> None:
         """End the transaction on ``connection``; locks are released by ``close``."""
@@ -337,57 +339,59 @@ class _Joint:
             self.connection = None
         self._stack.close()
 
-    def _begin(self, alone: str | None) -> sa.Connection:
-        connection = self._stack.enter_context(_connected(self.database.engine))
-        if alone is not None and self.database.dialect == "mysql":
+    def _begin(self, lock: str | None) -> sa.Connection:
+        connection = self._stack.enter_context(_connect(self.database.engine))
+        if lock is not None and self.database.dialect == "mysql":
             # Before the transaction, which sees what was there when it first looked.
-            self._lock(connection, alone)
-        connection.exec_driver_sql(self.database._begin)
+            self._lock(connection, lock)
+        connection.exec_driver_sql(self.database._begin_statement)
         self.connection = connection
-        if alone is not None and self.database.dialect == "postgresql":
-            self._lock(connection, alone)
+        if lock is not None and self.database.dialect == "postgresql":
+            self._lock(connection, lock)
         return connection
 
     def _lock(self, connection: sa.Connection, name: str) -> None:
         if self.database.dialect == "mysql":
             self._stack.enter_context(
-                locks.held(connection, name, _lock_wait(self.database._patience))
+                locks.session_lock(connection, name, _lock_wait(self.database._retry_timeout))
             )
         elif self.database.dialect == "postgresql":
-            locks.until_commit(name, lambda _: None)(connection)
+            locks.with_transaction_lock(name, lambda _: None)(connection)
 
     @contextlib.contextmanager
-    def _translating(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Take everything back when it fails; a later write begins anew."""
         try:
             yield
         except BaseException as error:
             self.close()
             self._stack = contextlib.ExitStack()
-            if errors.is_lost(error) or errors.is_contended(error):
+            if errors.is_connection_lost(error) or errors.is_contended(error):
                 # The whole is to be run again.
-                self._failure = error
+                self._error = error
                 raise
             translated = errors.to_domain(error)
-            if self._wrote:
-                self._failure = translated
+            if self._has_written:
+                self._error = translated
             if translated is error:
                 raise
             raise translated from error
 
 
 #: The transaction that this thread's writes belong to.
-_JOINT: contextvars.ContextVar[_Joint | None] = contextvars.ContextVar("joint", default=None)
+_SHARED_TRANSACTION: contextvars.ContextVar[_SharedTransaction | None] = contextvars.ContextVar(
+    "shared_transaction", default=None
+)
 
 
-class _Borrowed(Database):
+class _SharedEngineDatabase(Database):
     """A database through the engine of another one."""
 
     def dispose(self) -> None:
         """Leave the connections to their owner."""
 
 
-def _connected(engine: sa.Engine) -> sa.Connection:
+def _connect(engine: sa.Engine) -> sa.Connection:
     try:
         return engine.connect()
     except sa_exc.OperationalError as error:
@@ -404,7 +408,7 @@ def _roll_back(connection: sa.Connection) -> None:
         connection.invalidate()
 
 
-def connect(conf, timeouts: Timeouts = limits.REQUEST) -> Database:
+def open_database(conf, timeouts: Timeouts = limits.REQUEST) -> Database:
     """The database that the group ``[database]`` of ``conf`` names.
 
     Nothing is contacted before the first use.
@@ -428,8 +432,8 @@ def connect(conf, timeouts: Timeouts = limits.REQUEST) -> Database:
     return Database(
         create_engine(_url(group.connection, group.connection_parameters), group, timeouts),
         replica,
-        reconnects=max(1, group.db_max_retries) if persistent else 1,
-        pause=group.db_retry_interval if persistent else 0.0,
+        max_reconnects=max(1, group.db_max_retries) if persistent else 1,
+        reconnect_interval=group.db_retry_interval if persistent else 0.0,
         cipher=UrlCipher(key) if key else None,
         options=group,
     )
@@ -480,15 +484,15 @@ def create_engine(
     if sqlite:
         _prepare_sqlite(engine, synchronous=getattr(group, "sqlite_synchronous", True))
     else:
-        _test_idle_connections(engine)
+        _ping_idle_connections(engine)
     if engine.dialect.name == "postgresql":
         _prepare_postgresql(engine)
-        limits.limit_answers(engine, timeouts)
+        limits.limit_response_time(engine, timeouts)
     if timeouts.read is not None:
-        bounds.bound_reads(engine, timeouts.read)
+        statement_timeout.limit_select_time(engine, timeouts.read)
     if engine.dialect.name == "mysql":
-        galera.find_out(engine)
-    _forget_connections_after_fork(engine)
+        galera.detect_node(engine)
+    _dispose_after_fork(engine)
     _log_statements(getattr(group, "connection_debug", 0))
     return engine
 
@@ -504,16 +508,16 @@ def _is_in_memory(url: sa.URL) -> bool:
 
 
 def _server_pool(group) -> dict:
-    def chosen(name: str, otherwise: int) -> int:
+    def option(name: str, default: int) -> int:
         # 0 is a choice, too.
         value = getattr(group, name, None)
-        return otherwise if value is None else value
+        return default if value is None else value
 
     return {
-        "pool_size": chosen("max_pool_size", 5),
-        "max_overflow": chosen("max_overflow", 50),
-        "pool_timeout": chosen("pool_timeout", 30),
-        "pool_recycle": chosen("connection_recycle_time", 3600),
+        "pool_size": option("max_pool_size", 5),
+        "max_overflow": option("max_overflow", 50),
+        "pool_timeout": option("pool_timeout", 30),
+        "pool_recycle": option("connection_recycle_time", 3600),
         # The one used last is the one least likely to have been closed.
         "pool_use_lifo": True,
     }
@@ -525,7 +529,7 @@ def _connect_args(url: sa.URL, group, timeouts: Timeouts = limits.REQUEST) -> di
     wanted = limits.connect_args(url, timeouts)
     lock = _lock_wait(timeouts.lock)
     if url.get_backend_name() == "sqlite":
-        wanted |= {"timeout": min(PATIENCE, lock), "check_same_thread": False}
+        wanted |= {"timeout": min(RETRY_TIMEOUT, lock), "check_same_thread": False}
     elif url.get_backend_name() == "postgresql" and driver.startswith("psycopg"):
         wanted["client_encoding"] = "utf8"
         if driver == "psycopg":
@@ -544,9 +548,9 @@ def _connect_args(url: sa.URL, group, timeouts: Timeouts = limits.REQUEST) -> di
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def _lock_wait(most: float | None) -> int:
+def _lock_wait(seconds: float | None) -> int:
     """Whole seconds to wait for a lock."""
-    return max(1, int(min(PATIENCE, most if most is not None else limits.REQUEST.lock)))
+    return max(1, int(min(RETRY_TIMEOUT, seconds if seconds is not None else limits.REQUEST.lock)))
 
 
 def _prepare_sqlite(engine: sa.Engine, synchronous: bool) -> None:
@@ -574,7 +578,7 @@ _JIT_OFF = """
 
 
 def _prepare_postgresql(engine: sa.Engine) -> None:
-    """Find out whether a pooler lends out the connection; see :func:`is_pooled`.
+    """Find out whether a pooler lends out the connection; see :func:`is_behind_pooler`.
 
     Settings are no options of the connection, since poolers refuse those.
     """
@@ -588,7 +592,7 @@ def _prepare_postgresql(engine: sa.Engine) -> None:
         cursor.close()
 
 
-def is_pooled(connection: sa.Connection) -> bool:
+def is_behind_pooler(connection: sa.Connection) -> bool:
     """Does a pooler such as PgBouncer lend out the connections of PostgreSQL?
 
     Then neither locks nor settings of a session belong to this client.
@@ -596,7 +600,7 @@ def is_pooled(connection: sa.Connection) -> bool:
     return bool(connection.info.get("pooled"))
 
 
-def _test_idle_connections(engine: sa.Engine) -> None:
+def _ping_idle_connections(engine: sa.Engine) -> None:
     """Test a connection before use only when it lay idle: not once per request."""
 
     @event.listens_for(engine, "checkin")
@@ -606,7 +610,7 @@ def _test_idle_connections(engine: sa.Engine) -> None:
     @event.listens_for(engine, "checkout")
     def test(connection, record, proxy) -> None:
         since = record.info.get("idle since")
-        if since is None or time.monotonic() - since < IDLE:
+        if since is None or time.monotonic() - since < PING_AFTER_IDLE:
             return
         try:
             alive = engine.dialect.do_ping(connection)
@@ -616,15 +620,15 @@ def _test_idle_connections(engine: sa.Engine) -> None:
             raise sa_exc.DisconnectionError("the connection was closed while it was idle")
 
 
-def _forget_connections_after_fork(engine: sa.Engine) -> None:
+def _dispose_after_fork(engine: sa.Engine) -> None:
     """A child process must not talk over the sockets of its parent."""
     reference = weakref.ref(engine)
 
-    def forget() -> None:
+    def dispose_inherited() -> None:
         if (inherited := reference()) is not None:
             inherited.dispose(close=False)
 
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(after_in_child=dispose_inherited)
 
 
 def _log_statements(connection_debug: int) -> None:

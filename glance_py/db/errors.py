@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db import bounds
+from glance_py.db import statement_timeout
 from glance_py.domain import errors
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _UNDEFINED_TEXTS = ("no such table", "no such column", "has no column named")
 _OUT_OF_RANGE = "A value is too long, out of range or holds characters that cannot be stored."
 
 
-def is_lost(error: BaseException) -> bool:
+def is_connection_lost(error: BaseException) -> bool:
     """Did the connection go away, so that another one may do?"""
     return isinstance(error, db_exc.DBConnectionError)
 
@@ -46,7 +46,7 @@ def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
 
     :param dialect: postgresql, mysql or sqlite.
     """
-    if is_lost(error) or _is_without_quorum(error):
+    if is_connection_lost(error) or _is_without_quorum(error):
         return True
     if isinstance(
         error,
@@ -66,17 +66,17 @@ def is_outcome_unknown(error: BaseException, dialect: str) -> bool:
 
 def _is_without_quorum(error: BaseException) -> bool:
     """Did a Galera node lose its cluster (error 1180 of MariaDB)?"""
-    number, text = _of_driver(error)
+    number, text = _driver_error(error)
     return number == 1180 or "Primary Component" in text
 
 
 def is_schema_conflict(error: BaseException) -> bool:
     """Did another process change the same tables of a MySQL server at the same time?"""
     # Exists already; no such one any more; is being changed.
-    return _of_driver(error)[0] in (1050, 1060, 1061, 1051, 1091, 1684)
+    return _driver_error(error)[0] in (1050, 1060, 1061, 1051, 1091, 1684)
 
 
-def _of_driver(error: BaseException) -> tuple[object, str]:
+def _driver_error(error: BaseException) -> tuple[object, str]:
     """The number and the text of the error of a MySQL driver; None without one."""
     inner = getattr(error, "inner_exception", None) or error
     args = getattr(getattr(inner, "orig", None), "args", None) or (None,)
@@ -103,7 +103,9 @@ def to_domain(error: BaseException) -> BaseException:
     ) or (is_contended(error) or _is_without_quorum(error)):
         LOG.error("The database did not answer: %s", first_line(error))
         return errors.DatabaseUnavailable()
-    if isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)) and bounds.is_exceeded(error):
+    if isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)) and statement_timeout.is_timeout(
+        error
+    ):
         LOG.error("The database took too long for a read, which was ended: %s", first_line(error))
         return errors.DatabaseUnavailable()
     inner = getattr(error, "inner_exception", None)
@@ -133,7 +135,7 @@ def _is_undefined(original: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def naming_duplicates(sentence: str) -> Iterator[None]:
+def translate_duplicates(message: str) -> Iterator[None]:
     """Give a clash of unique names a sentence of its own.
 
     :raises errors.Duplicate: there was one.
@@ -141,7 +143,7 @@ def naming_duplicates(sentence: str) -> Iterator[None]:
     try:
         yield
     except db_exc.DBDuplicateEntry:
-        raise errors.Duplicate(sentence) from None
+        raise errors.Duplicate(message) from None
 
 
 def first_line(error: BaseException) -> str:

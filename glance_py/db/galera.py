@@ -14,10 +14,10 @@ from sqlalchemy import event
 #: The key in the ``info`` of a connection.
 _INFO = "galera"
 #: Works for any row and leaves nothing behind; the event of each UPDATE is certified.
-_THERE_AND_BACK = ("created_at + INTERVAL 1 SECOND", "created_at - INTERVAL 1 SECOND")
+_CHANGE_AND_REVERT = ("created_at + INTERVAL 1 SECOND", "created_at - INTERVAL 1 SECOND")
 
 
-def find_out(engine: sa.Engine) -> None:
+def detect_node(engine: sa.Engine) -> None:
     """Ask the first connection of a MySQL engine whether it leads to a Galera node."""
     known: list[bool] = []
 
@@ -47,7 +47,7 @@ def certify(connection: sa.Connection, table: sa.Table, key: str | int | None) -
     """
     if not is_node(connection):
         return
-    for change in _THERE_AND_BACK:
+    for change in _CHANGE_AND_REVERT:
         connection.execute(
             table.update()
             .where(table.c.id == sa.bindparam("this_row"))

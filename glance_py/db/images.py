@@ -1,4 +1,4 @@
-"""The DAL for images: the port ``ImageRecords`` in SQL.
+"""The DAL for images: the port ``ImageRepository`` in SQL.
 
 A write is one transaction that touches the image's own row first, so that two
 writers of one image follow each other.  Who may do what is decided above.
@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from glance_py.db import belongings, claims, galera, rows, select, usage
+from glance_py.db import claims, galera, image_children, rows, select, usage
 from glance_py.db.engine import Database
-from glance_py.db.select import live
+from glance_py.db.select import not_deleted
 from glance_py.db.tables import images
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery, Page
@@ -29,7 +30,7 @@ T = TypeVar("T")
 #: The largest number that an INTEGER column holds on every database.
 MAX_INTEGER = 2**31 - 1
 MAX_BIG_INTEGER = 2**63 - 1
-_BOUNDS = {
+_MAX_VALUES = {
     "min_disk": MAX_INTEGER,
     "min_ram": MAX_INTEGER,
     "size": MAX_BIG_INTEGER,
@@ -38,21 +39,21 @@ _BOUNDS = {
 
 _THIS = images.c.id == sa.bindparam("this_id")
 _EXPECTED = images.c.status.in_(sa.bindparam("expected", expanding=True))
-_UPDATE = images.update().where(_THIS, live(images))
-_GUARDED_UPDATE = _UPDATE.where(_EXPECTED)
-_CLAIMED_UPDATE = _GUARDED_UPDATE.where(claims.GUARD)
-_CLAIMED_IN_ANY_STATUS = _UPDATE.where(claims.GUARD)
+_UPDATE = images.update().where(_THIS, not_deleted(images))
+_UPDATE_IN_STATUS = _UPDATE.where(_EXPECTED)
+_UPDATE_IN_STATUS_AS_HOLDER = _UPDATE_IN_STATUS.where(claims.IS_HOLDER)
+_UPDATE_AS_HOLDER = _UPDATE.where(claims.IS_HOLDER)
 #: By whether a status is expected, and whether a holder is named.
-_STATEMENTS = {
+_UPDATES = {
     (False, False): _UPDATE,
-    (True, False): _GUARDED_UPDATE,
-    (False, True): _CLAIMED_IN_ANY_STATUS,
-    (True, True): _CLAIMED_UPDATE,
+    (True, False): _UPDATE_IN_STATUS,
+    (False, True): _UPDATE_AS_HOLDER,
+    (True, True): _UPDATE_IN_STATUS_AS_HOLDER,
 }
-_STATUS = sa.select(images.c.status).where(_THIS, live(images))
+_STATUS = sa.select(images.c.status).where(_THIS, not_deleted(images))
 #: States that the service itself ends, together with what belongs to the image.
-_MOVING = frozenset({"saving", "importing"})
-_ROW = tuple(column.name for column in select.COLUMNS)
+_TRANSIENT_STATUSES = frozenset({"saving", "importing"})
+_COLUMN_NAMES = tuple(column.name for column in select.COLUMNS)
 
 
 class SqlImages:
@@ -61,7 +62,7 @@ class SqlImages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         """The image, whoever may see it.
 
         :raises errors.ImageNotFound: no such image, or it is deleted.
@@ -70,9 +71,9 @@ class SqlImages:
         def work(connection: sa.Connection) -> Image:
             row = self._row(connection, image_id)
             while True:
-                image = rows.image(row)
-                rows.complete(connection, ctx, (image,), self._database.cipher)
-                if image.status not in _MOVING:
+                image = rows.to_image(row)
+                rows.load_children(connection, ctx, (image,), self._database.cipher)
+                if image.status not in _TRANSIENT_STATUSES:
                     return image
                 # Was it, while the rest was read, still what its row had said?
                 before, row = row, self._row(connection, image_id)
@@ -83,29 +84,31 @@ class SqlImages:
 
     @staticmethod
     def _row(connection: sa.Connection, image_id: str) -> sa.Row:
-        row = connection.execute(rows.BY_ID, {"image_id": image_id}).first()
+        row = connection.execute(rows.SELECT_BY_ID, {"image_id": image_id}).first()
         if row is None:
             raise errors.ImageNotFound(image_id)
         return row
 
-    def list(self, ctx, query: ImageQuery) -> Page:
+    def list(self, ctx: Caller, query: ImageQuery) -> Page:
         """One page of the images that the caller may see and wants.
 
         :raises errors.MarkerNotFound: there is no image of the marker's id.
-        :raises errors.MarkerHidden: the caller may not see it.
+        :raises errors.MarkerForbidden: the caller may not see it.
         """
 
         def work(connection: sa.Connection) -> Page:
             after = _marker(connection, ctx, query) if query.marker is not None else None
             if query.limit == 0:
                 return Page([], full=False)
-            found = [rows.image(row) for row in select.page(connection, ctx, query, after)]
-            rows.complete(connection, ctx, found, self._database.cipher)
+            found = [rows.to_image(row) for row in select.fetch_page(connection, ctx, query, after)]
+            rows.load_children(connection, ctx, found, self._database.cipher)
             return Page(found, full=len(found) == query.limit)
 
         return self._database.read(work, replica=True)
 
-    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image:
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image:
         """Record a new image with all that belongs to it.
 
         :param reservation: the room that the project must have for it.
@@ -123,14 +126,14 @@ class SqlImages:
             properties=dict(image.properties),
             locations=[dataclasses.replace(location) for location in image.locations],
         )
-        row = {name: getattr(created, name) for name in _ROW}
-        _check_bounds(row)
+        row = {name: getattr(created, name) for name in _COLUMN_NAMES}
+        _check_ranges(row)
 
         def work(connection: sa.Connection) -> None:
             connection.execute(images.insert(), {**row, "deleted": False})
-            belongings.write_properties(connection, image.id, created.properties, now)
-            belongings.add_tags(connection, image.id, created.tags, now)
-            belongings.add_locations(
+            image_children.write_properties(connection, image.id, created.properties, now)
+            image_children.add_tags(connection, image.id, created.tags, now)
+            image_children.add_locations(
                 connection, image.id, created.locations, now, self._database.cipher
             )
 
@@ -140,7 +143,7 @@ class SqlImages:
             raise errors.Duplicate(f"Image ID {image.id} is in use or was used before.") from None
         return created
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         """Apply a change, whole or not at all.
 
         Only what the change names is written.  What others changed since
@@ -157,15 +160,15 @@ class SqlImages:
         :raises errors.QuotaExceeded: there is less room than ``change.reservation`` asks for.
         :raises errors.Invalid: a value does not fit into its column.
         """
-        _check_bounds(change.fields)
+        _check_ranges(change.fields)
         now = self._database.now()
         fields = {"updated_at": now, **change.fields}
 
-        reserved = _reserved(change.reservation)
+        reserved = _reserved_size(change.reservation)
 
         def work(connection: sa.Connection) -> Image:
-            grant = self._judge_claim(connection, image.id, change, now)
-            if _touches_belongings(change):
+            grant = self._apply_claim_change(connection, image.id, change, now)
+            if _changes_children(change):
                 galera.certify(connection, images, image.id)
             self._set(
                 connection,
@@ -191,15 +194,17 @@ class SqlImages:
 
         def reserved(connection: sa.Connection) -> T:
             result = work(connection)
-            reservation.enforce(lambda resource, owner: usage.used(connection, resource, owner))
+            reservation.enforce(
+                lambda resource, owner: usage.current_usage(connection, resource, owner)
+            )
             return result
 
-        return self._database.write(reserved, alone=f"quota of {reservation.owner}")
+        return self._database.write(reserved, lock=f"quota of {reservation.owner}")
 
-    def delete(self, ctx, image: Image, status: str = "deleted") -> None:
+    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
         """Mark the image and what belongs to it deleted; its id is never free again.
 
-        The data at its locations is pending until ``PendingRecords.forget`` hears
+        The data at its locations is pending until ``PendingRepository.mark_deleted`` hears
         that it is gone.
 
         :param status: deleted, or pending_delete when the scrubber removes the data.
@@ -211,17 +216,17 @@ class SqlImages:
 
         def work(connection: sa.Connection) -> None:
             self._set(connection, image.id, gone, (image.status,))
-            belongings.delete_all(connection, image.id, now)
+            image_children.delete_all(connection, image.id, now)
 
         self._database.write(work)
 
     @staticmethod
-    def _judge_claim(
-        connection: sa.Connection, image_id: str, change: Change, now: datetime.datetime
+    def _apply_claim_change(
+        connection: sa.Connection, image_id: str, change: ImageChange, now: datetime.datetime
     ) -> ClaimGrant | None:
         """Take or give back the claim, whose row is always locked before the image's row."""
         if change.remove_locations:
-            claims.keep(connection, image_id, now)
+            claims.keep_row(connection, image_id, now)
         if change.acquire is not None:
             return claims.take(connection, image_id, change.acquire, now)
         if change.release is not None and not claims.release(
@@ -246,7 +251,7 @@ class SqlImages:
             bound["expected"] = tuple(expected)
         if holder is not None:
             bound["this_holder"] = holder
-        statement = _STATEMENTS[expected is not None, holder is not None]
+        statement = _UPDATES[expected is not None, holder is not None]
         if connection.execute(statement, bound).rowcount == 0:
             if connection.execute(_STATUS, {"this_id": image_id}).first() is None:
                 raise errors.ImageNotFound(image_id)
@@ -255,30 +260,30 @@ class SqlImages:
             raise errors.StatusConflict(image_id)
 
 
-def _marker(connection: sa.Connection, ctx, query: ImageQuery) -> Sequence:
-    statement = select.marker(query.sort, bool(ctx.is_admin))
+def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequence:
+    statement = select.marker_query(query.sort, bool(ctx.is_admin))
     row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
     if row is None:
         hidden = connection.execute(_STATUS, {"this_id": query.marker}).first() is not None
-        raise (errors.MarkerHidden if hidden else errors.MarkerNotFound)(query.marker)
+        raise (errors.MarkerForbidden if hidden else errors.MarkerNotFound)(query.marker)
     return row
 
 
-def _reserved(reservation: QuotaReservation | None) -> dict[str, int]:
+def _reserved_size(reservation: QuotaReservation | None) -> dict[str, int]:
     """The column that stores the reserved bytes; ``rows`` hides it from readers."""
     if reservation is None or reservation.reserve is None:
         return {}
     return {"size": reservation.reserve}
 
 
-def _check_bounds(fields: dict[str, Any]) -> None:
-    for name, bound in _BOUNDS.items():
+def _check_ranges(fields: dict[str, Any]) -> None:
+    for name, bound in _MAX_VALUES.items():
         value = fields.get(name)
         if value is not None and not -bound - 1 <= value <= bound:
             raise errors.Invalid(f"{name} must not be larger than {bound}.")
 
 
-def _touches_belongings(change: Change) -> bool:
+def _changes_children(change: ImageChange) -> bool:
     """Are rows written that belong to the image?"""
     return bool(
         change.set_properties
@@ -292,27 +297,27 @@ def _touches_belongings(change: Change) -> bool:
     )
 
 
-def _change_properties(connection, image: Image, change: Change, now) -> dict[str, str]:
+def _change_properties(connection, image: Image, change: ImageChange, now) -> dict[str, str]:
     if not change.set_properties and not change.remove_properties:
         return image.properties
-    belongings.delete_properties(
+    image_children.delete_properties(
         connection, image.id, change.remove_properties - change.set_properties.keys(), now
     )
-    belongings.write_properties(connection, image.id, change.set_properties, now)
+    image_children.write_properties(connection, image.id, change.set_properties, now)
     return change.properties_after(image.properties)
 
 
-def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
+def _change_tags(connection, image: Image, change: ImageChange, now) -> list[str]:
     if change.tags is None and not change.add_tags and not change.remove_tags:
         return image.tags
-    present = belongings.tags(connection, image.id)
+    present = image_children.select_tags(connection, image.id)
     for tag in change.remove_tags:
         if tag not in present:
             raise errors.TagNotFound(tag, image.id)
     wanted = change.tags_after(present)
     # Of a tag that is there twice, as in databases that were written by several nodes of a
     # Galera cluster, one row is left.
-    belongings.delete_tags(
+    image_children.delete_tags(
         connection,
         [
             number
@@ -321,25 +326,25 @@ def _change_tags(connection, image: Image, change: Change, now) -> list[str]:
         ],
         now,
     )
-    belongings.add_tags(connection, image.id, wanted - present.keys(), now)
+    image_children.add_tags(connection, image.id, wanted - present.keys(), now)
     return [*(tag for tag in present if tag in wanted), *sorted(wanted - present.keys())]
 
 
-def _change_locations(connection, image: Image, change: Change, now, cipher) -> list:
+def _change_locations(connection, image: Image, change: ImageChange, now, cipher) -> list:
     if not (change.add_locations or change.remove_locations or change.update_locations):
         return image.locations
-    belongings.delete_locations(connection, image.id, change.remove_locations, now)
+    image_children.delete_locations(connection, image.id, change.remove_locations, now)
     if (
         change.remove_locations
         and not change.add_locations
         and "status" not in change.fields
-        and not belongings.has_locations(connection, image.id)
+        and not image_children.has_locations(connection, image.id)
     ):
         # Two who each remove one of two copies at the same time must not remove both.
         raise errors.LastLocation(image.id)
-    belongings.update_locations(connection, image.id, change.update_locations, now)
+    image_children.update_locations(connection, image.id, change.update_locations, now)
     added = [dataclasses.replace(location) for location in change.add_locations]
-    belongings.add_locations(connection, image.id, added, now, cipher)
+    image_children.add_locations(connection, image.id, added, now, cipher)
     rewritten = {location.id: location for location in change.update_locations}
     removed = {location.id for location in change.remove_locations}
     kept = [
@@ -347,8 +352,8 @@ def _change_locations(connection, image: Image, change: Change, now, cipher) -> 
         for location in image.locations
         if location.id not in removed
     ]
-    if not change.positions:
+    if not change.location_indexes:
         return [*kept, *added]
-    for position, location in zip(change.positions, added, strict=True):
+    for position, location in zip(change.location_indexes, added, strict=True):
         kept.insert(position, location)
     return kept

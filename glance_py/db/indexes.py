@@ -18,29 +18,29 @@ import sqlalchemy as sa
 
 from glance_py.db import errors as db_errors
 from glance_py.db import locks
-from glance_py.db.engine import PATIENCE, Database, is_pooled
+from glance_py.db.engine import RETRY_TIMEOUT, Database, is_behind_pooler
 from glance_py.domain import errors
 
 #: Seconds between two looks at how far a build is.
-EVERY = 1.0
+PROGRESS_INTERVAL = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Index:
     """One index.
 
-    :param serves: the pages and numbers that become quick with it.
+    :param used_by: the pages and numbers that become quick with it.
     :param columns: for each product that has it, what follows the table's name, written as
         the product itself shows it.
     """
 
     name: str
     table: str
-    serves: str
+    used_by: str
     columns: Mapping[str, str]
 
 
-def _everywhere(columns: str) -> dict[str, str]:
+def _all_dialects(columns: str) -> dict[str, str]:
     return {
         "postgresql": f"USING btree ({columns})",
         "mysql": f"({columns})",
@@ -72,19 +72,22 @@ INDEXES = (
         },
     ),
     Index(
-        "image_tags_value", "image_tags", "lists filtered by a tag", _everywhere("value, image_id")
+        "image_tags_value",
+        "image_tags",
+        "lists filtered by a tag",
+        _all_dialects("value, image_id"),
     ),
     Index(
         "image_members_member",
         "image_members",
         "lists of who has images shared with it",
-        _everywhere("member, image_id"),
+        _all_dialects("member, image_id"),
     ),
     Index(
         "images_name",
         "images",
         "lists filtered or sorted by name",
-        _everywhere("name, created_at, id")
+        _all_dialects("name, created_at, id")
         | {"postgresql": "USING btree (name NULLS FIRST, created_at, id)"},
     ),
     # All that quotas ask of an image, in an order in which its locations lie near each other.
@@ -92,12 +95,12 @@ INDEXES = (
         "images_owner_usage",
         "images",
         "quotas of projects with many images",
-        _everywhere("owner, id, status, deleted, size"),
+        _all_dialects("owner, id, status, deleted, size"),
     ),
 )
 
 
-class State(enum.Enum):
+class IndexState(enum.Enum):
     """How an index is found, in the words of ``glance-manage db indexes``."""
 
     PRESENT = "present"
@@ -109,7 +112,7 @@ class State(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Found:
+class IndexStatus:
     """An index and what the database has under its name.
 
     :param definition: what follows the table's name, None when there is nothing.
@@ -117,57 +120,61 @@ class Found:
     """
 
     index: Index
-    state: State
+    state: IndexState
     definition: str | None = None
     size: int | None = None
 
 
-def of(dialect: str) -> tuple[Index, ...]:
+def for_dialect(dialect: str) -> tuple[Index, ...]:
     """The indexes for one product: postgresql, mysql or sqlite."""
     return tuple(index for index in INDEXES if dialect in index.columns)
 
 
-def survey(database: Database) -> list[Found]:
+def inspect_indexes(database: Database) -> list[IndexStatus]:
     """What there is of each index; reads the catalogue of the server only.
 
     :raises errors.Conflict: there are no tables yet.
     """
-    return database.read(lambda connection: _survey(connection, database.dialect))
+    return database.read(lambda connection: _inspect_indexes(connection, database.dialect))
 
 
-def add(database: Database, index: Index, told: Callable[[str], None]) -> None:
+def add(database: Database, index: Index, report_progress: Callable[[str], None]) -> None:
     """Build an index while others write (on SQLite they wait).
 
     What an interrupted build left is removed before; an interrupted call cancels the build.
 
-    :param told: called about once a second with how far it is, a few words.
+    :param report_progress: called about once a second with how far it is, a few words.
     :raises errors.Conflict: another process is at it, the server refuses, or there is only a
         pooler to speak with.
     """
 
     def work(connection: sa.Connection) -> None:
         # Nobody else builds now: what is invalid is a leftover.
-        [found] = [each for each in _survey(connection, database.dialect) if each.index == index]
-        if found.state is State.INVALID:
+        [found] = [
+            each for each in _inspect_indexes(connection, database.dialect) if each.index == index
+        ]
+        if found.state is IndexState.INVALID:
             connection.exec_driver_sql(_drop(database.dialect, index))
-        if found.state in (State.INVALID, State.MISSING):
+        if found.state in (IndexState.INVALID, IndexState.MISSING):
             connection.exec_driver_sql(_create(database.dialect, index))
 
-    _run(database, work, told)
+    _run(database, work, report_progress)
 
 
-def drop(database: Database, index: Index, told: Callable[[str], None]) -> None:
+def drop(database: Database, index: Index, report_progress: Callable[[str], None]) -> None:
     """Remove an index while others work, finished or not; what only has its name stays.
 
     Arguments and errors as in :func:`add`.
     """
 
     def work(connection: sa.Connection) -> None:
-        [found] = [each for each in _survey(connection, database.dialect) if each.index == index]
-        if found.state in (State.PRESENT, State.INVALID):
+        [found] = [
+            each for each in _inspect_indexes(connection, database.dialect) if each.index == index
+        ]
+        if found.state in (IndexState.PRESENT, IndexState.INVALID):
             connection.exec_driver_sql(_drop(database.dialect, index))
 
-    _run(database, work, told)
+    _run(database, work, report_progress)
 
 
 # --- Statements ------------------------------------------------------------------------------
@@ -209,27 +216,32 @@ _MYSQL_SIZE = sa.text("""
 _SQLITE = sa.text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND name = :name")
 
 
-def _survey(connection: sa.Connection, dialect: str) -> list[Found]:
+def _inspect_indexes(connection: sa.Connection, dialect: str) -> list[IndexStatus]:
     if not sa.inspect(connection).has_table("images"):
         raise errors.Conflict("The database has no tables yet; run 'glance-manage db sync'.")
-    return [_found(index, dialect, *_LOOK[dialect](connection, index)) for index in of(dialect)]
+    return [
+        _index_status(index, dialect, *_INSPECT[dialect](connection, index))
+        for index in for_dialect(dialect)
+    ]
 
 
-def _found(
+def _index_status(
     index: Index,
     dialect: str,
     definition: str | None,
     is_valid: bool = True,
     size: int | None = None,
-) -> Found:
+) -> IndexStatus:
     if definition is None:
-        return Found(index, State.MISSING)
+        return IndexStatus(index, IndexState.MISSING)
     if definition != f"{index.table} {index.columns[dialect]}":
-        return Found(index, State.FOREIGN, definition, size)
-    return Found(index, State.PRESENT if is_valid else State.INVALID, definition, size)
+        return IndexStatus(index, IndexState.FOREIGN, definition, size)
+    return IndexStatus(
+        index, IndexState.PRESENT if is_valid else IndexState.INVALID, definition, size
+    )
 
 
-def _look_postgresql(connection: sa.Connection, index: Index) -> tuple:
+def _inspect_postgresql(connection: sa.Connection, index: Index) -> tuple:
     row = connection.execute(_POSTGRESQL, {"name": index.name}).first()
     if row is None:
         return (None,)
@@ -239,7 +251,7 @@ def _look_postgresql(connection: sa.Connection, index: Index) -> tuple:
     return plain, is_valid, size
 
 
-def _look_mysql(connection: sa.Connection, index: Index) -> tuple:
+def _inspect_mysql(connection: sa.Connection, index: Index) -> tuple:
     parts = connection.execute(_MYSQL, {"name": index.name, "table": index.table}).all()
     if not parts:
         return (None,)
@@ -258,7 +270,7 @@ def _size_mysql(connection: sa.Connection, index: Index) -> int | None:
     return None
 
 
-def _look_sqlite(connection: sa.Connection, index: Index) -> tuple:
+def _inspect_sqlite(connection: sa.Connection, index: Index) -> tuple:
     row = connection.execute(_SQLITE, {"name": index.name}).first()
     if row is None:
         return (None,)
@@ -268,10 +280,10 @@ def _look_sqlite(connection: sa.Connection, index: Index) -> tuple:
     return (f"{row.tbl_name} ({columns}",)
 
 
-_LOOK: dict[str, Callable[[sa.Connection, Index], tuple]] = {
-    "postgresql": _look_postgresql,
-    "mysql": _look_mysql,
-    "sqlite": _look_sqlite,
+_INSPECT: dict[str, Callable[[sa.Connection, Index], tuple]] = {
+    "postgresql": _inspect_postgresql,
+    "mysql": _inspect_mysql,
+    "sqlite": _inspect_sqlite,
 }
 
 
@@ -281,15 +293,15 @@ _LOOK: dict[str, Callable[[sa.Connection, Index], tuple]] = {
 #: MySQL's wait for a table everybody else would queue.
 _SESSION = {
     "postgresql": "SET lock_timeout = 0; SET statement_timeout = 0",
-    "mysql": f"SET SESSION lock_wait_timeout = {int(PATIENCE)}",
+    "mysql": f"SET SESSION lock_wait_timeout = {int(RETRY_TIMEOUT)}",
 }
 #: Lock, settings and process would be those of whoever gets the server's connection next.
-_POOLED = (
+_POOLER_REFUSED = (
     "A connection pooler (such as PgBouncer) stands between here and PostgreSQL. Indexes "
     "are built and dropped over a direct connection only: run this command with a "
     "configuration file whose [database] connection names the server itself."
 )
-_NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
+_SESSION_ID = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 _CANCEL = {"postgresql": "SELECT pg_cancel_backend({})", "mysql": "KILL QUERY {}"}
 _PROGRESS = {
     "postgresql": "SELECT phase || CASE WHEN blocks_total > 0 "
@@ -301,31 +313,33 @@ _PROGRESS = {
 
 
 def _run(
-    database: Database, work: Callable[[sa.Connection], None], told: Callable[[str], None]
+    database: Database,
+    work: Callable[[sa.Connection], None],
+    report_progress: Callable[[str], None],
 ) -> None:
     """Do ``work`` on a connection that waits for as long as it takes, and watch it."""
-    patient = database.patient()
+    maintenance = database.with_long_timeouts()
     try:
-        with patient.engine.connect() as connection:
-            if is_pooled(connection):
-                raise errors.Conflict(_POOLED)
+        with maintenance.engine.connect() as connection:
+            if is_behind_pooler(connection):
+                raise errors.Conflict(_POOLER_REFUSED)
             if database.dialect in _SESSION:
                 connection.exec_driver_sql(_SESSION[database.dialect]).close()
-            with locks.alone(connection, "indexes"):
-                _watched(database, connection, work, told)
+            with locks.try_session_lock(connection, "indexes"):
+                _run_with_progress(database, connection, work, report_progress)
     except errors.GlanceError:
         raise
     except Exception as error:
-        raise _in_words(error) from error
+        raise _translate_error(error) from error
     finally:
-        patient.dispose()
+        maintenance.dispose()
 
 
-def _watched(
+def _run_with_progress(
     database: Database,
     connection: sa.Connection,
     work: Callable[[sa.Connection], None],
-    told: Callable[[str], None],
+    report_progress: Callable[[str], None],
 ) -> None:
     # Drivers sit in their C code until the server answers: another thread hears the operator.
     failures: list[BaseException] = []
@@ -337,17 +351,17 @@ def _watched(
             failures.append(error)
 
     number = (
-        connection.exec_driver_sql(_NUMBER[database.dialect]).scalar()
-        if database.dialect in _NUMBER
+        connection.exec_driver_sql(_SESSION_ID[database.dialect]).scalar()
+        if database.dialect in _SESSION_ID
         else None
     )
     worker = threading.Thread(target=attempt, name="index", daemon=True)
     worker.start()
     try:
-        worker.join(EVERY)
+        worker.join(PROGRESS_INTERVAL)
         while worker.is_alive():
-            told(_progress(database, number))
-            worker.join(EVERY)
+            report_progress(_progress(database, number))
+            worker.join(PROGRESS_INTERVAL)
     except BaseException:
         _cancel(database, connection, number)
         worker.join()
@@ -360,7 +374,7 @@ def _progress(database: Database, number: int | None) -> str:
     """How far the server is, as far as it tells: MySQL has no such column, SQLite no such view."""
     if number is not None:
         with contextlib.suppress(Exception):
-            return str(_ask(database, _PROGRESS[database.dialect], number) or "")
+            return str(_query_scalar(database, _PROGRESS[database.dialect], number) or "")
     return ""
 
 
@@ -368,25 +382,25 @@ def _cancel(database: Database, connection: sa.Connection, number: int | None) -
     if number is None:
         connection.connection.driver_connection.interrupt()  # type: ignore[union-attr]
     else:
-        _ask(database, _CANCEL[database.dialect], number)
+        _query_scalar(database, _CANCEL[database.dialect], number)
 
 
-def _ask(database: Database, statement: str, number: int) -> object:
+def _query_scalar(database: Database, statement: str, number: int) -> object:
     with database.engine.connect() as connection:
         result = connection.exec_driver_sql(statement.format(number), ())
         return result.scalar() if result.returns_rows else None
 
 
-def _in_words(error: BaseException) -> BaseException:
+def _translate_error(error: BaseException) -> BaseException:
     """A server's refusal, which speaks of tables and indexes and holds no values."""
     inner = getattr(error, "inner_exception", None) or error
     original = getattr(inner, "orig", None)
-    if db_errors.is_lost(error) or original is None:
+    if db_errors.is_connection_lost(error) or original is None:
         return db_errors.to_domain(error)
     if db_errors.is_contended(error):
         return errors.Conflict(
-            f"Another transaction has held the table for {PATIENCE:.0f} seconds. Nothing was "
+            f"Another transaction has held the table for {RETRY_TIMEOUT:.0f} seconds. Nothing was "
             f"changed; try again."
         )
-    said = original.args[-1] if original.args else original
-    return errors.Conflict(f"The database refuses: {str(said).strip().partition(chr(10))[0]}")
+    text = original.args[-1] if original.args else original
+    return errors.Conflict(f"The database refuses: {str(text).strip().partition(chr(10))[0]}")

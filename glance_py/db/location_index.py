@@ -21,39 +21,39 @@ from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
 from glance_py.db.engine import Database
-from glance_py.db.select import live
+from glance_py.db.select import not_deleted
 from glance_py.db.tables import image_locations, location_digests
 
 LOG = logging.getLogger(__name__)
 
 #: Not a location: the digest in this row tells with which key the others were made.
-KEY = 0
+KEY_ROW = 0
 #: How many rows are read each time before they get digests.
-TAIL = 500
+MAX_UNINDEXED_ROWS = 500
 #: Rows of one transaction, and seconds of one call, that bring the table up to date.
 BATCH = 1000
-SECONDS = 1.0
+UPDATE_SECONDS = 1.0
 #: After so many rows digests of locations that were purged are removed.
-SWEEP = 10_000
+CLEANUP_INTERVAL_ROWS = 10_000
 #: Ids are handed out in order, and committed in any.  After so many seconds there is no
 #: transaction left that could commit a lower one than what is there.
-SETTLED = 3600
+SETTLED_SECONDS = 3600
 
-_IN_USE = live(image_locations) | sa.and_(
+_IN_USE = not_deleted(image_locations) | sa.and_(
     image_locations.c.status == "pending_delete", image_locations.c.deleted == sa.true()
 )
-_OTHERS = sa.select(image_locations.c.value).where(
+_OF_OTHER_IMAGES = sa.select(image_locations.c.value).where(
     _IN_USE, image_locations.c.image_id != sa.bindparam("this_image")
 )
-_BEYOND = _OTHERS.where(image_locations.c.id > sa.bindparam("reach"))
-_BEYOND_WITH = _BEYOND.where(image_locations.c.value == sa.bindparam("url")).limit(1)
-_LISTED = _OTHERS.join(
+_UNINDEXED = _OF_OTHER_IMAGES.where(image_locations.c.id > sa.bindparam("reach"))
+_UNINDEXED_WITH_URL = _UNINDEXED.where(image_locations.c.value == sa.bindparam("url")).limit(1)
+_INDEXED = _OF_OTHER_IMAGES.join(
     location_digests,
     location_digests.c.location_id == image_locations.c.id,
 ).where(location_digests.c.digest == sa.bindparam("digest"))
 _STATE = sa.select(
     sa.select(location_digests.c.digest)
-    .where(location_digests.c.location_id == KEY)
+    .where(location_digests.c.location_id == KEY_ROW)
     .scalar_subquery(),
     sa.select(sa.func.max(location_digests.c.location_id)).scalar_subquery(),
     sa.select(sa.func.max(image_locations.c.id)).scalar_subquery(),
@@ -70,10 +70,10 @@ _UNSETTLED = sa.select(sa.func.min(image_locations.c.id)).where(
     image_locations.c.id <= sa.bindparam("last"),
     image_locations.c.created_at > sa.bindparam("since"),
 )
-_GONE = (
+_PURGED = (
     sa.select(location_digests.c.location_id)
     .where(
-        location_digests.c.location_id != KEY,
+        location_digests.c.location_id != KEY_ROW,
         ~sa.exists().where(image_locations.c.id == location_digests.c.location_id),
     )
     .limit(BATCH)
@@ -91,19 +91,19 @@ class LocationIndex:
         self._cipher = database.cipher
         self._updating = threading.Lock()
 
-    def has_other(self, image_id: str, url: str) -> bool:
+    def has_other_image(self, image_id: str, url: str) -> bool:
         """Has another image than ``image_id`` data at ``url`` that was not removed yet?
 
         :raises errors.GlanceError: an address cannot be decrypted.
         """
-        reach, last = self._database.read(self._reach)
-        found = self._is_listed(image_id, url) if reach else False
-        found = found or self._is_beyond(image_id, url, reach)
-        if last - reach > TAIL:
+        last_indexed, last = self._database.read(self._read_state)
+        found = self._is_indexed(image_id, url) if last_indexed else False
+        found = found or self._is_unindexed(image_id, url, last_indexed)
+        if last - last_indexed > MAX_UNINDEXED_ROWS:
             self._update()
         return found
 
-    def _reach(self, connection: sa.Connection) -> tuple[int, int]:
+    def _read_state(self, connection: sa.Connection) -> tuple[int, int]:
         """The last row with a digest, and the last one of all; 0 for none.
 
         Twice 0 where there shall be no digests.
@@ -111,38 +111,39 @@ class LocationIndex:
         if connection.dialect.name == "sqlite":
             return 0, 0  # it uses ids again, and nobody has so many images there
         try:
-            key, reach, last = connection.execute(_STATE).one()
+            key, last_indexed, last = connection.execute(_STATE).one()
         except (db_exc.DBError, sa_exc.ProgrammingError):
             if sa.inspect(connection).has_table(location_digests.name):
                 raise
             # The service is newer than the schema: "glance-manage db expand" is still to come.
             return 0, 0
-        return reach if key == self._fingerprint() else 0, last or 0
+        return last_indexed if key == self._fingerprint() else 0, last or 0
 
-    def _is_listed(self, image_id: str, url: str) -> bool:
+    def _is_indexed(self, image_id: str, url: str) -> bool:
         values = self._database.read(
             lambda connection: (
-                connection.execute(_LISTED, {"this_image": image_id, "digest": self._digest(url)})
+                connection.execute(_INDEXED, {"this_image": image_id, "digest": self._digest(url)})
                 .scalars()
                 .all()
             )
         )
-        return any(self._open(value) == url for value in values)
+        return any(self._decrypt(value) == url for value in values)
 
-    def _is_beyond(self, image_id: str, url: str, reach: int) -> bool:
-        bound = {"this_image": image_id, "reach": reach}
+    def _is_unindexed(self, image_id: str, url: str, last_indexed: int) -> bool:
+        bound = {"this_image": image_id, "reach": last_indexed}
         if self._cipher is None:
             return (
                 self._database.read(
                     lambda connection: connection.execute(
-                        _BEYOND_WITH, {**bound, "url": url}
+                        _UNINDEXED_WITH_URL, {**bound, "url": url}
                     ).first()
                 )
                 is not None
             )
         return self._database.read(
             lambda connection: any(
-                self._open(value) == url for value in connection.execute(_BEYOND, bound).scalars()
+                self._decrypt(value) == url
+                for value in connection.execute(_UNINDEXED, bound).scalars()
             )
         )
 
@@ -153,9 +154,9 @@ class LocationIndex:
         if not self._updating.acquire(blocking=False):
             return
         try:
-            deadline = time.monotonic() + SECONDS
+            deadline = time.monotonic() + UPDATE_SECONDS
             while time.monotonic() < deadline:
-                if self._database.write(self._advance, alone="location digests") < BATCH:
+                if self._database.write(self._index_next_rows, lock="location digests") < BATCH:
                     break
         except Exception as error:
             # What was asked has been answered.
@@ -163,20 +164,22 @@ class LocationIndex:
         finally:
             self._updating.release()
 
-    def _advance(self, connection: sa.Connection) -> int:
+    def _index_next_rows(self, connection: sa.Connection) -> int:
         """Give digests to the next rows; how many there were."""
-        reach, _ = self._reach(connection)
-        if not reach:
+        last_indexed, _ = self._read_state(connection)
+        if not last_indexed:
             # There are none, or they are of another key.
             connection.execute(location_digests.delete())
             connection.execute(
-                location_digests.insert(), {"location_id": KEY, "digest": self._fingerprint()}
+                location_digests.insert(), {"location_id": KEY_ROW, "digest": self._fingerprint()}
             )
-        rows = [tuple(row) for row in connection.execute(_NEXT, {"reach": reach, "limit": BATCH})]
+        rows = [
+            tuple(row) for row in connection.execute(_NEXT, {"reach": last_indexed, "limit": BATCH})
+        ]
         if rows:
-            since = self._database.now() - datetime.timedelta(seconds=SETTLED)
+            since = self._database.now() - datetime.timedelta(seconds=SETTLED_SECONDS)
             unsettled = connection.scalar(
-                _UNSETTLED, {"reach": reach, "last": rows[-1][0], "since": since}
+                _UNSETTLED, {"reach": last_indexed, "last": rows[-1][0], "since": since}
             )
             if unsettled is not None:
                 rows = [row for row in rows if row[0] < unsettled]
@@ -184,19 +187,19 @@ class LocationIndex:
             connection.execute(
                 location_digests.insert(),
                 [
-                    {"location_id": number, "digest": self._digest(self._open(value))}
+                    {"location_id": number, "digest": self._digest(self._decrypt(value))}
                     for number, value in rows
                 ],
             )
-            if rows[-1][0] // SWEEP != reach // SWEEP:
-                gone = connection.execute(_GONE).scalars().all()
-                connection.execute(_DELETE, {"those": gone})
+            if rows[-1][0] // CLEANUP_INTERVAL_ROWS != last_indexed // CLEANUP_INTERVAL_ROWS:
+                purged = connection.execute(_PURGED).scalars().all()
+                connection.execute(_DELETE, {"those": purged})
         return len(rows)
 
     # --- With a key or without -------------------------------------------------------------------
 
-    def _open(self, value: str) -> str:
-        return value if self._cipher is None else self._cipher.open(value)
+    def _decrypt(self, value: str) -> str:
+        return value if self._cipher is None else self._cipher.decrypt(value)
 
     def _digest(self, url: str) -> str:
         if self._cipher is None:

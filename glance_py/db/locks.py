@@ -24,7 +24,9 @@ _GET = sa.text("SELECT GET_LOCK(:name, :seconds)")
 _RELEASE = sa.text("SELECT RELEASE_LOCK(:name)")
 
 
-def until_commit(name: str, work: Callable[[sa.Connection], T]) -> Callable[[sa.Connection], T]:
+def with_transaction_lock(
+    name: str, work: Callable[[sa.Connection], T]
+) -> Callable[[sa.Connection], T]:
     """``work`` of a transaction of PostgreSQL that holds the lock to its end.
 
     PostgreSQL itself bounds the wait: see ``lock_timeout`` in ``engine``.
@@ -38,7 +40,7 @@ def until_commit(name: str, work: Callable[[sa.Connection], T]) -> Callable[[sa.
 
 
 @contextlib.contextmanager
-def held(connection: sa.Connection, name: str, seconds: float) -> Iterator[None]:
+def session_lock(connection: sa.Connection, name: str, seconds: float) -> Iterator[None]:
     """Hold a lock of MySQL, whose locks belong to connections and not to transactions.
 
     :raises errors.DatabaseUnavailable: somebody else held it for too long.
@@ -61,7 +63,7 @@ def held(connection: sa.Connection, name: str, seconds: float) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def alone(connection: sa.Connection, name: str) -> Iterator[None]:
+def try_session_lock(connection: sa.Connection, name: str) -> Iterator[None]:
     """Hold a lock outside of transactions, or do not wait for it.
 
     On PostgreSQL it is held until the connection closes.  SQLite has one writer anyway.
@@ -72,7 +74,7 @@ def alone(connection: sa.Connection, name: str) -> Iterator[None]:
     if connection.dialect.name == "mysql":
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(held(connection, name, 0))
+                stack.enter_context(session_lock(connection, name, 0))
             except errors.DatabaseUnavailable:
                 raise busy from None
             yield

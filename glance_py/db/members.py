@@ -1,4 +1,4 @@
-"""The DAL for the members of images: the port ``MemberRecords`` in SQL."""
+"""The DAL for the members of images: the port ``MemberRepository`` in SQL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from glance_py.db import galera
 from glance_py.db.engine import Database
-from glance_py.db.select import live
+from glance_py.db.select import not_deleted
 from glance_py.db.tables import image_members, images
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.member import Member
 
 _COLUMNS = tuple(
@@ -19,13 +20,13 @@ _COLUMNS = tuple(
 )
 _IMAGE = image_members.c.image_id == sa.bindparam("this_image")
 _MEMBER = image_members.c.member == sa.bindparam("this_member")
-_ALL = sa.select(*_COLUMNS).where(_IMAGE, live(image_members)).order_by(image_members.c.id)
+_ALL = sa.select(*_COLUMNS).where(_IMAGE, not_deleted(image_members)).order_by(image_members.c.id)
 _ONE = _ALL.where(_MEMBER)
-_UPDATE = image_members.update().where(_IMAGE, _MEMBER, live(image_members))
+_UPDATE = image_members.update().where(_IMAGE, _MEMBER, not_deleted(image_members))
 #: Locks the image's row, since no constraint keeps two live rows of one member apart.
 _LOCK_IMAGE = (
     sa.select(images.c.id)
-    .where(images.c.id == sa.bindparam("this_image"), live(images))
+    .where(images.c.id == sa.bindparam("this_image"), not_deleted(images))
     .with_for_update()
 )
 _NEWEST_ROW = (
@@ -34,7 +35,7 @@ _NEWEST_ROW = (
     .order_by(image_members.c.deleted, image_members.c.id.desc())
     .limit(1)
 )
-_REVIVE = image_members.update().where(image_members.c.id == sa.bindparam("this_id"))
+_RESTORE = image_members.update().where(image_members.c.id == sa.bindparam("this_id"))
 
 
 class SqlMembers:
@@ -43,7 +44,7 @@ class SqlMembers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, ctx, image_id: str, member_id: str | None = None) -> Sequence[Member]:
+    def find(self, ctx: Caller, image_id: str, member_id: str | None = None) -> Sequence[Member]:
         """The members of an image in the order they were added, or the one named."""
         bound = {"this_image": image_id}
         if member_id is not None:
@@ -53,7 +54,7 @@ class SqlMembers:
             lambda connection: [Member(*row) for row in connection.execute(statement, bound)]
         )
 
-    def create(self, ctx, image_id: str, member_id: str) -> Member:
+    def create(self, ctx: Caller, image_id: str, member_id: str) -> Member:
         """Share the image with a project; it still has to accept.
 
         :raises errors.Duplicate: it is a member already.
@@ -81,7 +82,7 @@ class SqlMembers:
                 )
             elif present.deleted:
                 # A second deleted row could have the same time, which is unique.
-                connection.execute(_REVIVE, {"this_id": present.id, **row})
+                connection.execute(_RESTORE, {"this_id": present.id, **row})
             else:
                 raise errors.Duplicate(
                     f"Project {member_id} is a member of image {image_id} already."
@@ -90,7 +91,7 @@ class SqlMembers:
         self._database.write(work)
         return Member(image_id, member_id, "pending", now, now)
 
-    def update(self, ctx, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, member: Member, status: str) -> Member:
         """Set the state of a membership.
 
         :raises errors.MemberNotFound: the project is no member any more.
@@ -99,7 +100,7 @@ class SqlMembers:
         self._write(member, {"status": status, "updated_at": now})
         return dataclasses.replace(member, status=status, updated_at=now)
 
-    def delete(self, ctx, member: Member) -> None:
+    def delete(self, ctx: Caller, member: Member) -> None:
         """End a membership.
 
         :raises errors.MemberNotFound: the project is no member any more.

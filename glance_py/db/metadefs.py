@@ -1,4 +1,4 @@
-"""The DAL for metadata namespaces: the port ``NamespaceVerbs`` in SQL.
+"""The DAL for metadata namespaces: the port ``NamespaceOperations`` in SQL.
 
 Namespaces and what lies in them are removed for good, unlike images.  Lists
 judge visibility in the query; everything else is decided above.
@@ -13,17 +13,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from glance_py.db import definitions
-from glance_py.db import listing as pages
+from glance_py.db import definitions, paging
+from glance_py.db.batching import batched
 from glance_py.db.engine import Database
-from glance_py.db.errors import naming_duplicates
-from glance_py.db.portions import portions
+from glance_py.db.errors import translate_duplicates
 from glance_py.db.tables import (
     metadef_namespace_resource_types,
     metadef_namespaces,
     metadef_resource_types,
 )
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Namespace,
@@ -46,7 +46,7 @@ _ALL = sa.select(
     _T.updated_at,
     _T.id,
 )
-IN_ORDER = _ALL.order_by(_T.namespace)
+SELECT_ORDERED = _ALL.order_by(_T.namespace)
 _ONE = _ALL.where(_T.namespace == sa.bindparam("this_name"))
 _THIS = _T.id == sa.bindparam("this_id")
 _UPDATE = metadef_namespaces.update().where(_THIS)
@@ -78,7 +78,7 @@ class SqlNamespaces:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         """The namespace with its contents, whoever may see it.
 
         :raises errors.NamespaceNotFound: there is none of this name.
@@ -91,43 +91,43 @@ class SqlNamespaces:
 
         return self._database.read(work)
 
-    def find(self, ctx, name: str) -> Namespace:
+    def resolve(self, ctx: Caller, name: str) -> Namespace:
         """The namespace alone.
 
         :raises errors.NamespaceNotFound: there is none of this name.
         """
         return self._database.read(lambda connection: by_name(connection, name))
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
         """One page of the namespaces that the caller may see and wants, with associations.
 
         :raises errors.NamespaceNotFound: there is no namespace of the marker's name.
-        :raises errors.MarkerHidden: the caller may not see it.
+        :raises errors.MarkerForbidden: the caller may not see it.
         """
         listing = query.listing
         conditions, bound = _conditions(ctx, query)
-        keys = pages.order(metadef_namespaces, listing.sort_key)
+        keys = paging.sort_keys(metadef_namespaces, listing.sort_key)
 
         def work(connection: sa.Connection) -> NamespacePage:
             after = None
             if listing.marker is not None:
                 visible = _ONE if ctx.is_admin else _ONE.where(_VISIBLE)
-                after = pages.marker(
+                after = paging.marker_keys(
                     connection, keys, visible, {"this_name": listing.marker, "me": ctx.project_id}
                 )
                 if after is None:
                     by_name(connection, listing.marker)
-                    raise errors.MarkerHidden(listing.marker)
-            statement = pages.page(
+                    raise errors.MarkerForbidden(listing.marker)
+            statement = paging.page_query(
                 _ALL.where(*conditions), keys, listing.sort_dir, listing.limit, after
             )
             found = [Namespace(*row) for row in connection.execute(statement, bound)]
-            _associate(connection, found)
+            _load_associations(connection, found)
             return NamespacePage(found, full=bool(found) and len(found) == listing.limit)
 
         return self._database.read(work, replica=True)
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """Record a namespace with its contents, whole or not at all.
 
         :returns: the namespace as recorded; its contents as they were given.
@@ -136,7 +136,7 @@ class SqlNamespaces:
         now = self._database.now()
         return self._database.write(lambda connection: insert(connection, namespace, now, now))
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         """Replace what the namespace says of itself, its name included.
 
         :raises errors.NamespaceNotFound: it is gone.
@@ -152,14 +152,14 @@ class SqlNamespaces:
 
         return self._database.write(work)
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         """Remove a namespace and everything in it; resource types stay.
 
         :raises errors.NamespaceNotFound: it is gone.
         """
         self._database.write(lambda connection: remove(connection, namespace))
 
-    def resource_types(self, ctx) -> Sequence[ResourceType]:
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
         """All resource types in the order in which they came."""
         return self._database.read(
             lambda connection: [ResourceType(*row) for row in connection.execute(_TYPES)]
@@ -185,7 +185,7 @@ def insert(
 
     :raises errors.Duplicate: a name is in use.
     """
-    with naming_duplicates(f"There is a namespace {namespace.name} already."):
+    with translate_duplicates(f"There is a namespace {namespace.name} already."):
         result = connection.execute(
             metadef_namespaces.insert(),
             {**_row(namespace), "created_at": now, "updated_at": updated_at},
@@ -205,7 +205,7 @@ def overwrite(
     :raises errors.NamespaceNotFound: it is gone.
     :raises errors.Duplicate: another one has the new name.
     """
-    with naming_duplicates(f"There is a namespace {after.name} already."):
+    with translate_duplicates(f"There is a namespace {after.name} already."):
         result = connection.execute(
             _UPDATE, {"this_id": namespace.id, **_row(after), "updated_at": now}
         )
@@ -219,8 +219,8 @@ def remove(connection: sa.Connection, namespace: Namespace) -> None:
     :raises errors.NamespaceNotFound: it is gone.
     """
     definitions.lock(connection, namespace)
-    for shelf in definitions.SHELVES.values():
-        connection.execute(shelf.clear, {"this_namespace": namespace.id})
+    for mapper in definitions.MAPPERS.values():
+        connection.execute(mapper.delete_all, {"this_namespace": namespace.id})
     connection.execute(_DELETE, {"this_id": namespace.id})
 
 
@@ -235,7 +235,7 @@ def _row(namespace: Namespace) -> dict[str, object]:
     }
 
 
-def _conditions(ctx, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
+def _conditions(ctx: Caller, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
     conditions: list[sa.ColumnElement[bool]] = []
     bound: dict[str, object] = {}
     if not ctx.is_admin:
@@ -255,9 +255,9 @@ def _conditions(ctx, query: NamespaceQuery) -> tuple[list, dict[str, object]]:
     return conditions, bound
 
 
-def _associate(connection: sa.Connection, found: Sequence[Namespace]) -> None:
+def _load_associations(connection: sa.Connection, found: Sequence[Namespace]) -> None:
     by_id = {namespace.id: namespace for namespace in found}
-    for those in portions(list(by_id)):
+    for those in batched(list(by_id)):
         for number, *row in connection.execute(_ASSOCIATIONS, {"those": those}):
             by_id[number].contents.setdefault(Association, []).append(Association(*row))
     for namespace in found:

@@ -38,7 +38,7 @@ Conditions = tuple[sa.ColumnElement[bool], ...]
 BATCH = 500
 
 #: Rows whose keys are read at once.
-FOUND = 50_000
+KEYS_PER_READ = 50_000
 
 _PENDING = sa.and_(
     image_locations.c.deleted == sa.true(), image_locations.c.status == "pending_delete"
@@ -56,12 +56,12 @@ def purge(database: Database, age_in_days: int, max_rows: int) -> int:
     :returns: how many rows were removed.
     :raises errors.Invalid: a number makes no sense.
     """
-    before = _before(database, age_in_days, max_rows)
-    _end_live_locations(database, before)
+    before = _cutoff(database, age_in_days, max_rows)
+    _mark_locations_pending(database, before)
     return sum(_purge_table(database, table, before, age_in_days, max_rows) for table in _CHILDREN)
 
 
-def unremoved(database: Database) -> int:
+def count_pending_locations(database: Database) -> int:
     """How many locations stay because their bytes are still to be removed."""
     return (
         database.read(
@@ -73,17 +73,21 @@ def unremoved(database: Database) -> int:
     )
 
 
-def _end_live_locations(database: Database, before: datetime.datetime) -> None:
+def _mark_locations_pending(database: Database, before: datetime.datetime) -> None:
     """Have the bytes removed that deleted images have at locations that are not deleted."""
-    live = sa.and_(image_locations.c.deleted == sa.false(), _of_old_image(image_locations, before))
+    not_deleted = sa.and_(
+        image_locations.c.deleted == sa.false(), _of_old_image(image_locations, before)
+    )
     keys = database.read(
-        functools.partial(_scalars, statement=sa.select(image_locations.c.id).where(live))
+        functools.partial(_scalars, statement=sa.select(image_locations.c.id).where(not_deleted))
     )
     now = database.now()
     pending = {"deleted": True, "deleted_at": now, "updated_at": now, "status": "pending_delete"}
     for batch in _batches(keys):
         statement = (
-            image_locations.update().where(image_locations.c.id.in_(batch), live).values(pending)
+            image_locations.update()
+            .where(image_locations.c.id.in_(batch), not_deleted)
+            .values(pending)
         )
         database.write(functools.partial(_execute, statement=statement))
 
@@ -95,7 +99,7 @@ def purge_images(database: Database, age_in_days: int, max_rows: int) -> int:
 
     :raises errors.Conflict: something still refers to an image; purge that first.
     """
-    before = _before(database, age_in_days, max_rows)
+    before = _cutoff(database, age_in_days, max_rows)
     try:
         return _purge_table(database, images, before, age_in_days, max_rows)
     except db_exc.DBReferenceError:
@@ -105,7 +109,7 @@ def purge_images(database: Database, age_in_days: int, max_rows: int) -> int:
         ) from None
 
 
-def _before(database: Database, age_in_days: int, max_rows: int) -> datetime.datetime:
+def _cutoff(database: Database, age_in_days: int, max_rows: int) -> datetime.datetime:
     if age_in_days < 0:
         raise errors.Invalid("The age in days must not be negative.")
     now = database.now()
@@ -147,7 +151,7 @@ def _keys(
     found = sa.select(table.c.id).where(*conditions).order_by(table.c.id)
     statement, left = found, max_rows
     while left:
-        size = FOUND if left < 0 else min(FOUND, left)
+        size = KEYS_PER_READ if left < 0 else min(KEYS_PER_READ, left)
         keys = database.read(functools.partial(_scalars, statement=statement.limit(size)))
         if keys:
             yield keys
@@ -172,21 +176,21 @@ def _batches(keys: Sequence[int | str]) -> Iterator[Sequence[int | str]]:
 
 def _conditions(table: sa.Table, before: datetime.datetime) -> Iterator[Conditions]:
     """What a row must be to go, one way after the other."""
-    yield (*_old(table, before), *_without_bytes(table))
+    yield (*_is_old(table, before), *_has_no_pending_data(table))
     if table not in (images, tasks, image_locations):
         # A node of a Galera cluster may have written them while another deleted the image.
         yield table.c.deleted == sa.false(), _of_old_image(table, before)
 
 
-def _old(table: sa.Table, before: datetime.datetime) -> Conditions:
+def _is_old(table: sa.Table, before: datetime.datetime) -> Conditions:
     return table.c.deleted == sa.true(), table.c.deleted_at < before
 
 
 def _of_old_image(table: sa.Table, before: datetime.datetime) -> sa.ColumnElement[bool]:
-    return table.c.image_id.in_(sa.select(images.c.id).where(*_old(images, before)))
+    return table.c.image_id.in_(sa.select(images.c.id).where(*_is_old(images, before)))
 
 
-def _without_bytes(table: sa.Table) -> Conditions:
+def _has_no_pending_data(table: sa.Table) -> Conditions:
     if table is image_locations:
         return (~_PENDING,)
     if table is images:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import orjson
 import sqlalchemy as sa
 
+from glance_py.db.batching import batched
 from glance_py.db.cipher import UrlCipher
-from glance_py.db.portions import portions
-from glance_py.db.select import COLUMNS, live, membership
+from glance_py.db.select import COLUMNS, membership, not_deleted
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -22,21 +22,24 @@ from glance_py.db.tables import (
     image_tags,
     images,
 )
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image, Location
 
 _PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
 
-BY_ID = sa.select(*COLUMNS).where(images.c.id == sa.bindparam("image_id"), live(images))
+SELECT_BY_ID = sa.select(*COLUMNS).where(
+    images.c.id == sa.bindparam("image_id"), not_deleted(images)
+)
 
 
-def _belongings(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
+def _select_children(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
     return sa.select(
         table.c.image_id,
         sa.literal_column(str(kind)).label("kind"),
         *columns,
     ).where(
         table.c.image_id.in_(sa.bindparam("ids", expanding=True)),
-        live(table) if where is None else where,
+        not_deleted(table) if where is None else where,
     )
 
 
@@ -44,8 +47,8 @@ _NONE = sa.null()
 
 #: The locations come first, since their columns say of which types the others' are: a cast of
 #: NULL would have the collation of the connection, which need not be that of the tables.
-BELONGINGS = sa.union_all(
-    _belongings(
+SELECT_CHILDREN = sa.union_all(
+    _select_children(
         _LOCATION,
         image_locations,
         image_locations.c.meta_data.label("name"),
@@ -53,17 +56,17 @@ BELONGINGS = sa.union_all(
         image_locations.c.status,
         image_locations.c.id.label("number"),
     ),
-    _belongings(
+    _select_children(
         _PROPERTY, image_properties, image_properties.c.name, image_properties.c.value, _NONE, _NONE
     ),
-    _belongings(_TAG, image_tags, image_tags.c.value, _NONE, _NONE, image_tags.c.id),
-    _belongings(
+    _select_children(_TAG, image_tags, image_tags.c.value, _NONE, _NONE, image_tags.c.id),
+    _select_children(
         _MEMBER, image_members, image_members.c.member, _NONE, _NONE, _NONE, where=membership()
     ),
 )
 
 
-def image(row: Sequence) -> Image:
+def to_image(row: Sequence) -> Image:
     """An image from the values of COLUMNS, with nothing that belongs to it yet."""
     made = Image(*row, [], {}, [], None, None)  # type: ignore[call-arg]
     if made.status == "saving":
@@ -75,29 +78,29 @@ def image(row: Sequence) -> Image:
     return made
 
 
-def complete(
-    connection: sa.Connection, ctx, found: Sequence[Image], cipher: UrlCipher | None = None
+def load_children(
+    connection: sa.Connection, ctx: Caller, found: Sequence[Image], cipher: UrlCipher | None = None
 ) -> None:
     """Give ``found`` images their properties, tags, locations and the caller's membership.
 
     :param cipher: opens addresses that are kept sealed.
     """
     project = getattr(ctx, "project_id", None)
-    for portion in portions(found):
-        by_id = {image.id: image for image in portion}
-        rows = connection.execute(BELONGINGS, {"ids": list(by_id), "me": project}).all()
-        _distribute(by_id, rows)
+    for batch in batched(found):
+        by_id = {image.id: image for image in batch}
+        rows = connection.execute(SELECT_CHILDREN, {"ids": list(by_id), "me": project}).all()
+        _attach_children(by_id, rows)
     if cipher is not None:
-        cipher.open_all(found)
+        cipher.decrypt_locations(found)
 
 
-def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
+def _attach_children(images_by_id: dict[str, Image], rows: Sequence) -> None:
     several = set()
     for image_id, kind, name, value, status, number in rows:
         try:
             owner = images_by_id[image_id]
         except KeyError:
-            owner = _same_id(images_by_id, image_id)
+            owner = _find_ignoring_case(images_by_id, image_id)
         if kind == _PROPERTY:
             owner.properties[name] = "" if value is None else value
         elif kind == _TAG:
@@ -106,24 +109,24 @@ def _distribute(images_by_id: dict[str, Image], rows: Sequence) -> None:
         elif kind == _LOCATION:
             if owner.locations:
                 several.add(owner.id)
-            owner.locations.append(Location(value, metadata(name), status, number))
+            owner.locations.append(Location(value, load_metadata(name), status, number))
         else:
-            owner.member = name
+            owner.caller_membership = name
     for image_id in several:
         # The first location is the one that readers try first.
         images_by_id[image_id].locations.sort(key=lambda location: location.id or 0)
 
 
-def _same_id(images_by_id: dict[str, Image], image_id: str) -> Image:
+def _find_ignoring_case(images_by_id: dict[str, Image], image_id: str) -> Image:
     """The image that MySQL takes for the same, since its comparisons ignore the case."""
     return next(found for known, found in images_by_id.items() if known.lower() == image_id.lower())
 
 
-def metadata(text: str | None) -> dict:
+def load_metadata(text: str | None) -> dict:
     """The metadata of a location from its JSON text."""
     return orjson.loads(text) if text else {}
 
 
-def metadata_text(metadata: dict) -> str:
+def dump_metadata(metadata: dict) -> str:
     """The JSON text under which the metadata of a location is kept."""
     return orjson.dumps(metadata).decode()

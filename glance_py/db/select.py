@@ -1,7 +1,7 @@
 """Which images a caller may see, which of them are wanted, and in what order.
 
 Statements are built once per shape of a question and kept; values are bound
-when they run.  No page sorts or copies the catalogue: see :func:`page`.  The
+when they run.  No page sorts or copies the catalogue: see :func:`fetch_page`.  The
 rules of visibility are those of ``domain/visibility.py``; the contract suite
 holds the two against each other.
 """
@@ -19,6 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from glance_py.db.tables import image_members, image_properties, image_tags, images
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery
 
@@ -26,21 +27,21 @@ from glance_py.domain.query import ImageQuery
 COLUMNS = tuple(images.c[f.name] for f in dataclasses.fields(Image) if f.name in images.c)
 
 #: How many of the first images of the catalogue are looked at before indexes are asked.
-WINDOW = 500
+WINDOW_SIZE = 500
 
 #: And how many at most, when some of those were wanted, but not enough for a page.
-LARGEST_WINDOW = 20_000
+MAX_WINDOW_SIZE = 20_000
 
 #: Tags, and properties, that are each a sub-query of their own, which a planner may turn into a
 #: join and begin with.  Its work grows exponentially with their number: PostgreSQL planned 50 of
 #: them for 24 seconds.  Further ones are one sub-query together.
-SEPARATE = 3
+MAX_SUBQUERIES = 3
 
 #: Sort keys that have an index to walk along.
 _INDEXED = frozenset({"created_at", "updated_at"})
 
 #: Filters so narrow that walking the catalogue for them is never right.
-_NARROW = frozenset({"id", "checksum", "os_hash_value"})
+_SELECTIVE = frozenset({"id", "checksum", "os_hash_value"})
 
 _INT64 = 2**63 - 1
 
@@ -54,7 +55,7 @@ _OPERATORS = {
 }
 
 
-class veiled(FunctionElement):  # noqa: N801 - reads like an SQL function
+class no_index(FunctionElement):  # noqa: N801 - reads like an SQL function
     """A column (or a condition) whose index a planner without statistics must not choose.
 
     SQLite prefers any index with an equality to the order that saves a sort,
@@ -68,43 +69,43 @@ class veiled(FunctionElement):  # noqa: N801 - reads like an SQL function
         self.type = column.type
 
 
-@compiles(veiled)
-def _bare(element, compiler, **kw) -> str:
+@compiles(no_index)
+def _compile_default(element, compiler, **kw) -> str:
     return compiler.process(element.clauses, **kw)
 
 
-@compiles(veiled, "postgresql")
-def _as_expression(element, compiler, **kw) -> str:
-    bare = compiler.process(element.clauses, **kw)
+@compiles(no_index, "postgresql")
+def _compile_postgresql(element, compiler, **kw) -> str:
+    column = compiler.process(element.clauses, **kw)
     if isinstance(element.type, sa.DateTime):
-        return f"({bare} + interval '0')"
+        return f"({column} + interval '0')"
     # It reads the index on "deleted" from end to end to combine it with another one.
-    return f"(({bare}) IS TRUE)" if isinstance(element.type, sa.Boolean) else bare
+    return f"(({column}) IS TRUE)" if isinstance(element.type, sa.Boolean) else column
 
 
-@compiles(veiled, "sqlite")
-def _plus(element, compiler, **kw) -> str:
+@compiles(no_index, "sqlite")
+def _compile_sqlite(element, compiler, **kw) -> str:
     return f"+({compiler.process(element.clauses, **kw)})"
 
 
-@compiles(veiled, "mysql", "mariadb")
-def _coalesce(element, compiler, **kw) -> str:
+@compiles(no_index, "mysql", "mariadb")
+def _compile_mysql(element, compiler, **kw) -> str:
     return f"coalesce({compiler.process(element.clauses, **kw)})"
 
 
-def live(table: sa.Table) -> sa.ColumnElement[bool]:
+def not_deleted(table: sa.Table) -> sa.ColumnElement[bool]:
     """Rows of ``table`` that are not deleted."""
-    return veiled(table.c.deleted) == sa.false()
+    return no_index(table.c.deleted) == sa.false()
 
 
 def membership(project: str = "me") -> sa.ColumnElement[bool]:
     """Live membership of the bound project in the image of an outer select."""
-    return (image_members.c.member == sa.bindparam(project)) & live(image_members)
+    return (image_members.c.member == sa.bindparam(project)) & not_deleted(image_members)
 
 
 # --- Visibility ------------------------------------------------------------------------------
 
-_ME = sa.bindparam("me", type_=sa.String)
+_CALLER_PROJECT = sa.bindparam("me", type_=sa.String)
 
 
 def _is(visibility: str, column=None) -> sa.ColumnElement[bool]:
@@ -113,16 +114,16 @@ def _is(visibility: str, column=None) -> sa.ColumnElement[bool]:
     )
 
 
-def _shares(any_status: bool) -> sa.ColumnElement[bool]:
+def _is_member(any_status: bool) -> sa.ColumnElement[bool]:
     condition = membership()
     if not any_status:
         condition &= image_members.c.status == sa.bindparam("member_status")
     return condition
 
 
-def _shared_with_me(any_status: bool) -> sa.ColumnElement[bool]:
-    return _is("shared", veiled(images.c.visibility)) & _has(
-        image_members, _shares(any_status), one_by_one=True
+def _shared_with_caller(any_status: bool) -> sa.ColumnElement[bool]:
+    return _is("shared", no_index(images.c.visibility)) & _has(
+        image_members, _is_member(any_status), per_image=True
     )
 
 
@@ -133,61 +134,63 @@ def visible(is_admin: bool) -> sa.ColumnElement[bool]:
     return sa.or_(
         images.c.owner.is_(None),
         images.c.visibility.in_(("public", "community")),
-        images.c.owner == _ME,
-        _shared_with_me(any_status=True),
+        images.c.owner == _CALLER_PROJECT,
+        _shared_with_caller(any_status=True),
     )
 
 
-def in_scope(shape: Shape) -> sa.ColumnElement[bool]:
+def in_scope(shape: QueryShape) -> sa.ColumnElement[bool]:
     """Images in the scope of a list, as one condition that uses no index."""
-    visibility, owner = veiled(images.c.visibility), veiled(images.c.owner)
+    visibility, owner = no_index(images.c.visibility), no_index(images.c.owner)
     if shape.is_admin:
         return {
             None: (visibility != sa.literal("community", images.c.visibility.type))
-            | (owner == _ME),
+            | (owner == _CALLER_PROJECT),
             "all": sa.true(),
         }.get(shape.visibility, _is(shape.visibility or "public", visibility))
-    mine = owner == _ME
-    shared = _shared_with_me(shape.any_member_status)
+    owned = owner == _CALLER_PROJECT
+    shared = _shared_with_caller(shape.any_member_status)
     public, community = _is("public", visibility), _is("community", visibility)
     return {
-        None: mine | public | shared,
-        "all": mine | public | community | shared,
+        None: owned | public | shared,
+        "all": owned | public | community | shared,
         "public": public,
         "community": community,
-        "private": mine & _is("private", visibility),
-        "shared": shared | (mine & _is("shared", visibility)),
+        "private": owned & _is("private", visibility),
+        "shared": shared | (owned & _is("shared", visibility)),
     }[shape.visibility]
 
 
-def parts_of_scope(shape: Shape) -> Iterator[sa.ColumnElement[bool]]:
+def scope_branches(shape: QueryShape) -> Iterator[sa.ColumnElement[bool]]:
     """The same scope as parts without overlap, each led by a condition with an index."""
-    visibility = veiled(images.c.visibility)
+    visibility = no_index(images.c.visibility)
     if shape.is_admin:
         yield in_scope(shape) if shape.visibility in (None, "all") else _is(shape.visibility)
         return
     wanted = shape.visibility
-    mine = images.c.owner == _ME
-    foreign = sa.not_(sa.func.coalesce(veiled(images.c.owner) == _ME, sa.false()))
+    owned = images.c.owner == _CALLER_PROJECT
+    not_owned = sa.not_(sa.func.coalesce(no_index(images.c.owner) == _CALLER_PROJECT, sa.false()))
     if wanted in (None, "all"):
-        yield mine
+        yield owned
     elif wanted in ("private", "shared"):
-        yield mine & _is(wanted, visibility)
-    for open_to_all in ("public", "community"):
-        if wanted == open_to_all:
-            yield _is(open_to_all)
-        elif wanted == "all" or (wanted is None and open_to_all == "public"):
-            yield _is(open_to_all) & foreign
+        yield owned & _is(wanted, visibility)
+    for public_visibility in ("public", "community"):
+        if wanted == public_visibility:
+            yield _is(public_visibility)
+        elif wanted == "all" or (wanted is None and public_visibility == "public"):
+            yield _is(public_visibility) & not_owned
     if wanted in (None, "all", "shared"):
-        shares = sa.select(image_members.c.image_id).where(_shares(shape.any_member_status))
-        yield _is("shared", visibility) & images.c.id.in_(shares) & foreign
+        shared_with_caller = sa.select(image_members.c.image_id).where(
+            _is_member(shape.any_member_status)
+        )
+        yield _is("shared", visibility) & images.c.id.in_(shared_with_caller) & not_owned
 
 
 # --- Shapes ----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Shape:
+class QueryShape:
     """All that decides how a list's statement is written, without any value.
 
     ``after`` tells for each sort key whether it is null in the marker; None
@@ -204,12 +207,12 @@ class Shape:
     after: tuple[bool, ...] | None
 
     @property
-    def is_narrow(self) -> bool:
+    def is_selective(self) -> bool:
         """Does a filter name a handful of images?"""
-        return any(field in _NARROW and op in ("eq", "in") for field, op in self.filters)
+        return any(field in _SELECTIVE and op in ("eq", "in") for field, op in self.filters)
 
     @property
-    def walks(self) -> bool:
+    def uses_window(self) -> bool:
         """Is it worth to look at the beginning of the catalogue first?"""
         key = self.sort[0][0]
         # Where an index has its nulls differs between databases; only a walk does without them.
@@ -218,12 +221,12 @@ class Shape:
             and self.visibility in (None, "all")
             and not (self.filters or self.tags or self.properties)
         )
-        return key in _INDEXED and not sorted_by_index and not self.is_narrow
+        return key in _INDEXED and not sorted_by_index and not self.is_selective
 
 
-def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
+def shape_of(ctx: Caller, query: ImageQuery, marker: Sequence | None) -> QueryShape:
     """The shape of ``query``; ``marker`` holds the marker's values of the sort keys."""
-    return Shape(
+    return QueryShape(
         is_admin=bool(ctx.is_admin),
         visibility=query.visibility,
         any_member_status=query.member_status == "all",
@@ -235,17 +238,17 @@ def shape_of(ctx, query: ImageQuery, marker: Sequence | None) -> Shape:
     )
 
 
-def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]:
+def bind_values(ctx: Caller, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]:
     """What to bind to a statement of this query's shape."""
     values: dict[str, Any] = {
         "me": ctx.project_id,
         "member_status": query.member_status,
         "hidden": query.os_hidden,
         "limit": query.limit,
-        "window": max(WINDOW, 2 * query.limit),
+        "window": max(WINDOW_SIZE, 2 * query.limit),
     }
     for n, f in enumerate(query.filters):
-        values[f"filter_{n}"] = _bounded(f.value)
+        values[f"filter_{n}"] = _clamped(f.value)
     for n, tag in enumerate(query.tags):
         values[f"tag_{n}"] = tag
     for n, (name, value) in enumerate(query.properties):
@@ -255,12 +258,12 @@ def values_of(ctx, query: ImageQuery, marker: Sequence | None) -> dict[str, Any]
     return values
 
 
-def _bounded(value: object) -> object:
+def _clamped(value: object) -> object:
     """Numbers that no column can hold become the largest one, which no image has."""
     if isinstance(value, int):
         return max(-_INT64, min(_INT64, value))
     if isinstance(value, tuple):
-        return [_bounded(each) for each in value]
+        return [_clamped(each) for each in value]
     return value
 
 
@@ -268,27 +271,27 @@ def _bounded(value: object) -> object:
 
 
 def _has(
-    table: sa.Table, *conditions: sa.ColumnElement[bool], one_by_one: bool
+    table: sa.Table, *conditions: sa.ColumnElement[bool], per_image: bool
 ) -> sa.ColumnElement[bool]:
     """Does such a row of ``table`` belong to the image of the outer select?
 
-    :param one_by_one: few images are asked for, which PostgreSQL cannot know; it must not
+    :param per_image: few images are asked for, which PostgreSQL cannot know; it must not
         read the whole table once for all of them.
     """
     rows: sa.Select = sa.select(sa.literal_column("1")).where(
         table.c.image_id == images.c.id, *conditions
     )
-    if one_by_one:
+    if per_image:
         rows = rows.suffix_with("OFFSET 0", dialect="postgresql")
     return rows.exists()
 
 
-def _conditions(shape: Shape, one_by_one: bool = False) -> list[sa.ColumnElement[bool]]:
+def _conditions(shape: QueryShape, per_image: bool = False) -> list[sa.ColumnElement[bool]]:
     """What an image must be like, whoever asks."""
     conditions = [
-        live(images),
-        veiled(images.c.status) != "killed",
-        veiled(images.c.os_hidden) == sa.bindparam("hidden", type_=sa.Boolean),
+        not_deleted(images),
+        no_index(images.c.status) != "killed",
+        no_index(images.c.os_hidden) == sa.bindparam("hidden", type_=sa.Boolean),
     ]
     for n, (field, op) in enumerate(shape.filters):
         conditions.append(_comparison(images.c[field], op, f"filter_{n}"))
@@ -296,23 +299,23 @@ def _conditions(shape: Shape, one_by_one: bool = False) -> list[sa.ColumnElement
             # While data comes, the column says how much it may be.
             conditions.append(images.c.status != "saving")
     for table, count, wanted in (
-        (image_tags, shape.tags, _wanted_tag),
-        (image_properties, shape.properties, _wanted_property),
+        (image_tags, shape.tags, _tag_condition),
+        (image_properties, shape.properties, _property_condition),
     ):
         conditions += [
-            _has(table, wanted(n), live(table), one_by_one=one_by_one)
-            for n in range(min(count, SEPARATE))
+            _has(table, wanted(n), not_deleted(table), per_image=per_image)
+            for n in range(min(count, MAX_SUBQUERIES))
         ]
-        if count > SEPARATE:
-            conditions.append(_has_all(table, [wanted(n) for n in range(SEPARATE, count)]))
+        if count > MAX_SUBQUERIES:
+            conditions.append(_has_all(table, [wanted(n) for n in range(MAX_SUBQUERIES, count)]))
     return conditions
 
 
-def _wanted_tag(n: int) -> sa.ColumnElement[bool]:
+def _tag_condition(n: int) -> sa.ColumnElement[bool]:
     return image_tags.c.value == sa.bindparam(f"tag_{n}")
 
 
-def _wanted_property(n: int) -> sa.ColumnElement[bool]:
+def _property_condition(n: int) -> sa.ColumnElement[bool]:
     return (image_properties.c.name == sa.bindparam(f"name_{n}")) & (
         image_properties.c.value == sa.bindparam(f"value_{n}")
     )
@@ -327,7 +330,7 @@ def _has_all(table: sa.Table, wanted: list[sa.ColumnElement[bool]]) -> sa.Column
         sa.select(sa.literal_column("1"))
         .where(
             table.c.image_id == images.c.id,
-            live(table),
+            not_deleted(table),
             sa.or_(*wanted),
         )
         .group_by(table.c.image_id)
@@ -343,12 +346,12 @@ def _comparison(column: sa.Column, op: str, name: str) -> sa.ColumnElement[bool]
     return _OPERATORS[op](column, sa.bindparam(name, type_=kind))
 
 
-def _order(shape: Shape, source=images, walk: bool = True) -> list[sa.ColumnElement]:
-    (key, way), *rest = shape.sort
-    first = source.c[key] if walk else veiled(source.c[key])
+def _order(shape: QueryShape, source=images, use_index: bool = True) -> list[sa.ColumnElement]:
+    (key, direction), *rest = shape.sort
+    first = source.c[key] if use_index else no_index(source.c[key])
     return [
-        _in_order(first, key, way),
-        *(_in_order(source.c[other], other, toward) for other, toward in rest),
+        _ordering(first, key, direction),
+        *(_ordering(source.c[other], other, direction) for other, direction in rest),
     ]
 
 
@@ -359,122 +362,122 @@ class nulls_first(FunctionElement):  # noqa: N801 - reads like an SQL function
 
 
 @compiles(nulls_first)
-def _native(element, compiler, **kw) -> str:
+def _compile_nulls_default(element, compiler, **kw) -> str:
     return compiler.process(element.clauses, **kw)
 
 
 @compiles(nulls_first, "postgresql")
-def _stated(element, compiler, **kw) -> str:
+def _compile_nulls_postgresql(element, compiler, **kw) -> str:
     text = compiler.process(element.clauses, **kw)
     return f"{text} NULLS {'LAST' if text.endswith('DESC') else 'FIRST'}"
 
 
-def _in_order(column: sa.ColumnElement, key: str, way: str) -> sa.ColumnElement:
-    ordering = column.asc() if way == "asc" else column.desc()
+def _ordering(column: sa.ColumnElement, key: str, direction: str) -> sa.ColumnElement:
+    ordering = column.asc() if direction == "asc" else column.desc()
     return nulls_first(ordering) if images.c[key].nullable else ordering
 
 
-def _after(shape: Shape) -> list[sa.ColumnElement[bool]]:
+def _after(shape: QueryShape) -> list[sa.ColumnElement[bool]]:
     """Images that come after the marker in the order of the list."""
     if shape.after is None:
         return []
     condition: sa.ColumnElement[bool] = sa.false()
-    for n, ((key, way), is_null) in reversed(
+    for n, ((key, direction), is_null) in reversed(
         list(enumerate(zip(shape.sort, shape.after, strict=True)))
     ):
         column = images.c[key]
         value = sa.bindparam(f"after_{n}", type_=column.type)
-        beyond, same = _beyond(column, way, value, is_null)
-        condition = beyond | (same & condition)
+        comes_after, same = _after_and_equal(column, direction, value, is_null)
+        condition = comes_after | (same & condition)
     # Said twice so that a planner finds the range of the index.
-    key, way = shape.sort[0]
-    if way == "asc" or not images.c[key].nullable:
+    key, direction = shape.sort[0]
+    if direction == "asc" or not images.c[key].nullable:
         return [*_known_after(shape), condition]
     if key in _INDEXED and not shape.after[0]:
         return [sa.or_(*_known_after(shape), images.c[key].is_(None)), condition]
     return [condition]
 
 
-def _known_after(shape: Shape) -> list[sa.ColumnElement[bool]]:
+def _known_after(shape: QueryShape) -> list[sa.ColumnElement[bool]]:
     """Images whose first sort key is not null and not before the marker's, if that is not null."""
     if shape.after is None or shape.after[0]:
         return []
-    key, way = shape.sort[0]
+    key, direction = shape.sort[0]
     column = images.c[key]
     value = sa.bindparam("after_0", type_=column.type)
-    return [column >= value if way == "asc" else column <= value]
+    return [column >= value if direction == "asc" else column <= value]
 
 
-def _beyond(column, way: str, value, is_null: bool) -> tuple:
+def _after_and_equal(column, direction: str, value, is_null: bool) -> tuple:
     """(comes after the value, equals it), where null is less than any value."""
     if is_null:
-        return (column.is_not(None) if way == "asc" else sa.false()), column.is_(None)
-    if way == "asc":
+        return (column.is_not(None) if direction == "asc" else sa.false()), column.is_(None)
+    if direction == "asc":
         return column > value, column == value
-    beyond = column < value
-    return (beyond | column.is_(None) if column.nullable else beyond), column == value
+    comes_after = column < value
+    return (comes_after | column.is_(None) if column.nullable else comes_after), column == value
 
 
 @functools.lru_cache(maxsize=256)
-def beginning(shape: Shape) -> sa.Select:
+def window_query(shape: QueryShape) -> sa.Select:
     """Those of the first images of the catalogue that are wanted.
 
     Looks at no more than ``window`` images: those that come before the time of
     the one behind them, so that images of one time are looked at together or
     not at all.  If this fills a page, the page is right; otherwise ask
-    :func:`everywhere`.
+    :func:`full_query`.
 
     An image without that time is never among them.  Those come last, or first: then
     nothing is found while there is one that the marker does not lie behind.
     """
-    key, way = shape.sort[0]
+    key, direction = shape.sort[0]
     column = images.c[key]
-    walk = column.asc() if way == "asc" else column.desc()
-    reach = _known_after(shape)
-    if not reach and column.nullable and way == "desc":
-        reach = [column.is_not(None)]
+    index_order = column.asc() if direction == "asc" else column.desc()
+    from_marker = _known_after(shape)
+    if not from_marker and column.nullable and direction == "desc":
+        from_marker = [column.is_not(None)]
     last = (
         sa.select(column)
-        .where(*reach)
-        .order_by(walk)
+        .where(*from_marker)
+        .order_by(index_order)
         .limit(1)
         .offset(sa.bindparam("window"))
         .scalar_subquery()
     )
     conditions = [
-        column < last if way == "asc" else column > last,
+        column < last if direction == "asc" else column > last,
         *_after(shape),
-        *_conditions(shape, one_by_one=True),
-        veiled(in_scope(shape)),
+        *_conditions(shape, per_image=True),
+        no_index(in_scope(shape)),
     ]
-    if not reach and column.nullable:
+    if not from_marker and column.nullable:
         unknown = images.alias("unknown")
         conditions.append(
             ~sa.select(sa.literal_column("1"))
-            .where(unknown.c[key].is_(None), veiled(unknown.c.deleted) == sa.false())
+            .where(unknown.c[key].is_(None), no_index(unknown.c.deleted) == sa.false())
             .exists()
         )
     return (
         sa.select(*COLUMNS)
         .where(*conditions)
-        .order_by(walk, *_order(shape)[1:])
+        .order_by(index_order, *_order(shape)[1:])
         .limit(sa.bindparam("limit"))
     )
 
 
 @functools.lru_cache(maxsize=256)
-def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
+def full_query(shape: QueryShape) -> sa.Select | sa.CompoundSelect:
     """The page, found through an index for each part of the scope.
 
     Who walks has walked: no part is then read in the order of the catalogue, which a
     planner that knows little prefers to any sort.
     """
     conditions = [*_conditions(shape), *_after(shape)]
-    scope = [in_scope(shape)] if shape.is_narrow else parts_of_scope(shape)
+    scope = [in_scope(shape)] if shape.is_selective else scope_branches(shape)
     parts = [
         sa.select(*COLUMNS)
         .where(part, *conditions)
-        .order_by(*_order(shape, walk=not shape.walks))
+        .order_by(*_order(shape, use_index=not shape.uses_window))
         .limit(sa.bindparam("limit"))
         for part in scope
     ]
@@ -485,15 +488,15 @@ def everywhere(shape: Shape) -> sa.Select | sa.CompoundSelect:
 
 
 @functools.lru_cache(maxsize=64)
-def marker(sort: tuple[tuple[str, str], ...], is_admin: bool) -> sa.Select:
+def marker_query(sort: tuple[tuple[str, str], ...], is_admin: bool) -> sa.Select:
     """The values of the sort keys of image ``marker``, if the caller may see it."""
-    return sa.select(*(images.c[key] for key, _way in sort)).where(
-        images.c.id == sa.bindparam("marker"), live(images), visible(is_admin)
+    return sa.select(*(images.c[key] for key, _direction in sort)).where(
+        images.c.id == sa.bindparam("marker"), not_deleted(images), visible(is_admin)
     )
 
 
-def page(
-    connection: sa.Connection, ctx, query: ImageQuery, after: Sequence | None
+def fetch_page(
+    connection: sa.Connection, ctx: Caller, query: ImageQuery, after: Sequence | None
 ) -> Sequence[sa.Row]:
     """The rows of one page, in order: COLUMNS of at most ``query.limit`` images.
 
@@ -504,17 +507,19 @@ def page(
 
     :param after: the marker's values of the sort keys, None for the first page.
     """
-    shape, values = shape_of(ctx, query, after), values_of(ctx, query, after)
-    if shape.walks:
-        rows = connection.execute(beginning(shape), values).all()
-        if len(rows) < query.limit and (wider := _wider(values["window"], len(rows), query.limit)):
-            rows = connection.execute(beginning(shape), {**values, "window": wider}).all()
+    shape, values = shape_of(ctx, query, after), bind_values(ctx, query, after)
+    if shape.uses_window:
+        rows = connection.execute(window_query(shape), values).all()
+        if len(rows) < query.limit and (
+            widened := _widened_window(values["window"], len(rows), query.limit)
+        ):
+            rows = connection.execute(window_query(shape), {**values, "window": widened}).all()
         if len(rows) == query.limit:
             return rows
-    return connection.execute(everywhere(shape), values).all()
+    return connection.execute(full_query(shape), values).all()
 
 
-def _wider(window: int, found: int, limit: int) -> int:
+def _widened_window(window: int, found: int, limit: int) -> int:
     """A window that should hold a page if one of ``window`` images had ``found``; 0 for none."""
-    wider = 2 * window * limit // found if found else 0
-    return wider if wider <= LARGEST_WINDOW else 0
+    widened = 2 * window * limit // found if found else 0
+    return widened if widened <= MAX_WINDOW_SIZE else 0

@@ -1,4 +1,4 @@
-"""The DAL for tasks: the port ``TaskRecords``.
+"""The DAL for tasks: the port ``TaskRepository``.
 
 A task is a row that is looked at by many and a second one with its texts.
 Every change of state compares before it sets, so that of several workers who
@@ -15,34 +15,36 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from glance_py.db import listing as pages
+from glance_py.db import paging
 from glance_py.db.engine import Database
-from glance_py.db.select import live
+from glance_py.db.select import not_deleted
 from glance_py.db.tables import task_info, tasks
 from glance_py.domain import errors
 from glance_py.domain.task import UNFINISHED, Task, TaskQuery
 
-_HEAD = tuple(tasks.c[f.name] for f in dataclasses.fields(Task) if f.name in tasks.c)
-_INFO = (task_info.c.input, task_info.c.result, task_info.c.message)
-_INFO_NAMES = tuple(column.name for column in _INFO)
+_TASK_COLUMNS = tuple(tasks.c[f.name] for f in dataclasses.fields(Task) if f.name in tasks.c)
+_INFO_COLUMNS = (task_info.c.input, task_info.c.result, task_info.c.message)
+_INFO_NAMES = tuple(column.name for column in _INFO_COLUMNS)
 
-_WHOLE = (
-    sa.select(*_HEAD, *_INFO)
+_SELECT = (
+    sa.select(*_TASK_COLUMNS, *_INFO_COLUMNS)
     .join_from(tasks, task_info, tasks.c.id == task_info.c.task_id, isouter=True)
-    .where(live(tasks))
+    .where(not_deleted(tasks))
 )
-_BY_ID = _WHOLE.where(tasks.c.id == sa.bindparam("this_id"))
-_OF_IMAGE = _WHOLE.where(
+_BY_ID = _SELECT.where(tasks.c.id == sa.bindparam("this_id"))
+_OF_IMAGE = _SELECT.where(
     tasks.c.image_id == sa.bindparam("image_id"),
     tasks.c.expires_at.is_(None) | (tasks.c.expires_at > sa.bindparam("now")),
 ).order_by(tasks.c.created_at, tasks.c.id)
 _EXPIRED = (
     tasks.update()
-    .where(live(tasks), tasks.c.expires_at <= sa.bindparam("now"))
+    .where(not_deleted(tasks), tasks.c.expires_at <= sa.bindparam("now"))
     .values(deleted=sa.true(), deleted_at=sa.bindparam("now"), updated_at=sa.bindparam("now"))
 )
 _UNFINISHED = tasks.c.status.in_(sorted(UNFINISHED))
-_CHANGE = tasks.update().where(tasks.c.id == sa.bindparam("this_id"), live(tasks), _UNFINISHED)
+_CHANGE = tasks.update().where(
+    tasks.c.id == sa.bindparam("this_id"), not_deleted(tasks), _UNFINISHED
+)
 _CHANGE_INFO = task_info.update().where(task_info.c.task_id == sa.bindparam("this_id"))
 
 
@@ -58,7 +60,7 @@ class SqlTasks:
         created = dataclasses.replace(task, created_at=now, updated_at=now)
 
         def work(connection: sa.Connection) -> None:
-            row = {column.name: getattr(created, column.name) for column in _HEAD}
+            row = {column.name: getattr(created, column.name) for column in _TASK_COLUMNS}
             connection.execute(tasks.insert(), {**row, "deleted": False})
             connection.execute(
                 task_info.insert(),
@@ -91,19 +93,19 @@ class SqlTasks:
         :raises errors.Invalid: the marker is no such task.
         """
         wanted = {"owner": owner, "type": query.type, "status": query.status}
-        rows = sa.select(*_HEAD).where(
-            live(tasks),
+        rows = sa.select(*_TASK_COLUMNS).where(
+            not_deleted(tasks),
             *(tasks.c[name] == value for name, value in wanted.items() if value is not None),
         )
 
         def work(connection: sa.Connection) -> Sequence[Task]:
             after = None if query.marker is None else _marker(connection, query, owner)
-            page = pages.page(rows, _keys(query), query.sort[1], query.limit, after)
+            page = paging.page_query(rows, _keys(query), query.sort[1], query.limit, after)
             return [Task(**row) for row in connection.execute(page).mappings()]
 
         return self._database.read(work)
 
-    def of_image(self, image_id: str) -> Sequence[Task]:
+    def list_for_image(self, image_id: str) -> Sequence[Task]:
         """The tasks about an image that have not expired, oldest first."""
         wanted = {"image_id": image_id, "now": self._database.now()}
         return self._database.read(
@@ -118,7 +120,7 @@ class SqlTasks:
     def update(self, task: Task, **fields: Any) -> Task:
         """Change an unfinished task.  Returns it as it is then.
 
-        :raises errors.TaskFinished: somebody else has ended it.
+        :raises errors.TaskAlreadyFinished: somebody else has ended it.
         """
         now = self._database.now()
         after = dataclasses.replace(task, updated_at=now, **fields)
@@ -130,7 +132,7 @@ class SqlTasks:
                 _CHANGE, {"this_id": task.id, **columns, "updated_at": now}
             )
             if changed.rowcount == 0:
-                raise errors.TaskFinished(task.id)
+                raise errors.TaskAlreadyFinished(task.id)
             if texts:
                 connection.execute(
                     _CHANGE_INFO,
@@ -175,7 +177,7 @@ def _marker(connection: sa.Connection, query: TaskQuery, owner: str | None) -> S
     one, bound = _BY_ID, {"this_id": query.marker}
     if owner is not None:
         one, bound["me"] = one.where(tasks.c.owner == sa.bindparam("me")), owner
-    row = pages.marker(connection, _keys(query), one, bound)
+    row = paging.marker_keys(connection, _keys(query), one, bound)
     if row is None:
         raise errors.Invalid(f"Marker {query.marker} names no task that you can see.")
     return row

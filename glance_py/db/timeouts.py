@@ -24,30 +24,30 @@ class Timeouts:
 
     connect
         For a server to accept a connection.
-    answer
+    response
         For which a server may send nothing while an answer is due.  Longer than ``lock``,
         or a wait for a lock would look like a lost connection.
     lock
         For a lock that another transaction holds.
     read
-        For a statement that only reads, which the server then ends.  Shorter than ``answer``,
+        For a statement that only reads, which the server then ends.  Shorter than ``response``,
         or a client would give up and ask again while the server goes on.
     """
 
     connect: int
-    answer: int | None
+    response: int | None
     lock: int
     read: float | None = None
 
 
 #: Requests: shorter than the lease of an upload (30 s).
-REQUEST = Timeouts(connect=10, answer=25, lock=20, read=20)
+REQUEST = Timeouts(connect=10, response=25, lock=20, read=20)
 #: Heartbeats: several must fit into a lease.
-HEARTBEAT = Timeouts(connect=5, answer=5, lock=4)
+HEARTBEAT = Timeouts(connect=5, response=5, lock=4)
 #: Changes of tables and other work of administrators.
-ADMINISTRATION = Timeouts(connect=10, answer=None, lock=30)
+MAINTENANCE = Timeouts(connect=10, response=None, lock=30)
 #: MySQL drivers know no unlimited wait; this many seconds for one statement will do.
-_LONGEST = 6 * 3600
+_MYSQL_LONGEST_TIMEOUT = 6 * 3600
 
 
 def connect_args(url: sa.URL, timeouts: Timeouts) -> dict[str, object]:
@@ -62,24 +62,24 @@ def connect_args(url: sa.URL, timeouts: Timeouts) -> dict[str, object]:
             "keepalives_count": 3,
         }
     if driver in ("pymysql", "mysqldb"):
-        answer = timeouts.answer or _LONGEST
+        response = timeouts.response or _MYSQL_LONGEST_TIMEOUT
         return {
             "connect_timeout": timeouts.connect,
-            "read_timeout": answer,
-            "write_timeout": answer,
+            "read_timeout": response,
+            "write_timeout": response,
         }
     return {}
 
 
-def limit_answers(engine: sa.Engine, timeouts: Timeouts) -> None:
-    """Have the connections of a PostgreSQL engine give up after ``timeouts.answer``.
+def limit_response_time(engine: sa.Engine, timeouts: Timeouts) -> None:
+    """Have the connections of a PostgreSQL engine give up after ``timeouts.response``.
 
     libpq has no such option: its drivers let their callers wait instead.
     """
     if engine.dialect.driver == "psycopg2":
         _limit_psycopg2(engine, timeouts)
-    elif engine.dialect.driver == "psycopg" and timeouts.answer is not None:
-        _limit_psycopg(engine, timeouts.answer)
+    elif engine.dialect.driver == "psycopg" and timeouts.response is not None:
+        _limit_psycopg(engine, timeouts.response)
 
 
 # --- psycopg2 --------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def _limit_psycopg2(engine: sa.Engine, timeouts: Timeouts) -> None:
     dbapi: Any = engine.dialect.dbapi
     if dbapi.extensions.get_wait_callback() is None:
         # One for the whole process; it waits without a limit for connections of others.
-        dbapi.extensions.set_wait_callback(_waiter(dbapi))
+        dbapi.extensions.set_wait_callback(_wait_callback(dbapi))
     factory = type("Connection", (dbapi.extensions.connection,), {"glance_timeouts": timeouts})
 
     @event.listens_for(engine, "do_connect")
@@ -97,11 +97,15 @@ def _limit_psycopg2(engine: sa.Engine, timeouts: Timeouts) -> None:
         options.setdefault("connection_factory", factory)
 
 
-def _waiter(dbapi: Any) -> Callable[[Any], None]:
+def _wait_callback(dbapi: Any) -> Callable[[Any], None]:
     """What psycopg2 calls to wait for an answer; it closes the connection when this raises."""
     extensions = dbapi.extensions
     done = extensions.POLL_OK
-    made = {extensions.STATUS_READY, extensions.STATUS_BEGIN, extensions.STATUS_PREPARED}
+    connected_states = {
+        extensions.STATUS_READY,
+        extensions.STATUS_BEGIN,
+        extensions.STATUS_PREPARED,
+    }
     events = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
     def wait(connection: Any) -> None:
@@ -113,7 +117,11 @@ def _waiter(dbapi: Any) -> Callable[[Any], None]:
             limit = None
             if timeouts is not None:
                 # The kernel's limit comes first: then libpq goes on to the next host of the URL.
-                limit = timeouts.answer if connection.status in made else timeouts.connect + 2
+                limit = (
+                    timeouts.response
+                    if connection.status in connected_states
+                    else timeouts.connect + 2
+                )
             if not poller.poll(None if limit is None else limit * 1000):
                 raise dbapi.OperationalError(f"the server did not answer for {limit} seconds")
 
@@ -123,16 +131,16 @@ def _waiter(dbapi: Any) -> Callable[[Any], None]:
 # --- psycopg 3 -------------------------------------------------------------------------------
 
 
-def _limit_psycopg(engine: sa.Engine, answer: int) -> None:
+def _limit_psycopg(engine: sa.Engine, response: int) -> None:
     dbapi: Any = engine.dialect.dbapi
 
     class Connection(dbapi.Connection):
-        """A connection that does not wait longer than ``answer`` seconds."""
+        """A connection that does not wait longer than ``response`` seconds."""
 
         def wait(self, gen: Any, interval: float = 0.1) -> Any:
             try:
                 return super().wait(
-                    _limited(gen, answer, dbapi.OperationalError), interval=interval
+                    _limited(gen, response, dbapi.OperationalError), interval=interval
                 )
             except dbapi.OperationalError:
                 if self.info.transaction_status == 1:  # ACTIVE: the answer is still due
@@ -144,7 +152,7 @@ def _limit_psycopg(engine: sa.Engine, answer: int) -> None:
         return Connection.connect(*args, **options)
 
 
-def _limited(gen: Any, answer: int, error: type[Exception]) -> Generator[Any, Any, Any]:
+def _limited(gen: Any, response: int, error: type[Exception]) -> Generator[Any, Any, Any]:
     """The generator ``gen`` of psycopg, which yields what to wait for, with a limit."""
     ready: Any = None
     silent_since = time.monotonic()
@@ -155,8 +163,8 @@ def _limited(gen: Any, answer: int, error: type[Exception]) -> Generator[Any, An
             ready = yield wanted
             if ready:
                 silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > answer:
-                raise error(f"the server did not answer for {answer} seconds")
+            elif time.monotonic() - silent_since > response:
+                raise error(f"the server did not answer for {response} seconds")
             wanted = gen.send(ready)
     except StopIteration as end:
         return end.value

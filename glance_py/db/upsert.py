@@ -13,9 +13,7 @@ import sqlalchemy as sa
 
 
 @functools.cache
-def overwriting(
-    dialect: str, table: sa.Table, keys: Sequence[str], columns: Sequence[str]
-) -> sa.Insert:
+def upsert(dialect: str, table: sa.Table, keys: Sequence[str], columns: Sequence[str]) -> sa.Insert:
     """An INSERT that sets ``columns`` of the row that has the same ``keys``.
 
     :param dialect: its name in SQLAlchemy: sqlite, postgresql or mysql.
@@ -32,10 +30,10 @@ def overwriting(
 
 
 @functools.cache
-def overwriting_property(
+def upsert_property(
     dialect: str, table: sa.Table, columns: Sequence[str], kept: Collection[str]
 ) -> sa.Insert:
-    """:func:`overwriting` for rows that are one by ``image_id`` and ``name``.
+    """:func:`upsert` for rows that are one by ``image_id`` and ``name``.
 
     MySQL finds the row of another spelling of the name.  It gets the new spelling when it
     was marked deleted, or when the new one is in ``kept``; else it keeps its own, by which
@@ -44,7 +42,7 @@ def overwriting_property(
     :param kept: plain identifiers.
     """
     if dialect != "mysql":
-        return overwriting(dialect, table, ("image_id", "name"), columns)
+        return upsert(dialect, table, ("image_id", "name"), columns)
     from sqlalchemy.dialects import mysql
 
     into = mysql.insert(table)
@@ -63,7 +61,7 @@ def overwriting_property(
 
 
 @functools.cache
-def ignoring(dialect: str, table: sa.Table) -> sa.Insert:
+def insert_ignore(dialect: str, table: sa.Table) -> sa.Insert:
     """An INSERT that does nothing when the row is there already."""
     if dialect == "mysql":
         from sqlalchemy.dialects import mysql
@@ -73,7 +71,7 @@ def ignoring(dialect: str, table: sa.Table) -> sa.Insert:
 
 
 @functools.cache
-def inserting(dialect: str, table: sa.Table) -> sa.Insert:
+def insert_if_absent(dialect: str, table: sa.Table) -> sa.Insert:
     """An INSERT of one row whose ``rowcount`` is 0 when a unique key has it already."""
     if dialect == "mysql":
         # Not ON DUPLICATE KEY UPDATE: its row count is the same whether it inserts or not.

@@ -1,4 +1,4 @@
-"""What a project occupies: the port ``UsageRecords`` in SQL.
+"""What a project occupies: the port ``UsageRepository`` in SQL.
 
 Each number is one statement over the owner's images; nothing is kept.
 """
@@ -8,63 +8,70 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from glance_py.db.engine import Database
-from glance_py.db.select import live, veiled
+from glance_py.db.select import no_index, not_deleted
 from glance_py.db.tables import image_locations, image_properties, images
 
 #: The property that names the stores to which an image is being copied.
-COPYING = "os_glance_importing_to_stores"
+COPY_TARGETS_PROPERTY = "os_glance_importing_to_stores"
 
 _OWNED = images.c.owner == sa.bindparam("owner")
-_COUNTS = veiled(images.c.status).not_in(("killed", "deleted", "pending_delete"))
-_NAMES = sa.func.coalesce(image_properties.c.value, "")
-_STORES = (
+_IS_COUNTED = no_index(images.c.status).not_in(("killed", "deleted", "pending_delete"))
+_STORE_NAMES = sa.func.coalesce(image_properties.c.value, "")
+_IS_COPY_PROPERTY = (
     (image_properties.c.image_id == images.c.id)
-    & (image_properties.c.name == COPYING)
-    & live(image_properties)
+    & (image_properties.c.name == COPY_TARGETS_PROPERTY)
+    & not_deleted(image_properties)
 )
-_IS_COPIED = sa.exists().where(_STORES, _NAMES != "")
+_IS_COPIED = sa.exists().where(_IS_COPY_PROPERTY, _STORE_NAMES != "")
 
 
-def _arriving(*statuses: str) -> sa.ColumnElement[bool]:
+def _is_incoming(*statuses: str) -> sa.ColumnElement[bool]:
     """Images whose data is on its way: in one of the states, or being copied."""
-    return images.c.status.in_(statuses) | (_COUNTS & _IS_COPIED)
+    return images.c.status.in_(statuses) | (_IS_COUNTED & _IS_COPIED)
 
 
 #: As many copies as stores are named, with commas between them; one when none is.
-_COMING = 1 + sa.func.length(_NAMES) - sa.func.length(sa.func.replace(_NAMES, ",", ""))
+_PENDING_COPIES = (
+    1 + sa.func.length(_STORE_NAMES) - sa.func.length(sa.func.replace(_STORE_NAMES, ",", ""))
+)
 
 
 def _storage(*conditions: sa.ColumnElement[bool]) -> sa.Select:
     """One size for each copy that is there, and one for each that is coming."""
-    mine = (_OWNED, live(images), *conditions)
+    conditions_of_owner = (_OWNED, not_deleted(images), *conditions)
     # Counted for one image at a time: a join reads all locations of the catalogue.
     number = (
         sa.select(sa.func.count())
-        .where(image_locations.c.image_id == images.c.id, live(image_locations))
+        .where(image_locations.c.image_id == images.c.id, not_deleted(image_locations))
         .scalar_subquery()
     )
-    copies = sa.select(sa.func.sum(images.c.size * number)).where(*mine, _COUNTS)
-    coming = (
-        sa.select(sa.func.sum(images.c.size * _COMING))
-        .join_from(images, image_properties, _STORES, isouter=True)
-        .where(*mine, images.c.status.in_(("saving", "importing")) | (_COUNTS & (_NAMES != "")))
+    copies = sa.select(sa.func.sum(images.c.size * number)).where(*conditions_of_owner, _IS_COUNTED)
+    pending = (
+        sa.select(sa.func.sum(images.c.size * _PENDING_COPIES))
+        .join_from(images, image_properties, _IS_COPY_PROPERTY, isouter=True)
+        .where(
+            *conditions_of_owner,
+            images.c.status.in_(("saving", "importing")) | (_IS_COUNTED & (_STORE_NAMES != "")),
+        )
     )
     return sa.select(
         sa.func.coalesce(copies.scalar_subquery(), 0)
-        + sa.func.coalesce(coming.scalar_subquery(), 0)
+        + sa.func.coalesce(pending.scalar_subquery(), 0)
     )
 
 
 _STORAGE = _storage()
 _STORAGE_WITHOUT = _storage(images.c.id != sa.bindparam("without"))
 _STAGING = sa.select(sa.func.sum(images.c.size)).where(
-    _OWNED, live(images), _arriving("uploading", "importing")
+    _OWNED, not_deleted(images), _is_incoming("uploading", "importing")
 )
-_IMAGES = sa.select(sa.func.count()).select_from(images).where(_OWNED, _COUNTS, live(images))
+_IMAGES = (
+    sa.select(sa.func.count()).select_from(images).where(_OWNED, _IS_COUNTED, not_deleted(images))
+)
 _UPLOADING = (
     sa.select(sa.func.count())
     .select_from(images)
-    .where(_OWNED, live(images), _arriving("saving", "uploading", "importing"))
+    .where(_OWNED, not_deleted(images), _is_incoming("saving", "uploading", "importing"))
 )
 
 _BY_RESOURCE = {
@@ -75,7 +82,7 @@ _BY_RESOURCE = {
 }
 
 
-def used(connection: sa.Connection, resource: str, owner: str | None) -> int:
+def current_usage(connection: sa.Connection, resource: str, owner: str | None) -> int:
     """What ``owner`` has, as a transaction sees it.
 
     :param resource: a key of ``domain.reservation.QUOTA_MESSAGES``.

@@ -13,12 +13,12 @@ from typing import Any
 
 from glance_py.domain.claim import ClaimRelease, ClaimRequest
 from glance_py.domain.errors import GlanceError
-from glance_py.domain.image import DIGESTS, Image, Location
+from glance_py.domain.image import DIGEST_FIELDS, Image, Location
 from glance_py.domain.quota import QuotaReservation
 
 
 @dataclasses.dataclass(slots=True)
-class Change:
+class ImageChange:
     """A description of an update.
 
     fields
@@ -32,7 +32,7 @@ class Change:
         Copies of the data to record, forget (by ``Location.id``; None: a copy
         that does not exist, which the layers refuse) or rewrite
         (metadata and status, found by ``Location.id``).
-    positions
+    location_indexes
         Where each of ``add_locations`` is put into the list of the answer, in
         this order; empty: at the end.  Readers later find them at the end.
     expected
@@ -59,7 +59,7 @@ class Change:
     add_locations: tuple[Location, ...] = ()
     remove_locations: tuple[Location, ...] = ()
     update_locations: tuple[Location, ...] = ()
-    positions: tuple[int, ...] = ()
+    location_indexes: tuple[int, ...] = ()
     expected: frozenset[str] | None = None
     reservation: QuotaReservation | None = None
     acquire: ClaimRequest | None = None
@@ -67,16 +67,16 @@ class Change:
     release: ClaimRelease | None = None
 
     @classmethod
-    def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> Change:
+    def status(cls, to: str, expected: str | Iterable[str], **fields: object) -> ImageChange:
         """A guarded transition to ``to``, with other fields set along with it."""
         states = {expected} if isinstance(expected, str) else expected
         return cls(fields={"status": to, **fields}, expected=frozenset(states))
 
-    def start_over(self, image: Image) -> None:
+    def clear_data(self, image: Image) -> None:
         """Data is on its way to a queued image: what data that was refused left there, goes."""
         self.remove_locations = (*self.remove_locations, *image.locations)
         if image.checksum is not None or image.os_hash_value is not None:
-            self.fields = {**dict.fromkeys(DIGESTS), **self.fields}
+            self.fields = {**dict.fromkeys(DIGEST_FIELDS), **self.fields}
 
     def __bool__(self) -> bool:
         return bool(
@@ -108,11 +108,11 @@ class Change:
 
 
 @dataclasses.dataclass(slots=True)
-class ImpossibleChange(Change):
-    """What somebody asked for and cannot have: ``objection`` says why.
+class RejectedChange(ImageChange):
+    """What somebody asked for and cannot have: ``error`` says why.
 
-    It is judged like any other change as far as rights go, so that the objection,
+    It is judged like any other change as far as rights go, so that the error,
     which tells about the image, is told only to those who may change it.
     """
 
-    objection: GlanceError = dataclasses.field(default_factory=GlanceError)
+    error: GlanceError = dataclasses.field(default_factory=GlanceError)

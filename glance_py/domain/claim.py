@@ -119,7 +119,7 @@ class HeldClaim:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unclaimed:
+class UnclaimedWork:
     """Work that is recorded as being under way and for which nobody holds a claim.
 
     Processes that do not know claims leave such work behind when they die.
@@ -134,8 +134,8 @@ class Unclaimed:
     stamp: datetime.datetime | None = None
 
 
-class ClaimRecords(Protocol):
-    """The DAL for claims.  They are taken by ``ImageRecords.update``, with a change."""
+class ClaimRepository(Protocol):
+    """The DAL for claims.  They are taken by ``ImageRepository.update``, with a change."""
 
     def take(self, image_id: str, request: ClaimRequest) -> ClaimGrant:
         """Take the claim of an image that does not exist yet.
@@ -152,7 +152,7 @@ class ClaimRecords(Protocol):
     def finish(self, holders: Sequence[str]) -> None:
         """Give back claims of uploads that succeeded, as :attr:`ClaimRelease.forget` says."""
 
-    def renew(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
+    def replace_holder(self, image_id: str, holders: Sequence[str], holder: str) -> bool:
         """Replace the token of a claim that one of ``holders`` has; False when none has it.
 
         Afterwards no transaction that names an earlier token can commit any more.
@@ -164,10 +164,10 @@ class ClaimRecords(Protocol):
     def take_over(self, claim: HeldClaim, holder: str) -> ClaimGrant | None:
         """Take a claim from a holder that died; None when it showed a sign of life since."""
 
-    def unclaimed(self, seconds: float | None = None) -> Sequence[Unclaimed]:
+    def unclaimed(self, seconds: float | None = None) -> Sequence[UnclaimedWork]:
         """Work without a claim whose record changed within ``seconds`` (None: whenever)."""
 
-    def adopt(self, work: Unclaimed, request: ClaimRequest) -> ClaimGrant | None:
+    def take_unclaimed(self, work: UnclaimedWork, request: ClaimRequest) -> ClaimGrant | None:
         """Take the claim of work without one; None when its record changed since."""
 
     def get(self, image_id: str) -> HeldClaim | None:

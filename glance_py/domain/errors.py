@@ -47,7 +47,7 @@ class Forbidden(GlanceError):
     text = "You are not authorized to complete this action."
 
 
-class MarkerHidden(Forbidden):
+class MarkerForbidden(Forbidden):
     """(marker): the marker of a list is something that the caller may not see.
 
     wire: unlike everywhere else, that does not count as something that does not exist.
@@ -62,25 +62,25 @@ class PolicyForbids(Forbidden):
     text = "You are not authorized to complete %s action."
 
 
-class ReadOnly(Forbidden):
+class ReadOnlyAttribute(Forbidden):
     """(name): an attribute that only the service itself writes."""
 
     text = "Attribute '%s' is read-only."
 
 
-class Reserved(Forbidden):
+class ReservedAttribute(Forbidden):
     """(name): a name that this caller may not use."""
 
     text = "Attribute '%s' is reserved."
 
 
-class Protected(Forbidden):
+class ImageProtected(Forbidden):
     """(image id): a protected image is not deleted, not even by an administrator."""
 
     text = "Image %s is protected and cannot be deleted."
 
 
-class LastCopy(Forbidden):
+class OnlyStoreOfImage(Forbidden):
     """(image id): the data is nowhere else."""
 
     text = "The data of image %s is in no other store; delete the image instead."
@@ -169,7 +169,7 @@ class ImportActive(Conflict):
     text = "Image has active task: data is already being imported into image %s."
 
 
-class TaskFinished(Conflict):
+class TaskAlreadyFinished(Conflict):
     """(task id): whoever works on the task has lost it."""
 
     text = "Task %s was ended by somebody else."
@@ -181,7 +181,7 @@ class LastLocation(Conflict):
     text = "The last location of image %s cannot be removed."
 
 
-class StoreInUse(Conflict):
+class ImageInUse(Conflict):
     """``kept`` are the locations whose data is in use and still there, where that is known."""
 
     kept: Sequence[object] = ()
@@ -214,7 +214,7 @@ class UnsupportedMediaType(GlanceError):
     text = "The content type is not supported here."
 
 
-class FormatRefused(UnsupportedMediaType):
+class InvalidImageFormat(UnsupportedMediaType):
     """The data is not what disk_format says, or is unsafe.
 
     ``digests`` are the fields of an image that describe the data, where all of it was read.
@@ -224,7 +224,7 @@ class FormatRefused(UnsupportedMediaType):
     digests: Mapping[str, str] | None = None
 
 
-class UploadTargetGone(GlanceError):
+class ImageDeletedDuringUpload(GlanceError):
     """(image id): the image was deleted while its data arrived."""
 
     text = "Image %s was deleted while its data was being uploaded; the data has been removed."
@@ -276,13 +276,13 @@ class RangeNotSatisfiable(GlanceError):
     text = "The range lies outside the image."
 
 
-class DataDamaged(GlanceError):
+class CorruptImageData(GlanceError):
     """The store holds fewer bytes of the image than it should."""
 
     text = "The stored data of the image is incomplete."
 
 
-class TaskAbandoned(Conflict):
+class TaskCancelled(Conflict):
     """(reason): whoever works on a task has no reason to go on."""
 
     text = "The task was given up."

@@ -1,34 +1,69 @@
 """An image as plain data, its states and which state may follow which.
 
 Nobody assigns to the fields of an image that was read: what shall differ is
-described by a :class:`~glance_py.domain.change.Change` and applied by the DAL.
+described by a :class:`~glance_py.domain.change.ImageChange` and applied by the DAL.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 from collections.abc import Mapping
 
 from glance_py.domain import errors
 from glance_py.domain.claim import ClaimGrant
 
-VISIBILITIES = ("private", "public", "shared", "community")
+
+class Visibility(enum.StrEnum):
+    """Which projects see an image; the values are those of the API and the database."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+    SHARED = "shared"
+    COMMUNITY = "community"
+
+
+class ImageStatus(enum.StrEnum):
+    """The states of an image; the values are those of the API and the database."""
+
+    QUEUED = "queued"
+    SAVING = "saving"
+    UPLOADING = "uploading"
+    IMPORTING = "importing"
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    KILLED = "killed"
+    PENDING_DELETE = "pending_delete"
+    DELETED = "deleted"
+
+
+class LocationStatus(enum.StrEnum):
+    """The states of one copy of an image's data; the values are those of the database."""
+
+    ACTIVE = "active"
+    PENDING_DELETE = "pending_delete"
+    DELETED = "deleted"
+
+
+VISIBILITIES = tuple(Visibility)
+
+_S = ImageStatus
 
 #: Which states may follow a state.
-TRANSITIONS: Mapping[str, frozenset[str]] = {
-    "queued": frozenset({"saving", "uploading", "importing", "active", "deleted"}),
-    "saving": frozenset({"active", "killed", "deleted", "queued"}),
-    "uploading": frozenset({"importing", "queued", "deleted"}),
-    "importing": frozenset({"active", "deleted", "queued"}),
-    "active": frozenset({"pending_delete", "deleted", "deactivated"}),
-    "deactivated": frozenset({"active", "deleted"}),
-    "killed": frozenset({"deleted"}),
-    "pending_delete": frozenset({"deleted", "active"}),
-    "deleted": frozenset(),
+TRANSITIONS: Mapping[str, frozenset[ImageStatus]] = {
+    _S.QUEUED: frozenset({_S.SAVING, _S.UPLOADING, _S.IMPORTING, _S.ACTIVE, _S.DELETED}),
+    _S.SAVING: frozenset({_S.ACTIVE, _S.KILLED, _S.DELETED, _S.QUEUED}),
+    _S.UPLOADING: frozenset({_S.IMPORTING, _S.QUEUED, _S.DELETED}),
+    _S.IMPORTING: frozenset({_S.ACTIVE, _S.DELETED, _S.QUEUED}),
+    _S.ACTIVE: frozenset({_S.PENDING_DELETE, _S.DELETED, _S.DEACTIVATED}),
+    _S.DEACTIVATED: frozenset({_S.ACTIVE, _S.DELETED}),
+    _S.KILLED: frozenset({_S.DELETED}),
+    _S.PENDING_DELETE: frozenset({_S.DELETED, _S.ACTIVE}),
+    _S.DELETED: frozenset(),
 }
 
-STATUSES = tuple(TRANSITIONS)
+STATUSES = tuple(ImageStatus)
 
 #: Custom properties whose names start so belong to the service.
 RESERVED_PREFIX = "os_glance"
@@ -37,7 +72,7 @@ RESERVED_PREFIX = "os_glance"
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
 
 #: What is known of an image's data only when all of it has passed.
-DIGESTS = ("checksum", "os_hash_algo", "os_hash_value")
+DIGEST_FIELDS = ("checksum", "os_hash_algo", "os_hash_value")
 
 
 @dataclasses.dataclass(slots=True)
@@ -66,7 +101,7 @@ class Location:
 class Image:
     """One image.  Sizes in bytes, ``min_disk`` in GB, ``min_ram`` in MB.
 
-    ``member`` is the caller's project when it is a member of this image, else
+    ``caller_membership`` is the caller's project when it is a member of this image, else
     None: the answer of the DAL to the one who asked, not a property of the
     image.  ``grant`` is the answer to a change that took the claim.  Times are
     naive UTC.
@@ -94,17 +129,17 @@ class Image:
     tags: list[str] = dataclasses.field(default_factory=list)
     properties: dict[str, str] = dataclasses.field(default_factory=dict)
     locations: list[Location] = dataclasses.field(default_factory=list)
-    member: str | None = None
+    caller_membership: str | None = None
     grant: ClaimGrant | None = None
 
 
-#: The fields that a Change may set on the image row itself.
+#: The fields that an ImageChange may set on the image row itself.
 COLUMNS = frozenset(f.name for f in dataclasses.fields(Image)) - {
     "id",
     "tags",
     "properties",
     "locations",
-    "member",
+    "caller_membership",
     "grant",
     "created_at",
     "updated_at",

@@ -16,7 +16,7 @@ GLANCE_DIRECT, WEB_DOWNLOAD = "glance-direct", "web-download"
 COPY_IMAGE, GLANCE_DOWNLOAD = "copy-image", "glance-download"
 
 #: The state in which an image must be for each method.
-NEEDED = {
+REQUIRED_STATUS = {
     GLANCE_DIRECT: "uploading",
     WEB_DOWNLOAD: "queued",
     GLANCE_DOWNLOAD: "queued",
@@ -24,7 +24,7 @@ NEEDED = {
 }
 
 #: Properties of an image that say what an import is doing; the first is its lock.
-TASK = "os_glance_import_task"
+LOCK_PROPERTY = "os_glance_import_task"
 PENDING_STORES = "os_glance_importing_to_stores"
 FAILED_STORES = "os_glance_failed_import"
 STAGE_HOST = "os_glance_stage_host"
@@ -40,23 +40,23 @@ class ImportRequest:
         The ids that were named, None when none were.
     document
         The body as it was sent, for the record and for another worker.
-    objection
+    store_error
         What is wrong with the stores that were named.  It counts only where an import
         could begin at all.
     """
 
-    name: str
+    method_name: str
     method: Mapping[str, object]
     document: Mapping[str, object]
     stores: Sequence[str] | None = None
     all_stores: bool = False
     all_must_succeed: bool = True
-    objection: errors.Invalid | None = None
+    store_error: errors.Invalid | None = None
 
     @property
-    def copies(self) -> bool:
+    def is_copy(self) -> bool:
         """Are copies of an active image wanted, rather than first data?"""
-        return self.name == COPY_IMAGE
+        return self.method_name == COPY_IMAGE
 
 
 def check_importable(image: Image, request: ImportRequest) -> None:
@@ -64,22 +64,23 @@ def check_importable(image: Image, request: ImportRequest) -> None:
 
     :raises errors.Conflict: wrong status, or a format is not set.
     """
-    needed = NEEDED[request.name]
+    needed = REQUIRED_STATUS[request.method_name]
     if image.status != needed:
         hint = "; its data needs to be staged first" if needed == "uploading" else ""
         raise errors.Conflict(
-            f"An image must be {needed} for {request.name}, but this one is {image.status}{hint}."
+            f"An image must be {needed} for {request.method_name}, "
+            f"but this one is {image.status}{hint}."
         )
     missing = [name for name in ("container_format", "disk_format") if getattr(image, name) is None]
     if missing:
         raise errors.Conflict(f"Properties {', '.join(missing)} must be set prior to importing.")
 
 
-def listed(image: Image, name: str) -> list[str]:
+def stores_in(image: Image, name: str) -> list[str]:
     """The stores in one of the two lists of an image."""
     return [store for store in image.properties.get(name, "").split(",") if store]
 
 
-def joined(stores: Sequence[str] | set[str]) -> str:
+def join_stores(stores: Sequence[str] | set[str]) -> str:
     """The value of such a list."""
     return ",".join(sorted(stores))

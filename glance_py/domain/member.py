@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 
-STATUSES = ("pending", "accepted", "rejected")
+
+class MemberStatus(enum.StrEnum):
+    """What a member decided about an image; the values are those of the API and the database."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+STATUSES = tuple(MemberStatus)
 
 
 @dataclasses.dataclass(slots=True)

@@ -13,6 +13,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+from glance_py.domain.caller import Caller
+
 VISIBILITIES = ("public", "private")
 
 
@@ -79,7 +81,7 @@ class Association(Definition):
 
 
 Kind = type[Definition]
-D = TypeVar("D", bound=Definition)
+DefinitionT = TypeVar("DefinitionT", bound=Definition)
 
 #: Everything that a namespace holds, in the order in which it is made.
 KINDS: tuple[Kind, ...] = (Association, Object, Tag, Property)
@@ -160,11 +162,11 @@ def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def is_visible(ctx, namespace: Namespace) -> bool:
+def is_visible(ctx: Caller, namespace: Namespace) -> bool:
     """May the caller see this namespace and what lies in it?"""
     return namespace.visibility == "public" or is_mutable(ctx, namespace)
 
 
-def is_mutable(ctx, namespace: Namespace) -> bool:
+def is_mutable(ctx: Caller, namespace: Namespace) -> bool:
     """May the caller change this namespace, as far as ownership goes?"""
     return ctx.is_admin or namespace.owner == ctx.project_id

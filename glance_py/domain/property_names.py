@@ -13,10 +13,10 @@ import re
 import unicodedata
 
 from glance_py.domain.image import HIDDEN_PROPERTIES, RESERVED_PREFIX
-from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, STAGE_HOST, TASK
+from glance_py.domain.importing import FAILED_STORES, LOCK_PROPERTY, PENDING_STORES, STAGE_HOST
 
 #: The properties that the service itself keeps, as it spells them.
-SERVICE_PROPERTIES = frozenset({TASK, PENDING_STORES, FAILED_STORES, STAGE_HOST}) | (
+SERVICE_PROPERTIES = frozenset({LOCK_PROPERTY, PENDING_STORES, FAILED_STORES, STAGE_HOST}) | (
     HIDDEN_PROPERTIES
 )
 

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 from collections.abc import Mapping
 
 IMPORT, API_IMAGE_IMPORT, LOCATION_IMPORT = "import", "api_image_import", "location_import"
 TYPES = (IMPORT, API_IMAGE_IMPORT, LOCATION_IMPORT)
 
-STATUSES = ("pending", "processing", "success", "failure")
+
+class TaskStatus(enum.StrEnum):
+    """The states of a task; the values are those of the API and the database."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+STATUSES = tuple(TaskStatus)
 
 #: States in which a worker owes an end to the task.
-UNFINISHED = frozenset({"pending", "processing"})
+UNFINISHED = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 
 
 @dataclasses.dataclass(slots=True)

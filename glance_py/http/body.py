@@ -38,21 +38,21 @@ def body_chunks(environ: dict, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
     """
     if is_chunked(environ):
         if uwsgi is not None:
-            return _cut(_until_empty(uwsgi.chunked_read), chunk_size)
+            return _split(_read_until_empty(uwsgi.chunked_read), chunk_size)
         read = environ["wsgi.input"].read
-        return _until_empty(lambda: read(chunk_size))
+        return _read_until_empty(lambda: read(chunk_size))
     length = environ.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
         raise errors.Invalid(f"Content-Length must be a number of bytes, not {length[:40]!r}.")
-    return _exactly(int(length), environ["wsgi.input"].read, chunk_size)
+    return _read_exactly(int(length), environ["wsgi.input"].read, chunk_size)
 
 
-def _until_empty(read: Callable[[], bytes]) -> Iterator[bytes]:
-    while piece := _received(read):
+def _read_until_empty(read: Callable[[], bytes]) -> Iterator[bytes]:
+    while piece := _read_piece(read):
         yield piece
 
 
-def _cut(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+def _split(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
     for chunk in chunks:
         if len(chunk) <= size:
             yield chunk
@@ -61,19 +61,19 @@ def _cut(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
             yield chunk[start : start + size]
 
 
-def _exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iterator[bytes]:
-    left = length
-    while left:
-        piece = _received(lambda: read(min(left, chunk_size)))  # noqa: B023 - called at once
+def _read_exactly(length: int, read: Callable[[int], bytes], chunk_size: int) -> Iterator[bytes]:
+    remaining = length
+    while remaining:
+        piece = _read_piece(lambda: read(min(remaining, chunk_size)))  # noqa: B023 - called at once
         if not piece:
             raise errors.Invalid(
-                f"The body ended after {length - left} of the announced {length} bytes."
+                f"The body ended after {length - remaining} of the announced {length} bytes."
             )
-        left -= len(piece)
+        remaining -= len(piece)
         yield piece
 
 
-def _received(read: Callable[[], bytes]) -> bytes:
+def _read_piece(read: Callable[[], bytes]) -> bytes:
     """What ``read`` gives; the servers' own words for a broken body become one of ours.
 
     They have no class in common: OSError, ValueError and some of their own.

@@ -14,13 +14,13 @@ from glance_py.domain.image import Image
 from glance_py.domain.ports import Data
 from glance_py.http.body import CHUNK_SIZE, uwsgi
 
-OCTETS = "application/octet-stream"
+OCTET_STREAM = "application/octet-stream"
 
 #: The option SO_LINGER that makes close(2) reset the connection.
-_NO_LINGER = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def _tag(image: Image) -> str | None:
+def _etag(image: Image) -> str | None:
     """The entity tag (RFC 9110, 8.8.3): the data of an image never changes."""
     digest = image.os_hash_value or image.checksum
     return f'"{digest}"' if digest else None
@@ -29,28 +29,28 @@ def _tag(image: Image) -> str | None:
 def headers(image: Image) -> list[tuple[str, str]]:
     """What every answer with data of the image says of it."""
     headers = [("Accept-Ranges", "bytes")]
-    tag = _tag(image)
-    if tag:
-        headers.append(("ETag", tag))
+    etag = _etag(image)
+    if etag:
+        headers.append(("ETag", etag))
     if image.checksum:
         # wire: the digest of the whole image, hexadecimal, whatever part is sent.
         headers.append(("Content-MD5", image.checksum))
     return headers
 
 
-def range_applies(environ: dict, image: Image) -> bool:
+def if_range_matches(environ: dict, image: Image) -> bool:
     """If-Range (RFC 9110, 13.1.5): a range of other data than these is not wanted."""
     condition = environ.get("HTTP_IF_RANGE")
-    return condition is None or condition.strip() == _tag(image)
+    return condition is None or condition.strip() == _etag(image)
 
 
-def is_current(environ: dict, image: Image) -> bool:
+def is_not_modified(environ: dict, image: Image) -> bool:
     """If-None-Match (RFC 9110, 13.1.2): does the client have these data already?"""
     condition = environ.get("HTTP_IF_NONE_MATCH")
-    tag = _tag(image)
-    if not condition or tag is None:
+    etag = _etag(image)
+    if not condition or etag is None:
         return False
-    return condition.strip() == "*" or tag in {
+    return condition.strip() == "*" or etag in {
         each.strip().removeprefix("W/") for each in condition.split(",")
     }
 
@@ -63,11 +63,11 @@ def body(environ: dict, data: Data, *, whole: bool) -> Iterable[bytes]:
     """
     wrapper = environ.get("wsgi.file_wrapper")
     if whole and data.file is not None and wrapper is not None:
-        return wrapper(_OpenFile(data), CHUNK_SIZE)
-    return _Body(data)
+        return wrapper(_ResponseFile(data), CHUNK_SIZE)
+    return _ResponseBody(data)
 
 
-class _OpenFile:
+class _ResponseFile:
     """A file that gives back what belongs to the download when the server closes it."""
 
     def __init__(self, data: Data) -> None:
@@ -78,7 +78,7 @@ class _OpenFile:
         return getattr(self._file, name)
 
 
-class _Body:
+class _ResponseBody:
     """Chunks that break the connection when they fall short of what was announced."""
 
     def __init__(self, data: Data) -> None:
@@ -86,20 +86,20 @@ class _Body:
         self.close = data.close
 
     def __iter__(self) -> Iterator[bytes]:
-        left = self._data.length
+        remaining = self._data.length
         try:
             for chunk in self._data.chunks:
-                left -= len(chunk)
+                remaining -= len(chunk)
                 yield chunk
-            if left > 0:
-                raise errors.DataDamaged(f"The data ended {left} bytes too early.")
+            if remaining > 0:
+                raise errors.CorruptImageData(f"The data ended {remaining} bytes too early.")
         except Exception:
             if uwsgi is not None:
-                _end_with_reset(uwsgi.connection_fd())
+                _reset_on_close(uwsgi.connection_fd())
             raise
 
 
-def _end_with_reset(fd: int) -> None:
+def _reset_on_close(fd: int) -> None:
     """Have the connection behind ``fd`` closed with a reset (RFC 9293, 3.6: abort).
 
     uWSGI does not send bodies of unknown length in chunks: they end where the
@@ -107,7 +107,7 @@ def _end_with_reset(fd: int) -> None:
     """
     connection = socket.socket(fileno=fd)
     try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     except OSError:
         # It is gone already.
         pass

@@ -27,10 +27,10 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
     errors.Conflict: exc.HTTPConflict,
     errors.LimitExceeded: exc.HTTPRequestEntityTooLarge,
     errors.UnsupportedMediaType: exc.HTTPUnsupportedMediaType,
-    errors.UploadTargetGone: exc.HTTPGone,
+    errors.ImageDeletedDuringUpload: exc.HTTPGone,
     errors.StoreReadOnly: exc.HTTPGone,
     errors.StoreUnavailable: exc.HTTPServiceUnavailable,
-    errors.DataDamaged: exc.HTTPInternalServerError,
+    errors.CorruptImageData: exc.HTTPInternalServerError,
     errors.PeerUnreachable: exc.HTTPGatewayTimeout,
     errors.PeerFailed: exc.HTTPBadGateway,
     errors.PeerRefused: exc.HTTPBadGateway,
@@ -42,7 +42,7 @@ STATUS: Mapping[type[errors.GlanceError], type[exc.WSGIHTTPException]] = {
 
 #: Seconds after which a client may try again, for what usually passes.
 RETRY_AFTER = 5
-_PASSING = (errors.DatabaseUnavailable, errors.IdentityUnavailable)
+_TRANSIENT = (errors.DatabaseUnavailable, errors.IdentityUnavailable)
 
 
 def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | None:
@@ -55,42 +55,42 @@ def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | No
 
 def response(error: Exception, request) -> exc.WSGIHTTPException:
     """The response for ``error``; text, HTML or JSON as the client accepts."""
-    answer = _answer(error, request)
+    answer = _http_error(error, request)
     # The pages of some statuses (415 among them) leave out what was wrong.
     answer.body_template_obj = exc.WSGIHTTPException.body_template_obj
-    answer.json_formatter = functools.partial(_json, answer)
+    answer.json_formatter = functools.partial(_json_body, answer)
     if answer.code >= 400 and request.method != "HEAD":
-        _fill(answer, request.environ)
+        _set_body(answer, request.environ)
     return answer
 
 
-def _fill(answer: exc.WSGIHTTPException, environ: dict) -> None:
+def _set_body(answer: exc.WSGIHTTPException, environ: dict) -> None:
     """Give ``answer`` the body that WebOb would, which looks at Accept anew for each."""
-    kind = _kind(environ.get("HTTP_ACCEPT", ""))
+    media_type = _error_media_type(environ.get("HTTP_ACCEPT", ""))
     write = {"text/html": answer.html_body, "application/json": answer.json_body}.get(
-        kind, answer.plain_body
+        media_type, answer.plain_body
     )
     answer.headers["Content-Type"] = (
-        kind if kind == "application/json" else f"{kind}; charset=UTF-8"
+        media_type if media_type == "application/json" else f"{media_type}; charset=UTF-8"
     )
     answer.body = write(environ).encode()
 
 
 @functools.lru_cache(maxsize=128)
-def _kind(accept: str) -> str:
+def _error_media_type(accept: str) -> str:
     """The media type of an error for one who accepts this."""
     offers = create_accept_header(accept).acceptable_offers(["text/html", "application/json"])
     return str(offers[0][0]) if offers else "text/plain"
 
 
-def _json(
+def _json_body(
     answer: exc.WSGIHTTPException, body: str, status: str, title: str, environ: dict
 ) -> dict[str, str]:
     """The JSON form of an error: the sentence itself, without the markup of the page."""
     return {"message": answer.explanation, "code": status, "title": title}
 
 
-def _answer(error: Exception, request) -> exc.WSGIHTTPException:
+def _http_error(error: Exception, request) -> exc.WSGIHTTPException:
     if isinstance(error, exc.WSGIHTTPException):
         return error
     fault = status_class(type(error))
@@ -98,16 +98,16 @@ def _answer(error: Exception, request) -> exc.WSGIHTTPException:
         # What the other worker answered is the answer.
         fault = exc.status_map.get(error.args[0], exc.HTTPBadGateway)
     if fault is None:
-        return _unforeseen(error, request)
+        return _internal_error(error, request)
     answer = fault(explanation=str(error))
-    if isinstance(error, _PASSING) and not isinstance(error, errors.OutcomeUnknown):
+    if isinstance(error, _TRANSIENT) and not isinstance(error, errors.OutcomeUnknown):
         answer.headers["Retry-After"] = str(RETRY_AFTER)
     if answer.code >= 500:
         LOG.error("%s %s: %s", request.method, request.path, error)
     return answer
 
 
-def _unforeseen(error: Exception, request) -> exc.WSGIHTTPException:
+def _internal_error(error: Exception, request) -> exc.WSGIHTTPException:
     LOG.error(
         "%s %s failed",
         request.method,

@@ -14,7 +14,7 @@ _RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*\Z", re.ASCII | re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)\Z", re.ASCII)
 
 
-def wanted_range(environ: Mapping[str, str], size: int) -> tuple[int, int] | None:
+def requested_range(environ: Mapping[str, str], size: int) -> tuple[int, int] | None:
     """First byte and the one behind the last of what is wanted; None for all.
 
     wire: a request may also say Content-Range; Range wins over it, and a
@@ -40,10 +40,10 @@ def _from_range(header: str, size: int) -> tuple[int, int]:
         raise errors.RangeNotSatisfiable(f"The byte range '{header}' is not understood.", size)
     first, last = found.groups()
     if not first:
-        start, stop = (max(size - _bounded(last), 0) if _bounded(last) else 0), size
+        start, stop = (max(size - _capped_int(last), 0) if _capped_int(last) else 0), size
     else:
-        start = _bounded(first)
-        stop = min(_bounded(last) + 1, size) if last else size
+        start = _capped_int(first)
+        stop = min(_capped_int(last) + 1, size) if last else size
     if start >= stop:
         raise errors.RangeNotSatisfiable(
             f"The byte range '{header}' lies outside the {size} bytes of the image.", size
@@ -54,7 +54,7 @@ def _from_range(header: str, size: int) -> tuple[int, int]:
 def _from_content_range(header: str, size: int) -> tuple[int, int]:
     """``bytes first-last/size``, meant for answers but used in requests by old clients."""
     found = _CONTENT_RANGE.match(header.strip())
-    start, stop = (_bounded(found[1]), _bounded(found[2]) + 1) if found else (0, 0)
+    start, stop = (_capped_int(found[1]), _capped_int(found[2]) + 1) if found else (0, 0)
     if not start < stop <= size:
         raise errors.RangeNotSatisfiable(
             f"The byte range '{header}' lies outside the {size} bytes of the image.", size
@@ -62,6 +62,6 @@ def _from_content_range(header: str, size: int) -> tuple[int, int]:
     return start, stop
 
 
-def _bounded(digits: str) -> int:
+def _capped_int(digits: str) -> int:
     """A number that may be absurdly long."""
     return int(digits) if len(digits) < 20 else 10**20

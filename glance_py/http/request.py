@@ -9,7 +9,7 @@ from glance_py.domain import errors
 from glance_py.http.body import CHUNK_SIZE, body_chunks, is_chunked
 
 #: Bytes of JSON that one request may hold: 128 properties of 64 KiB, and twice that.
-MAX_DOCUMENT = 16 * 1024 * 1024
+MAX_JSON_BODY = 16 * 1024 * 1024
 
 #: Where the id of a request stands in the WSGI environment: the name that oslo.middleware uses.
 REQUEST_ID = "openstack.request_id"
@@ -40,7 +40,7 @@ class Request(webob.BaseRequest):
             self.method in ("POST", "PUT", "PATCH") and is_chunked(self.environ)
         )
 
-    def document(self) -> bytes:
+    def read_json_body(self) -> bytes:
         """The body of a request that carries JSON, read whole.
 
         wire: a document has a Content-Length; without one it counts as missing.
@@ -51,8 +51,8 @@ class Request(webob.BaseRequest):
         length = self.environ.get("CONTENT_LENGTH") or "0"
         if is_chunked(self.environ) or not length.isascii() or not length.isdigit():
             raise errors.Invalid("Body expected in request, with its Content-Length.")
-        if len(length) > 9 or int(length) > MAX_DOCUMENT:
-            raise errors.LimitExceeded(f"A request cannot be larger than {MAX_DOCUMENT} bytes.")
+        if len(length) > 9 or int(length) > MAX_JSON_BODY:
+            raise errors.LimitExceeded(f"A request cannot be larger than {MAX_JSON_BODY} bytes.")
         return b"".join(body_chunks(self.environ, CHUNK_SIZE))
 
 

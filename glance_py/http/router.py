@@ -17,7 +17,7 @@ from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.http.controllers import controllers
 from glance_py.http.request import Request
-from glance_py.http.routes import METHODS, NO_BODY, ROWS, Row, Table
+from glance_py.http.routes import METHODS, NO_BODY, ROUTES, Route, RouteTable
 from glance_py.wire.field import Resource
 from glance_py.wire.image import image_resource
 
@@ -27,7 +27,7 @@ _SLASHES = re.compile("//+")
 class API:
     """The Image API v2 as a WSGI application.
 
-    :param gateway: has ``images`` and ``members``, the verbs of
+    :param gateway: has ``images`` and ``members``, the operations of
         :mod:`glance_py.domain.ports`.
     :param conf: ConfigOpts.
     :param stores: the stores by id (``glance_store_py.stores.Stores``).
@@ -50,23 +50,23 @@ class API:
         limits=None,
         cache=None,
     ) -> None:
-        self._table = Table()
+        self._routes = RouteTable()
         image_schema = image_schema or image_resource(conf)
-        made = controllers(gateway, conf, stores, enforcer, image_schema, limits, cache)
-        self._actions: dict[Row, Callable[..., webob.Response]] = {}
-        for row in ROWS:
-            controller, _, method = row.action.partition(".")
-            self._actions[row] = getattr(made[controller], method)
+        built = controllers(gateway, conf, stores, enforcer, image_schema, limits, cache)
+        self._actions: dict[Route, Callable[..., webob.Response]] = {}
+        for route in ROUTES:
+            controller, _, method = route.action.partition(".")
+            self._actions[route] = getattr(built[controller], method)
 
     def __call__(self, environ: dict[str, Any], start_response) -> Iterable[bytes]:
         request = Request(environ)
         try:
-            response = self._answer(request)
+            response = self._respond(request)
         except Exception as error:
             response = faults.response(error, request)
         return response(environ, start_response)
 
-    def _answer(self, request: Request) -> webob.Response:
+    def _respond(self, request: Request) -> webob.Response:
         if not request.environ.get("PATH_INFO"):
             return webob.Response(
                 status=302,
@@ -76,36 +76,36 @@ class API:
                     ("Content-Length", "0"),
                 ],
             )
-        row, variables = self._find(request)
+        route, variables = self._match(request)
         context = request.context
-        if context.read_only and row.method != "GET":
+        if context.read_only and route.method != "GET":
             raise errors.Forbidden("Read-only access: this needs authentication.")
-        if row.body == NO_BODY and request.has_body:
+        if route.body == NO_BODY and request.has_body:
             raise errors.Invalid("A body is not expected with this request.")
-        return self._actions[row](request, **variables)
+        return self._actions[route](request, **variables)
 
-    def _find(self, request: Request) -> tuple[Row, Mapping[str, str]]:
+    def _match(self, request: Request) -> tuple[Route, Mapping[str, str]]:
         path = _path(request.environ)
         method = request.environ["REQUEST_METHOD"]
-        found = self._table.match(path)
+        found = self._routes.match(path)
         if found is None:
             if method not in METHODS:
                 raise exc.HTTPNotImplemented(explanation=f"The method {method} is not known here.")
             raise errors.NotFound("The resource could not be found.")
-        variables, rows = found
-        row = rows.get(method)
-        if row is None:
-            raise _not_allowed(method, rows)
-        return row, variables
+        variables, routes = found
+        route = routes.get(method)
+        if route is None:
+            raise _not_allowed(method, routes)
+        return route, variables
 
 
-def _not_allowed(method: str, rows: Mapping[str, Row]) -> Exception:
-    listed = sorted(each for each, row in rows.items() if row.listed)
-    if not listed:
+def _not_allowed(method: str, routes: Mapping[str, Route]) -> Exception:
+    allowed = sorted(each for each, route in routes.items() if route.in_allow_header)
+    if not allowed:
         return errors.NotFound("The resource could not be found.")
     return exc.HTTPMethodNotAllowed(
         explanation=f"The method {method} is not allowed for this resource.",
-        headers={"Allow": ", ".join(listed)},
+        headers={"Allow": ", ".join(allowed)},
     )
 
 

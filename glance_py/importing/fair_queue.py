@@ -21,10 +21,10 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self, threads: int) -> None:
-        self._most = threads - threads // 4
+        self._max_per_owner = threads - threads // 4
         self._changed = threading.Condition()
         self._waiting: dict[str, collections.deque[T]] = {}
-        self._at_work: collections.Counter[str] = collections.Counter()
+        self._running: collections.Counter[str] = collections.Counter()
 
     def put(self, owner: str, item: T) -> None:
         """Add an item; never waits."""
@@ -37,12 +37,14 @@ class FairQueue(Generic[T]):
         with self._changed:
             while True:
                 # A dict keeps the order in which owners began to wait, and min takes the first.
-                ready = [owner for owner in self._waiting if self._at_work[owner] < self._most]
+                ready = [
+                    owner for owner in self._waiting if self._running[owner] < self._max_per_owner
+                ]
                 if ready:
                     break
                 self._changed.wait()
-            owner = min(ready, key=self._at_work.__getitem__)
-            self._at_work[owner] += 1
+            owner = min(ready, key=self._running.__getitem__)
+            self._running[owner] += 1
             items = self._waiting.pop(owner)
             item = items.popleft()
             if items:
@@ -52,9 +54,9 @@ class FairQueue(Generic[T]):
     def done(self, owner: str) -> None:
         """An item that was taken is not worked on any more."""
         with self._changed:
-            self._at_work[owner] -= 1
-            if not self._at_work[owner]:
-                del self._at_work[owner]
+            self._running[owner] -= 1
+            if not self._running[owner]:
+                del self._running[owner]
             self._changed.notify()
 
     def qsize(self) -> int:

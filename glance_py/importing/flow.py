@@ -15,26 +15,28 @@ from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import linear_flow, unordered_flow
 
 from glance_py.importing import steps
-from glance_py.importing.job import Job
-from glance_py.importing.sources import Source
+from glance_py.importing.job import ImportJob
+from glance_py.importing.sources import ImportSource
 
 
-def run(job: Job, source: Source | None, plugins: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
+def run(
+    job: ImportJob, source: ImportSource | None, plugins: Iterable[tuple[str, Any]]
+) -> Mapping[str, Any]:
     """Do an import; returns the result of its task.
 
     :param source: what fetches the data; None when it is there already.
     :param plugins: (name, plugin) in order.
     :raises Exception: what went wrong, after all that was done has been taken back.
     """
-    options = job.room.conf.taskflow_executor
-    width = job.room.conf.image_import_opts.max_parallel_stores
+    options = job.deps.conf.taskflow_executor
+    width = job.deps.conf.image_import_opts.max_parallel_stores
     parallel = options.engine_mode == "parallel" and width > 1 and len(job.stores) > 1
     pattern = unordered_flow if parallel else linear_flow
-    flow = linear_flow.Flow("import").add(steps.Begin(job))
+    flow = linear_flow.Flow("import").add(steps.RollbackGuard(job))
     if source is not None:
         flow.add(steps.Fetch(job, source))
-    flow.add(*(steps.Alter(job, name, plugin) for name, plugin in plugins))
-    copies = [steps.Copy(job, store) for store in job.stores]
+    flow.add(*(steps.RunPlugin(job, name, plugin) for name, plugin in plugins))
+    copies = [steps.CopyToStore(job, store) for store in job.stores]
     if copies:
         flow.add(pattern.Flow("stores").add(*copies))
     flow.add(steps.Finish(job))

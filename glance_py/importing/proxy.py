@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
-from glance_py.domain.ports import IMAGE_VERBS
-from glance_py.importing import peer
+from glance_py.domain.ports import IMAGE_OPERATIONS
+from glance_py.importing import stage_host
 from glance_py.importing.importer import Importer
 from glance_py.layers.base import Proxy
 
@@ -21,29 +22,31 @@ LOG = logging.getLogger(__name__)
 class ImportProxy(Proxy):
     """Imports, and data that was staged on the disk of another worker."""
 
-    verbs = IMAGE_VERBS
+    operations = IMAGE_OPERATIONS
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._conf = services.conf
-        self._importer: Importer = services.importer
-        self._host = services.conf.worker_self_reference_url or services.conf.public_endpoint
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._conf = deps.conf
+        self._importer: Importer = deps.importer
+        self._own_url = deps.conf.worker_self_reference_url or deps.conf.public_endpoint
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
-        host = self._elsewhere(image) if request.name == GLANCE_DIRECT else None
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
+        host = self._other_stage_host(image) if request.method_name == GLANCE_DIRECT else None
         if host:
-            peer.forward(
+            stage_host.forward_request(
                 self._conf, ctx, host, "POST", f"/v2/images/{image.id}/import", request.document
             )
         else:
             self._importer.start(ctx, image, request)
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         """Data that is staged elsewhere is removed there, when somebody is there."""
-        host = self._elsewhere(image) if image.status == "uploading" else None
+        host = self._other_stage_host(image) if image.status == "uploading" else None
         if host:
             try:
-                peer.forward(self._conf, ctx, host, "DELETE", f"/v2/images/{image.id}")
+                stage_host.forward_request(
+                    self._conf, ctx, host, "DELETE", f"/v2/images/{image.id}"
+                )
                 return
             except (errors.PeerUnreachable, errors.PeerFailed) as error:
                 LOG.warning(
@@ -55,11 +58,11 @@ class ImportProxy(Proxy):
             except errors.PeerRefused as refusal:
                 if refusal.args[0] < 500:
                     raise
-        self.below.delete(ctx, image)
+        self.inner.delete(ctx, image)
 
-    def _elsewhere(self, image: Image) -> str | None:
+    def _other_stage_host(self, image: Image) -> str | None:
         """The worker that has to be asked for staged data; None when it is within reach."""
         host = image.properties.get(STAGE_HOST)
-        if not host or host == self._host or self._importer.has_staged(image.id):
+        if not host or host == self._own_url or self._importer.has_staged_data(image.id):
             return None
         return host

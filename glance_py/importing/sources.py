@@ -2,7 +2,7 @@
 
 A connection that is cut is taken up where it ended, as long as the server
 proves that it still has the same object (RFC 9110, 13.1.5); what cannot be
-taken up begins again.  Addresses are judged by ``outgoing``.
+taken up begins again.  Addresses are judged by ``safe_http``.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from typing import Any, Protocol
 
 from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.property_names import is_reserved
-from glance_py.importing.job import Job, Told
-from glance_py.outgoing import Fetcher, Response, Target, UriFilter
-from glance_py.streams import Chunk, Filter, Limit, stream
+from glance_py.importing.job import ImportJob, ProgressFilter
+from glance_py.safe_http import Fetcher, Response, Target, UriFilter
+from glance_py.streams import Chunk, SizeLimit, StreamFilter, filtered
 
 LOG = logging.getLogger(__name__)
 
 #: How often a source is asked again after it failed, and how long between, in seconds.
 RETRIES = 5
-PAUSES = (1.0, 2.0, 4.0, 8.0)
+RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
 
 #: A connection that brought so many bytes was no failure: the count begins anew.
-PROGRESS = 64 * 1024
+PROGRESS_BYTES = 64 * 1024
 
 #: Digests that a client may have its data compared with; all are known to hashlib.
-ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")
+CHECKSUM_ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")
 
 #: Bytes of metadata that another region may answer.
-MAX_DOCUMENT = 1024 * 1024
+MAX_METADATA_BYTES = 1024 * 1024
 
 
-class Source(Protocol):
+class ImportSource(Protocol):
     """Brings the data of a job to its staging store."""
 
-    def fetch(self, job: Job) -> None: ...
+    def fetch(self, job: ImportJob) -> None: ...
 
 
-class _Interrupted(Exception):
+class _RestartRequired(Exception):
     """The data has to be fetched from its start once more."""
 
 
@@ -59,23 +60,26 @@ class WebDownload:
         self._uri = uri
         self._checksum = checksum
 
-    def fetch(self, job: Job) -> None:
-        filters = (Digest(*self._checksum),) if self._checksum else ()
-        conf = job.room.conf
-        stage(
+    def fetch(self, job: ImportJob) -> None:
+        filters = (ChecksumFilter(*self._checksum),) if self._checksum else ()
+        conf = job.deps.conf
+        stage_data(
             job,
-            Body(
-                job.room.fetcher,
+            ResumableBody(
+                job.deps.fetcher,
                 self._uri,
                 conf.image_size_cap,
-                seconds=conf.image_import_opts.source_timeout,
+                timeout=conf.image_import_opts.source_timeout,
             ),
             filters,
         )
 
 
-def stage(
-    job: Job, body: Body, filters: Sequence[Filter] = (), expected: int | None = None
+def stage_data(
+    job: ImportJob,
+    body: ResumableBody,
+    filters: Sequence[StreamFilter] = (),
+    expected: int | None = None,
 ) -> None:
     """Write ``body`` to the staging store.
 
@@ -83,21 +87,23 @@ def stage(
     :raises errors.GlanceError: it could not be fetched, or is not what was said.
     """
     for attempt in range(RETRIES + 1):
-        job.check()
-        cap = job.room.conf.image_size_cap
+        job.raise_if_cancelled()
+        cap = job.deps.conf.image_size_cap
         passed = (
-            Limit(cap, too_large(cap)),
+            SizeLimit(cap, too_large_error(cap)),
             *filters,
             ClaimFilter(job.claim),
-            Told(job.work, "Fetched {}", None),
+            ProgressFilter(job.running_task, "Fetched {}", None),
         )
         try:
-            size = job.room.staging.write(job.staged_name, stream(body.chunks(), passed), None)
-        except _Interrupted as interruption:
+            size = job.deps.staging.write(job.staged_name, filtered(body.chunks(), passed), None)
+        except _RestartRequired as restart:
             if attempt == RETRIES:
-                raise errors.SourceFailed(str(interruption)) from None
-            filters = tuple(each.fresh() if isinstance(each, Digest) else each for each in filters)
-            time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                raise errors.SourceFailed(str(restart)) from None
+            filters = tuple(
+                each.restarted() if isinstance(each, ChecksumFilter) else each for each in filters
+            )
+            time.sleep(RETRY_DELAYS[min(attempt, len(RETRY_DELAYS) - 1)])
         else:
             break
     if expected is not None and size != expected:
@@ -105,17 +111,17 @@ def stage(
     job.set_staged_size(size)
 
 
-def too_large(cap: int) -> errors.ImageTooLarge:
+def too_large_error(cap: int) -> errors.ImageTooLarge:
     """What is said of data over ``image_size_cap``."""
     shown = f"{cap // 1024**3} GiB" if cap >= 1024**3 else f"{cap} bytes"
     return errors.ImageTooLarge(f"The data is larger than image_size_cap ({shown}).")
 
 
-class Body:
+class ResumableBody:
     """The bytes of a URL, over as many connections as it takes.
 
     :param cap: how many bytes there may be.
-    :param seconds: how long it may take until all have arrived, from now on; 0 for ever.
+    :param timeout: how long it may take until all have arrived, from now on; 0 for ever.
     """
 
     def __init__(
@@ -124,10 +130,10 @@ class Body:
         uri: str,
         cap: int,
         headers: Mapping[str, str] | None = None,
-        seconds: float = 0,
+        timeout: float = 0,
     ) -> None:
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds if seconds else float("inf")
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout if timeout else float("inf")
         self._fetcher = fetcher
         self._uri = uri
         self._cap = cap
@@ -142,92 +148,94 @@ class Body:
         received, validator, retries = 0, None, 0
         while True:
             before = received
-            self._check_time()
+            self._check_deadline()
             try:
-                answer = self._fetcher.open(self._uri, received, validator, self._headers)
+                response = self._fetcher.open(self._uri, received, validator, self._headers)
             except errors.StoreUnavailable as error:
-                retries = self._again(retries, str(error))
+                retries = self._wait_before_retry(retries, str(error))
                 continue
             try:
-                if answer.status >= 500 or answer.status == 429:
-                    retries = self._again(retries, _refusal(answer))
+                if response.status >= 500 or response.status == 429:
+                    retries = self._wait_before_retry(retries, _status_message(response))
                     continue
-                self._judge(answer, received)
-                validator = validator or _validator(answer)
-                for chunk in answer.chunks:
+                self._check_response(response, received)
+                validator = validator or _validator(response)
+                for chunk in response.chunks:
                     received += len(chunk)
                     yield chunk
-                    self._check_time()
+                    self._check_deadline()
                 return
             except errors.StoreUnavailable as error:
                 if received and validator is None:
-                    raise _Interrupted(str(error)) from None
-                retries = self._again(0 if received - before >= PROGRESS else retries, str(error))
+                    raise _RestartRequired(str(error)) from None
+                retries = self._wait_before_retry(
+                    0 if received - before >= PROGRESS_BYTES else retries, str(error)
+                )
             finally:
-                answer.close()
+                response.close()
 
-    def _check_time(self) -> None:
+    def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
             raise errors.SourceFailed(
-                f"The source did not send the data within {self._seconds:.0f} seconds."
+                f"The source did not send the data within {self._timeout:.0f} seconds."
             )
 
-    def _again(self, retries: int, reason: str) -> int:
+    def _wait_before_retry(self, retries: int, reason: str) -> int:
         """Wait a little before the next attempt; give up when there were enough."""
         if retries == RETRIES:
             raise errors.SourceFailed(reason)
         LOG.info("A source failed and is asked again: %s", reason)
-        time.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
+        time.sleep(RETRY_DELAYS[min(retries, len(RETRY_DELAYS) - 1)])
         return retries + 1
 
-    def _judge(self, answer: Response, received: int) -> None:
-        if received and answer.status == 200:
-            raise _Interrupted("The source has other data now than when the import began.")
-        if received and answer.status == 416:  # RFC 9110, 15.5.17
+    def _check_response(self, response: Response, received: int) -> None:
+        if received and response.status == 200:
+            raise _RestartRequired("The source has other data now than when the import began.")
+        if received and response.status == 416:  # RFC 9110, 15.5.17
             raise errors.SourceFailed("The source has fewer bytes than it announced.")
-        if answer.status != (206 if received else 200):
-            raise errors.SourceFailed(_refusal(answer))
-        if received and not (answer.headers.get("Content-Range") or "").startswith(
+        if response.status != (206 if received else 200):
+            raise errors.SourceFailed(_status_message(response))
+        if received and not (response.headers.get("Content-Range") or "").startswith(
             f"bytes {received}-"
         ):
-            raise _Interrupted("The source sent another part than it was asked for.")
-        if answer.length is not None and received + answer.length > self._cap:
-            raise too_large(self._cap)
+            raise _RestartRequired("The source sent another part than it was asked for.")
+        if response.length is not None and received + response.length > self._cap:
+            raise too_large_error(self._cap)
 
 
-def _refusal(answer: Response) -> str:
-    return f"The source answered {answer.status}."
+def _status_message(response: Response) -> str:
+    return f"The source answered {response.status}."
 
 
-def _validator(answer: Response) -> str | None:
+def _validator(response: Response) -> str | None:
     """What proves that a later answer is about the same object (RFC 9110, 8.8)."""
-    tag = answer.headers.get("ETag")
+    tag = response.headers.get("ETag")
     if tag and not tag.startswith("W/"):
         return tag
-    return answer.headers.get("Last-Modified")
+    return response.headers.get("Last-Modified")
 
 
-class Digest(Filter):
+class ChecksumFilter(StreamFilter):
     """Refuses data that does not have the digest that its user knows."""
 
-    def __init__(self, algorithm: str, wanted: str) -> None:
+    def __init__(self, algorithm: str, expected: str) -> None:
         self._algorithm = algorithm
-        self._wanted = wanted.lower()
+        self._expected = expected.lower()
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
 
-    def fresh(self) -> Digest:
+    def restarted(self) -> ChecksumFilter:
         """The same filter for data that begins again."""
-        return Digest(self._algorithm, self._wanted)
+        return ChecksumFilter(self._algorithm, self._expected)
 
     def update(self, chunk: Chunk) -> None:
         self._hash.update(chunk)
 
     def finish(self) -> None:
         found = self._hash.hexdigest()
-        if found != self._wanted:
+        if found != self._expected:
             raise errors.SourceFailed(
                 f"The checksum differs: the {self._algorithm} of the data is {found}, "
-                f"not {self._wanted}."
+                f"not {self._expected}."
             )
 
 
@@ -239,18 +247,18 @@ class GlanceDownload:
         self._interface = interface
         self._image_id = image_id
 
-    def fetch(self, job: Job) -> None:
-        conf = job.room.conf
-        endpoint = endpoint_of(job.ctx, self._region, self._interface)
+    def fetch(self, job: ImportJob) -> None:
+        conf = job.deps.conf
+        endpoint = find_endpoint(job.ctx, self._region, self._interface)
         url = f"{endpoint}/v2/images/{self._image_id}"
-        fetcher = Fetcher(conf, CatalogueFilter(UriFilter(conf), endpoint))
+        fetcher = Fetcher(conf, CatalogEndpointFilter(UriFilter(conf), endpoint))
         headers = {"X-Auth-Token": job.ctx.auth_token or ""}
         remote = self._metadata(fetcher, url, headers)
         if remote.get("status") != "active":
             raise errors.SourceFailed("The image in the other region is not active.")
         wanted = tuple(conf.glance_download_properties.extra_properties)
-        job.change(
-            Change(
+        job.update_image(
+            ImageChange(
                 fields={
                     name: remote[name]
                     for name in ("disk_format", "container_format")
@@ -264,35 +272,35 @@ class GlanceDownload:
             )
         )
         size = remote.get("size")
-        checksum = _known_digest(remote)
-        stage(
+        checksum = _expected_checksum(remote)
+        stage_data(
             job,
-            Body(
+            ResumableBody(
                 fetcher,
                 f"{url}/file",
                 conf.image_size_cap,
                 headers,
                 conf.image_import_opts.source_timeout,
             ),
-            (Digest(*checksum),) if checksum else (),
+            (ChecksumFilter(*checksum),) if checksum else (),
             expected=size if isinstance(size, int) else None,
         )
 
     @staticmethod
     def _metadata(fetcher: Fetcher, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        answer = fetcher.open(url, headers=headers)
+        response = fetcher.open(url, headers=headers)
         try:
-            if answer.status != 200:
+            if response.status != 200:
                 raise errors.SourceFailed(
-                    f"The image service of the other region answered {answer.status}."
+                    f"The image service of the other region answered {response.status}."
                 )
             document = bytearray()
-            for chunk in answer.chunks:
+            for chunk in response.chunks:
                 document += chunk
-                if len(document) > MAX_DOCUMENT:
+                if len(document) > MAX_METADATA_BYTES:
                     raise errors.SourceFailed("The description of the image is too long.")
         finally:
-            answer.close()
+            response.close()
         try:
             remote = json.loads(document)
         except ValueError:
@@ -302,33 +310,33 @@ class GlanceDownload:
         return remote
 
 
-def _known_digest(remote: Mapping[str, Any]) -> tuple[str, str] | None:
+def _expected_checksum(remote: Mapping[str, Any]) -> tuple[str, str] | None:
     algorithm, value = remote.get("os_hash_algo"), remote.get("os_hash_value")
-    if algorithm in ALGORITHMS and isinstance(value, str):
+    if algorithm in CHECKSUM_ALGORITHMS and isinstance(value, str):
         return algorithm, value
     return None
 
 
-class CatalogueFilter:
+class CatalogEndpointFilter:
     """Lets requests go to an endpoint of the identity service's catalogue.
 
     The operator named it, so the lists for addresses that users name do not
     apply; where it redirects to is judged by them.
     """
 
-    def __init__(self, judge: UriFilter, endpoint: str) -> None:
-        self._judge = judge
+    def __init__(self, uri_filter: UriFilter, endpoint: str) -> None:
+        self._uri_filter = uri_filter
         self._endpoint = urllib.parse.urlsplit(endpoint)
 
     def check(self, url: str) -> Target:
-        """See :meth:`glance_py.outgoing.UriFilter.check`."""
+        """See :meth:`glance_py.safe_http.UriFilter.check`."""
         parts = urllib.parse.urlsplit(url)
         if (parts.scheme, parts.netloc) == (self._endpoint.scheme, self._endpoint.netloc):
-            return self._judge.trusted(url)
-        return self._judge.check(url)
+            return self._uri_filter.resolve_trusted(url)
+        return self._uri_filter.check(url)
 
 
-def endpoint_of(ctx, region: str, interface: str) -> str:
+def find_endpoint(ctx: Caller, region: str, interface: str) -> str:
     """The URL of the image service of a region, from the caller's catalogue.
 
     :raises errors.Invalid: the catalogue names none.

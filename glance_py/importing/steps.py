@@ -12,10 +12,10 @@ import logging
 from taskflow import task
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
-from glance_py.importing.job import Job
-from glance_py.importing.plugins.base import Staged
-from glance_py.importing.sources import Source
+from glance_py.domain.change import ImageChange
+from glance_py.importing.job import ImportJob
+from glance_py.importing.plugins.base import StagedImage
+from glance_py.importing.sources import ImportSource
 
 LOG = logging.getLogger(__name__)
 
@@ -23,25 +23,25 @@ LOG = logging.getLogger(__name__)
 class Step(task.Task):
     """A step of one job."""
 
-    def __init__(self, name: str, job: Job) -> None:
+    def __init__(self, name: str, job: ImportJob) -> None:
         super().__init__(name)
         self.job = job
 
 
-class Begin(Step):
+class RollbackGuard(Step):
     """Does nothing; reverted last, it rolls the whole import back."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ImportJob) -> None:
         super().__init__("begin", job)
 
     def execute(self) -> None:
-        self.job.check()
+        self.job.raise_if_cancelled()
 
     def revert(self, **kwargs) -> None:
         job = self.job
         # Where nothing was tried, the data never came, and then it came to no store.
         failed = job.failed or job.stores
-        if job.claim.uncertain:
+        if job.claim.outcome_unknown:
             LOG.warning(
                 "The import into image %s is left to recovery: the outcome of its last "
                 "write is unknown",
@@ -49,18 +49,20 @@ class Begin(Step):
             )
             return
         try:
-            job.room.rollback.roll_back(job.ctx, job.claim, job.stores, failed, (job.claim.name,))
+            job.deps.rollback.roll_back(
+                job.ctx, job.claim, job.stores, failed, (job.claim.object_name,)
+            )
         except errors.ClaimLost:
             LOG.warning("The import into image %s was taken over by another worker", job.image.id)
         except BaseException:
-            job.claim.uncertain = True  # Recovery does what could not be done.
+            job.claim.outcome_unknown = True  # Recovery does what could not be done.
             raise
 
 
 class Fetch(Step):
     """Brings the data to the staging store."""
 
-    def __init__(self, job: Job, source: Source) -> None:
+    def __init__(self, job: ImportJob, source: ImportSource) -> None:
         super().__init__("fetch", job)
         self._source = source
 
@@ -68,22 +70,22 @@ class Fetch(Step):
         self._source.fetch(self.job)
 
 
-class Alter(Step):
+class RunPlugin(Step):
     """Has a plugin look at the staged data, and perhaps change it."""
 
-    def __init__(self, job: Job, name: str, plugin) -> None:
+    def __init__(self, job: ImportJob, name: str, plugin) -> None:
         super().__init__(f"plugin {name}", job)
         self._plugin = plugin
 
     def execute(self) -> None:
-        self.job.check()
-        self._plugin.process(Staged(self.job))
+        self.job.raise_if_cancelled()
+        self._plugin.process(StagedImage(self.job))
 
 
-class Copy(Step):
+class CopyToStore(Step):
     """Brings the data into one store."""
 
-    def __init__(self, job: Job, store: str | None) -> None:
+    def __init__(self, job: ImportJob, store: str | None) -> None:
         super().__init__(f"copy to {store or 'the store'}", job)
         self._store = store
 
@@ -91,14 +93,14 @@ class Copy(Step):
         try:
             self.job.add_copy(self._store)
         except (
-            errors.TaskAbandoned,
-            errors.UploadTargetGone,
+            errors.TaskCancelled,
+            errors.ImageDeletedDuringUpload,
             errors.ClaimLost,
             errors.OutcomeUnknown,
         ):
             raise
         except Exception as error:
-            self.job.note_failure(self._store, error)
+            self.job.record_failure(self._store, error)
             if self.job.request.all_must_succeed:
                 raise
             LOG.warning("Image %s: no copy in store %s: %s", self.job.image.id, self._store, error)
@@ -118,23 +120,25 @@ class Copy(Step):
 class Finish(Step):
     """Makes sure that there is an image now, and cleans up."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ImportJob) -> None:
         super().__init__("finish", job)
 
     def execute(self) -> None:
         job = self.job
-        if not job.done:
+        if not job.copied:
             raise next(
                 iter(job.failed.values()),
                 errors.SourceFailed("There was no store to bring the data to."),
             )
-        job.change(Change(set_properties=job.lists()))
-        job.room.staging.remove(job.staged_name)
-        job.claim.unrecorded = bool(job.failed)
+        job.update_image(ImageChange(set_properties=job.store_lists()))
+        job.deps.staging.remove(job.staged_name)
+        job.claim.may_leave_objects = bool(job.failed)
         if job.failed:
             reasons = "; ".join(
                 f"{store}: {error}"
                 for store, error in job.failed.items()
                 if isinstance(error, errors.GlanceError)
             )
-            job.work.say(f"{job.work.message}. Some stores failed. {reasons}")
+            job.running_task.set_progress(
+                f"{job.running_task.message}. Some stores failed. {reasons}"
+            )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from oslo_log import log as logging
 
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
-from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Settle, Upload
+from glance_py.domain.ports import INTERNAL_OPERATIONS, MEMBER_OPERATIONS, Finalize, Upload
 from glance_py.layers.base import Proxy
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import redacted
@@ -23,14 +24,14 @@ LOG = logging.getLogger(__name__)
 _PUBLIC = frozenset({"public", "community"})
 
 
-class Readers:
+class StoreAcls:
     """Tells stores who may read an image."""
 
-    def __init__(self, services) -> None:
-        self._stores = services.stores
-        self._members = services.records.members
+    def __init__(self, deps) -> None:
+        self._stores = deps.stores
+        self._members = deps.repositories.members
 
-    def tell(self, ctx, image: Image) -> None:
+    def sync(self, ctx: Caller, image: Image) -> None:
         """Bring the stores' lists in line with an image's visibility and members."""
         if not image.locations or image.status == "queued":
             return
@@ -51,51 +52,51 @@ class Readers:
                 )
 
 
-class _TellingProxy(Proxy):
+class _AclProxy(Proxy):
     """What both layers of this module share."""
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._readers = Readers(services)
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._acls = StoreAcls(deps)
 
     @classmethod
-    def wanted(cls, services) -> bool:
+    def is_enabled(cls, deps) -> bool:
         """Does a store judge readers?"""
-        return services.stores.judge_readers
+        return deps.stores.has_acl_stores
 
 
-class ReaderProxy(_TellingProxy):
+class StoreAclProxy(_AclProxy):
     """Tells the stores when an image gets data or another visibility."""
 
-    verbs = WORK_VERBS
+    operations = INTERNAL_OPERATIONS
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
-        after = self.below.update(ctx, image, change)
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
+        after = self.inner.update(ctx, image, change)
         if change.add_locations or "visibility" in change.fields:
-            self._readers.tell(ctx, after)
+            self._acls.sync(ctx, after)
         return after
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
-        return self._told(ctx, self.below.upload(ctx, image, upload))
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
+        return self._synced(ctx, self.inner.upload(ctx, image, upload))
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
-        return self._told(ctx, self.below.add_copy(ctx, image, upload, settle))
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, finalize: Finalize) -> Image:
+        return self._synced(ctx, self.inner.add_copy(ctx, image, upload, finalize))
 
-    def _told(self, ctx, image: Image) -> Image:
-        self._readers.tell(ctx, image)
+    def _synced(self, ctx: Caller, image: Image) -> Image:
+        self._acls.sync(ctx, image)
         return image
 
 
-class MemberReaderProxy(_TellingProxy):
+class MemberStoreAclProxy(_AclProxy):
     """Tells the stores when an image gets or loses a member."""
 
-    verbs = MEMBER_VERBS
+    operations = MEMBER_OPERATIONS
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
-        member = self.below.create(ctx, image, member_id)
-        self._readers.tell(ctx, image)
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
+        member = self.inner.create(ctx, image, member_id)
+        self._acls.sync(ctx, image)
         return member
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
-        self.below.delete(ctx, image, member)
-        self._readers.tell(ctx, image)
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
+        self.inner.delete(ctx, image, member)
+        self._acls.sync(ctx, image)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_VERBS, MEMBER_VERBS, Data, Download
+from glance_py.domain.ports import IMAGE_OPERATIONS, MEMBER_OPERATIONS, Data, Download
 from glance_py.domain.visibility import is_mutable, is_visible
 from glance_py.layers.base import Proxy
 
@@ -22,36 +23,36 @@ from glance_py.layers.base import Proxy
 class AuthorizationProxy(Proxy):
     """Images are seen when visible, and their data is found when they are not deactivated."""
 
-    verbs = IMAGE_VERBS
+    operations = IMAGE_OPERATIONS
 
-    def get(self, ctx, image_id: str) -> Image:
-        return self._visible(ctx, self.below.get(ctx, image_id))
+    def get(self, ctx: Caller, image_id: str) -> Image:
+        return self._visible(ctx, self.inner.get(ctx, image_id))
 
-    def find(self, ctx, image_id: str) -> Image:
-        return self._visible(ctx, self.below.find(ctx, image_id))
+    def resolve(self, ctx: Caller, image_id: str) -> Image:
+        return self._visible(ctx, self.inner.resolve(ctx, image_id))
 
     @staticmethod
-    def _visible(ctx, image: Image) -> Image:
+    def _visible(ctx: Caller, image: Image) -> Image:
         if not is_visible(ctx, image):
             raise errors.ImageNotFound(image.id)
         return image
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if (
             "owner" in change.fields
             and not ctx.is_admin
             and not (change.fields["owner"] == image.owner and is_mutable(ctx, image))
         ):
             raise errors.Forbidden("Only an administrator may give an image another owner.")
-        return self.below.update(ctx, image, change)
+        return self.inner.update(ctx, image, change)
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
         if image.status == "deactivated" and not ctx.is_admin:
             raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
-        return self.below.download(ctx, image, wanted)
+        return self.inner.download(ctx, image, request)
 
-    def locate(self, ctx, image: Image) -> Sequence[Location]:
-        locations = self.below.locate(ctx, image)
+    def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
+        locations = self.inner.list_locations(ctx, image)
         return [] if image.status == "deactivated" and not ctx.is_admin else locations
 
 
@@ -63,11 +64,11 @@ class MemberAuthorizationProxy(Proxy):
     back to the old defaults, which do not know owners.
     """
 
-    verbs = MEMBER_VERBS
+    operations = MEMBER_OPERATIONS
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._only_owner_shares = not services.conf.oslo_policy.enforce_new_defaults
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._only_owner_shares = not deps.conf.oslo_policy.enforce_new_defaults
 
     @staticmethod
     def _require_shared(image: Image) -> None:
@@ -75,50 +76,50 @@ class MemberAuthorizationProxy(Proxy):
             raise errors.Forbidden("Only shared images have members.")
 
     @staticmethod
-    def _require_owner(ctx, image: Image) -> None:
+    def _require_owner(ctx: Caller, image: Image) -> None:
         if not is_mutable(ctx, image):
             raise errors.Forbidden("Only the owner of an image decides with whom it is shared.")
 
-    def list(self, ctx, image: Image) -> Sequence[Member]:
+    def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
         self._require_shared(image)
-        members = self.below.list(ctx, image)
+        members = self.inner.list(ctx, image)
         if is_mutable(ctx, image):
             return members
         return [member for member in members if member.member_id == ctx.project_id]
 
-    def get(self, ctx, image: Image, member_id: str) -> Member:
+    def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
         self._require_visible(ctx, image, member_id)
-        return self.below.get(ctx, image, member_id)
+        return self.inner.get(ctx, image, member_id)
 
-    def find(self, ctx, image: Image, member_id: str) -> Member:
+    def resolve(self, ctx: Caller, image: Image, member_id: str) -> Member:
         # wire: what the rules refuse is said before whether the member is there.
         self._require_shared(image)
-        member = self.below.find(ctx, image, member_id)
+        member = self.inner.resolve(ctx, image, member_id)
         self._require_visible(ctx, image, member_id)
         return member
 
-    def _require_visible(self, ctx, image: Image, member_id: str) -> None:
+    def _require_visible(self, ctx: Caller, image: Image, member_id: str) -> None:
         self._require_shared(image)
         if member_id != ctx.project_id and not is_mutable(ctx, image):
             raise errors.MemberNotFound(member_id, image.id)
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         self._require_shared(image)
         if self._only_owner_shares:
             self._require_owner(ctx, image)
         elif not is_mutable(ctx, image):
-            ctx = ctx.entrust()
-        return self.below.create(ctx, image, member_id)
+            ctx = ctx.elevated()
+        return self.inner.create(ctx, image, member_id)
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         self._require_shared(image)
         if not ctx.is_admin and (
             member.member_id != ctx.project_id or image.owner == ctx.project_id
         ):
             raise errors.Forbidden("Only the member itself accepts or rejects an image.")
-        return self.below.update(ctx, image, member, status)
+        return self.inner.update(ctx, image, member, status)
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
         self._require_shared(image)
         self._require_owner(ctx, image)
-        self.below.delete(ctx, image, member)
+        self.inner.delete(ctx, image, member)

@@ -1,40 +1,41 @@
-"""The innermost room of the members' onion: verbs on an image become records."""
+"""The innermost room of the members' layer stack: operations on an image become records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.member import STATUSES, Member
-from glance_py.domain.ports import MEMBER_VERBS
+from glance_py.domain.ports import MEMBER_OPERATIONS
 from glance_py.layers.base import Proxy
 
 
-class MemberRepository(Proxy):
+class MemberAdapter(Proxy):
     """Finds, writes and drops members of one image by project id."""
 
-    verbs = MEMBER_VERBS
+    operations = MEMBER_OPERATIONS
 
-    def list(self, ctx, image: Image) -> Sequence[Member]:
-        return self.below.find(ctx, image.id)
+    def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
+        return self.inner.find(ctx, image.id)
 
-    def get(self, ctx, image: Image, member_id: str) -> Member:
-        return self.find(ctx, image, member_id)
+    def get(self, ctx: Caller, image: Image, member_id: str) -> Member:
+        return self.resolve(ctx, image, member_id)
 
-    def find(self, ctx, image: Image, member_id: str) -> Member:
-        for member in self.below.find(ctx, image.id, member_id):
+    def resolve(self, ctx: Caller, image: Image, member_id: str) -> Member:
+        for member in self.inner.find(ctx, image.id, member_id):
             return member
         raise errors.MemberNotFound(member_id, image.id)
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
-        return self.below.create(ctx, image.id, member_id)
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
+        return self.inner.create(ctx, image.id, member_id)
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         """:raises errors.Invalid: a status that there is not; said only to who may set one."""
         if status not in STATUSES:
             raise errors.Invalid(f"The status must be one of {', '.join(STATUSES)}.")
-        return self.below.update(ctx, member, status)
+        return self.inner.update(ctx, member, status)
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
-        self.below.delete(ctx, member)
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
+        self.inner.delete(ctx, member)

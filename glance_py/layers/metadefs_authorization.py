@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Definition,
     Kind,
@@ -17,11 +18,11 @@ from glance_py.domain.metadef import (
     is_mutable,
     is_visible,
 )
-from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
+from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
 from glance_py.layers.base import Proxy
 
 
-def require_mutable(ctx, namespace: Namespace) -> None:
+def require_mutable(ctx: Caller, namespace: Namespace) -> None:
     """:raises errors.Forbidden: the namespace is another project's."""
     if not is_mutable(ctx, namespace):
         raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
@@ -38,44 +39,44 @@ def require_unprotected(namespace: Namespace) -> None:
 class NamespaceAuthorizationProxy(Proxy):
     """Namespaces of other projects are seen when public and never changed."""
 
-    verbs = NAMESPACE_VERBS
+    operations = NAMESPACE_OPERATIONS
 
-    def get(self, ctx, name: str) -> Namespace:
-        return self._visible(ctx, self.below.get(ctx, name))
+    def get(self, ctx: Caller, name: str) -> Namespace:
+        return self._visible(ctx, self.inner.get(ctx, name))
 
-    def find(self, ctx, name: str) -> Namespace:
-        return self._visible(ctx, self.below.find(ctx, name))
+    def resolve(self, ctx: Caller, name: str) -> Namespace:
+        return self._visible(ctx, self.inner.resolve(ctx, name))
 
     @staticmethod
-    def _visible(ctx, namespace: Namespace) -> Namespace:
+    def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
         if not is_visible(ctx, namespace):
             raise errors.NamespaceNotFound(namespace.name)
         return namespace
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         self._require_owner(namespace)
         if not is_mutable(ctx, namespace):
             raise errors.Forbidden(
                 f"You are not permitted to create namespaces owned by '{namespace.owner}'."
             )
-        return self.below.create(ctx, namespace)
+        return self.inner.create(ctx, namespace)
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         require_mutable(ctx, namespace)
         self._require_owner(after)
         if not is_mutable(ctx, after):
             raise errors.Forbidden("Only an administrator may give a namespace another owner.")
-        return self.below.update(ctx, namespace, after)
+        return self.inner.update(ctx, namespace, after)
 
     @staticmethod
     def _require_owner(namespace: Namespace) -> None:
         if namespace.owner is None:
             raise errors.Invalid("A caller without a project must say who owns the namespace.")
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         require_mutable(ctx, namespace)
         require_unprotected(namespace)
-        self.below.delete(ctx, namespace)
+        self.inner.delete(ctx, namespace)
 
 
 class DefinitionAuthorizationProxy(Proxy):
@@ -84,32 +85,37 @@ class DefinitionAuthorizationProxy(Proxy):
     Whoever holds a namespace was allowed to see it.
     """
 
-    verbs = DEFINITION_VERBS
+    operations = DEFINITION_OPERATIONS
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
         require_mutable(ctx, namespace)
-        return self.below.create(ctx, namespace, definition)
+        return self.inner.create(ctx, namespace, definition)
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: Kind,
+        definitions: Sequence[Definition],
+        append: bool,
     ) -> Sequence[Definition]:
         # wire: even in a protected namespace others may be put in their place.
         require_mutable(ctx, namespace)
-        return self.below.create_all(ctx, namespace, kind, definitions, append)
+        return self.inner.create_all(ctx, namespace, kind, definitions, append)
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
         require_mutable(ctx, namespace)
-        return self.below.update(ctx, namespace, name, after)
+        return self.inner.update(ctx, namespace, name, after)
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         require_mutable(ctx, namespace)
         if namespace.protected:
             # wire: what is not there is missed first.
-            self.below.get(ctx, namespace, kind, name)
+            self.inner.get(ctx, namespace, kind, name)
             require_unprotected(namespace)
-        return self.below.delete(ctx, namespace, kind, name)
+        return self.inner.delete(ctx, namespace, kind, name)
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         require_mutable(ctx, namespace)
         require_unprotected(namespace)
-        self.below.clear(ctx, namespace, kind)
+        self.inner.clear(ctx, namespace, kind)

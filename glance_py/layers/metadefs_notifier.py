@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -13,8 +14,8 @@ from glance_py.domain.metadef import (
     Property,
     Tag,
 )
-from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
-from glance_py.layers.announcing import AnnouncingProxy
+from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
+from glance_py.layers.notifying import NotifyingProxy
 from glance_py.notifications.metadef_payloads import definition_payload, namespace_payload
 
 #: First part of the events about a kind, and what its removal as a whole is called.
@@ -24,78 +25,83 @@ EVENTS: dict[Kind, str] = {
     Object: "metadef_object",
     Tag: "metadef_tag",
 }
-_CLEARED: dict[Kind, str] = {
+_CLEAR_EVENTS: dict[Kind, str] = {
     Property: "metadef_namespace.delete_properties",
     Object: "metadef_namespace.delete_objects",
     Tag: "metadef_namespace.delete_tags",
 }
 
 
-class _NotifierProxy(AnnouncingProxy):
+class _MetadefNotifierProxy(NotifyingProxy):
     """What both layers of this module announce."""
 
-    def _created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
+    def _notify_created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
         for definition in definitions:
             self._notifier.info(
                 f"{EVENTS[type(definition)]}.create", definition_payload(namespace, definition)
             )
 
 
-class NamespaceNotifierProxy(_NotifierProxy):
+class NamespaceNotifierProxy(_MetadefNotifierProxy):
     """Announces changes of namespaces, and what came with a new one."""
 
-    verbs = NAMESPACE_VERBS
+    operations = NAMESPACE_OPERATIONS
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
-        created = self.below.create(ctx, namespace)
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
+        created = self.inner.create(ctx, namespace)
         self._notifier.info("metadef_namespace.create", namespace_payload(created))
         for definitions in created.contents.values():
-            self._created(created, definitions)
+            self._notify_created(created, definitions)
         return created
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
-        updated = self.below.update(ctx, namespace, after)
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
+        updated = self.inner.update(ctx, namespace, after)
         self._notifier.info(
             "metadef_namespace.update", namespace_payload(updated, old=namespace.name)
         )
         return updated
 
-    def delete(self, ctx, namespace: Namespace) -> None:
-        self.below.delete(ctx, namespace)
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
+        self.inner.delete(ctx, namespace)
         self._notifier.info("metadef_namespace.delete", namespace_payload(namespace, deleted=True))
 
 
-class DefinitionNotifierProxy(_NotifierProxy):
+class DefinitionNotifierProxy(_MetadefNotifierProxy):
     """Announces changes of what lies in a namespace."""
 
-    verbs = DEFINITION_VERBS
+    operations = DEFINITION_OPERATIONS
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
-        created = self.below.create(ctx, namespace, definition)
-        self._created(namespace, [created])
+    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
+        created = self.inner.create(ctx, namespace, definition)
+        self._notify_created(namespace, [created])
         return created
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: Kind,
+        definitions: Sequence[Definition],
+        append: bool,
     ) -> Sequence[Definition]:
-        created = self.below.create_all(ctx, namespace, kind, definitions, append)
-        self._created(namespace, created)
+        created = self.inner.create_all(ctx, namespace, kind, definitions, append)
+        self._notify_created(namespace, created)
         return created
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
-        updated = self.below.update(ctx, namespace, name, after)
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
+        updated = self.inner.update(ctx, namespace, name, after)
         self._notifier.info(
             f"{EVENTS[type(after)]}.update", definition_payload(namespace, updated, old=name)
         )
         return updated
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
-        removed = self.below.delete(ctx, namespace, kind, name)
+    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
+        removed = self.inner.delete(ctx, namespace, kind, name)
         self._notifier.info(
             f"{EVENTS[kind]}.delete", definition_payload(namespace, removed, deleted=True)
         )
         return removed
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
-        self.below.clear(ctx, namespace, kind)
-        self._notifier.info(_CLEARED[kind], namespace_payload(namespace))
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
+        self.inner.clear(ctx, namespace, kind)
+        self._notifier.info(_CLEAR_EVENTS[kind], namespace_payload(namespace))

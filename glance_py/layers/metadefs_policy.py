@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -23,12 +24,12 @@ from glance_py.domain.metadef import (
     ResourceType,
     Tag,
 )
-from glance_py.domain.ports import DEFINITION_VERBS, NAMESPACE_VERBS
+from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
 from glance_py.layers.base import Proxy
 
-_SEE = "get_metadef_namespace"
+_VIEW_RULE = "get_metadef_namespace"
 
-#: The rules of each verb, by kind.
+#: The rules of each operation, by kind.
 RULES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
     Object: {
         "list": ("get_metadef_objects",),
@@ -65,11 +66,11 @@ RULES: Mapping[Kind, Mapping[str, tuple[str, ...]]] = {
 
 #: Kinds whose lists leave out what the rule on reading one refuses.  It judges the namespace, and
 #: so has one answer for all of them.
-_FILTERED = (Object, Association)
+_FILTERED_KINDS = (Object, Association)
 
 #: What one who looks at a whole namespace must be allowed.
-_SEE_WHOLE = (
-    _SEE,
+_VIEW_CONTENTS_RULES = (
+    _VIEW_RULE,
     "list_metadef_resource_types",
     "get_metadef_objects",
     "get_metadef_properties",
@@ -87,14 +88,14 @@ def target(namespace: Namespace) -> dict[str, object]:
     }
 
 
-class _PolicyProxy(Proxy):
+class _MetadefPolicyProxy(Proxy):
     """What both layers of this module share: how they ask."""
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._enforcer = services.enforcer
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._enforcer = deps.enforcer
 
-    def _check(self, ctx, namespace: Namespace, *rules: str) -> None:
+    def _check(self, ctx: Caller, namespace: Namespace, *rules: str) -> None:
         """May the caller do this to the namespace?
 
         :raises errors.PolicyForbids: no, though it may see the namespace.
@@ -103,7 +104,7 @@ class _PolicyProxy(Proxy):
         if not self._allowed(ctx, target(namespace), rules):
             raise errors.NamespaceNotFound(namespace.name)
 
-    def _check_own(self, ctx, *rules: str) -> None:
+    def _check_in_own_project(self, ctx: Caller, *rules: str) -> None:
         """The same where there is no namespace, judged as if it were one of the caller's.
 
         :raises errors.NotFound: it may not see any.
@@ -111,92 +112,97 @@ class _PolicyProxy(Proxy):
         if not self._allowed(ctx, {"project_id": ctx.project_id}, rules):
             raise errors.NotFound("The resource could not be found.")
 
-    def _allowed(self, ctx, about: Mapping[str, object], rules: Sequence[str]) -> bool:
+    def _allowed(self, ctx: Caller, about: Mapping[str, object], rules: Sequence[str]) -> bool:
         for rule in rules:
             if not self._enforcer.allows(ctx, rule, about):
-                if rule != _SEE and self._enforcer.allows(ctx, _SEE, about):
+                if rule != _VIEW_RULE and self._enforcer.allows(ctx, _VIEW_RULE, about):
                     raise errors.PolicyForbids(rule)
                 return False
         return True
 
 
-class NamespacePolicyProxy(_PolicyProxy):
+class NamespacePolicyProxy(_MetadefPolicyProxy):
     """The rules about namespaces."""
 
-    verbs = NAMESPACE_VERBS
+    operations = NAMESPACE_OPERATIONS
 
-    def get(self, ctx, name: str) -> Namespace:
-        namespace = self.below.get(ctx, name)
-        self._check(ctx, namespace, *_SEE_WHOLE)
+    def get(self, ctx: Caller, name: str) -> Namespace:
+        namespace = self.inner.get(ctx, name)
+        self._check(ctx, namespace, *_VIEW_CONTENTS_RULES)
         return namespace
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage:
-        self._check_own(ctx, "get_metadef_namespaces", "list_metadef_resource_types")
-        page = self.below.list(ctx, query)
-        visible = self._enforcer.for_page(ctx, _SEE)
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
+        self._check_in_own_project(ctx, "get_metadef_namespaces", "list_metadef_resource_types")
+        page = self.inner.list(ctx, query)
+        visible = self._enforcer.memoized_check(ctx, _VIEW_RULE)
         return dataclasses.replace(
             page, namespaces=[each for each in page.namespaces if visible(target(each))]
         )
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
-        self._check_own(
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
+        self._check_in_own_project(
             ctx,
             "add_metadef_namespace",
             *(rule for kind in namespace.contents for rule in RULES[kind]["create"]),
         )
-        return self.below.create(ctx, namespace)
+        return self.inner.create(ctx, namespace)
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         self._check(ctx, namespace, "modify_metadef_namespace")
-        return self.below.update(ctx, namespace, after)
+        return self.inner.update(ctx, namespace, after)
 
-    def delete(self, ctx, namespace: Namespace) -> None:
+    def delete(self, ctx: Caller, namespace: Namespace) -> None:
         self._check(ctx, namespace, "delete_metadef_namespace")
-        self.below.delete(ctx, namespace)
+        self.inner.delete(ctx, namespace)
 
-    def resource_types(self, ctx) -> Sequence[ResourceType]:
-        self._check_own(ctx, "list_metadef_resource_types")
-        return self.below.resource_types(ctx)
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
+        self._check_in_own_project(ctx, "list_metadef_resource_types")
+        return self.inner.resource_types(ctx)
 
 
-class DefinitionPolicyProxy(_PolicyProxy):
+class DefinitionPolicyProxy(_MetadefPolicyProxy):
     """The rules about what lies in a namespace."""
 
-    verbs = DEFINITION_VERBS
+    operations = DEFINITION_OPERATIONS
 
     def list(
-        self, ctx, namespace: Namespace, kind: Kind, listing: Listing | None = None
+        self, ctx: Caller, namespace: Namespace, kind: Kind, listing: Listing | None = None
     ) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["list"])
         # wire: lists of properties and tags do not ask the rule on reading one.
-        if kind in _FILTERED and not all(
+        if kind in _FILTERED_KINDS and not all(
             self._enforcer.allows(ctx, rule, target(namespace)) for rule in RULES[kind]["get"]
         ):
             return []
-        return self.below.list(ctx, namespace, kind, listing)
+        return self.inner.list(ctx, namespace, kind, listing)
 
-    def get(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def get(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         self._check(ctx, namespace, *RULES[kind]["get"])
-        return self.below.get(ctx, namespace, kind, name)
+        return self.inner.get(ctx, namespace, kind, name)
 
-    def create(self, ctx, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
         self._check(ctx, namespace, *RULES[type(definition)]["create"])
-        return self.below.create(ctx, namespace, definition)
+        return self.inner.create(ctx, namespace, definition)
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: Kind, definitions: Sequence[Definition], append: bool
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: Kind,
+        definitions: Sequence[Definition],
+        append: bool,
     ) -> Sequence[Definition]:
         self._check(ctx, namespace, *RULES[kind]["create_all"])
-        return self.below.create_all(ctx, namespace, kind, definitions, append)
+        return self.inner.create_all(ctx, namespace, kind, definitions, append)
 
-    def update(self, ctx, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
         self._check(ctx, namespace, *RULES[type(after)]["update"])
-        return self.below.update(ctx, namespace, name, after)
+        return self.inner.update(ctx, namespace, name, after)
 
-    def delete(self, ctx, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
         self._check(ctx, namespace, *RULES[kind]["delete"])
-        return self.below.delete(ctx, namespace, kind, name)
+        return self.inner.delete(ctx, namespace, kind, name)
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         self._check(ctx, namespace, *RULES[kind]["clear"])
-        self.below.clear(ctx, namespace, kind)
+        self.inner.clear(ctx, namespace, kind)

@@ -1,4 +1,4 @@
-"""Who wants to hear about it?  Announces what the layers below have really done.
+"""Who wants to hear about it?  Announces what the inner layers have really done.
 
 An upload is announced step by step: the layer hangs callbacks on the upload
 and the room that makes a step calls them after it.  Nothing here waits for a
@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.domain.ports import MEMBER_VERBS, WORK_VERBS, Data, Download, Settle, Upload
-from glance_py.layers.announcing import AnnouncingProxy
-from glance_py.notifications.counted import counted
+from glance_py.domain.ports import (
+    INTERNAL_OPERATIONS,
+    MEMBER_OPERATIONS,
+    Data,
+    Download,
+    Finalize,
+    Upload,
+)
+from glance_py.layers.notifying import NotifyingProxy
+from glance_py.notifications.byte_count import count_bytes
 from glance_py.notifications.payloads import (
     data_payload,
     image_payload,
@@ -23,7 +31,7 @@ from glance_py.notifications.payloads import (
 )
 
 #: Step of an upload -> event.
-STEPS = {
+STEP_EVENTS = {
     "saving": "image.update",
     "uploading": "image.update",
     "prepare": "image.prepare",
@@ -34,99 +42,101 @@ STEPS = {
 }
 
 
-class NotifierProxy(AnnouncingProxy):
+class NotifierProxy(NotifyingProxy):
     """Announces changes of images and transfers of their data."""
 
-    verbs = WORK_VERBS
+    operations = INTERNAL_OPERATIONS
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below, services)
-        conf = services.conf
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner, deps)
+        conf = deps.conf
         self._default_store = conf.glance_store.default_backend if conf.enabled_backends else None
 
-    def create(self, ctx, image: Image) -> Image:
-        created = self.below.create(ctx, image)
+    def create(self, ctx: Caller, image: Image) -> Image:
+        created = self.inner.create(ctx, image)
         self._notifier.info("image.create", image_payload(created))
         return created
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
-        updated = self.below.update(ctx, image, change)
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
+        updated = self.inner.update(ctx, image, change)
         self._notifier.info("image.update", image_payload(updated))
         return updated
 
-    def delete(self, ctx, image: Image) -> None:
-        self.below.delete(ctx, image)
+    def delete(self, ctx: Caller, image: Image) -> None:
+        self.inner.delete(ctx, image)
         self._notifier.info("image.delete", image_payload(image, deleted=True))
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
-        after = self.below.transition(ctx, image, to)
+    def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
+        after = self.inner.set_status(ctx, image, to)
         if after.status != image.status:
             self._notifier.info("image.update", image_payload(after))
         return after
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
-        return self.below.upload(ctx, image, self._announced(image, upload))
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
+        return self.inner.upload(ctx, image, self._with_notifications(image, upload))
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
-        staged = self.below.stage(ctx, image, self._announced(image, upload))
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
+        staged = self.inner.stage(ctx, image, self._with_notifications(image, upload))
         self._notifier.info("image.update", image_payload(staged))
         return staged
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
-        return self.below.add_copy(ctx, image, self._announced(image, upload), settle)
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, finalize: Finalize) -> Image:
+        return self.inner.add_copy(ctx, image, self._with_notifications(image, upload), finalize)
 
-    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
-        after = self.below.remove_copy(ctx, image, location, change)
+    def remove_copy(
+        self, ctx: Caller, image: Image, location: Location, change: ImageChange
+    ) -> Image:
+        after = self.inner.remove_copy(ctx, image, location, change)
         self._notifier.info("image.update", image_payload(after))
         return after
 
-    def _announced(self, image: Image, upload: Upload) -> Upload:
+    def _with_notifications(self, image: Image, upload: Upload) -> Upload:
         """The same upload, which tells its steps."""
 
-        def progress(step: str, now: Image) -> None:
-            upload.progress(step, now)
-            event = STEPS[step]
+        def on_step(step: str, now: Image) -> None:
+            upload.on_step(step, now)
+            event = STEP_EVENTS[step]
             payload = data_payload(now) if step in ("prepare", "upload") else image_payload(now)
             if step == "prepare" and self._default_store:
                 payload["backend"] = upload.store or self._default_store
             self._notifier.info(event, payload)
 
-        def failed(reason: str) -> None:
-            upload.failed(reason)
+        def on_failure(reason: str) -> None:
+            upload.on_failure(reason)
             # wire: a sentence, where every other message carries a dictionary.
             self._notifier.error(
                 "image.upload", f"Failed to upload image data for image {image.id}: {reason}"
             )
 
-        return dataclasses.replace(upload, progress=progress, failed=failed)
+        return dataclasses.replace(upload, on_step=on_step, on_failure=on_failure)
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
-        data = self.below.download(ctx, image, wanted)
-        if data is None or not self._notifier.wants("image.send"):
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
+        data = self.inner.download(ctx, image, request)
+        if data is None or not self._notifier.is_enabled("image.send"):
             return data
 
         def report(sent: int) -> None:
             send = self._notifier.info if sent == data.length else self._notifier.error
             send("image.send", send_payload(ctx, image, sent))
 
-        return counted(data, report)
+        return count_bytes(data, report)
 
 
-class MemberNotifierProxy(AnnouncingProxy):
+class MemberNotifierProxy(NotifyingProxy):
     """Announces with whom images are shared."""
 
-    verbs = MEMBER_VERBS
+    operations = MEMBER_OPERATIONS
 
-    def create(self, ctx, image: Image, member_id: str) -> Member:
-        member = self.below.create(ctx, image, member_id)
+    def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
+        member = self.inner.create(ctx, image, member_id)
         self._notifier.info("image.member.create", member_payload(member))
         return member
 
-    def update(self, ctx, image: Image, member: Member, status: str) -> Member:
-        updated = self.below.update(ctx, image, member, status)
+    def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
+        updated = self.inner.update(ctx, image, member, status)
         self._notifier.info("image.member.update", member_payload(updated))
         return updated
 
-    def delete(self, ctx, image: Image, member: Member) -> None:
-        self.below.delete(ctx, image, member)
+    def delete(self, ctx: Caller, image: Image, member: Member) -> None:
+        self.inner.delete(ctx, image, member)
         self._notifier.info("image.member.delete", member_payload(member, deleted=True))

@@ -8,23 +8,24 @@ judged before.
 from __future__ import annotations
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change, ImpossibleChange
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange, RejectedChange
 from glance_py.domain.image import Image
 from glance_py.domain.importing import ImportRequest
-from glance_py.domain.ports import IMAGE_VERBS, Upload
+from glance_py.domain.ports import IMAGE_OPERATIONS, Upload
 from glance_py.domain.registration import Registration
 from glance_py.domain.visibility import is_mutable
-from glance_py.layers.address import is_service
 from glance_py.layers.base import Proxy
+from glance_py.layers.location_validation import is_service
 
 
-def require_mutable(ctx, image: Image) -> None:
+def require_mutable(ctx: Caller, image: Image) -> None:
     """:raises errors.Forbidden: the image is another project's, or nobody's."""
     if not is_mutable(ctx, image):
         raise errors.Forbidden(f"You do not own image {image.id}.")
 
 
-def foreign_owner(image: Image) -> errors.Forbidden:
+def foreign_owner_error(image: Image) -> errors.Forbidden:
     """What is said to one who would create an image for another project."""
     return errors.Forbidden(f"You are not permitted to create images owned by '{image.owner}'.")
 
@@ -35,51 +36,51 @@ class OwnershipProxy(Proxy):
     The last room that judges rights: what is wrong with the image itself comes after it.
     """
 
-    verbs = IMAGE_VERBS
+    operations = IMAGE_OPERATIONS
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:
-            raise foreign_owner(image)
-        return self.below.create(ctx, image)
+            raise foreign_owner_error(image)
+        return self.inner.create(ctx, image)
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         require_mutable(ctx, image)
-        if isinstance(change, ImpossibleChange):
-            raise change.objection
-        return self.below.update(ctx, image, change)
+        if isinstance(change, RejectedChange):
+            raise change.error
+        return self.inner.update(ctx, image, change)
 
-    def delete(self, ctx, image: Image) -> None:
+    def delete(self, ctx: Caller, image: Image) -> None:
         require_mutable(ctx, image)
         if image.protected:
-            raise errors.Protected(image.id)
-        self.below.delete(ctx, image)
+            raise errors.ImageProtected(image.id)
+        self.inner.delete(ctx, image)
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         require_mutable(ctx, image)
-        return self.below.upload(ctx, image, upload)
+        return self.inner.upload(ctx, image, upload)
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         require_mutable(ctx, image)
-        return self.below.stage(ctx, image, upload)
+        return self.inner.stage(ctx, image, upload)
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
-        if not request.copies:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
+        if not request.is_copy:
             require_mutable(ctx, image)
         elif not is_mutable(ctx, image):  # who may copy is for the operator to say
-            ctx = ctx.entrust()
-        self.below.import_(ctx, image, request)
+            ctx = ctx.elevated()
+        self.inner.import_(ctx, image, request)
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def add_location(self, ctx: Caller, image: Image, registration: Registration) -> None:
         if not is_mutable(ctx, image) and is_service(ctx):
-            ctx = ctx.entrust()
+            ctx = ctx.elevated()
         else:
             require_mutable(ctx, image)
-        self.below.register(ctx, image, registration)
+        self.inner.add_location(ctx, image, registration)
 
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
+    def delete_from_store(self, ctx: Caller, image: Image, store: str) -> Image:
         require_mutable(ctx, image)
-        return self.below.withdraw(ctx, image, store)
+        return self.inner.delete_from_store(ctx, image, store)
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
         require_mutable(ctx, image)
-        return self.below.transition(ctx, image, to)
+        return self.inner.set_status(ctx, image, to)

@@ -2,7 +2,7 @@
 
 The operator's rules file decides, by the name of the property; the first
 section that matches counts, and nobody is above the rules, not even an
-administrator.  This layer hides what may not be read; the layers below it see
+administrator.  This layer hides what may not be read; the inner layers it see
 the whole image.
 """
 
@@ -22,10 +22,11 @@ from collections.abc import Callable, Iterable
 from oslo_config import cfg
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.importing import ImportRequest
-from glance_py.domain.ports import IMAGE_VERBS, Data, Download, Upload
+from glance_py.domain.ports import IMAGE_OPERATIONS, Data, Download, Upload
 from glance_py.domain.property_names import fold, spellings
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.layers.base import Proxy
@@ -35,29 +36,29 @@ LOG = logging.getLogger(__name__)
 OPERATIONS = ("create", "read", "update", "delete")
 
 #: Seconds between two looks at the rules file.
-_LOOK_EVERY = 1.0
+_CHECK_INTERVAL = 1.0
 
 #: May this caller?
-Permission = Callable[[object], bool]
+PropertyPermission = Callable[[Caller], bool]
 
 
-class BadRules(ValueError):
+class InvalidPropertyRules(ValueError):
     """The rules file cannot be used; the service does not start."""
 
 
-def _everyone(ctx) -> bool:
+def _allow_all(ctx: Caller) -> bool:
     return True
 
 
-def _nobody(ctx) -> bool:
+def _deny_all(ctx: Caller) -> bool:
     return False
 
 
-def _both(one: Permission, other: Permission) -> Permission:
+def _all_of(one: PropertyPermission, other: PropertyPermission) -> PropertyPermission:
     return lambda ctx: one(ctx) and other(ctx)
 
 
-_FREE: dict[str, Permission] = dict.fromkeys(OPERATIONS, _everyone)
+_UNRESTRICTED: dict[str, PropertyPermission] = dict.fromkeys(OPERATIONS, _allow_all)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,15 +66,15 @@ class _Section:
     """A section of the rules file: its pattern, and the same for folded spellings."""
 
     pattern: re.Pattern
-    loose: re.Pattern
-    permissions: dict[str, Permission]
+    folded: re.Pattern
+    permissions: dict[str, PropertyPermission]
 
     def matches(self, name: str, spelled: Iterable[str]) -> bool:
         """Is it about the name, or about one of the spellings?"""
-        return bool(self.pattern.search(name)) or any(map(self.loose.search, spelled))
+        return bool(self.pattern.search(name)) or any(map(self.folded.search, spelled))
 
 
-def _loosely(section: str, pattern: re.Pattern) -> re.Pattern:
+def _fold_pattern(section: str, pattern: re.Pattern) -> re.Pattern:
     """The pattern of a section without regard to case and accents."""
     plain = re.sub(
         "[^\x00-\x7f]",
@@ -92,7 +93,7 @@ class PropertyProtections:
 
     It is looked at about once a second, not per question.
 
-    :raises BadRules: the file is not there, or says something that has no meaning;
+    :raises InvalidPropertyRules: the file is not there, or says something that has no meaning;
         later, that is logged and the rules stay as they were.
     """
 
@@ -101,41 +102,41 @@ class PropertyProtections:
         self._enforcer = enforcer
         self._by_policy = conf.property_protection_rule_format == "policies"
         self._lock = threading.Lock()
-        self._next_look = time.monotonic() + _LOOK_EVERY
+        self._next_check = time.monotonic() + _CHECK_INTERVAL
         if not self.enabled:
             return
         path = conf.find_file(conf.property_protection_file)
         if not path:
-            raise BadRules(
+            raise InvalidPropertyRules(
                 f"The property protection file {conf.property_protection_file} was not found."
             )
         self._path = path
-        self._seen = self._stamp()
-        self._rules = Rules(path, self._by_policy, enforcer)
+        self._loaded_version = self._file_version()
+        self._rules = PropertyRules(path, self._by_policy, enforcer)
 
-    def allows(self, ctx, name: str, operation: str) -> bool:
+    def allows(self, ctx: Caller, name: str, operation: str) -> bool:
         """May the caller do ``operation`` (one of OPERATIONS) to property ``name``?"""
-        if time.monotonic() >= self._next_look:
-            self._look()
-        permissions = self._rules.find(name)
+        if time.monotonic() >= self._next_check:
+            self._reload_if_changed()
+        permissions = self._rules.lookup(name)
         return permissions is not None and permissions[operation](ctx)
 
-    def _stamp(self) -> tuple[int, int, int]:
+    def _file_version(self) -> tuple[int, int, int]:
         found = os.stat(self._path)
         return found.st_mtime_ns, found.st_size, found.st_ino
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         """One thread looks at the file, the others go on with the rules there are."""
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._next_look = time.monotonic() + _LOOK_EVERY
-            seen = self._stamp()
-            if seen != self._seen:
-                self._seen = seen
-                self._rules = Rules(self._path, self._by_policy, self._enforcer)
+            self._next_check = time.monotonic() + _CHECK_INTERVAL
+            version = self._file_version()
+            if version != self._loaded_version:
+                self._loaded_version = version
+                self._rules = PropertyRules(self._path, self._by_policy, self._enforcer)
                 LOG.info("The property protection file %s was read again.", self._path)
-        except (BadRules, OSError) as error:
+        except (InvalidPropertyRules, OSError) as error:
             LOG.error(
                 "The changed property protection file is not used, the old rules stay: %s", error
             )
@@ -143,10 +144,10 @@ class PropertyProtections:
             self._lock.release()
 
 
-class Rules:
+class PropertyRules:
     """What a rules file says at one time.
 
-    :raises BadRules: something that has no meaning.
+    :raises InvalidPropertyRules: something that has no meaning.
     """
 
     def __init__(self, path: str, by_policy: bool, enforcer) -> None:
@@ -156,9 +157,9 @@ class Rules:
         self._sections: list[_Section] = []
         self._read(path)
         # Names come from callers: remember the section of many, but not of all.
-        self.find = functools.lru_cache(maxsize=1024)(self._search)
+        self.lookup = functools.lru_cache(maxsize=1024)(self._search)
 
-    def _search(self, name: str) -> dict[str, Permission] | None:
+    def _search(self, name: str) -> dict[str, PropertyPermission] | None:
         """Who may do what with this property; None when no section is about it.
 
         Where another section comes first for another spelling of the name, both
@@ -166,7 +167,7 @@ class Rules:
         """
         # wire: a section may match anywhere in the name.
         if self._service.search(name):
-            return _FREE
+            return _UNRESTRICTED
         exact = next((each for each in self._sections if each.pattern.search(name)), None)
         if exact is None:
             return None
@@ -175,7 +176,7 @@ class Rules:
         if first is exact:
             return exact.permissions
         return {
-            operation: _both(exact.permissions[operation], first.permissions[operation])
+            operation: _all_of(exact.permissions[operation], first.permissions[operation])
             for operation in OPERATIONS
         }
 
@@ -185,7 +186,7 @@ class Rules:
             with open(path, encoding="utf-8") as file:
                 rules.read_file(file)
         except (OSError, UnicodeError, configparser.Error) as error:
-            raise BadRules(
+            raise InvalidPropertyRules(
                 f"The property protection file {path} cannot be read: {error}"
             ) from error
         checks: dict[str, str] = {}
@@ -199,10 +200,12 @@ class Rules:
         try:
             pattern = re.compile(section)
         except re.error as error:
-            raise BadRules(f"[{section}] is not a regular expression: {error}") from error
+            raise InvalidPropertyRules(
+                f"[{section}] is not a regular expression: {error}"
+            ) from error
         missing = [operation for operation in OPERATIONS if operation not in values]
         if missing:
-            raise BadRules(f"[{section}] does not say who may {', '.join(missing)}.")
+            raise InvalidPropertyRules(f"[{section}] does not say who may {', '.join(missing)}.")
         permissions = {}
         for operation in OPERATIONS:
             names = [name.strip() for name in values[operation].split(",")]
@@ -215,71 +218,71 @@ class Rules:
             else:
                 permission = _roles(place, names)
             permissions[operation] = permission
-        self._sections.append(_Section(pattern, _loosely(section, pattern), permissions))
+        self._sections.append(_Section(pattern, _fold_pattern(section, pattern), permissions))
 
     def _policy(
         self, place: str, rule: str, names: list[str], checks: dict[str, str]
-    ) -> Permission:
+    ) -> PropertyPermission:
         if len(names) > 1:
-            raise BadRules(f"{place} takes the name of one policy rule.")
+            raise InvalidPropertyRules(f"{place} takes the name of one policy rule.")
         if not names or names == ["!"]:
-            return _nobody
+            return _deny_all
         if names == ["@"]:
-            return _everyone
+            return _allow_all
         checks[rule] = f"rule:{names[0]}"
         enforcer = self._enforcer
         return lambda ctx: enforcer.allows(ctx, rule, {})
 
 
-def _roles(place: str, names: list[str]) -> Permission:
+def _roles(place: str, names: list[str]) -> PropertyPermission:
     if "@" in names and "!" in names:
-        raise BadRules(f"{place} says both everyone (@) and nobody (!).")
+        raise InvalidPropertyRules(f"{place} says both everyone (@) and nobody (!).")
     if "@" in names:
-        return _everyone
+        return _allow_all
     if "!" in names or not names:
-        return _nobody
+        return _deny_all
     allowed = frozenset(name.lower() for name in names)
 
-    def permission(ctx) -> bool:
+    def permission(ctx: Caller) -> bool:
         roles = [*(ctx.roles or ()), *(ctx.service_roles or ())]
         return any(role.lower() in allowed for role in roles)
 
     return permission
 
 
-class _Readable(dict):
-    """The properties that a caller may read; ``whole`` are all there are."""
+class _ReadableProperties(dict):
+    """The properties that a caller may read; ``unfiltered`` are all there are."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("unfiltered",)
 
-    def __init__(self, readable: dict[str, str], whole: dict[str, str]) -> None:
+    def __init__(self, readable: dict[str, str], unfiltered: dict[str, str]) -> None:
         super().__init__(readable)
-        self.whole = whole
+        self.unfiltered = unfiltered
 
 
-def _whole(image: Image) -> Image:
-    """The image as the layers below handed it out."""
+def _with_all_properties(image: Image) -> Image:
+    """The image as the inner layers handed it out."""
     properties = image.properties
-    if isinstance(properties, _Readable):
-        return dataclasses.replace(image, properties=properties.whole)
+    if isinstance(properties, _ReadableProperties):
+        return dataclasses.replace(image, properties=properties.unfiltered)
     return image
 
 
 class PropertyProtectionProxy(Proxy):
     """Filters what is read and judges what is written."""
 
-    verbs = IMAGE_VERBS
+    operations = IMAGE_OPERATIONS
 
-    def __init__(self, below, services) -> None:
-        super().__init__(below)
-        self._allows = services.protections.allows
+    def __init__(self, inner, deps) -> None:
+        super().__init__(inner)
+        self._allows = deps.protections.allows
 
     @classmethod
-    def wanted(cls, services) -> bool:
+    def is_enabled(cls, deps) -> bool:
         """Is there a rules file?"""
-        return services.protections is not None and services.protections.enabled
+        return deps.protections is not None and deps.protections.enabled
 
-    def _hide(self, ctx, image: Image, memo: dict[str, bool]) -> Image:
+    def _hide(self, ctx: Caller, image: Image, memo: dict[str, bool]) -> Image:
         properties = image.properties
         for name in properties:
             if name not in memo:
@@ -287,51 +290,51 @@ class PropertyProtectionProxy(Proxy):
         readable = {name: value for name, value in properties.items() if memo[name]}
         if len(readable) == len(properties):
             return image
-        return dataclasses.replace(image, properties=_Readable(readable, properties))
+        return dataclasses.replace(image, properties=_ReadableProperties(readable, properties))
 
-    def get(self, ctx, image_id: str) -> Image:
-        return self._hide(ctx, self.below.get(ctx, image_id), {})
+    def get(self, ctx: Caller, image_id: str) -> Image:
+        return self._hide(ctx, self.inner.get(ctx, image_id), {})
 
-    def find(self, ctx, image_id: str) -> Image:
-        return self._hide(ctx, self.below.find(ctx, image_id), {})
+    def resolve(self, ctx: Caller, image_id: str) -> Image:
+        return self._hide(ctx, self.inner.resolve(ctx, image_id), {})
 
-    def list(self, ctx, query: ImageQuery) -> Page:
-        page = self.below.list(ctx, query)
+    def list(self, ctx: Caller, query: ImageQuery) -> Page:
+        page = self.inner.list(ctx, query)
         memo: dict[str, bool] = {}
         images = [self._hide(ctx, image, memo) for image in page.images]
         return dataclasses.replace(page, images=images)
 
-    def create(self, ctx, image: Image) -> Image:
+    def create(self, ctx: Caller, image: Image) -> Image:
         for name in image.properties:
             self._check(ctx, name, "create")
-        return self._hide(ctx, self.below.create(ctx, image), {})
+        return self._hide(ctx, self.inner.create(ctx, image), {})
 
-    def update(self, ctx, image: Image, change: Change) -> Image:
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         for name in change.set_properties:
             # To write what one cannot see is to create it.
             self._check(ctx, name, "update" if name in image.properties else "create")
         for name in change.remove_properties:
             self._check(ctx, name, "delete")
-        return self._hide(ctx, self.below.update(ctx, _whole(image), change), {})
+        return self._hide(ctx, self.inner.update(ctx, _with_all_properties(image), change), {})
 
-    def _check(self, ctx, name: str, operation: str) -> None:
+    def _check(self, ctx: Caller, name: str, operation: str) -> None:
         if not self._allows(ctx, name, operation):
-            raise errors.Reserved(name)
+            raise errors.ReservedAttribute(name)
 
-    def delete(self, ctx, image: Image) -> None:
-        self.below.delete(ctx, _whole(image))
+    def delete(self, ctx: Caller, image: Image) -> None:
+        self.inner.delete(ctx, _with_all_properties(image))
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image:
-        return self._hide(ctx, self.below.upload(ctx, _whole(image), upload), {})
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:
+        return self._hide(ctx, self.inner.upload(ctx, _with_all_properties(image), upload), {})
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image:
-        return self._hide(ctx, self.below.stage(ctx, _whole(image), upload), {})
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
+        return self._hide(ctx, self.inner.stage(ctx, _with_all_properties(image), upload), {})
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data:
-        return self.below.download(ctx, _whole(image), wanted)
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data:
+        return self.inner.download(ctx, _with_all_properties(image), request)
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
-        self.below.import_(ctx, _whole(image), request)
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
+        self.inner.import_(ctx, _with_all_properties(image), request)
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
-        return self._hide(ctx, self.below.transition(ctx, _whole(image), to), {})
+    def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
+        return self._hide(ctx, self.inner.set_status(ctx, _with_all_properties(image), to), {})

@@ -9,13 +9,13 @@ from glance_py.domain import errors
 from glance_store_py import errors as store
 
 #: Looked up through the MRO of what the store raised.
-MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
-    store.NotFound: errors.NotFound,
-    store.Duplicate: errors.Duplicate,
+SERVICE_ERRORS: Mapping[type[Exception], type[errors.GlanceError]] = {
+    store.StoreObjectNotFound: errors.NotFound,
+    store.StoreObjectExists: errors.Duplicate,
     store.StorageFull: errors.StoreFull,
     store.StorageWriteDenied: errors.StoreUnavailable,
-    store.Busy: errors.StoreUnavailable,
-    store.TimeoutError: errors.StoreUnavailable,
+    store.StoreObjectBusy: errors.StoreUnavailable,
+    store.StoreTimeout: errors.StoreUnavailable,
     store.RemoteServiceUnavailable: errors.StoreUnavailable,
     store.RemoteServiceFailed: errors.StoreUnavailable,
     store.StoreAddDisabled: errors.StoreReadOnly,
@@ -23,21 +23,21 @@ MEANING: Mapping[type[Exception], type[errors.GlanceError]] = {
     store.StoreRandomGetNotSupported: errors.Invalid,
     store.UnknownScheme: errors.Invalid,
     store.BadStoreUri: errors.Invalid,
-    store.Invalid: errors.Invalid,
-    store.InUseByStore: errors.StoreInUse,
-    store.HasSnapshot: errors.StoreInUse,
-    store.Forbidden: errors.Forbidden,
-    store.IncompleteData: errors.DataDamaged,
+    store.StoreInvalidInput: errors.Invalid,
+    store.InUseByStore: errors.ImageInUse,
+    store.HasSnapshot: errors.ImageInUse,
+    store.StoreForbidden: errors.Forbidden,
+    store.IncompleteData: errors.CorruptImageData,
 }
 
 
 @contextlib.contextmanager
-def naming_store_errors() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Turn an error of the store library into one of the service."""
     try:
         yield
     except store.GlanceStoreError as exc:
         for cls in type(exc).__mro__:
-            if cls in MEANING:
-                raise MEANING[cls](str(exc)) from exc
+            if cls in SERVICE_ERRORS:
+                raise SERVICE_ERRORS[cls](str(exc)) from exc
         raise errors.GlanceError("The store failed.") from exc

@@ -13,9 +13,9 @@ from typing import Any
 import webob
 
 from glance_py.http import faults
-from glance_py.http.controllers.cache import entry
+from glance_py.http.controllers.cache import cached_image_document
 from glance_py.http.request import Request, json_response
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 from glance_py.middleware.cache import require_cache
 from glance_py.wire.dump import dumps
 
@@ -25,14 +25,14 @@ _PATH = re.compile("/+v2/+(cached_images|queued_images)(?:/+([^/]+))?/*")
 class CacheManageFilter:
     """Answers what the policy ``manage_image_cache`` allows."""
 
-    def __init__(self, app: Callable, parts: composition.Composition) -> None:
+    def __init__(self, app: Callable, deps: factory_deps.FactoryDependencies) -> None:
         self.app = app
-        self._enforcer = parts.enforcer
-        self._cache = parts.cache
+        self._enforcer = deps.enforcer
+        self._cache = deps.cache
         self._actions: dict[tuple[str, str, bool], Callable[..., Any]] = {
             ("GET", "cached_images", False): self._cached,
-            ("DELETE", "cached_images", False): self._drop_all,
-            ("DELETE", "cached_images", True): self._drop,
+            ("DELETE", "cached_images", False): self._delete_all,
+            ("DELETE", "cached_images", True): self._delete,
             ("GET", "queued_images", False): self._queued,
             ("DELETE", "queued_images", False): self._dequeue_all,
             ("PUT", "queued_images", True): self._queue,
@@ -45,16 +45,16 @@ class CacheManageFilter:
 
         :raises LookupError: there is no cache on this node.
         """
-        parts = composition.current()
-        require_cache(parts)
-        return lambda app: cls(app, parts)
+        deps = factory_deps.current()
+        require_cache(deps)
+        return lambda app: cls(app, deps)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         found = _PATH.fullmatch(environ["PATH_INFO"])
         if found is None:
             return self.app(environ, start_response)
-        kind, image_id = found.groups()
-        action = self._actions.get((environ["REQUEST_METHOD"], kind, image_id is not None))
+        collection, image_id = found.groups()
+        action = self._actions.get((environ["REQUEST_METHOD"], collection, image_id is not None))
         if action is None:
             return self.app(environ, start_response)
         request = Request(environ)
@@ -67,18 +67,18 @@ class CacheManageFilter:
     def _answer(
         self, request: Request, action: Callable[..., Any], image_id: str | None
     ) -> webob.Response:
-        self._enforcer.check(request.context, "manage_image_cache", {})
+        self._enforcer.enforce(request.context, "manage_image_cache", {})
         answer = action() if image_id is None else action(image_id)
         return json_response(dumps(answer))
 
     def _cached(self) -> dict[str, Any]:
-        return {"cached_images": [entry(each) for each in self._cache.entries()]}
+        return {"cached_images": [cached_image_document(each) for each in self._cache.entries()]}
 
-    def _drop_all(self) -> dict[str, Any]:
-        return {"num_deleted": self._cache.drop_all()}
+    def _delete_all(self) -> dict[str, Any]:
+        return {"num_deleted": self._cache.delete_all()}
 
-    def _drop(self, image_id: str) -> None:
-        self._cache.drop(image_id)
+    def _delete(self, image_id: str) -> None:
+        self._cache.delete(image_id)
 
     def _queued(self) -> dict[str, Any]:
         return {"queued_images": self._cache.queued()}

@@ -13,7 +13,7 @@ from typing import Any
 
 from oslo_context.context import generate_request_id
 
-from glance_py.context import set_current, unknown_caller
+from glance_py.context import request_log_fields, set_current
 from glance_py.http import faults
 from glance_py.http.request import REQUEST_ID, Request
 
@@ -32,12 +32,12 @@ class CatchErrors:
 
     def __init__(self, app: Callable, conf: Any) -> None:
         self.app = app
-        self._longest_id = conf.max_request_id_length
+        self._max_request_id_length = conf.max_request_id_length
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         request_id = environ[REQUEST_ID] = self._request_id(environ)
         # Nobody is known yet.  Without this, lines would name the caller of the previous request.
-        set_current(unknown_caller(request_id))
+        set_current(request_log_fields(request_id))
         started = False
 
         def start(status: str, headers: list, exc_info: Any = None) -> Any:
@@ -55,6 +55,6 @@ class CatchErrors:
 
     def _request_id(self, environ: dict) -> str:
         given = environ.get("HTTP_X_OPENSTACK_REQUEST_ID")
-        if not given or len(given) > self._longest_id:
+        if not given or len(given) > self._max_request_id_length:
             return generate_request_id()
         return given if given.startswith("req-") else f"req-{given}"

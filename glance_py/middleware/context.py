@@ -17,15 +17,15 @@ import webob.exc
 
 from glance_py.context import RequestContext, set_current
 from glance_py.http.request import REQUEST_ID
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
 
 #: Where the context stands in the WSGI environment.
-CONTEXT = "glance.context"
+CONTEXT_KEY = "glance.context"
 
 #: Context arguments that are taken over as they are, and their header.
-_PLAIN = (
+_CALLER_HEADERS = (
     ("auth_token", "HTTP_X_AUTH_TOKEN"),
     ("user_id", "HTTP_X_USER_ID"),
     ("user_name", "HTTP_X_USER_NAME"),
@@ -40,7 +40,7 @@ _PLAIN = (
 )
 
 #: The same of a service that acts for the caller.
-_SERVICE = (
+_SERVICE_HEADERS = (
     ("service_token", "HTTP_X_SERVICE_TOKEN"),
     ("service_user_id", "HTTP_X_SERVICE_USER_ID"),
     ("service_user_name", "HTTP_X_SERVICE_USER_NAME"),
@@ -63,53 +63,53 @@ class ContextMiddleware:
 
     def __init__(self, app: Callable, conf: Any, enforcer: Any) -> None:
         self.app = app
-        self.anonymous = conf.allow_anonymous_access
-        self.longest_id = conf.max_request_id_length
+        self.allow_anonymous = conf.allow_anonymous_access
+        self.max_request_id_length = conf.max_request_id_length
         self.is_admin = enforcer.is_admin
 
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
         """Paste filter factory."""
-        now = composition.current()
-        return lambda app: cls(app, now.conf, now.enforcer)
+        deps = factory_deps.current()
+        return lambda app: cls(app, deps.conf, deps.enforcer)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        if len(environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")) > self.longest_id:
+        if len(environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")) > self.max_request_id_length:
             return webob.exc.HTTPRequestHeaderFieldsTooLarge(
-                f"The request id has more than {self.longest_id} characters."
+                f"The request id has more than {self.max_request_id_length} characters."
             )(environ, start_response)
         ctx = self.context(environ, environ.get(REQUEST_ID))
         if ctx is None:
             return webob.exc.HTTPUnauthorized()(environ, start_response)
         set_current(ctx)
-        environ[CONTEXT] = ctx
+        environ[CONTEXT_KEY] = ctx
         return self.app(environ, start_response)
 
     def context(self, environ: dict, request_id: str | None) -> RequestContext | None:
         """The caller, or None when it may not even ask."""
         if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
-            if not self.anonymous:
+            if not self.allow_anonymous:
                 return None
             return RequestContext(
-                read_only=True, request_id=request_id, is_admin=False, **_service(environ)
+                read_only=True, request_id=request_id, is_admin=False, **_service_fields(environ)
             )
-        ctx = self.confirmed(environ, request_id)
+        ctx = self.context_from_headers(environ, request_id)
         ctx.is_admin = self.is_admin(ctx)
         return ctx
 
     @staticmethod
-    def confirmed(environ: dict, request_id: str | None) -> RequestContext:
+    def context_from_headers(environ: dict, request_id: str | None) -> RequestContext:
         """The caller that keystonemiddleware has confirmed."""
         get = environ.get
-        known = {name: environ[header] for name, header in _PLAIN if header in environ}
-        known.update(_service(environ))
+        fields = {name: environ[header] for name, header in _CALLER_HEADERS if header in environ}
+        fields.update(_service_fields(environ))
         return RequestContext(
             request_id=request_id,
             project_id=get("HTTP_X_PROJECT_ID") or get("HTTP_X_TENANT_ID"),
             roles=_roles(get("HTTP_X_ROLES", "")),
             is_admin_project=get("HTTP_X_IS_ADMIN_PROJECT", "true").lower() == "true",
-            service_catalog=_catalogue(get("HTTP_X_SERVICE_CATALOG")),
-            **known,
+            service_catalog=_parse_catalog(get("HTTP_X_SERVICE_CATALOG")),
+            **fields,
         )
 
 
@@ -125,7 +125,7 @@ class UnauthenticatedContextMiddleware(ContextMiddleware):
     @classmethod
     def factory(cls, global_conf: dict, roles: str = "", **local_conf: str) -> Callable:
         """Paste filter factory."""
-        make = super().factory(global_conf, **local_conf)
+        make_base = super().factory(global_conf, **local_conf)
         if not _split_roles(roles):
             LOG.warning(
                 "Nobody is authenticated and nobody has a role: policies will refuse "
@@ -133,26 +133,26 @@ class UnauthenticatedContextMiddleware(ContextMiddleware):
                 "into the section of the filter unauthenticated-context."
             )
 
-        def filtered(app: Callable) -> Callable:
-            made = make(app)
-            made.roles = _split_roles(roles)
-            return made
+        def make_filter(app: Callable) -> Callable:
+            middleware = make_base(app)
+            middleware.roles = _split_roles(roles)
+            return middleware
 
-        return filtered
+        return make_filter
 
     def context(self, environ: dict, request_id: str | None) -> RequestContext:
         return RequestContext(request_id=request_id, is_admin=True, roles=list(self.roles))
 
 
-def _service(environ: dict) -> dict[str, Any]:
+def _service_fields(environ: dict) -> dict[str, Any]:
     """The service that acts for the caller, if there is one, as context arguments."""
     if "HTTP_X_SERVICE_TOKEN" not in environ and "HTTP_X_SERVICE_ROLES" not in environ:
         return {}
-    known: dict[str, Any] = {
-        name: environ[header] for name, header in _SERVICE if header in environ
+    fields: dict[str, Any] = {
+        name: environ[header] for name, header in _SERVICE_HEADERS if header in environ
     }
-    known["service_roles"] = _roles(environ.get("HTTP_X_SERVICE_ROLES", ""))
-    return known
+    fields["service_roles"] = _roles(environ.get("HTTP_X_SERVICE_ROLES", ""))
+    return fields
 
 
 @functools.lru_cache(maxsize=256)
@@ -165,7 +165,7 @@ def _roles(text: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _catalogue(text: str | None) -> list | None:
+def _parse_catalog(text: str | None) -> list | None:
     """The service catalogue; parsed once for all requests that carry the same one."""
     if not text:
         return None

@@ -13,19 +13,19 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
 
 #: What a role brings with it, as in a Keystone with its usual implications.
-IMPLIED = {
+IMPLIED_ROLES = {
     "admin": ("admin", "manager", "member", "reader"),
     "manager": ("manager", "member", "reader"),
     "member": ("member", "reader"),
 }
 
 #: Headers that only an identity service may set.
-_IDENTITY = tuple(
+_IDENTITY_HEADERS = tuple(
     f"HTTP_X_{service}{name}"
     for service in ("", "SERVICE_")
     for name in (
@@ -53,9 +53,9 @@ _IDENTITY = tuple(
 
 
 #: Addresses of this machine, as servers usually write them.
-_HERE = frozenset({"", "127.0.0.1", "::1"})
+_LOCAL_ADDRESSES = frozenset({"", "127.0.0.1", "::1"})
 
-_REFUSAL = (
+_FORBIDDEN_BODY = (
     b"This service believes every token (flavor fakeauth) and answers its own machine only.\n"
 )
 
@@ -86,7 +86,7 @@ class FakeAuth:
         A server that knows where it listens refuses to start elsewhere than on
         loopback; under other servers each request is looked at.
         """
-        composition.current().demands.add(composition.LOOPBACK)
+        factory_deps.current().server_requirements.add(factory_deps.LOOPBACK_ONLY)
         LOG.warning(
             "Authentication is a fake: every caller is believed to be whom its token "
             "names. Never let anyone reach this service but yourself."
@@ -95,30 +95,31 @@ class FakeAuth:
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         # Servers behind a Unix socket name no address.
-        if environ.get("REMOTE_ADDR", "") not in _HERE and not _is_loopback(environ["REMOTE_ADDR"]):
+        address = environ.get("REMOTE_ADDR", "")
+        if address not in _LOCAL_ADDRESSES and not _is_loopback(address):
             start_response(
                 "403 Forbidden",
-                [("Content-Type", "text/plain"), ("Content-Length", str(len(_REFUSAL)))],
+                [("Content-Type", "text/plain"), ("Content-Length", str(len(_FORBIDDEN_BODY)))],
             )
-            return [_REFUSAL]
-        for name in _IDENTITY:
+            return [_FORBIDDEN_BODY]
+        for name in _IDENTITY_HEADERS:
             environ.pop(name, None)
         environ["HTTP_X_IDENTITY_STATUS"] = "Invalid"
-        self.identify(environ, environ.get("HTTP_X_AUTH_TOKEN", ""), "HTTP_X_")
+        self.set_identity_headers(environ, environ.get("HTTP_X_AUTH_TOKEN", ""), "HTTP_X_")
         if "HTTP_X_SERVICE_TOKEN" in environ:
-            self.identify(environ, environ["HTTP_X_SERVICE_TOKEN"], "HTTP_X_SERVICE_")
+            self.set_identity_headers(environ, environ["HTTP_X_SERVICE_TOKEN"], "HTTP_X_SERVICE_")
         return self.app(environ, start_response)
 
     @staticmethod
-    def identify(environ: dict, token: str, prefix: str) -> None:
+    def set_identity_headers(environ: dict, token: str, prefix: str) -> None:
         """Set the identity headers that start with ``prefix`` as ``token`` says."""
         parts = token.split(":")
         if len(parts) != 3:
             return
-        user, project, wanted = parts
+        user, project, role_names = parts
         roles: dict[str, None] = {}
-        for role in re.split("[+,]", wanted):
-            roles.update(dict.fromkeys(IMPLIED.get(role, (role,))))
+        for role in re.split("[+,]", role_names):
+            roles.update(dict.fromkeys(IMPLIED_ROLES.get(role, (role,))))
         environ.update(
             {
                 f"{prefix}IDENTITY_STATUS": "Confirmed",

@@ -21,31 +21,31 @@ from oslo_middleware.healthcheck import pluginbase
 from oslo_middleware.healthcheck.pluginbase import HealthcheckResult
 
 from glance_py.domain import errors
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds for which what was seen is believed, and for which a look may take.
-BELIEVE = 5.0
-PATIENCE = 3.0
+RESULT_TTL = 5.0
+PROBE_TIMEOUT = 3.0
 #: Seconds for which it is believed that Keystone gives this service a token: each look takes one.
-BELIEVE_IDENTITY = 60.0
+IDENTITY_RESULT_TTL = 60.0
 
 
 class Probe:
     """One thing that is looked at, by one thread at a time.
 
-    :param look: returns when the thing is well, else raises.
-    :param believe: seconds for which that it is well is believed; BELIEVE unless given, which
+    :param check: returns when the thing is well, else raises.
+    :param ttl: seconds for which that it is well is believed; RESULT_TTL unless given, which
         also holds for what is wrong.
     """
 
-    def __init__(self, look: Callable[[], None], believe: float | None = None) -> None:
-        self._look = look
-        self._believe = believe
+    def __init__(self, check: Callable[[], None], ttl: float | None = None) -> None:
+        self._check = check
+        self._ttl = ttl
         self._started = 0.0
         self._lock = threading.Lock()
-        self._seen: tuple[float, str | None] | None = None
+        self._result: tuple[float, str | None] | None = None
         self._done: threading.Event | None = None
 
     def start(self) -> None:
@@ -60,34 +60,34 @@ class Probe:
             ).start()
 
     def _is_fresh(self) -> bool:
-        if self._seen is None:
+        if self._result is None:
             return False
-        when, wrong = self._seen
-        believe = BELIEVE if self._believe is None or wrong else self._believe
-        return time.monotonic() - when < believe
+        when, failure = self._result
+        ttl = RESULT_TTL if self._ttl is None or failure else self._ttl
+        return time.monotonic() - when < ttl
 
     def _run(self, done: threading.Event) -> None:
-        wrong = None
+        failure = None
         try:
-            self._look()
+            self._check()
         except Exception as error:
             LOG.warning("Health check: %s: %s", type(error).__name__, error)
-            wrong = type(error).__name__  # the rest may be nobody's business
+            failure = type(error).__name__  # the rest may be nobody's business
         with self._lock:
-            self._seen, self._done = (time.monotonic(), wrong), None
+            self._result, self._done = (time.monotonic(), failure), None
         done.set()
 
-    def wrong(self) -> str | None:
+    def failure(self) -> str | None:
         """What is wrong with the thing, None when it is well.
 
-        Waits until PATIENCE has passed since the look began.
+        Waits until PROBE_TIMEOUT has passed since the look began.
         """
         done = self._done
         if done is not None and not done.wait(
-            max(0.0, self._started + PATIENCE - time.monotonic())
+            max(0.0, self._started + PROBE_TIMEOUT - time.monotonic())
         ):
-            return f"no answer within {PATIENCE:.0f} seconds"
-        return self._seen[1] if self._seen else None
+            return f"no answer within {PROBE_TIMEOUT:.0f} seconds"
+        return self._result[1] if self._result else None
 
 
 class _Backend(pluginbase.HealthcheckBaseExtension):
@@ -95,43 +95,43 @@ class _Backend(pluginbase.HealthcheckBaseExtension):
 
     def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
-        self._parts = composition.current()
+        self._deps = factory_deps.current()
         self._probes: dict[str, Probe] = {}
 
-    def _watch(self, probes: dict[str, Probe]) -> None:
+    def _set_probes(self, probes: dict[str, Probe]) -> None:
         """Set what this backend looks at."""
         self._probes = probes
-        self._parts.health.extend(probes.values())
+        self._deps.probes.extend(probes.values())
 
-    def _judged(self) -> dict[str, str]:
+    def _failures(self) -> dict[str, str]:
         """What is wrong, by what it is wrong with."""
         # Backends are asked one after the other; their looks need not wait for each other.
-        for probe in self._parts.health:
+        for probe in self._deps.probes:
             probe.start()
-        wrong = {what: probe.wrong() for what, probe in self._probes.items()}
-        return {what: sentence for what, sentence in wrong.items() if sentence is not None}
+        failures = {what: probe.failure() for what, probe in self._probes.items()}
+        return {what: message for what, message in failures.items() if message is not None}
 
 
-class Database(_Backend):
+class DatabaseHealthcheck(_Backend):
     """Does the database answer, and has it the schema of this release?"""
 
     def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
-        self._watch({"database": Probe(self._parts.ping)})
+        self._set_probes({"database": Probe(self._deps.ping)})
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
         """Unavailable when not."""
-        wrong = self._judged()
-        if wrong.get("database") == errors.DatabaseNotReady.__name__:
+        failures = self._failures()
+        if failures.get("database") == errors.DatabaseNotReady.__name__:
             return HealthcheckResult(
-                False, "The database has not the schema of this release", wrong["database"]
+                False, "The database has not the schema of this release", failures["database"]
             )
-        if wrong:
-            return HealthcheckResult(False, "The database does not answer", wrong["database"])
+        if failures:
+            return HealthcheckResult(False, "The database does not answer", failures["database"])
         return HealthcheckResult(True, "OK", "The database answers")
 
 
-class Identity(_Backend):
+class IdentityHealthcheck(_Backend):
     """Does Keystone give this service a token?
 
     Without one no token of a caller can be checked.  In a pipeline without Keystone there is
@@ -140,42 +140,46 @@ class Identity(_Backend):
 
     def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
-        look = self._parts.probes.get("identity")
-        self._watch({"identity": Probe(look, BELIEVE_IDENTITY)} if look else {})
+        check = self._deps.checks.get("identity")
+        self._set_probes({"identity": Probe(check, IDENTITY_RESULT_TTL)} if check else {})
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
         """Unavailable when it does not."""
-        wrong = self._judged()
-        if wrong:
+        failures = self._failures()
+        if failures:
             return HealthcheckResult(
-                False, "Keystone gives this service no token", wrong["identity"]
+                False, "Keystone gives this service no token", failures["identity"]
             )
         return HealthcheckResult(True, "OK", "Keystone gives this service a token")
 
 
-class Stores(_Backend):
+class StoresHealthcheck(_Backend):
     """Are the stores well?"""
 
     def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
-        stores = self._parts.stores
+        stores = self._deps.stores
         self._default = stores.default
-        self._watch({store: Probe(functools.partial(stores.check, store)) for store in stores.ids})
+        self._set_probes(
+            {store: Probe(functools.partial(stores.health_check, store)) for store in stores.ids}
+        )
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
         """Unavailable when the default store is not.
 
         Another store that is away is named, but what the others hold can be served.
         """
-        wrong = self._judged()
-        if not wrong:
+        failures = self._failures()
+        if not failures:
             return HealthcheckResult(True, "OK", "All stores are well")
-        ill = ", ".join(store or "default" for store in wrong)
-        details = "; ".join(f"{store}: {sentence}" for store, sentence in wrong.items())
-        return HealthcheckResult(self._default not in wrong, f"Not well: store {ill}", details)
+        failed_stores = ", ".join(store or "default" for store in failures)
+        details = "; ".join(f"{store}: {message}" for store, message in failures.items())
+        return HealthcheckResult(
+            self._default not in failures, f"Not well: store {failed_stores}", details
+        )
 
 
-class Staging(_Backend):
+class StagingHealthcheck(_Backend):
     """Is there room for data that waits for its import?
 
     ``staging_min_free`` of the paste section is in bytes; 1 GiB unless given.
@@ -183,17 +187,17 @@ class Staging(_Backend):
 
     def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
-        self._least = int(conf.get("staging_min_free", 1 << 30))
-        self._watch({"staging": Probe(self._look)})
+        self._min_free = int(conf.get("staging_min_free", 1 << 30))
+        self._set_probes({"staging": Probe(self._check)})
 
-    def _look(self) -> None:
-        free = self._parts.staging_room()
-        if free < self._least:
-            raise OSError(f"{free} bytes are free, of which there should be {self._least}")
+    def _check(self) -> None:
+        free = self._deps.staging_free_bytes()
+        if free < self._min_free:
+            raise OSError(f"{free} bytes are free, of which there should be {self._min_free}")
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
         """Unavailable when there is not enough."""
-        wrong = self._judged()
-        if wrong:
-            return HealthcheckResult(False, "Staging has no room", wrong["staging"])
+        failures = self._failures()
+        if failures:
+            return HealthcheckResult(False, "Staging has no room", failures["staging"])
         return HealthcheckResult(True, "OK", "Staging has room")

@@ -17,10 +17,10 @@ from keystoneauth1.exceptions import ClientException
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
-from glance_py.breaker import Breaker, Open
+from glance_py.breaker import CircuitBreaker, CircuitOpen
 from glance_py.domain import errors
 from glance_py.http import faults
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ GROUP = "keystone_authtoken"
 DEFAULTS = {"http_connect_timeout": 5, "http_request_max_retries": 1}
 
 #: What the library raises when Keystone did not say anything about the token.
-NO_ANSWER = (ClientException, auth_token.ServiceError)
+KEYSTONE_UNAVAILABLE = (ClientException, auth_token.ServiceError)
 
 
 class AuthToken(auth_token.AuthProtocol):
@@ -43,24 +43,24 @@ class AuthToken(auth_token.AuthProtocol):
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: Any) -> Callable:
         """Paste filter factory; options in the paste file come before those of the service."""
-        parts = composition.current()
+        deps = factory_deps.current()
         conf = {**global_conf, **local_conf}
         if "oslo_config_project" not in conf:
-            set_defaults(parts.conf)
-            conf["oslo_config_config"] = parts.conf
+            set_defaults(deps.conf)
+            conf["oslo_config_config"] = deps.conf
 
-        def filtered(app: Callable) -> AuthToken:
-            with _naming_mistakes():
-                made = cls(app, dict(conf))
-            if made._auth is None:
+        def make_filter(app: Callable) -> AuthToken:
+            with _translate_configuration_errors():
+                middleware = cls(app, dict(conf))
+            if middleware._auth is None:
                 raise ValueError(
                     f"[{GROUP}] auth_type is not set: no token can be checked. Set it, for "
                     f"example to password, with the credentials of this service's user."
                 )
-            parts.probes["identity"] = made.check_own_token
-            return made
+            deps.checks["identity"] = middleware.check_service_token
+            return middleware
 
-        return filtered
+        return make_filter
 
     def _create_identity_server(self) -> _IdentityServer:
         return _IdentityServer(super()._create_identity_server())
@@ -72,7 +72,7 @@ class AuthToken(auth_token.AuthProtocol):
         except errors.IdentityUnavailable as error:
             return faults.response(error, request)
 
-    def check_own_token(self) -> None:
+    def check_service_token(self) -> None:
         """Get a new token with the credentials of the service.
 
         :raises ClientException: Keystone does not answer, or refuses them.
@@ -85,7 +85,7 @@ class _IdentityServer:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
@@ -100,9 +100,9 @@ class _IdentityServer:
             return self._breaker.call(
                 lambda: self._server.verify_token(token, **options), (ClientException,)
             )
-        except Open:
+        except CircuitOpen:
             raise errors.IdentityUnavailable() from None
-        except NO_ANSWER as error:
+        except KEYSTONE_UNAVAILABLE as error:
             LOG.error(
                 "Keystone cannot be asked about a token: %s: %s. Check [%s] and Keystone.",
                 type(error).__name__,
@@ -121,7 +121,7 @@ def set_defaults(conf: cfg.ConfigOpts) -> None:
 
 
 @contextlib.contextmanager
-def _naming_mistakes() -> Iterator[None]:
+def _translate_configuration_errors() -> Iterator[None]:
     try:
         yield
     except (ClientException, cfg.Error, auth_token.ConfigurationError) as error:

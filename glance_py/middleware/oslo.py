@@ -17,7 +17,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 CORS_DEFAULTS = {
     "allow_headers": [
@@ -53,7 +53,7 @@ CORS_DEFAULTS = {
 }
 
 
-def set_library_defaults() -> None:
+def set_cors_defaults() -> None:
     """Defaults of the library that differ here."""
     from oslo_middleware import cors
 
@@ -62,7 +62,7 @@ def set_library_defaults() -> None:
 
 def set_sample_defaults() -> None:
     """The same for oslo-config-generator, and for those who validate files."""
-    set_library_defaults()
+    set_cors_defaults()
     with contextlib.suppress(ImportError):  # comes with glance-py[keystone]
         from keystonemiddleware.auth_token import _opts
 
@@ -71,14 +71,14 @@ def set_sample_defaults() -> None:
         cfg.set_defaults(_opts._OPTS, **keystone.DEFAULTS)
 
 
-def configured(conf: Any, group: str) -> bool:
+def is_group_configured(conf: Any, group: str) -> bool:
     """Does the operator say anything about a group, in a file or in the environment?"""
     return group in conf.list_all_sections() or any(
         name.startswith(f"OS_{group.upper()}__") for name in os.environ
     )
 
 
-def options_of(
+def filter_conf(
     section: dict[str, str], conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]
 ) -> Any:
     """What a library's filter is built with: its section of the paste file before the service's.
@@ -108,7 +108,7 @@ def options_of(
     return conf
 
 
-class Later:
+class LazyApp:
     """An application that is built when it is first asked."""
 
     def __init__(self, build: Callable[[], Callable]) -> None:
@@ -128,14 +128,14 @@ class Cors:
 
     def __init__(self, app: Callable, conf: Any, section: dict[str, str]) -> None:
         self.app = app
-        self.cors = Later(functools.partial(_cors, app, conf, section))
-        if section or configured(conf, "cors"):
+        self.cors = LazyApp(functools.partial(_build_cors, app, conf, section))
+        if section or is_group_configured(conf, "cors"):
             _ = self.cors.app  # a wrong value is told at the start
 
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
         """Paste filter factory."""
-        conf, section = composition.current().conf, _settings(global_conf, local_conf)
+        conf, section = factory_deps.current().conf, _section_options(global_conf, local_conf)
         return lambda app: cls(app, conf, section)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -144,14 +144,14 @@ class Cors:
         return self.app(environ, start_response)
 
 
-def _cors(app: Callable, conf: Any, section: dict[str, str]) -> Callable:
+def _build_cors(app: Callable, conf: Any, section: dict[str, str]) -> Callable:
     from oslo_middleware import cors
 
-    set_library_defaults()
-    return cors.CORS(app, options_of(section, conf, "cors", cors.OPTS))
+    set_cors_defaults()
+    return cors.CORS(app, filter_conf(section, conf, "cors", cors.OPTS))
 
 
-def _settings(global_conf: dict[str, str], local_conf: dict[str, str]) -> dict[str, str]:
+def _section_options(global_conf: dict[str, str], local_conf: dict[str, str]) -> dict[str, str]:
     """The options of a filter in the paste file, without what Paste itself adds."""
     return {
         name: value
@@ -162,15 +162,18 @@ def _settings(global_conf: dict[str, str], local_conf: dict[str, str]) -> dict[s
 
 def http_proxy_to_wsgi(global_conf: dict, **local_conf: str) -> Callable:
     """Paste filter factory: believe X-Forwarded-* and Forwarded, if the operator does."""
-    conf, section = composition.current().conf, _settings(global_conf, local_conf)
-    if not section and not configured(conf, "oslo_middleware"):
+    conf, section = factory_deps.current().conf, _section_options(global_conf, local_conf)
+    if not section and not is_group_configured(conf, "oslo_middleware"):
         return lambda app: app
     from oslo_middleware import HTTPProxyToWSGI, http_proxy_to_wsgi
 
-    found = options_of(section, conf, "oslo_middleware", http_proxy_to_wsgi.OPTS)
-    if isinstance(found, cfg.ConfigOpts) and not found.oslo_middleware.enable_proxy_headers_parsing:
+    filter_options = filter_conf(section, conf, "oslo_middleware", http_proxy_to_wsgi.OPTS)
+    if (
+        isinstance(filter_options, cfg.ConfigOpts)
+        and not filter_options.oslo_middleware.enable_proxy_headers_parsing
+    ):
         return lambda app: app
-    return lambda app: HTTPProxyToWSGI(app, found)
+    return lambda app: HTTPProxyToWSGI(app, filter_options)
 
 
 def healthcheck(global_conf: dict, **local_conf: str) -> Callable:
@@ -185,15 +188,15 @@ def healthcheck(global_conf: dict, **local_conf: str) -> Callable:
         raise LookupError(
             "there is no healthcheck backend named " + " or ".join(sorted(named - known))
         )
-    parts = composition.current()
+    deps = factory_deps.current()
 
     def build() -> Callable:
         from oslo_middleware import Healthcheck
 
-        with composition.composing(parts):
+        with factory_deps.providing(deps):
             return Healthcheck.app_factory(global_conf, **local_conf)
 
-    return Later(build)
+    return LazyApp(build)
 
 
 def osprofiler(global_conf: dict, **local_conf: str) -> Callable:
@@ -201,9 +204,9 @@ def osprofiler(global_conf: dict, **local_conf: str) -> Callable:
 
     ``hmac_keys`` and ``enabled`` may stand in the paste file, too.
     """
-    conf = composition.current().conf
-    wanted = local_conf.get("enabled", "").lower() in ("1", "true", "yes", "on")
-    if not wanted and "profiler" not in conf.list_all_sections():
+    conf = factory_deps.current().conf
+    is_enabled = local_conf.get("enabled", "").lower() in ("1", "true", "yes", "on")
+    if not is_enabled and "profiler" not in conf.list_all_sections():
         return lambda app: app
     # Pulls in an HTTP client and the trace back ends: only for those who trace.
     from osprofiler import initializer, opts, web
@@ -213,6 +216,6 @@ def osprofiler(global_conf: dict, **local_conf: str) -> Callable:
         initializer.init_from_conf(
             conf=conf, context={}, project="glance", service="api", host=conf.bind_host
         )
-    elif not wanted:
+    elif not is_enabled:
         return lambda app: app
     return web.WsgiMiddleware.factory(global_conf, **{**local_conf, "enabled": True})

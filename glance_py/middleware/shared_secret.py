@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 
 import webob.exc
 
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
 
-_SECRET = "HTTP_X_REGISTRY_SECRET"
+_SECRET_HEADER = "HTTP_X_REGISTRY_SECRET"
 
 
 class SharedSecret:
@@ -29,7 +29,7 @@ class SharedSecret:
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
         """Paste filter factory; no filter when no secret is set."""
-        secret = composition.current().conf.registry_shared_secret
+        secret = factory_deps.current().conf.registry_shared_secret
         if not secret:
             LOG.warning(
                 "registry_shared_secret is not set: whoever reaches this port is "
@@ -39,7 +39,7 @@ class SharedSecret:
         return lambda app: cls(app, secret)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        given = environ.pop(_SECRET, "").encode("latin-1")
+        given = environ.pop(_SECRET_HEADER, "").encode("latin-1")
         if not hmac.compare_digest(given, self._secret):
             return webob.exc.HTTPForbidden("The secret of the registry is not right.")(
                 environ, start_response

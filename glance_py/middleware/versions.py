@@ -13,27 +13,27 @@ from typing import Any
 
 import webob
 
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 
 #: An Accept header that starts so names a version.
-_MEDIA_TYPE = "application/vnd.openstack.images-"
+_MEDIA_TYPE_PREFIX = "application/vnd.openstack.images-"
 
-ALWAYS = ("2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.9", "2.15", "2.17")
-WITH_STORES = ("2.8", "2.10", "2.11", "2.12", "2.13")
-WITH_CACHE = ("2.14", "2.16", "2.18")
+BASE_VERSIONS = ("2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.9", "2.15", "2.17")
+MULTI_STORE_VERSIONS = ("2.8", "2.10", "2.11", "2.12", "2.13")
+CACHE_VERSIONS = ("2.14", "2.16", "2.18")
 
 
-def offered(conf: Any) -> list[str]:
+def enabled_versions(conf: Any) -> list[str]:
     """The versions that this deployment offers, the newest first.
 
     Several stores (``enabled_backends``) and an image cache
     (``image_cache_dir``) bring versions of their own.
     """
-    versions = list(ALWAYS)
+    versions = list(BASE_VERSIONS)
     if conf.enabled_backends:
-        versions += WITH_STORES
+        versions += MULTI_STORE_VERSIONS
     if conf.image_cache_dir:
-        versions += WITH_CACHE
+        versions += CACHE_VERSIONS
     return sorted(versions, key=lambda version: int(version.split(".")[1]), reverse=True)
 
 
@@ -41,13 +41,13 @@ class Versions:
     """The version document: 200 at /versions, 300 wherever no version was recognised."""
 
     def __init__(self, conf: Any) -> None:
-        self.versions = offered(conf)
+        self.versions = enabled_versions(conf)
         self.public_endpoint = (conf.public_endpoint or "").rstrip("/")
 
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Versions:
         """Paste app factory."""
-        return cls(composition.current().conf)
+        return cls(factory_deps.current().conf)
 
     def __call__(
         self, environ: dict, start_response: Callable, status: int | None = None
@@ -82,20 +82,20 @@ class VersionNegotiationFilter:
     def __init__(self, app: Callable, conf: Any) -> None:
         self.app = app
         self.document = Versions(conf)
-        self.accepted = {"v2"} | {f"v{version}" for version in offered(conf)}
+        self.accepted = {"v2"} | {f"v{version}" for version in enabled_versions(conf)}
 
     @classmethod
     def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
         """Paste filter factory."""
-        conf = composition.current().conf
+        conf = factory_deps.current().conf
         return lambda app: cls(app, conf)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if "/." in path:
-            path = environ["PATH_INFO"] = without_dots(path)
+            path = environ["PATH_INFO"] = remove_dot_segments(path)
         accept = environ.get("HTTP_ACCEPT", "")
-        named = accept.startswith(_MEDIA_TYPE)
+        named = accept.startswith(_MEDIA_TYPE_PREFIX)
         if not named and path.startswith("/v2/") and path[4:5] != "/":
             return self.app(environ, start_response)
 
@@ -104,7 +104,7 @@ class VersionNegotiationFilter:
             return self.document(environ, start_response, 200)
         if named:
             # wire: the header replaces the version in the path, it does not confirm it.
-            version, rest = accept[len(_MEDIA_TYPE) :], path
+            version, rest = accept[len(_MEDIA_TYPE_PREFIX) :], path
         else:
             version, rest = first, path.lstrip("/")[len(first) :]
         if version not in self.accepted:
@@ -114,7 +114,7 @@ class VersionNegotiationFilter:
         return self.app(environ, start_response)
 
 
-def without_dots(path: str) -> str:
+def remove_dot_segments(path: str) -> str:
     """``path`` with its segments ``.`` and ``..`` resolved (RFC 3986, 5.2.4).
 
     Some servers do it before they call, others do not.

@@ -16,10 +16,10 @@ from glance_py.domain.metadef import (
     Property,
     plain_schema,
 )
-from glance_py.notifications.payloads import fate, time_text
+from glance_py.notifications.payloads import deletion_fields, time_text
 
 #: What a payload tells of a property; what else its schema may say is left out.
-_TOLD = (
+_SCHEMA_KEYS = (
     "type",
     "title",
     "description",
@@ -56,7 +56,7 @@ def namespace_payload(
         "description": namespace.description,
         "created_at": time_text(namespace.created_at),
         "updated_at": time_text(namespace.updated_at),
-        **fate(deleted),
+        **deletion_fields(deleted),
     }
 
 
@@ -71,15 +71,15 @@ def definition_payload(
         "namespace": namespace.name,
         "name": definition.name,
         "name_old": definition.name if old is None else old,
-        **_told(definition),
+        **_definition_fields(definition),
     }
     if not isinstance(definition, Property):
         payload["created_at"] = time_text(definition.created_at or namespace.created_at)
         payload["updated_at"] = time_text(definition.updated_at or namespace.updated_at)
-    return {**payload, **fate(deleted)}
+    return {**payload, **deletion_fields(deleted)}
 
 
-def _told(definition: Definition) -> dict[str, object]:
+def _definition_fields(definition: Definition) -> dict[str, object]:
     if isinstance(definition, Property):
         return _schema(definition.schema)
     if isinstance(definition, Object):
@@ -97,6 +97,6 @@ def _told(definition: Definition) -> dict[str, object]:
 
 
 def _schema(schema: Mapping[str, Any]) -> dict[str, object]:
-    said = plain_schema(schema)
+    schema_values = plain_schema(schema)
     # wire: zero and false are told as null, too.
-    return {key: said.get(key) or None for key in _TOLD}
+    return {key: schema_values.get(key) or None for key in _SCHEMA_KEYS}

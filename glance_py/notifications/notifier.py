@@ -21,18 +21,18 @@ LOG = logging.getLogger(__name__)
 _LIBRARY_LOG = logging.getLogger("oslo_messaging.notify.messaging")
 
 #: Messages that may wait; more are lost.
-_WAITING = 2000
+_QUEUE_SIZE = 2000
 
 #: Seconds that a stopping process waits for its messages to leave.
-_FLUSH = 5.0
+_FLUSH_SECONDS = 5.0
 
 #: Seconds between two complaints in the log.
-_COMPLAIN_EVERY = 60.0
+_LOG_INTERVAL = 60.0
 
 _GROUP = "oslo_messaging_notifications"
 
 
-def drivers(conf: cfg.ConfigOpts) -> list[str]:
+def configured_drivers(conf: cfg.ConfigOpts) -> list[str]:
     """The values of ``[oslo_messaging_notifications] driver``.
 
     The option belongs to oslo.messaging, which is not imported to learn that it
@@ -59,10 +59,10 @@ class Notifier:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
         self._disabled = frozenset(conf.disabled_notifications)
-        self.enabled = bool(drivers(conf))
+        self.enabled = bool(configured_drivers(conf))
         self._lock = threading.Lock()
         self._process: int | None = None
-        self._losses = _Losses()
+        self._dropped = _DroppedMessages()
         if self.enabled:
             # Before workers are forked, so that they share its memory.
             try:
@@ -75,7 +75,7 @@ class Notifier:
             oslo_messaging.set_transport_defaults(control_exchange="glance")
             atexit.register(self.close)
 
-    def wants(self, event: str) -> bool:
+    def is_enabled(self, event: str) -> bool:
         """Is this event sent at all?
 
         ``disabled_notifications`` names events, or their part before the first dot.
@@ -95,20 +95,20 @@ class Notifier:
         self._put("error", event, payload)
 
     def _put(self, priority: str, event: str, payload: object) -> None:
-        if not self.wants(event):
+        if not self.is_enabled(event):
             return
         if self._process != os.getpid():
             self._start()
         try:
             self._messages.put_nowait((priority, event, payload))
         except queue.Full:
-            self._losses.add("too many messages are waiting; is the broker there?")
+            self._dropped.add("too many messages are waiting; is the broker there?")
 
     def _start(self) -> None:
         """Begin to send from this process; threads do not survive a fork."""
         with self._lock:
             if self._process != os.getpid():
-                self._messages: queue.Queue = queue.Queue(_WAITING)
+                self._messages: queue.Queue = queue.Queue(_QUEUE_SIZE)
                 self._thread = threading.Thread(target=self._run, name="notifications", daemon=True)
                 self._thread.start()
                 self._process = os.getpid()
@@ -121,18 +121,18 @@ class Notifier:
                 sender = sender or self._sender()
                 getattr(sender, priority)({}, event, payload)
             except Exception as error:
-                self._losses.add(f"{type(error).__name__}: {error}")
+                self._dropped.add(f"{type(error).__name__}: {error}")
 
     def _sender(self):
         import oslo_messaging
 
-        _LIBRARY_LOG.addFilter(self._losses.instead)
+        _LIBRARY_LOG.addFilter(self._dropped.replace_library_error)
         return oslo_messaging.Notifier(
             oslo_messaging.get_notification_transport(self._conf),
             publisher_id=self._conf.default_publisher_id,
         )
 
-    def close(self, seconds: float = _FLUSH) -> None:
+    def close(self, seconds: float = _FLUSH_SECONDS) -> None:
         """Wait until all messages have left, but not longer than ``seconds``."""
         if self._process != os.getpid():
             return
@@ -146,12 +146,12 @@ class Notifier:
             LOG.error(
                 "%d notifications were not sent before the process ended.", self._messages.qsize()
             )
-        self._losses.tell()
-        _LIBRARY_LOG.removeFilter(self._losses.instead)
+        self._dropped.log_dropped()
+        _LIBRARY_LOG.removeFilter(self._dropped.replace_library_error)
         self._process = None
 
 
-class _Losses:
+class _DroppedMessages:
     """Counts lost messages and complains now and then."""
 
     def __init__(self) -> None:
@@ -166,17 +166,17 @@ class _Losses:
             self._reason = reason
             if time.monotonic() < self._next:
                 return
-            self._next = time.monotonic() + _COMPLAIN_EVERY
-        self.tell()
+            self._next = time.monotonic() + _LOG_INTERVAL
+        self.log_dropped()
 
-    def tell(self) -> None:
+    def log_dropped(self) -> None:
         """Log what was lost since it was logged last."""
         with self._lock:
             count, self._count = self._count, 0
         if count:
             LOG.error("Lost %d notifications; the latest because %s", count, self._reason)
 
-    def instead(self, record: logging.LogRecord) -> bool:
+    def replace_library_error(self, record: logging.LogRecord) -> bool:
         """A filter for the library's log: it writes a traceback, and what was in the message,
 
         for each one that it could not send, and goes on as if nothing had happened.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.task import Task
@@ -19,7 +20,7 @@ def time_text(moment: datetime.datetime | None) -> str | None:
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def fate(deleted: bool) -> dict[str, object]:
+def deletion_fields(deleted: bool) -> dict[str, object]:
     """What every message about a thing says of its end, which is now."""
     now = datetime.datetime.now(datetime.UTC) if deleted else None
     return {"deleted": deleted, "deleted_at": time_text(now)}
@@ -46,7 +47,7 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
         "visibility": image.visibility,
         "properties": dict(image.properties),
         "tags": list(image.tags),
-        **fate(deleted),
+        **deletion_fields(deleted),
     }
 
 
@@ -59,7 +60,7 @@ def data_payload(image: Image) -> dict[str, object]:
     return {**image_payload(image), **lists}
 
 
-def send_payload(ctx, image: Image, sent: int) -> dict[str, object]:
+def send_payload(ctx: Caller, image: Image, sent: int) -> dict[str, object]:
     """``sent`` bytes of an image went to the caller."""
     return {
         "bytes_sent": sent,
@@ -78,7 +79,7 @@ def member_payload(member: Member, deleted: bool = False) -> Mapping[str, object
         "status": member.status,
         "created_at": time_text(member.created_at),
         "updated_at": time_text(member.updated_at),
-        **fate(deleted),
+        **deletion_fields(deleted),
     }
 
 
@@ -98,5 +99,5 @@ def task_payload(task: Task) -> Mapping[str, object]:
         "expires_at": time_text(task.expires_at or datetime.datetime.now(datetime.UTC)),
         "created_at": time_text(task.created_at),
         "updated_at": time_text(task.updated_at),
-        **fate(deleted=False),
+        **deletion_fields(deleted=False),
     }

@@ -13,7 +13,7 @@ from oslo_policy import policy
 from glance_py.policies import extension
 
 # Before the first rule is made, and with it parsed.
-extension.load_lazily()
+extension.install_lazy_extension_checks()
 
 ADMIN = "rule:context_is_admin"
 DEFAULT = "rule:default"
@@ -38,7 +38,7 @@ READ_MEMBERS = (
     "rule:context_is_admin or role:reader and "
     "(project_id:%(project_id)s or project_id:%(member_id)s)"
 )
-MEMBER_ITSELF = "rule:context_is_admin or (role:member and project_id:%(member_id)s)"
+ADMIN_OR_IMAGE_MEMBER = "rule:context_is_admin or (role:member and project_id:%(member_id)s)"
 
 
 def rule(
@@ -46,24 +46,24 @@ def rule(
     check: str,
     description: str,
     *operations: str,
-    old: str | None = None,
-    since: str | None = None,
+    deprecated_check: str | None = None,
+    deprecated_since: str | None = None,
 ) -> policy.RuleDefault:
     """One rule of scope ``project``.
 
-    ``operations`` are "METHOD path" texts; ``old`` is the default that the rule
-    had until release ``since``, still honoured (ORed) when the operator sets
+    ``operations`` are "METHOD path" texts; ``deprecated_check`` is the default that the rule
+    had until release ``deprecated_since``, still honoured (ORed) when the operator sets
     ``[oslo_policy] enforce_new_defaults`` to false.
     """
     deprecated = None
-    if old is not None:
+    if deprecated_check is not None:
         deprecated = policy.DeprecatedRule(
             name=name,
-            check_str=old,
-            deprecated_since=since,
+            check_str=deprecated_check,
+            deprecated_since=deprecated_since,
             deprecated_reason="The default now names the roles reader and member of a project.",
         )
-    facts: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "name": name,
         "check_str": check,
         "scope_types": ["project"],
@@ -71,12 +71,12 @@ def rule(
         "deprecated_rule": deprecated,
     }
     if not operations:
-        return policy.RuleDefault(**facts)
-    requests: list[Any] = []
+        return policy.RuleDefault(**arguments)
+    operation_list: list[Any] = []
     for text in operations:
         method, path = text.split()
-        requests.append({"method": method, "path": path})
-    return policy.DocumentedRuleDefault(operations=requests, **facts)
+        operation_list.append({"method": method, "path": path})
+    return policy.DocumentedRuleDefault(operations=operation_list, **arguments)
 
 
 RULES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glance_py.policies.base import ADMIN, rule
 
-_OLD = "rule:manage_image_cache"
+_DEPRECATED_CHECK = "rule:manage_image_cache"
 
 RULES = (
     rule(
@@ -12,11 +12,16 @@ RULES = (
         ADMIN,
         "Queue an image for caching",
         "PUT /v2/cache/{image_id}",
-        old=_OLD,
-        since="X",
+        deprecated_check=_DEPRECATED_CHECK,
+        deprecated_since="X",
     ),
     rule(
-        "cache_list", ADMIN, "See what is cached and queued", "GET /v2/cache", old=_OLD, since="X"
+        "cache_list",
+        ADMIN,
+        "See what is cached and queued",
+        "GET /v2/cache",
+        deprecated_check=_DEPRECATED_CHECK,
+        deprecated_since="X",
     ),
     rule(
         "cache_delete",
@@ -24,8 +29,8 @@ RULES = (
         "Remove images from the cache and its queue",
         "DELETE /v2/cache",
         "DELETE /v2/cache/{image_id}",
-        old=_OLD,
-        since="X",
+        deprecated_check=_DEPRECATED_CHECK,
+        deprecated_since="X",
     ),
     rule(
         "cache_clean",

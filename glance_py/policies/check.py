@@ -18,20 +18,20 @@ from oslo_policy import _checks, policy
 LOG = logging.getLogger(__name__)
 
 #: (target, credentials) -> allowed?
-Judge = Callable[[Mapping[str, object], Mapping[str, object]], bool]
+CheckFunction = Callable[[Mapping[str, object], Mapping[str, object]], bool]
 
-_ONE_KEY = re.compile(r"%\(([^()]+)\)s\Z")
+_SINGLE_KEY = re.compile(r"%\(([^()]+)\)s\Z")
 
 
-def _yes(target: Mapping, credentials: Mapping) -> bool:
+def _allow(target: Mapping, credentials: Mapping) -> bool:
     return True
 
 
-def _no(target: Mapping, credentials: Mapping) -> bool:
+def _deny(target: Mapping, credentials: Mapping) -> bool:
     return False
 
 
-class Rulebook:
+class CompiledRules:
     """A snapshot of all rules, compiled one by one as they are asked for.
 
     ``rules`` are the check trees by name; ``library`` is the enforcer that
@@ -41,118 +41,118 @@ class Rulebook:
     def __init__(self, rules: policy.Rules, library: policy.Enforcer) -> None:
         self._trees = policy.Rules(rules, rules.default_rule)
         self._library = library
-        self._judges: dict[str, tuple[Judge, bool]] = {}
+        self._compiled: dict[str, tuple[CheckFunction, bool]] = {}
 
-    def judge(self, name: str) -> tuple[Judge, bool]:
+    def get(self, name: str) -> tuple[CheckFunction, bool]:
         """The function of a rule, and whether it depends on nothing but its arguments.
 
         A rule that is defined nowhere is what the rule ``default`` says; a rule
         that leads back to itself allows nothing.
         """
-        found = self._judges.get(name)
+        found = self._compiled.get(name)
         if found is None:
-            found = self._judges[name] = self._rule(name, ())
+            found = self._compiled[name] = self._compile_rule(name, ())
         return found
 
-    def _rule(self, name: str, above: tuple[str, ...]) -> tuple[Judge, bool]:
-        if name in above:
+    def _compile_rule(self, name: str, enclosing: tuple[str, ...]) -> tuple[CheckFunction, bool]:
+        if name in enclosing:
             LOG.error("Policy rule %s leads back to itself and allows nothing.", name)
-            return _no, True
+            return _deny, True
         try:
             tree = self._trees[name]
         except KeyError:
-            return _no, True
-        return self._tree(tree, (*above, name))
+            return _deny, True
+        return self._compile_check(tree, (*enclosing, name))
 
-    def _tree(self, tree: Any, above: tuple[str, ...]) -> tuple[Judge, bool]:
+    def _compile_check(self, tree: Any, enclosing: tuple[str, ...]) -> tuple[CheckFunction, bool]:
         # Exact types: a subclass may mean something else.
-        kind = type(tree)
-        if kind is _checks.TrueCheck:
-            return _yes, True
-        if kind is _checks.FalseCheck:
-            return _no, True
-        if kind is _checks.RuleCheck:
-            return self._rule(tree.match, above)
-        if kind is _checks.RoleCheck:
-            return _role(tree.match), True
-        if kind is _checks.GenericCheck:
-            return _comparison(tree.kind, tree.match), True
-        if kind is _checks.NotCheck:
-            inner, pure = self._tree(tree.rule, above)
-            return (lambda target, credentials: not inner(target, credentials)), pure
-        if kind in (_checks.AndCheck, _checks.OrCheck):
-            parts = [self._tree(part, above) for part in tree.rules]
-            judges = tuple(judge for judge, _ in parts)
-            combine = _all_of if kind is _checks.AndCheck else _any_of
-            return combine(judges), all(pure for _, pure in parts)
-        return self._foreign(tree, above[0]), False
+        check_type = type(tree)
+        if check_type is _checks.TrueCheck:
+            return _allow, True
+        if check_type is _checks.FalseCheck:
+            return _deny, True
+        if check_type is _checks.RuleCheck:
+            return self._compile_rule(tree.match, enclosing)
+        if check_type is _checks.RoleCheck:
+            return _role_check(tree.match), True
+        if check_type is _checks.GenericCheck:
+            return _generic_check(tree.kind, tree.match), True
+        if check_type is _checks.NotCheck:
+            inner, cacheable = self._compile_check(tree.rule, enclosing)
+            return (lambda target, credentials: not inner(target, credentials)), cacheable
+        if check_type in (_checks.AndCheck, _checks.OrCheck):
+            parts = [self._compile_check(part, enclosing) for part in tree.rules]
+            checks = tuple(check_function for check_function, _ in parts)
+            combine = _all_of if check_type is _checks.AndCheck else _any_of
+            return combine(checks), all(cacheable for _, cacheable in parts)
+        return self._call_library(tree, enclosing[0]), False
 
-    def _foreign(self, tree: _checks.BaseCheck, name: str) -> Judge:
+    def _call_library(self, tree: _checks.BaseCheck, name: str) -> CheckFunction:
         library = self._library
 
-        def judge(target: Mapping, credentials: Mapping) -> bool:
+        def check_function(target: Mapping, credentials: Mapping) -> bool:
             return bool(_checks._check(tree, target, dict(credentials), library, name))
 
-        return judge
+        return check_function
 
 
 # Plain loops: all() and any() over a generator cost more than the checks themselves.
 
 
-def _all_of(judges: tuple[Judge, ...]) -> Judge:
-    def judge(target: Mapping, credentials: Mapping) -> bool:
-        for one in judges:  # noqa: SIM110
+def _all_of(checks: tuple[CheckFunction, ...]) -> CheckFunction:
+    def check_function(target: Mapping, credentials: Mapping) -> bool:
+        for one in checks:  # noqa: SIM110
             if not one(target, credentials):
                 return False
         return True
 
-    return judge
+    return check_function
 
 
-def _any_of(judges: tuple[Judge, ...]) -> Judge:
-    def judge(target: Mapping, credentials: Mapping) -> bool:
-        for one in judges:  # noqa: SIM110
+def _any_of(checks: tuple[CheckFunction, ...]) -> CheckFunction:
+    def check_function(target: Mapping, credentials: Mapping) -> bool:
+        for one in checks:  # noqa: SIM110
             if one(target, credentials):
                 return True
         return False
 
-    return judge
+    return check_function
 
 
-def _text(template: str) -> Callable[[Mapping], str]:
+def _formatter(template: str) -> Callable[[Mapping], str]:
     """Fills ``%(key)s`` places from a target; raises KeyError when a key is missing."""
     if "%" not in template:
         return lambda target: template
-    one_key = _ONE_KEY.match(template)
+    one_key = _SINGLE_KEY.match(template)
     if one_key:
         key = one_key.group(1)
         return lambda target: str(target[key])
     return lambda target: template % target
 
 
-def _role(template: str) -> Judge:
+def _role_check(template: str) -> CheckFunction:
     if "%" not in template:
-        wanted = template.lower()
+        role_name = template.lower()
 
-        def judge(target: Mapping, credentials: Mapping) -> bool:
-            return wanted in [role.lower() for role in credentials.get("roles") or ()]
+        def check_function(target: Mapping, credentials: Mapping) -> bool:
+            return role_name in [role.lower() for role in credentials.get("roles") or ()]
 
-        return judge
-    text = _text(template)
+        return check_function
+    text = _formatter(template)
 
-    def judge_target(target: Mapping, credentials: Mapping) -> bool:
+    def check_with_target(target: Mapping, credentials: Mapping) -> bool:
         try:
-            wanted = text(target).lower()
+            role_name = text(target).lower()
         except (KeyError, TypeError, ValueError):
             return False
-        return wanted in [role.lower() for role in credentials.get("roles") or ()]
+        return role_name in [role.lower() for role in credentials.get("roles") or ()]
 
-    return judge_target
+    return check_with_target
 
 
-def _comparison(left: str, template: str) -> Judge:
+def _generic_check(left: str, template: str) -> CheckFunction:
     """``left:template``: left is a literal, or a path into the credentials."""
-    text = _text(template)
+    text = _formatter(template)
     try:
         literal = str(ast.literal_eval(left))
     except (ValueError, SyntaxError):
@@ -160,7 +160,7 @@ def _comparison(left: str, template: str) -> Judge:
     path = left.split(".")
     find: Any = _checks.GenericCheck._find_in_dict
 
-    def judge(target: Mapping, credentials: Mapping) -> bool:
+    def check_function(target: Mapping, credentials: Mapping) -> bool:
         try:
             right = text(target)
         except (KeyError, TypeError, ValueError):
@@ -169,4 +169,4 @@ def _comparison(left: str, template: str) -> Judge:
             return right == literal
         return find(credentials, path, right)
 
-    return judge
+    return check_function

@@ -10,7 +10,7 @@ RULES = (
         ADMIN_OR_SERVICE,
         "See the stores with their properties",
         "GET /v2/info/stores/detail",
-        old=ADMIN,
-        since="2025.1",
+        deprecated_check=ADMIN,
+        deprecated_since="2025.1",
     ),
 )

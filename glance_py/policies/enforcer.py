@@ -22,15 +22,16 @@ from oslo_policy import policy
 
 from glance_py import policies
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
-from glance_py.policies.check import Judge, Rulebook
-from glance_py.policies.target import ImageTarget, Recorder
+from glance_py.policies.check import CheckFunction, CompiledRules
+from glance_py.policies.target import ImageTarget, RecordingTarget
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds after which work that goes on for one request looks at the policy files again, and
 #: seconds between two attempts to read files that could not be read.
-_LOOK_EVERY = 1.0
+_RELOAD_INTERVAL = 1.0
 
 _ABSENT = object()
 
@@ -63,7 +64,7 @@ def get_enforcer() -> policy.Enforcer:
     return oslo_enforcer(conf)
 
 
-def _places(conf: cfg.ConfigOpts) -> list[str]:
+def _policy_paths(conf: cfg.ConfigOpts) -> list[str]:
     """Where policy files may be or appear, as ``ConfigOpts.find_file`` looks for them."""
     directories = [
         *(conf.config_dir or ()),
@@ -86,16 +87,16 @@ class Enforcer:
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
-        self._added: dict[str, str] = {}
+        self._extra_rules: dict[str, str] = {}
         self._scopes: dict[str, frozenset[str]] = {
             rule.name: frozenset(rule.scope_types)
             for rule in policies.list_rules()
             if rule.scope_types
         }
         self._lock = threading.Lock()
-        self._places = _places(conf)
-        self._broken: list | None = None
-        self._next_attempt = 0.0
+        self._policy_paths = _policy_paths(conf)
+        self._failed_stamp: list | None = None
+        self._retry_at = 0.0
         self._load()
         if not conf.oslo_policy.enforce_new_defaults:
             LOG.warning(
@@ -106,20 +107,20 @@ class Enforcer:
 
     def _load(self) -> None:
         """Read the files; when that fails the rules stay as they are."""
-        seen = self._stamp()
+        stamp = self._file_stamp()
         # A new one each time: what is half read is never asked.
         oslo = oslo_enforcer(self._conf)
         # The library would say it to standard error, once; the log is where operators look.
         oslo.suppress_deprecation_warnings = True
-        for name, check in self._added.items():
+        for name, check in self._extra_rules.items():
             oslo.registered_rules.pop(name, None)
             oslo.register_default(policy.RuleDefault(name, check))
         oslo.load_rules()
         self._oslo = oslo
-        self._name_deprecated()
-        self._book, self._seen = Rulebook(oslo.rules, oslo), seen
+        self._warn_of_deprecated()
+        self._rules, self._loaded_stamp = CompiledRules(oslo.rules, oslo), stamp
 
-    def _name_deprecated(self) -> None:
+    def _warn_of_deprecated(self) -> None:
         """Name the rules of the policy files that will not be looked at for ever."""
         for name in self._oslo.file_rules:
             default = self._oslo.registered_rules.get(name)
@@ -130,30 +131,30 @@ class Enforcer:
                     default.deprecated_reason,
                 )
 
-    def _current(self, ctx) -> Rulebook:
+    def _current_rules(self, ctx: Caller) -> CompiledRules:
         """The rules for a request, by the files as they are when it first asks."""
         now = time.monotonic()
-        if now >= ctx.next_look_at_rules:
-            ctx.next_look_at_rules = now + _LOOK_EVERY
-            if self._stamp() != self._seen:
-                self._refresh(now)
-        return self._book
+        if now >= ctx.next_policy_check:
+            ctx.next_policy_check = now + _RELOAD_INTERVAL
+            if self._file_stamp() != self._loaded_stamp:
+                self._reload(now)
+        return self._rules
 
-    def _refresh(self, now: float) -> None:
+    def _reload(self, now: float) -> None:
         with self._lock:  # who comes meanwhile must not be judged by the old rules
-            stamp = self._stamp()
-            if stamp == self._seen or stamp == self._broken and now < self._next_attempt:
+            stamp = self._file_stamp()
+            if stamp == self._loaded_stamp or stamp == self._failed_stamp and now < self._retry_at:
                 return
             try:
                 self._load()
             except Exception:
-                self._broken, self._next_attempt = stamp, time.monotonic() + _LOOK_EVERY
+                self._failed_stamp, self._retry_at = stamp, time.monotonic() + _RELOAD_INTERVAL
                 LOG.exception("The changed policy files cannot be read; the old rules stay.")
 
-    def _stamp(self) -> list[tuple[str, int, int, int]]:
+    def _file_stamp(self) -> list[tuple[str, int, int, int]]:
         """What changes whenever a policy file changes, appears, disappears or is replaced."""
         stamp = []
-        for path in self._places:
+        for path in self._policy_paths:
             try:
                 status = os.stat(path)
                 stamp.append((path, status.st_ino, status.st_ctime_ns, status.st_size))
@@ -174,11 +175,13 @@ class Enforcer:
         Those that were added before take their new meaning.
         """
         with self._lock:
-            if checks.items() - self._added.items():
-                self._added.update(checks)
+            if checks.items() - self._extra_rules.items():
+                self._extra_rules.update(checks)
                 self._load()
 
-    def _question(self, ctx, rule: str) -> tuple[Judge | None, bool, Mapping[str, object]]:
+    def _resolve_check(
+        self, ctx: Caller, rule: str
+    ) -> tuple[CheckFunction | None, bool, Mapping[str, object]]:
         credentials = ctx.credentials
         scope = "project"
         if credentials.get("system_scope"):
@@ -189,20 +192,20 @@ class Enforcer:
         allowed = self._scopes.get(rule)
         if allowed is not None and scope not in allowed:
             return None, True, credentials
-        judge, pure = self._current(ctx).judge(rule)
-        return judge, pure, credentials
+        check_function, cacheable = self._current_rules(ctx).get(rule)
+        return check_function, cacheable, credentials
 
-    def allows(self, ctx, rule: str, target: Mapping[str, object]) -> bool:
+    def allows(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> bool:
         """May the caller?  A token of a scope that the rule does not know may not."""
-        judge, _, credentials = self._question(ctx, rule)
-        return judge is not None and judge(target, credentials)
+        check_function, _, credentials = self._resolve_check(ctx, rule)
+        return check_function is not None and check_function(target, credentials)
 
-    def check(self, ctx, rule: str, target: Mapping[str, object]) -> None:
+    def check(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> None:
         """:raises errors.PolicyForbids: the caller may not."""
         if not self.allows(ctx, rule, target):
             raise errors.PolicyForbids(rule)
 
-    def check_image(self, ctx, rule: str, image: Image) -> None:
+    def enforce_image(self, ctx: Caller, rule: str, image: Image) -> None:
         """May the caller do this to this image?
 
         :raises errors.PolicyForbids: no, though it may see the image.
@@ -214,57 +217,57 @@ class Enforcer:
                 raise errors.PolicyForbids(rule)
             raise errors.ImageNotFound(image.id)
 
-    def is_admin(self, ctx) -> bool:
+    def is_admin(self, ctx: Caller) -> bool:
         """Is the caller an administrator, going by its roles?"""
         return self.allows(ctx, "context_is_admin", {})
 
-    def for_page(self, ctx, rule: str) -> Callable[[Mapping[str, object]], bool]:
+    def memoized_check(self, ctx: Caller, rule: str) -> Callable[[Mapping[str, object]], bool]:
         """A function that answers one rule for many targets of one caller.
 
         The answer for a target is reused for every target that has the same
         values under all keys the rule has read so far.  Not for longer than one
         request.
         """
-        judge, pure, credentials = self._question(ctx, rule)
-        if judge is None:
+        check_function, cacheable, credentials = self._resolve_check(ctx, rule)
+        if check_function is None:
             return lambda target: False
-        if not pure:
-            return lambda target: judge(target, credentials)
-        return _Memo(judge, credentials)
+        if not cacheable:
+            return lambda target: check_function(target, credentials)
+        return _MemoizedCheck(check_function, credentials)
 
 
-class _Memo:
+class _MemoizedCheck:
     """A rule that remembers its answers under the values of the keys it reads."""
 
-    __slots__ = ("_judge", "_credentials", "_keys", "_answers")
+    __slots__ = ("_check_function", "_credentials", "_keys", "_results")
 
-    def __init__(self, judge: Judge, credentials: Mapping[str, object]) -> None:
-        self._judge = judge
+    def __init__(self, check_function: CheckFunction, credentials: Mapping[str, object]) -> None:
+        self._check_function = check_function
         self._credentials = credentials
         self._keys: tuple[str, ...] = ()
-        self._answers: dict[tuple, bool] = {}
+        self._results: dict[tuple, bool] = {}
 
     def __call__(self, target: Mapping[str, object]) -> bool:
         try:
-            answer = self._answers.get(self._values(target))
+            allowed = self._results.get(self._cache_key(target))
         except TypeError:  # a value that cannot be a dictionary key, such as a list
-            return self._judge(target, self._credentials)
-        if answer is None:
-            answer = self._ask(target)
-        return answer
+            return self._check_function(target, self._credentials)
+        if allowed is None:
+            allowed = self._evaluate(target)
+        return allowed
 
-    def _values(self, target: Mapping[str, object]) -> tuple:
+    def _cache_key(self, target: Mapping[str, object]) -> tuple:
         return tuple([target.get(key, _ABSENT) for key in self._keys])
 
-    def _ask(self, target: Mapping[str, object]) -> bool:
-        recorder = Recorder(target)
-        answer = self._judge(recorder, self._credentials)
-        if not recorder.read.issubset(self._keys):
+    def _evaluate(self, target: Mapping[str, object]) -> bool:
+        recording = RecordingTarget(target)
+        allowed = self._check_function(recording, self._credentials)
+        if not recording.read.issubset(self._keys):
             # Another key matters: what was remembered without it no longer holds.
-            self._keys = tuple(recorder.read.union(self._keys))
-            self._answers.clear()
+            self._keys = tuple(recording.read.union(self._keys))
+            self._results.clear()
         try:
-            self._answers[self._values(target)] = answer
+            self._results[self._cache_key(target)] = allowed
         except TypeError:
             pass
-        return answer
+        return allowed

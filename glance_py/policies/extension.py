@@ -11,7 +11,7 @@ from importlib import metadata
 from oslo_policy import _checks
 
 
-class Extensions(dict):
+class LazyExtensionChecks(dict):
     """Kind of check -> class, loaded by asking for it."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Extensions(dict):
         return super().__getitem__(kind).load()
 
 
-def load_lazily() -> None:
+def install_lazy_extension_checks() -> None:
     """Let oslo.policy find the extensions here; harmless when it has them already."""
     if _checks.extension_checks is None:
-        _checks.extension_checks = Extensions()
+        _checks.extension_checks = LazyExtensionChecks()

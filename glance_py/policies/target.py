@@ -11,8 +11,8 @@ from glance_py.domain.image import Image
 _FIELDS = {
     field.name: field.name
     for field in dataclasses.fields(Image)
-    if field.name not in ("properties", "locations", "member")
-} | {"project_id": "owner", "member_id": "member", "image_id": "id"}
+    if field.name not in ("properties", "locations", "caller_membership")
+} | {"project_id": "owner", "member_id": "caller_membership", "image_id": "id"}
 
 
 class ImageTarget(Mapping):
@@ -46,7 +46,7 @@ def new_image_target(owner: str | None, visibility: str) -> dict[str, object]:
     return {"project_id": owner, "owner": owner, "visibility": visibility}
 
 
-class Recorder(Mapping):
+class RecordingTarget(Mapping):
     """Passes a target through and remembers which keys were read."""
 
     __slots__ = ("target", "read")

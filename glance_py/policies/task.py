@@ -11,9 +11,30 @@ from oslo_policy import policy
 from glance_py.policies.base import ADMIN, DEFAULT, rule
 
 RULES = (
-    rule("get_task", DEFAULT, "See one task", "GET /v2/tasks/{task_id}", old=DEFAULT, since="X"),
-    rule("get_tasks", DEFAULT, "List tasks", "GET /v2/tasks", old=DEFAULT, since="X"),
-    rule("add_task", DEFAULT, "Create a task", "POST /v2/tasks", old=DEFAULT, since="X"),
+    rule(
+        "get_task",
+        DEFAULT,
+        "See one task",
+        "GET /v2/tasks/{task_id}",
+        deprecated_check=DEFAULT,
+        deprecated_since="X",
+    ),
+    rule(
+        "get_tasks",
+        DEFAULT,
+        "List tasks",
+        "GET /v2/tasks",
+        deprecated_check=DEFAULT,
+        deprecated_since="X",
+    ),
+    rule(
+        "add_task",
+        DEFAULT,
+        "Create a task",
+        "POST /v2/tasks",
+        deprecated_check=DEFAULT,
+        deprecated_since="X",
+    ),
     policy.DocumentedRuleDefault(
         name="modify_task",
         check_str=DEFAULT,

@@ -2,5 +2,5 @@
 
 ``client`` has the ports of the DAL and asks a registry; ``server`` is that
 registry, with the ports of a real DAL below it; ``protocol`` is what they say to
-each other.  ``authority`` judges every call on the registry's side.
+each other.  ``authorization`` checks every call on the registry's side.
 """

@@ -29,7 +29,7 @@ HEARTBEAT_TIMEOUT = 5.0
 _NOT_SENT = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)
 
 
-class Connection:
+class RegistryConnection:
     """A pool of connections to the registry of ``conf``; safe in threads and across a fork.
 
     :param timeout: seconds to wait for an answer, instead of what ``conf`` says.
@@ -44,13 +44,15 @@ class Connection:
         self._port = conf.registry_port
         self._tls = _tls(conf) if conf.registry_client_protocol == "https" else None
         # As many as the process has threads; none is made before it is needed.
-        self._most = conf.threads + conf.wsgi.task_pool_threads
+        self._max_connections = conf.threads + conf.wsgi.task_pool_threads
         self._connect()
-        _forget_connections_after_fork(self)
+        _reset_after_fork(self)
 
-    def for_heartbeats(self) -> Connection:
+    def for_heartbeats(self) -> RegistryConnection:
         """Another way to the same registry that soon gives up."""
-        return Connection(self._conf, min(HEARTBEAT_TIMEOUT, self._conf.registry_client_timeout))
+        return RegistryConnection(
+            self._conf, min(HEARTBEAT_TIMEOUT, self._conf.registry_client_timeout)
+        )
 
     def _connect(self) -> None:
         pool: type[urllib3.HTTPConnectionPool] = urllib3.HTTPConnectionPool
@@ -58,17 +60,22 @@ class Connection:
         if self._tls is not None:
             pool, more = urllib3.HTTPSConnectionPool, self._tls
         self._pool = pool(
-            self._host, self._port, timeout=self._timeout, maxsize=self._most, retries=False, **more
+            self._host,
+            self._port,
+            timeout=self._timeout,
+            maxsize=self._max_connections,
+            retries=False,
+            **more,
         )
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """In a child process: leave the sockets to the parent."""
         self._connect()
 
-    def post(self, body: bytes, headers: dict[str, str], again: bool) -> tuple[int, bytes]:
+    def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
         """Send a request and take the answer.
 
-        :param again: does it do no harm when it is done twice?
+        :param is_repeatable: does it do no harm when it is done twice?
         :returns: status and body.
         :raises errors.DatabaseUnavailable: there was no answer.
         :raises errors.OutcomeUnknown: there was none to a request that was, perhaps, received,
@@ -83,14 +90,14 @@ class Connection:
             except exceptions.HTTPError as error:
                 if not last and (
                     isinstance(error, _NOT_SENT)
-                    or again
+                    or is_repeatable
                     and isinstance(error, exceptions.ProtocolError)
                 ):
                     continue  # a registry that was started again, or another one
                 LOG.error(
                     "The registry at %s:%s does not answer: %s", self._host, self._port, error
                 )
-                if again or isinstance(error, _NOT_SENT):
+                if is_repeatable or isinstance(error, _NOT_SENT):
                     raise errors.DatabaseUnavailable() from error
                 raise errors.OutcomeUnknown() from error
         raise errors.DatabaseUnavailable()
@@ -122,11 +129,11 @@ def _tls(conf: Any) -> dict[str, Any]:
     return settings
 
 
-def _forget_connections_after_fork(connection: Connection) -> None:
+def _reset_after_fork(connection: RegistryConnection) -> None:
     reference = weakref.ref(connection)
 
-    def forget() -> None:
+    def reset_inherited() -> None:
         if (inherited := reference()) is not None:
-            inherited.forget()
+            inherited.reset()
 
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(after_in_child=reset_inherited)

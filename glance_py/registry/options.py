@@ -5,21 +5,21 @@ from __future__ import annotations
 from oslo_config import cfg
 
 #: Values of ``data_api`` and what they stand for.
-SQL = ("glance.db.sqlalchemy.api", "sqlalchemy")
-REGISTRY = ("glance.db.registry.api", "registry")
+SQL_DATA_APIS = ("glance.db.sqlalchemy.api", "sqlalchemy")
+REGISTRY_DATA_APIS = ("glance.db.registry.api", "registry")
 
 #: The section with the credentials that a host has of its own, as keystoneauth reads them.
-SERVICE_USER = "service_user"
+SERVICE_USER_GROUP = "service_user"
 #: Seconds that Keystone may take for an answer, unless the timeout of that section says otherwise.
-TIMEOUT = 5
+KEYSTONE_TIMEOUT = 5
 #: The port of a registry, on both sides.
-PORT = 9191
+DEFAULT_PORT = 9191
 
 OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "data_api",
-        default=SQL[0],
-        choices=[*SQL, *REGISTRY],
+        default=SQL_DATA_APIS[0],
+        choices=[*SQL_DATA_APIS, *REGISTRY_DATA_APIS],
         help="Where the records of images are: ``sqlalchemy`` is the database of this "
         "host's [database] section, ``registry`` a glance-registry, so that this "
         "host needs no way into the database. The long names say the same.",
@@ -29,7 +29,7 @@ OPTIONS: list[cfg.Opt] = [
         default="127.0.0.1",
         help="Address of the registry, or of what stands before several of them.",
     ),
-    cfg.PortOpt("registry_port", default=PORT, help="TCP port of the registry."),
+    cfg.PortOpt("registry_port", default=DEFAULT_PORT, help="TCP port of the registry."),
     cfg.StrOpt(
         "registry_client_protocol",
         default="http",

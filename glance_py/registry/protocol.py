@@ -17,27 +17,27 @@ import orjson
 
 from glance_py.domain import errors, ports
 from glance_py.domain.task import Task
-from glance_py.registry import values
-from glance_py.registry.values import Malformed
+from glance_py.registry import codec
+from glance_py.registry.codec import DecodeError
 
 PATH = "/rpc"
 JSON = "application/json"
 
 #: The rooms of the records and their ports.
 PORTS: Mapping[str, type] = {
-    "images": ports.ImageRecords,
-    "members": ports.MemberRecords,
-    "tasks": ports.TaskRecords,
-    "claims": ports.ClaimRecords,
-    "usage": ports.UsageRecords,
-    "namespaces": ports.NamespaceVerbs,
-    "definitions": ports.DefinitionVerbs,
-    "cached_images": ports.CachedImageRecords,
-    "pending": ports.PendingRecords,
+    "images": ports.ImageRepository,
+    "members": ports.MemberRepository,
+    "tasks": ports.TaskRepository,
+    "claims": ports.ClaimRepository,
+    "usage": ports.UsageRepository,
+    "namespaces": ports.NamespaceOperations,
+    "definitions": ports.DefinitionOperations,
+    "cached_images": ports.CachedImageRepository,
+    "pending": ports.PendingRepository,
 }
 
 #: Commands that change nothing: they may be sent again, and by callers who may only look.
-READS = frozenset(
+READ_COMMANDS = frozenset(
     {
         "ping",
         "images.get",
@@ -45,7 +45,7 @@ READS = frozenset(
         "members.find",
         "tasks.get",
         "tasks.list",
-        "tasks.of_image",
+        "tasks.list_for_image",
         "claims.held",
         "claims.unclaimed",
         "claims.get",
@@ -54,7 +54,7 @@ READS = frozenset(
         "usage.images",
         "usage.uploading",
         "namespaces.get",
-        "namespaces.find",
+        "namespaces.resolve",
         "namespaces.list",
         "namespaces.resource_types",
         "definitions.list",
@@ -64,21 +64,21 @@ READS = frozenset(
         "pending.find",
         "pending.is_shared",
         "pending.statuses_at",
-        "pending.are_images",
+        "pending.any_exist",
     }
 )
 
 #: Writes that do no harm when they are done twice.
-IDEMPOTENT = frozenset(
+IDEMPOTENT_COMMANDS = frozenset(
     {
         "claims.beat",
         "claims.finish",
-        "cached_images.node",
+        "cached_images.get_or_create_node",
         "cached_images.add",
         "cached_images.hit",
         "cached_images.remove",
-        "cached_images.adopt",
-        "pending.forget",
+        "cached_images.import_entries",
+        "pending.mark_deleted",
         "pending.begin_removal",
         "pending.cancel_removal",
     }
@@ -89,16 +89,16 @@ KEY_LENGTHS = range(16, 65)
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class RpcCommand:
     """One method of a port.
 
     parameters
         Their types by name, in order, without the caller.
     required
         Those that have no default.
-    for_caller
+    takes_context
         Is the caller the method's first argument?
-    open
+    kwargs_parameter
         The parameter that stands for any fields of a task, None when there is none.
     """
 
@@ -106,79 +106,81 @@ class Command:
     parameters: Mapping[str, Any]
     required: frozenset[str]
     result: Any
-    for_caller: bool
-    open: str | None = None
+    takes_context: bool
+    kwargs_parameter: str | None = None
 
     @property
-    def reads(self) -> bool:
-        return self.name in READS
+    def is_read(self) -> bool:
+        return self.name in READ_COMMANDS
 
     @property
-    def needs_key(self) -> bool:
+    def needs_idempotency_key(self) -> bool:
         """Must a repeated call of it be known as such?"""
-        return not self.reads and self.name not in IDEMPOTENT
+        return not self.is_read and self.name not in IDEMPOTENT_COMMANDS
 
-    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def encode_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call of the method, ready for JSON, by name."""
         given = dict(zip(self.parameters, args, strict=False))
-        if self.open is None:
+        if self.kwargs_parameter is None:
             given.update(kwargs)
         else:
-            given[self.open] = dict(kwargs)
-        return {name: values.encode(self.parameters[name], value) for name, value in given.items()}
+            given[self.kwargs_parameter] = dict(kwargs)
+        return {name: codec.encode(self.parameters[name], value) for name, value in given.items()}
 
-    def check(self, kwargs: Any) -> dict[str, Any]:
+    def decode_arguments(self, kwargs: Any) -> dict[str, Any]:
         """The arguments that came as JSON.
 
-        :raises Malformed: they are not those of this command.
+        :raises DecodeError: they are not those of this command.
         """
         if not isinstance(kwargs, dict):
-            raise Malformed(f"The kwargs of {self.name} must be an object.")
+            raise DecodeError(f"The kwargs of {self.name} must be an object.")
         unknown = kwargs.keys() - self.parameters.keys()
         if unknown:
-            raise Malformed(f"{self.name} has no argument {min(unknown)!r}.")
+            raise DecodeError(f"{self.name} has no argument {min(unknown)!r}.")
         missing = self.required - kwargs.keys()
         if missing:
-            raise Malformed(f"{self.name} needs the argument {min(missing)!r}.")
+            raise DecodeError(f"{self.name} needs the argument {min(missing)!r}.")
         checked = {}
         for name, value in kwargs.items():
             try:
-                checked[name] = values.decode(self.parameters[name], value, strict=True)
-            except Malformed as error:
-                raise Malformed(f"{self.name}, {name}: {error}") from None
-        if self.open is not None:
-            checked.update(checked.pop(self.open))
+                checked[name] = codec.decode(self.parameters[name], value, strict=True)
+            except DecodeError as error:
+                raise DecodeError(f"{self.name}, {name}: {error}") from None
+        if self.kwargs_parameter is not None:
+            checked.update(checked.pop(self.kwargs_parameter))
         return checked
 
 
-def _command(name: str, method: Callable) -> Command:
+def _command(name: str, method: Callable) -> RpcCommand:
     hints = get_type_hints(method)
     result = hints.pop("return")
     parameters: dict[str, Any] = {}
-    required, open_ = set(), None
+    required, kwargs_parameter = set(), None
     signature = inspect.signature(method).parameters
     for each in list(signature.values())[1:]:
         if each.name == "ctx":
             continue
         if each.kind is inspect.Parameter.VAR_KEYWORD:
-            open_, parameters[each.name] = each.name, values.FieldsOf(Task)
+            kwargs_parameter, parameters[each.name] = each.name, codec.PartialOf(Task)
         else:
             parameters[each.name] = hints[each.name]
         if each.default is inspect.Parameter.empty:
             required.add(each.name)
-    return Command(name, parameters, frozenset(required), result, "ctx" in signature, open_)
+    return RpcCommand(
+        name, parameters, frozenset(required), result, "ctx" in signature, kwargs_parameter
+    )
 
 
-def _commands() -> Iterator[Command]:
-    for room, port in PORTS.items():
-        for verb, method in vars(port).items():
-            if inspect.isfunction(method) and not verb.startswith("_"):
-                yield _command(f"{room}.{verb}", method)
-    yield Command("ping", {}, frozenset(), type(None), for_caller=False)
+def _commands() -> Iterator[RpcCommand]:
+    for port_name, port in PORTS.items():
+        for operation, method in vars(port).items():
+            if inspect.isfunction(method) and not operation.startswith("_"):
+                yield _command(f"{port_name}.{operation}", method)
+    yield RpcCommand("ping", {}, frozenset(), type(None), takes_context=False)
 
 
 #: Every command by its name.
-COMMANDS: Mapping[str, Command] = {command.name: command for command in _commands()}
+COMMANDS: Mapping[str, RpcCommand] = {command.name: command for command in _commands()}
 
 
 def _subclasses(of: type[errors.GlanceError]) -> Iterator[type[errors.GlanceError]]:
@@ -195,12 +197,12 @@ ERRORS: Mapping[str, type[errors.GlanceError]] = {
 }
 
 
-class UnknownCommand(Malformed):
+class UnknownCommand(DecodeError):
     """There is no such command here."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class RpcCall:
     """One command of a request.
 
     digest
@@ -208,51 +210,53 @@ class Call:
         no other.  None when it has no key.
     """
 
-    command: Command
+    command: RpcCommand
     arguments: dict[str, Any]
     digest: bytes | None = None
 
 
 def dump_request(
-    calls: Iterable[tuple[Command, Mapping[str, Any]]], key: str | None = None
+    calls: Iterable[tuple[RpcCommand, Mapping[str, Any]]], key: str | None = None
 ) -> bytes:
-    """The body of a request; arguments are those of :meth:`Command.arguments`.
+    """The body of a request; arguments are those of :meth:`RpcCommand.encode_arguments`.
 
     :param key: random text that no other request has.  A request that is repeated with the
         same key, byte by byte, is done once.
     :raises errors.Invalid: a value cannot be written as JSON.
     """
-    return _dumps(
+    return _dump_json(
         [
             {
                 "command": command.name,
                 "kwargs": kwargs,
-                **({"key": f"{key}-{number}"} if key and command.needs_key else {}),
+                **({"key": f"{key}-{number}"} if key and command.needs_idempotency_key else {}),
             }
             for number, (command, kwargs) in enumerate(calls)
         ]
     )
 
 
-def load_request(body: bytes) -> list[Call]:
+def load_request(body: bytes) -> list[RpcCall]:
     """Every command of a request, all of them checked.
 
     :raises UnknownCommand: a command does not exist.
-    :raises Malformed: the body is something else.
+    :raises DecodeError: the body is something else.
     """
     calls = []
-    document = _loads(body)
+    document = _load_json(body)
     if not isinstance(document, list):
-        raise Malformed("The body must be a list of commands.")
+        raise DecodeError("The body must be a list of commands.")
     for entry in document:
         if not isinstance(entry, dict) or not isinstance(entry.get("command"), str):
-            raise Malformed('A command must be an object with the name "command".')
+            raise DecodeError('A command must be an object with the name "command".')
         if entry.keys() - {"command", "kwargs", "key"}:
-            raise Malformed('A command has a "command", "kwargs" and a "key", and nothing else.')
+            raise DecodeError('A command has a "command", "kwargs" and a "key", and nothing else.')
         command = COMMANDS.get(entry["command"])
         if command is None:
             raise UnknownCommand(f"There is no command {entry['command'][:64]!r}.")
-        calls.append(Call(command, command.check(entry.get("kwargs", {})), _digest(entry)))
+        calls.append(
+            RpcCall(command, command.decode_arguments(entry.get("kwargs", {})), _digest(entry))
+        )
     return calls
 
 
@@ -261,26 +265,26 @@ def _digest(entry: dict[str, Any]) -> bytes | None:
     if key is None:
         return None
     if not isinstance(key, str) or len(key) not in KEY_LENGTHS:
-        raise Malformed(f"A key has {KEY_LENGTHS.start} to {KEY_LENGTHS.stop - 1} characters.")
+        raise DecodeError(f"A key has {KEY_LENGTHS.start} to {KEY_LENGTHS.stop - 1} characters.")
     return hashlib.sha256(orjson.dumps(entry)).digest()
 
 
-def answer(command: Command, result: Any) -> dict[str, Any]:
+def encode_result(command: RpcCommand, result: Any) -> dict[str, Any]:
     """What a command returned, as a part of :func:`dump_response`."""
-    return {"result": values.encode(command.result, result)}
+    return {"result": codec.encode(command.result, result)}
 
 
-def dump_answer(command: Command, result: Any) -> bytes:
+def dump_result(command: RpcCommand, result: Any) -> bytes:
     """What a command returned, to be kept."""
-    return _dumps(answer(command, result))
+    return _dump_json(encode_result(command, result))
 
 
-def kept_answer(kept: bytes) -> orjson.Fragment:
-    """What :func:`dump_answer` made, as a part of :func:`dump_response`."""
-    return orjson.Fragment(kept)
+def stored_result(stored: bytes) -> orjson.Fragment:
+    """What :func:`dump_result` made, as a part of :func:`dump_response`."""
+    return orjson.Fragment(stored)
 
 
-def refusal(error: errors.GlanceError) -> dict[str, Any]:
+def encode_error(error: errors.GlanceError) -> dict[str, Any]:
     """What a command raised, as a part of :func:`dump_response`."""
     args = [each if isinstance(each, str | int | None) else str(each) for each in error.args]
     return {"error": {"class": type(error).__name__, "args": args}}
@@ -288,41 +292,43 @@ def refusal(error: errors.GlanceError) -> dict[str, Any]:
 
 def dump_response(results: Sequence[dict[str, Any] | orjson.Fragment]) -> bytes:
     """The body of a response, one part for each command."""
-    return _dumps(results)
+    return _dump_json(results)
 
 
-def load_response(commands: Sequence[Command], body: bytes) -> list[Any]:
+def load_response(commands: Sequence[RpcCommand], body: bytes) -> list[Any]:
     """What each command returned; an error stands in its place as an exception.
 
-    :raises Malformed: the body is something else.
+    :raises DecodeError: the body is something else.
     """
-    document = _loads(body)
+    document = _load_json(body)
     if not isinstance(document, list) or len(document) != len(commands):
-        raise Malformed("The answer is not a list with one result for each command.")
-    return [_outcome(*each) for each in zip(commands, document, strict=True)]
+        raise DecodeError("The answer is not a list with one result for each command.")
+    return [_decode_result(*each) for each in zip(commands, document, strict=True)]
 
 
-def _outcome(command: Command, part: Any) -> Any:
+def _decode_result(command: RpcCommand, part: Any) -> Any:
     if isinstance(part, dict) and "result" in part:
-        return values.decode(command.result, part["result"])
+        return codec.decode(command.result, part["result"])
     try:
         name, args = part["error"]["class"], part["error"]["args"]
         return ERRORS.get(name, errors.GlanceError)(*args)
     except (KeyError, TypeError):
-        raise Malformed(f"The answer to {command.name} is neither a result nor an error.") from None
+        raise DecodeError(
+            f"The answer to {command.name} is neither a result nor an error."
+        ) from None
 
 
-def _dumps(document: Any) -> bytes:
+def _dump_json(document: Any) -> bytes:
     try:
-        return orjson.dumps(document, default=values.plain)
+        return orjson.dumps(document, default=codec.encode_default)
     except TypeError:
         raise errors.Invalid(
             "A value is out of range or holds characters that cannot be stored."
         ) from None
 
 
-def _loads(body: bytes) -> Any:
+def _load_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Malformed("The body is not JSON.") from None
+        raise DecodeError("The body is not JSON.") from None

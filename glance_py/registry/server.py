@@ -17,9 +17,10 @@ from typing import Any
 import orjson
 
 from glance_py.domain import errors
-from glance_py.domain.ports import Records
-from glance_py.registry import authority, protocol
-from glance_py.registry.protocol import Call, Malformed, UnknownCommand
+from glance_py.domain.caller import Caller
+from glance_py.domain.ports import Repositories
+from glance_py.registry import authorization, protocol
+from glance_py.registry.protocol import DecodeError, RpcCall, UnknownCommand
 
 LOG = logging.getLogger(__name__)
 
@@ -39,88 +40,88 @@ _REASONS = {
 }
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """(status, sentence): the request is not one."""
 
 
 class Registry:
     """The WSGI application; built once per process, safe in threads."""
 
-    def __init__(self, records: Records) -> None:
-        self._functions = authority.judged(records)
-        self._once = records.once
+    def __init__(self, repositories: Repositories) -> None:
+        self._commands = authorization.authorized_commands(repositories)
+        self._run_once = repositories.once
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         try:
-            status, body = 200, self._answer(environ)
-        except Refused as refused:
-            status, sentence = refused.args
-            body = protocol.dump_response([{"message": sentence}])
+            status, body = 200, self._handle(environ)
+        except RequestError as error:
+            status, message = error.args
+            body = protocol.dump_response([{"message": message}])
         headers = [("Content-Type", protocol.JSON), ("Content-Length", str(len(body)))]
         if status == 405:
             headers.append(("Allow", "POST"))
         start_response(f"{status} {_REASONS[status]}", headers)
         return [body]
 
-    def _answer(self, environ: dict[str, Any]) -> bytes:
+    def _handle(self, environ: dict[str, Any]) -> bytes:
         if environ.get("PATH_INFO", "").rstrip("/") != protocol.PATH:
-            raise Refused(404, "There is nothing but /rpc here.")
+            raise RequestError(404, "There is nothing but /rpc here.")
         if environ["REQUEST_METHOD"] != "POST":
-            raise Refused(405, "Commands come by POST.")
+            raise RequestError(405, "Commands come by POST.")
         ctx = environ.get("glance.context")
-        if ctx is None or not authority.is_api_host(ctx):
+        if ctx is None or not authorization.is_api_host(ctx):
             LOG.warning(
                 "A request that no API host vouches for was refused (%s)",
                 environ.get("REMOTE_ADDR", "-"),
             )
-            raise Refused(403, "Requests come from API hosts, with the token of the service.")
+            raise RequestError(403, "Requests come from API hosts, with the token of the service.")
         try:
             calls = protocol.load_request(_body(environ))
         except UnknownCommand as error:
-            raise Refused(404, str(error)) from None
-        except Malformed as error:
-            raise Refused(400, str(error)) from None
+            raise RequestError(404, str(error)) from None
+        except DecodeError as error:
+            raise RequestError(400, str(error)) from None
         if len(calls) > MAX_COMMANDS:
-            raise Refused(413, f"A request may hold {MAX_COMMANDS} commands.")
+            raise RequestError(413, f"A request may hold {MAX_COMMANDS} commands.")
         return protocol.dump_response([self._run(ctx, call) for call in calls])
 
-    def _run(self, ctx, call: Call) -> dict[str, Any] | orjson.Fragment:
-        command, function = call.command, self._functions[call.command.name]
+    def _run(self, ctx: Caller, call: RpcCall) -> dict[str, Any] | orjson.Fragment:
+        command, function = call.command, self._commands[call.command.name]
         try:
-            if ctx.read_only and not command.reads:
+            if ctx.read_only and not command.is_read:
                 raise errors.Forbidden("Read-only access: this needs authentication.")
-            if call.digest is None or self._once is None or not command.needs_key:
-                return protocol.answer(command, function(ctx, **call.arguments))
-            return protocol.kept_answer(
-                self._once(
+            if call.digest is None or self._run_once is None or not command.needs_idempotency_key:
+                return protocol.encode_result(command, function(ctx, **call.arguments))
+            return protocol.stored_result(
+                self._run_once(
                     _key(ctx, call.digest),
-                    lambda: protocol.dump_answer(command, function(ctx, **call.arguments)),
+                    lambda: protocol.dump_result(command, function(ctx, **call.arguments)),
                 )
             )
         except errors.GlanceError as error:
-            return protocol.refusal(error)
+            return protocol.encode_error(error)
         except Exception:
             LOG.exception("%s failed", command.name)
-            return protocol.refusal(
+            return protocol.encode_error(
                 errors.GlanceError(
                     f"The registry could not do {command.name} because of an error of its own."
                 )
             )
 
 
-def _key(ctx, digest: bytes) -> str:
+def _key(ctx: Caller, digest: bytes) -> str:
     """The key of a call: that of another caller is another one, whatever it holds."""
-    who = f"{ctx.user_id}\0{ctx.project_id}\0{bool(ctx.is_admin)}\0".encode()
-    return hashlib.sha256(who + digest).hexdigest()
+    caller = f"{ctx.user_id}\0{ctx.project_id}\0{bool(ctx.is_admin)}\0".encode()
+    return hashlib.sha256(caller + digest).hexdigest()
 
 
 def _body(environ: dict[str, Any]) -> bytes:
     length = environ.get("CONTENT_LENGTH") or ""
     if not length.isascii() or not length.isdigit():
-        raise Refused(411, "A request needs its Content-Length.")
+        raise RequestError(411, "A request needs its Content-Length.")
     if len(length) > 9 or int(length) > MAX_BODY:
-        raise Refused(413, f"A request may have {MAX_BODY} bytes.")
+        raise RequestError(413, f"A request may have {MAX_BODY} bytes.")
     body = environ["wsgi.input"].read(int(length))
     if len(body) != int(length):
-        raise Refused(400, "The body is shorter than announced.")
+        raise RequestError(400, "The body is shorter than announced.")
     return body

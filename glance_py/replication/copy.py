@@ -12,140 +12,164 @@ import time
 from collections.abc import Callable, Iterator
 
 from glance_py.replication import (
-    Failure,
-    Image,
-    Source,
-    checked_id,
-    content,
+    ImageDocument,
+    ImageSource,
+    ReplicationError,
+    copied_attributes,
     differences,
     has_data,
-    same_data,
+    has_same_data,
+    validated_id,
 )
-from glance_py.replication.directory import Directory, reading_on
-from glance_py.replication.server import Server
+from glance_py.replication.directory import ImageDirectory, read_resuming
+from glance_py.replication.server import ImageServer
 
 #: Seconds between attempts to remove what was begun.
-PAUSES = (0.0, 0.5, 1.0, 2.0)
+DELETE_RETRY_DELAYS = (0.0, 0.5, 1.0, 2.0)
 
 #: Called with the size of each piece of data that has gone.
-Tell = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Rules:
-    """``metadata_only``: no data goes; ``without``: attributes that are not copied."""
+class CopyOptions:
+    """``metadata_only``: no data goes; ``excluded``: attributes that are not copied."""
 
     metadata_only: bool = False
-    without: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
 
-    def moves_data(self, image: Image) -> bool:
+    def copies_data(self, image: ImageDocument) -> bool:
         return has_data(image) and not self.metadata_only
 
 
-def to_server(image: Image, source: Source, target: Server, rules: Rules, tell: Tell) -> str:
+def to_server(
+    image: ImageDocument,
+    source: ImageSource,
+    target: ImageServer,
+    options: CopyOptions,
+    on_bytes: ProgressCallback,
+) -> str:
     """Bring an image to a server.
 
     :returns: what was done: ``created``, ``updated``, ``uploaded`` or ``equal``.
-    :raises Failure: it could not be done; what was begun is removed again.
+    :raises ReplicationError: it could not be done; what was begun is removed again.
     """
-    found = target.find(checked_id(image["id"]))
+    found = target.find(validated_id(image["id"]))
     if found is None:
-        _create(image, source, target, rules, tell)
+        _create(image, source, target, options, on_bytes)
         return "created"
     done = "equal"
-    if changed := differences(image, found, rules.without):
+    if changed := differences(image, found, options.excluded):
         target.update(image["id"], changed)
         done = "updated"
-    if rules.moves_data(image):
+    if options.copies_data(image):
         if found["status"] == "queued":
-            _upload(image, source, target, tell)
+            _upload(image, source, target, on_bytes)
             return "uploaded"
-        if has_data(found) and not same_data(image, found):
-            raise Failure("the target has other data under this id, which cannot be replaced")
+        if has_data(found) and not has_same_data(image, found):
+            raise ReplicationError(
+                "the target has other data under this id, which cannot be replaced"
+            )
     return done
 
 
-def to_directory(image: Image, source: Source, target: Directory, rules: Rules, tell: Tell) -> str:
+def to_directory(
+    image: ImageDocument,
+    source: ImageSource,
+    target: ImageDirectory,
+    options: CopyOptions,
+    on_bytes: ProgressCallback,
+) -> str:
     """Bring an image to a directory.
 
     :returns: what was done: ``created``, ``updated``, ``downloaded`` or ``equal``.
-    :raises Failure: it could not be done.
+    :raises ReplicationError: it could not be done.
     """
-    found = target.find(checked_id(image["id"]))
-    kept = {name: value for name, value in image.items() if name not in rules.without}
+    found = target.find(validated_id(image["id"]))
+    copied = {name: value for name, value in image.items() if name not in options.excluded}
     done = "equal"
-    if found != kept:
-        target.keep(kept)
+    if found != copied:
+        target.save_metadata(copied)
         done = "created" if found is None else "updated"
-    if rules.moves_data(image) and not (
-        target.has_data(image) and found and same_data(image, found)
+    if options.copies_data(image) and not (
+        target.has_data(image) and found and has_same_data(image, found)
     ):
-        target.keep_data(image, source, tell)
+        target.save_data(image, source, on_bytes)
         return "created" if found is None else "downloaded"
     return done
 
 
-def compare(image: Image, target: Server, rules: Rules) -> list[str]:
+def compare(image: ImageDocument, target: ImageServer, options: CopyOptions) -> list[str]:
     """Sentences about what differs, none when nothing does.
 
-    :raises Failure: the target does not tell.
+    :raises ReplicationError: the target does not tell.
     """
-    found = target.find(checked_id(image["id"]))
+    found = target.find(validated_id(image["id"]))
     if found is None:
         return ["is not there"]
     lines = [
         f"{name}: {mine!r} here, {theirs!r} there"
-        for name, (mine, theirs) in differences(image, found, rules.without).items()
+        for name, (mine, theirs) in differences(image, found, options.excluded).items()
     ]
-    if rules.moves_data(image):
+    if options.copies_data(image):
         if not has_data(found):
             lines.append("has no data there")
-        elif not same_data(image, found):
+        elif not has_same_data(image, found):
             lines.append("has other data there")
     return lines
 
 
-def _create(image: Image, source: Source, target: Server, rules: Rules, tell: Tell) -> None:
-    values = content(image, rules.without)
+def _create(
+    image: ImageDocument,
+    source: ImageSource,
+    target: ImageServer,
+    options: CopyOptions,
+    on_bytes: ProgressCallback,
+) -> None:
+    values = copied_attributes(image, options.excluded)
     # Last of all, or what failed could not be removed.
     protected = values.pop("protected", False)
     target.create({"id": image["id"], **values})
     try:
-        if rules.moves_data(image):
-            _upload(image, source, target, tell)
+        if options.copies_data(image):
+            _upload(image, source, target, on_bytes)
         if protected:
             target.update(image["id"], {"protected": (True, False)})
-        if image["status"] == "deactivated" and rules.moves_data(image):
+        if image["status"] == "deactivated" and options.copies_data(image):
             target.deactivate(image["id"])
     except BaseException:
-        _remove(image, target)
+        _delete_incomplete(image, target)
         raise
 
 
-def _remove(image: Image, target: Server) -> None:
+def _delete_incomplete(image: ImageDocument, target: ImageServer) -> None:
     """Take back what was begun; the server may need a moment to see that the upload is over.
 
     What cannot be removed has no data, and the next run goes on with it.
     """
-    for pause in PAUSES:
+    for pause in DELETE_RETRY_DELAYS:
         time.sleep(pause)
-        with contextlib.suppress(Failure):
+        with contextlib.suppress(ReplicationError):
             target.delete(image["id"])
             return
 
 
-def _upload(image: Image, source: Source, target: Server, tell: Tell) -> None:
+def _upload(
+    image: ImageDocument, source: ImageSource, target: ImageServer, on_bytes: ProgressCallback
+) -> None:
     """Send the data, and compare what arrived.
 
-    :raises Failure: it broke off, or is something else there.
+    :raises ReplicationError: it broke off, or is something else there.
     """
-    target.upload(image["id"], _told(reading_on(image, source), tell), image.get("size"))
+    target.upload(
+        image["id"], _with_progress(read_resuming(image, source), on_bytes), image.get("size")
+    )
     arrived = target.find(image["id"])
-    if arrived is None or not same_data(image, arrived):
-        raise Failure("what arrived is not what was sent")
+    if arrived is None or not has_same_data(image, arrived):
+        raise ReplicationError("what arrived is not what was sent")
 
 
-def _told(data: Iterator[bytes], tell: Tell) -> Iterator[bytes]:
-    for piece in data:
-        yield piece
-        tell(len(piece))
+def _with_progress(data: Iterator[bytes], on_bytes: ProgressCallback) -> Iterator[bytes]:
+    for chunk in data:
+        yield chunk
+        on_bytes(len(chunk))

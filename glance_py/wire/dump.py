@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import HIDDEN_PROPERTIES, Image, Location
 from glance_py.domain.member import Member
 from glance_py.wire.field import Resource
@@ -27,13 +28,13 @@ def dumps(document: object) -> bytes:
 
 def compile_attributes(resource: Resource) -> Callable[[Any], Iterable[tuple[str, Any]]]:
     """A function from a domain object to (key, value) of all fields with a source."""
-    shown = [field for field in resource if field.source is not None]
-    names = [field.name for field in shown]
-    fetch = operator.attrgetter(*[str(field.source) for field in shown])
-    return lambda thing: zip(names, fetch(thing), strict=True)
+    fields = [field for field in resource if field.source is not None]
+    names = [field.name for field in fields]
+    get_values = operator.attrgetter(*[str(field.source) for field in fields])
+    return lambda item: zip(names, get_values(item), strict=True)
 
 
-class ImageDump:
+class ImageDumper:
     """Serialises images for one configuration.
 
     ``stores`` gives the weights that order locations (heavier first) and says
@@ -46,7 +47,7 @@ class ImageDump:
         self._show_direct_url = conf.show_image_direct_url
         self._stores = stores
 
-    def document(self, ctx, image: Image) -> dict[str, Any]:
+    def document(self, ctx: Caller, image: Image) -> dict[str, Any]:
         """One image as the caller may see it, JSON-ready except for its dates."""
         path = f"/v2/images/{image.id}"
         document: dict[str, Any] = {**image.properties}
@@ -56,16 +57,16 @@ class ImageDump:
         document["self"] = path
         document["file"] = f"{path}/file"
         document["schema"] = "/v2/schemas/image"
-        self._place(document, ctx, image)
+        self._add_locations(document, ctx, image)
         return document
 
-    def _place(self, document: dict[str, Any], ctx, image: Image) -> None:
+    def _add_locations(self, document: dict[str, Any], ctx: Caller, image: Image) -> None:
         """Say where the data lies, as far as the operator shows it.
 
         The places of a deactivated image are an administrator's business.
         """
         hidden = image.status == "deactivated" and not ctx.is_admin
-        locations = [] if hidden else self.in_order(image.locations)
+        locations = [] if hidden else self.sort_locations(image.locations)
         if self._show_locations:
             document["locations"] = [
                 {"url": location.url, "metadata": location.metadata, **location.extra}
@@ -80,25 +81,27 @@ class ImageDump:
             if stores:
                 document["stores"] = ",".join(stores)
 
-    def in_order(self, locations: Sequence[Location]) -> Sequence[Location]:
+    def sort_locations(self, locations: Sequence[Location]) -> Sequence[Location]:
         """Copies with the heaviest store first; equal ones keep their order."""
         if len(locations) < 2 or not self._stores.multi:
             return locations
         return sorted(locations, key=lambda location: -self._stores.weight(location.store))
 
-    def one(self, ctx, image: Image) -> bytes:
+    def dump_image(self, ctx: Caller, image: Image) -> bytes:
         """The body that shows one image."""
         return dumps(self.document(ctx, image))
 
-    def page(self, ctx, images: Iterable[Image], first: str, following: str | None) -> bytes:
-        """The body of a list: ``first`` and ``following`` are paths of pages."""
+    def dump_page(
+        self, ctx: Caller, images: Iterable[Image], first: str, next_page: str | None
+    ) -> bytes:
+        """The body of a list: ``first`` and ``next_page`` are paths of pages."""
         body = {
             "images": [self.document(ctx, image) for image in images],
             "first": first,
             "schema": "/v2/schemas/images",
         }
-        if following is not None:
-            body["next"] = following
+        if next_page is not None:
+            body["next"] = next_page
         return dumps(body)
 
 

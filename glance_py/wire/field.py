@@ -22,12 +22,12 @@ INTEGER: Mapping[str, Any] = {"type": "integer"}
 UUID: Mapping[str, Any] = {"type": "string", "pattern": UUID_PATTERN}
 
 
-def text(length: int) -> dict[str, Any]:
-    """A string of at most ``length`` characters."""
-    return {"type": "string", "maxLength": length}
+def string(max_length: int) -> dict[str, Any]:
+    """A string of at most ``max_length`` characters."""
+    return {"type": "string", "maxLength": max_length}
 
 
-def or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema, null allowed."""
     widened = {**schema, "type": ["null", schema["type"]]}
     if "enum" in schema:

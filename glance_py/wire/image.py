@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from glance_py.domain.image import STATUSES, VISIBILITIES
-from glance_py.wire.field import BOOLEAN, INTEGER, STRING, UUID, Field, Resource, or_null, text
+from glance_py.wire.field import BOOLEAN, INTEGER, STRING, UUID, Field, Resource, nullable, string
 
 #: Image API v2: keys that nobody may write, in either form of request.
-RESERVED = frozenset({"location", "deleted", "deleted_at"})
+RESERVED_NAMES = frozenset({"location", "deleted", "deleted_at"})
 
 #: The largest min_disk and min_ram: both are 32-bit columns.
 MAX_INTEGER = 2**31 - 1
 
-LOCATION: dict[str, Any] = {
+LOCATION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "url": text(255),
+        "url": string(255),
         "metadata": {"type": "object"},
         "validation_data": {
             "type": "object",
@@ -30,8 +30,8 @@ LOCATION: dict[str, Any] = {
             "additionalProperties": False,
             "properties": {
                 "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
-                "os_hash_algo": text(64),
-                "os_hash_value": text(128),
+                "os_hash_algo": string(64),
+                "os_hash_value": string(128),
             },
             "required": ["os_hash_algo", "os_hash_value"],
         },
@@ -40,11 +40,11 @@ LOCATION: dict[str, Any] = {
 }
 
 
-class SchemaClash(ValueError):
+class SchemaConflict(ValueError):
     """schema-image.json contradicts the service; the start must fail."""
 
 
-def _written_fields(conf) -> tuple[Field, ...]:
+def _writable_fields(conf) -> tuple[Field, ...]:
     """What a client may set."""
     return (
         Field(
@@ -57,7 +57,7 @@ def _written_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "name",
-            or_null(text(255)),
+            nullable(string(255)),
             "Name for people; need not be unique.",
             source="name",
             filter="text",
@@ -84,14 +84,14 @@ def _written_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "owner",
-            or_null(text(255)),
+            nullable(string(255)),
             "Project that owns the image.",
             source="owner",
             filter="exact",
         ),
         Field(
             "container_format",
-            or_null({"type": "string", "enum": list(conf.image_format.container_formats)}),
+            nullable({"type": "string", "enum": list(conf.image_format.container_formats)}),
             "Format of the container around the disk.",
             source="container_format",
             filter="text",
@@ -99,7 +99,7 @@ def _written_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "disk_format",
-            or_null({"type": "string", "enum": list(conf.image_format.disk_formats)}),
+            nullable({"type": "string", "enum": list(conf.image_format.disk_formats)}),
             "Format of the disk.",
             source="disk_format",
             filter="text",
@@ -107,7 +107,7 @@ def _written_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "tags",
-            {"type": "array", "items": text(255)},
+            {"type": "array", "items": string(255)},
             "Words to find the image by.",
             source="tags",
         ),
@@ -127,7 +127,7 @@ def _written_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "locations",
-            {"type": "array", "items": LOCATION},
+            {"type": "array", "items": LOCATION_SCHEMA},
             "Addresses of the copies of the data, where the service shows them.",
         ),
     )
@@ -136,8 +136,8 @@ def _written_fields(conf) -> tuple[Field, ...]:
 def _computed_fields() -> tuple[Field, ...]:
     """What only the service sets."""
 
-    def computed(name: str, schema, description: str, **how: Any) -> Field:
-        return Field(name, schema, description, read_only=True, **how)
+    def computed(name: str, schema, description: str, **options: Any) -> Field:
+        return Field(name, schema, description, read_only=True, **options)
 
     return (
         computed(
@@ -150,7 +150,7 @@ def _computed_fields() -> tuple[Field, ...]:
         ),
         computed(
             "size",
-            or_null(INTEGER),
+            nullable(INTEGER),
             "Size of the data in bytes.",
             source="size",
             filter="number",
@@ -158,28 +158,28 @@ def _computed_fields() -> tuple[Field, ...]:
         ),
         computed(
             "virtual_size",
-            or_null(INTEGER),
+            nullable(INTEGER),
             "Size of the disk inside, in bytes.",
             source="virtual_size",
             filter="number",
         ),
         computed(
             "checksum",
-            or_null(text(32)),
+            nullable(string(32)),
             "MD5 digest of the data, hexadecimal.",
             source="checksum",
             filter="exact",
         ),
         computed(
             "os_hash_algo",
-            or_null(text(64)),
+            nullable(string(64)),
             "Algorithm of os_hash_value.",
             source="os_hash_algo",
             filter="exact",
         ),
         computed(
             "os_hash_value",
-            or_null(text(128)),
+            nullable(string(128)),
             "Digest of the data, hexadecimal.",
             source="os_hash_value",
             filter="exact",
@@ -213,11 +213,11 @@ def image_resource(conf) -> Resource:
 
     :param conf: ConfigOpts; ``image_format`` and the search path of
         ``schema-image.json`` are used.
-    :raises SchemaClash: the operator's file is unusable or redefines a field.
+    :raises SchemaConflict: the operator's file is unusable or redefines a field.
     """
-    fields = (*_written_fields(conf), *_computed_fields())
+    fields = (*_writable_fields(conf), *_computed_fields())
     path = conf.find_file("schema-image.json")
-    extra, required = read_extension(path, fields) if path else ((), ())
+    extra, required = load_custom_properties(path, fields) if path else ((), ())
     return Resource(
         name="image",
         fields=(*fields, *extra),
@@ -227,39 +227,41 @@ def image_resource(conf) -> Resource:
     )
 
 
-def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...], tuple[str, ...]]:
+def load_custom_properties(
+    path: str, base: Sequence[Field]
+) -> tuple[tuple[Field, ...], tuple[str, ...]]:
     """Read the operator's custom properties and which of them are required.
 
     Two forms of the file are in use: ``{name: schema}``, and an object with
     ``properties`` and ``required``.
 
-    :raises SchemaClash: not JSON of that shape, or another meaning for a base field.
+    :raises SchemaConflict: not JSON of that shape, or another meaning for a base field.
     """
     try:
         with open(path, encoding="utf-8") as file:
             document = json.load(file)
     except (OSError, ValueError) as exc:
-        raise SchemaClash(f"{path} cannot be read as JSON: {exc}") from exc
+        raise SchemaConflict(f"{path} cannot be read as JSON: {exc}") from exc
     properties, required = document, []
     if isinstance(document, dict) and "properties" in document:
         properties, required = document["properties"], document.get("required", [])
     if not isinstance(properties, dict) or not all(
         isinstance(schema, dict) for schema in properties.values()
     ):
-        raise SchemaClash(f"{path} must hold an object of property names and schemas.")
+        raise SchemaConflict(f"{path} must hold an object of property names and schemas.")
     known = {field.name: field for field in base}
     extra = []
     for name, schema in properties.items():
         if name not in known:
             _check_schema(path, name, schema)
             extra.append(Field(name, schema, is_base=False))
-        elif dict(known[name].schema) != _without_notes(schema):
-            raise SchemaClash(f"{path} gives the image property '{name}' another definition.")
+        elif dict(known[name].schema) != _without_annotations(schema):
+            raise SchemaConflict(f"{path} gives the image property '{name}' another definition.")
     defined = known.keys() | properties.keys()
     if not isinstance(required, list) or any(
         not isinstance(name, str) or name not in defined for name in required
     ):
-        raise SchemaClash(
+        raise SchemaConflict(
             f"{path}: required must be a list of properties that are defined, "
             f"and says {required!r}."
         )
@@ -267,18 +269,18 @@ def read_extension(path: str, base: Sequence[Field]) -> tuple[tuple[Field, ...],
 
 
 def _check_schema(path: str, name: str, schema: dict[str, Any]) -> None:
-    """:raises SchemaClash: this is no JSON Schema (draft 4)."""
+    """:raises SchemaConflict: this is no JSON Schema (draft 4)."""
     import jsonschema
 
     try:
         jsonschema.Draft4Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise SchemaClash(
+        raise SchemaConflict(
             f"{path}: the schema of the property '{name}' is not valid: {error.message}"
         ) from None
 
 
-def _without_notes(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_annotations(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in schema.items()

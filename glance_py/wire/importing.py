@@ -43,7 +43,7 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
         if not isinstance(document.get(key, False), bool):
             raise errors.Invalid(f"'{key}' must be true or false.")
     return ImportRequest(
-        name=name,
+        method_name=name,
         method=method,
         document=document,
         all_stores=document.get("all_stores", False),
@@ -51,7 +51,7 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
     )
 
 
-def load_details(request: ImportRequest, header: str | None) -> ImportRequest:
+def load_method_and_stores(request: ImportRequest, header: str | None) -> ImportRequest:
     """The same request with what its method needs judged, and the stores.
 
     wire: an image in the wrong state is answered before any of this, and what is wrong
@@ -61,18 +61,18 @@ def load_details(request: ImportRequest, header: str | None) -> ImportRequest:
     :raises errors.Invalid: something is missing, or of the wrong form.
     """
     method = dict(request.method)
-    if request.name == WEB_DOWNLOAD:
+    if request.method_name == WEB_DOWNLOAD:
         uri = method.get("uri")
         if not uri or not isinstance(uri, str):
             raise errors.Invalid("web-download needs the 'uri' to download from.")
         _check_checksum(method)
-    elif request.name == GLANCE_DOWNLOAD:
+    elif request.method_name == GLANCE_DOWNLOAD:
         _check_glance_download(method)
         method.setdefault("glance_service_interface", "public")
     try:
         return dataclasses.replace(request, method=method, stores=_stores(request, header))
-    except errors.Invalid as objection:
-        return dataclasses.replace(request, method=method, objection=objection)
+    except errors.Invalid as error:
+        return dataclasses.replace(request, method=method, store_error=error)
 
 
 def _stores(request: ImportRequest, header: str | None) -> Sequence[str] | None:
@@ -113,9 +113,9 @@ def _check_glance_download(method: Mapping[str, object]) -> None:
         raise errors.Invalid("glance_service_interface must be a string.")
 
 
-def dump_abilities(methods: Sequence[str], plugins: Sequence[str]) -> bytes:
+def dump_import_info(methods: Sequence[str], plugins: Sequence[str]) -> bytes:
     """The body that tells what an import can do beyond Image API v2."""
-    abilities: dict[str, object] = {
+    info: dict[str, object] = {
         "plugins": {
             "description": "What is done to imported data before it is stored, in this order.",
             "type": "array",
@@ -123,10 +123,10 @@ def dump_abilities(methods: Sequence[str], plugins: Sequence[str]) -> bytes:
         }
     }
     if WEB_DOWNLOAD in methods:
-        abilities["checksum-algorithms"] = {
+        info["checksum-algorithms"] = {
             "description": "Values of checksum_algorithm in the method of a web-download, whose "
             "data must have the hexadecimal digest in checksum.",
             "type": "array",
             "value": list(CHECKSUM_ALGORITHMS),
         }
-    return dumps({"import": abilities})
+    return dumps({"import": info})

@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 
 from glance_py.domain import errors, property_names
+from glance_py.domain.caller import Caller
 from glance_py.domain.image import RESERVED_PREFIX, Image
-from glance_py.wire.check import Check, compile_check
-from glance_py.wire.field import Resource, text
-from glance_py.wire.image import MAX_INTEGER, RESERVED
+from glance_py.wire.field import Resource, string
+from glance_py.wire.image import MAX_INTEGER, RESERVED_NAMES
+from glance_py.wire.json_schema import SchemaCheck, compile_schema
 
 #: wire: a new image may name these; what it says of them is ignored.
 _IGNORED = frozenset({"os_hash_algo", "os_hash_value"})
@@ -32,10 +33,10 @@ _UNSTORABLE = re.compile("[\x00\U00010000-\U0010ffff]")
 #: a dozen, and the serialiser ends at 254.
 MAX_DEPTH = 100
 
-_check_tag = compile_check(text(255))
+_check_tag = compile_schema(string(255))
 
 
-def parse(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The JSON of a request body (RFC 8259).
 
     :raises errors.Invalid: empty, not UTF-8, not JSON, or nested deeper than MAX_DEPTH.
@@ -71,7 +72,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
     :raises errors.Invalid: it is not.
     """
-    document = parse(body)
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise errors.Invalid("The request body must be a JSON object.")
     return document
@@ -90,10 +91,10 @@ class ImageLoader:
     """Checks and reads images; compiled once per process from the declaration."""
 
     def __init__(self, resource: Resource) -> None:
-        self._checks: dict[str, Check] = {
-            field.name: compile_check(field.schema) for field in resource
+        self._checks: dict[str, SchemaCheck] = {
+            field.name: compile_schema(field.schema) for field in resource
         }
-        self._custom: Check = compile_check(
+        self._custom_check: SchemaCheck = compile_schema(
             resource.additional if isinstance(resource.additional, dict) else {}
         )
         self.required = tuple(resource.required)
@@ -101,7 +102,7 @@ class ImageLoader:
         self.base = frozenset(field.name for field in resource if field.is_base)
         self.writable = self.base - self.read_only
 
-    def image(self, ctx, body: bytes) -> Image:
+    def image(self, ctx: Caller, body: bytes) -> Image:
         """The new image that a request body describes, owned by the caller by default.
 
         :raises errors.Invalid: a value of the wrong type or out of bounds.
@@ -113,13 +114,13 @@ class ImageLoader:
         fields = {name: document.pop(name) for name in self.writable & document.keys()}
         for name in _IGNORED & document.keys():
             del document[name]
-        values = {name: self.stored(name, value) for name, value in fields.items()}
+        values = {name: self.to_domain(name, value) for name, value in fields.items()}
         values.setdefault("id", str(uuid.uuid4()))
         values.setdefault("owner", ctx.project_id)
         return Image(
             **values,
-            tags=self.stored("tags", tags),
-            properties={name: self.stored(name, value) for name, value in document.items()},
+            tags=self.to_domain("tags", tags),
+            properties={name: self.to_domain(name, value) for name, value in document.items()},
         )
 
     def _check_document(self, document: dict[str, Any]) -> None:
@@ -131,10 +132,10 @@ class ImageLoader:
                 raise errors.Invalid(f"The image lacks '{name}', which is required.")
         for name in document:
             if name in self.read_only and name not in _IGNORED:
-                raise errors.ReadOnly(name)
+                raise errors.ReadOnlyAttribute(name)
         for name in document:
             if name == "locations" or is_reserved(name):
-                raise errors.Reserved(name)
+                raise errors.ReservedAttribute(name)
             if len(name) > _NAME_LENGTH:
                 raise errors.Invalid(
                     f"The name of a property cannot be longer than {_NAME_LENGTH} characters."
@@ -145,16 +146,16 @@ class ImageLoader:
 
         :raises errors.Invalid: it does not fit.
         """
-        wrong = self._checks.get(name, self._custom)(value)
-        if wrong is not None:
-            raise errors.Invalid(f"The value of '{name}' {wrong}.")
+        problem = self._checks.get(name, self._custom_check)(value)
+        if problem is not None:
+            raise errors.Invalid(f"The value of '{name}' {problem}.")
 
-    def stored(self, name: str, value: Any) -> Any:
+    def to_domain(self, name: str, value: Any) -> Any:
         """A checked value as the domain holds it.
 
         :raises errors.Invalid: out of the bounds of the database.
         """
-        convert = _STORED.get(name)
+        convert = _CONVERTERS.get(name)
         if convert is not None:
             return convert(name, value)
         if name not in self.base:
@@ -170,7 +171,7 @@ def is_reserved(name: str) -> bool:
     """Is this a name that no client may write, in any request?"""
     if name.isascii() and name.isprintable():
         # What nearly all names are; each property of each request passes here.
-        return name in RESERVED or name.lower().startswith(RESERVED_PREFIX)
+        return name in RESERVED_NAMES or name.lower().startswith(RESERVED_PREFIX)
     return property_names.is_reserved(name)
 
 
@@ -187,7 +188,7 @@ def _tags(name: str, value: list[str]) -> list[str]:
     return list(value)
 
 
-_STORED: dict[str, Callable[[str, Any], Any]] = {
+_CONVERTERS: dict[str, Callable[[str, Any], Any]] = {
     "min_ram": _bounded,
     "min_disk": _bounded,
     "tags": _tags,
@@ -201,9 +202,9 @@ def load_tag(tag: str) -> str:
 
     :raises errors.Invalid: too long, or with a NUL, which not every database can hold.
     """
-    wrong = _check_tag(tag)
-    if wrong is not None:
-        raise errors.Invalid(f"The tag {wrong}.")
+    problem = _check_tag(tag)
+    if problem is not None:
+        raise errors.Invalid(f"The tag {problem}.")
     if "\x00" in tag:
         raise errors.Invalid("A tag cannot contain NUL.")
     return tag
@@ -225,7 +226,7 @@ def load_member(body: bytes) -> str | float:
     return project
 
 
-def stored_member(project: str | float) -> str:
+def project_id_text(project: str | float) -> str:
     """The text of a project id."""
     return str(int(project) if isinstance(project, bool) else project)
 

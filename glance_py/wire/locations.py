@@ -13,11 +13,11 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location, check_formats
 from glance_py.domain.registration import Registration
 from glance_py.wire import load
-from glance_py.wire.check import compile_check
+from glance_py.wire.json_schema import compile_schema
 
 #: The body of a request to register data; other keys are ignored.
 REGISTRATION = {
@@ -36,7 +36,7 @@ REGISTRATION = {
     },
 }
 
-_check_registration = compile_check(REGISTRATION)
+_check_registration = compile_schema(REGISTRATION)
 
 
 def load_registration(body: bytes) -> Registration:
@@ -45,9 +45,9 @@ def load_registration(body: bytes) -> Registration:
     :raises errors.Invalid: it has another form.
     """
     document = load.parse_object(body)
-    wrong = _check_registration(document)
-    if wrong is not None:
-        raise errors.Invalid(f"The request body {wrong}.")
+    problem = _check_registration(document)
+    if problem is not None:
+        raise errors.Invalid(f"The request body {problem}.")
     load.check_storable("url", document["url"])
     data = document.get("validation_data") or {}
     if len(data) == 1:
@@ -66,11 +66,11 @@ class LocationDraft:
         self.image = image
         self._algorithm = algorithm
         # A queued image has no data, whatever was refused there.
-        self._now = [] if image.status == "queued" else list(locations)
-        self._before = {location.id: location for location in self._now}
-        self._identities = {_identity(location) for location in self._now}
+        self._current = [] if image.status == "queued" else list(locations)
+        self._original = {location.id: location for location in self._current}
+        self._identities = {_identity(location) for location in self._current}
         self._digests: dict[str, str] = {}
-        self._absent: tuple[Location, ...] = ()
+        self._missing: tuple[Location, ...] = ()
 
     def add(self, position: str, value: dict[str, Any]) -> None:
         """Record another copy; ``position`` is ``-`` or a number, the last by default."""
@@ -82,7 +82,7 @@ class LocationDraft:
         if identity in self._identities:
             raise errors.Invalid("The image has this location already.")
         self._verify(value.get("validation_data"))
-        self._now.insert(self._index(position, len(self._now)), location)
+        self._current.insert(self._index(position, len(self._current)), location)
         self._identities.add(identity)
 
     def remove(self, position: str) -> None:
@@ -93,13 +93,13 @@ class LocationDraft:
         self._require("active")
         if position != "-" and not position.isdecimal():
             raise errors.Invalid("Invalid position for removing a location.")
-        if len(self._now) == 1:
+        if len(self._current) == 1:
             raise errors.Forbidden("Cannot delete the last location of an image.")
-        index = self._index(position, len(self._now) - 1)
-        if 0 <= index < len(self._now):
-            self._identities.discard(_identity(self._now.pop(index)))
+        index = self._index(position, len(self._current) - 1)
+        if 0 <= index < len(self._current):
+            self._identities.discard(_identity(self._current.pop(index)))
         else:
-            self._absent = (Location(""),)
+            self._missing = (Location(""),)
 
     def _index(self, position: str, last: int) -> int:
         """Where ``position`` is in the list: ``-`` is ``last``, what is beyond it is its length.
@@ -109,29 +109,29 @@ class LocationDraft:
         if position == "-":
             return last
         digits = position.lstrip("0") or "0"
-        return len(self._now) if len(digits) > 9 else min(int(digits), len(self._now))
+        return len(self._current) if len(digits) > 9 else min(int(digits), len(self._current))
 
     def replace(self, values: list[dict[str, Any]]) -> None:
         """The whole list: new metadata for the same addresses, or the first copies."""
         if not values:
             raise errors.Forbidden("Cannot set locations to empty list.")
         self._require("active", "queued")
-        wanted = [_location(value) for value in values]
-        identities = {_identity(location) for location in wanted}
-        if len(identities) < len(wanted):
+        given = [_location(value) for value in values]
+        identities = {_identity(location) for location in given}
+        if len(identities) < len(given):
             raise errors.Invalid("The same location is given twice.")
-        if self._now and sorted(x.url for x in self._now) != sorted(x.url for x in wanted):
+        if self._current and sorted(x.url for x in self._current) != sorted(x.url for x in given):
             raise errors.Invalid("Original locations is not empty; remove them first.")
         for value in values:
             self._verify(value.get("validation_data"))
-        unclaimed: dict[str, collections.deque[Location]] = {}
-        for old in self._now:
-            unclaimed.setdefault(old.url, collections.deque()).append(old)
-        for location in wanted:
-            if unclaimed.get(location.url):
-                old = unclaimed[location.url].popleft()
+        unmatched: dict[str, collections.deque[Location]] = {}
+        for old in self._current:
+            unmatched.setdefault(old.url, collections.deque()).append(old)
+        for location in given:
+            if unmatched.get(location.url):
+                old = unmatched[location.url].popleft()
                 location.id, location.status = old.id, old.status
-        self._now, self._identities = wanted, identities
+        self._current, self._identities = given, identities
 
     def _require(self, *states: str) -> None:
         if self.image.status not in states:
@@ -163,20 +163,20 @@ class LocationDraft:
             elif known != value:
                 raise errors.Conflict(f"{name} is already set with a different value.")
 
-    def write(self, change: Change) -> None:
+    def apply_to(self, change: ImageChange) -> None:
         """Say in ``change`` how the list differs from before."""
-        kept = {location.id for location in self._now if location.id is not None}
-        change.add_locations = tuple(x for x in self._now if x.id is None)
-        change.positions = tuple(
-            place for place, location in enumerate(self._now) if location.id is None
+        kept = {location.id for location in self._current if location.id is not None}
+        change.add_locations = tuple(x for x in self._current if x.id is None)
+        change.location_indexes = tuple(
+            index for index, location in enumerate(self._current) if location.id is None
         )
-        change.remove_locations = self._absent + tuple(
-            location for key, location in self._before.items() if key not in kept
+        change.remove_locations = self._missing + tuple(
+            location for key, location in self._original.items() if key not in kept
         )
         change.update_locations = tuple(
             location
-            for location in self._now
-            if location.id is not None and location.metadata != self._before[location.id].metadata
+            for location in self._current
+            if location.id is not None and location.metadata != self._original[location.id].metadata
         )
         change.fields.update(self._digests)
 

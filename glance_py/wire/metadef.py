@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from glance_py.domain.metadef import VISIBILITIES
-from glance_py.wire.field import BOOLEAN, STRING, Field, Resource, text
+from glance_py.wire.field import BOOLEAN, STRING, Field, Resource, string
 
 _TYPE = {
     "type": "string",
@@ -20,7 +20,7 @@ _COUNT_FROM_ZERO = {"$ref": "#/definitions/positiveIntegerDefault0"}
 _PROPERTIES = {"$ref": "#/definitions/property"}
 _STRINGS = {"$ref": "#/definitions/stringArray"}
 _DATE = {"type": "string", "format": "date-time"}
-_NAME = text(80)
+_NAME = string(80)
 
 _NUMBERS: dict[str, Any] = {
     "positiveInteger": {"type": "integer", "minimum": 0},
@@ -57,7 +57,7 @@ _PROPERTY_FIELDS = (
     Field("pattern", {"type": "string", "format": "regex"}),
 )
 
-_PROPERTY_TABLE: dict[str, Any] = {
+_PROPERTY_MAP: dict[str, Any] = {
     "type": "object",
     "additionalProperties": {
         "type": "object",
@@ -66,10 +66,10 @@ _PROPERTY_TABLE: dict[str, Any] = {
     },
 }
 
-_DEFINITIONS = {**_NUMBERS, "property": _PROPERTY_TABLE, "stringArray": _STRING_ARRAY}
+_DEFINITIONS = {**_NUMBERS, "property": _PROPERTY_MAP, "stringArray": _STRING_ARRAY}
 _PROPERTY_DEFINITIONS = {**_NUMBERS, "stringArray": {**_STRING_ARRAY, "minItems": 1}}
 
-_TIMES = (
+_TIME_FIELDS = (
     Field(
         "created_at",
         _DATE,
@@ -87,7 +87,7 @@ _TIMES = (
         sort=True,
     ),
 )
-_ADDRESS = (
+_LINK_FIELDS = (
     Field("self", STRING, "Path of this document.", read_only=True),
     Field("schema", STRING, "Path of the schema of this document.", read_only=True),
 )
@@ -103,7 +103,11 @@ NAMESPACE = Resource(
         Field("namespace", _NAME, "Name of the namespace; unique.", source="name", sort=True),
         Field("display_name", _NAME, "Name for people.", source="display_name", sort=True),
         Field(
-            "description", text(500), "What the namespace is for.", source="description", sort=True
+            "description",
+            string(500),
+            "What the namespace is for.",
+            source="description",
+            sort=True,
         ),
         Field(
             "visibility",
@@ -119,7 +123,7 @@ NAMESPACE = Resource(
             source="protected",
             sort=True,
         ),
-        Field("owner", text(255), "Project that owns the namespace.", source="owner", sort=True),
+        Field("owner", string(255), "Project that owns the namespace.", source="owner", sort=True),
         Field("properties", _PROPERTIES),
         Field(
             "objects",
@@ -130,8 +134,8 @@ NAMESPACE = Resource(
             "resource_type_associations",
             _list_of(name=STRING, prefix=STRING, properties_target=STRING),
         ),
-        *_TIMES,
-        *_ADDRESS,
+        *_TIME_FIELDS,
+        *_LINK_FIELDS,
     ),
     additional=False,
     required=("namespace",),
@@ -145,8 +149,8 @@ OBJECT = Resource(
         Field("description", STRING, "What the object describes.", source="description"),
         Field("properties", _PROPERTIES),
         Field("required", _STRINGS, source="required"),
-        *_TIMES,
-        *_ADDRESS,
+        *_TIME_FIELDS,
+        *_LINK_FIELDS,
     ),
     additional=False,
     required=("name",),
@@ -174,7 +178,7 @@ TAG = Resource(
     "tag",
     (
         Field("name", _NAME, "The tag; unique in its namespace.", source="name", sort=True),
-        *_TIMES,
+        *_TIME_FIELDS,
     ),
     additional=False,
     required=("name",),
@@ -196,7 +200,7 @@ RESOURCE_TYPE = Resource(
             "Where on such a resource the properties belong.",
             source="properties_target",
         ),
-        *_TIMES,
+        *_TIME_FIELDS,
     ),
     additional=False,
     required=("name",),

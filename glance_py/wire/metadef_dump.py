@@ -22,8 +22,8 @@ from glance_py.domain.metadef import (
 from glance_py.wire import metadef
 from glance_py.wire.dump import compile_attributes, dumps
 
-PATH = "/v2/metadefs/namespaces"
-_SCHEMAS = "/v2/schemas/metadefs"
+NAMESPACES_PATH = "/v2/metadefs/namespaces"
+_SCHEMAS_PATH = "/v2/schemas/metadefs"
 
 _namespace_attributes = compile_attributes(metadef.NAMESPACE)
 _attributes: dict[Kind, Callable[[Any], Iterable[tuple[str, Any]]]] = {
@@ -33,7 +33,7 @@ _attributes: dict[Kind, Callable[[Any], Iterable[tuple[str, Any]]]] = {
 }
 
 
-def _said(attributes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _without_none(attributes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in attributes if value is not None}
 
 
@@ -47,7 +47,7 @@ def property_document(found: Property) -> dict[str, Any]:
 
 def object_document(namespace: str, found: Object, prefix: str = "") -> dict[str, Any]:
     """An object; ``prefix`` is put before the names of its properties."""
-    document = _said(_attributes[Object](found))
+    document = _without_none(_attributes[Object](found))
     if found.properties is not None:
         document["properties"] = {
             prefix + name: plain_schema(schema) for name, schema in found.properties.items()
@@ -55,14 +55,14 @@ def object_document(namespace: str, found: Object, prefix: str = "") -> dict[str
     if prefix and found.required:
         document["required"] = [prefix + name for name in found.required]
     if found.created_at is not None:
-        document["self"] = f"{PATH}/{namespace}/objects/{found.name}"
-        document["schema"] = f"{_SCHEMAS}/object"
+        document["self"] = f"{NAMESPACES_PATH}/{namespace}/objects/{found.name}"
+        document["schema"] = f"{_SCHEMAS_PATH}/object"
     return document
 
 
 def definition_document(found: Definition) -> dict[str, Any]:
     """A tag or an association."""
-    return _said(_attributes[type(found)](found))
+    return _without_none(_attributes[type(found)](found))
 
 
 def namespace_document(namespace: Namespace, resource_type: str = "") -> dict[str, Any]:
@@ -75,7 +75,7 @@ def namespace_document(namespace: Namespace, resource_type: str = "") -> dict[st
     for association in namespace.contents.get(Association, ()):
         if association.name == resource_type:
             prefix = association.prefix or ""
-    document = _said(_namespace_attributes(namespace))
+    document = _without_none(_namespace_attributes(namespace))
     for kind, found in namespace.contents.items():
         if kind is Association:
             document["resource_type_associations"] = [definition_document(a) for a in found]
@@ -86,8 +86,8 @@ def namespace_document(namespace: Namespace, resource_type: str = "") -> dict[st
             document["properties"] = {prefix + p.name: plain_schema(p.schema) for p in found}
         else:
             document["tags"] = _tag_names(found)
-    document["self"] = f"{PATH}/{namespace.name}"
-    document["schema"] = f"{_SCHEMAS}/namespace"
+    document["self"] = f"{NAMESPACES_PATH}/{namespace.name}"
+    document["schema"] = f"{_SCHEMAS_PATH}/namespace"
     return document
 
 
@@ -99,13 +99,13 @@ def file_document(namespace: Namespace) -> dict[str, Any]:
     """A namespace as the files of ``glance-manage db load_metadefs`` have it, schemas untouched."""
     document: dict[str, Any] = {
         name: value
-        for name, value in _said(_namespace_attributes(namespace)).items()
+        for name, value in _without_none(_namespace_attributes(namespace)).items()
         if name not in ("created_at", "updated_at")
     }
     contents: Mapping[Kind, list[Any]] = namespace.contents
     if Association in contents:
         document["resource_type_associations"] = [
-            _said(
+            _without_none(
                 (("name", a.name), ("prefix", a.prefix), ("properties_target", a.properties_target))
             )
             for a in contents[Association]
@@ -114,7 +114,7 @@ def file_document(namespace: Namespace) -> dict[str, Any]:
         document["properties"] = {p.name: p.schema for p in contents[Property]}
     if Object in contents:
         document["objects"] = [
-            _said(
+            _without_none(
                 (
                     ("name", o.name),
                     ("description", o.description),
@@ -137,15 +137,15 @@ def dump_namespace(namespace: Namespace, resource_type: str = "") -> bytes:
     return dumps(namespace_document(namespace, resource_type))
 
 
-def dump_namespaces(namespaces: Iterable[Namespace], first: str, following: str | None) -> bytes:
-    """The body of a list of namespaces: ``first`` and ``following`` are paths of pages."""
+def dump_namespaces(namespaces: Iterable[Namespace], first: str, next_page: str | None) -> bytes:
+    """The body of a list of namespaces: ``first`` and ``next_page`` are paths of pages."""
     body = {
         "namespaces": [namespace_document(each) for each in namespaces],
         "first": first,
-        "schema": f"{_SCHEMAS}/namespaces",
+        "schema": f"{_SCHEMAS_PATH}/namespaces",
     }
-    if following is not None:
-        body["next"] = following
+    if next_page is not None:
+        body["next"] = next_page
     return dumps(body)
 
 
@@ -162,7 +162,7 @@ def dump_objects(namespace: Namespace, objects: Iterable[Object]) -> bytes:
     return dumps(
         {
             "objects": [object_document(namespace.name, each) for each in objects],
-            "schema": f"{_SCHEMAS}/objects".removeprefix("/"),
+            "schema": f"{_SCHEMAS_PATH}/objects".removeprefix("/"),
         }
     )
 
@@ -199,7 +199,7 @@ def dump_resource_types(types: Iterable[ResourceType]) -> bytes:
     return dumps(
         {
             "resource_types": [
-                _said(
+                _without_none(
                     (
                         ("name", each.name),
                         ("created_at", each.created_at),

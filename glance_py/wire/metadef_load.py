@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -21,14 +22,14 @@ from glance_py.domain.metadef import (
     Tag,
 )
 from glance_py.wire import metadef
-from glance_py.wire.check import Check, compile_check
 from glance_py.wire.field import Resource
+from glance_py.wire.json_schema import SchemaCheck, compile_schema
 from glance_py.wire.load import check_storable, parse_object
 
 _NAME_LENGTH = 80
 
 #: Names that nobody may write, declared or not.
-_TIMES = frozenset({"created_at", "updated_at"})
+_TIME_NAMES = frozenset({"created_at", "updated_at"})
 
 _RESOURCES = {
     each.name: each
@@ -41,9 +42,9 @@ _RESOURCES = {
     )
 }
 
-_check_tags = compile_check(metadef.TAGS)
+_check_tags = compile_schema(metadef.TAGS)
 
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_TRUE_STRINGS = frozenset({"1", "t", "true", "on", "y", "yes"})
 
 
 def _schema(resource: Resource, required: tuple[str, ...] | None = None) -> dict[str, Any]:
@@ -60,54 +61,54 @@ def _schema(resource: Resource, required: tuple[str, ...] | None = None) -> dict
 
 
 @functools.cache
-def _check(name: str) -> Check:
-    return compile_check(_schema(_RESOURCES[name]))
+def _resource_check(name: str) -> SchemaCheck:
+    return compile_schema(_schema(_RESOURCES[name]))
 
 
 @functools.cache
-def _check_schema() -> Check:
+def _check_schema() -> SchemaCheck:
     """Of a property that stands under its name."""
-    return compile_check(_schema(metadef.PROPERTY_BY_NAME))
+    return compile_schema(_schema(metadef.PROPERTY_BY_NAME))
 
 
 def _read_only(resource: Resource) -> frozenset[str]:
-    return _TIMES | {field.name for field in resource if field.read_only}
+    return _TIME_NAMES | {field.name for field in resource if field.read_only}
 
 
-def _checked(body: bytes, resource: Resource) -> dict[str, Any]:
+def _load_document(body: bytes, resource: Resource) -> dict[str, Any]:
     """A request body that fits ``resource``.
 
     wire: names that only the service writes are refused before anything else.
     """
     document = parse_object(body)
     for name in sorted(_read_only(resource) & document.keys()):
-        raise errors.ReadOnly(name)
-    _require(_check(resource.name)(document), f"The {resource.name}")
+        raise errors.ReadOnlyAttribute(name)
+    _raise_if_invalid(_resource_check(resource.name)(document), f"The {resource.name}")
     return document
 
 
-def _require(wrong: str | None, what: str) -> None:
-    if wrong is not None:
-        raise errors.Invalid(f"{what} {wrong}.")
+def _raise_if_invalid(problem: str | None, what: str) -> None:
+    if problem is not None:
+        raise errors.Invalid(f"{what} {problem}.")
 
 
 # --- What lies in a namespace ----------------------------------------------------------------
 
 
 def load_object(body: bytes) -> Object:
-    """:raises errors.Invalid, errors.ReadOnly: it is not an object as Image API v2 has it."""
-    return _object(_checked(body, metadef.OBJECT))
+    """:raises Invalid, ReadOnlyAttribute: it is not an object as Image API v2 has it."""
+    return _object(_load_document(body, metadef.OBJECT))
 
 
 def load_property(body: bytes) -> Property:
-    """:raises errors.Invalid, errors.ReadOnly: it is not a property as Image API v2 has it."""
-    document = _checked(body, metadef.PROPERTY)
+    """:raises Invalid, ReadOnlyAttribute: it is not a property as Image API v2 has it."""
+    document = _load_document(body, metadef.PROPERTY)
     return _property(document["name"], document)
 
 
 def load_tag(body: bytes) -> Tag:
-    """:raises errors.Invalid, errors.ReadOnly: it is not a tag as Image API v2 has it."""
-    return _tag(_checked(body, metadef.TAG))
+    """:raises Invalid, ReadOnlyAttribute: it is not a tag as Image API v2 has it."""
+    return _tag(_load_document(body, metadef.TAG))
 
 
 def load_tag_name(name: str) -> Tag:
@@ -121,18 +122,18 @@ def load_tag_name(name: str) -> Tag:
 def load_tags(body: bytes) -> list[Tag]:
     """:raises errors.Invalid: it is not ``{"tags": [{"name": ...}]}``."""
     document = parse_object(body)
-    _require(_check_tags(document), "The document")
+    _raise_if_invalid(_check_tags(document), "The document")
     return [_tag(each) for each in document["tags"]]
 
 
 def load_append(header: str | None) -> bool:
     """Does the header X-Openstack-Append ask to keep what is there?"""
-    return header is not None and header.strip().lower() in _TRUE
+    return header is not None and header.strip().lower() in _TRUE_STRINGS
 
 
 def load_association(body: bytes) -> Association:
-    """:raises errors.Invalid, errors.ReadOnly: it is not an association as Image API v2 has it."""
-    return _association(_checked(body, metadef.RESOURCE_TYPE))
+    """:raises Invalid, ReadOnlyAttribute: it is not an association as Image API v2 has it."""
+    return _association(_load_document(body, metadef.RESOURCE_TYPE))
 
 
 def _name(noun: str, name: str) -> str:
@@ -172,15 +173,15 @@ def _object(document: Mapping[str, Any]) -> Object:
 
 def _property(name: str, schema: dict[str, Any]) -> Property:
     # wire: inside a namespace a property may say this, too.
-    said = {key: value for key, value in schema.items() if key != "confidential"}
-    _require_schema(name, said)
+    described = {key: value for key, value in schema.items() if key != "confidential"}
+    _require_schema(name, described)
     if not isinstance(schema.get("confidential", False), bool):
         raise errors.Invalid(f"The property {name} is confidential (true) or not (false).")
     return Property(_name("property", name), schema=schema)
 
 
 def _require_schema(name: str, schema: Mapping[str, Any]) -> None:
-    _require(_check_schema()(schema), f"The property {name}")
+    _raise_if_invalid(_check_schema()(schema), f"The property {name}")
     _require_readable(name, schema)
     for key in ("minimum", "maximum"):
         if abs(schema.get(key, 0)) >= 2**63:
@@ -219,12 +220,12 @@ def _association(document: Mapping[str, Any]) -> Association:
 # --- Namespaces ------------------------------------------------------------------------------
 
 
-def load_namespace(ctx, body: bytes) -> Namespace:
+def load_namespace(ctx: Caller, body: bytes) -> Namespace:
     """The namespace that a request describes, with its contents, the caller's by default.
 
-    :raises errors.Invalid, errors.ReadOnly: it is not one as Image API v2 has it.
+    :raises errors.Invalid, errors.ReadOnlyAttribute: it is not one as Image API v2 has it.
     """
-    document = _checked(body, metadef.NAMESPACE)
+    document = _load_document(body, metadef.NAMESPACE)
     return _namespace(document, document.get("owner", ctx.project_id))
 
 
@@ -234,7 +235,7 @@ def load_namespace_document(document: Any, owner: str) -> Namespace:
     :param owner: the owner when the file names none.
     :raises errors.Invalid: naming the key that is wrong.
     """
-    _require(_check(metadef.NAMESPACE.name)(document), "The namespace")
+    _raise_if_invalid(_resource_check(metadef.NAMESPACE.name)(document), "The namespace")
     return _namespace(document, document.get("owner") or owner)
 
 
@@ -249,12 +250,14 @@ def _namespace(document: Mapping[str, Any], owner: str | None) -> Namespace:
         document.get("visibility", "private"),
         document.get("protected", False),
         contents={
-            kind: load(document[key]) for kind, (key, load) in _NESTED.items() if key in document
+            kind: load(document[key])
+            for kind, (key, load) in _CONTENT_LOADERS.items()
+            if key in document
         },
     )
 
 
-def _several(resource: Resource, load: Callable[[Mapping[str, Any]], Definition]):
+def _list_reader(resource: Resource, load: Callable[[Mapping[str, Any]], Definition]):
     """A function that reads a list of nested things.
 
     What only the service writes is ignored here, so that an answer of the
@@ -265,10 +268,12 @@ def _several(resource: Resource, load: Callable[[Mapping[str, Any]], Definition]
     def read(documents: list[dict[str, Any]]) -> list[Definition]:
         found = []
         for number, document in enumerate(documents):
-            plain = {key: value for key, value in document.items() if key not in ignored}
-            name = plain.get("name", f"number {number}")
-            _require(_check(resource.name)(plain), f"The {resource.name} {name}")
-            found.append(load(plain))
+            writable = {key: value for key, value in document.items() if key not in ignored}
+            name = writable.get("name", f"number {number}")
+            _raise_if_invalid(
+                _resource_check(resource.name)(writable), f"The {resource.name} {name}"
+            )
+            found.append(load(writable))
         return found
 
     return read
@@ -279,9 +284,9 @@ def _properties(table: Mapping[str, dict[str, Any]]) -> list[Definition]:
 
 
 #: Under which key the contents of a namespace stand, and how they are read.
-_NESTED: dict[Kind, tuple[str, Callable[[Any], list[Definition]]]] = {
-    Association: ("resource_type_associations", _several(metadef.RESOURCE_TYPE, _association)),
-    Object: ("objects", _several(metadef.OBJECT, _object)),
-    Tag: ("tags", _several(metadef.TAG, _tag)),
+_CONTENT_LOADERS: dict[Kind, tuple[str, Callable[[Any], list[Definition]]]] = {
+    Association: ("resource_type_associations", _list_reader(metadef.RESOURCE_TYPE, _association)),
+    Object: ("objects", _list_reader(metadef.OBJECT, _object)),
+    Tag: ("tags", _list_reader(metadef.TAG, _tag)),
     Property: ("properties", _properties),
 }

@@ -14,36 +14,42 @@ from glance_py.domain import errors
 from glance_py.domain.metadef import VISIBILITIES, Listing, NamespaceQuery
 from glance_py.wire.field import Resource
 from glance_py.wire.metadef import NAMESPACE, TAG
-from glance_py.wire.metadef_dump import PATH
+from glance_py.wire.metadef_dump import NAMESPACES_PATH
 from glance_py.wire.query import Parameters, parse_parameters
 
 _NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NamespaceRequest:
+class NamespaceListRequest:
     """A list of namespaces that was asked for, and the paths of its pages."""
 
     query: NamespaceQuery
     parameters: dict[str, str]
 
     @property
-    def first(self) -> str:
+    def first_page(self) -> str:
         """Path of the first page."""
-        return f"{PATH}?{urllib.parse.urlencode(self.parameters)}" if self.parameters else PATH
+        return (
+            f"{NAMESPACES_PATH}?{urllib.parse.urlencode(self.parameters)}"
+            if self.parameters
+            else NAMESPACES_PATH
+        )
 
-    def after(self, marker: str) -> str:
+    def page_after(self, marker: str) -> str:
         """Path of the page that begins behind the namespace ``marker``."""
-        return f"{PATH}?{urllib.parse.urlencode({**self.parameters, 'marker': marker})}"
+        return f"{NAMESPACES_PATH}?{urllib.parse.urlencode({**self.parameters, 'marker': marker})}"
 
 
-def load_namespace_query(query_string: str, default_limit: int, max_limit: int) -> NamespaceRequest:
+def load_namespace_query(
+    query_string: str, default_limit: int, max_limit: int
+) -> NamespaceListRequest:
     """The page of namespaces that a query string (as in WSGI) asks for.
 
     :raises errors.Invalid: a value that is not understood.
     """
     pairs = parse_parameters(query_string)
-    parameters = _first(pairs)
+    parameters = _first_values(pairs)
     limit = _limit(parameters)
     types = parameters.get("resource_types")
     query = NamespaceQuery(
@@ -51,7 +57,7 @@ def load_namespace_query(query_string: str, default_limit: int, max_limit: int) 
         _visibility(parameters),
         None if types is None else tuple(types.split(",")),
     )
-    return NamespaceRequest(
+    return NamespaceListRequest(
         query, {name: value for name, value in dict(pairs).items() if name != "marker"}
     )
 
@@ -61,7 +67,7 @@ def load_tag_query(query_string: str) -> Listing:
 
     :raises errors.Invalid: a value that is not understood.
     """
-    parameters = _first(parse_parameters(query_string))
+    parameters = _first_values(parse_parameters(query_string))
     listing = _listing(parameters, TAG, _limit(parameters))
     # wire: an empty marker is none here.
     return dataclasses.replace(listing, marker=listing.marker or None)
@@ -74,7 +80,7 @@ def check_object_query(query_string: str) -> None:
 
     :raises errors.Invalid: a value that makes no sense.
     """
-    parameters = _first(parse_parameters(query_string))
+    parameters = _first_values(parse_parameters(query_string))
     if _limit(parameters) == 0:
         raise errors.Invalid("limit must be positive.")
     _direction(parameters)
@@ -86,14 +92,14 @@ def load_resource_type(query_string: str) -> str:
 
     :raises errors.Invalid: the query string is not UTF-8, or asks for something else.
     """
-    parameters = _first(parse_parameters(query_string))
+    parameters = _first_values(parse_parameters(query_string))
     for name in parameters:
         if name != "resource_type":
             raise errors.Invalid(f"'{name}' cannot be asked for here, only resource_type can.")
     return parameters.get("resource_type", "")
 
 
-def _first(pairs: Parameters) -> dict[str, str]:
+def _first_values(pairs: Parameters) -> dict[str, str]:
     return dict(reversed(pairs))
 
 

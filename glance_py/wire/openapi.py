@@ -26,20 +26,20 @@ _PATCH = {
 }
 
 #: What a request carries where the name of the controller does not say it.
-_NOUNS = {
-    f"metadef_{nouns}.{verb}": resource.name
-    for nouns, resource in (
+_RESOURCE_NAMES = {
+    f"metadef_{collection}.{operation}": resource.name
+    for collection, resource in (
         ("namespaces", metadef.NAMESPACE),
         ("objects", metadef.OBJECT),
         ("properties", metadef.PROPERTY),
         ("tags", metadef.TAG),
         ("resource_types", metadef.RESOURCE_TYPE),
     )
-    for verb in ("create", "update")
+    for operation in ("create", "update")
 }
 
 
-class Row(Protocol):
+class OpenAPIRoute(Protocol):
     """A row of the route table."""
 
     @property
@@ -55,11 +55,11 @@ class Row(Protocol):
     def body(self) -> str: ...
 
 
-def openapi(version: str, image: Resource, rows: Iterable[Row]) -> dict[str, Any]:
+def openapi(version: str, image: Resource, routes: Iterable[OpenAPIRoute]) -> dict[str, Any]:
     """The document.
 
     :param version: of the Image API, such as ``2.18``.
-    :param rows: the route table; ``body`` is none, json, bytes or ignored.
+    :param routes: the route table; ``body`` is none, json, bytes or ignored.
     """
     resources = (
         image,
@@ -72,8 +72,8 @@ def openapi(version: str, image: Resource, rows: Iterable[Row]) -> dict[str, Any
         metadef.RESOURCE_TYPE,
     )
     paths: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, image)
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, image)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Image service", "version": version},
@@ -89,35 +89,35 @@ def openapi(version: str, image: Resource, rows: Iterable[Row]) -> dict[str, Any
     }
 
 
-def _operation(row: Row, image: Resource) -> dict[str, Any]:
+def _operation(route: OpenAPIRoute, image: Resource) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _VARIABLE.findall(row.path)
+        for name in _VARIABLE.findall(route.path)
     ]
-    if row.action == "images.index":
+    if route.action == "images.index":
         parameters += _list_parameters(image)
     operation: dict[str, Any] = {
-        "operationId": row.action if row.action != "schemas.show" else f"schemas:{row.path}",
+        "operationId": route.action if route.action != "schemas.show" else f"schemas:{route.path}",
         "parameters": parameters,
         "responses": {"default": {"description": "Success, or an error that explains itself."}},
     }
-    content = _content(row)
+    content = _content(route)
     if content:
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
-def _content(row: Row) -> dict[str, Any]:
-    if row.body == "bytes":
+def _content(route: OpenAPIRoute) -> dict[str, Any]:
+    if route.body == "bytes":
         return {"application/octet-stream": {}}
-    if row.body != "json":
+    if route.body != "json":
         return {}
-    if row.method == "PATCH":
+    if route.method == "PATCH":
         return _PATCH
-    if row.action == "metadef_tags.create_all":
+    if route.action == "metadef_tags.create_all":
         return {"application/json": {"schema": metadef.TAGS}}
-    noun = _NOUNS.get(row.action) or row.action.partition(".")[0].removesuffix("s")
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{noun}"}}}
+    name = _RESOURCE_NAMES.get(route.action) or route.action.partition(".")[0].removesuffix("s")
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
 
 def _list_parameters(image: Resource) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change, ImpossibleChange
-from glance_py.domain.image import DIGESTS, Image, Location
+from glance_py.domain.change import ImageChange, RejectedChange
+from glance_py.domain.image import DIGEST_FIELDS, Image, Location
 from glance_py.wire import load
-from glance_py.wire.load import ImageLoader, is_reserved, parse
+from glance_py.wire.load import ImageLoader, is_reserved, parse_json
 from glance_py.wire.locations import LocationDraft
 
 V21 = "application/openstack-images-v2.1-json-patch"
@@ -40,17 +40,17 @@ _LOCATION_DEPTH = {"add": 2, "insert": 2, "replace": 1, "remove": 2}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """One step: ``do`` is add, insert (must be new), replace or remove.
+    """One step: ``op`` is add, insert (must be new), replace or remove.
 
-    ``position`` is the second part of a path into the locations, ``objection`` why
+    ``position`` is the second part of a path into the locations, ``error`` why
     the value cannot be kept; it counts when its turn comes.
     """
 
-    do: str
+    op: str
     name: str
     position: str = ""
     value: Any = None
-    objection: errors.GlanceError | None = None
+    error: errors.GlanceError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class LocationRules:
         Whether clients may touch them at all (``show_multiple_locations``).
     algorithm
         ``hashing_algorithm``: the only one that validation data may name.
-    in_order
+    sort_locations
         Sorts locations as answers show them, since clients count in answers.
     """
 
     allowed: bool
     algorithm: str
-    in_order: Callable[[Sequence[Location]], Sequence[Location]]
+    sort_locations: Callable[[Sequence[Location]], Sequence[Location]]
 
 
 class PatchLoader:
@@ -84,55 +84,55 @@ class PatchLoader:
         :raises errors.Forbidden: a read-only or reserved name.
         :raises errors.LimitExceeded: more than MAX_OPERATIONS.
         """
-        document = parse(body)
+        document = parse_json(body)
         if not isinstance(document, list):
             raise errors.Invalid("Request body must be a JSON array of operation objects.")
-        if _weight(document) > MAX_OPERATIONS:
+        if _count_items(document) > MAX_OPERATIONS:
             raise errors.LimitExceeded(
                 f"A PATCH cannot hold more than {MAX_OPERATIONS} operations or locations."
             )
         read = _read_v21 if media_type == V21 else _read_v20
         return [self._operation(*read(item)) for item in document]
 
-    def _operation(self, do: str, path: object, item: dict[str, Any]) -> Operation:
-        name, *rest = _parts(path)
-        if len(rest) + 1 != (_LOCATION_DEPTH[do] if name == "locations" else 1):
+    def _operation(self, op: str, path: object, item: dict[str, Any]) -> Operation:
+        name, *rest = _pointer_parts(path)
+        if len(rest) + 1 != (_LOCATION_DEPTH[op] if name == "locations" else 1):
             raise errors.Invalid(f"Invalid JSON pointer for this resource: '{path}'")
         if name in self._read_only:
-            raise errors.ReadOnly(name)
+            raise errors.ReadOnlyAttribute(name)
         if is_reserved(name):
-            raise errors.Reserved(name)
+            raise errors.ReservedAttribute(name)
         if name == "image_id":
             # wire: the name of a column of properties. A new image may have it.
             raise (
-                errors.Reserved(name)
-                if do == "remove"
+                errors.ReservedAttribute(name)
+                if op == "remove"
                 else errors.NotFound(f"Attribute '{name}' cannot be changed.")
             )
         position = rest[0] if rest else ""
-        if do == "remove":
+        if op == "remove":
             if name in self._loader.required:
                 raise errors.Invalid(f"Property {name} is required and may not be removed.")
-            return Operation(do, name, position)
+            return Operation(op, name, position)
         if "value" not in item:
-            raise errors.Invalid(f'Operation "{do}" requires a member named "value".')
+            raise errors.Invalid(f'Operation "{op}" requires a member named "value".')
         value = item["value"]
         self._loader.check("" if name in _SHADOWED else name, [value] if rest else value)
         try:
-            return Operation(do, name, position, self._stored(name, value))
-        except errors.Invalid as objection:
-            return Operation(do, name, position, value, objection)
+            return Operation(op, name, position, self._to_domain(name, value))
+        except errors.Invalid as error:
+            return Operation(op, name, position, value, error)
 
-    def _stored(self, name: str, value: Any) -> Any:
+    def _to_domain(self, name: str, value: Any) -> Any:
         if name in _SHADOWED:
             load.check_storable(name, value)
             return value
         if name == "owner" and value == "":
             return None  # wire: a PATCH takes the owner away; a new image keeps what it was given.
-        return value if name == "locations" else self._loader.stored(name, value)
+        return value if name == "locations" else self._loader.to_domain(name, value)
 
 
-def _weight(document: list[Any]) -> int:
+def _count_items(document: list[Any]) -> int:
     """How many operations there are, and how many items their values hold."""
     return len(document) + sum(
         len(item["value"])
@@ -145,28 +145,28 @@ def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:
     """``{"op": ..., "path": ..., "value": ...}``, as in RFC 6902."""
     if not isinstance(item, dict):
         raise errors.Invalid("Operations must be JSON objects.")
-    do = item.get("op")
-    if do not in _OPERATIONS:
+    op = item.get("op")
+    if op not in _OPERATIONS:
         raise errors.Invalid(f"The op of an operation must be one of {', '.join(_OPERATIONS)}.")
     if "path" not in item:
-        raise errors.Invalid(f'Operation "{do}" requires a member named "path".')
-    return do, item["path"], item
+        raise errors.Invalid(f'Operation "{op}" requires a member named "path".')
+    return op, item["path"], item
 
 
 def _read_v20(item: object) -> tuple[str, object, dict[str, Any]]:
     """``{"add": path, "value": ...}``, the form before RFC 6902 was finished."""
     if not isinstance(item, dict):
         raise errors.Invalid("Operations must be JSON objects.")
-    named = [do for do in _OPERATIONS if do in item]
+    named = [op for op in _OPERATIONS if op in item]
     if len(named) != 1:
         raise errors.Invalid(
             f"Operations must contain exactly one member of {', '.join(_OPERATIONS)}."
         )
-    do = named[0]
-    return ("insert" if do == "add" else do), item[do], item
+    op = named[0]
+    return ("insert" if op == "add" else op), item[op], item
 
 
-def _parts(path: object) -> list[str]:
+def _pointer_parts(path: object) -> list[str]:
     """The parts of a JSON pointer (RFC 6901), blanks around them dropped.
 
     wire: a second slash at the beginning is tolerated.
@@ -189,68 +189,68 @@ def _unescape(part: str, path: str) -> str:
 
 def apply(
     image: Image, operations: list[Operation], loader: ImageLoader, rules: LocationRules
-) -> Change:
+) -> ImageChange:
     """What ``operations`` change in ``image``; empty when they change nothing.
 
-    An ImpossibleChange when a property exists that must not or the other way round, or
+    An RejectedChange when a property exists that must not or the other way round, or
     the image's state, its database or the configuration forbids a step.
     """
-    play = _Play(image, loader, rules)
+    applier = _PatchApplier(image, loader, rules)
     for operation in operations:
         try:
-            play.step(operation)
-        except errors.GlanceError as objection:
-            return play.abandoned(operation, objection)
-    return play.change()
+            applier.apply_operation(operation)
+        except errors.GlanceError as error:
+            return applier.rejected_change(operation, error)
+    return applier.change()
 
 
-class _Play:
+class _PatchApplier:
     """Operations, one after the other, on an image that they leave as it is."""
 
     def __init__(self, image: Image, loader: ImageLoader, rules: LocationRules) -> None:
         self._image = image
         self._writable = loader.writable
         self._rules = rules
-        self._change = Change()
-        self._places: LocationDraft | None = None
+        self._change = ImageChange()
+        self._draft: LocationDraft | None = None
 
-    def step(self, operation: Operation) -> None:
+    def apply_operation(self, operation: Operation) -> None:
         """:raises errors.GlanceError: this cannot be done to the image as it is by now."""
-        if operation.objection is not None:
-            raise operation.objection
+        if operation.error is not None:
+            raise operation.error
         if operation.name == "locations":
-            self._step_location(operation)
+            self._apply_location_operation(operation)
         elif operation.name in self._writable:
             _set_field(self._image, self._change, operation)
             if operation.name in ("disk_format", "container_format"):
-                self._see(**{operation.name: operation.value})
+                self._update_image(**{operation.name: operation.value})
         else:
             _set_property(self._image, self._change, operation)
 
-    def _step_location(self, operation: Operation) -> None:
-        if self._places is None:
-            self._places = _draft_of(self._image, self._rules)
-        _play_location(self._places, operation)
+    def _apply_location_operation(self, operation: Operation) -> None:
+        if self._draft is None:
+            self._draft = _draft_of(self._image, self._rules)
+        _apply_to_draft(self._draft, operation)
         if self._image.status == "queued":
             # With digests of its own; those of refused data are not its.
-            self._see(status="active", **dict.fromkeys(DIGESTS))
+            self._update_image(status="active", **dict.fromkeys(DIGEST_FIELDS))
 
-    def _see(self, **fields: Any) -> None:
+    def _update_image(self, **fields: Any) -> None:
         self._image = dataclasses.replace(self._image, **fields)
-        if self._places is not None:
-            self._places.image = self._image
+        if self._draft is not None:
+            self._draft.image = self._image
 
-    def change(self) -> Change:
+    def change(self) -> ImageChange:
         """What the steps so far change."""
-        if self._places is not None:
-            self._places.write(self._change)
+        if self._draft is not None:
+            self._draft.apply_to(self._change)
         return self._change
 
-    def abandoned(self, operation: Operation, objection: errors.GlanceError) -> Change:
-        """The same with what ``operation``, to which there is an objection, would have touched."""
+    def rejected_change(self, operation: Operation, error: errors.GlanceError) -> ImageChange:
+        """The same with what ``operation``, to which there is an error, would have touched."""
         change = self.change()
         if operation.name == "locations":
-            if operation.do == "remove":
+            if operation.op == "remove":
                 change.remove_locations += (Location(""),)
             else:
                 change.add_locations += (Location(""),)
@@ -258,14 +258,14 @@ class _Play:
             change.fields[operation.name] = operation.value
         else:
             change.set_properties[operation.name] = ""
-        known = {each.name: getattr(change, each.name) for each in dataclasses.fields(change)}
-        return ImpossibleChange(**known, objection=objection)
+        changes = {each.name: getattr(change, each.name) for each in dataclasses.fields(change)}
+        return RejectedChange(**changes, error=error)
 
 
-def _set_field(image: Image, change: Change, operation: Operation) -> None:
-    if operation.do == "remove":
+def _set_field(image: Image, change: ImageChange, operation: Operation) -> None:
+    if operation.op == "remove":
         raise errors.Forbidden(f"Property {operation.name} may not be removed.")
-    if operation.do == "insert":
+    if operation.op == "insert":
         raise errors.Conflict(f"Property {operation.name} already present.")
     if operation.name == "tags":
         change.tags = operation.value
@@ -279,16 +279,16 @@ def _set_field(image: Image, change: Change, operation: Operation) -> None:
     change.fields[operation.name] = operation.value
 
 
-def _set_property(image: Image, change: Change, operation: Operation) -> None:
+def _set_property(image: Image, change: ImageChange, operation: Operation) -> None:
     name = operation.name
     exists = name in change.set_properties or (
         name in image.properties and name not in change.remove_properties
     )
-    if operation.do == "insert" and exists:
+    if operation.op == "insert" and exists:
         raise errors.Conflict(f"Property {name} already present.")
-    if operation.do in ("replace", "remove") and not exists:
+    if operation.op in ("replace", "remove") and not exists:
         raise errors.Conflict(f"Property {name} does not exist.")
-    if operation.do == "remove":
+    if operation.op == "remove":
         change.set_properties.pop(name, None)
         if name in image.properties:
             change.remove_properties.add(name)
@@ -300,13 +300,13 @@ def _set_property(image: Image, change: Change, operation: Operation) -> None:
 def _draft_of(image: Image, rules: LocationRules) -> LocationDraft:
     if not rules.allowed:
         raise errors.Forbidden("It's not allowed to change the locations of an image.")
-    return LocationDraft(image, rules.in_order(image.locations), rules.algorithm)
+    return LocationDraft(image, rules.sort_locations(image.locations), rules.algorithm)
 
 
-def _play_location(places: LocationDraft, operation: Operation) -> None:
-    if operation.do == "replace":
-        places.replace(operation.value)
-    elif operation.do == "remove":
-        places.remove(operation.position)
+def _apply_to_draft(draft: LocationDraft, operation: Operation) -> None:
+    if operation.op == "replace":
+        draft.replace(operation.value)
+    elif operation.op == "remove":
+        draft.remove(operation.position)
     else:
-        places.add(operation.position, operation.value)
+        draft.add(operation.position, operation.value)

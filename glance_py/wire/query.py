@@ -19,7 +19,7 @@ from glance_py.domain.query import Filter, ImageQuery
 from glance_py.wire.field import Resource
 
 #: A condition that no image meets.
-NOTHING = Filter("id", "in", ())
+MATCH_NONE = Filter("id", "in", ())
 
 #: Parameters of a list that are not fields of the image.
 FIXED_PARAMETERS = frozenset(
@@ -37,11 +37,11 @@ FIXED_PARAMETERS = frozenset(
 )
 
 #: What a list has one of.
-_SINGLE = frozenset({"visibility", "member_status", "sort", "limit", "marker"})
+_SINGLE_VALUED = frozenset({"visibility", "member_status", "sort", "limit", "marker"})
 
 #: Not filters on their own; ``deleted`` never had an effect on a list of images.
 _NOT_FILTERS = FIXED_PARAMETERS | {"deleted"}
-_REFUSED = frozenset({"changes-since", "locations"})
+_UNSUPPORTED = frozenset({"changes-since", "locations"})
 
 #: Filters, tags and properties of one list.  An image has 128 tags and as many properties by
 #: default; each further condition is more work for the database.
@@ -49,26 +49,26 @@ MAX_CONDITIONS = 256
 
 _PATH = "/v2/images"
 _DIRECTIONS = ("asc", "desc")
-_BIGGEST = 2**63 - 1
+_MAX_INT64 = 2**63 - 1
 _INTEGER = re.compile(r"\s*[+-]?0*\d{1,40}\s*", re.ASCII)
 _RANGE = re.compile(r"(.+)_(min|max)\Z", re.DOTALL)
 _TIME_OPERATORS = ("gt", "gte", "lt", "lte", "eq", "neq")
 _YEAR_OR_MONTH = re.compile(r"\d{4}(-\d{2})?\Z", re.ASCII)
 #: One value of an ``in:`` list: quoted, with \" for a quote, or plain; then a comma or the end.
-_LISTED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^",]*))(,|\Z)', re.DOTALL)
+_IN_LIST_ITEM = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^",]*))(,|\Z)', re.DOTALL)
 
 Parameters = list[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ListRequest:
+class ImageListRequest:
     """A list that was asked for, and the paths of its pages."""
 
     query: ImageQuery
     parameters: tuple[tuple[str, str], ...]
 
     @property
-    def first(self) -> str:
+    def first_page(self) -> str:
         """Path of the first page.
 
         wire: of a repeated name only the last value is kept here.  The path of
@@ -76,7 +76,7 @@ class ListRequest:
         """
         return self._path(tuple(dict(self.parameters).items()))
 
-    def after(self, marker: str) -> str:
+    def page_after(self, marker: str) -> str:
         """Path of the page that begins behind image ``marker``."""
         return self._path((*self.parameters, ("marker", marker)))
 
@@ -105,12 +105,12 @@ class ImageQueryLoader:
         self._default_limit = default_limit
         self._max_limit = max_limit
         self._sort_keys = tuple(field.name for field in resource if field.sort)
-        self._numbers = frozenset(f.name for f in resource if f.filter == "number")
-        self._readers: dict[str, Callable[[str, str], list[Filter]]] = {
-            field.name: _READERS[field.filter] for field in resource if field.filter
+        self._numeric_fields = frozenset(f.name for f in resource if f.filter == "number")
+        self._filter_parsers: dict[str, Callable[[str, str], list[Filter]]] = {
+            field.name: _FILTER_PARSERS[field.filter] for field in resource if field.filter
         }
 
-    def load(self, query_string: str) -> ListRequest:
+    def load(self, query_string: str) -> ImageListRequest:
         """The page that ``query_string`` (as in WSGI) asks for.
 
         :raises errors.Invalid: a value or name that is not understood.
@@ -120,17 +120,17 @@ class ImageQueryLoader:
         filters, properties = self._conditions(parameters, last)
         if len(last) < len(parameters) and (repeated := _repeated(parameters)):
             # wire: the first value counts, and no image has what the others ask for.
-            filters.append(NOTHING)
+            filters.append(MATCH_NONE)
             first = dict(reversed(parameters))
             last.update((name, first[name]) for name in repeated)
         tags = tuple(dict.fromkeys(value.strip() for name, value in parameters if name == "tag"))
         if len(filters) + len(tags) + len(properties) > MAX_CONDITIONS:
             raise errors.Invalid(f"A list cannot have more than {MAX_CONDITIONS} filters.")
         if any("\x00" in value for value in (*tags, *(v for pair in properties for v in pair))):
-            filters.append(NOTHING)
+            filters.append(MATCH_NONE)
         visibility = last.get("visibility")
         if visibility == "":
-            filters.append(NOTHING)
+            filters.append(MATCH_NONE)
         query = ImageQuery(
             filters=tuple(filters),
             tags=tags,
@@ -148,7 +148,7 @@ class ImageQueryLoader:
             limit=self._limit(last),
         )
         kept = tuple(pair for pair in parameters if pair[0] != "marker")
-        return ListRequest(query, kept)
+        return ImageListRequest(query, kept)
 
     def _conditions(
         self, parameters: Parameters, last: dict[str, str]
@@ -160,33 +160,33 @@ class ImageQueryLoader:
         filters: list[Filter] = []
         properties = []
         for name, value in last.items():
-            reader = self._readers.get(name)
-            span = _RANGE.match(name)
+            parse = self._filter_parsers.get(name)
+            range_match = _RANGE.match(name)
             if name in _NOT_FILTERS:
                 continue
-            if name in _REFUSED:
+            if name in _UNSUPPORTED:
                 raise errors.Invalid(f"Images cannot be filtered by '{name}'.")
-            if reader is _time_filters:
+            if parse is _time_filters:
                 for key, each in parameters:
                     if key == name:
-                        filters += reader(name, each)
-            elif reader is not None:
-                filters += reader(name, value)
-            elif span is not None:
-                filters += self._range(span[1], span[2], value)
+                        filters += parse(name, each)
+            elif parse is not None:
+                filters += parse(name, value)
+            elif range_match is not None:
+                filters += self._range(range_match[1], range_match[2], value)
             else:
                 properties.append((name, value))
         return filters, properties
 
     def _range(self, field: str, end: str, value: str) -> list[Filter]:
-        if field not in self._numbers:
+        if field not in self._numeric_fields:
             raise errors.Invalid(f"There is no numeric field '{field}' to compare.")
         number = _integer(value)
         if number is None:
             raise errors.Invalid("Unable to filter on a range with a non-numeric value.")
-        if abs(number) > _BIGGEST:
-            everything = (number < 0) == (end == "min")
-            return [] if everything else [NOTHING]
+        if abs(number) > _MAX_INT64:
+            matches_all = (number < 0) == (end == "min")
+            return [] if matches_all else [MATCH_NONE]
         return [Filter(field, "gte" if end == "min" else "lte", number)]
 
     def _sort(self, parameters: Parameters, last: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -236,7 +236,7 @@ class ImageQueryLoader:
 
 def _repeated(parameters: Parameters) -> set[str]:
     """Names that may stand in a query string once, and stand there more often."""
-    names = [name for name, _ in parameters if name in _SINGLE]
+    names = [name for name, _ in parameters if name in _SINGLE_VALUED]
     return {name for name in names if names.count(name) > 1}
 
 
@@ -259,7 +259,7 @@ def _boolean(name: str, value: str) -> bool:
 
 
 def _exact_filters(name: str, value: str) -> list[Filter]:
-    return [NOTHING if "\x00" in value else Filter(name, "eq", value)]
+    return [MATCH_NONE if "\x00" in value else Filter(name, "eq", value)]
 
 
 def _flag_filters(name: str, value: str) -> list[Filter]:
@@ -268,8 +268,8 @@ def _flag_filters(name: str, value: str) -> list[Filter]:
 
 def _number_filters(name: str, value: str) -> list[Filter]:
     number = _integer(value)
-    if number is None or abs(number) > _BIGGEST:
-        return [NOTHING]
+    if number is None or abs(number) > _MAX_INT64:
+        return [MATCH_NONE]
     return [Filter(name, "eq", number)]
 
 
@@ -292,9 +292,9 @@ def split_list(text: str) -> list[str]:
     :raises errors.Invalid: a quote is left open, or stands inside a value.
     """
     values = []
-    place = 0
+    position = 0
     while True:
-        found = _LISTED.match(text, place)
+        found = _IN_LIST_ITEM.match(text, position)
         if found is None:
             raise errors.Invalid(
                 f"Invalid filter value {text}. Quotes must be closed and enclose whole values."
@@ -303,7 +303,7 @@ def split_list(text: str) -> list[str]:
         values.append(plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
         if not comma:
             return values
-        place = found.end()
+        position = found.end()
 
 
 def _time_filters(name: str, value: str) -> list[Filter]:
@@ -331,7 +331,7 @@ def _time(name: str, value: str) -> datetime.datetime:
     return time
 
 
-_READERS = {
+_FILTER_PARSERS = {
     "text": _text_filters,
     "exact": _exact_filters,
     "number": _number_filters,

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glance_py.domain import errors
+from glance_py.domain.caller import Caller
 from glance_py.domain.task import IMPORT, STATUSES, TYPES, Task, TaskQuery
 from glance_py.wire.dump import compile_attributes, dumps
-from glance_py.wire.field import STRING, UUID, UUID_PATTERN, Field, Resource, or_null
+from glance_py.wire.field import STRING, UUID, UUID_PATTERN, Field, Resource, nullable
 from glance_py.wire.load import parse_object
 from glance_py.wire.query import parse_parameters
 
-_HEAD = (
+_COMMON_FIELDS = (
     Field("id", UUID, "Identifier of the task.", source="id"),
     Field("type", {"type": "string", "enum": list(TYPES)}, "What the task does.", source="type"),
     Field(
@@ -24,29 +25,29 @@ _HEAD = (
         source="status",
     ),
 )
-_DETAIL = (
-    Field("input", or_null({"type": "object"}), "What the task was asked to do.", source="input"),
-    Field("result", or_null({"type": "object"}), "What came out of it.", source="result"),
+_DETAIL_FIELDS = (
+    Field("input", nullable({"type": "object"}), "What the task was asked to do.", source="input"),
+    Field("result", nullable({"type": "object"}), "What came out of it.", source="result"),
     Field("message", STRING, "Progress or the reason of a failure, for people.", source="message"),
 )
-_OWNER = Field("owner", STRING, "Project that the task belongs to.", source="owner")
-_ORIGIN = ("image_id", "request_id", "user_id")
-_TAIL = (
-    _OWNER,
+_OWNER_FIELD = Field("owner", STRING, "Project that the task belongs to.", source="owner")
+_ORIGIN_FIELDS = ("image_id", "request_id", "user_id")
+_METADATA_FIELDS = (
+    _OWNER_FIELD,
     Field("image_id", STRING, "Image that the task works on."),
     Field("request_id", STRING, "Request that started the task."),
     Field("user_id", STRING, "User who started the task."),
-    Field("expires_at", or_null(STRING), "When the task will be forgotten, UTC."),
+    Field("expires_at", nullable(STRING), "When the task will be forgotten, UTC."),
     Field("created_at", STRING, "When the task was made, UTC.", source="created_at"),
     Field("updated_at", STRING, "When the task was last changed, UTC.", source="updated_at"),
     Field("self", STRING, "Path of this task.", read_only=True),
     Field("schema", STRING, "Path of the schema of this document.", read_only=True),
 )
 
-TASK = Resource("task", (*_HEAD, *_DETAIL, *_TAIL))
+TASK = Resource("task", (*_COMMON_FIELDS, *_DETAIL_FIELDS, *_METADATA_FIELDS))
 
 #: A task in a list: without what was asked and what came out.
-TASK_SUMMARY = Resource("task", (*_HEAD, *_TAIL))
+TASK_SUMMARY = Resource("task", (*_COMMON_FIELDS, *_METADATA_FIELDS))
 
 _attributes = compile_attributes(TASK)
 _summary_attributes = compile_attributes(TASK_SUMMARY)
@@ -73,7 +74,7 @@ def dump_task(task: Task) -> bytes:
     wire: what is not known of its origin is left out.
     """
     document = _with_links(dict(_attributes(task)), task)
-    for name in _ORIGIN:
+    for name in _ORIGIN_FIELDS:
         if getattr(task, name) is not None:
             document[name] = getattr(task, name)
     return dumps(document)
@@ -92,19 +93,19 @@ def dump_tasks(tasks: Sequence[Task], query: TaskQuery, query_string: str) -> by
     kept = [pair for pair in parse_parameters(query_string) if pair[0] != "marker"]
     body: dict[str, Any] = {
         "tasks": [_with_links(dict(_summary_attributes(task)), task) for task in tasks],
-        "first": _page(kept),
+        "first": _page_path(kept),
         "schema": "/v2/schemas/tasks",
     }
     if tasks and len(tasks) == query.limit:
-        body["next"] = _page([*kept, ("marker", tasks[-1].id)])
+        body["next"] = _page_path([*kept, ("marker", tasks[-1].id)])
     return dumps(body)
 
 
-def _page(parameters: Sequence[tuple[str, str]]) -> str:
+def _page_path(parameters: Sequence[tuple[str, str]]) -> str:
     return f"{_PATH}?{urllib.parse.urlencode(parameters)}" if parameters else _PATH
 
 
-def dump_tasks_of_image(tasks: Sequence[Task]) -> bytes:
+def dump_image_tasks(tasks: Sequence[Task]) -> bytes:
     """The body that lists the tasks about an image.
 
     wire: times are as the database has them, with fractions and without a zone.
@@ -139,38 +140,38 @@ def dump_tasks_of_image(tasks: Sequence[Task]) -> bytes:
     )
 
 
-def load_task(ctx, task_id: str, body: bytes) -> Task:
+def load_task(ctx: Caller, task_id: str, body: bytes) -> Task:
     """The new task that a request describes, owned by the caller.
 
     :raises errors.Invalid: its type or its input make no sense.
     """
     document = parse_object(body)
-    kind, wanted = document.get("type"), document.get("input")
+    kind, task_input = document.get("type"), document.get("input")
     if not isinstance(kind, str) or kind not in TYPES:
         raise errors.Invalid(f"The type of a task is one of {', '.join(TYPES)}.")
-    if not isinstance(wanted, Mapping):
+    if not isinstance(task_input, Mapping):
         raise errors.Invalid("The input of a task must be a JSON object.")
     if kind == IMPORT:
-        _check_import(wanted)
+        _check_import(task_input)
     return Task(
         task_id,
         kind,
         owner=ctx.project_id or "",
-        input=wanted,
+        input=task_input,
         request_id=ctx.request_id,
         user_id=ctx.user_id,
     )
 
 
-def _check_import(wanted: Mapping[str, object]) -> None:
-    source = wanted.get("import_from")
+def _check_import(task_input: Mapping[str, object]) -> None:
+    source = task_input.get("import_from")
     if not isinstance(source, str) or not source.lower().startswith(("http://", "https://")):
         raise errors.Invalid(
             "import_from must be a URL of HTTP or HTTPS; files of the service are never read."
         )
-    if not isinstance(wanted.get("image_properties", {}), Mapping):
+    if not isinstance(task_input.get("image_properties", {}), Mapping):
         raise errors.Invalid("image_properties must be a JSON object.")
-    if not isinstance(wanted.get("import_from_format", ""), str):
+    if not isinstance(task_input.get("import_from_format", ""), str):
         raise errors.Invalid("import_from_format must be a string.")
 
 

@@ -18,52 +18,52 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from glance_store_py import driver
-from glance_store_py.config import SINGLE_SECTION, Settings
-from glance_store_py.driver import Caller, Stored, StoredData
-from glance_store_py.drivers.cinder_api import Volumes
-from glance_store_py.drivers.cinder_attachment import Host
-from glance_store_py.drivers.later import UNABLE
-from glance_store_py.drivers.rbd_transfer import pieces
-from glance_store_py.location import Location
+from glance_store_py.config import SINGLE_SECTION, StoreOptions
+from glance_store_py.driver import AddResult, ObjectData, StoreCaller
+from glance_store_py.drivers.cinder_api import VolumeClient
+from glance_store_py.drivers.cinder_attachment import AttachmentManager
+from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
+from glance_store_py.drivers.rbd_transfer import join_small_chunks
+from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
 GIB = 1024**3
 
 #: Metadata of volumes that are being written; the value is of one upload alone.
-UNFINISHED = "glance_unfinished"
+UNFINISHED_KEY = "glance_unfinished"
 
 
-class Driver:
+class CinderDriver:
     """Volumes named ``image-<name>``; addresses are ``cinder://<store id>/<volume id>``."""
 
     schemes = ("cinder",)
-    abilities = frozenset(
+    capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
-            driver.RANDOM_READ,
-            driver.ON_BEHALF,
-            driver.FINDS_REMAINS,
+            driver.READ_RANDOM,
+            driver.USER_CONTEXT,
+            driver.FIND_PARTIAL,
             driver.REMOTE,
         }
     )
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    def __init__(self, settings: StoreOptions, store_id: str) -> None:
         self._settings = settings
-        self._volumes = Volumes(settings)
-        self._host = Host(settings, self._volumes)
-        self._online = settings["cinder_do_extend_attached"]
+        self._volumes = VolumeClient(settings)
+        self._attachments = AttachmentManager(settings, self._volumes)
+        self._extends_attached = settings["cinder_do_extend_attached"]
         self._owner: str | None = None
         #: With one store only, and in old databases, an address names no store.
         self._name = "" if settings.section == SINGLE_SECTION else store_id
-        self.prefixes = tuple(Location("cinder", name) for name in {self._name, ""})
+        self.prefixes = tuple(StoreLocation("cinder", name) for name in {self._name, ""})
         self.properties = {
             "volume_type": settings["cinder_volume_type"],
             "use_multipath": settings["cinder_use_multipath"],
         }
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         self._volumes.check_settings()
         # Imported now, in the main thread: os-brick brings eventlet, and a thread that is the
         # first to import eventlet can never be joined, so that the process would not end.
@@ -76,52 +76,56 @@ class Driver:
                     f"a Cinder store needs the Python package {module.partition('.')[0]}.",
                 ) from error
 
-    def on_behalf_of(self, caller: Caller | None) -> Driver:
+    def as_caller(self, caller: StoreCaller | None) -> CinderDriver:
         """The driver that tells Cinder whose image it is: that project may clone the volume."""
-        acting = copy.copy(self)
-        acting._owner = caller.project_id if caller is not None else None
-        return acting
+        bound_driver = copy.copy(self)
+        bound_driver._owner = caller.project_id if caller is not None else None
+        return bound_driver
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
         gib = max(1, -(-(size or 0) // GIB))
         # The volume has the name of the attempt; for Cinder and its users it is the image's.
         metadata = {"glance_image_id": driver.image_id_of(name)}
         if self._owner:
             metadata["image_owner"] = self._owner
-        mark = {UNFINISHED: uuid.uuid4().hex}
+        writer_mark = {UNFINISHED_KEY: uuid.uuid4().hex}
         volume = None
         try:
-            volume = self._volumes.create(_volume_name(name), gib, {**metadata, **mark})
+            volume = self._volumes.create(_volume_name(name), gib, {**metadata, **writer_mark})
             self._volumes.wait(volume, {"available"})
             written = self._write(volume, data, gib)
-            self._volumes.finish(volume, {**metadata, "image_size": str(written)})
+            self._volumes.mark_complete(volume, {**metadata, "image_size": str(written)})
         except BaseException as error:
-            unable = isinstance(error, UNABLE)
-            if volume or unable:  # Else Cinder has refused, and made nothing.
-                self._volumes.later.remove(
+            is_unavailable = isinstance(error, UNAVAILABLE_ERRORS)
+            if volume or is_unavailable:  # Else Cinder has refused, and made nothing.
+                self._volumes.deferred.remove(
                     f"What may be left of volume {_volume_name(name)}",
-                    functools.partial(self._abandon, volume, mark),
-                    at_once=not unable,
+                    functools.partial(self._remove_failed_upload, volume, writer_mark),
+                    immediately=not is_unavailable,
                 )
             raise
-        return Stored(self._location(volume).url, written)
+        return AddResult(self._location(volume).url, written)
 
-    def _abandon(self, volume: str | None, mark: dict[str, str]) -> None:
+    def _remove_failed_upload(self, volume: str | None, writer_mark: dict[str, str]) -> None:
         """Remove the volume of an upload that failed; of which Cinder may not have told the id."""
-        for each in [volume] if volume else [found["id"] for found in self._volumes.find(mark)]:
-            self._host.abandon(each)
+        for each in (
+            [volume]
+            if volume
+            else [found["id"] for found in self._volumes.find_by_metadata(writer_mark)]
+        ):
+            self._attachments.force_detach(each)
             self._volumes.delete(each, wait=False)
 
     def _write(self, volume: str, data: Iterable[bytes], gib: int) -> int:
         """Write to a volume of ``gib`` GiB that grows as it must; the number of bytes."""
-        source, offset = pieces(data), 0
+        source, offset = join_small_chunks(data), 0
         piece = next(source, b"")
         while piece:
-            with self._host.writing(volume) as (device, connected):
-                while piece and (offset + len(piece) <= gib * GIB or self._online):
+            with self._attachments.attach_for_write(volume) as (device, connected):
+                while piece and (offset + len(piece) <= gib * GIB or self._extends_attached):
                     if offset + len(piece) > gib * GIB:
                         gib = self._extend(volume, gib, offset + len(piece), "in-use")
-                        connected.extended()
+                        connected.rescan_size()
                     device.write(piece, offset)
                     offset += len(piece)
                     piece = next(source, b"")
@@ -135,24 +139,24 @@ class Driver:
         self._volumes.extend(volume, gib, status)
         return gib
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
-        volume = _volume(location)
-        size = _size(self._volumes.show(volume))
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
+        volume = _volume_id(location)
+        size = _image_size(self._volumes.show(volume))
         end = size if stop is None else min(stop, size)
         start = min(start, end)
         if start == end:
-            return StoredData(iter(()), 0)
+            return ObjectData(iter(()), 0)
         stack = contextlib.ExitStack()
-        device = stack.enter_context(self._host.reading(volume))
-        return StoredData(
-            self._last_detached(volume, device.read(start, end), end - start, stack),
+        device = stack.enter_context(self._attachments.attach_for_read(volume))
+        return ObjectData(
+            self._detach_before_last_chunk(volume, device.read(start, end), end - start, stack),
             end - start,
             close=stack.close,
         )
 
     @staticmethod
-    def _last_detached(
-        volume: str, data: Iterable[bytes], size: int, attached: contextlib.ExitStack
+    def _detach_before_last_chunk(
+        volume: str, data: Iterable[bytes], size: int, attachment: contextlib.ExitStack
     ) -> Iterator[bytes]:
         """``data``; before its last piece goes out the volume is let go of.
 
@@ -162,44 +166,44 @@ class Driver:
             size -= len(piece)
             if not size:
                 try:
-                    attached.close()
+                    attachment.close()
                 except Exception:
                     LOG.exception("Volume %s was read, but could not be let go of", volume)
             yield piece
 
-    def size(self, location: Location) -> int:
-        return _size(self._volumes.show(_volume(location)))
+    def size(self, location: StoreLocation) -> int:
+        return _image_size(self._volumes.show(_volume_id(location)))
 
-    def delete(self, location: Location) -> None:
-        volume = _volume(location)
-        if UNFINISHED in self._volumes.show(volume)["metadata"]:
-            self._host.abandon(volume)
+    def delete(self, location: StoreLocation) -> None:
+        volume = _volume_id(location)
+        if UNFINISHED_KEY in self._volumes.show(volume)["metadata"]:
+            self._attachments.force_detach(volume)
         self._volumes.delete(volume)
 
-    def locations_of(self, name: str) -> tuple[Location, ...]:
+    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
         """Cinder chooses the id of a volume."""
         return ()
 
-    def remains_of(self, name: str) -> list[Location]:
-        found = self._volumes.find({"glance_image_id": driver.image_id_of(name)})
+    def find_partial(self, name: str) -> list[StoreLocation]:
+        found = self._volumes.find_by_metadata({"glance_image_id": driver.image_id_of(name)})
         return [
             self._location(volume["id"])
             for volume in found
-            if UNFINISHED in volume["metadata"] and volume["name"] == _volume_name(name)
+            if UNFINISHED_KEY in volume["metadata"] and volume["name"] == _volume_name(name)
         ]
 
-    def sweep(self) -> list[str]:
-        """Whether the writer of a volume is alive is not known here; see remains_of."""
+    def cleanup(self) -> list[str]:
+        """Whether the writer of a volume is alive is not known here; see find_partial."""
         return []
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         self._volumes.ping()
 
-    def _location(self, volume: str) -> Location:
+    def _location(self, volume: str) -> StoreLocation:
         return (
-            Location("cinder", self._name, f"/{volume}")
+            StoreLocation("cinder", self._name, f"/{volume}")
             if self._name
-            else Location("cinder", volume)
+            else StoreLocation("cinder", volume)
         )
 
 
@@ -207,11 +211,11 @@ def _volume_name(name: str) -> str:
     return f"image-{name}"
 
 
-def _volume(location: Location) -> str:
+def _volume_id(location: StoreLocation) -> str:
     return location.path[1:] or location.authority
 
 
-def _size(volume: dict[str, Any]) -> int:
+def _image_size(volume: dict[str, Any]) -> int:
     """Bytes of the image in a volume; all of it when its metadata does not say."""
     text = volume.get("metadata", {}).get("image_size", "")
     return int(text) if text.isascii() and text.isdigit() else volume["size"] * GIB

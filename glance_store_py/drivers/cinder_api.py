@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from glance_store_py import errors
-from glance_store_py.config import Settings
-from glance_store_py.drivers.later import Later
+from glance_store_py.config import StoreOptions
+from glance_store_py.drivers.deferred_delete import DeferredDeleter
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -31,26 +31,26 @@ VERSION = "3.54"
 #: Seconds to wait for an answer; attaching waits for the storage behind Cinder.
 TIMEOUT = 120
 #: Seconds between two looks at a volume, at first and at most.
-POLL = (0.1, 2.0)
+POLL_SECONDS = (0.1, 2.0)
 
 
-class Conflict(errors.GlanceStoreError):
+class VolumeStateConflict(errors.GlanceStoreError):
     """Cinder refuses what it is asked in the state that the volume is in."""
 
     text = "The volume is not in a state in which Cinder would do this."
 
 
-class Volumes:
+class VolumeClient:
     """The volumes of one project, as the settings of a store describe it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StoreOptions) -> None:
         self._settings = settings
         self._deadline = settings["cinder_state_transition_timeout"]
         self._adapter: Adapter | None = None
         self._process = 0
         self._lock = threading.Lock()
         #: What Cinder could not be told yet.
-        self.later = Later()
+        self.deferred = DeferredDeleter()
 
     def check_settings(self) -> None:
         """:raises errors.BadStoreConfiguration: they do not say who asks Cinder."""
@@ -88,15 +88,15 @@ class Volumes:
         if kind:
             wanted["volume_type"] = kind
         try:
-            return self._ask("POST", "/volumes", {"volume": wanted})["volume"]["id"]
-        except errors.NotFound:
+            return self._request("POST", "/volumes", {"volume": wanted})["volume"]["id"]
+        except errors.StoreObjectNotFound:
             raise self._settings.error(
                 "cinder_volume_type", f"there is no volume type '{kind}'."
             ) from None
 
     def show(self, volume: str) -> dict[str, Any]:
         """A volume as Cinder describes it."""
-        return self._ask("GET", f"/volumes/{volume}")["volume"]
+        return self._request("GET", f"/volumes/{volume}")["volume"]
 
     def delete(self, volume: str, wait: bool = True) -> None:
         """Remove a volume, and wait until it is gone.
@@ -104,11 +104,11 @@ class Volumes:
         :raises errors.InUseByStore: Cinder refuses, or does not succeed.
         """
         try:
-            self._ask("DELETE", f"/volumes/{volume}")
-        except Conflict as error:
+            self._request("DELETE", f"/volumes/{volume}")
+        except VolumeStateConflict as error:
             raise errors.InUseByStore(f"The volume cannot be removed. {error}") from error
         if wait:
-            with contextlib.suppress(errors.NotFound):
+            with contextlib.suppress(errors.StoreObjectNotFound):
                 self.wait(volume, {"deleted"})
 
     def extend(self, volume: str, gib: int, status: str) -> None:
@@ -117,22 +117,22 @@ class Volumes:
         :raises errors.StorageFull: it cannot be extended.
         """
         try:
-            self._act(volume, "os-extend", new_size=gib)
+            self._volume_action(volume, "os-extend", new_size=gib)
             found = self.wait(volume, {status})
-        except (Conflict, errors.InUseByStore) as error:
+        except (VolumeStateConflict, errors.InUseByStore) as error:
             raise errors.StorageFull() from error
         if found["size"] < gib:
             raise errors.StorageFull()
 
-    def finish(self, volume: str, metadata: dict[str, str]) -> None:
+    def mark_complete(self, volume: str, metadata: dict[str, str]) -> None:
         """Record what a volume holds, instead of all that was recorded before, and let
 
         nobody write to it any more.
         """
-        self._ask("PUT", f"/volumes/{volume}/metadata", {"metadata": metadata})
-        self._act(volume, "os-update_readonly_flag", readonly=True)
+        self._request("PUT", f"/volumes/{volume}/metadata", {"metadata": metadata})
+        self._volume_action(volume, "os-update_readonly_flag", readonly=True)
 
-    def find(self, metadata: dict[str, str]) -> list[dict[str, Any]]:
+    def find_by_metadata(self, metadata: dict[str, str]) -> list[dict[str, Any]]:
         """The volumes of which all this is recorded."""
         found = self._list("volumes", {"metadata": str(metadata)})  # A Python literal.
         return [volume for volume in found if metadata.items() <= volume["metadata"].items()]
@@ -142,14 +142,14 @@ class Volumes:
 
         ``connection_info``.
 
-        :raises Conflict: it is attached elsewhere.
+        :raises VolumeStateConflict: it is attached elsewhere.
         """
         wanted = {"volume_uuid": volume, "connector": connector, "mode": mode}
-        return self._ask("POST", "/attachments", {"attachment": wanted})["attachment"]
+        return self._request("POST", "/attachments", {"attachment": wanted})["attachment"]
 
-    def attached(self, attachment: str) -> None:
+    def complete_attachment(self, attachment: str) -> None:
         """The host has connected the volume."""
-        self._ask("POST", f"/attachments/{attachment}/action", {"os-complete": None})
+        self._request("POST", f"/attachments/{attachment}/action", {"os-complete": None})
 
     def attachments(self, volume: str) -> list[dict[str, Any]]:
         """All attachments of a volume, with their hosts where these are told."""
@@ -161,17 +161,17 @@ class Volumes:
 
     def detach(self, attachment: str) -> None:
         """Forget an attachment; one that is gone is no error."""
-        with contextlib.suppress(errors.NotFound):
-            self._ask("DELETE", f"/attachments/{attachment}")
+        with contextlib.suppress(errors.StoreObjectNotFound):
+            self._request("DELETE", f"/attachments/{attachment}")
 
     def wait(self, volume: str, wanted: Collection[str]) -> dict[str, Any]:
         """Wait until a volume is in one of the states ``wanted``.
 
         :raises errors.InUseByStore: it went into an error state instead.
-        :raises errors.TimeoutError: it takes longer than the operator allows.
+        :raises errors.StoreTimeout: it takes longer than the operator allows.
         """
         started = time.monotonic()
-        pause, longest = POLL
+        pause, longest = POLL_SECONDS
         while True:
             found = self.show(volume)
             if found["status"] in wanted:
@@ -180,13 +180,13 @@ class Volumes:
                 LOG.error("Volume %s is in state %s", volume, found["status"])
                 raise errors.InUseByStore(f"The volume is in state {found['status']}.")
             if time.monotonic() - started > self._deadline:
-                raise errors.TimeoutError(self._deadline)
+                raise errors.StoreTimeout(self._deadline)
             time.sleep(pause)
             pause = min(2 * pause, longest)
 
     def ping(self) -> None:
         """Does Cinder answer, and know who is asking?"""
-        self._ask("GET", "/volumes?limit=1")
+        self._request("GET", "/volumes?limit=1")
 
     def _list(self, kind: str, filters: dict[str, str]) -> list[dict[str, Any]]:
         """Volumes or attachments, at least those that pass the filters.
@@ -196,26 +196,26 @@ class Volumes:
         """
         try:
             return self._pages(kind, filters)
-        except Conflict:
+        except VolumeStateConflict:
             return self._pages(kind, {})
 
     def _pages(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
             marker = {"marker": found[-1]["id"]} if found else {}
-            page = self._ask("GET", f"/{kind}/detail?{urlencode(query | marker)}")[kind]
+            page = self._request("GET", f"/{kind}/detail?{urlencode(query | marker)}")[kind]
             if not page:
                 return found
             found += page
 
-    def _act(self, volume: str, action: str, **arguments: object) -> None:
-        self._ask("POST", f"/volumes/{volume}/action", {action: arguments})
+    def _volume_action(self, volume: str, action: str, **arguments: object) -> None:
+        self._request("POST", f"/volumes/{volume}/action", {action: arguments})
 
-    def _ask(self, method: str, path: str, body: dict | None = None) -> dict[str, Any]:
+    def _request(self, method: str, path: str, body: dict | None = None) -> dict[str, Any]:
         """The answer to a request; an empty one is an empty dictionary."""
-        with _naming_errors(path):
-            answer = self._client().request(path, method, json=body)
-        return answer.json() if answer.content else {}
+        with _translate_errors(path):
+            response = self._client().request(path, method, json=body)
+        return response.json() if response.content else {}
 
     def _client(self) -> Adapter:
         with self._lock:
@@ -273,22 +273,22 @@ class Volumes:
 
 
 @contextlib.contextmanager
-def _naming_errors(path: str) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
     """Give what Cinder and Keystone answer the names of this library."""
     from keystoneauth1 import exceptions
 
     try:
         yield
     except exceptions.NotFound as error:
-        raise errors.NotFound(path.strip("/")) from error
+        raise errors.StoreObjectNotFound(path.strip("/")) from error
     except exceptions.RequestEntityTooLarge as error:
         raise errors.StorageFull() from error
     except (exceptions.BadRequest, exceptions.Conflict) as error:
         LOG.info("Cinder refuses %s: %s", path, error)
-        raise Conflict() from error
+        raise VolumeStateConflict() from error
     except (exceptions.Unauthorized, exceptions.Forbidden) as error:
         LOG.error("Cinder or Keystone does not permit %s: %s", path, error)
-        raise errors.Forbidden() from error
+        raise errors.StoreForbidden() from error
     except exceptions.ClientException as error:
         LOG.error("Cinder does not answer %s: %s", path, error)
         raise errors.RemoteServiceUnavailable("Cinder cannot be reached.") from error

@@ -20,25 +20,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from glance_store_py import errors
-from glance_store_py.config import Settings
-from glance_store_py.drivers.cinder_api import Conflict, Volumes
-from glance_store_py.drivers.cinder_device import Device, opened
-from glance_store_py.drivers.later import UNABLE
+from glance_store_py.config import StoreOptions
+from glance_store_py.drivers.cinder_api import VolumeClient, VolumeStateConflict
+from glance_store_py.drivers.cinder_device import Device, open_device
+from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two attempts to attach, at first.
-PAUSE = 1.0
+FIRST_RETRY_DELAY = 1.0
 
 #: Kinds of connections that leave nothing in the kernel for others to share.
-_PRIVATE = frozenset({"rbd", "nfs"})
+_UNSHARED_TYPES = frozenset({"rbd", "nfs"})
 
-_prepared = threading.Lock()
+_process_lock = threading.Lock()
 _process_prepared = 0
 
 
 @dataclasses.dataclass(slots=True)
-class Connected:
+class ConnectedVolume:
     """A volume on this host; ``path`` is what os-brick calls its path."""
 
     attachment: str
@@ -46,54 +46,54 @@ class Connected:
     connector: Any
     device: dict[str, Any]
     #: Does this host still hold it?
-    plugged: bool = True
+    is_connected: bool = True
 
     @property
     def path(self) -> Any:
         return self.device["path"]
 
-    def extended(self) -> None:
+    def rescan_size(self) -> None:
         """Let the host see that the volume has grown."""
         self.connector.extend_volume(self.connection)
 
 
 @dataclasses.dataclass(slots=True)
-class _Shared:
+class _SharedAttachment:
     """A volume that is being read; ``lock`` is held while it comes or goes."""
 
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     readers: int = 0
-    connected: Connected | None = None
+    connected: ConnectedVolume | None = None
 
 
-class Host:
+class AttachmentManager:
     """This host, as a place to attach the volumes of one store to."""
 
-    def __init__(self, settings: Settings, volumes: Volumes) -> None:
+    def __init__(self, settings: StoreOptions, volumes: VolumeClient) -> None:
         self._settings = settings
         self._volumes = volumes
         self._helper = f"sudo glance-rootwrap {settings['rootwrap_config']}"
         self._attempts = settings["cinder_attachment_retry_attempts"]
         self._multipath = settings["cinder_use_multipath"]
         self._properties: dict[str, Any] | None = None
-        self._read: dict[str, _Shared] = {}
+        self._shared: dict[str, _SharedAttachment] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def writing(self, volume: str) -> Iterator[tuple[Device, Connected]]:
+    def attach_for_write(self, volume: str) -> Iterator[tuple[Device, ConnectedVolume]]:
         """A volume to write to; all is written when the block ends without an error."""
         connected = self._connect(volume, "rw")
         try:
-            with self._accessible(connected.path), opened(connected.path, True) as device:
+            with self._accessible(connected.path), open_device(connected.path, True) as device:
                 yield device, connected
         finally:
             self._disconnect(volume, connected)
 
     @contextlib.contextmanager
-    def reading(self, volume: str) -> Iterator[Device]:
+    def attach_for_read(self, volume: str) -> Iterator[Device]:
         """A volume to read; others in this process may be reading it too."""
         with self._lock:
-            shared = self._read.setdefault(volume, _Shared())
+            shared = self._shared.setdefault(volume, _SharedAttachment())
             shared.readers += 1
         try:
             with shared.lock:
@@ -101,43 +101,45 @@ class Host:
                     shared.connected = self._connect(volume, "ro")
             with (
                 self._accessible(shared.connected.path),
-                opened(shared.connected.path, False) as device,
+                open_device(shared.connected.path, False) as device,
             ):
                 yield device
         finally:
-            self._leave(volume, shared)
+            self._release_reader(volume, shared)
 
-    def _leave(self, volume: str, shared: _Shared) -> None:
+    def _release_reader(self, volume: str, shared: _SharedAttachment) -> None:
         with shared.lock:
             with self._lock:
                 shared.readers -= 1
                 last = not shared.readers
                 if last:
-                    del self._read[volume]
+                    del self._shared[volume]
             if last and shared.connected is not None:
                 self._disconnect(volume, shared.connected)
 
-    def _connect(self, volume: str, mode: str) -> Connected:
+    def _connect(self, volume: str, mode: str) -> ConnectedVolume:
         properties = self._host_properties()
         attachment = self._attach(volume, properties, mode)
         connection = attachment["connection_info"]
         kind = connection["driver_volume_type"]
         try:
-            _refuse_unreadable(connection)
+            _check_connection(connection)
             connector = self._connector(kind, connection)
-            with _held(volume):
+            with _volume_lock(volume):
                 device = connector.connect_volume(connection)
         except BaseException as error:
-            self._owing(attachment["id"], functools.partial(self._volumes.detach, attachment["id"]))
+            self._run_or_defer(
+                attachment["id"], functools.partial(self._volumes.detach, attachment["id"])
+            )
             if isinstance(error, Exception) and not isinstance(error, errors.GlanceStoreError):
                 LOG.exception("Volume %s (%s) cannot be connected to this host", volume, kind)
                 raise errors.GlanceStoreError(
                     "The volume cannot be connected to this host."
                 ) from error
             raise
-        connected = Connected(attachment["id"], connection, connector, device)
+        connected = ConnectedVolume(attachment["id"], connection, connector, device)
         try:
-            self._volumes.attached(attachment["id"])
+            self._volumes.complete_attachment(attachment["id"])
         except BaseException:
             self._disconnect(volume, connected)
             raise
@@ -148,45 +150,47 @@ class Host:
         for attempt in range(1, self._attempts + 1):
             try:
                 return self._volumes.attach(volume, properties, mode)
-            except Conflict:
+            except VolumeStateConflict:
                 if attempt < self._attempts:
-                    time.sleep(PAUSE * 2 ** (attempt - 1))
+                    time.sleep(FIRST_RETRY_DELAY * 2 ** (attempt - 1))
         LOG.error("Volume %s stays attached elsewhere", volume)
-        raise errors.Busy()
+        raise errors.StoreObjectBusy()
 
-    def _disconnect(self, volume: str, connected: Connected) -> None:
-        self._owing(connected.attachment, functools.partial(self._let_go, volume, connected))
+    def _disconnect(self, volume: str, connected: ConnectedVolume) -> None:
+        self._run_or_defer(
+            connected.attachment, functools.partial(self._disconnect_and_detach, volume, connected)
+        )
 
-    def _owing(self, attachment: str, step: Callable[[], None]) -> None:
+    def _run_or_defer(self, attachment: str, step: Callable[[], None]) -> None:
         """Take a step that ends an attachment; when Cinder is away it fails, and is taken later."""
         try:
             step()
-        except UNABLE:
-            self._volumes.later.remove(f"Attachment {attachment}", step, at_once=False)
+        except UNAVAILABLE_ERRORS:
+            self._volumes.deferred.remove(f"Attachment {attachment}", step, immediately=False)
             raise
 
-    def _let_go(self, volume: str, connected: Connected) -> None:
+    def _disconnect_and_detach(self, volume: str, connected: ConnectedVolume) -> None:
         """Disconnect, then detach; neither when Cinder does not tell who else is connected."""
         try:
-            self._unplug(volume, connected)
-        except UNABLE:
+            self._disconnect_from_host(volume, connected)
+        except UNAVAILABLE_ERRORS:
             raise
         except BaseException:
             self._volumes.detach(connected.attachment)
             raise
         self._volumes.detach(connected.attachment)
 
-    def _unplug(self, volume: str, connected: Connected) -> None:
+    def _disconnect_from_host(self, volume: str, connected: ConnectedVolume) -> None:
         """Disconnect, unless another attachment of this host needs the connection."""
-        if not connected.plugged:
+        if not connected.is_connected:
             return
-        with _held(volume):
-            private = connected.connection["driver_volume_type"] in _PRIVATE
-            if private or not self._elsewhere(volume, connected.attachment):
+        with _volume_lock(volume):
+            private = connected.connection["driver_volume_type"] in _UNSHARED_TYPES
+            if private or not self._is_shared_on_host(volume, connected.attachment):
                 connected.connector.disconnect_volume(connected.connection, connected.device)
-        connected.plugged = False
+        connected.is_connected = False
 
-    def _elsewhere(self, volume: str, attachment: str) -> bool:
+    def _is_shared_on_host(self, volume: str, attachment: str) -> bool:
         host = self._host_properties()["host"]
         return any(
             other["id"] != attachment
@@ -211,14 +215,14 @@ class Host:
             if user != owner:
                 yield
 
-    def abandon(self, volume: str) -> None:
+    def force_detach(self, volume: str) -> None:
         """Let go of a volume whose writer died: disconnect it, if that was on this host."""
         host = self._host_properties()["host"]
         for attachment in self._volumes.attachments(volume):
             connection = attachment.get("connection_info") or {}
             kind = connection.get("driver_volume_type", "")
-            if connection.get("attached_host", host) == host and kind not in {"", *_PRIVATE}:
-                with _held(volume):
+            if connection.get("attached_host", host) == host and kind not in {"", *_UNSHARED_TYPES}:
+                with _volume_lock(volume):
                     self._connector(kind, connection).disconnect_volume(
                         connection, None, force=True, ignore_errors=True
                     )
@@ -251,7 +255,7 @@ class Host:
         )
 
 
-def _refuse_unreadable(connection: dict[str, Any]) -> None:
+def _check_connection(connection: dict[str, Any]) -> None:
     """Some volumes do not give the bytes that were written to them."""
     if connection.get("encrypted"):
         raise errors.GlanceStoreError("Encrypted volumes cannot hold images.")
@@ -262,7 +266,7 @@ def _refuse_unreadable(connection: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _held(volume: str) -> Iterator[None]:
+def _volume_lock(volume: str) -> Iterator[None]:
     """One worker of this host at a time connects or disconnects a volume."""
     from oslo_concurrency import lockutils
 
@@ -270,14 +274,14 @@ def _held(volume: str) -> Iterator[None]:
         yield
 
 
-def prepare_process(settings: Settings) -> None:
+def prepare_process(settings: StoreOptions) -> None:
     """Set up os-brick and its privileged helper, once per process.
 
     Both read the process-wide configuration, which this service does not use
     otherwise: it gets the files that the service has read.
     """
     global _process_prepared
-    with _prepared:
+    with _process_lock:
         if _process_prepared == os.getpid():
             return
         import os_brick
@@ -289,9 +293,9 @@ def prepare_process(settings: Settings) -> None:
         try:
             cfg.CONF.config_file  # noqa: B018 (fails when nothing was read)
         except cfg.NoSuchOptError:
-            cfg.CONF([], project="glance", default_config_files=list(settings.files))
+            cfg.CONF([], project="glance", default_config_files=list(settings.config_files))
         if not cfg.CONF.oslo_concurrency.lock_path:
-            lockutils.set_defaults(_place_for_locks())
+            lockutils.set_defaults(_lock_directory())
         os_brick.setup(cfg.CONF)
         if os.geteuid() == 0:
             for context in (privileged.default, privileged.brick_privsep_hide_output):
@@ -301,7 +305,7 @@ def prepare_process(settings: Settings) -> None:
         _process_prepared = os.getpid()
 
 
-def _place_for_locks() -> str:
+def _lock_directory() -> str:
     """A directory for the locks of this service on this host.
 
     :raises errors.BadStoreConfiguration: somebody else was there first, who could let our

@@ -61,12 +61,12 @@ class FileDevice:
         self._file.close()
 
 
-class ImageDevice:
+class RbdDevice:
     """A volume that librbd knows, several requests in flight."""
 
     def __init__(self, image: Any) -> None:
         self._image = image
-        self._writes = rbd_transfer.Writes(image)
+        self._writes = rbd_transfer.AsyncWriter(image)
         self._reads: list[Any] = []
 
     def write(self, piece: bytes, offset: int) -> None:
@@ -82,17 +82,17 @@ class ImageDevice:
         return chunks
 
     def close(self) -> None:
-        self._writes.abandon()
+        self._writes.drain()
         for chunks in self._reads:
             chunks.close()
 
 
 @contextlib.contextmanager
-def opened(path: Any, writable: bool) -> Iterator[Device]:
+def open_device(path: Any, writable: bool) -> Iterator[Device]:
     """A device from what os-brick calls its path: a string, or a handle of librbd."""
     made: Device
     if isinstance(path, io.RawIOBase):
-        made = ImageDevice(path.rbd_image)  # type: ignore[attr-defined]
+        made = RbdDevice(path.rbd_image)  # type: ignore[attr-defined]
     else:
         made = FileDevice(path, writable)
     try:

@@ -2,7 +2,7 @@
 
 A file is written under a hidden name beside its place and takes its final name
 only when all of it is on the disk: readers never see a part, and a crash leaves
-nothing but a hidden file that :meth:`Driver.sweep` recognises, because its writer
+nothing but a hidden file that :meth:`FileDriver.cleanup` recognises, because its writer
 no longer holds the lock.  Nothing outside the configured directories is touched;
 ``stores.py`` sees to that before an address gets here.
 """
@@ -21,67 +21,70 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from glance_store_py import driver, errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import Object, Stored, StoredData
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import AddResult, ObjectData, ObjectInfo
 from glance_store_py.drivers import file_settings
-from glance_store_py.location import Location
+from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
-PART = ".part"
+PART_SUFFIX = ".part"
 
 #: What file systems answer that know no hard links, or no locks.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
-class Driver:
+class FileDriver:
     """Files named as they were added; addresses are ``file://<directory>/<name>``."""
 
     schemes = ("file", "filesystem")
-    abilities = frozenset(
+    capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
-            driver.RANDOM_READ,
+            driver.READ_RANDOM,
             driver.SENDFILE,
             driver.EXCLUSIVE,
             driver.ATOMIC,
             driver.PREDICTABLE_LOCATION,
-            driver.SWEEP,
+            driver.CLEANUP,
             driver.LIST,
         }
     )
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    def __init__(self, settings: StoreOptions, store_id: str) -> None:
         self._settings = settings
         self._directories = file_settings.directories(settings)
-        self._thin = settings["filesystem_thin_provisioning"]
+        self._thin_provisioning = settings["filesystem_thin_provisioning"]
         self._read_size = file_settings.read_size(settings)
         self._permissions: int | None = None
         self._mounts: list[dict] = []
-        self._in_time = file_settings.in_time(settings)
-        self.prefixes = tuple(Location("file", path=d.path) for d in self._directories)
+        self._call_file_system = file_settings.file_system_caller(settings)
+        self.prefixes = tuple(StoreLocation("file", path=d.path) for d in self._directories)
         self.properties = {
             "data_dir": self._directories[0].path,
             "chunk_size": settings["filesystem_store_chunk_size"],
-            "thin_provisioning": self._thin,
+            "thin_provisioning": self._thin_provisioning,
         }
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         file_settings.check_directories(self._settings)
         self._permissions = file_settings.permissions(self._settings)
         self._mounts = file_settings.mounts(self._settings)
         for directory in self._directories:
             file_settings.make_directory(self._settings, directory.path, self._permissions)
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
-        if any(self._exists(location.path) for location in self.locations_of(name)):
-            raise errors.Duplicate(name)
-        directory = self._choose(size)
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+        if any(self._exists(location.path) for location in self.predict_locations(name)):
+            raise errors.StoreObjectExists(name)
+        directory = self._choose_directory(size)
         final = os.path.join(directory, name)
         # Before the file has its name: after that nothing may fail any more.
-        url, mount = Location("file", path=final).url, file_settings.mount_of(self._mounts, final)
+        url, mount = (
+            StoreLocation("file", path=final).url,
+            file_settings.find_mount(self._mounts, final),
+        )
         fd, part = _open_part(directory, name)
         try:
             written = self._write(fd, data)
@@ -91,26 +94,26 @@ class Driver:
             _publish(fd, part, final, name)
         finally:
             # Unlocked last: whoever gets the lock may take the file for abandoned.
-            # What cannot be removed now is for the next sweep.
+            # What cannot be removed now is for the next cleanup.
             with contextlib.suppress(OSError):
-                _unlink_own(part, os.fstat(fd))
+                _unlink_if_same(part, os.fstat(fd))
             os.close(fd)
-        return Stored(url, written, mount)
+        return AddResult(url, written, mount)
 
     def _write(self, fd: int, data: Iterable[bytes]) -> int:
         written = 0
         for chunk in data:
-            if self._thin and not chunk[0] and chunk == bytes(len(chunk)):
+            if self._thin_provisioning and not chunk[0] and chunk == bytes(len(chunk)):
                 os.lseek(fd, len(chunk), os.SEEK_CUR)
             else:
                 _write_all(fd, chunk)
             written += len(chunk)
-        if self._thin:
+        if self._thin_provisioning:
             os.ftruncate(fd, written)
         return written
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
-        self._status(location)
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
+        self._stat_file(location)
         file = open(location.path, "rb", buffering=0)  # noqa: SIM115 (closed by the reader)
         try:
             status = os.fstat(file.fileno())
@@ -120,32 +123,32 @@ class Driver:
         except BaseException:
             file.close()
             raise
-        return StoredData(_chunks(file, length, self._read_size), length, file, file.close)
+        return ObjectData(_chunks(file, length, self._read_size), length, file, file.close)
 
-    def size(self, location: Location) -> int:
-        return self._status(location).st_size
+    def size(self, location: StoreLocation) -> int:
+        return self._stat_file(location).st_size
 
-    def _status(self, location: Location) -> os.stat_result:
+    def _stat_file(self, location: StoreLocation) -> os.stat_result:
         """What stat says: the call that a hanging file system does not answer."""
-        status = self._in_time(os.stat, location.path)
+        status = self._call_file_system(os.stat, location.path)
         if not stat.S_ISREG(status.st_mode):
-            raise errors.NotFound(location.shown)
+            raise errors.StoreObjectNotFound(location.redacted)
         return status
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         try:
-            self._in_time(os.unlink, location.path)
+            self._call_file_system(os.unlink, location.path)
         except FileNotFoundError:
             raise
         except OSError as error:
             LOG.warning("%s cannot be removed: %s", location.path, error.strerror)
-            raise errors.Forbidden() from error
+            raise errors.StoreForbidden() from error
 
-    def locations_of(self, name: str) -> list[Location]:
+    def predict_locations(self, name: str) -> list[StoreLocation]:
         found = _file_name(name)
-        return [Location("file", path=os.path.join(d.path, found)) for d in self._directories]
+        return [StoreLocation("file", path=os.path.join(d.path, found)) for d in self._directories]
 
-    def objects(self) -> Iterator[Object]:
+    def list_objects(self) -> Iterator[ObjectInfo]:
         for directory in self._directories:
             with os.scandir(directory.path) as entries:
                 for entry in entries:
@@ -153,81 +156,83 @@ class Driver:
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         status = entry.stat()
-                        yield Object(
-                            Location("file", path=entry.path).url,
+                        yield ObjectInfo(
+                            StoreLocation("file", path=entry.path).url,
                             driver.image_id_of(entry.name),
                             status.st_size,
                             status.st_mtime,
                             entry.name,
                         )
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         removed = []
         for directory in self._directories:
             for name in os.listdir(directory.path):
-                if name.startswith(".") and name.endswith(PART):
+                if name.startswith(".") and name.endswith(PART_SUFFIX):
                     path = os.path.join(directory.path, name)
                     size = _remove_if_abandoned(path)
                     if size is not None:
                         removed.append(f"{path}: {size} bytes of an upload that was cut off")
         return removed
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         for directory in self._directories:
-            if not self._in_time(os.access, directory.path, os.W_OK | os.X_OK):
+            if not self._call_file_system(os.access, directory.path, os.W_OK | os.X_OK):
                 raise errors.StorageWriteDenied()
 
-    def _choose(self, size: int | None) -> str:
+    def _choose_directory(self, size: int | None) -> str:
         """The directory of the highest priority that has room; the emptiest of equals."""
         if len(self._directories) == 1 and size is None:
             return self._directories[0].path
-        room = [
-            (directory.priority, self._free(directory.path), directory.path)
+        candidates = [
+            (directory.priority, self._free_bytes(directory.path), directory.path)
             for directory in self._directories
         ]
-        enough = [entry for entry in room if entry[1] >= max(size or 0, 1)]
+        enough = [entry for entry in candidates if entry[1] >= max(size or 0, 1)]
         if not enough:
             raise errors.StorageFull()
         return max(enough, key=lambda entry: entry[:2])[2]
 
-    def _free(self, path: str) -> float:
+    def _free_bytes(self, path: str) -> float:
         """Free bytes; endless where the file system does not say."""
-        status = self._in_time(os.statvfs, path)
+        status = self._call_file_system(os.statvfs, path)
         return status.f_bavail * status.f_frsize if status.f_blocks else math.inf
 
     def _exists(self, path: str) -> bool:
-        return self._in_time(os.path.lexists, path)
+        return self._call_file_system(os.path.lexists, path)
 
 
 def _file_name(name: str) -> str:
     if not name or name.startswith(".") or "/" in name or "\0" in name:
-        raise errors.Invalid("The name of a file in a store has no slash and no leading dot.")
+        raise errors.StoreInvalidInput(
+            "The name of a file in a store has no slash and no leading dot."
+        )
     return name
 
 
 def _open_part(directory: str, name: str) -> tuple[int, str]:
     """A new hidden file for an image, locked by us: (descriptor, path)."""
     while True:
-        path = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{PART}")
+        path = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
             continue
-        # A sweep may have come between the two steps; then the name is gone.
+        # A cleanup may have come between the two steps; then the name is gone.
         if _lock(fd) and os.fstat(fd).st_nlink:
             return fd, path
         os.close(fd)
 
 
-def _lock(fd: int, without: bool = True) -> bool:
-    """Lock a file against sweeps; ``without`` is the answer where locks are not known."""
+def _lock(fd: int, if_unsupported: bool = True) -> bool:
+    """Lock a file against cleanups; ``if_unsupported`` is the answer where locks are not known."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno in _NO_LOCKS:
-            return without
+            return if_unsupported
         raise
     return True
 
@@ -244,22 +249,22 @@ def _publish(fd: int, part: str, final: str, name: str) -> None:
     ``fd`` is the file.  What this writer did not make is never removed: the
     inode decides, not the name.
 
-    :raises errors.Duplicate: the name is taken.
+    :raises errors.StoreObjectExists: the name is taken.
     """
-    own = os.fstat(fd)
+    own_status = os.fstat(fd)
     try:
-        _take_name(part, final, own)
+        _link_name(part, final, own_status)
     except FileExistsError:
-        raise errors.Duplicate(name) from None
+        raise errors.StoreObjectExists(name) from None
     try:
         _sync_directory(os.path.dirname(final))
     except BaseException:
-        _unlink_own(final, own)
+        _unlink_if_same(final, own_status)
         raise
 
 
-def _take_name(part: str, final: str, own: os.stat_result) -> None:
-    if not _is_at(part, own):
+def _link_name(part: str, final: str, own_status: os.stat_result) -> None:
+    if not _is_same_file(part, own_status):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), part)
     try:
         os.link(part, final)
@@ -273,25 +278,25 @@ def _take_name(part: str, final: str, own: os.stat_result) -> None:
         finally:
             os.close(reserved)
         try:
-            if not _is_at(final, placeholder):
+            if not _is_same_file(final, placeholder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from None
             os.rename(part, final)
         except BaseException:
-            _unlink_own(final, placeholder)
+            _unlink_if_same(final, placeholder)
             raise
 
 
-def _is_at(path: str, own: os.stat_result) -> bool:
+def _is_same_file(path: str, own_status: os.stat_result) -> bool:
     """Is this very file, and no other, at ``path``?"""
     try:
-        return os.path.samestat(os.lstat(path), own)
+        return os.path.samestat(os.lstat(path), own_status)
     except FileNotFoundError:
         return False
 
 
-def _unlink_own(path: str, own: os.stat_result) -> None:
+def _unlink_if_same(path: str, own_status: os.stat_result) -> None:
     """Remove a name, unless another file has taken it."""
-    if _is_at(path, own):
+    if _is_same_file(path, own_status):
         os.unlink(path)
 
 
@@ -316,10 +321,10 @@ def _remove_if_abandoned(path: str) -> int | None:
     except OSError:
         return None
     try:
-        if not _lock(fd, without=False):
+        if not _lock(fd, if_unsupported=False):
             return None
         found = os.fstat(fd)
-        if not _is_at(path, found):
+        if not _is_same_file(path, found):
             return None
         os.unlink(path)
         return found.st_size

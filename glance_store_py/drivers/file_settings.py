@@ -13,33 +13,33 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from glance_store_py.config import Settings
-from glance_store_py.drivers.deadline import Deadline
+from glance_store_py.config import StoreOptions
+from glance_store_py.drivers.timeout_executor import TimeoutExecutor
 
 LOG = logging.getLogger(__name__)
 
-READ_SIZE = 1024 * 1024
+DEFAULT_READ_SIZE = 1024 * 1024
 
 
-class Directory(NamedTuple):
+class DataDirectory(NamedTuple):
     """A directory for image files; the higher the priority, the sooner it is used."""
 
     path: str
     priority: int = 0
 
 
-def directories(settings: Settings) -> list[Directory]:
+def directories(settings: StoreOptions) -> list[DataDirectory]:
     """The directories of a store, the one to use first in front.
 
     :raises errors.BadStoreConfiguration: a priority is not a number, a directory
         comes twice, or there is none.
     """
     option = "filesystem_store_datadirs"
-    found: dict[str, Directory] = {}
+    found: dict[str, DataDirectory] = {}
     for text in settings[option] or ():
         path, colon, priority = text.rpartition(":")
         try:
-            directory = Directory(
+            directory = DataDirectory(
                 _absolute(path if colon else text), int(priority or 0) if colon else 0
             )
         except ValueError:
@@ -53,14 +53,14 @@ def directories(settings: Settings) -> list[Directory]:
         return sorted(found.values(), key=lambda directory: -directory.priority)
     if not settings["filesystem_store_datadir"]:
         raise settings.error("filesystem_store_datadir", "a file store needs a directory.")
-    return [Directory(_absolute(settings["filesystem_store_datadir"]))]
+    return [DataDirectory(_absolute(settings["filesystem_store_datadir"]))]
 
 
 def _absolute(path: str) -> str:
     return os.path.abspath(path.strip())
 
 
-def check_directories(settings: Settings) -> None:
+def check_directories(settings: StoreOptions) -> None:
     """Refuse a store that says twice where its files are.
 
     :raises errors.BadStoreConfiguration: both options are set.
@@ -72,7 +72,7 @@ def check_directories(settings: Settings) -> None:
         )
 
 
-def permissions(settings: Settings) -> int | None:
+def permissions(settings: StoreOptions) -> int | None:
     """The mode of new files, None to leave it to the umask.
 
     :raises errors.BadStoreConfiguration: the digits are not octal, or the owner
@@ -92,7 +92,7 @@ def permissions(settings: Settings) -> int | None:
     return mode
 
 
-def make_directory(settings: Settings, path: str, mode: int | None) -> None:
+def make_directory(settings: StoreOptions, path: str, mode: int | None) -> None:
     """Make a directory that is missing, and let in who may read the files.
 
     :raises errors.BadStoreConfiguration: it cannot be made or written to.
@@ -117,7 +117,7 @@ def make_directory(settings: Settings, path: str, mode: int | None) -> None:
         raise settings.error(option, f"{path} is not readable and writable for this service.")
 
 
-def mounts(settings: Settings) -> list[dict]:
+def mounts(settings: StoreOptions) -> list[dict]:
     """The objects of the metadata file.
 
     :raises errors.BadStoreConfiguration: the file cannot be read, or is not made
@@ -153,7 +153,7 @@ def _is_mount(entry: object) -> bool:
     )
 
 
-def mount_of(mounts: list[dict], path: str) -> dict:
+def find_mount(mounts: list[dict], path: str) -> dict:
     """The entry of the metadata file whose mountpoint holds a file."""
     for entry in mounts:
         mountpoint = os.path.normpath(entry["mountpoint"])
@@ -164,25 +164,25 @@ def mount_of(mounts: list[dict], path: str) -> dict:
     return {}
 
 
-def read_size(settings: Settings) -> int:
+def read_size(settings: StoreOptions) -> int:
     """Bytes to read at a time."""
     option = "filesystem_store_chunk_size"
-    return settings[option] if settings.is_set(option) else max(settings[option], READ_SIZE)
+    return settings[option] if settings.is_set(option) else max(settings[option], DEFAULT_READ_SIZE)
 
 
-def in_time(settings: Settings) -> Callable:
-    """How to ask the file system: ``in_time(function, *arguments)``.
+def file_system_caller(settings: StoreOptions) -> Callable:
+    """How to ask the file system: ``call(function, *arguments)``.
 
     Directly, or with ``filesystem_store_timeout`` in a thread that is given up
-    when it does not answer in time (errors.TimeoutError).
+    when it does not answer in time (errors.StoreTimeout).
     """
     seconds = settings["filesystem_store_timeout"]
     if not seconds:
-        return _directly
+        return _call_directly
     threads = settings["filesystem_store_thread_pool_size"]
     share = settings["filesystem_store_threadpool_threshold"]
-    return Deadline(seconds, threads, threads * share / 100)
+    return TimeoutExecutor(seconds, threads, threads * share / 100)
 
 
-def _directly(function: Callable, *arguments: object) -> object:
+def _call_directly(function: Callable, *arguments: object) -> object:
     return function(*arguments)

@@ -2,7 +2,7 @@
 
 Redirects are followed by hand, so that each address is judged like the first one
 and credentials stay with the host they are for.  Which hosts may be asked at all
-is not decided here but by the :data:`Judge` that the service puts in: connections
+is not decided here but by the :data:`StoreUrlPolicy` that the service puts in: connections
 go to the network addresses that it gives.
 """
 
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin
 
 from glance_store_py import driver, errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import Stored, StoredData
-from glance_store_py.location import Location, parse
-from glance_store_py.watch import Pace, Watch
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import AddResult, ObjectData
+from glance_store_py.location import StoreLocation, parse
+from glance_store_py.watchdog import MinimumRate, Watchdog
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 CHUNK = 1024 * 1024
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 4
 
 #: Seconds to reach a server, and to wait for each piece of its answer.
@@ -36,31 +36,31 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 
 #: At least so many bytes must come in so many seconds of waiting for them.
-PACE_BYTES = 64 * 1024
-PACE_SECONDS = 60.0
+MIN_RATE_BYTES = 64 * 1024
+MIN_RATE_SECONDS = 60.0
 
 #: (url, whether a server redirected to it) -> network addresses that may be asked for it.
 #: Raises BadStoreUri when there are none.
-Judge = Callable[[str, bool], Sequence[str]]
+StoreUrlPolicy = Callable[[str, bool], Sequence[str]]
 
 #: How many network addresses of one name are tried.
-_ADDRESSES = 4
+_MAX_ADDRESSES = 4
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)\Z")
 
 
-class Driver:
+class HttpDriver:
     """GET and HEAD; addresses are plain URLs, all of them."""
 
     schemes = ("http", "https")
-    abilities = frozenset({driver.RANDOM_READ})
-    prefixes = (Location("http"), Location("https"))
+    capabilities = frozenset({driver.READ_RANDOM})
+    prefixes = (StoreLocation("http"), StoreLocation("https"))
     properties: dict[str, object] = {}
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    def __init__(self, settings: StoreOptions, store_id: str) -> None:
         self._store = store_id
-        self._authorities = settings["https_ca_certificates_file"]
-        self._insecure = settings["https_insecure"] and not self._authorities
+        self._ca_file = settings["https_ca_certificates_file"]
+        self._insecure = settings["https_insecure"] and not self._ca_file
         if self._insecure:
             LOG.warning(
                 "Store %s does not check the certificates of https servers: "
@@ -72,119 +72,126 @@ class Driver:
             for scheme, proxy in settings["http_proxy_information"].items()
         }
         #: Set once, before the first request; None: names are resolved as usual.
-        self.judge: Judge | None = None
+        self.url_policy: StoreUrlPolicy | None = None
         self._pools: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         """There is nothing to write to."""
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
         raise errors.StoreAddDisabled(self._store)
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         headers = {}
         if start or stop is not None:
             if stop is not None and stop <= start:
-                return StoredData(iter(()), 0)
+                return ObjectData(iter(()), 0)
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        answer = self._ask("GET", location, headers)
+        response = self._request("GET", location, headers)
         try:
-            if answer.status == 416 and "Range" in headers:
+            if response.status == 416 and "Range" in headers:
                 length = 0  # The part lies behind the end.
             else:
-                length = self._length(answer, location, start, stop)
+                length = self._part_length(response, location, start, stop)
         except BaseException:
-            answer.close()
+            response.close()
             raise
-        return StoredData(_chunks(answer), length, close=answer.close)
+        return ObjectData(_chunks(response), length, close=response.close)
 
-    def size(self, location: Location) -> int:
+    def size(self, location: StoreLocation) -> int:
         try:
-            answer = self._ask("HEAD", location, {})
-            answer.close()
-            if answer.status in (405, 501):
-                answer = self._ask("GET", location, {})
-                answer.close()
+            response = self._request("HEAD", location, {})
+            response.close()
+            if response.status in (405, 501):
+                response = self._request("GET", location, {})
+                response.close()
         except errors.RemoteServiceUnavailable as error:
             # wire: an address is checked by its size, and one that does not
             # answer is a bad address (400), not a broken store (503).
             raise errors.BadStoreUri(str(error)) from error
-        self._refuse(answer, location)
-        return _content_length(answer) or 0
+        self._raise_for_status(response, location)
+        return _content_length(response) or 0
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         raise errors.StoreDeleteNotSupported(self._store)
 
-    def locations_of(self, name: str) -> tuple[Location, ...]:
+    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
         return ()
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         """Nothing was written."""
         return []
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         """There is no one server whose health this could be."""
 
-    def _length(
-        self, answer: BaseHTTPResponse, location: Location, start: int, stop: int | None
+    def _part_length(
+        self, response: BaseHTTPResponse, location: StoreLocation, start: int, stop: int | None
     ) -> int:
         """How many bytes an answer to GET holds of what was asked for."""
-        self._refuse(answer, location)
-        if answer.status == 206:
-            found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+        self._raise_for_status(response, location)
+        if response.status == 206:
+            found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             if found is None or int(found[1]) != start:
-                raise errors.BadStoreUri(f"{location.shown} gave another part than asked for.")
+                raise errors.BadStoreUri(f"{location.redacted} gave another part than asked for.")
             end = int(found[2]) + 1
             return (end if stop is None else min(stop, end)) - start
         if start:
             raise errors.StoreRandomGetNotSupported(self._store)
-        length = _content_length(answer)
+        length = _content_length(response)
         if length is None:
-            raise errors.BadStoreUri(f"{location.shown} does not say how long it is.")
+            raise errors.BadStoreUri(f"{location.redacted} does not say how long it is.")
         return length if stop is None else min(stop, length)
 
-    def _refuse(self, answer: BaseHTTPResponse, location: Location) -> None:
-        if answer.status == 404:
-            raise errors.NotFound(location.shown)
-        if answer.status not in (200, 206):
-            raise errors.BadStoreUri(f"{location.shown} answered with status {answer.status}.")
+    def _raise_for_status(self, response: BaseHTTPResponse, location: StoreLocation) -> None:
+        if response.status == 404:
+            raise errors.StoreObjectNotFound(location.redacted)
+        if response.status not in (200, 206):
+            raise errors.BadStoreUri(f"{location.redacted} answered with status {response.status}.")
 
-    def _ask(self, method: str, location: Location, headers: dict[str, str]) -> BaseHTTPResponse:
+    def _request(
+        self, method: str, location: StoreLocation, headers: dict[str, str]
+    ) -> BaseHTTPResponse:
         """The answer behind all redirects, its body unread.
 
         :raises errors.MaxRedirectsExceeded: it was sent on too often.
         :raises errors.RemoteServiceUnavailable: a server cannot be reached.
         """
         for hop in range(MAX_REDIRECTS + 1):
-            answer = self._send(method, location, headers, hop > 0)
-            target = answer.headers.get("Location")
-            if answer.status not in REDIRECTS or target is None:
-                return answer
-            answer.close()
-            location = self._redirected(location, target)
+            response = self._send(method, location, headers, hop > 0)
+            target = response.headers.get("Location")
+            if response.status not in REDIRECT_STATUSES or target is None:
+                return response
+            response.close()
+            location = self._redirect_target(location, target)
         raise errors.MaxRedirectsExceeded(MAX_REDIRECTS)
 
-    def _redirected(self, location: Location, target: str) -> Location:
+    def _redirect_target(self, location: StoreLocation, target: str) -> StoreLocation:
         try:
-            there = parse(urljoin(location.url, target))
+            target_location = parse(urljoin(location.url, target))
         except errors.UnknownScheme:
-            there = None
-        if there is None or there.scheme not in self.schemes:
-            raise errors.BadStoreUri(f"{location.shown} redirects to something that is not http.")
-        if (there.scheme, there.authority) == (location.scheme, location.authority):
-            # A relative redirect keeps the credentials of the host.
-            return Location(
-                there.scheme,
-                there.authority,
-                there.path,
-                there.query,
-                there.credentials or location.credentials,
+            target_location = None
+        if target_location is None or target_location.scheme not in self.schemes:
+            raise errors.BadStoreUri(
+                f"{location.redacted} redirects to something that is not http."
             )
-        return there
+        if (target_location.scheme, target_location.authority) == (
+            location.scheme,
+            location.authority,
+        ):
+            # A relative redirect keeps the credentials of the host.
+            return StoreLocation(
+                target_location.scheme,
+                target_location.authority,
+                target_location.path,
+                target_location.query,
+                target_location.credentials or location.credentials,
+            )
+        return target_location
 
     def _send(
-        self, method: str, location: Location, headers: dict[str, str], redirected: bool
+        self, method: str, location: StoreLocation, headers: dict[str, str], redirected: bool
     ) -> BaseHTTPResponse:
         import urllib3
 
@@ -193,24 +200,30 @@ class Driver:
         if location.credentials is not None:
             headers |= urllib3.make_headers(basic_auth=unquote(location.credentials))
         try:
-            if self.judge is None or location.scheme in self._proxies:
-                if self.judge is not None:
-                    self.judge(location.url, redirected)  # A proxy resolves the name itself.
+            if self.url_policy is None or location.scheme in self._proxies:
+                if self.url_policy is not None:
+                    self.url_policy(location.url, redirected)  # A proxy resolves the name itself.
                 return self._pool(location.scheme).request(
                     method, location.url, headers=headers, preload_content=False, redirect=False
                 )
-            return self._send_to(self.judge(location.url, redirected), method, location, headers)
+            return self._send_to_addresses(
+                self.url_policy(location.url, redirected), method, location, headers
+            )
         except urllib3.exceptions.LocationParseError:
-            raise errors.BadStoreUri(f"{location.shown} is not an address.") from None
+            raise errors.BadStoreUri(f"{location.redacted} is not an address.") from None
         except urllib3.exceptions.HTTPError as error:
             cause = getattr(error, "reason", error)  # of a MaxRetryError
-            LOG.warning("%s: %s", location.shown, type(cause).__name__)
+            LOG.warning("%s: %s", location.redacted, type(cause).__name__)
             raise errors.RemoteServiceUnavailable(
                 f"{location.scheme}://{location.authority} cannot be reached."
             ) from error
 
-    def _send_to(
-        self, addresses: Sequence[str], method: str, location: Location, headers: dict[str, str]
+    def _send_to_addresses(
+        self,
+        addresses: Sequence[str],
+        method: str,
+        location: StoreLocation,
+        headers: dict[str, str],
     ) -> BaseHTTPResponse:
         """Ask the first of the judged addresses that answers, in the name of the URL's host."""
         from urllib3.exceptions import HTTPError, LocationParseError
@@ -218,11 +231,13 @@ class Driver:
 
         url = parse_url(location.url)
         host = (url.host or "").strip("[]")
-        names = {"server_hostname": host, "assert_hostname": host} if url.scheme == "https" else {}
+        tls_names = (
+            {"server_hostname": host, "assert_hostname": host} if url.scheme == "https" else {}
+        )
         failure: HTTPError | None = None
-        for address in addresses[:_ADDRESSES]:
+        for address in addresses[:_MAX_ADDRESSES]:
             pool = self._pool(location.scheme).connection_from_host(
-                address, url.port, location.scheme, pool_kwargs=names
+                address, url.port, location.scheme, pool_kwargs=tls_names
             )
             try:
                 return pool.urlopen(
@@ -235,7 +250,7 @@ class Driver:
                 )
             except HTTPError as error:
                 failure = error
-        raise failure or LocationParseError(location.shown)
+        raise failure or LocationParseError(location.redacted)
 
     def _pool(self, scheme: str) -> PoolManager:
         with self._lock:
@@ -258,7 +273,7 @@ class Driver:
             ),
             "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
-            "ca_certs": self._authorities,
+            "ca_certs": self._ca_file,
             "maxsize": 16,
         }
         pools = (
@@ -266,25 +281,25 @@ class Driver:
             if scheme in self._proxies
             else urllib3.PoolManager(**options)
         )
-        pools.pool_classes_by_scheme = http_connection.POOLS
+        pools.pool_classes_by_scheme = http_connection.POOL_CLASSES
         return pools
 
 
-def _content_length(answer: BaseHTTPResponse) -> int | None:
-    text = answer.headers.get("Content-Length", "")
+def _content_length(response: BaseHTTPResponse) -> int | None:
+    text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _chunks(answer: BaseHTTPResponse) -> Iterator[bytes]:
+def _chunks(response: BaseHTTPResponse) -> Iterator[bytes]:
     import urllib3
 
-    watch = Watch(answer.shutdown)
-    pace = Pace(watch, PACE_BYTES, PACE_SECONDS)
-    read = functools.partial(answer.read1, CHUNK, decode_content=False)
+    watchdog = Watchdog(response.shutdown)
+    rate = MinimumRate(watchdog, MIN_RATE_BYTES, MIN_RATE_SECONDS)
+    read = functools.partial(response.read1, CHUNK, decode_content=False)
     try:
-        while chunk := pace.read(read):
+        while chunk := rate.read(read):
             yield chunk
     except (urllib3.exceptions.HTTPError, TimeoutError) as error:
         raise errors.RemoteServiceUnavailable("The server stopped sending.") from error
     finally:
-        watch.stop()
+        watchdog.stop()

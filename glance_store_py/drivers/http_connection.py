@@ -17,7 +17,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 #: Seconds for a connection to be ready, and for all headers of an answer to come.
-SECONDS = 60.0
+DEADLINE = 60.0
 
 if TYPE_CHECKING:
     _Base = HTTPConnection
@@ -25,71 +25,71 @@ else:
     _Base = object
 
 
-class _Punctual(_Base):
-    _line: socket.socket | None = None
+class _DeadlineMixin(_Base):
+    _socket_copy: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
-        self._hang_up()
+        self._close_socket_copy()
         # Of the same connection: TLS takes the first descriptor away from under us.
-        self._line = sock.dup()
+        self._socket_copy = sock.dup()
         return sock
 
     def connect(self) -> None:
-        with self._in_time():
+        with self._with_deadline():
             super().connect()
 
     def getresponse(self) -> Any:
-        with self._in_time():
+        with self._with_deadline():
             return super().getresponse()
 
     def close(self) -> None:
-        self._hang_up()
+        self._close_socket_copy()
         super().close()
 
-    def _hang_up(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+    def _close_socket_copy(self) -> None:
+        socket_copy, self._socket_copy = self._socket_copy, None
+        if socket_copy is not None:
+            socket_copy.close()
 
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
-        late = threading.Event()
+    def _with_deadline(self) -> Iterator[None]:
+        expired = threading.Event()
 
-        def cut() -> None:
-            late.set()
-            line = self._line
-            if line is not None:
+        def shut_down() -> None:
+            expired.set()
+            socket_copy = self._socket_copy
+            if socket_copy is not None:
                 with contextlib.suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+                    socket_copy.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(SECONDS, cut)
+        timer = threading.Timer(DEADLINE, shut_down)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
-        if late.is_set():
+        if expired.is_set():
             # Headers that end with the connection would pass for whole ones.
             raise TimeoutError
 
 
-class PunctualHTTP(_Punctual, HTTPConnection):
+class DeadlineHTTPConnection(_DeadlineMixin, HTTPConnection):
     """A connection without TLS."""
 
 
-class PunctualHTTPS(_Punctual, HTTPSConnection):
+class DeadlineHTTPSConnection(_DeadlineMixin, HTTPSConnection):
     """A connection with TLS."""
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = PunctualHTTP
+    ConnectionCls = DeadlineHTTPConnection
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = PunctualHTTPS
+    ConnectionCls = DeadlineHTTPSConnection
 
 
 #: For ``PoolManager.pool_classes_by_scheme``.
-POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTPSPool}
+POOL_CLASSES: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTPSPool}

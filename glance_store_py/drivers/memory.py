@@ -10,22 +10,22 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from glance_store_py import driver, errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import Stored, StoredData
-from glance_store_py.location import Location
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import AddResult, ObjectData
+from glance_store_py.location import StoreLocation
 
 CHUNK = 1024 * 1024
 
 
-class Driver:
+class MemoryDriver:
     """A dictionary as a store; addresses are ``memory://<store id>/<name>``."""
 
     schemes = ("memory",)
-    abilities = frozenset(
+    capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
-            driver.RANDOM_READ,
+            driver.READ_RANDOM,
             driver.EXCLUSIVE,
             driver.ATOMIC,
             driver.PREDICTABLE_LOCATION,
@@ -33,53 +33,53 @@ class Driver:
     )
     properties: dict[str, object] = {}
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    def __init__(self, settings: StoreOptions, store_id: str) -> None:
         self._store = store_id
         self._objects: dict[str, bytes] = {}
         self._lock = threading.Lock()
-        self.prefixes = (Location("memory", store_id),)
+        self.prefixes = (StoreLocation("memory", store_id),)
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         """Memory is always ready."""
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
         location = self._location(name)
         whole = b"".join(data)
         with self._lock:
             if location.path in self._objects:
-                raise errors.Duplicate(name)
+                raise errors.StoreObjectExists(name)
             self._objects[location.path] = whole
-        return Stored(location.url, len(whole))
+        return AddResult(location.url, len(whole))
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         part = memoryview(self._object(location))[start:stop]
-        return StoredData(_chunks(part), len(part))
+        return ObjectData(_chunks(part), len(part))
 
-    def size(self, location: Location) -> int:
+    def size(self, location: StoreLocation) -> int:
         return len(self._object(location))
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         if self._objects.pop(location.path, None) is None:
-            raise errors.NotFound(location.shown)
+            raise errors.StoreObjectNotFound(location.redacted)
 
-    def locations_of(self, name: str) -> tuple[Location, ...]:
+    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
         return (self._location(name),)
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         """Nothing outlives its writer here."""
         return []
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         """Memory is always well."""
 
-    def _location(self, name: str) -> Location:
-        return Location("memory", self._store, f"/{name}")
+    def _location(self, name: str) -> StoreLocation:
+        return StoreLocation("memory", self._store, f"/{name}")
 
-    def _object(self, location: Location) -> bytes:
+    def _object(self, location: StoreLocation) -> bytes:
         try:
             return self._objects[location.path]
         except KeyError:
-            raise errors.NotFound(location.shown) from None
+            raise errors.StoreObjectNotFound(location.redacted) from None
 
 
 def _chunks(data: memoryview) -> Iterator[bytes]:

@@ -17,30 +17,30 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from glance_store_py import driver, errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import Object, Stored, StoredData
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import AddResult, ObjectData, ObjectInfo
 from glance_store_py.drivers import rbd_transfer
-from glance_store_py.drivers.later import Later
-from glance_store_py.drivers.rbd_cluster import Cluster
-from glance_store_py.location import Location
+from glance_store_py.drivers.deferred_delete import DeferredDeleter
+from glance_store_py.drivers.rbd_cluster import CephCluster
+from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 SNAPSHOT = "snap"
 #: Seconds after which an incomplete image that nobody has open counts as left.
-ABANDONED = 60
+ABANDONED_SECONDS = 60
 
 
-class Driver:
+class RbdDriver:
     """Images named as they were added; addresses are ``rbd://<fsid>/<pool>/<name>/snap``."""
 
     schemes = ("rbd",)
-    abilities = frozenset(
+    capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
-            driver.RANDOM_READ,
+            driver.READ_RANDOM,
             driver.EXCLUSIVE,
             driver.ATOMIC,
             driver.PREDICTABLE_LOCATION,
@@ -49,50 +49,54 @@ class Driver:
         }
     )
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    def __init__(self, settings: StoreOptions, store_id: str) -> None:
         self._pool = settings["rbd_store_pool"]
         if not self._pool:
             raise settings.error("rbd_store_pool", "an RBD store needs a pool.")
         self._chunk = settings["rbd_store_chunk_size"] * MIB
-        self._thin = settings["rbd_thin_provisioning"]
-        self._cluster = Cluster(settings)
-        self._later = Later()
+        self._thin_provisioning = settings["rbd_thin_provisioning"]
+        self._cluster = CephCluster(settings)
+        self._deferred = DeferredDeleter()
         self._fsid: str | None = None
-        self._describe()
+        self._update_prefixes()
 
-    def _describe(self) -> None:
+    def _update_prefixes(self) -> None:
         """What is known of the store, with the id of its cluster as soon as that is known."""
         self.prefixes = (
-            Location("rbd", quote(self._fsid or "", safe=""), f"/{quote(self._pool, safe='')}"),
+            StoreLocation(
+                "rbd", quote(self._fsid or "", safe=""), f"/{quote(self._pool, safe='')}"
+            ),
             # Addresses that are only a name, as the first releases made them.
-            Location("rbd"),
+            StoreLocation("rbd"),
         )
         self.properties = {
             "chunk_size": self._chunk,
             "pool": self._pool,
-            "thin_provisioning": self._thin,
+            "thin_provisioning": self._thin_provisioning,
             "fsid": self._fsid,
         }
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         # Does not connect: a server may fork after this.
         self._fsid = self._cluster.configured_fsid()
-        self._describe()
+        self._update_prefixes()
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
         location = self._location(name)
         self._create(name, size or 0)
-        made = None
+        rbd_id = None
         try:
             with self._cluster.pool() as pool, _open(pool, name) as image:
-                made = image.id()
-                written = rbd_transfer.write(image, data, size, self._chunk, self._thin)
-                _seal(image, SNAPSHOT)
+                rbd_id = image.id()
+                written = rbd_transfer.write(
+                    image, data, size, self._chunk, self._thin_provisioning
+                )
+                _create_snapshot(image, SNAPSHOT)
         except BaseException:
-            if made is not None:
-                self._abandon(name, made)
+            if rbd_id is not None:
+                self._remove_failed_upload(name, rbd_id)
             raise
-        return Stored(location.url, written)
+        return AddResult(location.url, written)
 
     def _create(self, name: str, size: int) -> None:
         import rbd
@@ -113,17 +117,17 @@ class Driver:
                     _remove(pool, name, None)
                     rbd.RBD().create(pool, name, size, order, old_format=False)
             except (rbd.ImageExists, errors.InUseByStore):
-                raise errors.Duplicate(name) from None
+                raise errors.StoreObjectExists(name) from None
 
-    def _abandon(self, name: str, made: str) -> None:
-        """Remove the image of this name whose internal id is ``made``; later when the cluster
+    def _remove_failed_upload(self, name: str, rbd_id: str) -> None:
+        """Remove the image of this name whose internal id is ``rbd_id``; later when the cluster
         is away, and not what another writer made meanwhile."""
 
         def remove() -> None:
             try:
                 with self._cluster.pool() as pool:
                     with _open(pool, name, read_only=True) as image:
-                        if image.id() != made:
+                        if image.id() != rbd_id:
                             return
                     _remove(pool, name, SNAPSHOT)
             except FileNotFoundError:
@@ -131,10 +135,10 @@ class Driver:
             except (TimeoutError, ConnectionError) as error:
                 raise errors.RemoteServiceUnavailable() from error
 
-        self._later.remove(f"The incomplete RBD image {self._pool}/{name}", remove)
+        self._deferred.remove(f"The incomplete RBD image {self._pool}/{name}", remove)
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
-        name, snapshot = self._named(location)
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
+        name, snapshot = self._parse_location(location)
         image = self._cluster.call(lambda pool: _open(pool, name, snapshot, read_only=True))
         try:
             end = image.size() if stop is None else min(stop, image.size())
@@ -148,26 +152,26 @@ class Driver:
             chunks.close()  # First what is in flight, then the image.
             image.close()
 
-        return StoredData(chunks, end - start, close=close)
+        return ObjectData(chunks, end - start, close=close)
 
-    def size(self, location: Location) -> int:
-        name, snapshot = self._named(location)
+    def size(self, location: StoreLocation) -> int:
+        name, snapshot = self._parse_location(location)
 
-        def ask(pool: Any) -> int:
+        def read_size(pool: Any) -> int:
             with _open(pool, name, snapshot, read_only=True) as image:
                 return image.size()
 
-        return self._cluster.call(ask)
+        return self._cluster.call(read_size)
 
-    def delete(self, location: Location) -> None:
-        name, snapshot = self._named(location)
+    def delete(self, location: StoreLocation) -> None:
+        name, snapshot = self._parse_location(location)
         with self._cluster.pool() as pool:
             _remove(pool, name, snapshot)
 
-    def locations_of(self, name: str) -> tuple[Location, ...]:
+    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
         return (self._location(name),)
 
-    def objects(self) -> Iterator[Object]:
+    def list_objects(self) -> Iterator[ObjectInfo]:
         """Also incomplete ones.  What is not named like an image of ours is a disk, perhaps."""
         import rbd
 
@@ -178,7 +182,7 @@ class Driver:
                     _open(pool, name, read_only=True) as image,
                 ):
                     size, modified = image.size(), image.modify_timestamp()
-                    yield Object(
+                    yield ObjectInfo(
                         self._location(name).url,
                         driver.image_id_of(name),
                         size,
@@ -186,11 +190,11 @@ class Driver:
                         name,
                     )
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         """What is incomplete lies at the address of its object, where it is looked for."""
         return []
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         import rados
 
         with self._cluster.pool() as pool:
@@ -199,18 +203,18 @@ class Driver:
             except rados.ObjectNotFound:
                 LOG.debug("Pool %s holds no image yet", self._pool)
 
-    def _location(self, name: str) -> Location:
+    def _location(self, name: str) -> StoreLocation:
         if not name or "/" in name or "@" in name:
-            raise errors.Invalid("The name of an RBD image has no slash and no @.")
+            raise errors.StoreInvalidInput("The name of an RBD image has no slash and no @.")
         if self._fsid is None:
             self._fsid = self._cluster.fsid()
-            self._describe()
+            self._update_prefixes()
         parts = (self._pool, name, SNAPSHOT)
-        return Location(
+        return StoreLocation(
             "rbd", quote(self._fsid, safe=""), "".join(f"/{quote(part, safe='')}" for part in parts)
         )
 
-    def _named(self, location: Location) -> tuple[str, str | None]:
+    def _parse_location(self, location: StoreLocation) -> tuple[str, str | None]:
         """The image and the snapshot that an address means.
 
         The id of the cluster is not compared: a copy of a cluster has another one.
@@ -240,7 +244,7 @@ def _open(pool: Any, name: str, snapshot: str | None = None, read_only: bool = F
     return rbd.Image(pool, name, snapshot=snapshot, read_only=read_only)
 
 
-def _seal(image: Any, snapshot: str) -> None:
+def _create_snapshot(image: Any, snapshot: str) -> None:
     """Declare an image complete; protected, because clones may depend on it."""
     image.create_snap(snapshot)
     image.protect_snap(snapshot)
@@ -260,15 +264,15 @@ def _remove(pool: Any, name: str, snapshot: str | None) -> None:
         if list(image.watchers_list()):
             raise errors.InUseByStore("The image is open elsewhere and cannot be removed.")
     with _open(pool, name) as image:
-        sealed = snapshot is not None and _unseal(image, snapshot)
+        had_snapshot = snapshot is not None and _remove_snapshot(image, snapshot)
     try:
         rbd.RBD().remove(pool, name)
     except rbd.ImageHasSnapshots:
         rbd.RBD().trash_move(pool, name, 0)
     except rbd.ImageBusy:
-        if sealed:
+        if had_snapshot:
             with _open(pool, name) as image:
-                _seal(image, snapshot or SNAPSHOT)
+                _create_snapshot(image, snapshot or SNAPSHOT)
         raise errors.InUseByStore("The image is open elsewhere and cannot be removed.") from None
 
 
@@ -278,13 +282,13 @@ def _is_abandoned(pool: Any, name: str) -> bool:
         begun = image.create_timestamp().replace(tzinfo=datetime.UTC)
         age = datetime.datetime.now(datetime.UTC) - begun
         return (
-            age.total_seconds() > ABANDONED
+            age.total_seconds() > ABANDONED_SECONDS
             and not list(image.watchers_list())
             and not any(found["name"] == SNAPSHOT for found in image.list_snaps())
         )
 
 
-def _unseal(image: Any, snapshot: str) -> bool:
+def _remove_snapshot(image: Any, snapshot: str) -> bool:
     """Take a snapshot away; False if there is none, as in an image that is incomplete."""
     import rbd
 

@@ -18,24 +18,26 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from glance_store_py import errors
-from glance_store_py.config import Settings
+from glance_store_py.config import StoreOptions
 
 LOG = logging.getLogger(__name__)
 
 #: What a connection says that will not work again.
-_DEAD = frozenset({errno.ESHUTDOWN, errno.ENOTCONN, errno.ETIMEDOUT, errno.EACCES, errno.EPERM})
+_DEAD_ERRNOS = frozenset(
+    {errno.ESHUTDOWN, errno.ENOTCONN, errno.ETIMEDOUT, errno.EACCES, errno.EPERM}
+)
 
 #: Seconds during which a failure to connect is answered without a new attempt.
-PAUSE = 3.0
+RECONNECT_SECONDS = 3.0
 
 _NO_FSID = "00000000-0000-0000-0000-000000000000"
 
 #: Connections of a parent process.  To close one would wait for threads that do
 #: not exist here, so they are kept from being collected.
-_inherited: list[object] = []
+_parent_connections: list[object] = []
 
 
-class Connection(NamedTuple):
+class ClusterConnection(NamedTuple):
     """An open pool of a cluster; it stays open as long as somebody refers to it."""
 
     process: int
@@ -44,12 +46,12 @@ class Connection(NamedTuple):
     fsid: str
 
 
-class Cluster:
+class CephCluster:
     """A pool of one cluster, as the settings of a store describe it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StoreOptions) -> None:
         self._settings = settings
-        self._connection: Connection | None = None
+        self._connection: ClusterConnection | None = None
         self._failed: tuple[float, str] | None = None
         self._lock = threading.Lock()
 
@@ -60,7 +62,7 @@ class Cluster:
             configuration file cannot be read.
         """
         try:
-            handle = self._handle()
+            client = self._new_client()
         except ImportError as error:
             raise self._settings.error(
                 "rbd_store_pool", f"the Python modules of Ceph (rados, rbd) are missing: {error}."
@@ -68,9 +70,9 @@ class Cluster:
         except _ceph_errors() as error:
             raise self._settings.error("rbd_store_ceph_conf", f"{error}.") from error
         try:
-            fsid = handle.conf_get("fsid")
+            fsid = client.conf_get("fsid")
         finally:
-            handle.shutdown()
+            client.shutdown()
         return None if fsid in (None, "", _NO_FSID) else fsid
 
     def fsid(self) -> str:
@@ -89,9 +91,9 @@ class Cluster:
             yield connection.pool
         except _ceph_errors() as error:
             number = getattr(error, "errno", None) or errno.EIO
-            if number in _DEAD:
-                self._forget(connection)
-            raise OSError(number, _sentence(error)) from error
+            if number in _DEAD_ERRNOS:
+                self._drop_connection(connection)
+            raise OSError(number, _describe_error(error)) from error
 
     def call(self, function: Callable[[Any], Any]) -> Any:
         """``function(pool)``, once more if the connection turns out to be dead.
@@ -106,27 +108,27 @@ class Cluster:
         with self.pool() as pool:
             return function(pool)
 
-    def _current(self) -> Connection:
+    def _current(self) -> ClusterConnection:
         with self._lock:
             connection = self._connection
             if connection is not None and connection.process != os.getpid():
-                _inherited.append(connection)
+                _parent_connections.append(connection)
                 connection = None
             if connection is None:
                 connection = self._connection = self._connect()
             return connection
 
-    def _forget(self, connection: Connection) -> None:
+    def _drop_connection(self, connection: ClusterConnection) -> None:
         """Not closed: other threads may be using it, and the last one closes it."""
         with self._lock:
             if self._connection is connection:
                 self._connection = None
 
-    def _connect(self) -> Connection:
-        if self._failed is not None and time.monotonic() - self._failed[0] < PAUSE:
+    def _connect(self) -> ClusterConnection:
+        if self._failed is not None and time.monotonic() - self._failed[0] < RECONNECT_SECONDS:
             raise errors.RemoteServiceUnavailable(self._failed[1])
         try:
-            cluster = self._handle()
+            cluster = self._new_client()
             cluster.connect()
             pool = cluster.open_ioctx(self._settings["rbd_store_pool"])
             # A full pool refuses what makes it fuller, and lets things be removed, instead
@@ -142,26 +144,26 @@ class Cluster:
                 "[%s] The cluster or its pool '%s' cannot be opened: %s",
                 self._settings.section,
                 self._settings["rbd_store_pool"],
-                _sentence(error),
+                _describe_error(error),
             )
             self._failed = time.monotonic(), "The cluster cannot be reached."
             raise errors.RemoteServiceUnavailable(self._failed[1]) from error
         self._failed = None
-        return Connection(os.getpid(), cluster, pool, fsid)
+        return ClusterConnection(os.getpid(), cluster, pool, fsid)
 
-    def _handle(self) -> Any:
+    def _new_client(self) -> Any:
         """A client of the cluster that has read its configuration and is not connected."""
         import rados
 
-        handle = rados.Rados(
+        client = rados.Rados(
             conffile=self._settings["rbd_store_ceph_conf"],
             rados_id=self._settings["rbd_store_user"],
         )
         timeout = self._settings["rados_connect_timeout"]
         if timeout >= 0:
             for option in ("client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"):
-                handle.conf_set(option, str(timeout))
-        return handle
+                client.conf_set(option, str(timeout))
+        return client
 
 
 def _ceph_errors() -> tuple[type[Exception], ...]:
@@ -171,6 +173,6 @@ def _ceph_errors() -> tuple[type[Exception], ...]:
     return rados.Error, rbd.Error
 
 
-def _sentence(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     number = getattr(error, "errno", None)
     return f"{error} ({os.strerror(number)})" if number else str(error)

@@ -12,20 +12,20 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 #: Bytes of one request.
-PIECE = 1024 * 1024
+REQUEST_SIZE = 1024 * 1024
 #: Bytes in flight, at most, of one upload and of one download.
-WRITE_WINDOW = 16 * PIECE
-READ_WINDOW = 4 * PIECE
+WRITE_WINDOW = 16 * REQUEST_SIZE
+READ_WINDOW = 4 * REQUEST_SIZE
 #: The largest step by which an image of unknown size grows.
 MAX_STEP = 8 * 1024**3
 
 
-class Writes:
+class AsyncWriter:
     """Writes in flight to one image."""
 
     def __init__(self, image: Any) -> None:
         self._image = image
-        self._flying: collections.deque = collections.deque()
+        self._in_flight: collections.deque = collections.deque()
         self._bytes = 0
 
     def add(self, piece: bytes, offset: int) -> None:
@@ -33,11 +33,11 @@ class Writes:
 
         :raises OSError: an earlier write failed.
         """
-        while self._flying and self._bytes + len(piece) > WRITE_WINDOW:
-            self._land()
+        while self._in_flight and self._bytes + len(piece) > WRITE_WINDOW:
+            self._wait_for_oldest()
         # The binding keeps the bytes alive until they are written.
-        write = self._image.aio_write(piece, offset, _nothing)
-        self._flying.append((write, len(piece)))
+        write = self._image.aio_write(piece, offset, _ignore_completion)
+        self._in_flight.append((write, len(piece)))
         self._bytes += len(piece)
 
     def finish(self) -> None:
@@ -45,16 +45,16 @@ class Writes:
 
         :raises OSError: a write failed.
         """
-        while self._flying:
-            self._land()
+        while self._in_flight:
+            self._wait_for_oldest()
 
-    def abandon(self) -> None:
+    def drain(self) -> None:
         """Wait for what is in flight, whatever becomes of it."""
-        while self._flying:
-            self._flying.popleft()[0].wait_for_complete_and_cb()
+        while self._in_flight:
+            self._in_flight.popleft()[0].wait_for_complete_and_cb()
 
-    def _land(self) -> None:
-        write, length = self._flying.popleft()
+    def _wait_for_oldest(self) -> None:
+        write, length = self._in_flight.popleft()
         write.wait_for_complete_and_cb()
         self._bytes -= length
         _check(write.get_return_value())
@@ -68,43 +68,43 @@ def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: 
 
     :raises OSError: the cluster did not take them.
     """
-    writes = Writes(image)
-    room, offset = size or 0, 0
+    writes = AsyncWriter(image)
+    allocated, offset = size or 0, 0
     try:
-        for piece in pieces(data):
+        for piece in join_small_chunks(data):
             end = offset + len(piece)
-            if end > room:
-                room = max(room + step, end)
-                image.resize(room)
+            if end > allocated:
+                allocated = max(allocated + step, end)
+                image.resize(allocated)
                 step = min(2 * step, MAX_STEP)
             if not (thin and not piece[0] and piece == bytes(len(piece))):
                 writes.add(piece, offset)
             offset = end
         writes.finish()
     except BaseException:
-        writes.abandon()
+        writes.drain()
         raise
-    if room != offset:
+    if allocated != offset:
         image.resize(offset)
     image.flush()
     return offset
 
 
-def pieces(data: Iterable[bytes]) -> Iterator[bytes]:
+def join_small_chunks(data: Iterable[bytes]) -> Iterator[bytes]:
     """Small chunks joined until they are worth a request; large ones as they come."""
-    waiting: list[bytes] = []
+    buffered: list[bytes] = []
     length = 0
     for chunk in data:
-        if not waiting and len(chunk) >= PIECE:
+        if not buffered and len(chunk) >= REQUEST_SIZE:
             yield chunk
             continue
-        waiting.append(chunk)
+        buffered.append(chunk)
         length += len(chunk)
-        if length >= PIECE:
-            yield b"".join(waiting)
-            waiting, length = [], 0
-    if waiting:
-        yield b"".join(waiting)
+        if length >= REQUEST_SIZE:
+            yield b"".join(buffered)
+            buffered, length = [], 0
+    if buffered:
+        yield b"".join(buffered)
 
 
 def read(image: Any, start: int, stop: int) -> Generator[bytes, None, None]:
@@ -112,26 +112,26 @@ def read(image: Any, start: int, stop: int) -> Generator[bytes, None, None]:
 
     :raises OSError: the cluster did not deliver them.
     """
-    flying: collections.deque = collections.deque()
+    in_flight: collections.deque = collections.deque()
     asked = start
     try:
-        while asked < stop or flying:
-            while asked < stop and len(flying) * PIECE < READ_WINDOW:
-                length = min(PIECE, stop - asked)
-                flying.append(_begin_read(image, asked, length))
+        while asked < stop or in_flight:
+            while asked < stop and len(in_flight) * REQUEST_SIZE < READ_WINDOW:
+                length = min(REQUEST_SIZE, stop - asked)
+                in_flight.append(_start_read(image, asked, length))
                 asked += length
-            reading, box = flying.popleft()
-            reading.wait_for_complete_and_cb()
-            _check(reading.get_return_value())
-            yield box.pop()
+            completion, result = in_flight.popleft()
+            completion.wait_for_complete_and_cb()
+            _check(completion.get_return_value())
+            yield result.pop()
     finally:
-        for reading, _ in flying:
-            reading.wait_for_complete_and_cb()
+        for completion, _ in in_flight:
+            completion.wait_for_complete_and_cb()
 
 
-def _begin_read(image: Any, offset: int, length: int) -> tuple[Any, list[bytes]]:
-    box: list[bytes] = []
-    return image.aio_read(offset, length, lambda _, data: box.append(data)), box
+def _start_read(image: Any, offset: int, length: int) -> tuple[Any, list[bytes]]:
+    result: list[bytes] = []
+    return image.aio_read(offset, length, lambda _, data: result.append(data)), result
 
 
 def _check(result: int) -> None:
@@ -139,5 +139,5 @@ def _check(result: int) -> None:
         raise OSError(-result, os.strerror(-result))
 
 
-def _nothing(completion: object) -> None:
+def _ignore_completion(completion: object) -> None:
     """The result is looked at when the write is waited for."""

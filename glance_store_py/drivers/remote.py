@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
-from glance_store_py.drivers.later import Later
+from glance_store_py.drivers.deferred_delete import DeferredDeleter
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
@@ -34,37 +34,37 @@ CONNECT_TIMEOUT = 10
 #: to its disks what it has got may take nothing for a while.
 READ_TIMEOUT = 60
 #: What a service answers that may do better the next time.
-BUSY = frozenset({429, 500, 502, 503, 504})
+RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 #: What says in so many words that it is overloaded, or restarting, and wants to be asked later.
-LATER = frozenset({429, 498, 503})
+RETRY_LATER_STATUSES = frozenset({429, 498, 503})
 #: Seconds for which a service that wants to be asked later is asked again, counted from when
 #: it began: requests that come when this time is over are not kept waiting for another one.
-PATIENCE = 30.0
+RETRY_LATER_SECONDS = 30.0
 #: Seconds between two attempts at most, and at first.
-LONGEST_PAUSE = 8.0
-_FIRST_PAUSE = 0.3
+MAX_BACKOFF = 8.0
+_FIRST_BACKOFF = 0.3
 
-_PIECE = 256 * 1024
+_PIECE_SIZE = 256 * 1024
 
 #: What can be sent, piece by piece.
-Body = Iterable[bytes]
+RequestBody = Iterable[bytes]
 
 
-class Pool:
+class HttpPool:
     """Connections of this process to one service.
 
     They are made when they are first needed, and anew in a process that was
     forked: two processes must never share a connection.
 
     :param url: an address of the service, which decides about proxies.
-    :param authorities: a file of certificate authorities, None for the system's.
+    :param ca_file: a file of certificate authorities, None for the system's.
     """
 
     def __init__(
-        self, url: str, authorities: str | None = None, insecure: bool = False, size: int = 32
+        self, url: str, ca_file: str | None = None, insecure: bool = False, size: int = 32
     ) -> None:
         self._url = urlsplit(url)
-        self._authorities = authorities
+        self._ca_file = ca_file
         self._insecure = insecure
         self._size = size
         self._process = 0
@@ -72,57 +72,57 @@ class Pool:
         self._lock = threading.Lock()
         #: When the service began to ask to come later, and when it did so last; None when
         #: its last answer was another one.
-        self._overloaded: tuple[float, float] | None = None
+        self._overloaded_period: tuple[float, float] | None = None
         #: What could not be removed from the service yet.
-        self.later = Later()
+        self.deferred = DeferredDeleter()
 
     def request(
         self,
         method: str,
         url: str,
         headers: dict[str, str],
-        body: Body | bytes | None = None,
+        body: RequestBody | bytes | None = None,
         attempts: int = 3,
         wait: float = READ_TIMEOUT,
     ) -> BaseHTTPResponse:
         """The answer to a request, its content unread: close it, or read it to its end.
 
         :param attempts: how often to try while the service is busy or away, and
-            longer, for PATIENCE, while it asks to come later; 1 for a body that
+            longer, for RETRY_LATER_SECONDS, while it asks to come later; 1 for a body that
             exists only once.
         :param wait: seconds that the service may take.
         :raises errors.RemoteServiceUnavailable: it cannot be reached.
         """
         import urllib3
 
-        with self.naming():
-            answer = self._connections().request(
+        with self.translate_errors():
+            response = self._connections().request(
                 method,
                 url,
                 headers=headers,
                 body=body,
                 preload_content=False,
                 redirect=False,
-                retries=_retries(attempts, self._asks_for_time),
+                retries=_retries(attempts, self._may_retry_later),
                 timeout=urllib3.Timeout(READ_TIMEOUT, wait),
             )
-        if answer.status not in LATER:
-            self._overloaded = None
-        return answer
+        if response.status not in RETRY_LATER_STATUSES:
+            self._overloaded_period = None
+        return response
 
-    def _asks_for_time(self, status: int) -> bool:
+    def _may_retry_later(self, status: int) -> bool:
         """Does an answer ask to come later, and is there still patience for that?"""
-        if status not in LATER:
+        if status not in RETRY_LATER_STATUSES:
             return False
         now = clock()
-        since, last = self._overloaded or (now, now)
-        if now - last > PATIENCE:
+        since, last = self._overloaded_period or (now, now)
+        if now - last > RETRY_LATER_SECONDS:
             since = now  # In between nobody asked.
-        self._overloaded = since, now
-        return now - since < PATIENCE
+        self._overloaded_period = since, now
+        return now - since < RETRY_LATER_SECONDS
 
     @contextlib.contextmanager
-    def naming(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Give failures of the network their name."""
         import urllib3
 
@@ -137,20 +137,20 @@ class Pool:
         if self._process != os.getpid():
             with self._lock:
                 if self._process != os.getpid():
-                    self._manager = self._new()
+                    self._manager = self._new_manager()
                     self._process = os.getpid()
         if self._manager is None:
             raise errors.RemoteServiceUnavailable()
         return self._manager
 
-    def _new(self) -> PoolManager:
+    def _new_manager(self) -> PoolManager:
         import urllib3
 
         if self._insecure:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         options: dict[str, Any] = {
             "maxsize": self._size,
-            "ca_certs": self._authorities or None,
+            "ca_certs": self._ca_file or None,
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
         }
         proxy = urllib.request.getproxies().get(self._url.scheme)
@@ -173,53 +173,53 @@ def _pool_classes() -> dict[str, type[HTTPConnectionPool]]:
     """
     from urllib3 import connection, connectionpool
 
-    class Connection(connection.HTTPConnection):
+    class ConnectTimeoutHTTPConnection(connection.HTTPConnection):
         def connect(self) -> None:
-            with _in_time(self):
+            with _connect_timeout(self):
                 super().connect()
 
-    class SecureConnection(connection.HTTPSConnection):
+    class ConnectTimeoutHTTPSConnection(connection.HTTPSConnection):
         def connect(self) -> None:
-            with _in_time(self):
+            with _connect_timeout(self):
                 super().connect()
 
-    class Plain(connectionpool.HTTPConnectionPool):
-        ConnectionCls = Connection
+    class ConnectTimeoutHTTPPool(connectionpool.HTTPConnectionPool):
+        ConnectionCls = ConnectTimeoutHTTPConnection
 
-    class Secure(connectionpool.HTTPSConnectionPool):
-        ConnectionCls = SecureConnection
+    class ConnectTimeoutHTTPSPool(connectionpool.HTTPSConnectionPool):
+        ConnectionCls = ConnectTimeoutHTTPSConnection
 
-    return {"http": Plain, "https": Secure}
+    return {"http": ConnectTimeoutHTTPPool, "https": ConnectTimeoutHTTPSPool}
 
 
 @contextlib.contextmanager
-def _in_time(connection: Any) -> Iterator[None]:
-    limit, connection.timeout = connection.timeout, CONNECT_TIMEOUT
+def _connect_timeout(connection: Any) -> Iterator[None]:
+    read_timeout, connection.timeout = connection.timeout, CONNECT_TIMEOUT
     try:
         yield
     finally:
-        connection.timeout = limit
-    connection.sock.settimeout(limit)
+        connection.timeout = read_timeout
+    connection.sock.settimeout(read_timeout)
 
 
-class Pools:
+class HttpPools:
     """A pool for each service that turns out to be needed."""
 
-    def __init__(self, authorities: str | None = None, insecure: bool = False) -> None:
-        self._options = (authorities, insecure)
-        self._pools: dict[tuple[str, str], Pool] = {}
+    def __init__(self, ca_file: str | None = None, insecure: bool = False) -> None:
+        self._options = (ca_file, insecure)
+        self._pools: dict[tuple[str, str], HttpPool] = {}
 
-    def of(self, url: str) -> Pool:
+    def get(self, url: str) -> HttpPool:
         """The pool of the service behind ``url``."""
         parts = urlsplit(url)
         service = (parts.scheme, parts.netloc)
         found = self._pools.get(service)
         if found is None:
-            found = self._pools.setdefault(service, Pool(url, *self._options))
+            found = self._pools.setdefault(service, HttpPool(url, *self._options))
         return found
 
 
-def _retries(attempts: int, asks_for_time: Callable[[int], bool]) -> Retry:
+def _retries(attempts: int, may_retry_later: Callable[[int], bool]) -> Retry:
     """How to go on after a failure: ``attempts`` times, and while the service asks for time."""
     made = _retry_class()(
         total=None,
@@ -229,14 +229,14 @@ def _retries(attempts: int, asks_for_time: Callable[[int], bool]) -> Retry:
         status=None,
         other=0,
         allowed_methods=None,
-        status_forcelist=BUSY | LATER,
-        backoff_factor=_FIRST_PAUSE,
-        backoff_max=LONGEST_PAUSE,
-        backoff_jitter=_FIRST_PAUSE,
+        status_forcelist=RETRYABLE_STATUSES | RETRY_LATER_STATUSES,
+        backoff_factor=_FIRST_BACKOFF,
+        backoff_max=MAX_BACKOFF,
+        backoff_jitter=_FIRST_BACKOFF,
         raise_on_status=False,
         respect_retry_after_header=False,
     )
-    made.attempts, made.asks_for_time = attempts, asks_for_time
+    made.attempts, made.may_retry_later = attempts, may_retry_later
     return made
 
 
@@ -245,18 +245,18 @@ def _retry_class() -> type:
     """A Retry that counts answers by ``attempts``, and goes on while it is asked for time."""
     from urllib3 import Retry
 
-    class Patient(Retry):
+    class BoundedRetry(Retry):
         attempts = 1
-        asks_for_time: Callable[[int], bool]
+        may_retry_later: Callable[[int], bool]
 
-        def new(self, **changes: Any) -> Patient:
+        def new(self, **changes: Any) -> BoundedRetry:
             made = super().new(**changes)
-            made.attempts, made.asks_for_time = self.attempts, self.asks_for_time
+            made.attempts, made.may_retry_later = self.attempts, self.may_retry_later
             return made
 
         def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
             # Asked in any case: it takes note of when a service began to ask for time.
-            has_time = self.asks_for_time(status_code)
+            has_time = self.may_retry_later(status_code)
             return (
                 self.attempts > 1
                 and super().is_retry(method, status_code, has_retry_after)
@@ -264,12 +264,12 @@ def _retry_class() -> type:
             )
 
         def _sleep_backoff(self) -> None:
-            pause(self.get_backoff_time())
+            sleep_before_retry(self.get_backoff_time())
 
-    return Patient
+    return BoundedRetry
 
 
-def pause(seconds: float) -> None:
+def sleep_before_retry(seconds: float) -> None:
     """Wait before another attempt."""
     time.sleep(seconds)
 
@@ -278,7 +278,7 @@ def clock() -> float:
     return time.monotonic()
 
 
-class Pieces:
+class ChunkedBody:
     """Bytes as a body that can be sent more than once, in pieces.
 
     A piece at a time, because the limit on waiting holds for one piece.
@@ -291,21 +291,21 @@ class Pieces:
         return len(self._data)
 
     def __iter__(self) -> Iterator[bytes]:
-        for at in range(0, len(self._data), _PIECE):
-            yield cast(bytes, self._data[at : at + _PIECE])
+        for at in range(0, len(self._data), _PIECE_SIZE):
+            yield cast(bytes, self._data[at : at + _PIECE_SIZE])
 
 
-def resuming(
-    pool: Pool,
-    answer: BaseHTTPResponse,
+def resumable_chunks(
+    pool: HttpPool,
+    response: BaseHTTPResponse,
     length: int,
-    again: Callable[[int], BaseHTTPResponse],
+    reopen: Callable[[int], BaseHTTPResponse],
     attempts: int,
 ) -> Iterator[bytes]:
-    """The content of ``answer``; when it breaks off, the rest from a new one.
+    """The content of ``response``; when it breaks off, the rest from a new one.
 
     :param length: how many bytes there must be.
-    :param again: asks for what follows the bytes that have come already.
+    :param reopen: asks for what follows the bytes that have come already.
     :param attempts: how often to ask again.
     """
     import urllib3
@@ -314,18 +314,18 @@ def resuming(
     try:
         while True:
             try:
-                for chunk in answer.stream(CHUNK, decode_content=False):
+                for chunk in response.stream(CHUNK, decode_content=False):
                     done += len(chunk)
                     yield chunk
                 return
             except urllib3.exceptions.HTTPError as error:
-                answer.close()
+                response.close()
                 if done >= length or not attempts:
                     raise errors.RemoteServiceUnavailable("The store stopped sending.") from error
                 attempts -= 1
                 LOG.warning(
                     "An answer broke off after %d of %d bytes; asking for the rest", done, length
                 )
-                answer = again(done)
+                response = reopen(done)
     finally:
-        answer.close()
+        response.close()

@@ -20,25 +20,25 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from glance_store_py import driver, errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import Object, Stored, StoredData
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import AddResult, ObjectData, ObjectInfo
 from glance_store_py.drivers import remote
-from glance_store_py.drivers.later import UNABLE
-from glance_store_py.drivers.parts import Counted, Sender, cut
-from glance_store_py.drivers.remote import resuming
+from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
+from glance_store_py.drivers.multipart import CountedChunks, PartUploader, split_parts
+from glance_store_py.drivers.remote import resumable_chunks
 from glance_store_py.drivers.s3_client import (
-    Bucket,
-    Client,
-    NoBucket,
-    NotStored,
-    Part,
-    Upload,
+    MultipartUpload,
+    S3Bucket,
+    S3BucketMissing,
+    S3Client,
+    S3UploadLost,
+    UploadedPart,
     crc32,
-    is_virtual,
-    region_of,
+    region_from_host,
+    uses_virtual_host,
 )
-from glance_store_py.drivers.s3_signature import Key
-from glance_store_py.location import Location
+from glance_store_py.drivers.s3_signature import S3Credentials
+from glance_store_py.location import StoreLocation
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -46,89 +46,91 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
-SMALLEST_PART = 5 * MIB
+MIN_PART_SIZE = 5 * MIB
 MAX_PARTS = 10_000
 #: So many parts of an image of unknown size are equal, 49 GiB by default; then they
-#: double after every DOUBLING ones, so that 10,000 hold the largest object of S3.
-EQUAL_PARTS = 5_000
-DOUBLING = 500
+#: double after every PARTS_PER_DOUBLING ones, so that 10,000 hold the largest object of S3.
+EQUAL_SIZED_PARTS = 5_000
+PARTS_PER_DOUBLING = 500
 #: Parts that one process sends at the same time when the operator does not say.
-PARTS_UNDER_WAY = 4
+DEFAULT_UPLOAD_THREADS = 4
 #: Seconds after which a service is asked once more to put an object together, or for one
 #: that it says to have stored.
-PAUSES = (1.0, 4.0)
+RETRY_DELAYS = (1.0, 4.0)
 #: How often a download that breaks off is taken up again.
-RESUMES = 3
+MAX_RESUMES = 3
 
 #: Metadata of an object that tells who wrote it.
-_MARK = "x-amz-meta-glance-upload"
+_WRITER_HEADER = "x-amz-meta-glance-upload"
 _REQUIRED = ("s3_store_host", "s3_store_access_key", "s3_store_secret_key", "s3_store_bucket")
 #: Stands where the name of an object stands, for an upload of it that is not finished.
-_UPLOAD = re.compile(r"(.+)\?uploadId=([^?]+)\Z")
+_UPLOAD_NAME = re.compile(r"(.+)\?uploadId=([^?]+)\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 
 
-class Driver:
+class S3Driver:
     """A bucket; addresses are ``s3://host/bucket/<name>`` or ``s3+https://...``."""
 
     schemes = ("s3", "s3+http", "s3+https")
-    abilities = frozenset(
+    capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
-            driver.RANDOM_READ,
+            driver.READ_RANDOM,
             driver.EXCLUSIVE,
             driver.ATOMIC,
             driver.PREDICTABLE_LOCATION,
             driver.LIST,
-            driver.FINDS_REMAINS,
+            driver.FIND_PARTIAL,
             driver.REMOTE,
         }
     )
 
-    def __init__(self, settings: Settings, store_id: str) -> None:
+    def __init__(self, settings: StoreOptions, store_id: str) -> None:
         self._settings = settings
         scheme, separator, host = (settings["s3_store_host"] or "").rpartition("://")
         self._scheme = scheme.lower() if separator else "http"
         self._host = host.rstrip("/")
         self._bucket = settings["s3_store_bucket"] or ""
-        self._large = settings["s3_store_large_object_size"] * MIB
-        self._part = settings["s3_store_large_object_chunk_size"] * MIB
+        self._large_object_size = settings["s3_store_large_object_size"] * MIB
+        self._part_size = settings["s3_store_large_object_chunk_size"] * MIB
         self._create_bucket = settings["s3_store_create_bucket_on_put"]
         threads = settings["s3_store_thread_pools"]
         if not settings.is_set("s3_store_thread_pools"):
-            threads = PARTS_UNDER_WAY
-        self._sender = Sender(threads, self._part)
-        self._compare = self._wants("s3_store_response_checksum_validation")
+            threads = DEFAULT_UPLOAD_THREADS
+        self._uploader = PartUploader(threads, self._part_size)
+        self._verify_checksum = self._is_checksum_enabled("s3_store_response_checksum_validation")
         self._client = self._new_client(threads)
         self.prefixes = tuple(
-            Location(scheme, self._host, f"/{self._bucket}") for scheme in self.schemes
+            StoreLocation(scheme, self._host, f"/{self._bucket}") for scheme in self.schemes
         )
         self.properties = {
-            "s3_store_large_object_size": self._large,
-            "s3_store_large_object_chunk_size": self._part,
+            "s3_store_large_object_size": self._large_object_size,
+            "s3_store_large_object_chunk_size": self._part_size,
             "s3_store_thread_pools": settings["s3_store_thread_pools"],
         }
 
-    def _wants(self, option: str) -> bool:
+    def _is_checksum_enabled(self, option: str) -> bool:
         return (
             self._settings["s3_store_enable_data_integrity_protection"]
             and self._settings[option] == "when_supported"
         )
 
-    def _new_client(self, threads: int) -> Client:
+    def _new_client(self, threads: int) -> S3Client:
         settings, host = self._settings, urlsplit(f"//{self._host}").hostname or ""
-        bucket = Bucket(
+        bucket = S3Bucket(
             endpoint=f"{self._scheme}://{self._host}",
             name=self._bucket,
-            region=settings["s3_store_region_name"] or region_of(host),
-            virtual=is_virtual(settings["s3_store_bucket_url_format"], host, self._bucket),
-            checksums=self._wants("s3_store_request_checksum_calculation"),
+            region=settings["s3_store_region_name"] or region_from_host(host),
+            virtual=uses_virtual_host(settings["s3_store_bucket_url_format"], host, self._bucket),
+            checksums=self._is_checksum_enabled("s3_store_request_checksum_calculation"),
         )
-        key = Key(settings["s3_store_access_key"] or "", settings["s3_store_secret_key"] or "")
-        return Client(bucket, key, settings["s3_store_cacert"] or None, threads + 16)
+        key = S3Credentials(
+            settings["s3_store_access_key"] or "", settings["s3_store_secret_key"] or ""
+        )
+        return S3Client(bucket, key, settings["s3_store_cacert"] or None, threads + 16)
 
-    def prepare(self) -> None:
+    def configure_add(self) -> None:
         settings = self._settings
         for option in _REQUIRED:
             if not settings[option]:
@@ -139,288 +141,319 @@ class Driver:
             raise settings.error(
                 "s3_store_bucket_url_format", "it is one of auto, virtual and path."
             )
-        if self._part < SMALLEST_PART:
+        if self._part_size < MIN_PART_SIZE:
             raise settings.error(
                 "s3_store_large_object_chunk_size", "a part of an S3 object has 5 MiB at least."
             )
 
     # ------------------------------------------------------------ writing
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
-        mark = {_MARK: secrets.token_hex(16)}
-        counted = Counted(data)
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+        writer_header = {_WRITER_HEADER: secrets.token_hex(16)}
+        counted = CountedChunks(data)
         try:
             if self._create_bucket and not self._client.bucket_exists():
                 self._client.create_bucket()
             if self._exists(name):
-                raise errors.Duplicate(name)
-            self._write(name, counted, size, mark)
-        except errors.Forbidden:
+                raise errors.StoreObjectExists(name)
+            self._write(name, counted, size, writer_header)
+        except errors.StoreForbidden:
             raise errors.StorageWriteDenied() from None
-        except NoBucket as error:
+        except S3BucketMissing as error:
             raise self._settings.error("s3_store_bucket", str(error)) from error
-        return Stored(self._location(name).url, counted.count)
+        return AddResult(self._location(name).url, counted.count)
 
-    def _write(self, key: str, data: Counted, size: int | None, mark: dict[str, str]) -> None:
+    def _write(
+        self, key: str, data: CountedChunks, size: int | None, writer_header: dict[str, str]
+    ) -> None:
         """As a whole when it fits into one part or is known to be small, else in parts."""
-        if size is not None and self._part < size < self._large:
-            self._publish(key, mark, data, lambda: self._client.put_stream(key, data, size, mark))
+        if size is not None and self._part_size < size < self._large_object_size:
+            self._publish(
+                key,
+                writer_header,
+                data,
+                lambda: self._client.put_stream(key, data, size, writer_header),
+            )
             return
-        parts = cut(data, self._part_sizes(size))
-        begun = list(itertools.islice(parts, 2))
-        if len(begun) < 2:
-            whole = begun[0] if begun else bytearray()
-            self._publish(key, mark, data, lambda: self._client.put(key, whole, mark))
+        parts = split_parts(data, self._part_sizes(size))
+        first_parts = list(itertools.islice(parts, 2))
+        if len(first_parts) < 2:
+            whole = first_parts[0] if first_parts else bytearray()
+            self._publish(
+                key, writer_header, data, lambda: self._client.put(key, whole, writer_header)
+            )
         else:
-            self._write_parts(key, itertools.chain(_emptied(begun), parts), mark, data)
+            self._write_parts(key, itertools.chain(_drain(first_parts), parts), writer_header, data)
 
     def _write_parts(
-        self, key: str, parts: Iterator[bytearray], mark: dict[str, str], data: Counted
+        self,
+        key: str,
+        parts: Iterator[bytearray],
+        writer_header: dict[str, str],
+        data: CountedChunks,
     ) -> None:
         try:
-            upload, only = self._client.create_upload(key, mark)
-        except UNABLE:
+            upload, is_only_upload = self._client.create_upload(key, writer_header)
+        except UNAVAILABLE_ERRORS:
             # It may have begun all the same.
-            self._abort_all(key, at_once=False)
+            self._abort_all(key, immediately=False)
             raise
         try:
-            sent = self._sender.send(
+            sent = self._uploader.upload(
                 parts, lambda number, part: self._client.put_part(key, upload, number, part)
             )
             self._publish(
-                key, mark, data, lambda: self._complete(key, upload, sent, mark, data.count)
+                key,
+                writer_header,
+                data,
+                lambda: self._complete(key, upload, sent, writer_header, data.count),
             )
         except BaseException:
             self._abort(key, upload)
             raise
         finally:
-            if not only:
+            if not is_only_upload:
                 # This one has ended, and no other can be published under its name.
                 self._abort_all(key)
 
     def _complete(
-        self, key: str, upload: str, parts: list[Part], mark: dict[str, str], size: int
+        self,
+        key: str,
+        upload: str,
+        parts: list[UploadedPart],
+        writer_header: dict[str, str],
+        size: int,
     ) -> None:
         """Complete an upload; where the answer does not tell what became of it, look.
 
         Asking again is safe: an upload is completed once.
         """
-        for seconds in (*PAUSES, None):
+        for seconds in (*RETRY_DELAYS, None):
             try:
                 self._client.complete_upload(key, upload, parts)
                 return
-            except UNABLE:
-                if self._holds(key, mark, size):
+            except UNAVAILABLE_ERRORS:
+                if self._is_stored(key, writer_header, size):
                     return
                 if seconds is None:
                     raise
-                remote.pause(seconds)
+                remote.sleep_before_retry(seconds)
 
     def _publish(
-        self, key: str, mark: dict[str, str], data: Counted, publish: Callable[[], None]
+        self,
+        key: str,
+        writer_header: dict[str, str],
+        data: CountedChunks,
+        publish: Callable[[], None],
     ) -> None:
         """Publish an object of all of ``data``, and make sure that it is there.
 
         When it is not, what was published all the same goes.
 
-        :raises errors.Duplicate: there is an object of another writer.
+        :raises errors.StoreObjectExists: there is an object of another writer.
         """
         try:
             try:
                 publish()
-            except (errors.Duplicate, errors.NotFound):
+            except (errors.StoreObjectExists, errors.StoreObjectNotFound):
                 # A request that was sent twice may have met its own work, or an upload that
                 # an earlier attempt has completed already.
-                if not self._holds(key, mark, data.count):
+                if not self._is_stored(key, writer_header, data.count):
                     raise
             else:
-                self._require(key, mark, data.count)
-        except errors.Duplicate:
+                self._wait_until_stored(key, writer_header, data.count)
+        except errors.StoreObjectExists:
             raise
         except BaseException:
-            self._remove_mine(key, mark)
+            self._remove_own_object(key, writer_header)
             raise
 
-    def _require(self, key: str, mark: dict[str, str], size: int) -> None:
+    def _wait_until_stored(self, key: str, writer_header: dict[str, str], size: int) -> None:
         """Look for an object that the service says to have stored; it may be slow to show it.
 
-        :raises NotStored: it is not there.
+        :raises S3UploadLost: it is not there.
         """
-        for seconds in PAUSES:
-            if self._holds(key, mark, size):
+        for seconds in RETRY_DELAYS:
+            if self._is_stored(key, writer_header, size):
                 return
-            remote.pause(seconds)
-        if not self._holds(key, mark, size):
-            raise NotStored
+            remote.sleep_before_retry(seconds)
+        if not self._is_stored(key, writer_header, size):
+            raise S3UploadLost
 
-    def _holds(self, key: str, mark: dict[str, str], size: int) -> bool:
+    def _is_stored(self, key: str, writer_header: dict[str, str], size: int) -> bool:
         """Does the service have the object of this writer, all of it?"""
         try:
             headers = self._client.head(key).headers
-        except errors.NotFound:
+        except errors.StoreObjectNotFound:
             return False
-        return headers.get(_MARK) == mark[_MARK] and headers.get("Content-Length") == str(size)
+        return headers.get(_WRITER_HEADER) == writer_header[_WRITER_HEADER] and headers.get(
+            "Content-Length"
+        ) == str(size)
 
-    def _is_mine(self, key: str, mark: dict[str, str]) -> bool:
+    def _is_own_object(self, key: str, writer_header: dict[str, str]) -> bool:
         try:
-            return self._client.head(key).headers.get(_MARK) == mark[_MARK]
-        except errors.NotFound:
+            return (
+                self._client.head(key).headers.get(_WRITER_HEADER) == writer_header[_WRITER_HEADER]
+            )
+        except errors.StoreObjectNotFound:
             return False
 
-    def _remove_mine(self, key: str, mark: dict[str, str]) -> None:
+    def _remove_own_object(self, key: str, writer_header: dict[str, str]) -> None:
         def remove() -> None:
-            if self._is_mine(key, mark):
+            if self._is_own_object(key, writer_header):
                 self._client.delete(key)
 
-        self._client.pool.later.remove(f"What may be left of {self._bucket}/{key}", remove)
+        self._client.pool.deferred.remove(f"What may be left of {self._bucket}/{key}", remove)
 
     def _abort(self, key: str, upload: str) -> None:
-        self._client.pool.later.remove(
+        self._client.pool.deferred.remove(
             f"Upload {upload} of {self._bucket}/{key}",
             lambda: self._client.abort_upload(key, upload),
         )
 
-    def _abort_all(self, key: str, at_once: bool = True) -> None:
+    def _abort_all(self, key: str, immediately: bool = True) -> None:
         """Abort what was begun under a name, when nothing more is to come of it."""
 
         def abort() -> None:
-            for upload in self._client.uploads(key):
+            for upload in self._client.list_uploads(key):
                 if upload.key == key:
                     LOG.info("Removing an upload of %s/%s that got no answer", self._bucket, key)
                     self._client.abort_upload(key, upload.id)
 
-        self._client.pool.later.remove(
-            f"What may have begun of {self._bucket}/{key}", abort, at_once
+        self._client.pool.deferred.remove(
+            f"What may have begun of {self._bucket}/{key}", abort, immediately
         )
 
     def _part_sizes(self, size: int | None) -> Callable[[int], int]:
         """The size of each part by its number, so that 10,000 parts are enough."""
         if size is not None:
-            fixed = max(self._part, -(-size // MAX_PARTS))
+            fixed = max(self._part_size, -(-size // MAX_PARTS))
             return lambda number: fixed
-        return lambda number: self._part << -(-max(number - EQUAL_PARTS, 0) // DOUBLING)
+        return lambda number: (
+            self._part_size << -(-max(number - EQUAL_SIZED_PARTS, 0) // PARTS_PER_DOUBLING)
+        )
 
     # ------------------------------------------------------------ reading
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         if stop is not None and stop <= start:
-            return StoredData(iter(()), 0)
+            return ObjectData(iter(()), 0)
         key = self._key(location)
         part = None
         if start or stop is not None:
             part = f"bytes={start}-{'' if stop is None else stop - 1}"
-        compare = self._compare and part is None
-        answer = self._client.get(key, part, checksum=compare)
-        if answer.status == 416:
-            answer.close()
-            return StoredData(iter(()), 0)
-        length = _length(answer, start)
-        etag = answer.headers.get("ETag")
+        verify_checksum = self._verify_checksum and part is None
+        response = self._client.get(key, part, checksum=verify_checksum)
+        if response.status == 416:
+            response.close()
+            return ObjectData(iter(()), 0)
+        length = _content_length(response, start)
+        etag = response.headers.get("ETag")
 
-        def again(done: int) -> BaseHTTPResponse:
+        def reopen(done: int) -> BaseHTTPResponse:
             return self._client.get(key, f"bytes={start + done}-{start + length - 1}", etag)
 
-        chunks = resuming(self._client.pool, answer, length, again, RESUMES)
-        if compare:
-            chunks = _compared(chunks, length, answer.headers.get("x-amz-checksum-crc32"))
-        return StoredData(chunks, length, close=answer.close)
+        chunks = resumable_chunks(self._client.pool, response, length, reopen, MAX_RESUMES)
+        if verify_checksum:
+            chunks = _verify_crc32(chunks, length, response.headers.get("x-amz-checksum-crc32"))
+        return ObjectData(chunks, length, close=response.close)
 
-    def size(self, location: Location) -> int:
+    def size(self, location: StoreLocation) -> int:
         return int(self._client.head(self._key(location)).headers["Content-Length"])
 
     # ------------------------------------------------------------ the rest
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         key = self._key(location)
-        upload = _UPLOAD.match(key)
+        upload = _UPLOAD_NAME.match(key)
         if upload is not None:
             LOG.info("Removing an unfinished upload of %s/%s", self._bucket, upload[1])
             self._client.abort_upload(upload[1], unquote(upload[2]))
             return
         if not self._exists(key):
-            raise errors.NotFound(location.shown)
+            raise errors.StoreObjectNotFound(location.redacted)
         self._client.delete(key)
 
-    def locations_of(self, name: str) -> tuple[Location, ...]:
+    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
         return (self._location(name),)
 
-    def remains_of(self, name: str) -> list[Location]:
+    def find_partial(self, name: str) -> list[StoreLocation]:
         return [
             self._location(name),
             *(
                 self._location(_upload_name(upload))
-                for upload in self._client.uploads(name)
+                for upload in self._client.list_uploads(name)
                 if upload.key == name
             ),
         ]
 
-    def objects(self) -> Iterator[Object]:
-        for upload in self._client.uploads():
+    def list_objects(self) -> Iterator[ObjectInfo]:
+        for upload in self._client.list_uploads():
             name = _upload_name(upload)
-            yield Object(
+            yield ObjectInfo(
                 self._location(name).url,
                 driver.image_id_of(upload.key),
                 0,
-                _seconds(upload.begun),
+                _timestamp(upload.initiated),
                 name,
             )
-        for entry in self._client.entries():
-            yield Object(
+        for entry in self._client.list_objects():
+            yield ObjectInfo(
                 self._location(entry.key).url,
                 driver.image_id_of(entry.key),
                 entry.size,
-                _seconds(entry.modified),
+                _timestamp(entry.modified),
                 entry.key,
             )
 
-    def sweep(self) -> list[str]:
+    def cleanup(self) -> list[str]:
         """Nothing is left that is not removed with its image."""
         return []
 
-    def check(self) -> None:
+    def health_check(self) -> None:
         if not self._client.bucket_exists(attempts=1) and not self._create_bucket:
-            raise NoBucket(self._bucket)
+            raise S3BucketMissing(self._bucket)
 
-    def _location(self, name: str) -> Location:
+    def _location(self, name: str) -> StoreLocation:
         scheme = "s3+https" if self._scheme == "https" else "s3"
-        return Location(scheme, self._host, f"/{self._bucket}/{name}")
+        return StoreLocation(scheme, self._host, f"/{self._bucket}/{name}")
 
-    def _key(self, location: Location) -> str:
+    def _key(self, location: StoreLocation) -> str:
         return location.path.removeprefix(f"/{self._bucket}/")
 
     def _exists(self, key: str) -> bool:
         try:
             self._client.head(key)
-        except errors.NotFound:
+        except errors.StoreObjectNotFound:
             return False
         return True
 
 
-def _upload_name(upload: Upload) -> str:
+def _upload_name(upload: MultipartUpload) -> str:
     return f"{upload.key}?uploadId={quote(upload.id, safe='')}"
 
 
-def _emptied(parts: list[bytearray]) -> Iterator[bytearray]:
+def _drain(parts: list[bytearray]) -> Iterator[bytearray]:
     """All ``parts``; who got one is the only one that holds it."""
     while parts:
         yield parts.pop(0)
 
 
-def _length(answer: BaseHTTPResponse, start: int) -> int:
+def _content_length(response: BaseHTTPResponse, start: int) -> int:
     """How many bytes an answer to GET holds."""
-    if answer.status == 200:
+    if response.status == 200:
         if start:
-            answer.close()
+            response.close()
             raise errors.GlanceStoreError("The object store gave another part than asked for.")
-        return int(answer.headers["Content-Length"])
-    found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+        return int(response.headers["Content-Length"])
+    found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
     if found is None or int(found[1]) != start:
-        answer.close()
+        response.close()
         raise errors.GlanceStoreError("The object store gave another part than asked for.")
     return int(found[2]) + 1 - start
 
 
-def _compared(chunks: Iterator[bytes], length: int, expected: str | None) -> Iterator[bytes]:
+def _verify_crc32(chunks: Iterator[bytes], length: int, expected: str | None) -> Iterator[bytes]:
     """``chunks``, held up before the last one when their CRC32 is not the ``expected`` one.
 
     Of an object that came in parts the service has only one for each part.
@@ -434,5 +467,5 @@ def _compared(chunks: Iterator[bytes], length: int, expected: str | None) -> Ite
         yield chunk
 
 
-def _seconds(text: str) -> float:
+def _timestamp(text: str) -> float:
     return datetime.datetime.fromisoformat(text).timestamp()

@@ -1,4 +1,4 @@
-"""The part of the S3 protocol that images need, as verbs on one bucket.
+"""The part of the S3 protocol that images need, as operations on one bucket.
 
 Requests are signed, sent and sent again where that is safe; answers that are
 errors become those of ``errors.py``.  Source: Amazon S3 API reference.
@@ -19,14 +19,14 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from glance_store_py import errors
-from glance_store_py.drivers.remote import BUSY, Body, Pieces, Pool
+from glance_store_py.drivers.remote import RETRYABLE_STATUSES, ChunkedBody, HttpPool, RequestBody
 from glance_store_py.drivers.s3_signature import (
-    EMPTY,
-    UNSIGNED,
-    Key,
-    encoded,
+    EMPTY_SHA256,
+    UNSIGNED_PAYLOAD,
+    S3Credentials,
     query_string,
-    signed,
+    sign_headers,
+    uri_encode,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 #: Seconds that a service may take to put an object together from its parts.
 COMPLETE_TIMEOUT = 600
 
-_FULL = frozenset(
+_FULL_CODES = frozenset(
     {
         "EntityTooLarge",
         "InsufficientStorage",
@@ -47,32 +47,32 @@ _FULL = frozenset(
     }
 )
 #: Errors that say nothing against asking once more.
-_PASSING = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"})
-_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_TRANSIENT_CODES = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"})
+_EXISTS_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _REGION = re.compile(r"s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\Z")
 _VIRTUAL_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
 
 
-class ServiceError(errors.GlanceStoreError):
+class S3ServiceError(errors.GlanceStoreError):
     """(status, code): the service refused for a reason that has no other name."""
 
     text = "The object store answered with status %s (%s)."
 
 
-class NotStored(errors.RemoteServiceFailed):
+class S3UploadLost(errors.RemoteServiceFailed):
     """The service confirmed an upload, and does not have it."""
 
     text = "The object store confirmed an upload, but does not hold it."
 
 
-class NoBucket(errors.GlanceStoreError):
+class S3BucketMissing(errors.GlanceStoreError):
     """(bucket): it does not exist."""
 
     text = "There is no bucket %s."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Bucket:
+class S3Bucket:
     """Which bucket, where, and how it is addressed.
 
     ``virtual`` puts its name into the host's; ``checksums`` sends CRC32s.
@@ -86,7 +86,7 @@ class Bucket:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
+class S3ListEntry:
     """An object in a listing: size in bytes, time of its last change (ISO 8601)."""
 
     key: str
@@ -95,27 +95,31 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Upload:
+class MultipartUpload:
     """An object of which only parts have come: its id, and when it began (ISO 8601)."""
 
     key: str
     id: str
-    begun: str
+    initiated: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Part:
+class UploadedPart:
     """A part of an object that the service has."""
 
     etag: str
     crc: str | None = None
 
 
-class Client:
-    """Verbs on one bucket; used by many threads."""
+class S3Client:
+    """Operations on one bucket; used by many threads."""
 
     def __init__(
-        self, bucket: Bucket, key: Key, authorities: str | None = None, connections: int = 32
+        self,
+        bucket: S3Bucket,
+        key: S3Credentials,
+        ca_file: str | None = None,
+        connections: int = 32,
     ) -> None:
         self._bucket = bucket
         self._key = key
@@ -125,23 +129,25 @@ class Client:
         url = urlsplit(bucket.endpoint)
         self._host = f"{bucket.name}.{url.netloc}" if bucket.virtual else url.netloc
         self._base = f"{url.scheme}://{self._host}"
-        self._root = url.path.rstrip("/") + ("" if bucket.virtual else f"/{encoded(bucket.name)}")
+        self._root = url.path.rstrip("/") + (
+            "" if bucket.virtual else f"/{uri_encode(bucket.name)}"
+        )
         self._secure = url.scheme == "https"
-        self.pool = Pool(self._base, authorities, size=connections)
+        self.pool = HttpPool(self._base, ca_file, size=connections)
 
     # ------------------------------------------------------------ objects
 
     def head(self, key: str) -> BaseHTTPResponse:
         """What the service knows of an object; it has no content.
 
-        :raises errors.NotFound: there is no such object.
+        :raises errors.StoreObjectNotFound: there is no such object.
         """
-        return self._done("HEAD", key)
+        return self._request_empty("HEAD", key)
 
     def get(
-        self, key: str, part: str | None = None, same: str | None = None, checksum: bool = False
+        self, key: str, part: str | None = None, if_match: str | None = None, checksum: bool = False
     ) -> BaseHTTPResponse:
-        """An object, or a ``part`` of it (a Range); ``same`` is the ETag that it must have.
+        """An object, or a ``part`` of it (a Range); ``if_match`` is the ETag that it must have.
 
         ``checksum`` asks for the checksum that the service has of it.
 
@@ -152,38 +158,40 @@ class Client:
             headers["range"] = part
         if checksum:
             headers["x-amz-checksum-mode"] = "ENABLED"
-        if same is not None:
-            headers["if-match"] = same
-        answer = self._ask("GET", key, headers=headers)
-        if answer.status not in (200, 206, 416):
-            raise self._error(answer, key)
-        return answer
+        if if_match is not None:
+            headers["if-match"] = if_match
+        response = self._request("GET", key, headers=headers)
+        if response.status not in (200, 206, 416):
+            raise self._error(response, key)
+        return response
 
-    def put(self, key: str, data: bytearray, mark: dict[str, str]) -> None:
+    def put(self, key: str, data: bytearray, writer_header: dict[str, str]) -> None:
         """A small object, as a whole.
 
-        :raises errors.Duplicate: there is one of this name.
+        :raises errors.StoreObjectExists: there is one of this name.
         """
-        headers = {**mark, **self._only_new(), **self._crc_header(data)}
-        self._done("PUT", key, headers=headers, body=data)
+        headers = {**writer_header, **self._if_none_match(), **self._crc_header(data)}
+        self._request_empty("PUT", key, headers=headers, body=data)
 
-    def put_stream(self, key: str, data: Iterable[bytes], size: int, mark: dict[str, str]) -> None:
+    def put_stream(
+        self, key: str, data: Iterable[bytes], size: int, writer_header: dict[str, str]
+    ) -> None:
         """An object of ``size`` bytes that come only once."""
-        headers = {**mark, **self._only_new(), "content-length": str(size)}
-        answer = self._ask("PUT", key, headers=headers, body=data, attempts=1)
-        self._settle(answer, key)
+        headers = {**writer_header, **self._if_none_match(), "content-length": str(size)}
+        response = self._request("PUT", key, headers=headers, body=data, attempts=1)
+        self._checked_content(response, key)
 
     def delete(self, key: str) -> None:
         """Remove an object; no error when there is none."""
-        self._done("DELETE", key)
+        self._request_empty("DELETE", key)
 
-    def entries(self) -> Iterator[Entry]:
+    def list_objects(self) -> Iterator[S3ListEntry]:
         """All objects of the bucket, by name."""
         query = {"list-type": "2"}
         while True:
-            page = self._xml("GET", "", query)
-            for found in _all(page, "Contents"):
-                yield Entry(
+            page = self._request_xml("GET", "", query)
+            for found in _find_all(page, "Contents"):
+                yield S3ListEntry(
                     _text(found, "Key"), int(_text(found, "Size")), _text(found, "LastModified")
                 )
             if _text(page, "IsTruncated") != "true":
@@ -192,33 +200,33 @@ class Client:
 
     # ------------------------------------------------------------ large objects
 
-    def create_upload(self, key: str, mark: dict[str, str]) -> tuple[str, bool]:
+    def create_upload(self, key: str, writer_header: dict[str, str]) -> tuple[str, bool]:
         """Begin an object that comes in parts: the upload's id, and whether it is the only one.
 
         It may not be when an earlier attempt got no answer, but began an upload.
         """
-        headers = dict(mark)
+        headers = dict(writer_header)
         if self._bucket.checksums:
             headers["x-amz-checksum-algorithm"] = "CRC32"
-        answer = self._ask("POST", key, {"uploads": ""}, headers=headers)
-        only = not (answer.retries and answer.retries.history)
-        upload = _text(self._settle(answer, key), "UploadId")
+        response = self._request("POST", key, {"uploads": ""}, headers=headers)
+        is_only_upload = not (response.retries and response.retries.history)
+        upload = _text(self._checked_content(response, key), "UploadId")
         if not upload:
-            raise errors.RemoteServiceFailed(answer.status)
-        return upload, only
+            raise errors.RemoteServiceFailed(response.status)
+        return upload, is_only_upload
 
-    def put_part(self, key: str, upload: str, number: int, data: bytearray) -> Part:
+    def put_part(self, key: str, upload: str, number: int, data: bytearray) -> UploadedPart:
         """Send part ``number`` (from 1)."""
         crc = self._crc_header(data)
-        answer = self._done(
+        response = self._request_empty(
             "PUT", key, {"partNumber": str(number), "uploadId": upload}, headers=crc, body=data
         )
-        return Part(answer.headers.get("ETag", ""), crc.get("x-amz-checksum-crc32"))
+        return UploadedPart(response.headers.get("ETag", ""), crc.get("x-amz-checksum-crc32"))
 
-    def complete_upload(self, key: str, upload: str, parts: Sequence[Part]) -> None:
+    def complete_upload(self, key: str, upload: str, parts: Sequence[UploadedPart]) -> None:
         """Make an object of its parts.
 
-        :raises errors.Duplicate: there is one of this name.
+        :raises errors.StoreObjectExists: there is one of this name.
         :raises errors.RemoteServiceUnavailable: the answer broke off.
         :raises errors.RemoteServiceFailed: it does not say whether this was done.
         """
@@ -228,16 +236,16 @@ class Client:
             + "</Part>"
             for number, part in enumerate(parts, 1)
         )
-        answer = self._ask(
+        response = self._request(
             "POST",
             key,
             {"uploadId": upload},
-            headers=self._only_new(),
+            headers=self._if_none_match(),
             body=bytearray(f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>".encode()),
             wait=COMPLETE_TIMEOUT,
         )
         # The service sends 200 before it begins; the truth is in the content, if there is any.
-        content = self._settle(answer, key)
+        content = self._checked_content(response, key)
         if _local_name(content) == "CompleteMultipartUploadResult":
             return
         code = _text(content, "Code")
@@ -246,28 +254,28 @@ class Client:
             self._host,
             self._bucket.name,
             key,
-            answer.status,
+            response.status,
             code or "no result",
         )
-        if code in _TAKEN:
-            raise errors.Duplicate(key)
-        if code and code not in _PASSING:
-            raise ServiceError(answer.status, code)
-        raise errors.RemoteServiceFailed(answer.status)
+        if code in _EXISTS_CODES:
+            raise errors.StoreObjectExists(key)
+        if code and code not in _TRANSIENT_CODES:
+            raise S3ServiceError(response.status, code)
+        raise errors.RemoteServiceFailed(response.status)
 
     def abort_upload(self, key: str, upload: str) -> None:
         """Remove the parts of an upload; no error when it is gone."""
-        answer = self._ask("DELETE", key, {"uploadId": upload})
-        if answer.status != 404:
-            self._settle(answer, key)
+        response = self._request("DELETE", key, {"uploadId": upload})
+        if response.status != 404:
+            self._checked_content(response, key)
 
-    def uploads(self, prefix: str = "") -> Iterator[Upload]:
+    def list_uploads(self, prefix: str = "") -> Iterator[MultipartUpload]:
         """Unfinished uploads of objects whose keys begin with ``prefix``."""
         query = {"uploads": "", "prefix": prefix}
         while True:
-            page = self._xml("GET", "", query)
-            for found in _all(page, "Upload"):
-                yield Upload(
+            page = self._request_xml("GET", "", query)
+            for found in _find_all(page, "Upload"):
+                yield MultipartUpload(
                     _text(found, "Key"), _text(found, "UploadId"), _text(found, "Initiated")
                 )
             if _text(page, "IsTruncated") != "true":
@@ -279,11 +287,11 @@ class Client:
 
     def bucket_exists(self, attempts: int = 3) -> bool:
         """Is the bucket there, and may we use it?"""
-        answer = self._ask("HEAD", "", attempts=attempts)
-        answer.close()
-        if answer.status >= 400 and answer.status != 404:
-            raise self._error(answer, "")
-        return answer.status != 404
+        response = self._request("HEAD", "", attempts=attempts)
+        response.close()
+        if response.status >= 400 and response.status != 404:
+            raise self._error(response, "")
+        return response.status != 404
 
     def create_bucket(self) -> None:
         """Make the bucket; no error when we have it already."""
@@ -293,14 +301,14 @@ class Client:
                 f"<CreateBucketConfiguration><LocationConstraint>{escape(self._region)}"
                 "</LocationConstraint></CreateBucketConfiguration>"
             ).encode()
-        answer = self._ask("PUT", "", body=bytearray(body))
-        if answer.status != 409:
-            self._settle(answer, "")
-        answer.close()
+        response = self._request("PUT", "", body=bytearray(body))
+        if response.status != 409:
+            self._checked_content(response, "")
+        response.close()
 
     # ------------------------------------------------------------ requests
 
-    def _done(
+    def _request_empty(
         self,
         method: str,
         key: str,
@@ -309,50 +317,57 @@ class Client:
         body: bytearray | None = None,
     ) -> BaseHTTPResponse:
         """An answer without content, or the error that it is."""
-        answer = self._ask(method, key, query, headers, body)
-        self._settle(answer, key)
-        return answer
+        response = self._request(method, key, query, headers, body)
+        self._checked_content(response, key)
+        return response
 
-    def _xml(
+    def _request_xml(
         self, method: str, key: str, query: dict[str, str], headers: dict[str, str] | None = None
     ) -> ElementTree.Element:
-        return self._settle(self._ask(method, key, query, headers), key)
+        return self._checked_content(self._request(method, key, query, headers), key)
 
-    def _settle(self, answer: BaseHTTPResponse, key: str) -> ElementTree.Element:
+    def _checked_content(self, response: BaseHTTPResponse, key: str) -> ElementTree.Element:
         """The content of an answer, or the error that it is."""
-        if answer.status >= 300:
-            raise self._error(answer, key)
-        return self._content(answer)
+        if response.status >= 300:
+            raise self._error(response, key)
+        return self._content(response)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         key: str,
         query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
-        body: Body | bytearray | None = None,
+        body: RequestBody | bytearray | None = None,
         attempts: int = 3,
         wait: float = 60,
     ) -> BaseHTTPResponse:
         region = self._region
-        answer = self._send(region, method, key, query or {}, headers or {}, body, attempts, wait)
-        theirs = answer.headers.get("x-amz-bucket-region")
-        if answer.status in (301, 307, 400) and theirs and theirs != region and attempts > 1:
-            LOG.warning("Bucket %s is in region %s, not in %s", self._bucket.name, theirs, region)
-            answer.close()
-            self._region = theirs
-            answer = self._send(
-                theirs, method, key, query or {}, headers or {}, body, attempts, wait
+        response = self._send(region, method, key, query or {}, headers or {}, body, attempts, wait)
+        actual_region = response.headers.get("x-amz-bucket-region")
+        if (
+            response.status in (301, 307, 400)
+            and actual_region
+            and actual_region != region
+            and attempts > 1
+        ):
+            LOG.warning(
+                "Bucket %s is in region %s, not in %s", self._bucket.name, actual_region, region
             )
-        if answer.status == 501 and headers and "if-none-match" in headers:
+            response.close()
+            self._region = actual_region
+            response = self._send(
+                actual_region, method, key, query or {}, headers or {}, body, attempts, wait
+            )
+        if response.status == 501 and headers and "if-none-match" in headers:
             LOG.warning("%s does not know conditional writes", self._host)
-            answer.close()
+            response.close()
             self._conditional = False
             if attempts == 1:  # The next upload will do.
                 raise errors.RemoteServiceUnavailable()
             del headers["if-none-match"]
-            return self._ask(method, key, query, headers, body, attempts, wait)
-        return answer
+            return self._request(method, key, query, headers, body, attempts, wait)
+        return response
 
     def _send(
         self,
@@ -361,34 +376,34 @@ class Client:
         key: str,
         query: dict[str, str],
         headers: dict[str, str],
-        body: Body | bytearray | None,
+        body: RequestBody | bytearray | None,
         attempts: int,
         wait: float,
     ) -> BaseHTTPResponse:
-        content: Body | None
+        content: RequestBody | None
         if body is None or isinstance(body, bytearray):
             # Inside TLS the bytes cannot be changed on their way.
             payload = (
-                EMPTY
+                EMPTY_SHA256
                 if not body
-                else UNSIGNED
+                else UNSIGNED_PAYLOAD
                 if self._secure
                 else hashlib.sha256(body).hexdigest()
             )
-            content = None if body is None else Pieces(body)
+            content = None if body is None else ChunkedBody(body)
             if body is not None:
                 headers = {**headers, "content-length": str(len(body))}
         else:
-            payload, content = UNSIGNED, body
-        path = f"{self._root}/{encoded(key, '/')}" if key else self._root or "/"
+            payload, content = UNSIGNED_PAYLOAD, body
+        path = f"{self._root}/{uri_encode(key, '/')}" if key else self._root or "/"
         text = query_string(query)
-        headers = signed(
+        headers = sign_headers(
             self._key, region, method, path, text, {"host": self._host, **headers}, payload
         )
         url = f"{self._base}{path}?{text}" if text else f"{self._base}{path}"
         return self.pool.request(method, url, headers, content, attempts, wait)
 
-    def _only_new(self) -> dict[str, str]:
+    def _if_none_match(self) -> dict[str, str]:
         return {"if-none-match": "*"} if self._conditional else {}
 
     def _crc_header(self, data: bytearray) -> dict[str, str]:
@@ -396,41 +411,41 @@ class Client:
             return {}
         return {"x-amz-checksum-crc32": crc32(zlib.crc32(data))}
 
-    def _content(self, answer: BaseHTTPResponse) -> ElementTree.Element:
-        with self.pool.naming():
-            content = answer.read(decode_content=True)
-            answer.release_conn()
+    def _content(self, response: BaseHTTPResponse) -> ElementTree.Element:
+        with self.pool.translate_errors():
+            content = response.read(decode_content=True)
+            response.release_conn()
         try:
             # White space may come first, to keep the connection open.
             return ElementTree.fromstring(content.strip())
         except ElementTree.ParseError:
             return ElementTree.Element("Nothing")
 
-    def _error(self, answer: BaseHTTPResponse, key: str) -> errors.GlanceStoreError:
+    def _error(self, response: BaseHTTPResponse, key: str) -> errors.GlanceStoreError:
         """What went wrong, by its name."""
-        found = self._content(answer).find(".//{*}Code")
+        found = self._content(response).find(".//{*}Code")
         code = (found.text if found is not None else None) or "no code"
         if code == "NoSuchBucket":
-            return NoBucket(self._bucket.name)
-        if answer.status == 404:
-            return errors.NotFound(f"{self._bucket.name}/{key}")
+            return S3BucketMissing(self._bucket.name)
+        if response.status == 404:
+            return errors.StoreObjectNotFound(f"{self._bucket.name}/{key}")
         LOG.warning(
             "%s answered with status %d (%s) for %s/%s",
             self._host,
-            answer.status,
+            response.status,
             code,
             self._bucket.name,
             key,
         )
-        if code in _TAKEN or answer.status == 412:
-            return errors.Duplicate(key)
-        if code in _FULL or answer.status in (413, 507):
+        if code in _EXISTS_CODES or response.status == 412:
+            return errors.StoreObjectExists(key)
+        if code in _FULL_CODES or response.status in (413, 507):
             return errors.StorageFull()
-        if answer.status in (401, 403):
-            return errors.Forbidden()
-        if answer.status in BUSY or code in ("SlowDown", "RequestTimeout"):
-            return errors.RemoteServiceFailed(answer.status)
-        return ServiceError(answer.status, code)
+        if response.status in (401, 403):
+            return errors.StoreForbidden()
+        if response.status in RETRYABLE_STATUSES or code in ("SlowDown", "RequestTimeout"):
+            return errors.RemoteServiceFailed(response.status)
+        return S3ServiceError(response.status, code)
 
 
 def crc32(value: int) -> str:
@@ -438,13 +453,13 @@ def crc32(value: int) -> str:
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
-def region_of(host: str) -> str:
+def region_from_host(host: str) -> str:
     """The region that the name of a host says, us-east-1 if none."""
     found = _REGION.match(host)
     return found[1] if found else "us-east-1"
 
 
-def is_virtual(style: str, host: str, bucket: str) -> bool:
+def uses_virtual_host(style: str, host: str, bucket: str) -> bool:
     """Does the bucket belong into the host's name?  ``style`` is auto, virtual or path."""
     if style != "auto":
         return style == "virtual"
@@ -456,7 +471,7 @@ def _local_name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+def _find_all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
     return element.findall(f"{{*}}{name}")
 
 

@@ -14,36 +14,38 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 #: In place of a body's SHA-256, for a body that is not known beforehand.
-UNSIGNED = "UNSIGNED-PAYLOAD"
-EMPTY = hashlib.sha256().hexdigest()
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Key:
+class S3Credentials:
     """The credentials of one user."""
 
     access: str
     secret: str = dataclasses.field(repr=False)
 
 
-def encoded(text: str, safe: str = "") -> str:
+def uri_encode(text: str, safe: str = "") -> str:
     """``text`` as it stands in a signed path or query (RFC 3986, no exceptions)."""
     return quote(text, safe=safe + "~")
 
 
 def query_string(query: Mapping[str, str]) -> str:
     """The canonical query, which is also the one to send."""
-    return "&".join(sorted(f"{encoded(name)}={encoded(value)}" for name, value in query.items()))
+    return "&".join(
+        sorted(f"{uri_encode(name)}={uri_encode(value)}" for name, value in query.items())
+    )
 
 
-def signed(
-    key: Key,
+def sign_headers(
+    key: S3Credentials,
     region: str,
     method: str,
     path: str,
     query: str,
     headers: Mapping[str, str],
-    payload: str = EMPTY,
+    payload: str = EMPTY_SHA256,
     now: float | None = None,
 ) -> dict[str, str]:
     """``headers`` and the ones that prove who asks.
@@ -51,12 +53,12 @@ def signed(
     :param path: percent-encoded.
     :param query: from :func:`query_string`.
     :param headers: names in lower case, ``host`` among them; all get signed.
-    :param payload: SHA-256 of the body in hexadecimal, or UNSIGNED.
+    :param payload: SHA-256 of the body in hexadecimal, or UNSIGNED_PAYLOAD.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     headers = {**headers, "x-amz-content-sha256": payload, "x-amz-date": stamp}
     names = sorted(headers)
-    listed = ";".join(names)
+    signed_names = ";".join(names)
     request = "\n".join(
         (
             method,
@@ -64,7 +66,7 @@ def signed(
             query,
             *(f"{name}:{' '.join(headers[name].split())}" for name in names),
             "",
-            listed,
+            signed_names,
             payload,
         )
     )
@@ -78,6 +80,6 @@ def signed(
     signature = hmac.digest(secret, text.encode(), "sha256").hex()
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={key.access}/{scope},"
-        f"SignedHeaders={listed},Signature={signature}"
+        f"SignedHeaders={signed_names},Signature={signature}"
     )
     return headers

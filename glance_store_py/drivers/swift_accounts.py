@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from glance_store_py import errors
-from glance_store_py.config import Settings
-from glance_store_py.drivers.swift_client import NotAuthenticated
+from glance_store_py.config import StoreOptions
+from glance_store_py.drivers.swift_client import SwiftAuthenticationFailed
 
 if TYPE_CHECKING:
     from keystoneauth1.plugin import BaseAuthPlugin
@@ -35,7 +35,7 @@ _DOMAIN = "default"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reference:
+class AccountReference:
     """What proves to Keystone who we are: user and key, or an application credential."""
 
     auth_address: str
@@ -51,7 +51,7 @@ class Reference:
         return urlsplit(self.auth_address).netloc
 
     @classmethod
-    def of(cls, values: Mapping[str, str]) -> Reference:
+    def from_values(cls, values: Mapping[str, str]) -> AccountReference:
         """A section of the file, or what the older options say in its words."""
         project, separator, user = values.get("user", "").rpartition(":")
         wanted = {
@@ -78,12 +78,14 @@ class Reference:
         )
 
     @classmethod
-    def of_location(cls, auth_address: str, credentials: str) -> Reference:
+    def from_location(cls, auth_address: str, credentials: str) -> AccountReference:
         """The ``user:key`` that old addresses carry."""
         user, _, key = credentials.rpartition(":")
-        return cls.of({"auth_address": auth_address, "user": unquote(user), "key": unquote(key)})
+        return cls.from_values(
+            {"auth_address": auth_address, "user": unquote(user), "key": unquote(key)}
+        )
 
-    def lacks(self) -> str | None:
+    def missing_options(self) -> str | None:
         """What is missing to be of use; None when it is complete."""
         if not self.auth_address:
             return "auth_address"
@@ -123,7 +125,7 @@ def _version_3(address: str) -> str:
     return f"{head if last in ('v2.0', 'v1.0', 'v1') else address}/v3"
 
 
-def references(settings: Settings) -> dict[str, Reference]:
+def load_references(settings: StoreOptions) -> dict[str, AccountReference]:
     """The references of the file by name, or the one of the older options under its name.
 
     :raises errors.BadStoreConfiguration: the file cannot be read.
@@ -131,7 +133,7 @@ def references(settings: Settings) -> dict[str, Reference]:
     name = settings["swift_store_config_file"]
     if not name:
         return {
-            settings["default_swift_reference"]: Reference.of(
+            settings["default_swift_reference"]: AccountReference.from_values(
                 {
                     option: settings[f"swift_store_{option}"] or ""
                     for option in (
@@ -148,7 +150,7 @@ def references(settings: Settings) -> dict[str, Reference]:
         }
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        with open(_found(name, settings), encoding="utf-8") as file:
+        with open(_find_config_file(name, settings), encoding="utf-8") as file:
             parser.read_file(file)
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         # The text of a parser's error may hold a line of the file, and so a key.
@@ -156,15 +158,17 @@ def references(settings: Settings) -> dict[str, Reference]:
             "swift_store_config_file", f"{name} cannot be read ({type(error).__name__})."
         ) from None
     return {
-        section: Reference.of({key: value.strip("'\"") for key, value in parser.items(section)})
+        section: AccountReference.from_values(
+            {key: value.strip("'\"") for key, value in parser.items(section)}
+        )
         for section in parser.sections()
     }
 
 
-def _found(name: str, settings: Settings) -> str:
+def _find_config_file(name: str, settings: StoreOptions) -> str:
     """A name without a directory is looked for beside the configuration files."""
     if not os.path.isabs(name):
-        for file in settings.files:
+        for file in settings.config_files:
             beside = os.path.join(os.path.dirname(os.path.abspath(file)), name)
             if os.path.exists(beside):
                 return beside
@@ -172,9 +176,9 @@ def _found(name: str, settings: Settings) -> str:
 
 
 class KeystoneAccount:
-    """The account that a reference has; see swift_client.Account."""
+    """The account that a reference has; see swift_client.SwiftAccount."""
 
-    def __init__(self, reference: Reference, settings: Settings) -> None:
+    def __init__(self, reference: AccountReference, settings: StoreOptions) -> None:
         self._reference = reference
         self._settings = settings
         self._lock = threading.Lock()
@@ -185,7 +189,7 @@ class KeystoneAccount:
         settings = self._settings
         if settings["swift_store_endpoint"]:
             return settings["swift_store_endpoint"].rstrip("/")
-        with naming_failures():
+        with translate_keystone_errors():
             url = self._keystone().get_endpoint(
                 service_type=settings["swift_store_service_type"],
                 interface=_INTERFACES[settings["swift_store_endpoint_type"]],
@@ -196,10 +200,10 @@ class KeystoneAccount:
         return url.rstrip("/")
 
     def token(self) -> str:
-        return fresh_token(self._keystone(), self._settings)
+        return get_fresh_token(self._keystone(), self._settings)
 
-    def refused(self, token: str) -> bool:
-        with naming_failures():
+    def is_token_rejected(self, token: str) -> bool:
+        with translate_keystone_errors():
             keystone = self._keystone()
             if keystone.get_token() == token:
                 keystone.invalidate()
@@ -209,12 +213,12 @@ class KeystoneAccount:
         """The session of this process: what was forked must not share connections."""
         with self._lock:
             if self._session is None or self._process != os.getpid():
-                self._session = session(self._settings, self._reference.plugin())
+                self._session = keystone_session(self._settings, self._reference.plugin())
                 self._process = os.getpid()
             return self._session
 
 
-def session(settings: Settings, plugin: BaseAuthPlugin) -> Session:
+def keystone_session(settings: StoreOptions, plugin: BaseAuthPlugin) -> Session:
     """A session with Keystone, as the options of a store want it."""
     from keystoneauth1.session import Session
 
@@ -222,9 +226,9 @@ def session(settings: Settings, plugin: BaseAuthPlugin) -> Session:
     return Session(auth=plugin, verify=verify, timeout=KEYSTONE_TIMEOUT, connect_retries=1)
 
 
-def fresh_token(keystone: Session, settings: Settings) -> str:
+def get_fresh_token(keystone: Session, settings: StoreOptions) -> str:
     """A token that does not expire soon."""
-    with naming_failures():
+    with translate_keystone_errors():
         plugin: Any = keystone.auth
         if plugin.get_access(keystone).will_expire_soon(
             settings["swift_store_expire_soon_interval"]
@@ -234,7 +238,7 @@ def fresh_token(keystone: Session, settings: Settings) -> str:
 
 
 @contextlib.contextmanager
-def naming_failures() -> Iterator[None]:
+def translate_keystone_errors() -> Iterator[None]:
     """Give what keystoneauth raises its name; its texts may hold what was sent."""
     from keystoneauth1 import exceptions
 
@@ -245,4 +249,4 @@ def naming_failures() -> Iterator[None]:
         raise errors.RemoteServiceUnavailable() from None
     except exceptions.ClientException as error:
         LOG.error("Keystone does not give a token: %s", type(error).__name__)
-        raise NotAuthenticated() from None
+        raise SwiftAuthenticationFailed() from None

@@ -1,4 +1,4 @@
-"""The part of the Swift protocol that images need, as verbs on one account.
+"""The part of the Swift protocol that images need, as operations on one account.
 
 Each request carries the account's token; when Swift does not accept it any more
 a new one is fetched.  Answers that are errors become those of ``errors.py``.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from glance_store_py import errors
-from glance_store_py.drivers.remote import BUSY, Body, Pool
+from glance_store_py.drivers.remote import RETRYABLE_STATUSES, HttpPool, RequestBody
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -28,17 +28,17 @@ PAGE = 10_000
 BULK_TIMEOUT = 600
 
 
-class NotAuthenticated(errors.Forbidden):
+class SwiftAuthenticationFailed(errors.StoreForbidden):
     text = "The object store does not accept the credentials."
 
 
-class ServiceError(errors.GlanceStoreError):
+class SwiftServiceError(errors.GlanceStoreError):
     """(status): the service refused for a reason that has no other name."""
 
     text = "The object store answered with status %s."
 
 
-class Account(Protocol):
+class SwiftAccount(Protocol):
     """Whose account it is, and what proves that we may use it."""
 
     def url(self) -> str:
@@ -47,12 +47,12 @@ class Account(Protocol):
     def token(self) -> str:
         """A token that is good for a while."""
 
-    def refused(self, token: str) -> bool:
+    def is_token_rejected(self, token: str) -> bool:
         """Swift did not accept a token: may another one be better?"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
+class SwiftListEntry:
     """An object in a listing: size in bytes, time of its last change (ISO 8601, UTC)."""
 
     name: str
@@ -60,10 +60,10 @@ class Entry:
     modified: str
 
 
-class Client:
-    """Verbs on one account; used by many threads."""
+class SwiftClient:
+    """Operations on one account; used by many threads."""
 
-    def __init__(self, account: Account, pool: Pool) -> None:
+    def __init__(self, account: SwiftAccount, pool: HttpPool) -> None:
         self.account = account
         self.pool = pool
 
@@ -72,30 +72,31 @@ class Client:
     def head(self, container: str, name: str) -> Mapping[str, str]:
         """The headers of an object.
 
-        :raises errors.NotFound: there is no such object.
+        :raises errors.StoreObjectNotFound: there is no such object.
         """
-        return self._done("HEAD", self._path(container, name)).headers
+        return self._request_empty("HEAD", self._path(container, name)).headers
 
-    def get(self, container: str, name: str, part: str | None = None) -> BaseHTTPResponse:
-        """An object, or a ``part`` of it (a Range).
+    def get(self, container: str, name: str, byte_range: str | None = None) -> BaseHTTPResponse:
+        """An object, or a ``byte_range`` of it (a Range).
 
         :returns: an answer of status 200 or 206 with its content unread, or 416.
         """
         path = self._path(container, name)
-        answer = self._ask(
+        response = self._request(
             "GET",
             path,
-            {"accept-encoding": "identity"} | ({"range": part} if part is not None else {}),
+            {"accept-encoding": "identity"}
+            | ({"range": byte_range} if byte_range is not None else {}),
         )
-        if answer.status not in (200, 206, 416):
-            raise self._error(answer, path)
-        return answer
+        if response.status not in (200, 206, 416):
+            raise self._error(response, path)
+        return response
 
     def put(
         self,
         container: str,
         name: str,
-        body: Body | bytes,
+        body: RequestBody | bytes,
         size: int | None,
         headers: Mapping[str, str] | None = None,
         attempts: int = 1,
@@ -103,12 +104,12 @@ class Client:
         """Store an object; ``size`` bytes, or None for as many as come.
 
         :param attempts: more than 1 for a body that can be sent again.
-        :raises errors.Duplicate: there is one, and ``headers`` ask for none.
+        :raises errors.StoreObjectExists: there is one, and ``headers`` ask for none.
         """
         framing = (
             {"transfer-encoding": "chunked"} if size is None else {"content-length": str(size)}
         )
-        self._done(
+        self._request_empty(
             "PUT",
             self._path(container, name),
             {"content-type": "application/octet-stream", **framing, **(headers or {})},
@@ -119,16 +120,16 @@ class Client:
     def delete(self, container: str, name: str) -> None:
         """Remove an object; no error when there is none."""
         path = self._path(container, name)
-        answer = self._ask("DELETE", path)
-        if answer.status != 404:
-            self._settle(answer, path)
-        answer.close()
+        response = self._request("DELETE", path)
+        if response.status != 404:
+            self._checked_content(response, path)
+        response.close()
 
     def delete_static(self, container: str, name: str) -> None:
         """Remove a static large object and its segments."""
         path = self._path(container, name) + "?multipart-manifest=delete"
-        answer = self._ask("DELETE", path, {"accept": "application/json"}, wait=BULK_TIMEOUT)
-        report = json.loads(self._settle(answer, path) or "{}")
+        response = self._request("DELETE", path, {"accept": "application/json"}, wait=BULK_TIMEOUT)
+        report = json.loads(self._checked_content(response, path) or "{}")
         if report.get("Errors"):
             LOG.warning(
                 "Not all segments of %s/%s were removed: %s",
@@ -140,15 +141,15 @@ class Client:
 
     # ------------------------------------------------------------ containers
 
-    def entries(self, container: str, prefix: str = "") -> Iterator[Entry]:
+    def list_objects(self, container: str, prefix: str = "") -> Iterator[SwiftListEntry]:
         """The objects of a container whose names begin with ``prefix``, by name."""
         for item in self._listing(f"/{quote(container, safe='')}", prefix):
             if "name" in item:
                 # Swift writes no zone, the gateway of Ceph a Z.
                 modified = item["last_modified"].removesuffix("Z") + "+00:00"
-                yield Entry(item["name"], item["bytes"], modified)
+                yield SwiftListEntry(item["name"], item["bytes"], modified)
 
-    def containers(self, prefix: str) -> Iterator[str]:
+    def list_containers(self, prefix: str) -> Iterator[str]:
         """The names of containers that begin with ``prefix``."""
         for item in self._listing("", prefix):
             yield item["name"]
@@ -160,7 +161,7 @@ class Client:
                 f"?format=json&limit={PAGE}&prefix={quote(prefix, safe='')}"
                 f"&marker={quote(marker, safe='')}"
             )
-            text = self._settle(self._ask("GET", path + query), path)
+            text = self._checked_content(self._request("GET", path + query), path)
             page = json.loads(text or "[]")
             yield from page
             if not page:
@@ -169,57 +170,59 @@ class Client:
 
     def head_account(self) -> None:
         """Is the account there, and may we use it?"""
-        self._done("HEAD", "", attempts=1)
+        self._request_empty("HEAD", "", attempts=1)
 
     def has_container(self, container: str) -> bool:
         """Is there such a container?"""
         try:
-            self._done("HEAD", f"/{quote(container, safe='')}")
-        except errors.NotFound:
+            self._request_empty("HEAD", f"/{quote(container, safe='')}")
+        except errors.StoreObjectNotFound:
             return False
         return True
 
     def put_container(self, container: str, headers: Mapping[str, str] | None = None) -> None:
         """Make a container; no error when it is there."""
-        self._done(
+        self._request_empty(
             "PUT", f"/{quote(container, safe='')}", {"content-length": "0", **(headers or {})}
         )
 
     def post_container(self, container: str, headers: Mapping[str, str]) -> None:
         """Change what is known of a container."""
-        self._done("POST", f"/{quote(container, safe='')}", {"content-length": "0", **headers})
+        self._request_empty(
+            "POST", f"/{quote(container, safe='')}", {"content-length": "0", **headers}
+        )
 
     def delete_container(self, container: str) -> None:
         """Remove an empty container.
 
-        :raises errors.Duplicate: it is not empty.
+        :raises errors.StoreObjectExists: it is not empty.
         """
-        self._done("DELETE", f"/{quote(container, safe='')}")
+        self._request_empty("DELETE", f"/{quote(container, safe='')}")
 
     # ------------------------------------------------------------ requests
 
     def _path(self, container: str, name: str) -> str:
         return f"/{quote(container, safe='')}/{quote(name)}"
 
-    def _done(
+    def _request_empty(
         self,
         method: str,
         path: str,
         headers: Mapping[str, str] | None = None,
-        body: Body | bytes | None = None,
+        body: RequestBody | bytes | None = None,
         attempts: int = 3,
     ) -> BaseHTTPResponse:
         """An answer whose content does not matter, or the error that it is."""
-        answer = self._ask(method, path, headers, body, attempts)
-        self._settle(answer, path)
-        return answer
+        response = self._request(method, path, headers, body, attempts)
+        self._checked_content(response, path)
+        return response
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
         headers: Mapping[str, str] | None = None,
-        body: Body | bytes | None = None,
+        body: RequestBody | bytes | None = None,
         attempts: int = 3,
         wait: float = 60,
     ) -> BaseHTTPResponse:
@@ -227,7 +230,7 @@ class Client:
         renewed = False
         while True:
             token = self.account.token()
-            answer = self.pool.request(
+            response = self.pool.request(
                 method,
                 self.account.url() + path,
                 {**(headers or {}), "x-auth-token": token},
@@ -235,43 +238,43 @@ class Client:
                 attempts,
                 wait,
             )
-            if answer.status != 401:
-                return answer
-            self._content(answer)
+            if response.status != 401:
+                return response
+            self._content(response)
             # One new token for a request: a Swift that accepts none is not asked for ever.
-            if renewed or not self.account.refused(token) or once:
-                raise NotAuthenticated()
+            if renewed or not self.account.is_token_rejected(token) or once:
+                raise SwiftAuthenticationFailed()
             renewed = True
 
-    def _settle(self, answer: BaseHTTPResponse, path: str) -> bytes:
+    def _checked_content(self, response: BaseHTTPResponse, path: str) -> bytes:
         """The content of an answer, or the error that it is."""
-        if answer.status >= 300:
-            raise self._error(answer, path)
-        return self._content(answer)
+        if response.status >= 300:
+            raise self._error(response, path)
+        return self._content(response)
 
-    def _content(self, answer: BaseHTTPResponse) -> bytes:
-        with self.pool.naming():
-            content = answer.read()
-            answer.release_conn()
+    def _content(self, response: BaseHTTPResponse) -> bytes:
+        with self.pool.translate_errors():
+            content = response.read()
+            response.release_conn()
         return content
 
-    def _error(self, answer: BaseHTTPResponse, path: str) -> errors.GlanceStoreError:
-        self._content(answer)
+    def _error(self, response: BaseHTTPResponse, path: str) -> errors.GlanceStoreError:
+        self._content(response)
         name = path.partition("?")[0].lstrip("/")
-        if answer.status == 404:
-            return errors.NotFound(name)
+        if response.status == 404:
+            return errors.StoreObjectNotFound(name)
         LOG.warning(
             "Swift answered with status %d for %s (transaction %s)",
-            answer.status,
+            response.status,
             name,
-            answer.headers.get("X-Trans-Id"),
+            response.headers.get("X-Trans-Id"),
         )
-        if answer.status in (409, 412):
-            return errors.Duplicate(name)
-        if answer.status in (413, 507):
+        if response.status in (409, 412):
+            return errors.StoreObjectExists(name)
+        if response.status in (413, 507):
             return errors.StorageFull()
-        if answer.status == 403:
-            return errors.Forbidden()
-        if answer.status in BUSY or answer.status == 498:
-            return errors.RemoteServiceFailed(answer.status)
-        return ServiceError(answer.status)
+        if response.status == 403:
+            return errors.StoreForbidden()
+        if response.status in RETRYABLE_STATUSES or response.status == 498:
+            return errors.RemoteServiceFailed(response.status)
+        return SwiftServiceError(response.status)

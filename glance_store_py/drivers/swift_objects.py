@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote, unquote
 
 from glance_store_py import errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import StoredData, image_id_of
-from glance_store_py.drivers.remote import resuming
-from glance_store_py.drivers.swift_client import Client, Entry
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import ObjectData, image_id_of
+from glance_store_py.drivers.remote import resumable_chunks
+from glance_store_py.drivers.swift_client import SwiftClient, SwiftListEntry
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -36,11 +36,11 @@ LOG = logging.getLogger(__name__)
 #: What operators call a megabyte in the options of Swift stores.
 MB = 1000 * 1024
 #: Segments that are removed at the same time.
-REMOVERS = 8
+DELETE_THREADS = 8
 
 #: Metadata of an object that tells who wrote it.
-_MARK = "X-Object-Meta-Glance-Upload"
-_ONLY_NEW = {"if-none-match": "*"}
+_WRITER_HEADER = "X-Object-Meta-Glance-Upload"
+_IF_NONE_MATCH = {"if-none-match": "*"}
 #: What the segments of one writer have in common, and then the name of one of them.  The id
 #: of an image may end in twelve digits, the number of a segment has five or a few more.
 _PREFIX = re.compile(r"(.+?)(?:-|_[0-9a-f]{32}_)\Z")
@@ -50,20 +50,20 @@ _SPOOL_CHUNK = 256 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
+class SegmentLayout:
     """How images become objects.  Sizes in bytes.
 
-    ``spool`` is the directory in which segments wait that can be sent again,
+    ``spool_dir`` is the directory in which segments wait that can be sent again,
     None for segments that are sent once, as they come.
     """
 
-    large: int
-    segment: int
-    spool: str | None
-    resumes: int
+    large_object_size: int
+    segment_size: int
+    spool_dir: str | None
+    max_resumes: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Layout:
+    def from_settings(cls, settings: StoreOptions) -> SegmentLayout:
         spool = settings["swift_upload_buffer_dir"] or tempfile.gettempdir()
         return cls(
             settings["swift_store_large_object_size"] * MB,
@@ -73,10 +73,10 @@ class Layout:
         )
 
 
-class Objects:
-    """Verbs on images in the account of ``client``."""
+class SwiftObjects:
+    """Operations on images in the account of ``client``."""
 
-    def __init__(self, client: Client, layout: Layout) -> None:
+    def __init__(self, client: SwiftClient, layout: SegmentLayout) -> None:
         self._client = client
         self._layout = layout
 
@@ -85,70 +85,93 @@ class Objects:
     def add(self, container: str, name: str, data: Iterable[bytes], size: int | None) -> int:
         """Store an image and return how many bytes it has.
 
-        :raises errors.Duplicate: there is one.
+        :raises errors.StoreObjectExists: there is one.
         """
         if self.exists(container, name):
-            raise errors.Duplicate(name)
-        source = Source(data)
-        mark = {_MARK: secrets.token_hex(16)}
+            raise errors.StoreObjectExists(name)
+        source = SegmentSource(data)
+        writer_header = {_WRITER_HEADER: secrets.token_hex(16)}
         try:
-            if size is not None and size < self._layout.large:
-                self._client.put(container, name, source.take(size), size, {**mark, **_ONLY_NEW})
+            if size is not None and size < self._layout.large_object_size:
+                self._client.put(
+                    container, name, source.read(size), size, {**writer_header, **_IF_NONE_MATCH}
+                )
             else:
-                self._add_segments(container, name, source, size, mark)
-        except errors.Duplicate:
+                self._add_segments(container, name, source, size, writer_header)
+        except errors.StoreObjectExists:
             raise
         except BaseException:
-            self._remove_mine(container, name, mark)
+            self._remove_own_object(container, name, writer_header)
             raise
         return source.count
 
     def _add_segments(
-        self, container: str, name: str, source: Source, size: int | None, mark: dict[str, str]
+        self,
+        container: str,
+        name: str,
+        source: SegmentSource,
+        size: int | None,
+        writer_header: dict[str, str],
     ) -> None:
         written: list[str] = []
-        prefix = f"{name}_{mark[_MARK]}_"
+        prefix = f"{name}_{writer_header[_WRITER_HEADER]}_"
         try:
-            while not source.ended():
+            while not source.at_end():
                 segment = f"{prefix}{len(written) + 1:05d}"
                 written.append(segment)
-                self._add_segment(container, segment, source, size, mark)
+                self._add_segment(container, segment, source, size, writer_header)
             manifest = {"x-object-manifest": f"{quote(container)}/{quote(prefix)}"}
-            self._client.put(container, name, b"", 0, {**manifest, **mark, **_ONLY_NEW}, attempts=3)
+            self._client.put(
+                container, name, b"", 0, {**manifest, **writer_header, **_IF_NONE_MATCH}, attempts=3
+            )
         except BaseException as error:
             # A request that was sent twice may have met its own work.
-            if not (isinstance(error, errors.Duplicate) and self._is_mine(container, name, mark)):
-                self._side_by_side(
-                    lambda segment: self._remove_mine(container, segment, mark), written
+            if not (
+                isinstance(error, errors.StoreObjectExists)
+                and self._is_own_object(container, name, writer_header)
+            ):
+                self._in_parallel(
+                    lambda segment: self._remove_own_object(container, segment, writer_header),
+                    written,
                 )
                 raise
 
     def _add_segment(
-        self, container: str, segment: str, source: Source, size: int | None, mark: dict[str, str]
+        self,
+        container: str,
+        segment: str,
+        source: SegmentSource,
+        size: int | None,
+        writer_header: dict[str, str],
     ) -> None:
-        length = self._layout.segment
-        if self._layout.spool is None:
-            known = None if size is None else min(length, size - source.count + source.waiting)
-            self._client.put(container, segment, source.take(length), known, mark)
+        length = self._layout.segment_size
+        if self._layout.spool_dir is None:
+            known = None if size is None else min(length, size - source.count + source.buffered)
+            self._client.put(container, segment, source.read(length), known, writer_header)
             return
-        with tempfile.TemporaryFile(dir=self._layout.spool) as file:
-            for chunk in source.take(length):
+        with tempfile.TemporaryFile(dir=self._layout.spool_dir) as file:
+            for chunk in source.read(length):
                 file.write(chunk)
-            self._client.put(container, segment, Spooled(file), file.tell(), mark, attempts=3)
+            self._client.put(
+                container, segment, SpooledBody(file), file.tell(), writer_header, attempts=3
+            )
 
-    def _remove_mine(self, container: str, name: str, mark: dict[str, str]) -> None:
+    def _remove_own_object(self, container: str, name: str, writer_header: dict[str, str]) -> None:
         """Remove an object of ours, which a failure may have left; later when Swift is away."""
 
         def remove() -> None:
-            if self._is_mine(container, name, mark):
+            if self._is_own_object(container, name, writer_header):
                 self._client.delete(container, name)
 
-        self._client.pool.later.remove(f"What may be left of {container}/{name}", remove)
+        self._client.pool.deferred.remove(f"What may be left of {container}/{name}", remove)
 
-    def _is_mine(self, container: str, name: str, mark: dict[str, str]) -> bool:
+    def _is_own_object(self, container: str, name: str, writer_header: dict[str, str]) -> bool:
         try:
-            return self._client.head(container, name).get(_MARK) == mark[_MARK]
-        except errors.NotFound:
+            return (
+                self._client.head(container, name).get(_WRITER_HEADER)
+                == writer_header[_WRITER_HEADER]
+            )
+        except errors.StoreObjectNotFound:
             return False
 
     def _remove(self, container: str, names: Iterable[str]) -> None:
@@ -165,35 +188,37 @@ class Objects:
                 LOG.warning("%s/%s was not removed: %s", container, name, error)
                 failures.append(error)
 
-        self._side_by_side(remove, names)
+        self._in_parallel(remove, names)
         if failures:
             raise failures[0]
 
-    def _side_by_side(self, remove: Callable[[str], None], names: Iterable[str]) -> None:
-        with concurrent.futures.ThreadPoolExecutor(REMOVERS, "remover") as pool:
+    def _in_parallel(self, remove: Callable[[str], None], names: Iterable[str]) -> None:
+        with concurrent.futures.ThreadPoolExecutor(DELETE_THREADS, "remover") as pool:
             for _ in pool.map(remove, names):
                 pass
 
     # ------------------------------------------------------------ reading
 
-    def get(self, container: str, name: str, start: int, stop: int | None) -> StoredData:
+    def get(self, container: str, name: str, start: int, stop: int | None) -> ObjectData:
         """See Driver.get."""
         if stop is not None and stop <= start:
-            return StoredData(iter(()), 0)
+            return ObjectData(iter(()), 0)
         part = None
         if start or stop is not None:
             part = f"bytes={start}-{'' if stop is None else stop - 1}"
-        answer = self._client.get(container, name, part)
-        if answer.status == 416:
-            answer.close()
-            return StoredData(iter(()), 0)
-        length = _length(answer, start)
+        response = self._client.get(container, name, part)
+        if response.status == 416:
+            response.close()
+            return ObjectData(iter(()), 0)
+        length = _content_length(response, start)
 
-        def again(done: int) -> BaseHTTPResponse:
+        def reopen(done: int) -> BaseHTTPResponse:
             return self._client.get(container, name, f"bytes={start + done}-{start + length - 1}")
 
-        chunks = resuming(self._client.pool, answer, length, again, self._layout.resumes)
-        return StoredData(chunks, length, close=answer.close)
+        chunks = resumable_chunks(
+            self._client.pool, response, length, reopen, self._layout.max_resumes
+        )
+        return ObjectData(chunks, length, close=response.close)
 
     def size(self, container: str, name: str) -> int:
         """The size of an image in bytes."""
@@ -203,7 +228,7 @@ class Objects:
         """Is there such an object?"""
         try:
             self._client.head(container, name)
-        except errors.NotFound:
+        except errors.StoreObjectNotFound:
             return False
         return True
 
@@ -212,14 +237,14 @@ class Objects:
     def delete(self, container: str, name: str) -> None:
         """Remove an image and the segments that its manifest names, or (for a name from
 
-        :meth:`remains`) segments without a manifest.  When a segment stays the
+        :meth:`orphaned_segments`) segments without a manifest.  When a segment stays the
         manifest stays, too: without it nobody would know of the segment.
 
-        :raises errors.NotFound: there is no such image.
+        :raises errors.StoreObjectNotFound: there is no such image.
         """
         try:
             headers = self._client.head(container, name)
-        except errors.NotFound:
+        except errors.StoreObjectNotFound:
             if _PREFIX.match(name) and self._remove_segments(container, name):
                 return
             raise
@@ -234,13 +259,13 @@ class Objects:
     def _remove_segments(self, container: str, prefix: str) -> int:
         """How many segments were removed."""
         try:
-            names = [entry.name for entry in self._client.entries(container, prefix)]
-        except errors.NotFound:
+            names = [entry.name for entry in self._client.list_objects(container, prefix)]
+        except errors.StoreObjectNotFound:
             return 0
         self._remove(container, names)
         return len(names)
 
-    def remains(self, container: str, name: str) -> list[str]:
+    def orphaned_segments(self, container: str, name: str) -> list[str]:
         """What the segments of each writer of ``name`` begin with that no manifest names.
 
         Such a name is one for :meth:`delete`.  Includes writers that are at work.
@@ -248,34 +273,36 @@ class Objects:
         found = {}
         try:
             for prefix in (f"{name}_", f"{name}-"):
-                for entry in self._client.entries(container, prefix):
+                for entry in self._client.list_objects(container, prefix):
                     segment = _SEGMENT.match(entry.name)
-                    if segment and owner_of(segment[1]) == name:
+                    if segment and image_name_of(segment[1]) == name:
                         found[segment[1]] = True
             if found:
-                found.pop(self._prefix_of(container, name), None)
-        except errors.NotFound:
+                found.pop(self._segment_prefix(container, name), None)
+        except errors.StoreObjectNotFound:
             return list(found)  # There is no manifest, or no container.
         return list(found)
 
-    def _prefix_of(self, container: str, name: str) -> str:
+    def _segment_prefix(self, container: str, name: str) -> str:
         """What the segments of an image begin with; "" when it has none in this container."""
         place, prefix = _manifest(self._client.head(container, name)) or ("", "")
         return prefix if place == container else ""
 
-    def images(self, container: str) -> Iterator[tuple[str, int, float]]:
+    def list_images(self, container: str) -> Iterator[tuple[str, int, float]]:
         """What lies in a container: name, size in bytes, time of the last change.
 
-        Segments that no manifest names are listed by the name of :meth:`remains`.
+        Segments that no manifest names are listed by the name of :meth:`orphaned_segments`.
         """
         # Names of one image follow each other in a listing.
-        for _, entries in itertools.groupby(self._client.entries(container), _image_of):
-            yield from self._images_among(container, list(entries))
+        for _, entries in itertools.groupby(
+            self._client.list_objects(container), _image_id_of_entry
+        ):
+            yield from self._group_by_image(container, list(entries))
 
-    def _images_among(
-        self, container: str, entries: list[Entry]
+    def _group_by_image(
+        self, container: str, entries: list[SwiftListEntry]
     ) -> Iterator[tuple[str, int, float]]:
-        groups: dict[str, list[Entry]] = {}
+        groups: dict[str, list[SwiftListEntry]] = {}
         whole = []
         for entry in entries:
             segment = _SEGMENT.match(entry.name)
@@ -283,33 +310,33 @@ class Objects:
                 groups.setdefault(segment[1], []).append(entry)
             else:
                 whole.append(entry)
-        written = {owner_of(prefix) for prefix in groups}
+        written = {image_name_of(prefix) for prefix in groups}
         for entry in whole:
             parts = [entry]
             if entry.name in written:
                 try:
-                    parts += groups.pop(self._prefix_of(container, entry.name), ())
-                except errors.NotFound:
+                    parts += groups.pop(self._segment_prefix(container, entry.name), ())
+                except errors.StoreObjectNotFound:
                     continue  # It was removed since it was listed.
-            yield _summed(entry.name, parts)
+            yield _sum_entries(entry.name, parts)
         for prefix, parts in groups.items():
-            yield _summed(prefix, parts)
+            yield _sum_entries(prefix, parts)
 
 
-def owner_of(name: str) -> str:
-    """The name of the image to which an object of :meth:`Objects.images` belongs."""
+def image_name_of(name: str) -> str:
+    """The name of the image to which an object of :meth:`SwiftObjects.list_images` belongs."""
     found = _PREFIX.match(name)
     return found[1] if found else name
 
 
-def _image_of(entry: Entry) -> str:
+def _image_id_of_entry(entry: SwiftListEntry) -> str:
     segment = _SEGMENT.match(entry.name)
-    return image_id_of(owner_of(segment[1]) if segment else entry.name)
+    return image_id_of(image_name_of(segment[1]) if segment else entry.name)
 
 
-def _summed(name: str, entries: Iterable[Entry]) -> tuple[str, int, float]:
+def _sum_entries(name: str, entries: Iterable[SwiftListEntry]) -> tuple[str, int, float]:
     entries = list(entries)
-    return name, sum(entry.size for entry in entries), max(map(_seconds, entries))
+    return name, sum(entry.size for entry in entries), max(map(_timestamp, entries))
 
 
 def _manifest(headers: Mapping[str, str]) -> tuple[str, str] | None:
@@ -321,10 +348,10 @@ def _manifest(headers: Mapping[str, str]) -> tuple[str, str] | None:
     return unquote(container), unquote(prefix)
 
 
-class Source:
+class SegmentSource:
     """Data that is taken in lengths; ``count`` bytes have been read of it,
 
-    ``waiting`` of them were not taken yet.
+    ``buffered`` of them were not taken yet.
     """
 
     def __init__(self, data: Iterable[bytes]) -> None:
@@ -333,10 +360,10 @@ class Source:
         self.count = 0
 
     @property
-    def waiting(self) -> int:
+    def buffered(self) -> int:
         return len(self._rest)
 
-    def ended(self) -> bool:
+    def at_end(self) -> bool:
         """Has all been taken?"""
         if not self._rest:
             chunk = next(self._chunks, b"")
@@ -344,16 +371,16 @@ class Source:
             self._rest = memoryview(chunk)
         return not self._rest
 
-    def take(self, length: int) -> Iterator[bytes]:
+    def read(self, length: int) -> Iterator[bytes]:
         """The next ``length`` bytes, or as many as there are."""
-        while length and not self.ended():
+        while length and not self.at_end():
             piece = self._rest[:length]
             self._rest = self._rest[len(piece) :]
             length -= len(piece)
             yield cast(bytes, piece)
 
 
-class Spooled:
+class SpooledBody:
     """A file as a body that can be sent more than once."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -365,16 +392,16 @@ class Spooled:
             yield chunk
 
 
-def _length(answer: BaseHTTPResponse, start: int) -> int:
+def _content_length(response: BaseHTTPResponse, start: int) -> int:
     """How many bytes an answer to GET holds."""
-    found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
-    if answer.status == 200 and not start and "Content-Length" in answer.headers:
-        return int(answer.headers["Content-Length"])
-    if answer.status != 206 or found is None or int(found[1]) != start:
-        answer.close()
+    found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    if response.status == 200 and not start and "Content-Length" in response.headers:
+        return int(response.headers["Content-Length"])
+    if response.status != 206 or found is None or int(found[1]) != start:
+        response.close()
         raise errors.GlanceStoreError("The object store gave something else than asked for.")
     return int(found[2]) + 1 - start
 
 
-def _seconds(entry: Entry) -> float:
+def _timestamp(entry: SwiftListEntry) -> float:
     return datetime.datetime.fromisoformat(entry.modified).timestamp()

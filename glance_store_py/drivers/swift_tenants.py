@@ -13,27 +13,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
-from glance_store_py.config import Settings
-from glance_store_py.driver import Caller, Stored, StoredData
-from glance_store_py.drivers.remote import Pools
-from glance_store_py.drivers.swift_client import Client
-from glance_store_py.drivers.swift_objects import Layout, Objects
-from glance_store_py.drivers.swift_trusts import Trust
-from glance_store_py.location import Location
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import AddResult, ObjectData, StoreCaller
+from glance_store_py.drivers.remote import HttpPools
+from glance_store_py.drivers.swift_client import SwiftClient
+from glance_store_py.drivers.swift_objects import SegmentLayout, SwiftObjects
+from glance_store_py.drivers.swift_trusts import KeystoneTrust
+from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
 #: Readable for every project, but not without a token (OSSN-0025).
-EVERYBODY = "*:*"
+ALL_PROJECTS = "*:*"
 
 
 class CallerAccount:
-    """The account at ``url``, with the token of a caller; see swift_client.Account."""
+    """The account at ``url``, with the token of a caller; see swift_client.SwiftAccount."""
 
-    def __init__(self, caller: Caller, url: str) -> None:
+    def __init__(self, caller: StoreCaller, url: str) -> None:
         self._caller = caller
         self._url = url
-        self.trust: Trust | None = None
+        self.trust: KeystoneTrust | None = None
 
     def url(self) -> str:
         return self._url
@@ -43,90 +43,92 @@ class CallerAccount:
             return self.trust.token()
         return self._caller.auth_token or ""
 
-    def refused(self, token: str) -> bool:
+    def is_token_rejected(self, token: str) -> bool:
         return False
 
 
-class Acting:
-    """What a store with the accounts of projects does for one caller; verbs as in Driver."""
+class CallerOperations:
+    """What a store with the accounts of projects does for one caller; operations as in Driver."""
 
-    def __init__(self, settings: Settings, pools: Pools, layout: Layout, caller: Caller) -> None:
+    def __init__(
+        self, settings: StoreOptions, pools: HttpPools, layout: SegmentLayout, caller: StoreCaller
+    ) -> None:
         self._settings = settings
         self._pools = pools
         self._layout = layout
         self._caller = caller
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
         account = CallerAccount(self._caller, account_url(self._settings, self._caller))
-        client = Client(account, self._pools.of(account.url()))
+        client = SwiftClient(account, self._pools.get(account.url()))
         container = f"{self._settings['swift_store_container']}_{name}"
-        with self._trusted(account, size):
+        with self._with_trust(account, size):
             made = not client.has_container(container)
             if made:
-                client.put_container(container, self._lists(False, (), ()))
+                client.put_container(container, self._acl_headers(False, (), ()))
             try:
-                written = Objects(client, self._layout).add(container, name, data, size)
+                written = SwiftObjects(client, self._layout).add(container, name, data, size)
             except BaseException:
                 if made:
                     _remove_container(client, container)
                 raise
         scheme = "swift+http" if account.url().startswith("http://") else "swift+https"
         place = account.url().partition("://")[2]
-        return Stored(f"{scheme}://{place}/{container}/{name}", written)
+        return AddResult(f"{scheme}://{place}/{container}/{name}", written)
 
     @contextlib.contextmanager
-    def _trusted(self, account: CallerAccount, size: int | None) -> Iterator[None]:
+    def _with_trust(self, account: CallerAccount, size: int | None) -> Iterator[None]:
         """An upload that takes long may outlive the token that it began with."""
         if (
             not self._settings["swift_store_use_trusts"]
             or size is not None
-            and size < self._layout.large
+            and size < self._layout.large_object_size
         ):
             yield
             return
-        account.trust = Trust.given(self._settings, self._caller)
+        account.trust = KeystoneTrust.create(self._settings, self._caller)
         try:
             yield
         finally:
             if account.trust is not None:
-                account.trust.end()
+                account.trust.delete()
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
-        client, container, name = self._resolved(location)
-        return Objects(client, self._layout).get(container, name, start, stop)
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
+        client, container, name = self._resolve(location)
+        return SwiftObjects(client, self._layout).get(container, name, start, stop)
 
-    def size(self, location: Location) -> int:
-        client, container, name = self._resolved(location)
-        return Objects(client, self._layout).size(container, name)
+    def size(self, location: StoreLocation) -> int:
+        client, container, name = self._resolve(location)
+        return SwiftObjects(client, self._layout).size(container, name)
 
-    def delete(self, location: Location) -> None:
-        client, container, name = self._resolved(location)
-        objects = Objects(client, self._layout)
+    def delete(self, location: StoreLocation) -> None:
+        client, container, name = self._resolve(location)
+        objects = SwiftObjects(client, self._layout)
         try:
             objects.delete(container, name)
         finally:
             if container.endswith(f"_{name}"):  # It holds nothing but this object.
-                _remove_remains(objects, container, name)
+                _remove_orphaned_segments(objects, container, name)
                 _remove_container(client, container)
 
     def set_acls(
-        self, location: Location, public: bool, readers: Sequence[str], writers: Sequence[str]
+        self, location: StoreLocation, public: bool, readers: Sequence[str], writers: Sequence[str]
     ) -> None:
-        client, container, _ = self._resolved(location)
-        client.post_container(container, self._lists(public, readers, writers))
+        client, container, _ = self._resolve(location)
+        client.post_container(container, self._acl_headers(public, readers, writers))
 
-    def _lists(
+    def _acl_headers(
         self, public: bool, readers: Sequence[str], writers: Sequence[str]
     ) -> dict[str, str]:
         admins = self._settings["swift_store_admin_tenants"]
         read = [f"{project}:*" for project in (*readers, *admins)]
         write = [f"{project}:*" for project in (*writers, *admins)]
         return {
-            "x-container-read": EVERYBODY if public else ",".join(read),
+            "x-container-read": ALL_PROJECTS if public else ",".join(read),
             "x-container-write": ",".join(write),
         }
 
-    def _resolved(self, location: Location) -> tuple[Client, str, str]:
+    def _resolve(self, location: StoreLocation) -> tuple[SwiftClient, str, str]:
         """The account, container and name behind an address.
 
         A token goes to no other host than the catalogue's.
@@ -136,10 +138,10 @@ class Acting:
             raise errors.BadStoreUri("The address is not one of this object store.")
         account, container, name = location.path.rsplit("/", 2)
         url = f"{own.scheme}://{own.netloc}{account}"
-        return Client(CallerAccount(self._caller, url), self._pools.of(url)), container, name
+        return SwiftClient(CallerAccount(self._caller, url), self._pools.get(url)), container, name
 
 
-def account_url(settings: Settings, caller: Caller) -> str:
+def account_url(settings: StoreOptions, caller: StoreCaller) -> str:
     """The address of the caller's account, as the options or the catalogue have it."""
     if settings["swift_store_endpoint"]:
         return settings["swift_store_endpoint"].rstrip("/")
@@ -158,20 +160,20 @@ def account_url(settings: Settings, caller: Caller) -> str:
     raise errors.GlanceStoreError("The caller's catalogue has no such object store.")
 
 
-def _remove_remains(objects: Objects, container: str, name: str) -> None:
+def _remove_orphaned_segments(objects: SwiftObjects, container: str, name: str) -> None:
     try:
-        for prefix in objects.remains(container, name):
+        for prefix in objects.orphaned_segments(container, name):
             objects.delete(container, prefix)
-    except errors.NotFound:
+    except errors.StoreObjectNotFound:
         pass
     except errors.GlanceStoreError as error:
         LOG.warning("Segments in container %s were not removed: %s", container, error)
 
 
-def _remove_container(client: Client, container: str) -> None:
+def _remove_container(client: SwiftClient, container: str) -> None:
     try:
         client.delete_container(container)
-    except errors.NotFound:
+    except errors.StoreObjectNotFound:
         pass
     except errors.GlanceStoreError as error:
         LOG.warning("Container %s was not removed: %s", container, error)

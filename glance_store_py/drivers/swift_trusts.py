@@ -12,9 +12,9 @@ import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
-from glance_store_py.config import Settings
-from glance_store_py.driver import Caller
-from glance_store_py.drivers.swift_accounts import fresh_token, session
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver import StoreCaller
+from glance_store_py.drivers.swift_accounts import get_fresh_token, keystone_session
 
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 #: Where the service's own credentials are.
 SECTION = "keystone_authtoken"
 #: After so long a trust ends by itself, should nobody be able to end it.
-LIFE = datetime.timedelta(days=7)
+TRUST_LIFETIME = datetime.timedelta(days=7)
 
 _UNSCOPED = dict.fromkeys(
     (
@@ -39,11 +39,11 @@ _UNSCOPED = dict.fromkeys(
 )
 
 
-class Trust:
+class KeystoneTrust:
     """A trust that was given; ``token`` is good for as long as it holds."""
 
     def __init__(
-        self, keystone: Session, settings: Settings, url: str, user_token: str | None
+        self, keystone: Session, settings: StoreOptions, url: str, user_token: str | None
     ) -> None:
         self._keystone = keystone
         self._settings = settings
@@ -51,12 +51,12 @@ class Trust:
         self._user_token = user_token
 
     @classmethod
-    def given(cls, settings: Settings, caller: Caller) -> Trust | None:
+    def create(cls, settings: StoreOptions, caller: StoreCaller) -> KeystoneTrust | None:
         """A trust of the caller to the service; None when there can be none."""
         from keystoneauth1 import exceptions
 
         try:
-            return cls._made(settings, caller)
+            return cls._create(settings, caller)
         except (exceptions.ClientException, exceptions.AuthPluginException) as error:
             LOG.warning(
                 "There is no trust (%s): an upload that outlives its token will fail",
@@ -65,20 +65,20 @@ class Trust:
             return None
 
     @classmethod
-    def _made(cls, settings: Settings, caller: Caller) -> Trust | None:
+    def _create(cls, settings: StoreOptions, caller: StoreCaller) -> KeystoneTrust | None:
         from keystoneauth1 import loading
         from oslo_config import cfg
 
         conf = cfg.ConfigOpts()
-        conf([], project="glance", default_config_files=settings.files)
+        conf([], project="glance", default_config_files=settings.config_files)
         loading.register_auth_conf_options(conf, SECTION)
         service: Any = loading.load_auth_from_conf_options(conf, SECTION)
         if service is None:
             return None
-        keystone = session(settings, service)
+        keystone = keystone_session(settings, service)
         base = f"{service.auth_url.rstrip('/').removesuffix('/v3')}/v3/OS-TRUST/trusts"
-        ends = datetime.datetime.now(datetime.UTC) + LIFE
-        answer = keystone.post(
+        ends = datetime.datetime.now(datetime.UTC) + TRUST_LIFETIME
+        response = keystone.post(
             base,
             authenticated=False,
             headers={"X-Auth-Token": caller.auth_token},
@@ -93,17 +93,19 @@ class Trust:
                 }
             },
         )
-        trust_id = answer.json()["trust"]["id"]
+        trust_id = response.json()["trust"]["id"]
         trusted: Any = loading.load_auth_from_conf_options(
             conf, SECTION, trust_id=trust_id, **_UNSCOPED
         )
-        return cls(session(settings, trusted), settings, f"{base}/{trust_id}", caller.auth_token)
+        return cls(
+            keystone_session(settings, trusted), settings, f"{base}/{trust_id}", caller.auth_token
+        )
 
     def token(self) -> str:
         """A token in the user's name."""
-        return fresh_token(self._keystone, self._settings)
+        return get_fresh_token(self._keystone, self._settings)
 
-    def end(self) -> None:
+    def delete(self) -> None:
         """Give the rights back."""
         from keystoneauth1 import exceptions
 

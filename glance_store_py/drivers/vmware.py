@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import NoReturn
 
 from glance_store_py import errors
-from glance_store_py.config import SINGLE_SECTION, Settings
+from glance_store_py.config import SINGLE_SECTION, StoreOptions
 
 
-class Driver:
+class VmwareDriver:
     """Stands where the driver was, to say that it is gone."""
 
     schemes = ("vsphere",)
-    abilities: frozenset[str] = frozenset()
+    capabilities: frozenset[str] = frozenset()
 
-    def __new__(cls, settings: Settings, store_id: str) -> NoReturn:
+    def __new__(cls, settings: StoreOptions, store_id: str) -> NoReturn:
         """Refuse.
 
         :raises errors.BadStoreConfiguration: always.

@@ -1,15 +1,15 @@
 """The contract of a storage driver, as a mixin of test cases.
 
 A driver's own test says how to build it, what it claims and, if it cannot write, how
-an object gets there; the cases say what must then hold.  A case names the abilities it
+an object gets there; the cases say what must then hold.  A case names the capabilities it
 needs and is not generated for a driver that does not claim them; no case knows which
 driver it runs for.  Needs the standard library only.
 
     class TestMine(DriverContract, unittest.TestCase):
-        abilities = mine.Driver.abilities
+        capabilities = mine.MyDriver.capabilities
 
         def make_driver(self):
-            return mine.Driver(settings(mine_option=1), "contract")
+            return mine.MyDriver(settings(mine_option=1), "contract")
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import Driver, Stored
-from glance_store_py.guard import Guard
-from glance_store_py.location import Location, parse
+from glance_store_py.driver import AddResult, Driver
+from glance_store_py.guard import GuardedDriver
+from glance_store_py.location import StoreLocation, parse
 
 MIB = 1024 * 1024
 
@@ -37,7 +37,7 @@ else:
     Case = object  # A mixin that were a test case would be collected and run.
 
 
-class settings(dict):  # noqa: N801 (reads like a function, stands for config.Settings)
+class settings(dict):  # noqa: N801 (reads like a function, stands for config.StoreOptions)
     """Options of a driver under test: ``settings(option=value)``.
 
     Options that are not given have the defaults of ``options``.
@@ -46,7 +46,7 @@ class settings(dict):  # noqa: N801 (reads like a function, stands for config.Se
     def __init__(self, options: Iterable = (), **values: object) -> None:
         super().__init__({option.dest: option.default for option in options}, **values)
         self.section = "contract"
-        self.files: list[str] = []
+        self.config_files: list[str] = []
         self._set = frozenset(values)
 
     def is_set(self, option: str) -> bool:
@@ -56,27 +56,27 @@ class settings(dict):  # noqa: N801 (reads like a function, stands for config.Se
         return errors.BadStoreConfiguration(self.section, option, reason)
 
 
-class SourceFailed(Exception):
+class BrokenSource(Exception):
     """What the source of the data raises in these cases."""
 
 
-def requires(*abilities: str, without: str | None = None) -> Callable:
-    """A case for drivers that have all of ``abilities``, or that lack the one in ``without``.
+def requires(*capabilities: str, without: str | None = None) -> Callable:
+    """A case for drivers that have all of ``capabilities``, or that lack the one in ``without``.
 
     A test that does not say what its driver claims has the case, which is skipped then.
     """
 
     def decorate(case: Callable) -> Callable:
-        def is_for(claimed: frozenset[str]) -> bool:
-            return claimed.issuperset(abilities) and without not in claimed
+        def applies_to(claimed: frozenset[str]) -> bool:
+            return claimed.issuperset(capabilities) and without not in claimed
 
         @functools.wraps(case)
         def run(self) -> None:
-            if not is_for(self.store.abilities):
-                self.skipTest("the driver's abilities are not those that the case is about")
+            if not applies_to(self.store.capabilities):
+                self.skipTest("the driver's capabilities are not those that the case is about")
             case(self)
 
-        run.is_for = is_for  # type: ignore[attr-defined]
+        run.applies_to = applies_to  # type: ignore[attr-defined]
         return run
 
     return decorate
@@ -85,16 +85,16 @@ def requires(*abilities: str, without: str | None = None) -> Callable:
 def failing(*chunks: bytes) -> Iterator[bytes]:
     """A source that breaks off after ``chunks``."""
     yield from chunks
-    raise SourceFailed
+    raise BrokenSource
 
 
 class DriverContract(Case):
-    """Mix this into a TestCase, define :meth:`make_driver` and say which ``abilities`` to prove.
+    """Mix this into a TestCase, define :meth:`make_driver` and say which ``capabilities`` to prove.
 
     These are compared with what the driver claims once it is made.
     """
 
-    abilities: frozenset[str] | None = None
+    capabilities: frozenset[str] | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -111,14 +111,14 @@ class DriverContract(Case):
     @classmethod
     def applies(cls, name: str, case: Callable) -> bool:
         """Is this a case for the driver?  Others are not generated."""
-        is_for = getattr(case, "is_for", None)
-        return is_for is None or cls.abilities is None or is_for(cls.abilities)
+        applies_to = getattr(case, "applies_to", None)
+        return applies_to is None or cls.capabilities is None or applies_to(cls.capabilities)
 
     def make_driver(self) -> Driver:
         """A driver with an empty store of its own; clean up with addCleanup."""
         raise NotImplementedError
 
-    def place(self, image_id: str, data: bytes) -> str:
+    def put_object(self, image_id: str, data: bytes) -> str:
         """Put an object into the store and return its URL."""
         return self.store.add(image_id, [data], len(data)).url
 
@@ -129,13 +129,13 @@ class DriverContract(Case):
     def setUp(self) -> None:
         super().setUp()
         made = self.make_driver()
-        if self.abilities is not None:
-            self.assertEqual(self.abilities, made.abilities)
-        made.prepare()
-        self.store = Guard(made, "contract")
+        if self.capabilities is not None:
+            self.assertEqual(self.capabilities, made.capabilities)
+        made.configure_add()
+        self.store = GuardedDriver(made, "contract")
         self.image_id = str(uuid.uuid4())
 
-    def read(self, location: Location, start: int = 0, stop: int | None = None) -> bytes:
+    def read(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> bytes:
         """What get delivers, checked against the length that it promises."""
         data = self.store.get(location, start, stop)
         try:
@@ -148,48 +148,48 @@ class DriverContract(Case):
     def assert_nothing_left(self) -> None:
         """No trace of ``self.image_id``: not to be read, and free to be written."""
         self.assertEqual([], self.leftovers())
-        for location in self.store.locations_of(self.image_id):
-            self.assertRaises(errors.NotFound, self.store.size, location)
+        for location in self.store.predict_locations(self.image_id):
+            self.assertRaises(errors.StoreObjectNotFound, self.store.size, location)
         stored = self.store.add(self.image_id, [b"again"])
         self.assertEqual(b"again", self.read(parse(stored.url)))
 
     # ------------------------------------------------------------ reading
 
     def test_an_object_is_read_as_it_was_stored(self) -> None:
-        location = parse(self.place(self.image_id, b"hello, store"))
+        location = parse(self.put_object(self.image_id, b"hello, store"))
         self.assertEqual(12, self.store.size(location))
         self.assertEqual(b"hello, store", self.read(location))
         self.assertEqual(b"hello, store", self.read(location))
 
     def test_an_object_may_be_empty(self) -> None:
-        location = parse(self.place(self.image_id, b""))
+        location = parse(self.put_object(self.image_id, b""))
         self.assertEqual(0, self.store.size(location))
         self.assertEqual(b"", self.read(location))
 
     def test_an_object_larger_than_any_buffer_survives(self) -> None:
         data = os.urandom(MIB) * 8 + b"!"
-        location = parse(self.place(self.image_id, data))
+        location = parse(self.put_object(self.image_id, data))
         self.assertEqual(len(data), self.store.size(location))
         self.assertTrue(data == self.read(location), "the bytes differ")
 
     def test_what_is_not_there_is_not_found(self) -> None:
-        url = self.place(self.image_id, b"data")
+        url = self.put_object(self.image_id, b"data")
         # The name of an object is its image's id, or else one that the store chose.
         name = self.image_id if self.image_id in url else url.rpartition("/")[2]
         location = parse(url.replace(name, str(uuid.uuid4())))
-        self.assertRaises(errors.NotFound, self.store.get, location)
-        self.assertRaises(errors.NotFound, self.store.size, location)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.get, location)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.size, location)
 
     def test_a_reader_may_stop_early_and_close_twice(self) -> None:
-        location = parse(self.place(self.image_id, b"x" * 3 * MIB))
+        location = parse(self.put_object(self.image_id, b"x" * 3 * MIB))
         data = self.store.get(location)
         next(data.chunks)
         data.close()
         data.close()
 
-    @requires(driver.RANDOM_READ)
+    @requires(driver.READ_RANDOM)
     def test_a_part_is_read_by_its_bounds(self) -> None:
-        location = parse(self.place(self.image_id, bytes(range(256)) * 8192))
+        location = parse(self.put_object(self.image_id, bytes(range(256)) * 8192))
         whole = self.read(location)
         size = len(whole)
         for start, stop in (
@@ -206,21 +206,21 @@ class DriverContract(Case):
             with self.subTest(start=start, stop=stop):
                 self.assertTrue(whole[start:stop] == self.read(location, start, stop))
 
-    @requires(driver.RANDOM_READ)
+    @requires(driver.READ_RANDOM)
     def test_what_lies_beyond_the_end_is_left_out(self) -> None:
-        location = parse(self.place(self.image_id, b"0123456789"))
+        location = parse(self.put_object(self.image_id, b"0123456789"))
         self.assertEqual(b"89", self.read(location, 8, 1000))
         self.assertEqual(b"", self.read(location, 10))
         self.assertEqual(b"", self.read(location, 1000, 1001))
 
-    @requires(without=driver.RANDOM_READ)
+    @requires(without=driver.READ_RANDOM)
     def test_a_store_that_reads_no_parts_says_so(self) -> None:
-        location = parse(self.place(self.image_id, b"0123456789"))
+        location = parse(self.put_object(self.image_id, b"0123456789"))
         self.assertRaises(errors.StoreRandomGetNotSupported, self.store.get, location, 1)
 
     @requires(driver.SENDFILE)
     def test_the_file_stands_at_the_first_byte(self) -> None:
-        location = parse(self.place(self.image_id, b"0123456789"))
+        location = parse(self.put_object(self.image_id, b"0123456789"))
         data = self.store.get(location, 4, 6)
         self.addCleanup(data.close)
         self.assertEqual(2, data.length)
@@ -237,7 +237,7 @@ class DriverContract(Case):
         location = parse(stored.url)
         self.assertEqual(location, parse(location.url))
         self.assertIn(location.scheme, self.store.driver.schemes)
-        depths = [location.depth_under(prefix) for prefix in self.store.driver.prefixes]
+        depths = [location.match_depth(prefix) for prefix in self.store.driver.prefixes]
         self.assertGreaterEqual(max(depths), 0)
 
     @requires(driver.ADD)
@@ -253,34 +253,36 @@ class DriverContract(Case):
 
     @requires(driver.ADD)
     def test_more_than_announced_is_refused(self) -> None:
-        self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"abc", b"d"], 3)
+        self.assertRaises(
+            errors.StoreInvalidInput, self.store.add, self.image_id, [b"abc", b"d"], 3
+        )
         self.assert_nothing_left()
 
     @requires(driver.ADD)
     def test_less_than_announced_is_refused(self) -> None:
-        self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"abc"], 4)
+        self.assertRaises(errors.StoreInvalidInput, self.store.add, self.image_id, [b"abc"], 4)
         self.assert_nothing_left()
 
     @requires(driver.ADD)
     def test_a_source_that_fails_leaves_nothing(self) -> None:
-        self.assertRaises(SourceFailed, self.store.add, self.image_id, failing(b"x" * MIB, b"y"))
+        self.assertRaises(BrokenSource, self.store.add, self.image_id, failing(b"x" * MIB, b"y"))
         self.assert_nothing_left()
 
     @requires(driver.ADD)
     def test_a_source_that_fails_at_once_leaves_nothing(self) -> None:
-        self.assertRaises(SourceFailed, self.store.add, self.image_id, failing(), 10)
+        self.assertRaises(BrokenSource, self.store.add, self.image_id, failing(), 10)
         self.assert_nothing_left()
 
     @requires(driver.ADD, driver.EXCLUSIVE)
     def test_a_second_object_for_an_image_is_refused(self) -> None:
         location = parse(self.store.add(self.image_id, [b"first"]).url)
-        self.assertRaises(errors.Duplicate, self.store.add, self.image_id, [b"second"])
+        self.assertRaises(errors.StoreObjectExists, self.store.add, self.image_id, [b"second"])
         self.assertEqual(b"first", self.read(location))
 
     @requires(driver.ADD, driver.EXCLUSIVE)
     def test_of_two_writers_at_once_one_wins_whole(self) -> None:
         both_writing = threading.Barrier(2, timeout=10)
-        outcome: dict[bytes, Stored | Exception] = {}
+        outcome: dict[bytes, AddResult | Exception] = {}
 
         def write(letter: bytes) -> None:
             def source() -> Iterator[bytes]:
@@ -291,7 +293,7 @@ class DriverContract(Case):
 
             try:
                 outcome[letter] = self.store.add(self.image_id, source(), 2000)
-            except errors.Duplicate as error:
+            except errors.StoreObjectExists as error:
                 both_writing.abort()  # A store may refuse before it takes any data.
                 outcome[letter] = error
 
@@ -300,19 +302,19 @@ class DriverContract(Case):
             writer.start()
         for writer in writers:
             writer.join()
-        won = [(letter, got) for letter, got in outcome.items() if isinstance(got, Stored)]
+        won = [(letter, got) for letter, got in outcome.items() if isinstance(got, AddResult)]
         self.assertEqual((2, 1), (len(outcome), len(won)))
         letter, stored = won[0]
         self.assertEqual(letter * 2000, self.read(parse(stored.url)))
 
     @requires(driver.ADD, driver.ATOMIC, driver.PREDICTABLE_LOCATION)
-    def test_nobody_reads_half_an_object(self) -> None:
+    def test_incomplete_object_is_not_readable(self) -> None:
         seen = []
 
         def source() -> Iterator[bytes]:
             yield b"half"
-            for location in self.store.locations_of(self.image_id):
-                self.assertRaises(errors.NotFound, self.store.get, location)
+            for location in self.store.predict_locations(self.image_id):
+                self.assertRaises(errors.StoreObjectNotFound, self.store.get, location)
                 seen.append(location)
             yield b"half"
 
@@ -320,23 +322,23 @@ class DriverContract(Case):
         self.assertTrue(seen)
 
     @requires(driver.ADD, driver.PREDICTABLE_LOCATION)
-    def test_an_object_lies_where_it_was_foretold(self) -> None:
-        foretold = [location.url for location in self.store.locations_of(self.image_id)]
-        self.assertIn(self.store.add(self.image_id, [b"data"]).url, foretold)
+    def test_object_is_stored_at_a_predicted_location(self) -> None:
+        predicted = [location.url for location in self.store.predict_locations(self.image_id)]
+        self.assertIn(self.store.add(self.image_id, [b"data"]).url, predicted)
 
     @requires(driver.DELETE)
     def test_a_deleted_object_is_gone(self) -> None:
-        location = parse(self.place(self.image_id, b"data"))
+        location = parse(self.put_object(self.image_id, b"data"))
         self.store.delete(location)
-        self.assertRaises(errors.NotFound, self.store.get, location)
-        self.assertRaises(errors.NotFound, self.store.delete, location)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.get, location)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.delete, location)
         self.assert_nothing_left()
 
-    def test_what_it_cannot_do_it_says(self) -> None:
-        location = parse(self.place(self.image_id, b"data"))
-        if driver.ADD not in self.store.abilities:
+    def test_missing_capabilities_are_refused_by_name(self) -> None:
+        location = parse(self.put_object(self.image_id, b"data"))
+        if driver.ADD not in self.store.capabilities:
             self.assertRaises(errors.StoreAddDisabled, self.store.add, "other", [b"data"])
-        if driver.DELETE not in self.store.abilities:
+        if driver.DELETE not in self.store.capabilities:
             self.assertRaises(errors.StoreDeleteNotSupported, self.store.delete, location)
 
     # ------------------------------------------------------------ upload attempts
@@ -348,7 +350,7 @@ class DriverContract(Case):
         """The name under which an upload attempt of the image is stored."""
         return self.image_id if number == 1 else f"{self.image_id}.{number}"
 
-    def add_attempts(self, *numbers: int) -> dict[int, tuple[Location, bytes]]:
+    def add_attempts(self, *numbers: int) -> dict[int, tuple[StoreLocation, bytes]]:
         """Store one object for each attempt: its location and its data."""
         made = {}
         for number in numbers:
@@ -358,16 +360,16 @@ class DriverContract(Case):
             made[number] = parse(stored.url), data
         return made
 
-    def assert_intact(self, made: dict[int, tuple[Location, bytes]], *numbers: int) -> None:
+    def assert_intact(self, made: dict[int, tuple[StoreLocation, bytes]], *numbers: int) -> None:
         for number in numbers:
             location, data = made[number]
             self.assertEqual(len(data), self.store.size(location), f"attempt {number}")
             self.assertTrue(data == self.read(location), f"attempt {number}: the bytes differ")
 
-    def discard(self, name: str) -> None:
-        """Remove what a writer stored under a name, finished or not, as Stores.discard does."""
-        for location in self.store.remains_of(name):
-            with contextlib.suppress(errors.NotFound):
+    def delete_attempt(self, name: str) -> None:
+        """Remove what a writer stored under a name, finished or not, like Stores.delete_attempt."""
+        for location in self.store.find_partial(name):
+            with contextlib.suppress(errors.StoreObjectNotFound):
                 self.store.delete(location)
 
     @requires(driver.ADD)
@@ -380,50 +382,52 @@ class DriverContract(Case):
     def test_a_second_object_for_an_attempt_is_refused(self) -> None:
         made = self.add_attempts(1, 2)
         for number in (1, 2):
-            self.assertRaises(errors.Duplicate, self.store.add, self.attempt(number), [b"new"])
+            self.assertRaises(
+                errors.StoreObjectExists, self.store.add, self.attempt(number), [b"new"]
+            )
         self.assert_intact(made, 1, 2)
 
     @requires(driver.ADD, driver.PREDICTABLE_LOCATION)
-    def test_an_attempt_lies_where_it_was_foretold(self) -> None:
+    def test_attempt_is_stored_at_a_predicted_location(self) -> None:
         made = self.add_attempts(2)
-        foretold = self.store.locations_of(self.attempt(2))
-        self.assertIn(made[2][0], foretold)
-        self.assertNotIn(made[2][0], self.store.locations_of(self.image_id))
+        predicted = self.store.predict_locations(self.attempt(2))
+        self.assertIn(made[2][0], predicted)
+        self.assertNotIn(made[2][0], self.store.predict_locations(self.image_id))
 
     @requires(driver.ADD, driver.DELETE)
     def test_an_attempt_is_removed_alone(self) -> None:
         made = self.add_attempts(1, 2, 21)
         self.store.delete(made[1][0])
-        self.assertRaises(errors.NotFound, self.store.get, made[1][0])
+        self.assertRaises(errors.StoreObjectNotFound, self.store.get, made[1][0])
         self.assert_intact(made, 2, 21)
         self.store.delete(made[2][0])
-        self.assertRaises(errors.NotFound, self.store.get, made[2][0])
+        self.assertRaises(errors.StoreObjectNotFound, self.store.get, made[2][0])
         self.assert_intact(made, 21)
-        self.assertRaises(errors.NotFound, self.store.delete, made[1][0])
-        self.assertRaises(errors.NotFound, self.store.delete, made[2][0])
+        self.assertRaises(errors.StoreObjectNotFound, self.store.delete, made[1][0])
+        self.assertRaises(errors.StoreObjectNotFound, self.store.delete, made[2][0])
         self.assert_intact(made, 21)
         self.store.delete(made[21][0])
         self.assertEqual([], self.leftovers())
 
     @requires(driver.ADD, driver.DELETE, driver.PREDICTABLE_LOCATION)
-    def test_an_attempt_is_discarded_alone(self) -> None:
+    def test_delete_attempt_keeps_other_attempts(self) -> None:
         made = self.add_attempts(2, 21)
-        self.discard(self.image_id)
+        self.delete_attempt(self.image_id)
         self.assert_intact(made, 2, 21)
         made |= self.add_attempts(1)
-        self.discard(self.attempt(2))
-        self.assertRaises(errors.NotFound, self.store.get, made[2][0])
+        self.delete_attempt(self.attempt(2))
+        self.assertRaises(errors.StoreObjectNotFound, self.store.get, made[2][0])
         self.assert_intact(made, 1, 21)
 
     @requires(driver.ADD)
     def test_an_attempt_that_fails_takes_no_other_with_it(self) -> None:
         made = self.add_attempts(2)
         for name in (self.image_id, self.attempt(21)):
-            self.assertRaises(SourceFailed, self.store.add, name, failing(*[b"x" * MIB] * 12))
+            self.assertRaises(BrokenSource, self.store.add, name, failing(*[b"x" * MIB] * 12))
         self.assert_intact(made, 2)
         made = self.add_attempts(1)
         self.assertRaises(
-            SourceFailed, self.store.add, self.attempt(3), failing(*[b"x" * MIB] * 12)
+            BrokenSource, self.store.add, self.attempt(3), failing(*[b"x" * MIB] * 12)
         )
         self.assert_intact(made, 1)
 
@@ -443,29 +447,29 @@ class DriverContract(Case):
                 os._exit(1)
         self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
 
-    @requires(driver.ADD, driver.DELETE, driver.FINDS_REMAINS)
+    @requires(driver.ADD, driver.DELETE, driver.FIND_PARTIAL)
     def test_what_a_killed_attempt_left_goes_alone(self) -> None:
         made = self.add_attempts(2)
         before = sorted(self.leftovers())
         self.kill_writer(self.image_id)
         self.assertNotEqual(before, sorted(self.leftovers()))
-        self.discard(self.image_id)
+        self.delete_attempt(self.image_id)
         self.assertEqual(before, sorted(self.leftovers()))
         self.kill_writer(self.attempt(3))
         dead = sorted(self.leftovers())
         for number in (1, 21):
-            self.discard(self.attempt(number))
+            self.delete_attempt(self.attempt(number))
         self.assertEqual(dead, sorted(self.leftovers()))
         self.assert_intact(made, 2)
-        self.discard(self.attempt(3))
+        self.delete_attempt(self.attempt(3))
         self.assertEqual(before, sorted(self.leftovers()))
         self.assert_intact(made, 2)
 
-    @requires(driver.ADD, driver.DELETE, driver.FINDS_REMAINS, driver.LIST)
+    @requires(driver.ADD, driver.DELETE, driver.FIND_PARTIAL, driver.LIST)
     def test_what_a_killed_attempt_left_beside_an_object_is_listed_and_goes_alone(self) -> None:
         self.kill_writer(self.image_id)
         made = self.add_attempts(1)
-        found = {each.url: each for each in self.store.objects()}
+        found = {each.url: each for each in self.store.list_objects()}
         url = made[1][0].url
         self.assertEqual({self.image_id}, {each.image_id for each in found.values()})
         self.assertEqual((self.image_id, len(made[1][1])), (found[url].name, found[url].size))
@@ -475,7 +479,7 @@ class DriverContract(Case):
                 self.assertNotEqual(self.image_id, each.name)
                 self.store.delete(parse(each.url))
         self.assert_intact(made, 1)
-        self.assertEqual([url], [each.url for each in self.store.objects()])
+        self.assertEqual([url], [each.url for each in self.store.list_objects()])
         self.store.delete(made[1][0])
         self.assertEqual([], self.leftovers())
 
@@ -488,24 +492,27 @@ class DriverContract(Case):
         ]
         self.assertCountEqual(
             wanted,
-            [(found.url, found.image_id, found.name, found.size) for found in self.store.objects()],
+            [
+                (found.url, found.image_id, found.name, found.size)
+                for found in self.store.list_objects()
+            ],
         )
 
     # ------------------------------------------------------------ health
 
-    def test_a_store_in_order_is_well(self) -> None:
-        self.store.check()
+    def test_health_check_passes_for_a_working_store(self) -> None:
+        self.store.health_check()
 
     @requires(driver.ADD, driver.LIST)
     def test_objects_are_listed_as_they_were_stored(self) -> None:
-        self.assertEqual([], list(self.store.objects()))
+        self.assertEqual([], list(self.store.list_objects()))
         stored = self.store.add(self.image_id, [b"data"])
-        [found] = self.store.objects()
+        [found] = self.store.list_objects()
         self.assertEqual((stored.url, self.image_id, 4), (found.url, found.image_id, found.size))
         self.assertLess(abs(found.modified - time.time()), 600)
 
-    @requires(driver.ADD, driver.SWEEP)
-    def test_a_sweep_removes_what_a_killed_writer_left(self) -> None:
+    @requires(driver.ADD, driver.CLEANUP)
+    def test_cleanup_removes_data_of_a_killed_writer(self) -> None:
         def source() -> Iterator[bytes]:
             yield b"x" * MIB
             os.kill(os.getpid(), signal.SIGKILL)
@@ -517,20 +524,20 @@ class DriverContract(Case):
             finally:
                 os._exit(1)
         self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
-        self.assertEqual(1, len(self.store.sweep()))
-        self.assertEqual([], self.store.sweep())
+        self.assertEqual(1, len(self.store.cleanup()))
+        self.assertEqual([], self.store.cleanup())
         self.assert_nothing_left()
 
-    @requires(driver.ADD, driver.SWEEP)
-    def test_a_sweep_leaves_living_writers_alone(self) -> None:
-        swept = []
+    @requires(driver.ADD, driver.CLEANUP)
+    def test_cleanup_leaves_active_writers_alone(self) -> None:
+        removed = []
 
         def source() -> Iterator[bytes]:
             yield b"one"
-            swept.append(self.store.sweep())
+            removed.append(self.store.cleanup())
             yield b"two"
 
         stored = self.store.add(self.image_id, source())
-        self.assertEqual([[]], swept)
+        self.assertEqual([[]], removed)
         self.assertEqual(b"onetwo", self.read(parse(stored.url)))
-        self.assertEqual([], self.store.sweep())
+        self.assertEqual([], self.store.cleanup())

@@ -17,15 +17,15 @@ import pathlib
 from collections.abc import Mapping
 
 from tests.budget.cases import NAMES, cases
-from tests.budget.counting import Effort, effort, version
+from tests.budget.counting import RequestCost, measure_cost, version
 
 TABLE = pathlib.Path(__file__).with_name("budgets.txt")
 
 #: By how much the calls of a case may grow before it is a failure.
-TOLERANCE = 0.05
+TOLERATED_GROWTH = 0.05
 
 #: How many functions a complaint names.
-_NAMED = 15
+_MAX_LISTED = 15
 
 _STATEMENTS = "SQL statements"
 
@@ -39,26 +39,26 @@ class Budget:
     own: Mapping[str, int]
 
 
-def complaint(budget: Budget, now: Effort) -> str:
+def describe_excess(budget: Budget, cost: RequestCost) -> str:
     """What is wrong with the effort of a case, most grown first; empty when nothing is."""
     lines = []
-    if len(now.statements) != budget.statements:
+    if len(cost.statements) != budget.statements:
         lines += [
-            f"{len(now.statements)} SQL statements instead of {budget.statements}:",
-            *(f"    {' '.join(each.split())[:100]}" for each in now.statements),
+            f"{len(cost.statements)} SQL statements instead of {budget.statements}:",
+            *(f"    {' '.join(each.split())[:100]}" for each in cost.statements),
         ]
-    others = {_package(name) for name in budget.libraries if name != _versioned(_package(name))}
+    others = {_package(name) for name in budget.libraries if name != _with_version(_package(name))}
     before, after = (
         {name: number for name, number in each.items() if _package(name) not in others}
-        for each in ({**budget.own, **budget.libraries}, {**now.own, **_libraries(now)})
+        for each in ({**budget.own, **budget.libraries}, {**cost.own, **_libraries(cost)})
     )
     allowed, spent = sum(before.values()), sum(after.values())
-    if spent > allowed * (1 + TOLERANCE):
+    if spent > allowed * (1 + TOLERATED_GROWTH):
         growth = {name: number - before.get(name, 0) for name, number in after.items()}
         worst = sorted((name for name in growth if growth[name] > 0), key=growth.get, reverse=True)
         lines += [
             f"{spent} Python calls, {allowed} are in the budget:",
-            *(f"    {growth[name]:+7}  {name}" for name in worst[:_NAMED]),
+            *(f"    {growth[name]:+7}  {name}" for name in worst[:_MAX_LISTED]),
         ]
     return "\n".join(lines)
 
@@ -67,12 +67,12 @@ def _package(name: str) -> str:
     return name.partition(" ")[0]
 
 
-def _versioned(package: str) -> str:
+def _with_version(package: str) -> str:
     return f"{package} {version(package)}".strip()
 
 
-def _libraries(now: Effort) -> dict[str, int]:
-    return {_versioned(package): number for package, number in now.libraries.items()}
+def _libraries(cost: RequestCost) -> dict[str, int]:
+    return {_with_version(package): number for package, number in cost.libraries.items()}
 
 
 def load() -> dict[str, Budget]:
@@ -97,11 +97,11 @@ def parse(text: str) -> dict[str, Budget]:
     return budgets
 
 
-def dump(efforts: Mapping[str, Effort]) -> str:
+def dump(costs: Mapping[str, RequestCost]) -> str:
     """The table of these efforts."""
     columns = {
         name: {_STATEMENTS: len(each.statements), **_libraries(each), **each.own}
-        for name, each in efforts.items()
+        for name, each in costs.items()
     }
     labels = {label for column in columns.values() for label in column}
     order = sorted(labels, key=lambda label: (label != _STATEMENTS, ":" in label, label))
@@ -125,15 +125,15 @@ def main() -> None:
     parser.add_argument("--record", action="store_true")
     arguments = parser.parse_args()
     with cases() as requests:
-        efforts = {name: effort(getattr(requests, name)) for name in NAMES}
+        costs = {name: measure_cost(getattr(requests, name)) for name in NAMES}
     print(f"{'':10} {'statements':>10} {'own calls':>10} {'libraries':>10}")
-    for name, each in efforts.items():
+    for name, each in costs.items():
         print(
             f"{name:10} {len(each.statements):10} {sum(each.own.values()):10} "
             f"{sum(each.libraries.values()):10}"
         )
     if arguments.record:
-        TABLE.write_text(dump(efforts))
+        TABLE.write_text(dump(costs))
 
 
 if __name__ == "__main__":

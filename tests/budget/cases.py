@@ -22,8 +22,8 @@ from glance_py.db import engine, tables
 from tests.functional import service
 from tests.functional.client import OCTETS, PATCH
 
-COUNT = 1000
-START = datetime.datetime(2020, 1, 1)
+IMAGE_COUNT = 1000
+FIRST_CREATED_AT = datetime.datetime(2020, 1, 1)
 NAMESPACE = uuid.UUID("0d9f3f0e-7f3c-4b9c-9c62-6d5f6a1b7f10")
 DATA = b"x" * 65536
 
@@ -35,13 +35,13 @@ def image_id(number: int) -> str:
 
 
 def fill(connection: sa.Connection) -> None:
-    """COUNT images of project p1, a second apart."""
+    """IMAGE_COUNT images of project p1, a second apart."""
 
     def rows(one: Callable[[int], list[dict]]) -> list[dict]:
         return [
             {"created_at": when, "updated_at": when, "deleted": False, **row}
-            for n in range(COUNT)
-            for when in [START + datetime.timedelta(seconds=n)]
+            for n in range(IMAGE_COUNT)
+            for when in [FIRST_CREATED_AT + datetime.timedelta(seconds=n)]
             for row in one(n)
         ]
 
@@ -92,13 +92,13 @@ def fill(connection: sa.Connection) -> None:
     )
 
 
-class Cases:
+class RequestCases:
     """Makes requests ready; ``token`` is who sends them."""
 
     def __init__(self, application: Callable, token: str) -> None:
         self._application = application
         self._token = token
-        self._turn = itertools.count()
+        self._sequence = itertools.count()
         self._downloadable: str | None = None
 
     def _request(
@@ -111,28 +111,28 @@ class Cases:
             request.headers["Content-Type"] = media_type
         environ = request.environ
         environ["wsgi.input"] = io.BytesIO(body)
-        answered: list[str] = []
+        status_lines: list[str] = []
 
-        def act() -> None:
-            answer = self._application(environ, lambda line, *_rest: answered.append(line))
+        def send() -> None:
+            answer = self._application(environ, lambda line, *_rest: status_lines.append(line))
             try:
                 for _chunk in answer:
                     pass
             finally:
                 if hasattr(answer, "close"):
                     answer.close()
-            if not answered[0].startswith(str(status)):
-                raise RuntimeError(f"{method} {path}: {answered[0]}")
+            if not status_lines[0].startswith(str(status)):
+                raise RuntimeError(f"{method} {path}: {status_lines[0]}")
 
-        return act
+        return send
 
-    def _new(self) -> str:
+    def _create_image(self) -> str:
         """A new image without data; its id."""
         number = str(uuid.uuid4())
-        self._creation(id=number)()
+        self._create_action(id=number)()
         return number
 
-    def _creation(self, **fields: str) -> Action:
+    def _create_action(self, **fields: str) -> Action:
         document = {
             "name": "n",
             "disk_format": "raw",
@@ -161,40 +161,44 @@ class Cases:
         return self._request(200, "GET", "/v2/images?limit=1000")
 
     def create(self) -> Action:
-        return self._creation()
+        return self._create_action()
 
     def patch(self) -> Action:
         operations = [
-            {"op": "replace", "path": "/name", "value": f"n{next(self._turn)}"},
-            {"op": "replace", "path": "/p1", "value": f"w{next(self._turn)}"},
-            {"op": "add", "path": f"/new{next(self._turn)}", "value": "v"},
+            {"op": "replace", "path": "/name", "value": f"n{next(self._sequence)}"},
+            {"op": "replace", "path": "/p1", "value": f"w{next(self._sequence)}"},
+            {"op": "add", "path": f"/new{next(self._sequence)}", "value": "v"},
         ]
         return self._request(
-            200, "PATCH", f"/v2/images/{self._new()}", json.dumps(operations).encode(), PATCH
+            200,
+            "PATCH",
+            f"/v2/images/{self._create_image()}",
+            json.dumps(operations).encode(),
+            PATCH,
         )
 
     def delete(self) -> Action:
-        return self._request(204, "DELETE", f"/v2/images/{self._new()}")
+        return self._request(204, "DELETE", f"/v2/images/{self._create_image()}")
 
     def upload(self) -> Action:
-        return self._request(204, "PUT", f"/v2/images/{self._new()}/file", DATA, OCTETS)
+        return self._request(204, "PUT", f"/v2/images/{self._create_image()}/file", DATA, OCTETS)
 
     def download(self) -> Action:
         if self._downloadable is None:
-            self._downloadable = self._new()
+            self._downloadable = self._create_image()
             self._request(204, "PUT", f"/v2/images/{self._downloadable}/file", DATA, OCTETS)()
         return self._request(200, "GET", f"/v2/images/{self._downloadable}/file")
 
 
 #: Every case, in the order in which it stands above.
-NAMES = tuple(name for name in vars(Cases) if not name.startswith("_"))
+NAMES = tuple(name for name in vars(RequestCases) if not name.startswith("_"))
 
 
 @contextlib.contextmanager
-def cases(token: str = "u:p1:member") -> Iterator[Cases]:
+def cases(token: str = "u:p1:member") -> Iterator[RequestCases]:
     """The cases, while their service exists."""
     with service.configured() as (conf, _directory):
-        database = engine.connect(conf)
+        database = engine.open_database(conf)
         database.write(fill)
         database.dispose()
-        yield Cases(app.build(conf), token)
+        yield RequestCases(app.build(conf), token)

@@ -27,7 +27,7 @@ _REPEATS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Effort:
+class RequestCost:
     """What one request costs.
 
     own
@@ -47,40 +47,40 @@ class Effort:
         return sum(self.own.values()) + sum(self.libraries.values())
 
 
-def effort(request: Callable[[], Callable[[], None]]) -> Effort:
+def measure_cost(request: Callable[[], Callable[[], None]]) -> RequestCost:
     """The effort of what ``request()`` makes ready, once everything is warm.
 
     ``request`` is called several times; its own effort does not count.
     """
     request()()
-    return min((_once(request()) for _ in range(_REPEATS)), key=lambda each: each.calls)
+    return min((_count_calls(request()) for _ in range(_REPEATS)), key=lambda each: each.calls)
 
 
-def _once(action: Callable[[], None]) -> Effort:
-    seen: collections.Counter[CodeType] = collections.Counter()
+def _count_calls(action: Callable[[], None]) -> RequestCost:
+    calls_by_code: collections.Counter[CodeType] = collections.Counter()
     modules: dict[CodeType, str] = {}
     statements: list[str] = []
 
-    def called(frame: FrameType, event: str, _argument: object) -> None:
+    def on_profile_event(frame: FrameType, event: str, _argument: object) -> None:
         if event == "call":
-            seen[frame.f_code] += 1
+            calls_by_code[frame.f_code] += 1
             modules.setdefault(frame.f_code, frame.f_globals.get("__name__") or "")
 
-    def executed(_connection, _cursor, statement: str, *_rest: object) -> None:
+    def on_statement(_connection, _cursor, statement: str, *_rest: object) -> None:
         statements.append(statement)
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", executed)
+    sa.event.listen(sa.Engine, "before_cursor_execute", on_statement)
     gc.disable()
-    sys.setprofile(called)
+    sys.setprofile(on_profile_event)
     try:
         action()
     finally:
         sys.setprofile(None)
         gc.enable()
-        sa.event.remove(sa.Engine, "before_cursor_execute", executed)
+        sa.event.remove(sa.Engine, "before_cursor_execute", on_statement)
     own: collections.Counter[str] = collections.Counter()
     libraries: collections.Counter[str] = collections.Counter()
-    for code, number in seen.items():
+    for code, number in calls_by_code.items():
         package = modules[code].partition(".")[0]
         if package == __name__.partition(".")[0] or code.co_name in _INLINED:
             continue
@@ -88,7 +88,7 @@ def _once(action: Callable[[], None]) -> Effort:
             own[f"{modules[code]}:{code.co_qualname}"] += number
         else:
             libraries["python" if _is_standard(package) else package] += number
-    return Effort(dict(own), dict(libraries), statements)
+    return RequestCost(dict(own), dict(libraries), statements)
 
 
 def _is_standard(package: str) -> bool:

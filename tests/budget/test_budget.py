@@ -6,12 +6,12 @@ import contextlib
 import unittest
 
 from tests.budget import budgets
-from tests.budget.cases import NAMES, Cases, cases
-from tests.budget.counting import Effort, effort
+from tests.budget.cases import NAMES, RequestCases, cases
+from tests.budget.counting import RequestCost, measure_cost
 
 
 class BudgetTest(unittest.TestCase):
-    requests: Cases
+    requests: RequestCases
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -25,26 +25,28 @@ class BudgetTest(unittest.TestCase):
         self.assertEqual(set(NAMES), set(table))
         for name in NAMES:
             with self.subTest(name):
-                now = effort(getattr(self.requests, name))
-                self.assertEqual("", budgets.complaint(table[name], now))
+                cost = measure_cost(getattr(self.requests, name))
+                self.assertEqual("", budgets.describe_excess(table[name], cost))
 
     def test_per_image(self) -> None:
         """A list grows by few calls, and by no statement, for each image."""
         hundred, thousand = (
-            effort(case) for case in (self.requests.list_100, self.requests.list_1000)
+            measure_cost(case) for case in (self.requests.list_100, self.requests.list_1000)
         )
         self.assertLessEqual(len(thousand.statements), 4)
         self.assertLess((thousand.calls - hundred.calls) / 900, 50)
 
 
-class ComplaintTest(unittest.TestCase):
+class DescribeExcessTest(unittest.TestCase):
     """What a budget that does not hold has to say."""
 
     BUDGET = budgets.Budget(1, {"x": 20, "y 1.0": 10}, {"m:a": 70, "m:b": 10})
 
     def said(self, own: int = 10, library: int = 20, statements: int = 1, other: int = 10) -> str:
-        now = Effort({"m:a": 70, "m:b": own}, {"x": library, "y": other}, ["SELECT 1"] * statements)
-        return budgets.complaint(self.BUDGET, now)
+        cost = RequestCost(
+            {"m:a": 70, "m:b": own}, {"x": library, "y": other}, ["SELECT 1"] * statements
+        )
+        return budgets.describe_excess(self.BUDGET, cost)
 
     def test_within(self) -> None:
         """Five per cent more, and anything less, is no growth."""
@@ -66,8 +68,8 @@ class ComplaintTest(unittest.TestCase):
 
     def test_round_trip(self) -> None:
         """What is written into the table is what is read from it."""
-        efforts = {name: Effort({"m:a": 3}, {"y": 2}, ["SELECT 1"]) for name in ("one", "two")}
-        text = budgets.dump(efforts)
+        costs = {name: RequestCost({"m:a": 3}, {"y": 2}, ["SELECT 1"]) for name in ("one", "two")}
+        text = budgets.dump(costs)
         self.assertEqual(
             {
                 "one": budgets.Budget(1, {"y": 2}, {"m:a": 3}),

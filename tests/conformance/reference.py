@@ -41,7 +41,7 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-class Pair:
+class Installation:
     """One installation that the reference and this service take turns to run.
 
     :param directory: where configuration, data and logs lie.
@@ -72,7 +72,7 @@ class Pair:
             "--conf",
             str(extra),
         ]
-        self._ours: subprocess.Popen | None = None
+        self._service_process: subprocess.Popen | None = None
 
     @property
     def etc(self) -> pathlib.Path:
@@ -107,10 +107,10 @@ class Pair:
             text=True,
         )
 
-    def start_ours(self) -> None:
+    def start_service(self) -> None:
         """With the files as they are; the server is told nothing but where to listen."""
-        with open(self.directory / "ours.log", "ab") as log:
-            self._ours = subprocess.Popen(
+        with open(self.directory / "service.log", "ab") as log:
+            self._service_process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
@@ -130,20 +130,20 @@ class Pair:
             )
         self._wait_for_port(listening=True)
 
-    def stop_ours(self) -> None:
-        if self._ours is not None:
-            self._ours.terminate()
-            self._ours.wait(30)
-            self._ours = None
+    def stop_service(self) -> None:
+        if self._service_process is not None:
+            self._service_process.terminate()
+            self._service_process.wait(30)
+            self._service_process = None
 
     def stop(self) -> None:
-        self.stop_ours()
+        self.stop_service()
         self.stop_reference()
 
     def log(self) -> str:
         return "".join(
             path.read_text(errors="replace")
-            for path in (self.directory / "ours.log", self.directory / "log" / "api.log")
+            for path in (self.directory / "service.log", self.directory / "log" / "api.log")
             if path.exists()
         )
 
@@ -162,7 +162,11 @@ class Pair:
             with socket.socket() as sock:
                 if (sock.connect_ex(("127.0.0.1", self.port)) == 0) is listening:
                     return
-            if listening and self._ours is not None and self._ours.poll() is not None:
+            if (
+                listening
+                and self._service_process is not None
+                and self._service_process.poll() is not None
+            ):
                 break
             time.sleep(0.1)
         raise RuntimeError(self.log()[-4000:])

@@ -16,14 +16,14 @@ from typing import Any
 import urllib3
 
 #: Who looks: an administrator, the owner, a member of images, a stranger, one who may only read.
-WHO = {
+TOKENS = {
     "admin": "root:admin:admin",
     "owner": "ann:p1:member",
     "member": "bob:p2:member",
     "stranger": "eve:p3:member",
     "reader": "rob:p1:reader",
 }
-LISTS = (
+LIST_QUERIES = (
     "",
     "&visibility=all",
     "&visibility=public",
@@ -44,7 +44,7 @@ LISTS = (
 )
 
 
-class Client:
+class ApiClient:
     """HTTP to one service."""
 
     def __init__(self, port: int) -> None:
@@ -53,7 +53,7 @@ class Client:
 
     def call(
         self,
-        who: str,
+        caller: str,
         method: str,
         path: str,
         body: Any = None,
@@ -63,30 +63,30 @@ class Client:
         """One request; a body that is not bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if who:
-            headers["X-Auth-Token"] = WHO[who]
+        if caller:
+            headers["X-Auth-Token"] = TOKENS[caller]
         if data is not None:
             headers["Content-Type"] = content_type
         return self._pool.request(method, self._url + path, body=data, headers=headers)
 
-    def get(self, who: str, path: str) -> Any:
+    def get(self, caller: str, path: str) -> Any:
         """The JSON of an answer that must be a success."""
-        answer = self.call(who, "GET", path)
-        if answer.status != 200:
-            raise RuntimeError(f"{who} {path}: {answer.status} {answer.data!r}")
-        return answer.json()
+        response = self.call(caller, "GET", path)
+        if response.status != 200:
+            raise RuntimeError(f"{caller} {path}: {response.status} {response.data!r}")
+        return response.json()
 
 
 @dataclasses.dataclass(slots=True)
 class Snapshot:
     """Question ("who path") to (status, what was answered)."""
 
-    answers: dict[str, tuple[int, Any]]
+    responses: dict[str, tuple[int, Any]]
 
     def failures(self) -> set[str]:
         """The questions that the service could not answer."""
         return {
-            question for question, (status, _) in self.answers.items() if not 200 <= status < 500
+            request for request, (status, _) in self.responses.items() if not 200 <= status < 500
         }
 
     def differences(self, other: Snapshot) -> list[str]:
@@ -96,31 +96,33 @@ class Snapshot:
         """
         found = []
         failed = self.failures() | other.failures()
-        for question in sorted(self.answers.keys() | other.answers.keys()):
-            mine, theirs = self.answers.get(question), other.answers.get(question)
-            if mine != theirs and question not in failed:
-                found.append(f"{question}\n    {_short(mine, theirs)}\n    {_short(theirs, mine)}")
+        for request in sorted(self.responses.keys() | other.responses.keys()):
+            mine, theirs = self.responses.get(request), other.responses.get(request)
+            if mine != theirs and request not in failed:
+                found.append(
+                    f"{request}\n    {_excerpt(mine, theirs)}\n    {_excerpt(theirs, mine)}"
+                )
         return found
 
 
-def take(port: int) -> Snapshot:
+def take_snapshot(port: int) -> Snapshot:
     """Ask the service on ``port`` everything there is to ask."""
-    client = Client(port)
-    answers: dict[str, tuple[int, Any]] = {}
-    questions = list(_questions(client))
-    for who in WHO:
-        for path in questions:
+    client = ApiClient(port)
+    responses: dict[str, tuple[int, Any]] = {}
+    paths = list(_paths(client))
+    for caller in TOKENS:
+        for path in paths:
             try:
-                answers[f"{who} {path}"] = _answer(client.call(who, "GET", path), path)
+                responses[f"{caller} {path}"] = _comparable(client.call(caller, "GET", path), path)
             except urllib3.exceptions.HTTPError:
                 # Data that is promised and not there.
-                answers[f"{who} {path}"] = (0, "broken off")
-    answers["nobody /v2/images"] = _answer(client.call("", "GET", "/v2/images"), "/v2/images")
-    return Snapshot(answers)
+                responses[f"{caller} {path}"] = (0, "broken off")
+    responses["nobody /v2/images"] = _comparable(client.call("", "GET", "/v2/images"), "/v2/images")
+    return Snapshot(responses)
 
 
-def _questions(client: Client) -> Iterator[str]:
-    for more in LISTS:
+def _paths(client: ApiClient) -> Iterator[str]:
+    for more in LIST_QUERIES:
         yield f"/v2/images?limit=1000{more}"
     yield "/v2/images?limit=7&visibility=all"
     images = [
@@ -159,7 +161,7 @@ def _questions(client: Client) -> Iterator[str]:
     yield from _definitions(client)
 
 
-def _definitions(client: Client) -> Iterator[str]:
+def _definitions(client: ApiClient) -> Iterator[str]:
     yield "/v2/metadefs/namespaces?limit=1000"
     for namespace in client.get("admin", "/v2/metadefs/namespaces?limit=1000")["namespaces"]:
         path = f"/v2/metadefs/namespaces/{namespace['namespace']}"
@@ -168,47 +170,49 @@ def _definitions(client: Client) -> Iterator[str]:
             yield f"{path}/{noun}"
 
 
-def _answer(answer: urllib3.BaseHTTPResponse, path: str) -> tuple[int, Any]:
-    if answer.status >= 400:
-        return answer.status, None
+def _comparable(response: urllib3.BaseHTTPResponse, path: str) -> tuple[int, Any]:
+    if response.status >= 400:
+        return response.status, None
     if path.endswith("/file"):
-        return answer.status, hashlib.sha256(answer.data).hexdigest()
-    found = _ordered(answer.json() if answer.data else None)
-    prose = "/schemas/" in path or path == "/v2/info/import"
-    return answer.status, _without_prose(found) if prose else found
+        return response.status, hashlib.sha256(response.data).hexdigest()
+    found = _normalized(response.json() if response.data else None)
+    descriptions = "/schemas/" in path or path == "/v2/info/import"
+    return response.status, _without_descriptions(found) if descriptions else found
 
 
-def _without_prose(value: Any) -> Any:
+def _without_descriptions(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_prose(each) for key, each in value.items() if key != "description"}
-    return [_without_prose(each) for each in value] if isinstance(value, list) else value
+        return {
+            key: _without_descriptions(each) for key, each in value.items() if key != "description"
+        }
+    return [_without_descriptions(each) for each in value] if isinstance(value, list) else value
 
 
-def _ordered(value: Any) -> Any:
+def _normalized(value: Any) -> Any:
     """Some lists are sets: their order says nothing."""
-    places = value.get("locations") if isinstance(value, dict) else None
-    if isinstance(places, list) and len(places) > 1:
+    locations = value.get("locations") if isinstance(value, dict) else None
+    if isinstance(locations, list) and len(locations) > 1:
         # Those of equal weight come as the database happens to have them.
-        places = sorted(places, key=lambda place: place["url"])
+        locations = sorted(locations, key=lambda location: location["url"])
         value = {
             **value,
-            "locations": places,
-            "direct_url": places[0]["url"],
+            "locations": locations,
+            "direct_url": locations[0]["url"],
             "stores": sorted(value.get("stores", "").split(",")),
         }
     if isinstance(value, dict):
         return {
             key: sorted(each)
             if key in ("tags", "required", "enum") and all(isinstance(item, str) for item in each)
-            else _ordered(each)
+            else _normalized(each)
             for key, each in value.items()
         }
-    return [_ordered(each) for each in value] if isinstance(value, list) else value
+    return [_normalized(each) for each in value] if isinstance(value, list) else value
 
 
-def _short(answer: Any, other: Any) -> str:
+def _excerpt(response: Any, other: Any) -> str:
     """An answer, or of two long ones only what differs."""
-    text, compared = json.dumps(answer, sort_keys=True), json.dumps(other, sort_keys=True)
+    text, compared = json.dumps(response, sort_keys=True), json.dumps(other, sort_keys=True)
     if len(text) < 400:
         return text
     start = next(

@@ -18,7 +18,7 @@ from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
 from glance_store_py.testing import settings
 from tests.conformance import reference
-from tests.conformance.interchange import MIB, Interchange
+from tests.conformance.interchange import MIB, InterchangeCase
 from tests.contract.store import servers, test_rbd
 
 STORES = ("fast", "objects", "containers")
@@ -57,10 +57,10 @@ project_domain_id = default
 """
 
 
-class TestInterchange(Interchange):
+class TestInterchange(InterchangeCase):
     sizes = SIZES
     #: Segments of an announced size, which the original does not manage to end.
-    never_theirs = frozenset({("containers", SIZES[2], True)})
+    unsupported_by_reference = frozenset({("containers", SIZES[2], True)})
 
     def setUp(self) -> None:
         reference.command()
@@ -72,13 +72,13 @@ class TestInterchange(Interchange):
         if not test_rbd.missing():
             self.stores, rbd_options = (*STORES, POOL), self.configure_rbd()
         options["more"] = f", {POOL}:rbd" if rbd_options else ""
-        self.pair = reference.Pair(
+        self.installation = reference.Installation(
             directory.name,
             f"sqlite:///{directory.name}/glance.sqlite",
             "fakeauth+nocache",
             OPTIONS.format(**options) + rbd_options,
         )
-        self.addCleanup(self.pair.stop)
+        self.addCleanup(self.installation.stop)
 
     def configure_s3(self) -> dict[str, str]:
         url = urlsplit(servers.s3())
@@ -87,7 +87,7 @@ class TestInterchange(Interchange):
             "access": str(url.username),
             "secret": str(url.password),
         }
-        self.bucket = s3.Driver(
+        self.bucket = s3.S3Driver(
             settings(
                 S3_OPTIONS,
                 s3_store_host=values["s3"],
@@ -107,7 +107,7 @@ class TestInterchange(Interchange):
         path = os.path.join(directory, "references.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(REFERENCES.format(address=f"http://{host}{url.path}", user=user, key=key))
-        made = swift.Driver(
+        made = swift.SwiftDriver(
             settings(SWIFT_OPTIONS, swift_store_config_file=path, default_swift_reference="ours"),
             "x",
         )
@@ -115,7 +115,7 @@ class TestInterchange(Interchange):
         return {"references": path}
 
     def configure_rbd(self) -> str:
-        cluster = rbd.Driver(
+        cluster = rbd.RbdDriver(
             settings(
                 RBD_OPTIONS,
                 rbd_store_ceph_conf=test_rbd.CONF,
@@ -136,31 +136,31 @@ class TestInterchange(Interchange):
         self.in_pool = names
         return test_rbd.section(POOL)
 
-    def leftovers(self) -> list[str]:
+    def remaining_objects(self) -> list[str]:
         return [
             *self.in_pool(),
             *os.listdir(self.files),
-            *(each.key for each in self.bucket.entries()),
-            *(each.key for each in self.bucket.uploads()),
+            *(each.key for each in self.bucket.list_objects()),
+            *(each.key for each in self.bucket.list_uploads()),
             *(
                 each.name
-                for container in self.account.containers("interchange")
-                for each in self.account.entries(container)
+                for container in self.account.list_containers("interchange")
+                for each in self.account.list_objects(container)
             ),
         ]
 
     def test_images_change_hands(self) -> None:
-        self.pair.start_reference()
+        self.installation.start_reference()
         theirs = self.upload_all(by_reference=True)
-        self.pair.stop_reference()
-        self.pair.start_ours()
+        self.installation.stop_reference()
+        self.installation.start_service()
         self.read_all(theirs)
         self.delete_all(theirs)
-        self.assertEqual([], self.leftovers())
+        self.assertEqual([], self.remaining_objects())
         ours = self.upload_all()
         self.read_all(ours)
-        self.pair.stop_ours()
-        self.pair.start_reference()
+        self.installation.stop_service()
+        self.installation.start_reference()
         self.read_all(ours, ranges=False)
         self.delete_all(ours)
-        self.assertEqual([], self.leftovers())
+        self.assertEqual([], self.remaining_objects())

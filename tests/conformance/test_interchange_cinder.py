@@ -13,7 +13,7 @@ from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_options import OPTIONS
 from glance_store_py.testing import settings
 from tests.conformance import reference
-from tests.conformance.interchange import MIB, Interchange
+from tests.conformance.interchange import MIB, InterchangeCase
 from tests.contract.store import servers
 
 CONFIGURATION = """\
@@ -23,48 +23,48 @@ enabled_backends = fast:file, slow:file, volumes:cinder
 """
 
 
-class TestInterchange(Interchange):
+class TestInterchange(InterchangeCase):
     sizes = (1, 3 * MIB + 17)
     stores = ("volumes",)
 
     def setUp(self) -> None:
         reference.command()
         account = servers.cinder_account()
-        self.volumes = cinder.Driver(settings(OPTIONS, **account), "volumes")._volumes
-        self.assertEqual([], self.leftovers())
+        self.volumes = cinder.CinderDriver(settings(OPTIONS, **account), "volumes")._volumes
+        self.assertEqual([], self.remaining_objects())
         directory = tempfile.TemporaryDirectory(prefix="interchange-")
         self.addCleanup(directory.cleanup)
         lines = [f"{option} = {value}" for option, value in account.items()]
-        self.pair = reference.Pair(
+        self.installation = reference.Installation(
             directory.name,
             f"sqlite:///{directory.name}/glance.sqlite",
             "fakeauth+nocache",
             CONFIGURATION + "\n".join(lines),
         )
-        self.addCleanup(self.pair.stop)
+        self.addCleanup(self.installation.stop)
 
-    def leftovers(self) -> list[str]:
+    def remaining_objects(self) -> list[str]:
         return [volume["name"] for volume in self.volumes._list("volumes", {})]
 
     def wait_for_removal(self) -> None:
         """The original service does not wait until Cinder has removed a volume."""
         deadline = time.monotonic() + 60
-        while self.leftovers() and time.monotonic() < deadline:
+        while self.remaining_objects() and time.monotonic() < deadline:
             time.sleep(0.5)
-        self.assertEqual([], self.leftovers())
+        self.assertEqual([], self.remaining_objects())
 
     def test_images_change_hands(self) -> None:
-        self.pair.start_reference()
+        self.installation.start_reference()
         theirs = self.upload_all()
-        self.pair.stop_reference()
-        self.pair.start_ours()
+        self.installation.stop_reference()
+        self.installation.start_service()
         self.read_all(theirs)
         self.delete_all(theirs)
-        self.assertEqual([], self.leftovers())
+        self.assertEqual([], self.remaining_objects())
         ours = self.upload_all()
         self.read_all(ours)
-        self.pair.stop_ours()
-        self.pair.start_reference()
+        self.installation.stop_service()
+        self.installation.start_reference()
         self.read_all(ours)
         self.delete_all(ours)
         self.wait_for_removal()

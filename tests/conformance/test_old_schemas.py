@@ -22,7 +22,7 @@ from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
 from glance_py.db.tables import metadata
 
-MARKS = (
+REVISIONS = (
     "liberty",
     "mitaka02",
     "ocata_expand01",
@@ -40,7 +40,7 @@ MARKS = (
 IDS = ("public", "with-member", "alone")
 
 
-class OldSchemas:
+class OldSchemaCase:
     """Cases for the database that ``make_url`` makes anew each time."""
 
     def setUp(self) -> None:
@@ -51,15 +51,15 @@ class OldSchemas:
         self.directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
 
     def test_every_release(self) -> None:
-        for mark in MARKS:
+        for revision in REVISIONS:
             for in_phases in (False, True):
-                with self.subTest(mark=mark, in_phases=in_phases):
-                    self.check(mark, in_phases)
+                with self.subTest(revision=revision, in_phases=in_phases):
+                    self.check(revision, in_phases)
 
-    def check(self, mark: str, in_phases: bool) -> None:
+    def check(self, revision: str, in_phases: bool) -> None:
         url, drop = self.make_url()
         try:
-            self.make_old(url, mark)
+            self.make_old(url, revision)
             database = Database(create_engine(url))
             expected = database.write(fill)
             if in_phases:
@@ -72,11 +72,11 @@ class OldSchemas:
         finally:
             drop()
 
-    def make_old(self, url: str, mark: str) -> None:
+    def make_old(self, url: str, revision: str) -> None:
         conf = pathlib.Path(self.directory) / "old.conf"
         conf.write_text(f"[database]\nconnection = {url}\n")
         subprocess.run(
-            [self.tool, "--config-file", conf, "db", "upgrade", mark],
+            [self.tool, "--config-file", conf, "db", "upgrade", revision],
             cwd=self.directory,
             check=True,
             capture_output=True,
@@ -86,7 +86,7 @@ class OldSchemas:
         with database.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": different})
             self.assertEqual([], compare_metadata(context, metadata))
-        self.assertEqual((migrations.CONTRACTED,), migrations.current(database))
+        self.assertEqual((migrations.CONTRACTED,), migrations.current_revisions(database))
 
     def check_rows(self, database: Database, expected: tuple[str, ...]) -> None:
         found = database.read(
@@ -140,7 +140,7 @@ def fill(connection: sa.Connection) -> tuple[str, ...]:
 
 def walk(database: Database) -> None:
     """Phase by phase."""
-    while phase := migrations.pending(database):
+    while phase := migrations.next_phase(database):
         if phase == "migrate":
             migrations.migrate(database)
         else:
@@ -155,13 +155,13 @@ def different(context, inspected, column, old, new) -> bool | None:
     return False if both and context.dialect.name == "sqlite" else None
 
 
-class SQLiteTest(OldSchemas, unittest.TestCase):
+class SQLiteTest(OldSchemaCase, unittest.TestCase):
     def make_url(self):
         path = pathlib.Path(self.directory) / f"{uuid.uuid4().hex}.sqlite"
         return f"sqlite:///{path}", path.unlink
 
 
-class ServerSchemas(OldSchemas):
+class ServerOldSchemaCase(OldSchemaCase):
     variable = default = ""
 
     def make_url(self):
@@ -183,12 +183,12 @@ class ServerSchemas(OldSchemas):
         )
 
 
-class PostgreSQLTest(ServerSchemas, unittest.TestCase):
+class PostgreSQLTest(ServerOldSchemaCase, unittest.TestCase):
     variable = "GLANCE_TEST_POSTGRESQL"
     default = "postgresql+psycopg2://root@127.0.0.1:5432/postgres"
 
 
-class MariaDBTest(ServerSchemas, unittest.TestCase):
+class MariaDBTest(ServerOldSchemaCase, unittest.TestCase):
     variable = "GLANCE_TEST_MARIADB"
     default = "mysql+pymysql://root@127.0.0.1:3306/"
 

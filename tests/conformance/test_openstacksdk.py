@@ -10,7 +10,7 @@ import unittest
 import openstack
 from openstack import exceptions
 
-from tests.functional.test_server import GLANCE_API, Process
+from tests.functional.test_server import GLANCE_API, ServerProcess
 
 
 def connect(port: int, token: str) -> openstack.connection.Connection:
@@ -24,7 +24,7 @@ class TestOpenStackSDK(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         directory = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="glance-"))
-        server = Process(directory, GLANCE_API)
+        server = ServerProcess(directory, GLANCE_API)
         cls.addClassCleanup(server.end)
         cls.ann = connect(server.port, "ann:p1:member").image
         cls.bob = connect(server.port, "bob:p2:member").image

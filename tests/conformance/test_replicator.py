@@ -9,8 +9,8 @@ import unittest
 
 from glance_py.cmd import replicator
 from tests.conformance import reference
-from tests.conformance.population import Filler
-from tests.functional.server import GLANCE_API, Process
+from tests.conformance.sample_data import SampleData
+from tests.functional.server import GLANCE_API, ServerProcess
 
 
 class ReplicatorTest(unittest.TestCase):
@@ -20,14 +20,14 @@ class ReplicatorTest(unittest.TestCase):
     def directory(self) -> str:
         return self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
 
-    def original(self) -> reference.Pair:
+    def original(self) -> reference.Installation:
         directory = self.directory()
-        pair = reference.Pair(
+        installation = reference.Installation(
             directory, f"sqlite:///{directory}/glance.sqlite?timeout=60", "fakeauth+nocache", ""
         )
-        self.addCleanup(pair.stop)
-        pair.start_reference()
-        return pair
+        self.addCleanup(installation.stop)
+        installation.start_reference()
+        return installation
 
     def run_tool(self, *words: str) -> str:
         """What it prints; it must end well."""
@@ -38,10 +38,10 @@ class ReplicatorTest(unittest.TestCase):
         return out.getvalue()
 
     def test_there_and_back(self) -> None:
-        old, new = self.original(), Process(self.directory(), GLANCE_API, silence=60)
+        old, new = self.original(), ServerProcess(self.directory(), GLANCE_API, client_timeout=60)
         self.addCleanup(new.end)
-        filler = Filler(old.port, "")
-        filler.fill()
+        sample_data = SampleData(old.port, "")
+        sample_data.fill()
         source, target = f"127.0.0.1:{old.port}", f"127.0.0.1:{new.port}"
         self.assertIn("created", self.run_tool("livecopy", source, target))
         self.run_tool("compare", source, target)

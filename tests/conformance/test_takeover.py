@@ -14,7 +14,7 @@ import uuid
 import sqlalchemy as sa
 
 from tests.conformance import reference, snapshot
-from tests.conformance.population import Filler, odd_rows
+from tests.conformance.sample_data import SampleData, insert_legacy_rows
 
 OPTIONS = """\
 [DEFAULT]
@@ -64,60 +64,60 @@ FILES = {
 }
 
 
-class TakeOver:
+class TakeoverCase:
     """Cases for a database that ``make`` names and ``drop`` removes."""
 
     flavor = "fakeauth+nocache"
     options = OPTIONS
     #: Is there more than one store?
-    many_stores = True
+    has_several_stores = True
 
     def setUp(self) -> None:
         reference.command()
         directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
         self.url = self.make(directory)
         self.addCleanup(self.drop)
-        self.pair = reference.Pair(
+        self.installation = reference.Installation(
             directory, self.url, self.flavor, self.options.format(directory=directory)
         )
-        self.pair.etc.mkdir()
+        self.installation.etc.mkdir()
         for name, text in FILES.items():
-            (self.pair.etc / name).write_text(text)
-        self.addCleanup(self.pair.stop)
+            (self.installation.etc / name).write_text(text)
+        self.addCleanup(self.installation.stop)
 
     def test_there_and_back(self) -> None:
-        self.pair.start_reference()
-        theirs = Filler(self.pair.port, "theirs ", self.many_stores)
+        self.installation.start_reference()
+        theirs = SampleData(self.installation.port, "theirs ", self.has_several_stores)
         theirs.fill()
         theirs.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="a")
-        odd_rows(self.url)
-        before = snapshot.take(self.pair.port)
-        self.pair.stop_reference()
+        insert_legacy_rows(self.url)
+        before = snapshot.take_snapshot(self.installation.port)
+        self.installation.stop_reference()
 
         self.check_commands()
-        self.pair.start_ours()
-        self.same(before, snapshot.take(self.pair.port), "taken over")
-        self.assertIn("names a factory of the original service", self.pair.log())
-        ours = Filler(self.pair.port, "ours ", self.many_stores)
+        self.installation.start_service()
+        self.assert_same(before, snapshot.take_snapshot(self.installation.port), "taken over")
+        self.assertIn("names a factory of the original service", self.installation.log())
+        ours = SampleData(self.installation.port, "ours ", self.has_several_stores)
         ours.fill()
         ours.create("guarded", b"g", visibility="public", secret_x="s", os_takeover="b")
-        self.work_on(theirs, ours)
-        between = snapshot.take(self.pair.port)
-        self.pair.stop_ours()
+        self.modify(theirs, ours)
+        between = snapshot.take_snapshot(self.installation.port)
+        self.installation.stop_service()
 
-        self.pair.start_reference()
-        self.same(between, snapshot.take(self.pair.port), "given back")
-        self.work_on(ours, theirs)
+        self.installation.start_reference()
+        self.assert_same(between, snapshot.take_snapshot(self.installation.port), "given back")
+        self.modify(ours, theirs)
 
     def check_commands(self) -> None:
         """The database needs the tables that only this service has, and says so."""
-        check = self.pair.manage("db", "check")
+        check = self.installation.manage("db", "check")
         self.assertEqual(3, check.returncode, check.stderr)
-        self.assertEqual(0, self.pair.manage("db", "sync").returncode)
-        check = self.pair.manage("db", "check")
+        self.assertEqual(0, self.installation.manage("db", "sync").returncode)
+        check = self.installation.manage("db", "check")
         self.assertEqual(0, check.returncode, check.stderr)
 
-    def work_on(self, old: Filler, by: Filler) -> None:
+    def modify(self, old: SampleData, by: SampleData) -> None:
         """Who runs now changes what the other one made."""
         images = old.images
         by.patch(
@@ -125,41 +125,41 @@ class TakeOver:
             {"op": "replace", "path": "/third", "value": "changed"},
             {"op": "add", "path": "/fourth", "value": "4"},
         )
-        by.ask("owner", "POST", f"/v2/images/{images['members']}/members", {"member": "p4"})
-        by.ask("owner", "DELETE", f"/v2/images/{images['members']}/members/p3")
-        by.ask("admin", "POST", f"/v2/images/{images['deactivated']}/actions/reactivate")
-        by.ask(
+        by.request("owner", "POST", f"/v2/images/{images['members']}/members", {"member": "p4"})
+        by.request("owner", "DELETE", f"/v2/images/{images['members']}/members/p3")
+        by.request("admin", "POST", f"/v2/images/{images['deactivated']}/actions/reactivate")
+        by.request(
             "owner",
             "PUT",
             f"/v2/images/{images['queued-private']}/file",
             b"later",
             "application/octet-stream",
         )
-        by.ask("owner", "DELETE", f"/v2/images/{images['data-private']}")
-        by.ask(
+        by.request("owner", "DELETE", f"/v2/images/{images['data-private']}")
+        by.request(
             "owner",
             "POST",
             f"/v2/images/{images['staged']}/import",
             {"method": {"name": "glance-direct"}},
         )
         by._wait(images["staged"])
-        if self.many_stores:
-            by.ask("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
+        if self.has_several_stores:
+            by.request("admin", "DELETE", f"/v2/stores/slow/{images['both']}")
 
-    def same(self, before: snapshot.Snapshot, after: snapshot.Snapshot, what: str) -> None:
+    def assert_same(self, before: snapshot.Snapshot, after: snapshot.Snapshot, what: str) -> None:
         differences = before.differences(after)
         if differences:
             self.fail(
-                f"{what}: {len(differences)} of {len(before.answers)} answers differ:\n"
+                f"{what}: {len(differences)} of {len(before.responses)} answers differ:\n"
                 + "\n".join(differences[:40])
-                + self.pair.log()[-3000:]
+                + self.installation.log()[-3000:]
             )
-        failed = {question: after.answers[question] for question in after.failures()}
+        failed = {question: after.responses[question] for question in after.failures()}
         if what == "taken over":
-            self.assertEqual({}, failed, self.pair.log()[-3000:])
+            self.assertEqual({}, failed, self.installation.log()[-3000:])
 
 
-class SQLiteTest(TakeOver, unittest.TestCase):
+class SQLiteTest(TakeoverCase, unittest.TestCase):
     def make(self, directory: str) -> str:
         os.makedirs(f"{directory}/data", exist_ok=True)
         return f"sqlite:///{directory}/data/glance.sqlite?timeout=60"
@@ -178,10 +178,10 @@ class OneStoreTest(SQLiteTest):
     """Configured as before there were several stores."""
 
     options = ONE_STORE
-    many_stores = False
+    has_several_stores = False
 
 
-class ServerTakeOver(TakeOver):
+class ServerTakeoverCase(TakeoverCase):
     """On a database server; ``variable`` may name another than ``default``."""
 
     variable = default = ""
@@ -203,7 +203,7 @@ class ServerTakeOver(TakeOver):
             connection.exec_driver_sql(statement)
 
 
-class PostgreSQLTest(ServerTakeOver, unittest.TestCase):
+class PostgreSQLTest(ServerTakeoverCase, unittest.TestCase):
     variable = "GLANCE_TEST_POSTGRESQL"
     default = "postgresql+psycopg2://root@127.0.0.1:5432/postgres"
 
@@ -211,7 +211,7 @@ class PostgreSQLTest(ServerTakeOver, unittest.TestCase):
         self.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
 
 
-class MariaDBTest(ServerTakeOver, unittest.TestCase):
+class MariaDBTest(ServerTakeoverCase, unittest.TestCase):
     variable = "GLANCE_TEST_MARIADB"
     default = "mysql+pymysql://root@127.0.0.1:3306/"
 

@@ -14,11 +14,11 @@ import time
 from tests.explorer import search
 from tests.explorer.defects import DEFECTS
 from tests.explorer.scenarios import SCENARIOS
-from tests.explorer.scheduler import plan_of, text_of
+from tests.explorer.scheduler import format_plan, parse_plan
 from tests.explorer.service import Cluster
 
 #: Seconds between two lines of progress.
-PROGRESS = 30.0
+PROGRESS_SECONDS = 30.0
 
 
 def main() -> int:
@@ -52,10 +52,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     names = arguments.scenario or list(SCENARIOS)
-    put_back = (
-        DEFECTS[arguments.defect].put_back() if arguments.defect else (contextlib.nullcontext())
-    )
-    with contextlib.closing(Cluster()) as cluster, put_back:
+    defect = DEFECTS[arguments.defect].apply() if arguments.defect else (contextlib.nullcontext())
+    with contextlib.closing(Cluster()) as cluster, defect:
         if arguments.replay is not None:
             return replay(cluster, names[0], arguments.replay)
         return explore(cluster, names, arguments)
@@ -63,7 +61,7 @@ def main() -> int:
 
 def replay(cluster: Cluster, name: str, text: str) -> int:
     """Run one schedule and print its trace."""
-    outcome = search.execute(cluster, SCENARIOS[name], plan_of(text), traced=True)
+    outcome = search.execute(cluster, SCENARIOS[name], parse_plan(text), traced=True)
     print("\n".join(outcome.log or ()))
     print(f"Violation: {outcome.violation}" if outcome.violation else "No violation.")
     return 1 if outcome.violation else 0
@@ -88,7 +86,7 @@ def explore(cluster: Cluster, names: list[str], arguments: argparse.Namespace) -
             defect = f" --defect {arguments.defect}" if arguments.defect else ""
             print(
                 f"  VIOLATION {violation}\n  replay with: python -m tests.explorer "
-                f"--scenario {name}{defect} --replay {text_of(plan)}",
+                f"--scenario {name}{defect} --replay {format_plan(plan)}",
                 flush=True,
             )
         totals.add(found)
@@ -106,12 +104,12 @@ def _progress(name: str, started: float):
     """Prints a line now and then."""
     last = [time.monotonic()]
 
-    def tell(found: search.Totals) -> None:
-        if time.monotonic() - last[0] >= PROGRESS:
+    def on_progress(found: search.Totals) -> None:
+        if time.monotonic() - last[0] >= PROGRESS_SECONDS:
             last[0] = time.monotonic()
             print(f"{last[0] - started:6.0f} s  {name}: {found}", file=sys.stderr, flush=True)
 
-    return tell
+    return on_progress
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def remove_first() -> Iterator[None]:
 
     def remove_and_take_over(self, claim):
         for store in self._stores.ids:
-            self._stores.discard(claims.object_name(claim.image_id, claim.generation), store)
+            self._stores.delete_attempt(claims.object_name(claim.image_id, claim.generation), store)
         return take_over(self, claim)
 
     with mock.patch.object(recovery.Recovery, "_take_over", remove_and_take_over):
@@ -83,11 +83,11 @@ def unclaimed_rollback() -> Iterator[None]:
 def resolve_by_reading() -> Iterator[None]:
     """What the record shows is taken for final, though the write may still be on its way."""
 
-    def resolve(self, ctx, claim, shows):
+    def resolve(self, ctx, claim, is_committed):
         image = self._images.get(ctx, claim.image_id)
-        return image if shows(image) else None
+        return image if is_committed(image) else None
 
-    with mock.patch.object(claims.Claims, "resolve", resolve):
+    with mock.patch.object(claims.Claims, "resolve_outcome", resolve):
         yield
 
 
@@ -97,9 +97,9 @@ class Defect(NamedTuple):
     ``faults`` are those among which it is looked for; None: all.
     """
 
-    put_back: Callable[[], AbstractContextManager[None]]
+    apply: Callable[[], AbstractContextManager[None]]
     scenario: str
-    within: int
+    max_schedules: int
     faults: tuple[str, ...] | None = None
 
 

@@ -9,14 +9,14 @@ import hashlib
 from glance_py.domain import errors
 from glance_py.domain.claim import object_name
 from tests.explorer.scheduler import Process, Schedule
-from tests.explorer.service import LAST, PROJECT, Cluster
+from tests.explorer.service import CLEANER, PROJECT, Cluster
 
 _LOCATIONS = (
     "SELECT i.id, i.status, i.size, i.checksum, l.value FROM images i "
     "LEFT JOIN image_locations l ON l.image_id = i.id AND NOT l.deleted "
     "WHERE i.status IN ('active', 'deactivated') AND NOT i.deleted"
 )
-_MOVING = (
+_IN_PROGRESS = (
     "SELECT id, status FROM images WHERE NOT deleted AND "
     "(status IN ('saving', 'importing') OR status = 'uploading' AND size IS NULL)"
 )
@@ -34,8 +34,8 @@ _STAGED = (
 )
 
 #: Looks of the recovery, ten seconds each, in which all must have come to rest.
-LOOKS = 8
-ROUNDS = 4
+MAX_SCANS = 8
+MAX_ROUNDS = 4
 
 
 class Violation(Exception):
@@ -43,7 +43,7 @@ class Violation(Exception):
 
 
 @dataclasses.dataclass(slots=True)
-class Facts:
+class Expectations:
     """What the clients of a schedule were told.
 
     uploaded, removed
@@ -75,12 +75,12 @@ class Facts:
     left_behind: int = 0
     restoring: bool = False
 
-    def fail(self, process: Process, error: BaseException) -> None:
+    def record_failure(self, process: Process, error: BaseException) -> None:
         """Work that had begun failed, which needs a reason."""
-        if not (process.disturbed or self.deleting or isinstance(error, errors.QuotaExceeded)):
+        if not (process.had_faults or self.deleting or isinstance(error, errors.QuotaExceeded)):
             self.failed.append((process.name, f"{type(error).__name__}: {error}"))
 
-    def upload_acknowledged(self, image_id: str, data: bytes) -> None:
+    def record_upload(self, image_id: str, data: bytes) -> None:
         """An upload or an import of data succeeded."""
         if image_id in self.uploaded:
             raise Violation(f"Two uploads of image {image_id} were answered with success")
@@ -115,16 +115,16 @@ def check_step(cluster: Cluster) -> None:
             raise Violation(f"Image {image_id} is {status}, but {url} has other data")
 
 
-def settle(cluster: Cluster, schedule: Schedule) -> None:
+def quiesce(cluster: Cluster, schedule: Schedule) -> None:
     """Let recovery, sweeps and the scrubber of a healthy process do their work."""
-    last = cluster.hosts[LAST]
-    alive = [host for host in cluster.hosts.values() if not host.process.dead]
-    for _ in range(ROUNDS):
+    last = cluster.hosts[CLEANER]
+    alive = [host for host in cluster.hosts.values() if not host.process.is_dead]
+    for _ in range(MAX_ROUNDS):
         recovery = last.recovery()
-        for _ in range(LOOKS):
+        for _ in range(MAX_SCANS):
             for host in alive:
-                host.beat_once()
-            if _is_at_rest(cluster):
+                host.send_heartbeats()
+            if _is_quiescent(cluster):
                 return
             # An unfinished look is taken up by the next one.
             with contextlib.suppress(errors.DatabaseUnavailable):
@@ -132,25 +132,25 @@ def settle(cluster: Cluster, schedule: Schedule) -> None:
             schedule.now += 10.0
             check_step(cluster)
         list(last.scrubber().scrub(30.0))
-        # The sweep of staged data comes once a minute.
+        # The cleanup of staged data comes once a minute.
         last.importer.recover_staging()
 
 
-def _is_at_rest(cluster: Cluster) -> bool:
+def _is_quiescent(cluster: Cluster) -> bool:
     return not (
-        any(cluster.query(each) for each in (_MOVING, _HELD, _UNFINISHED, _PENDING))
+        any(cluster.query(each) for each in (_IN_PROGRESS, _HELD, _UNFINISHED, _PENDING))
         or cluster.staged()
     )
 
 
-def check_end(cluster: Cluster, facts: Facts) -> None:
+def check_end(cluster: Cluster, expectations: Expectations) -> None:
     """What must hold when everything has come to rest.
 
     :raises Violation: it does not.
     """
     check_step(cluster)
     for what, statement in (
-        ("is in motion", _MOVING),
+        ("is in motion", _IN_PROGRESS),
         ("has a claim that is held", _HELD),
         ("is a task without an end", _UNFINISHED),
         ("has data that is still to be removed", _PENDING),
@@ -158,27 +158,29 @@ def check_end(cluster: Cluster, facts: Facts) -> None:
     ):
         for row in cluster.query(statement):
             raise Violation(f"{row[0]} {what}: {row[1:]}")
-    _judge_tasks(cluster, facts)
-    _check_acknowledged(cluster, facts)
-    _check_orphans(cluster, facts)
+    _check_tasks(cluster, expectations)
+    _check_acknowledged(cluster, expectations)
+    _check_orphans(cluster, expectations)
     _check_usage(cluster)
-    if facts.failed:
+    if expectations.failed:
         raise Violation(
-            "Nothing was injected into process {}, but its work failed: {}".format(*facts.failed[0])
+            "Nothing was injected into process {}, but its work failed: {}".format(
+                *expectations.failed[0]
+            )
         )
 
 
-def _judge_tasks(cluster: Cluster, facts: Facts) -> None:
+def _check_tasks(cluster: Cluster, expectations: Expectations) -> None:
     """A task that succeeded acknowledges its data; one that failed needs a reason."""
     for task_id, status in cluster.query("SELECT id, status FROM tasks"):
-        if task_id not in facts.tasks:
+        if task_id not in expectations.tasks:
             continue  # Its client never heard of it.
-        process, body = facts.tasks[task_id]
+        process, body = expectations.tasks[task_id]
         if status == "success" and body is not None:
             for (image_id,) in cluster.query("SELECT image_id FROM tasks WHERE id = ?", task_id):
-                facts.upload_acknowledged(image_id, body)
-        if status == "failure" and not process.disturbed and not facts.deleting:
-            facts.failed.append(
+                expectations.record_upload(image_id, body)
+        if status == "failure" and not process.had_faults and not expectations.deleting:
+            expectations.failed.append(
                 (
                     process.name,
                     str(cluster.query("SELECT message FROM task_info WHERE task_id = ?", task_id)),
@@ -186,11 +188,11 @@ def _judge_tasks(cluster: Cluster, facts: Facts) -> None:
             )
 
 
-def _check_acknowledged(cluster: Cluster, facts: Facts) -> None:
+def _check_acknowledged(cluster: Cluster, expectations: Expectations) -> None:
     status = dict(cluster.query("SELECT id, status FROM images WHERE NOT deleted"))
     checksums = dict(cluster.query("SELECT id, checksum FROM images WHERE NOT deleted"))
-    for image_id, wanted in facts.uploaded.items():
-        if image_id in facts.deleting:
+    for image_id, wanted in expectations.uploaded.items():
+        if image_id in expectations.deleting:
             continue
         if status.get(image_id) not in ("active", "deactivated"):
             raise Violation(
@@ -199,23 +201,23 @@ def _check_acknowledged(cluster: Cluster, facts: Facts) -> None:
             )
         if checksums[image_id] not in (None, wanted):
             raise Violation(f"The data of image {image_id} is not what was acknowledged")
-    for image_id in facts.removed:
-        if image_id in status and not facts.restoring:
+    for image_id in expectations.removed:
+        if image_id in status and not expectations.restoring:
             raise Violation(
                 f"The deletion of image {image_id} was acknowledged, and it is {status[image_id]}"
             )
 
 
-def _check_orphans(cluster: Cluster, facts: Facts) -> None:
+def _check_orphans(cluster: Cluster, expectations: Expectations) -> None:
     objects = cluster.objects()
     recorded = {
         row[0] for row in cluster.query("SELECT value FROM image_locations WHERE NOT deleted")
     }
     for url in objects:
-        if url in recorded or url in facts.foreign:
+        if url in recorded or url in expectations.foreign:
             continue
         if cluster.is_left_behind(url):
-            facts.left_behind += 1
+            expectations.left_behind += 1
             continue
         raise Violation(f"No record names {url}")
     staged = {object_name(*row) for row in cluster.query(_STAGED)}
@@ -229,6 +231,6 @@ def _check_orphans(cluster: Cluster, facts: Facts) -> None:
 
 def _check_usage(cluster: Cluster) -> None:
     occupied = sum(row[2] or 0 for row in cluster.query(_LOCATIONS))
-    counted = cluster.records.usage.storage(PROJECT)
+    counted = cluster.repositories.usage.storage(PROJECT)
     if counted != occupied:
         raise Violation(f"{occupied} bytes are stored, but {counted} are counted")

@@ -53,24 +53,24 @@ FAULTS: Mapping[str, Sequence[str]] = {
     WAKE: (),
 }
 #: These happen to the process, and the call is made afterwards or never.
-_STOPS = frozenset({CRASH, PAUSE, SLOW, MUTE})
+_PROCESS_FAULTS = frozenset({CRASH, PAUSE, SLOW, MUTE})
 
 #: Seconds for which a process stands still: longer than a lease.
-STANDSTILL = 60.0
+PAUSE_SECONDS = 60.0
 #: Seconds after which a write whose outcome was unknown is done.
-DELIVERY = 20.0
+DELIVERY_SECONDS = 20.0
 #: So many decisions, and it is called endless.
-MOST_DECISIONS = 3000
+MAX_DECISIONS = 3000
 
 #: By decision: ("switch", name of an actor) or (a fault,).
 Plan = Mapping[int, tuple[str, ...]]
 
 
-class Crash(SystemExit):
+class ProcessCrashed(SystemExit):
     """The process of this thread is dead: every port refuses everything."""
 
 
-class Endless(Exception):
+class DecisionLimitExceeded(Exception):
     """A schedule does not come to an end."""
 
 
@@ -78,15 +78,15 @@ class Endless(Exception):
 class Process:
     """A process of the service.
 
-    ``needs_beat`` says whether its heartbeat thread has anything to do.
+    ``needs_heartbeat`` says whether its heartbeat thread has anything to do.
     """
 
     name: str
-    needs_beat: Callable[[], bool] = lambda: False
-    dead: bool = False
+    needs_heartbeat: Callable[[], bool] = lambda: False
+    is_dead: bool = False
     muted_until: float = 0.0
     #: It is not what it would be had nothing been injected into it.
-    disturbed: bool = False
+    had_faults: bool = False
 
 
 class Actor:
@@ -98,21 +98,21 @@ class Actor:
         process: Process,
         run: Callable[[], object],
         daemon: bool = False,
-        beats: bool = False,
+        is_heartbeat: bool = False,
     ) -> None:
         self.name = name
         self.process = process
         self.run = run
         #: A schedule does not wait for it.
         self.is_daemon = daemon
-        self.is_beat = beats
+        self.is_heartbeat = is_heartbeat
         self.is_done = False
         #: The time at which it goes on, None when it can now.
         self.wake: float | None = None
         self.kind, self.label = WAKE, "begins"
         self.fault: str | None = None
         self.worker: Worker | None = None
-        self.delivers = False
+        self.is_delivery = False
 
     def __repr__(self) -> str:
         return self.name
@@ -148,7 +148,7 @@ class Workers:
         """A thread that has nothing to do."""
         return self._idle.pop() if self._idle else Worker()
 
-    def give_back(self, worker: Worker) -> None:
+    def release(self, worker: Worker) -> None:
         """The thread waits at its gate again."""
         worker.schedule = worker.actor = None
         self._idle.append(worker)
@@ -185,10 +185,10 @@ class Schedule:
         self.active = False
         self.failure: BaseException | None = None
         self._current: Actor | None = None
-        self._focus: Actor | None = None
-        self._over = threading.Lock()
-        self._over.acquire()
-        self._ending = False
+        self._preferred: Actor | None = None
+        self._finished = threading.Lock()
+        self._finished.acquire()
+        self._unwinding = False
         self._sequence = itertools.count(1)
 
     # ------------------------------------------------------------ from outside
@@ -204,53 +204,53 @@ class Schedule:
         self.active = True
         try:
             for actor in self.actors:
-                self._employ(actor)
+                self._assign_worker(actor)
             following = self._decide()
             if following is not None:
                 self._resume(following)
-                self._over.acquire()
+                self._finished.acquire()
             self._unwind()
         finally:
             self.active = False
             self._current = None
             for actor in self.actors:
                 if actor.worker is not None:
-                    self._workers.give_back(actor.worker)
+                    self._workers.release(actor.worker)
                     actor.worker = None
         if self.failure is not None:
             raise self.failure
 
-    def _employ(self, actor: Actor) -> None:
+    def _assign_worker(self, actor: Actor) -> None:
         worker = actor.worker = self._workers.take()
         worker.schedule, worker.actor = self, actor
 
     def _unwind(self) -> None:
         """Let the threads of what never goes on end; no port does anything for them."""
-        self._ending = True
+        self._unwinding = True
         for actor in self.actors:
-            if not actor.is_done and not actor.delivers:
+            if not actor.is_done and not actor.is_delivery:
                 self._resume(actor)
-                self._over.acquire()
+                self._finished.acquire()
 
     # ------------------------------------------------------------ in the threads of actors
 
     def run_actor(self, actor: Actor) -> None:
         """The life of an actor, in its thread."""
         try:
-            if not self._ending:
+            if not self._unwinding:
                 actor.run()
-        except Crash:
+        except ProcessCrashed:
             pass
         except BaseException as error:
             self.failure = self.failure or error
         actor.is_done = True
-        if self._ending:
-            self._over.release()
+        if self._unwinding:
+            self._finished.release()
             return
         self.note(f"{actor.name} has ended")
         following = self._next()
         if following is None:
-            self._over.release()
+            self._finished.release()
         else:
             self._resume(following)
 
@@ -260,12 +260,12 @@ class Schedule:
         :returns: the fault with which it happens, if any.
         """
         actor = self._current
-        if actor is None or self._is_over_for(actor):
-            raise Crash
+        if actor is None or self._must_stop(actor):
+            raise ProcessCrashed
         actor.kind, actor.label = kind, label
         self._yield(actor)
         fault, actor.fault = actor.fault, None
-        if fault == FAIL or actor.is_beat and actor.process.muted_until > self.now:
+        if fault == FAIL or actor.is_heartbeat and actor.process.muted_until > self.now:
             fault = FAIL
         return fault
 
@@ -275,13 +275,13 @@ class Schedule:
         if actor is None:
             self.now += seconds
             return
-        if self._is_over_for(actor):
-            raise Crash
+        if self._must_stop(actor):
+            raise ProcessCrashed
         actor.wake = self.now + seconds
         actor.kind, actor.label = WAKE, f"waited {seconds:g} s"
         self._yield(actor)
 
-    def stand_still(self) -> None:
+    def pause_process(self) -> None:
         """The process of this actor stands still after what it did."""
         actor = self._current
         if actor is None:
@@ -295,20 +295,20 @@ class Schedule:
         by = self._current.name if self._current else "?"
         name = f"write{next(self._sequence)}"
         actor = Actor(name, Process(name), run)
-        actor.delivers = True
+        actor.is_delivery = True
         actor.kind, actor.label = WRITE, f"{what} of {by}, on its way"
-        self.add(actor, self.now + DELIVERY)
+        self.add(actor, self.now + DELIVERY_SECONDS)
 
     def changed(self) -> None:
         """Something was changed: check what must hold after every step."""
-        if not self.active or self._ending or self.failure is not None:
+        if not self.active or self._unwinding or self.failure is not None:
             return
         try:
             self._check()
         except Exception as error:
             # Not through the code under test, which might take it for an error of its own.
             self.failure = error
-            raise Crash from error
+            raise ProcessCrashed from error
 
     @property
     def current(self) -> Actor | None:
@@ -325,21 +325,21 @@ class Schedule:
         if following is actor:
             return
         if following is None:
-            self._over.release()
+            self._finished.release()
         else:
             self._resume(following)
         if actor.worker is not None:
             actor.worker.gate.acquire()
-        if self._is_over_for(actor):
-            raise Crash
+        if self._must_stop(actor):
+            raise ProcessCrashed
 
-    def _is_over_for(self, actor: Actor) -> bool:
-        return self._ending or actor.process.dead or self.failure is not None
+    def _must_stop(self, actor: Actor) -> bool:
+        return self._unwinding or actor.process.is_dead or self.failure is not None
 
     def _resume(self, actor: Actor) -> None:
         self._current = actor
         if actor.worker is None:
-            self._employ(actor)
+            self._assign_worker(actor)
         if actor.worker is not None:
             actor.worker.gate.release()
 
@@ -364,8 +364,8 @@ class Schedule:
                 return None
             number = self.decisions
             self.decisions += 1
-            if number > MOST_DECISIONS:
-                raise Endless(f"No end after {number} decisions")
+            if number > MAX_DECISIONS:
+                raise DecisionLimitExceeded(f"No end after {number} decisions")
             chosen = self._plan.get(number)
             if chosen is None and self._choose is not None:
                 chosen = self._choose(number, actor, self)
@@ -379,13 +379,13 @@ class Schedule:
             else:
                 self._describe(number, actor, None)
             self.steps += 1
-            if actor.delivers:
+            if actor.is_delivery:
                 actor.is_done = True
                 actor.run()
                 self.changed()
-                self._focus = None
+                self._preferred = None
                 continue
-            self._focus = actor
+            self._preferred = actor
             return actor
 
     def _apply(self, actor: Actor, chosen: tuple[str, ...]) -> bool:
@@ -393,23 +393,23 @@ class Schedule:
         what = chosen[0]
         if what == "switch":
             for other in self.actors:
-                if other.name == chosen[1] and not other.is_done and not other.process.dead:
+                if other.name == chosen[1] and not other.is_done and not other.process.is_dead:
                     self._wake_up(other)
-                    self._focus = other
+                    self._preferred = other
             return True
-        if what in _STOPS:
+        if what in _PROCESS_FAULTS:
             self._stop(actor, what)
             return True
-        actor.process.disturbed = True
+        actor.process.had_faults = True
         actor.fault = what
         return False
 
     def _stop(self, actor: Actor, what: str) -> None:
-        process, until = actor.process, self.now + STANDSTILL
-        process.disturbed = True
-        self._focus = None
+        process, until = actor.process, self.now + PAUSE_SECONDS
+        process.had_faults = True
+        self._preferred = None
         if what == CRASH:
-            process.dead = True
+            process.is_dead = True
         elif what == PAUSE:
             for each in self.actors:
                 if each.process is process:
@@ -423,25 +423,25 @@ class Schedule:
         for each in self.actors:
             if each is actor:
                 each.wake = None
-            elif each.process is actor.process and each.is_beat and each.wake is not None:
+            elif each.process is actor.process and each.is_heartbeat and each.wake is not None:
                 each.wake = min(each.wake, self.now + 5.0)
 
     def _default(self) -> Actor | None:
         """Who goes on when the plan says nothing, at the earliest time at which anybody does."""
-        focus = self._focus
+        focus = self._preferred
         if focus is not None and self._is_ready(focus):
             return focus
         while True:
             waiting = False
             earliest: Actor | None = None
             for actor in self.actors:
-                if actor.is_done or actor.process.dead:
+                if actor.is_done or actor.process.is_dead:
                     continue
                 if not actor.is_daemon:
                     waiting = True
                 if actor.wake is None:
                     return actor
-                if actor.is_beat and not actor.process.needs_beat():
+                if actor.is_heartbeat and not actor.process.needs_heartbeat():
                     continue
                 if earliest is None or actor.wake < (earliest.wake or 0.0):
                     earliest = actor
@@ -453,7 +453,7 @@ class Schedule:
 
     @staticmethod
     def _is_ready(actor: Actor) -> bool:
-        return not actor.is_done and not actor.process.dead and actor.wake is None
+        return not actor.is_done and not actor.process.is_dead and actor.wake is None
 
     def others(self, actor: Actor) -> tuple[str, ...]:
         """Who could go on instead."""
@@ -462,8 +462,8 @@ class Schedule:
             for other in self.actors
             if other is not actor
             and not other.is_done
-            and not other.process.dead
-            and not (other.is_beat and not other.process.needs_beat())
+            and not other.process.is_dead
+            and not (other.is_heartbeat and not other.process.needs_heartbeat())
         )
 
     def _describe(self, number: int, actor: Actor, chosen: tuple[str, ...] | None) -> None:
@@ -476,13 +476,13 @@ class Schedule:
         )
 
 
-def text_of(plan: Plan) -> str:
+def format_plan(plan: Plan) -> str:
     """A plan as one word, for ``--replay``."""
     return ",".join(f"{number}:{':'.join(what)}" for number, what in sorted(plan.items())) or "-"
 
 
-def plan_of(text: str) -> dict[int, tuple[str, ...]]:
-    """The plan that :func:`text_of` wrote.
+def parse_plan(text: str) -> dict[int, tuple[str, ...]]:
+    """The plan that :func:`format_plan` wrote.
 
     :raises ValueError: it is none.
     """

@@ -12,9 +12,9 @@ import random
 from collections.abc import Callable, Collection, Iterator
 
 from tests.explorer import invariants, scheduler
-from tests.explorer.scenarios import Client, Scenario, begin
-from tests.explorer.scheduler import Actor, Endless, Plan, Schedule, Workers
-from tests.explorer.service import PERIODIC, RECOVERIES, Cluster
+from tests.explorer.scenarios import AppClient, Scenario, set_up
+from tests.explorer.scheduler import Actor, DecisionLimitExceeded, Plan, Schedule, Workers
+from tests.explorer.service import PERIODIC_READS, RECOVERIES, Cluster
 
 WORKERS = Workers()
 
@@ -41,30 +41,34 @@ def execute(
     if traced:
         schedule.log = []
     cluster.reset(schedule)
-    cluster.database.torn = scenario.torn
-    facts = begin(cluster, scenario)
+    cluster.database.split_reads = scenario.split_reads
+    expectations = set_up(cluster, scenario)
     for name, what in scenario.clients.items():
-        client = Client(cluster, name, facts)
+        client = AppClient(cluster, name, expectations)
         schedule.add(Actor(name, client.host.process, getattr(client, what)))
     for name in dict.fromkeys(name[0] for name in scenario.clients):
         host = cluster.hosts[name]
         schedule.add(
-            Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
+            Actor(
+                f"{name}.beat", host.process, host.run_heartbeats, daemon=True, is_heartbeat=True
+            ),
             schedule.now + 5.0,
         )
     for name in RECOVERIES[: scenario.recoveries]:
         host = cluster.hosts[name]
         schedule.add(Actor(name, host.process, host.recover, daemon=True), schedule.now + 5.0)
         schedule.add(
-            Actor(f"{name}.beat", host.process, host.beat, daemon=True, beats=True),
+            Actor(
+                f"{name}.beat", host.process, host.run_heartbeats, daemon=True, is_heartbeat=True
+            ),
             schedule.now + 5.0,
         )
     violation = None
     try:
         schedule.run()
-        invariants.settle(cluster, schedule)
-        invariants.check_end(cluster, facts)
-    except (invariants.Violation, Endless) as error:
+        invariants.quiesce(cluster, schedule)
+        invariants.check_end(cluster, expectations)
+    except (invariants.Violation, DecisionLimitExceeded) as error:
         violation = str(error)
     except Exception as error:
         violation = f"{type(error).__name__}: {error}"
@@ -78,7 +82,7 @@ def execute(
         [":".join(what[:1]) for _, what in schedule.injected],
         schedule.choices,
         schedule.log,
-        facts.left_behind,
+        expectations.left_behind,
     )
 
 
@@ -90,7 +94,7 @@ def alternatives(
     :param faults: only these; None: all.
     """
     kind, label, others = choice
-    if label in PERIODIC:
+    if label in PERIODIC_READS:
         return []
     found = [("switch", other) for other in others]
     if kind == scheduler.READ:
@@ -100,22 +104,26 @@ def alternatives(
     ]
 
 
-class Bounded:
+class BoundedSearch:
     """All plans with at most ``bound`` deviations, those with fewer first.
 
     Plans with equally many come in random order, so that a part of them is a fair sample.
-    Each is given back with :meth:`learn`, from which plans with one deviation more follow.
+    Each is given back with :meth:`add_result`, from which plans with one deviation more follow.
 
-    :param most: how many plans with equally many deviations are remembered.
+    :param maximum: how many plans with equally many deviations are remembered.
     :param faults: only these, besides switches; None: all.
     """
 
     def __init__(
-        self, bound: int, most: int, generator: random.Random, faults: Collection[str] | None = None
+        self,
+        bound: int,
+        maximum: int,
+        generator: random.Random,
+        faults: Collection[str] | None = None,
     ) -> None:
         self._faults = faults
         self._bound = bound
-        self._most = most
+        self._maximum = maximum
         self._known = 0
         self._sampled = False
         self._random = generator
@@ -131,10 +139,10 @@ class Bounded:
                 yield self._plans.pop()
             if not self._sampled:
                 self.complete += 1
-            self._sampled = self._known > self._most
+            self._sampled = self._known > self._maximum
             self._plans, self._next, self._known = self._next, [], 0
 
-    def learn(self, plan: Plan, outcome: Outcome) -> None:
+    def add_result(self, plan: Plan, outcome: Outcome) -> None:
         """Plans that deviate once more, later."""
         if len(plan) >= self._bound:
             return
@@ -142,23 +150,23 @@ class Bounded:
         for number in range(last + 1, len(outcome.choices)):
             for what in alternatives(outcome.choices[number], self._faults):
                 self._known += 1
-                if len(self._next) < self._most:
+                if len(self._next) < self._maximum:
                     self._next.append({**plan, number: what})
-                elif (place := self._random.randrange(self._known)) < self._most:
+                elif (place := self._random.randrange(self._known)) < self._maximum:
                     self._next[place] = {**plan, number: what}
 
 
-class Chooser:
+class RandomChooser:
     """Deviates at random: a few times, where one of the actors has something to do.
 
-    :param most: deviations of one schedule at most.
+    :param maximum: deviations of one schedule at most.
     :param length: about how many decisions there are.
     """
 
-    def __init__(self, generator: random.Random, most: int, length: int) -> None:
+    def __init__(self, generator: random.Random, maximum: int, length: int) -> None:
         self._random = generator
-        self._left = most
-        self._probability = most / max(length, 1)
+        self._left = maximum
+        self._probability = maximum / max(length, 1)
 
     def __call__(self, number: int, actor: Actor, schedule: Schedule) -> tuple[str, ...] | None:
         if not self._left or self._random.random() > self._probability:
@@ -214,8 +222,8 @@ def search(
     scenario: Scenario,
     budget: int,
     generator: random.Random,
-    most_violations: int = 1,
-    tell: Callable[[Totals], None] = lambda totals: None,
+    max_violations: int = 1,
+    on_progress: Callable[[Totals], None] = lambda totals: None,
     faults: Collection[str] | None = None,
 ) -> Totals:
     """Run schedules of a scenario: two thirds of the budget in order, the rest at random.
@@ -223,20 +231,20 @@ def search(
     :param faults: of those in order, only these besides switches; None: all.
     """
     totals = Totals()
-    bounded = Bounded(2, budget, generator, faults)
+    bounded = BoundedSearch(2, budget, generator, faults)
     length = 0
     for plan in bounded:
-        if totals.schedules >= budget * 2 // 3 or len(totals.violations) >= most_violations:
+        if totals.schedules >= budget * 2 // 3 or len(totals.violations) >= max_violations:
             break
         outcome = execute(cluster, scenario, plan)
         length = length or len(outcome.choices)
         totals.count(outcome)
         totals.bounded += 1
-        bounded.learn(plan, outcome)
-        tell(totals)
+        bounded.add_result(plan, outcome)
+        on_progress(totals)
     totals.complete = max(0, bounded.complete)
-    while totals.schedules < budget and len(totals.violations) < most_violations:
-        chooser = Chooser(generator, generator.randint(2, 6), 2 * length)
+    while totals.schedules < budget and len(totals.violations) < max_violations:
+        chooser = RandomChooser(generator, generator.randint(2, 6), 2 * length)
         totals.count(execute(cluster, scenario, {}, choose=chooser))
-        tell(totals)
+        on_progress(totals)
     return totals

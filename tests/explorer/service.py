@@ -1,7 +1,7 @@
 """The service, several processes of it, over one database and one set of stores.
 
 Everything is the production code but the edges: the database stops at every read and
-transaction, the driver of the stores at every verb, and time is the schedule's.
+transaction, the driver of the stores at every operation, and time is the schedule's.
 """
 
 from __future__ import annotations
@@ -29,26 +29,33 @@ from glance_py import claims, config, gateway, recovery
 from glance_py.context import RequestContext
 from glance_py.db import engine, migrations
 from glance_py.db.images import SqlImages
-from glance_py.db.records import records as sql_records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
-from glance_py.importing import background, importer, legacy, registration, sources, staging
+from glance_py.importing import (
+    importer,
+    location_import,
+    sources,
+    staging,
+    task_executor,
+    tasks_api,
+)
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.quota import QuotaProxy
-from glance_py.layers.tasks import work_tasks
-from glance_py.outgoing import Response
+from glance_py.layers.tasks import internal_tasks
+from glance_py.safe_http import Response
 from glance_py.scrubber import Scrubber
 from glance_store_py import errors as store_errors
-from glance_store_py.driver import Stored, StoredData
+from glance_store_py.driver import AddResult, ObjectData
 from glance_store_py.drivers import file, memory
-from glance_store_py.guard import Guard
-from glance_store_py.location import Location
+from glance_store_py.guard import GuardedDriver
+from glance_store_py.location import StoreLocation
 from glance_store_py.stores import Stores
 from tests.explorer import scheduler
 from tests.explorer.scheduler import Actor, Process, Schedule
 
 #: Names of the processes of clients, of recoveries, and of what puts everything in order at last.
-CLIENTS, RECOVERIES, LAST = ("A", "B", "C"), ("R", "S"), "Z"
+CLIENTS, RECOVERIES, CLEANER = ("A", "B", "C"), ("R", "S"), "Z"
 
 STAGING = claims.STAGING_STORE
 EPOCH = datetime.datetime(2030, 1, 1)
@@ -68,7 +75,7 @@ connection = sqlite://
 """
 
 #: Reads of looks that come again and again.
-PERIODIC = ("Claims.held", "Claims.unclaimed", "Pending.find")
+PERIODIC_READS = ("Claims.held", "Claims.unclaimed", "Pending.find")
 
 _TABLES = (
     "image_properties",
@@ -82,7 +89,7 @@ _TABLES = (
 )
 
 
-class Time:
+class ScheduledClock:
     """The clock of the schedule that is being executed."""
 
     schedule: Schedule | None = None
@@ -120,14 +127,14 @@ class Time:
         if self.schedule is not None and self.schedule.active:
             self.schedule.changed()
             if fault == scheduler.LATE:
-                self.schedule.stand_still()
+                self.schedule.pause_process()
 
 
 #: One clock for everything that is built here.
-CLOCK = Time()
+CLOCK = ScheduledClock()
 
 
-class KeptConnection(sqlite3.Connection):
+class PersistentConnection(sqlite3.Connection):
     """The one connection to a database in memory, which would be gone with it.
 
     SQLAlchemy closes a connection at which a thread was stopped for good.
@@ -137,7 +144,7 @@ class KeptConnection(sqlite3.Connection):
         if self.in_transaction:
             self.rollback()
 
-    def close_at_last(self) -> None:
+    def close_connection(self) -> None:
         super().close()
 
 
@@ -151,7 +158,7 @@ class SteppedDatabase(engine.Database):
         return CLOCK.utcnow()
 
     #: Stop also between the statements of a read, which see what others commit meanwhile.
-    torn = False
+    split_reads = False
 
     def __init__(self, made: sa.Engine) -> None:
         super().__init__(made)
@@ -162,7 +169,7 @@ class SteppedDatabase(engine.Database):
         label = _caller()
         if CLOCK.step(scheduler.READ, label) is not None:
             raise errors.DatabaseUnavailable
-        if not self.torn or label in PERIODIC:
+        if not self.split_reads or label in PERIODIC_READS:
             return super().read(work, replica)
         actor = CLOCK.actor()
         self._statements[actor] = 0
@@ -178,7 +185,7 @@ class SteppedDatabase(engine.Database):
             if self._statements[actor] > 1:
                 CLOCK.step(scheduler.READ, "next statement")
 
-    def write(self, work, alone: str | None = None):
+    def write(self, work, lock: str | None = None):
         label = _caller()
         fault = CLOCK.step(scheduler.WRITE, label)
         if fault == scheduler.FAIL:
@@ -187,18 +194,18 @@ class SteppedDatabase(engine.Database):
             raise self.unknown
         if fault == scheduler.UNKNOWN_LATER:
             if CLOCK.schedule is not None:
-                CLOCK.schedule.deliver_later(label, lambda: self._deliver(work, alone))
+                CLOCK.schedule.deliver_later(label, lambda: self._deliver(work, lock))
             raise self.unknown
-        result = super().write(work, alone)
+        result = super().write(work, lock)
         CLOCK.changed(fault)
         if fault == scheduler.UNKNOWN_DONE:
             raise self.unknown
         return result
 
-    def _deliver(self, work, alone: str | None) -> None:
+    def _deliver(self, work, lock: str | None) -> None:
         """A transaction that was on its way; what it meets decides whether it commits."""
         with contextlib.suppress(errors.GlanceError):
-            super().write(work, alone)
+            super().write(work, lock)
 
 
 def _caller() -> str:
@@ -222,28 +229,31 @@ class SteppedImages(SqlImages):
         return super().update(ctx, image, dataclasses.replace(change))
 
 
-class MemoryDriver(memory.Driver):
+class MemoryDriver(memory.MemoryDriver):
     """Objects in memory; it stops before it publishes, removes or reads one."""
 
     def __init__(
-        self, store_id: str, is_claimed: Callable[[str, Process], bool], late: set[str]
+        self,
+        store_id: str,
+        is_claimed: Callable[[str, Process], bool],
+        written_after_loss: set[str],
     ) -> None:
         super().__init__(None, store_id)  # type: ignore[arg-type]
         self.is_claimed = is_claimed
         #: Which process wrote an object, and objects of attempts that had lost their claim.
         self.published: dict[str, Process | None] = {}
-        self.late = late
+        self.written_after_loss = written_after_loss
         #: Objects whose writer was told that they could not be written.
-        self.stray: set[str] = set()
+        self.orphaned: set[str] = set()
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> AddResult:
         whole = [b"".join(data)]
         fault = CLOCK.step(scheduler.PUBLISH, f"{self._store}/{image_id}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
         if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
-            self.stray.add(self._location(image_id).url)
-            _add_all_the_same(
+            self.orphaned.add(self._location(image_id).url)
+            _add_and_fail(
                 fault,
                 f"object {image_id}",
                 lambda: super(MemoryDriver, self).add(image_id, whole, size),
@@ -251,17 +261,17 @@ class MemoryDriver(memory.Driver):
         stored = super().add(image_id, whole, size)
         process = self.published[stored.url] = CLOCK.process()
         if process is not None and not self.is_claimed(image_id, process):
-            self.late.add(stored.url)
+            self.written_after_loss.add(stored.url)
         CLOCK.changed(fault)
         return stored
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
-        if CLOCK.step(scheduler.GET, location.shown) is not None:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
+        if CLOCK.step(scheduler.GET, location.redacted) is not None:
             raise store_errors.RemoteServiceUnavailable
         return super().get(location, start, stop)
 
-    def delete(self, location: Location) -> None:
-        fault = CLOCK.step(scheduler.DELETE, location.shown)
+    def delete(self, location: StoreLocation) -> None:
+        fault = CLOCK.step(scheduler.DELETE, location.redacted)
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
         super().delete(location)
@@ -277,10 +287,10 @@ class MemoryDriver(memory.Driver):
         """Remove all of them."""
         self._objects.clear()
         self.published.clear()
-        self.stray.clear()
+        self.orphaned.clear()
 
 
-def _add_all_the_same(fault: str, what: str, add: Callable[[], object]) -> NoReturn:
+def _add_and_fail(fault: str, what: str, add: Callable[[], object]) -> NoReturn:
     """Add an object, now or later, and report an error."""
 
     def attempt() -> None:
@@ -295,16 +305,16 @@ def _add_all_the_same(fault: str, what: str, add: Callable[[], object]) -> NoRet
     raise store_errors.RemoteServiceUnavailable
 
 
-class FileDriver(file.Driver):
+class FileDriver(file.FileDriver):
     """Files of the staging store, with the same stops."""
 
-    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> Stored:
+    def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> AddResult:
         whole = list(data)
         fault = CLOCK.step(scheduler.PUBLISH, f"staging/{image_id}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
         if fault in (scheduler.UNKNOWN_DONE, scheduler.UNKNOWN_LATER):
-            _add_all_the_same(
+            _add_and_fail(
                 fault,
                 f"staged data {image_id}",
                 lambda: super(FileDriver, self).add(image_id, whole, size),
@@ -313,12 +323,12 @@ class FileDriver(file.Driver):
         CLOCK.changed(fault)
         return stored
 
-    def get(self, location: Location, start: int = 0, stop: int | None = None) -> StoredData:
+    def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         if CLOCK.step(scheduler.GET, f"staging/{os.path.basename(location.path)}") is not None:
             raise store_errors.RemoteServiceUnavailable
         return super().get(location, start, stop)
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: StoreLocation) -> None:
         fault = CLOCK.step(scheduler.DELETE, f"staging/{os.path.basename(location.path)}")
         if fault == scheduler.FAIL:
             raise store_errors.RemoteServiceUnavailable
@@ -326,44 +336,44 @@ class FileDriver(file.Driver):
         CLOCK.changed(fault)
 
 
-class InlineBackground(background.Background):
+class InlineTaskExecutor(task_executor.TaskExecutor):
     """Does the work of a task in the thread of who asks for it; ``last`` is its id."""
 
     last: str | None = None
 
-    def submit(self, task, deed, after=lambda ended: None) -> None:
-        work = background.Work(task)
+    def submit(self, task, function, after=lambda ended: None) -> None:
+        running_task = task_executor.RunningTask(task)
         self.last = task.id
-        self._at_work[task.id] = work
-        self._work(work, deed, after)
+        self._unfinished[task.id] = running_task
+        self._run_task(running_task, function, after)
 
-    def beat(self) -> None:
+    def send_heartbeats(self) -> None:
         """One sign of life of each task."""
-        for work in list(self._at_work.values()):
+        for running_task in list(self._unfinished.values()):
             with contextlib.suppress(Exception):
-                self._sign(work)
+                self._send_heartbeat(running_task)
 
     def reset(self) -> None:
-        self._at_work.clear()
+        self._unfinished.clear()
         self.last = None
 
     @property
     def is_idle(self) -> bool:
-        return not self._at_work
+        return not self._unfinished
 
 
 class ProcessClaims(claims.Claims):
     """The claims of a process whose heartbeats are an actor."""
 
-    def _keep_beating(self) -> None:
+    def _ensure_heartbeat_thread(self) -> None:
         pass
 
     def reset(self) -> None:
-        self._held, self._finished = {}, []
+        self._held, self._to_release = {}, []
 
     @property
     def is_idle(self) -> bool:
-        return not self._held and not self._finished
+        return not self._held and not self._to_release
 
 
 class _NoNotifier:
@@ -371,11 +381,11 @@ class _NoNotifier:
 
 
 class _NoFilter:
-    def check(self, url: str, known: bool = True) -> None:
+    def check(self, url: str, skip_lists: bool = True) -> None:
         """Every address may be asked."""
 
 
-class _WebSource:
+class _FakeFetcher:
     """A web server that has one body."""
 
     def __init__(self, *_: object) -> None:
@@ -385,10 +395,10 @@ class _WebSource:
         self, url: str, start: int = 0, validator: str | None = None, headers: object = None
     ) -> Response:
         body = url.rpartition("/")[2].encode()
-        return Response(200, {}, len(body), source(body), lambda: None)  # type: ignore[arg-type]
+        return Response(200, {}, len(body), body_chunks(body), lambda: None)  # type: ignore[arg-type]
 
 
-def source(body: bytes) -> Iterator[bytes]:
+def body_chunks(body: bytes) -> Iterator[bytes]:
     """A body that arrives in two pieces."""
     half = len(body) // 2
     yield body[:half]
@@ -399,27 +409,27 @@ def source(body: bytes) -> Iterator[bytes]:
 class Host:
     """One process of the service."""
 
-    def __init__(self, name: str, conf: cfg.ConfigOpts, records, stores: Stores) -> None:
+    def __init__(self, name: str, conf: cfg.ConfigOpts, repositories, stores: Stores) -> None:
         self.name = name
-        self.records = records
+        self.repositories = repositories
         self.stores = stores
-        self.claims = ProcessClaims(records.claims, records.images, CLOCK)
-        services = gateway.Services(
+        self.claims = ProcessClaims(repositories.claims, repositories.images, CLOCK)
+        deps = gateway.Dependencies(
             conf=conf,
-            records=records,
+            repositories=repositories,
             stores=stores,
             enforcer=None,
             notifier=_NoNotifier(),
             claims=self.claims,
             uri_filter=_NoFilter(),
         )
-        self.background = InlineBackground(work_tasks(services), 1)
-        self.services = services = dataclasses.replace(services, background=self.background)
-        self.images = gateway.fold(gateway.WORK_LAYERS, records.images, services)
-        self.importer = importer.Importer(self.images, services)
-        self.registration = registration.RegistrationProxy(self.images, services)
-        self.tasks = legacy.TaskStartProxy(
-            self.background.tasks, dataclasses.replace(services, importer=self.importer)
+        self.task_executor = InlineTaskExecutor(internal_tasks(deps), 1)
+        self.deps = deps = dataclasses.replace(deps, task_executor=self.task_executor)
+        self.images = gateway.build_stack(gateway.INTERNAL_LAYERS, repositories.images, deps)
+        self.importer = importer.Importer(self.images, deps)
+        self.location_import = location_import.LocationImportProxy(self.images, deps)
+        self.tasks = tasks_api.TaskStartProxy(
+            self.task_executor.tasks, dataclasses.replace(deps, importer=self.importer)
         )
         self.process = Process(name)
 
@@ -429,20 +439,20 @@ class Host:
         while not isinstance(layer, LocationProxy):
             if isinstance(layer, QuotaProxy):
                 layer._storage = quota
-            layer = layer.below
+            layer = layer.inner
         layer._delayed = delayed
 
     def recovery(self) -> recovery.Recovery:
         """A new recovery of this process."""
         return recovery.Recovery(
-            self.services,
-            recovery.recoverers(
+            self.deps,
+            recovery.recovery_handlers(
                 self.importer,
                 functools.partial(
-                    registration.recover,
-                    self.records,
+                    location_import.recover,
+                    self.repositories,
                     self.images,
-                    self.background.tasks,
+                    self.task_executor.tasks,
                     self.claims,
                 ),
             ),
@@ -452,27 +462,27 @@ class Host:
 
     def scrubber(self) -> Scrubber:
         """What removes data that waits for its removal."""
-        return Scrubber(self.stores, self.records.pending)
+        return Scrubber(self.stores, self.repositories.pending)
 
-    def begin(self) -> Process:
+    def reset(self) -> Process:
         """The process as it is before it did anything."""
         self.claims.reset()
-        self.background.reset()
+        self.task_executor.reset()
         self.process = Process(
-            self.name, lambda: not (self.claims.is_idle and self.background.is_idle)
+            self.name, lambda: not (self.claims.is_idle and self.task_executor.is_idle)
         )
         return self.process
 
-    def beat(self) -> None:
+    def run_heartbeats(self) -> None:
         """The heartbeat threads, in one."""
         while True:
-            CLOCK.sleep(claims.HEARTBEAT)
-            self.beat_once()
+            CLOCK.sleep(claims.HEARTBEAT_SECONDS)
+            self.send_heartbeats()
 
-    def beat_once(self) -> None:
+    def send_heartbeats(self) -> None:
         """One sign of life of everything."""
-        self.claims.beat()
-        self.background.beat()
+        self.claims.send_heartbeats()
+        self.task_executor.send_heartbeats()
 
     def recover(self) -> None:
         """The thread of recovery."""
@@ -480,7 +490,7 @@ class Host:
         while True:
             with contextlib.suppress(errors.DatabaseUnavailable):
                 made.recover()
-            CLOCK.sleep(2 * recovery.PERIOD)
+            CLOCK.sleep(2 * recovery.SCAN_SECONDS)
 
 
 class Cluster:
@@ -497,25 +507,25 @@ class Cluster:
         logging.disable(logging.CRITICAL)
         self._stack.callback(logging.disable, logging.NOTSET)
         self.sql = sqlite3.connect(
-            ":memory:", check_same_thread=False, isolation_level=None, factory=KeptConnection
+            ":memory:", check_same_thread=False, isolation_level=None, factory=PersistentConnection
         )
-        self._stack.callback(self.sql.close_at_last)
-        made = engine.connect(conf).engine
+        self._stack.callback(self.sql.close_connection)
+        made = engine.open_database(conf).engine
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)
-        self.records = dataclasses.replace(
-            sql_records(self.database), images=SteppedImages(self.database)
+        self.repositories = dataclasses.replace(
+            sql_repositories(self.database), images=SteppedImages(self.database)
         )
         self.drivers: dict[str, MemoryDriver] = {}
-        self.late: set[str] = set()
+        self.written_after_loss: set[str] = set()
         self.quota = 0
         self.stores = self._stores(conf)
         self.owner = RequestContext(user_id="u", project_id=PROJECT, roles=["member"])
         self.admin = RequestContext(is_admin=True)
         self.hosts = {
-            name: Host(name, conf, self.records, self.stores)
-            for name in (*CLIENTS, *RECOVERIES, LAST)
+            name: Host(name, conf, self.repositories, self.stores)
+            for name in (*CLIENTS, *RECOVERIES, CLEANER)
         }
         self.conf = conf
 
@@ -535,16 +545,16 @@ class Cluster:
     def _patch(self) -> None:
         """The edges of modules that are not handed their clock, and what only costs time."""
         shim = types.SimpleNamespace(time=CLOCK.time, sleep=CLOCK.sleep, monotonic=CLOCK.monotonic)
-        numbers = _Numbers()
+        numbers = _IdSequence()
         for target, name, value in (
             (staging, "time", shim),
             (sources, "time", shim),
-            (importer, "Fetcher", _WebSource),
-            (importer, "datetime", _Datetimes),
-            (claims, "new_holder", numbers.holder),
+            (importer, "Fetcher", _FakeFetcher),
+            (importer, "datetime", _FakeDatetimeModule),
+            (claims, "new_holder_token", numbers.holder),
             (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
-            (legacy, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
-            (registration, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+            (tasks_api, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
+            (location_import, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
             (recovery.os, "register_at_fork", lambda **_: None),
             (file.os, "fsync", lambda _: None),
         ):
@@ -557,12 +567,12 @@ class Cluster:
         for store in built._stores.values():
             if store.type == "memory":
                 driver = self.drivers[store.id] = MemoryDriver(
-                    store.id, self._is_claimed, self.late
+                    store.id, self._is_claimed, self.written_after_loss
                 )
-                store = dataclasses.replace(store, guard=Guard(driver, store.id))
+                store = dataclasses.replace(store, guard=GuardedDriver(driver, store.id))
             elif store.id == STAGING:
                 driver = FileDriver(store.guard.driver._settings, store.id)
-                store = dataclasses.replace(store, guard=Guard(driver, store.id))
+                store = dataclasses.replace(store, guard=GuardedDriver(driver, store.id))
             else:
                 continue
             stores.append(store)
@@ -579,13 +589,13 @@ class Cluster:
         for table in _TABLES:
             self.sql.execute(f"DELETE FROM {table}")
         self.sql.execute("COMMIT")
-        self.late.clear()
+        self.written_after_loss.clear()
         for driver in self.drivers.values():
             driver.clear()
         for name in self.staged():
             os.unlink(os.path.join(self.directory, "staging", name))
         for host in self.hosts.values():
-            host.begin()
+            host.reset()
 
     # ------------------------------------------------------------ from outside
 
@@ -620,13 +630,16 @@ class Cluster:
         store had reported an error.
         """
         return any(
-            url in driver.stray or url in self.late and process is not None and process.dead
+            url in driver.orphaned
+            or url in self.written_after_loss
+            and process is not None
+            and process.is_dead
             for driver in self.drivers.values()
             for process in (driver.published.get(url),)
         )
 
 
-class _Numbers:
+class _IdSequence:
     """Tokens and ids that can be told apart in a trace and are the same in every run."""
 
     def __init__(self) -> None:
@@ -645,7 +658,7 @@ class _Numbers:
         return uuid.UUID(int=0x7A5C << 96 | self._last)
 
 
-class _Datetimes:
+class _FakeDatetimeModule:
     """Stands for the module datetime where the present is asked for."""
 
     UTC = datetime.UTC

@@ -12,21 +12,21 @@ OCTETS = "application/octet-stream"
 PATCH = "application/openstack-images-v2.1-json-patch"
 
 
-class Body:
+class ChunkedBody:
     """A request body that comes in pieces; what stands between two pieces may act."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
         if not self._rest:
-            self._rest = next(self._pieces, b"")
+            self._rest = next(self._chunks, b"")
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
 
 
-class Client:
+class AppClient:
     """Speaks to ``app`` as one user of one project."""
 
     def __init__(self, app: Callable, token: str) -> None:
@@ -73,12 +73,12 @@ class Client:
         """Data with its length announced."""
         return self.call("PUT", f"/v2/images/{image_id}/file", data, content_type=OCTETS, **headers)
 
-    def upload_pieces(
-        self, image_id: str, pieces: Iterator[bytes], announced: int | None = None
+    def upload_chunked(
+        self, image_id: str, chunks: Iterator[bytes], announced: int | None = None
     ) -> webob.Response:
         """Data in pieces: chunked, or with a length that need not be true."""
         request = webob.Request.blank(f"/v2/images/{image_id}/file", method="PUT")
-        request.environ["wsgi.input"] = Body(pieces)
+        request.environ["wsgi.input"] = ChunkedBody(chunks)
         if announced is None:
             request.environ.pop("CONTENT_LENGTH", None)
             request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"

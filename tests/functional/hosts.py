@@ -13,12 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from tests.functional.server import GLANCE_API, OCTETS, Process
+from tests.functional.server import GLANCE_API, OCTETS, ServerProcess
 
-ENDED = ("success", "failure")
+FINAL_TASK_STATUSES = ("success", "failure")
 
 
-class Host(Process):
+class Host(ServerProcess):
     """One host; ``shared`` is its directory with everybody's stores (``fast``, ``slow``).
 
     :param database: URL.
@@ -38,11 +38,11 @@ class Host(Process):
         self.shared = pathlib.Path(shared)
         self.staging = pathlib.Path(staging or f"{directory}/staging")
         self._database, self._more = database, more
-        super().__init__(directory, GLANCE_API, silence=60, **settings)
+        super().__init__(directory, GLANCE_API, client_timeout=60, **settings)
 
-    def write(self, options: str = "") -> None:
+    def write_config(self, options: str = "") -> None:
         """As for one host; what is said again here, last, is what counts."""
-        super().write(options)
+        super().write_config(options)
         with open(self.directory / "glance-api.conf", "a") as file:
             file.write(f"""\
 [database]
@@ -91,14 +91,14 @@ filesystem_thin_provisioning = true
             self.ask("GET", f"/v2/images/{image_id}/tasks", X_Auth_Token="u:p:admin")[1]
         )["tasks"]
 
-    def end_of(self, image_id: str, seconds: float = 20) -> tuple[dict, dict]:
+    def wait_for_task(self, image_id: str, seconds: float = 20) -> tuple[dict, dict]:
         """The image and its newest task, when that has ended and let go of the image."""
         deadline = time.monotonic() + seconds
         while True:
             image, tasks = self.show(image_id), self.tasks(image_id)
             if (
                 tasks
-                and tasks[-1]["status"] in ENDED
+                and tasks[-1]["status"] in FINAL_TASK_STATUSES
                 and "os_glance_import_task" not in image
                 or time.monotonic() > deadline
             ):

@@ -43,14 +43,14 @@ def token(text: str) -> fixture.V3Token:
     return made
 
 
-class Keystone:
-    """``hangs``: connections are accepted and never answered.  ``asked``: (method, path) so far.
+class FakeKeystone:
+    """``hangs``: connections are accepted and never answered.  ``requests``: (method, path) so far.
 
     ``limits`` are registered limits by resource.
     """
 
     def __init__(self, case: unittest.TestCase, port: int = 0) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.hangs = False
         self.limits: dict[str, int] = {}
         self._released = threading.Event()
@@ -62,7 +62,7 @@ class Keystone:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                keystone.asked.append((self.command, self.path))
+                keystone.requests.append((self.command, self.path))
                 if keystone.hangs:
                     keystone._released.wait(60)
                     self.close_connection = True

@@ -20,7 +20,7 @@ ROLES = ("other", "reader", "member", "admin", "service")
 #: The owner's project, one that accepted to be a member, one that did not yet, and any other.
 PROJECTS = ("owner", "friend", "invited", "stranger")
 
-KINDS: dict[str, dict[str, object]] = {
+IMAGE_KINDS: dict[str, dict[str, object]] = {
     "private": {"visibility": "private"},
     "shared": {"visibility": "shared"},
     "community": {"visibility": "community"},
@@ -79,7 +79,7 @@ LISTS = (
 )
 
 #: What concerns no image that is there already.
-ALONE: dict[str, tuple] = {
+WITHOUT_IMAGE: dict[str, tuple] = {
     "create": ("POST", "/v2/images", {}, JSON),
     "create public": ("POST", "/v2/images", {"visibility": "public"}, JSON),
     "create community": ("POST", "/v2/images", {"visibility": "community"}, JSON),
@@ -92,7 +92,7 @@ ALONE: dict[str, tuple] = {
 }
 
 
-class Survey:
+class AccessProbe:
     """Asks one service everything.
 
     :param call: how to ask it.
@@ -102,7 +102,7 @@ class Survey:
         self._call = call
         unique = uuid.uuid4().hex[:8]
         self._projects = {name: f"{name}-{unique}" for name in PROJECTS}
-        self._waste: list[str] = []
+        self._created_ids: list[str] = []
 
     def ask(
         self, role: str, project: str, method: str, path: str, body=None, kind: str | None = None
@@ -123,29 +123,29 @@ class Survey:
             return answer
 
         shared = {
-            **KINDS[kind],
+            **IMAGE_KINDS[kind],
             "visibility": "shared",
             "disk_format": "raw",
             "container_format": "bare",
             "tags": ["old"],
         }
         image_id = json.loads(admin("POST", "/v2/images", shared))["id"]
-        self._waste.append(image_id)
+        self._created_ids.append(image_id)
         path = f"/v2/images/{image_id}"
         for project in ("friend", "invited"):
             admin("POST", f"{path}/members", {"member": self._projects[project]})
         admin("PUT", f"{path}/members/{self._projects['friend']}", {"status": "accepted"})
         if kind != "shared":
-            admin("PATCH", path, _replace("visibility", KINDS[kind]["visibility"])[2], PATCH)
+            admin("PATCH", path, _replace("visibility", IMAGE_KINDS[kind]["visibility"])[2], PATCH)
         if state != "queued":
             admin("PUT", f"{path}/file", b"data", OCTETS)
         if state == "deactivated":
             admin("POST", f"{path}/actions/deactivate", None, None)
         return path
 
-    def of_images(self) -> Iterator[tuple[str, str, str, list[int]]]:
+    def image_statuses(self) -> Iterator[tuple[str, str, str, list[int]]]:
         """(kind of image, operation, project, statuses in the order of ROLES)."""
-        for kind in KINDS:
+        for kind in IMAGE_KINDS:
             for name, (state, method, path, body, content) in OPERATIONS.items():
                 image = None
                 for project in PROJECTS:
@@ -159,9 +159,9 @@ class Survey:
                             image = None
                     yield kind, name, project, statuses
 
-    def of_lists(self) -> Iterator[tuple[str, str, str, list[int]]]:
+    def list_statuses(self) -> Iterator[tuple[str, str, str, list[int]]]:
         """(kind of image, query, project, in the list or not in the order of ROLES)."""
-        for kind in KINDS:
+        for kind in IMAGE_KINDS:
             image_id = self._image(kind, "active").rpartition("/")[2]
             for query in LISTS:
                 for project in PROJECTS:
@@ -179,9 +179,9 @@ class Survey:
             return status
         return len(json.loads(body)["images"])
 
-    def alone(self) -> Iterator[tuple[str, str, str, list[int]]]:
+    def without_image(self) -> Iterator[tuple[str, str, str, list[int]]]:
         """The same without an image."""
-        for name, (method, path, body, content) in ALONE.items():
+        for name, (method, path, body, content) in WITHOUT_IMAGE.items():
             statuses = []
             for role in ROLES:
                 sent = body
@@ -190,25 +190,25 @@ class Survey:
                 status, answer = self.ask(role, "owner", method, path, sent, content)
                 statuses.append(status)
                 if status == 201:
-                    self._forget(answer)
+                    self._remember_created(answer)
             yield "", name, "owner", statuses
 
-    def _forget(self, answer: bytes) -> None:
+    def _remember_created(self, answer: bytes) -> None:
         made = json.loads(answer)
         if "namespace" in made:
             self.ask("admin", "owner", "DELETE", f"/v2/metadefs/namespaces/{made['namespace']}")
         else:
-            self._waste.append(made["id"])
+            self._created_ids.append(made["id"])
 
     def clean(self) -> None:
         """Delete all images that were made."""
-        for image_id in self._waste:
+        for image_id in self._created_ids:
             self.ask("admin", "owner", "DELETE", f"/v2/images/{image_id}")
 
-    def everything(self) -> dict[str, dict[str, dict[str, str]]]:
+    def collect(self) -> dict[str, dict[str, dict[str, str]]]:
         """Kind of image -> operation -> project -> statuses."""
         found: dict[str, dict[str, dict[str, str]]] = {}
-        for asked in (self.alone, self.of_lists, self.of_images):
+        for asked in (self.without_image, self.list_statuses, self.image_statuses):
             for kind, name, project, statuses in asked():
                 found.setdefault(kind, {}).setdefault(name, {})[project] = " ".join(
                     str(status) for status in statuses
@@ -236,11 +236,11 @@ def main(url: str) -> None:
         answer = connection.getresponse()
         return answer.status, answer.read()
 
-    survey = Survey(call)
+    probe = AccessProbe(call)
     try:
-        sys.stdout.write(write(survey.everything()))
+        sys.stdout.write(write(probe.collect()))
     finally:
-        survey.clean()
+        probe.clean()
 
 
 if __name__ == "__main__":

@@ -26,23 +26,23 @@ token = glance:service:service
 """
 
 
-def is_wanted() -> bool:
+def is_requested() -> bool:
     """Shall every service have its records behind a registry?"""
     return os.environ.get("GLANCE_TEST_REGISTRY") == "1"
 
 
-class Wire:
+class InProcessConnection:
     """What is between a client and a registry: here, a call of its application."""
 
     def __init__(self, application: Callable) -> None:
         self.application = application
         self.calls = 0
 
-    def for_heartbeats(self) -> Wire:
+    def for_heartbeats(self) -> InProcessConnection:
         """There is no waiting here."""
         return self
 
-    def post(self, body: bytes, headers: dict[str, str], again: bool) -> tuple[int, bytes]:
+    def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
         """As a connection does it."""
         self.calls += 1
         environ = {
@@ -61,25 +61,25 @@ class Wire:
         return int(started[0][:3]), answer
 
 
-def beside(conf: cfg.ConfigOpts) -> Wire:
+def connect_to_new_registry(conf: cfg.ConfigOpts) -> InProcessConnection:
     """The way to a registry over the database that ``conf`` of an API host names, too."""
     own = config.load([f"--config-file={path}" for path in conf.config_file], conf=cfg.ConfigOpts())
     own.set_override("data_api", "sqlalchemy")
     own.set_override("flavor", "fakeauth", "paste_deploy")
     own.set_override("connection", conf.database.connection, "database")
-    return Wire(app.build_registry(own).app)
+    return InProcessConnection(app.build_registry(own).app)
 
 
 @contextlib.contextmanager
-def registries() -> Iterator[None]:
+def in_process_registries() -> Iterator[None]:
     """While this is entered, each database has a registry in this process when one is needed."""
-    made: dict[str, Wire] = {}
+    made: dict[str, InProcessConnection] = {}
 
-    def connection(conf: cfg.ConfigOpts) -> Wire:
+    def connection(conf: cfg.ConfigOpts) -> InProcessConnection:
         database = conf.database.connection
         if database not in made:
-            made[database] = beside(conf)
+            made[database] = connect_to_new_registry(conf)
         return made[database]
 
-    with mock.patch.object(client, "Connection", connection):
+    with mock.patch.object(client, "RegistryConnection", connection):
         yield

@@ -8,4 +8,4 @@ from tests.functional import service
 class Service(service.Service):
     """Leads the same ``application`` to such a service while a sequence runs."""
 
-    remote = True
+    behind_registry = True

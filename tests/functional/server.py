@@ -32,7 +32,7 @@ bind_host = 127.0.0.1
 bind_port = {port}
 workers = {workers}
 threads = 4
-client_socket_timeout = {silence}
+client_socket_timeout = {client_timeout}
 enabled_backends = local:file
 {options}
 [glance_store]
@@ -65,15 +65,15 @@ GUNICORN = [
 UWSGI = ["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--ini", "{uwsgi_ini}"]
 
 
-class Process:
+class ServerProcess:
     """One server, on a port of its own.
 
     :param directory: where its configuration, database, data and log lie.
     :param command: one of the commands above.
     :param workers: how many processes serve.
-    :param silence: for how many seconds a client may be silent (glance-api).
-    :param options: see :meth:`write`.
-    :param impatient: leases run out within seconds (see ``impatient.py``).
+    :param client_timeout: for how many seconds a client may be silent (glance-api).
+    :param options: see :meth:`write_config`.
+    :param short_leases: leases run out within seconds (see ``short_leases.py``).
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Process:
         directory: str,
         command: list[str],
         workers: int = 1,
-        silence: int = 2,
+        client_timeout: int = 2,
         options: str = "",
-        impatient: bool = False,
+        short_leases: bool = False,
     ) -> None:
         self.directory = pathlib.Path(directory)
         self.port = _free_port()
-        self._workers, self._silence = workers, silence
+        self._workers, self._client_timeout = workers, client_timeout
         uwsgi_ini = self.directory / "uwsgi.ini"
         uwsgi_ini.write_text(_uwsgi_ini(self.port, workers))
         self._command = [
@@ -97,15 +97,15 @@ class Process:
                 for part in command
             ),
         ]
-        if impatient:
-            uwsgi_ini.write_text(_impatient(uwsgi_ini.read_text()))
-            self._command = [_impatient(part) for part in self._command]
+        if short_leases:
+            uwsgi_ini.write_text(_with_short_leases(uwsgi_ini.read_text()))
+            self._command = [_with_short_leases(part) for part in self._command]
         self._environment = {
             **os.environ,
             "OS_GLANCE_CONFIG_DIR": directory,
             "PYTHONPATH": str(ROOT),
         }
-        self.write(options)
+        self.write_config(options)
         subprocess.run(
             [sys.executable, "-m", "glance_py.cmd.manage", "db", "sync"],
             env=self._environment,
@@ -128,7 +128,7 @@ class Process:
             time.sleep(0.05)
         raise RuntimeError(self.log())
 
-    def write(self, options: str = "") -> None:
+    def write_config(self, options: str = "") -> None:
         """Write the configuration file, with ``options`` in DEFAULT or sections of their own."""
         for name in ("images", "staging", "tasks"):
             (self.directory / name).mkdir(exist_ok=True)
@@ -138,7 +138,7 @@ class Process:
                 directory=self.directory,
                 options=options,
                 workers=self._workers,
-                silence=self._silence,
+                client_timeout=self._client_timeout,
             )
         )
 
@@ -198,7 +198,7 @@ class Process:
     def download(self, image_id: str) -> bytes:
         return self.ask("GET", f"/v2/images/{image_id}/file")[1]
 
-    def begin_upload(self, image_id: str, framing: str, data: bytes) -> socket.socket:
+    def start_upload(self, image_id: str, framing: str, data: bytes) -> socket.socket:
         """A connection on which an upload has begun."""
         sock = self.connect()
         sock.sendall(
@@ -211,11 +211,11 @@ class Process:
 
     def wait(self, image_id: str, *statuses: str) -> str:
         """The image's status, as soon as it is one of ``statuses`` or ten seconds have passed."""
-        return until(lambda: self.show(image_id)["status"], lambda status: status in statuses)
+        return wait_until(lambda: self.show(image_id)["status"], lambda status: status in statuses)
 
     def wait_for_log(self, words: str) -> str:
         """The log, as soon as ``words`` stand in it or ten seconds have passed."""
-        return until(self.log, lambda log: words in log)
+        return wait_until(self.log, lambda log: words in log)
 
     def end(self) -> int:
         """Stop it and return its exit code."""
@@ -252,19 +252,19 @@ class ServerCase(unittest.TestCase):
             self.skipTest("pyuwsgi is not installed")
         directory = tempfile.TemporaryDirectory(prefix="glance-")
         self.addCleanup(directory.cleanup)
-        self.server = Process(directory.name, self.command, **self.settings)
+        self.server = ServerProcess(directory.name, self.command, **self.settings)
         self.addCleanup(self.server.end)
 
 
-def until(look: Callable, good: Callable, seconds: float = 10):
+def wait_until(get: Callable, is_good: Callable, seconds: float = 10):
     """What ``look()`` returns, as soon as that is ``good`` or the time is over."""
     deadline = time.monotonic() + seconds
-    while not good(found := look()) and time.monotonic() < deadline:
+    while not is_good(found := get()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
 
-def pieces(number: int, size: int) -> Iterator[bytes]:
+def chunks(number: int, size: int) -> Iterator[bytes]:
     for n in range(number):
         yield bytes([n % 256]) * size
 
@@ -281,5 +281,5 @@ def _uwsgi_ini(port: int, workers: int) -> str:
     return re.sub("^processes = .*$", f"processes = {workers}", ini, flags=re.M)
 
 
-def _impatient(text: str) -> str:
-    return re.sub(r"glance_py\.(wsgi|cmd)\.api", "tests.functional.impatient", text)
+def _with_short_leases(text: str) -> str:
+    return re.sub(r"glance_py\.(wsgi|cmd)\.api", "tests.functional.short_lease_api", text)

@@ -43,14 +43,14 @@ flavor = fakeauth
 @contextlib.contextmanager
 def configured(
     options: str = "",
-    remote: bool | None = None,
+    behind_registry: bool | None = None,
 ) -> Iterator[tuple[cfg.ConfigOpts, str]]:
     """The configuration of a service with an empty database, and its directory.
 
     :param options: lines for the section DEFAULT; the last of a name wins.
-    :param remote: has it its records behind a registry?  None: see ``registry.py``.
+    :param behind_registry: has it its records behind a registry?  None: see ``registry.py``.
     """
-    remote = registry.is_wanted() if remote is None else remote
+    behind_registry = registry.is_requested() if behind_registry is None else behind_registry
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
         for name in ("fast", "slow", "staging", "tasks"):
             os.mkdir(os.path.join(directory, name))
@@ -58,18 +58,22 @@ def configured(
         with open(path, "w") as file:
             file.write(
                 CONFIGURATION.format(
-                    options=registry.OPTIONS + options if remote else options, directory=directory
+                    options=registry.OPTIONS + options if behind_registry else options,
+                    directory=directory,
                 )
             )
-            file.write(registry.SECTIONS if remote else "")
+            file.write(registry.SECTIONS if behind_registry else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
-        migrations.upgrade(engine.connect(conf))
-        with registry.registries() if remote else contextlib.nullcontext(), claims_given_back():
+        migrations.upgrade(engine.open_database(conf))
+        with (
+            registry.in_process_registries() if behind_registry else contextlib.nullcontext(),
+            released_claims(),
+        ):
             yield conf, directory
 
 
 @contextlib.contextmanager
-def claims_given_back() -> Iterator[None]:
+def released_claims() -> Iterator[None]:
     """Services that are made meanwhile say at the end what they would say some seconds later.
 
     By then the database is gone, and the output of another test would show that.
@@ -89,9 +93,11 @@ def claims_given_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running(options: str = "", remote: bool | None = None) -> Iterator[tuple[Callable, str]]:
+def running(
+    options: str = "", behind_registry: bool | None = None
+) -> Iterator[tuple[Callable, str]]:
     """A service of one's own: its WSGI application and its directory."""
-    with configured(options, remote) as (conf, directory):
+    with configured(options, behind_registry) as (conf, directory):
         yield app.build(conf), directory
 
 
@@ -99,10 +105,10 @@ class Service(fixture.GabbiFixture):
     """For gabbi: the service that ``application`` leads to while a sequence runs."""
 
     current: Callable | None = None
-    remote: bool | None = None
+    behind_registry: bool | None = None
 
     def start_fixture(self) -> None:
-        self._running = running(remote=self.remote)
+        self._running = running(behind_registry=self.behind_registry)
         Service.current, _directory = self._running.__enter__()
 
     def stop_fixture(self) -> None:

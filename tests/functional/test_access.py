@@ -19,10 +19,10 @@ from oslo_policy import policy
 
 from glance_py import gateway, policies
 from glance_py.domain import ports
-from glance_py.http.routes import ROWS
+from glance_py.http.routes import ROUTES
 from glance_py.policies.enforcer import Enforcer
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 OCTETS, JSON = "application/octet-stream", "application/json"
 PATCH = "application/openstack-images-v2.1-json-patch"
@@ -43,11 +43,11 @@ NOT_ASKED = {
 
 #: Operations by noun, as the gateway has them.
 OPERATIONS = {
-    "images": ports.IMAGE_VERBS,
-    "members": ports.MEMBER_VERBS,
-    "tasks": ports.TASK_VERBS,
-    "namespaces": ports.NAMESPACE_VERBS,
-    "definitions": ports.DEFINITION_VERBS,
+    "images": ports.IMAGE_OPERATIONS,
+    "members": ports.MEMBER_OPERATIONS,
+    "tasks": ports.TASK_OPERATIONS,
+    "namespaces": ports.NAMESPACE_OPERATIONS,
+    "definitions": ports.DEFINITION_OPERATIONS,
 }
 
 #: Routes that ask a rule themselves, since no operation of the gateway does what they do.
@@ -303,7 +303,7 @@ TABLE["GET /metadefs/namespaces/{namespace}/properties/{name}"] = (
 )
 
 #: Schemas are for everybody with a token.
-OPEN = {f"{row.method} {row.path}" for row in ROWS if row.action.startswith("schemas.")}
+OPEN = {f"{row.method} {row.path}" for row in ROUTES if row.action.startswith("schemas.")}
 
 
 def rows() -> Iterator[tuple[str, str, Row]]:
@@ -317,17 +317,17 @@ def rows() -> Iterator[tuple[str, str, Row]]:
 class Witness:
     """Stands before the operations of a noun and notes which is being asked for."""
 
-    def __init__(self, noun: str, below: object, begun: list[str], running: list[str]) -> None:
-        self._noun, self._below, self._begun, self._running = noun, below, begun, running
+    def __init__(self, noun: str, inner: object, begun: list[str], running: list[str]) -> None:
+        self._noun, self._inner, self._begun, self._running = noun, inner, begun, running
 
-    def __getattr__(self, verb: str):
-        operation = getattr(self._below, verb)
+    def __getattr__(self, operation: str):
+        method = getattr(self._inner, operation)
 
         def witnessed(*arguments):
-            self._begun.append(f"{self._noun}.{verb}")
-            self._running.append(verb)
+            self._begun.append(f"{self._noun}.{operation}")
+            self._running.append(operation)
             try:
-                return operation(*arguments)
+                return method(*arguments)
             finally:
                 self._running.pop()
 
@@ -343,8 +343,8 @@ class AccessTest(unittest.TestCase):
         under_way: list[str] = []
         build = gateway.build
 
-        def witnessed(services):
-            made = build(services)
+        def witnessed(deps):
+            made = build(deps)
             return dataclasses.replace(
                 made,
                 **{
@@ -359,11 +359,11 @@ class AccessTest(unittest.TestCase):
             "show_multiple_locations = true\n"
         )
         app, _directory = running.enter_context(service.running(options))
-        cls.admin = Client(app, "u:p:admin")
+        cls.admin = AppClient(app, "u:p:admin")
         cls.refused: frozenset[str] = frozenset()
         cls.asked: list[str] = []
         cls.asked_outside: list[str] = []
-        real = Enforcer._question
+        real = Enforcer._resolve_check
 
         def question(self, ctx, rule):
             judge, pure, credentials = real(self, ctx, rule)
@@ -373,7 +373,7 @@ class AccessTest(unittest.TestCase):
                     cls.asked_outside.append(rule)
             return None if rule in cls.refused else judge, pure, credentials
 
-        running.enter_context(mock.patch.object(Enforcer, "_question", question))
+        running.enter_context(mock.patch.object(Enforcer, "_resolve_check", question))
 
     def send(self, method: str, path: str, body: object = None, kind: str = JSON):
         data = (
@@ -455,7 +455,7 @@ class AccessTest(unittest.TestCase):
     # --- The way there -----------------------------------------------------------------------
 
     def test_every_route_has_a_row(self) -> None:
-        routes = {f"{row.method} {row.path}" for row in ROWS}
+        routes = {f"{row.method} {row.path}" for row in ROUTES}
         self.assertEqual(routes - OPEN, set(TABLE))
 
     def test_which_rules_a_request_asks(self) -> None:
@@ -517,7 +517,12 @@ class AccessTest(unittest.TestCase):
             self.request(method, self.prepared(path, row), row)
             begun |= set(self.operations)
         self.assertEqual(
-            {f"{noun}.{verb}" for noun, verbs in OPERATIONS.items() for verb in verbs}, begun
+            {
+                f"{noun}.{operation}"
+                for noun, operations in OPERATIONS.items()
+                for operation in operations
+            },
+            begun,
         )
 
     def test_every_rule_is_asked_by_a_route(self) -> None:

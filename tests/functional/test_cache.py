@@ -18,12 +18,12 @@ from wsgiref import simple_server
 import webob
 
 from glance_py import app, pipeline
-from glance_py.cmd import cache_manage, cache_upkeep
-from glance_py.db.records import records as open_records
+from glance_py.cmd import cache_maintenance, cache_manage
+from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_py.domain.ports import Data
-from glance_store_py.drivers.file import Driver
+from glance_store_py.drivers.file import FileDriver
 from glance_store_py.errors import IncompleteData
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 from tests.functional.service import configured
 
 OPTIONS = """\
@@ -58,8 +58,8 @@ class CacheTestCase(unittest.TestCase):
         conf.reload_config_files()
         self.conf = conf
         self.service = app.build_service(conf)
-        self.ann = Client(self.service.app, "ann:p1:member")
-        self.root = Client(self.service.app, "root:p9:admin")
+        self.ann = AppClient(self.service.app, "ann:p1:member")
+        self.root = AppClient(self.service.app, "root:p9:admin")
 
     def active(self, data: bytes = b"0123456789") -> str:
         """An image of ann's with data."""
@@ -78,7 +78,7 @@ class CacheTestCase(unittest.TestCase):
         answer = self.root.call("GET", "/v2/cache").json
         return {image["image_id"]: image["hits"] for image in answer["cached_images"]}
 
-    def until(self, condition) -> None:
+    def wait_until(self, condition) -> None:
         deadline = time.monotonic() + 10
         while not condition():
             self.assertLess(time.monotonic(), deadline, "it did not happen")
@@ -161,7 +161,7 @@ class TestDownload(CacheTestCase):
         self.read(image_id)
         self.assertEqual(
             404,
-            Client(self.service.app, "bob:p2:member")
+            AppClient(self.service.app, "bob:p2:member")
             .call("DELETE", f"/v2/images/{image_id}")
             .status_int,
         )
@@ -179,7 +179,7 @@ class TestDownload(CacheTestCase):
     def test_twenty_clients_of_a_cold_image_read_a_slow_store_once(self) -> None:
         data = os.urandom(20 * 1024 * 1024)
         image_id = self.active(data)
-        stores, reads = self.service.services.stores, []
+        stores, reads = self.service.deps.stores, []
         get = stores.get
 
         def slow_get(*args, **kwargs):
@@ -210,7 +210,7 @@ class TestDownload(CacheTestCase):
     def test_a_store_that_delivers_too_little_breaks_the_connection(self) -> None:
         image_id = self.active()
         path = os.path.join(self.directory, "fast", image_id)
-        with mock.patch.object(Driver, "get", _promising(os.path.getsize(path))):
+        with mock.patch.object(FileDriver, "get", _promising(os.path.getsize(path))):
             os.truncate(path, 5)
             status, _, body = self.raw(f"/v2/images/{image_id}/file")
             self.assertEqual("200 OK", status)
@@ -222,9 +222,9 @@ class TestDownload(CacheTestCase):
 
 def _promising(length: int):
     """A read that announces ``length`` bytes, however many there are."""
-    get = Driver.get
+    get = FileDriver.get
 
-    def promised(driver: Driver, *arguments, **known):
+    def promised(driver: FileDriver, *arguments, **known):
         return dataclasses.replace(get(driver, *arguments, **known), length=length, file=None)
 
     return promised
@@ -241,7 +241,7 @@ class TestWhoMayRead(CacheTestCase):
         self.read(self.image_id)
 
     def test_the_policy_holds_for_cached_data(self) -> None:
-        guest = Client(self.service.app, "eve:p1:member+guest")
+        guest = AppClient(self.service.app, "eve:p1:member+guest")
         for headers in ({}, {"range": "bytes=0-1"}):
             self.assertEqual(403, guest.download(self.image_id, **headers).status_int)
         head = guest.call("HEAD", f"/v2/images/{self.image_id}/file")
@@ -250,15 +250,15 @@ class TestWhoMayRead(CacheTestCase):
 
     def test_a_cold_image_is_not_fetched_for_who_may_not_read_it(self) -> None:
         image_id = self.active()
-        guest = Client(self.service.app, "eve:p1:member+guest")
+        guest = AppClient(self.service.app, "eve:p1:member+guest")
         self.assertEqual(403, guest.download(image_id).status_int)
         self.assertNotIn(image_id, self.cached())
 
     def test_visibility_holds_for_cached_data(self) -> None:
         self.assertEqual(
-            404, Client(self.service.app, "bob:p2:member").download(self.image_id).status_int
+            404, AppClient(self.service.app, "bob:p2:member").download(self.image_id).status_int
         )
-        self.assertEqual(401, Client(self.service.app, "").download(self.image_id).status_int)
+        self.assertEqual(401, AppClient(self.service.app, "").download(self.image_id).status_int)
 
     def test_deactivated_data_is_for_administrators_only(self) -> None:
         path = f"/v2/images/{self.image_id}/actions/"
@@ -266,7 +266,7 @@ class TestWhoMayRead(CacheTestCase):
         self.assertEqual(403, self.ann.download(self.image_id).status_int)
         self.assertEqual(
             b"0123456789",
-            Client(self.service.app, "root:p9:admin+member").download(self.image_id).body,
+            AppClient(self.service.app, "root:p9:admin+member").download(self.image_id).body,
         )
         self.assertEqual({self.image_id: 0}, self.cached())
         self.ann.call("POST", path + "reactivate")
@@ -280,8 +280,8 @@ class TestNotification(CacheTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.sent: list[tuple] = []
-        notifier = self.service.services.notifier
-        notifier.wants = lambda event: event == "image.send"
+        notifier = self.service.deps.notifier
+        notifier.is_enabled = lambda event: event == "image.send"
         notifier.info = lambda event, payload: self.sent.append(("info", event, payload))
         notifier.error = lambda event, payload: self.sent.append(("error", event, payload))
 
@@ -323,7 +323,7 @@ class TestManagement(CacheTestCase):
     def test_an_image_is_queued_fetched_and_removed(self) -> None:
         image_id = self.active()
         self.assertEqual(202, self.root.call("PUT", f"/v2/cache/{image_id}").status_int)
-        self.until(
+        self.wait_until(
             lambda: (
                 self.cached() == {image_id: 0}
                 and not self.root.call("GET", "/v2/cache").json["queued_images"]
@@ -335,7 +335,7 @@ class TestManagement(CacheTestCase):
     def test_an_image_that_was_deleted_elsewhere_can_be_removed(self) -> None:
         image_id = self.active()
         self.read(image_id)
-        images = open_records(self.conf).images
+        images = open_repositories(self.conf).images
         images.delete(None, images.get(None, image_id))
         self.assertEqual(404, self.ann.call("DELETE", f"/v2/cache/{image_id}").status_int)
         self.assertEqual(204, self.root.call("DELETE", f"/v2/cache/{image_id}").status_int)
@@ -417,7 +417,7 @@ class TestTools(CacheTestCase):
         image_id = self.active()
         code, out, _ = self.run_command("-v", "queue-image", image_id)
         self.assertEqual((0, f"Queued image {image_id} for caching\n"), (code, out))
-        self.until(self.cached)
+        self.wait_until(self.cached)
         code, out, _ = self.run_command("list-cached")
         self.assertEqual(0, code)
         self.assertIn(f"| {image_id} |", out)
@@ -450,10 +450,16 @@ class TestTools(CacheTestCase):
         image_id = self.active()
         with open(os.path.join(self.cache_directory, "queue", image_id), "w"):
             pass
-        self.assertEqual((0, "1 images were fetched.\n", ""), self.upkeep(cache_upkeep.prefetch))
+        self.assertEqual(
+            (0, "1 images were fetched.\n", ""), self.upkeep(cache_maintenance.prefetch)
+        )
         self.assertEqual({image_id: 0}, self.cached())
-        self.assertEqual((0, "Pruned 0 images, 0 bytes.\n", ""), self.upkeep(cache_upkeep.prune))
-        self.assertEqual((0, "The image cache is clean.\n", ""), self.upkeep(cache_upkeep.clean))
+        self.assertEqual(
+            (0, "Pruned 0 images, 0 bytes.\n", ""), self.upkeep(cache_maintenance.prune)
+        )
+        self.assertEqual(
+            (0, "The image cache is clean.\n", ""), self.upkeep(cache_maintenance.clean)
+        )
 
 
 class SilentHandler(simple_server.WSGIRequestHandler):
@@ -481,7 +487,7 @@ class TestStart(unittest.TestCase):
     def test_without_a_cache_its_calls_are_not_supported(self) -> None:
         with configured() as (conf, _):
             service = app.build(conf)
-            root, ann = Client(service, "root:p9:admin"), Client(service, "ann:p1:member")
+            root, ann = AppClient(service, "root:p9:admin"), AppClient(service, "ann:p1:member")
             for method, path in (
                 ("GET", ""),
                 ("DELETE", ""),

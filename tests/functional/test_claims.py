@@ -19,8 +19,8 @@ from glance_py import app, claims, config, recovery
 from glance_py.db import engine, migrations
 from tests.contract.dal import backends
 from tests.functional import service
-from tests.functional.client import Client, files
-from tests.servers.proxy import Fault, Proxy
+from tests.functional.client import AppClient, files
+from tests.servers.proxy import Fault, FaultInjectingProxy
 from tests.unit.importing.test_recovery import Clock
 
 
@@ -39,16 +39,16 @@ class Host:
             )
         self.conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         built = app.build_service(self.conf)
-        self.services = built.services
+        self.deps = built.deps
         self.clock = Clock()
-        self.recovery = app.recovery_of(built.services, built.importer, self.clock)
-        self.client = Client(built.app, "ann:p1:member")
+        self.recovery = app.build_recovery(built.deps, built.importer, self.clock)
+        self.client = AppClient(built.app, "ann:p1:member")
 
     def recover(self) -> None:
         """Look at what is held until a lease has run out."""
         self.recovery.recover()
-        for _ in range(int(claims.LEASE / recovery.PERIOD) + 1):
-            self.clock.now += recovery.PERIOD
+        for _ in range(int(claims.LEASE_SECONDS / recovery.SCAN_SECONDS) + 1):
+            self.clock.now += recovery.SCAN_SECONDS
             self.recovery.recover()
 
 
@@ -62,7 +62,7 @@ class TwoHosts:
         scratch = type("Scratch", (self.kind,), {"runTest": lambda case: None})
         url = sa.make_url(scratch.make())
         self.addCleanup(scratch.drop)
-        self.proxy = Proxy((url.host, url.port))
+        self.proxy = FaultInjectingProxy((url.host, url.port))
         self.addCleanup(self.proxy.close)
         self.directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
         for name in ("fast", "slow", "staging", "tasks"):
@@ -76,10 +76,10 @@ class TwoHosts:
 
     def _close(self) -> None:
         for host in (self.far, self.near):
-            host.services.records.claims._database.dispose()
+            host.deps.repositories.claims._database.dispose()
 
-    def put(self, host: Host, image_id: str, pieces: Iterator[bytes]) -> int:
-        return host.client.upload_pieces(image_id, pieces).status_int
+    def put(self, host: Host, image_id: str, chunks: Iterator[bytes]) -> int:
+        return host.client.upload_chunked(image_id, chunks).status_int
 
     def data(self, image_id: str) -> bytes:
         answer = self.near.client.call("GET", f"/v2/images/{image_id}/file")
@@ -95,12 +95,12 @@ class TwoHosts:
             with self.subTest(fault):
                 image_id = self.near.client.create()
 
-                def pieces(fault: Fault = fault) -> Iterator[bytes]:
+                def chunks(fault: Fault = fault) -> Iterator[bytes]:
                     yield b"data " * 1000
-                    self.proxy.lose_answer_to(b"COMMIT", fault)
+                    self.proxy.fail_request(b"COMMIT", fault)
                     yield b"end"
 
-                self.assertEqual(204, self.put(self.far, image_id, pieces()))
+                self.assertEqual(204, self.put(self.far, image_id, chunks()))
                 self.assertEqual("active", self.near.client.show(image_id)["status"])
                 self.assertEqual(b"data " * 1000 + b"end", self.data(image_id))
 
@@ -111,15 +111,15 @@ class TwoHosts:
             with self.subTest(committed=committed):
                 image_id = self.near.client.create()
 
-                def pieces(committed: bool = committed) -> Iterator[bytes]:
+                def chunks(committed: bool = committed) -> Iterator[bytes]:
                     yield b"data"
-                    self.proxy.lose_answer_to(
+                    self.proxy.fail_request(
                         b"COMMIT", Fault.CUT_AFTER if committed else Fault.CUT_BEFORE
                     )
                     self.proxy.refuse()
                     yield b"end"
 
-                self.assertEqual(503, self.put(self.far, image_id, pieces()))
+                self.assertEqual(503, self.put(self.far, image_id, chunks()))
                 self.proxy.heal()
                 self.near.recover()
                 status = self.near.client.show(image_id)["status"]
@@ -133,7 +133,7 @@ class TwoHosts:
         image_id = self.near.client.create()
         second = b"of the second upload"
 
-        def pieces() -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
             yield b"of the first upload"
             self.proxy.cut(refuse=True)
             self.near.recover()
@@ -142,7 +142,7 @@ class TwoHosts:
             self.proxy.heal()
             yield b"and its end"
 
-        self.assertEqual(409, self.put(self.far, image_id, pieces()))
+        self.assertEqual(409, self.put(self.far, image_id, chunks()))
         self.assertEqual("active", self.near.client.show(image_id)["status"])
         self.assertEqual(second, self.data(image_id))
         self.assertEqual([f"{image_id}.3"], self.stored())
@@ -182,15 +182,15 @@ class TwoHosts:
         """While its signs of life arrive, a host keeps its upload, however long that takes."""
         image_id = self.near.client.create()
 
-        def pieces() -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
             yield b"slow"
             for _ in range(12):
-                self.far.services.claims.beat()
-                self.near.clock.now += recovery.PERIOD
+                self.far.deps.claims.send_heartbeats()
+                self.near.clock.now += recovery.SCAN_SECONDS
                 self.near.recovery.recover()
             yield b"end"
 
-        self.assertEqual(204, self.put(self.far, image_id, pieces()))
+        self.assertEqual(204, self.put(self.far, image_id, chunks()))
         self.assertEqual(b"slowend", self.data(image_id))
         self.assertEqual([image_id], self.stored())
 
@@ -198,12 +198,12 @@ class TwoHosts:
 @contextlib.contextmanager
 def service_timeout(seconds: float) -> Iterator[None]:
     """Give up sooner on finding out what became of a write."""
-    before = claims.RESOLVE_TIMEOUT, claims.RESOLVE_PAUSE
-    claims.RESOLVE_TIMEOUT, claims.RESOLVE_PAUSE = seconds, 0.05
+    before = claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS
+    claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS = seconds, 0.05
     try:
         yield
     finally:
-        claims.RESOLVE_TIMEOUT, claims.RESOLVE_PAUSE = before
+        claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS = before
 
 
 class TestPostgreSQL(TwoHosts, unittest.TestCase):

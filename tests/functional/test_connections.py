@@ -9,14 +9,14 @@ import signal
 import socket
 import time
 
-from tests.functional.server import GLANCE_API, ROOT, TOKEN, ServerCase, until
+from tests.functional.server import GLANCE_API, ROOT, TOKEN, ServerCase, wait_until
 
 
 class RefusedBodyTest(ServerCase):
     """Nobody is told to keep a connection that the server is about to close."""
 
     command = GLANCE_API
-    settings = {"silence": 60}
+    settings = {"client_timeout": 60}
 
     def refused(self, framing: str, body: bytes, token: str = "") -> http.client.HTTPResponse:
         """The answer to a body that nobody reads, and the connection it came on."""
@@ -93,7 +93,7 @@ class StoppingTest(ServerCase):
     """A worker that accepts no more lets nobody connect to it."""
 
     command = GLANCE_API
-    settings = {"silence": 60, "workers": 2}
+    settings = {"client_timeout": 60, "workers": 2}
 
     def is_refused(self) -> bool:
         """Is there nobody who listens?"""
@@ -105,7 +105,7 @@ class StoppingTest(ServerCase):
 
     def begin(self) -> tuple[str, socket.socket]:
         image_id = self.server.create()
-        sock = self.server.begin_upload(image_id, "Content-Length: 10", b"hello")
+        sock = self.server.start_upload(image_id, "Content-Length: 10", b"hello")
         self.addCleanup(sock.close)
         self.assertEqual("saving", self.server.wait(image_id, "saving"))
         return image_id, sock
@@ -113,7 +113,7 @@ class StoppingTest(ServerCase):
     def test_new_connections_are_refused_while_an_upload_finishes(self) -> None:
         _image_id, sock = self.begin()
         self.server.process.send_signal(signal.SIGTERM)
-        self.assertTrue(until(self.is_refused, bool, 20))
+        self.assertTrue(wait_until(self.is_refused, bool, 20))
         sock.sendall(b"world")
         self.assertIn(b" 204 No Content", sock.recv(100))
         self.assertEqual(0, self.server.process.wait(20))
@@ -197,7 +197,7 @@ class LogLinesTest(ServerCase):
     """A line names the caller of its own request, or nobody."""
 
     command = GLANCE_API
-    settings = {"silence": 60, "options": "threads = 1\n"}
+    settings = {"client_timeout": 60, "options": "threads = 1\n"}
 
     def test_a_thread_forgets_the_caller_of_its_last_request(self) -> None:
         self.server.ask("GET", "/v2/images", X_Openstack_Request_Id="req-known")

@@ -19,11 +19,11 @@ from unittest import mock
 
 from glance_py import app, pipeline
 from glance_py.domain import errors
-from glance_py.middleware import composition, health, oslo
+from glance_py.middleware import factory_deps, health, oslo
 from tests.functional import service
-from tests.functional.client import Client
-from tests.functional.server import GLANCE_API, UWSGI, ServerCase, until
-from tests.unit.setting import conf
+from tests.functional.client import AppClient
+from tests.functional.server import GLANCE_API, UWSGI, ServerCase, wait_until
+from tests.unit.factories import make_conf
 
 
 class ServiceTest(unittest.TestCase):
@@ -31,10 +31,10 @@ class ServiceTest(unittest.TestCase):
         running = contextlib.ExitStack()
         self.addCleanup(running.close)
         self.app, self.directory = running.enter_context(service.running())
-        running.enter_context(mock.patch.object(health, "BELIEVE", 0.0))
+        running.enter_context(mock.patch.object(health, "RESULT_TTL", 0.0))
 
     def ask(self, path="/healthcheck/ready"):
-        answer = Client(self.app, "").call("GET", path)
+        answer = AppClient(self.app, "").call("GET", path)
         return answer.status_int, answer.text
 
     def test_a_database_that_was_never_prepared(self):
@@ -53,7 +53,7 @@ class ServiceTest(unittest.TestCase):
         self.assertIn("The database has not the schema of this release", text)
         self.assertIn("glance-manage db sync", "\n".join(logs.output))
         with self.assertLogs("glance_py", "ERROR") as logs:
-            answer = Client(self.app, "u:p1:member").call("GET", "/v2/images")
+            answer = AppClient(self.app, "u:p1:member").call("GET", "/v2/images")
         self.assertEqual((503, "5"), (answer.status_int, answer.headers["Retry-After"]))
         self.assertIn("glance-manage db sync", "\n".join(logs.output))
         self.assertNotIn("Traceback", "\n".join(logs.output))
@@ -95,20 +95,20 @@ class ServiceTest(unittest.TestCase):
 class RoomTest(unittest.TestCase):
     def test_room_for_staged_data(self):
         with service.configured() as (options, directory):
-            stores = app.build_services(options).stores
+            stores = app.build_dependencies(options).stores
             found = os.statvfs(directory)
             self.assertAlmostEqual(
-                found.f_bavail * found.f_frsize, app.staging_room(stores), delta=1 << 30
+                found.f_bavail * found.f_frsize, app.staging_free_bytes(stores), delta=1 << 30
             )
 
 
 class BackendTest(unittest.TestCase):
     """The backends alone, with stores that hang."""
 
-    def build(self, backend, paste=None, **parts):
-        made = composition.Composition(conf(), *[None] * 5, **parts)
-        with composition.composing(made):
-            return backend(made.conf, paste or {})
+    def build(self, backend, paste=None, **deps):
+        deps = factory_deps.FactoryDependencies(make_conf(), *[None] * 5, **deps)
+        with factory_deps.providing(deps):
+            return backend(deps.conf, paste or {})
 
     def test_a_store_that_hangs_is_waited_for_once(self):
         go_on = threading.Event()
@@ -121,10 +121,10 @@ class BackendTest(unittest.TestCase):
                 go_on.wait()
 
         backend = self.build(
-            health.Stores,
+            health.StoresHealthcheck,
             stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", check=check),
         )
-        with mock.patch.object(health, "PATIENCE", 0.2):
+        with mock.patch.object(health, "PROBE_TIMEOUT", 0.2):
             before = time.monotonic()
             for _ in range(3):
                 found = backend.healthcheck(0)
@@ -137,7 +137,7 @@ class BackendTest(unittest.TestCase):
         def ping():
             raise errors.DatabaseUnavailable("at mysql://user:secret@host")
 
-        found = self.build(health.Database, ping=ping).healthcheck(0)
+        found = self.build(health.DatabaseHealthcheck, ping=ping).healthcheck(0)
         self.assertFalse(found.available)
         self.assertEqual(
             ("The database does not answer", "DatabaseUnavailable"), (found.reason, found.details)
@@ -148,7 +148,7 @@ class BackendTest(unittest.TestCase):
             raise errors.DatabaseNotReady("The database lacks table images.")
 
         with self.assertLogs(health.LOG, "WARNING") as logs:
-            found = self.build(health.Database, ping=ping).healthcheck(0)
+            found = self.build(health.DatabaseHealthcheck, ping=ping).healthcheck(0)
         self.assertEqual(
             (False, "The database has not the schema of this release"),
             (found.available, found.reason),
@@ -156,24 +156,29 @@ class BackendTest(unittest.TestCase):
         self.assertIn("lacks table images", logs.output[0])
 
     def test_without_keystone_there_is_nothing_to_ask(self):
-        self.assertTrue(self.build(health.Identity).healthcheck(0).available)
+        self.assertTrue(self.build(health.IdentityHealthcheck).healthcheck(0).available)
 
     def test_what_hangs_costs_the_time_of_one_look(self):
         """However much of it hangs: all looks begin together."""
         go_on = threading.Event()
         self.addCleanup(go_on.set)
-        made = composition.Composition(
-            conf(),
+        deps = factory_deps.FactoryDependencies(
+            make_conf(),
             *[None] * 5,
             ping=go_on.wait,
-            staging_room=go_on.wait,
-            probes={"identity": go_on.wait},
+            staging_free_bytes=go_on.wait,
+            checks={"identity": go_on.wait},
             stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()),
         )
-        with composition.composing(made):
+        with factory_deps.providing(deps):
             backends = [
-                kind(made.conf, {})
-                for kind in (health.Database, health.Identity, health.Stores, health.Staging)
+                kind(deps.conf, {})
+                for kind in (
+                    health.DatabaseHealthcheck,
+                    health.IdentityHealthcheck,
+                    health.StoresHealthcheck,
+                    health.StagingHealthcheck,
+                )
             ]
         waited, here, wait = [], threading.current_thread(), threading.Event.wait
 
@@ -183,7 +188,7 @@ class BackendTest(unittest.TestCase):
             return wait(event, timeout)
 
         with (
-            mock.patch.object(health, "PATIENCE", 0.2),
+            mock.patch.object(health, "PROBE_TIMEOUT", 0.2),
             mock.patch.object(health.threading.Event, "wait", count),
         ):
             found = [backend.healthcheck(0).available for backend in backends]
@@ -192,7 +197,7 @@ class BackendTest(unittest.TestCase):
 
     def test_what_was_seen_is_remembered(self):
         pings = []
-        backend = self.build(health.Database, ping=lambda: pings.append(1))
+        backend = self.build(health.DatabaseHealthcheck, ping=lambda: pings.append(1))
         for _ in range(10):
             self.assertTrue(backend.healthcheck(0).available)
         self.assertEqual([1], pings)
@@ -200,7 +205,9 @@ class BackendTest(unittest.TestCase):
     def test_room_that_is_wanted(self):
         for least, enough in (("100", True), ("101", False)):
             backend = self.build(
-                health.Staging, {"staging_min_free": least}, staging_room=lambda: 100
+                health.StagingHealthcheck,
+                {"staging_min_free": least},
+                staging_free_bytes=lambda: 100,
             )
             self.assertEqual(enough, backend.healthcheck(0).available)
 
@@ -209,7 +216,7 @@ class PasteTest(unittest.TestCase):
     def test_a_backend_that_does_not_exist_stops_the_start(self):
         self.assertEqual(
             "glance_py.middleware.oslo:healthcheck",
-            pipeline.FACTORIES["oslo_middleware:Healthcheck.app_factory"],
+            pipeline.FACTORY_ALIASES["oslo_middleware:Healthcheck.app_factory"],
         )
         with self.assertRaises(LookupError) as raised:
             oslo.healthcheck({}, backends="disable_by_file, glance_databse")
@@ -229,11 +236,11 @@ class ReportCase(ServerCase):
         # Servers that are still starting stop slowly.
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         self.server.end()
-        self.server.write(f"[oslo_reports]\nlog_dir = {self.reports}\n{options}")
+        self.server.write_config(f"[oslo_reports]\nlog_dir = {self.reports}\n{options}")
         self.server.start()
 
     def check_report(self) -> None:
-        files = until(
+        files = wait_until(
             lambda: [file for file in self.reports.iterdir() if file.stat().st_size], bool
         )
         self.assertEqual(1, len(files), self.server.log())
@@ -264,7 +271,7 @@ class GlanceApiReportTest(ReportCase):
 
     def test_signal(self):
         self.with_reports()
-        [worker] = until(self.server.workers, bool)
+        [worker] = wait_until(self.server.workers, bool)
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         os.kill(worker, signal.SIGUSR2)
         self.check_report()

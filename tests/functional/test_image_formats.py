@@ -61,9 +61,9 @@ class TestRefused(SecurityTestCase):
     """415, the image is queued again and no store holds a byte."""
 
     def refuse(self, disk_format: str, data: bytes, **more: str) -> None:
-        for pieces in (iter([data]), (data[i : i + 1] for i in range(len(data)))):
+        for chunks in (iter([data]), (data[i : i + 1] for i in range(len(data)))):
             image_id = self.ann.create(disk_format=disk_format, **more)
-            answer = self.ann.upload_pieces(image_id, pieces)
+            answer = self.ann.upload_chunked(image_id, chunks)
             self.assert_refused(answer, 415)
             self.assertEqual("queued", self.ann.show(image_id)["status"])
             self.assertEqual([], files(self.directory + "/fast"))
@@ -157,13 +157,13 @@ class TestRefused(SecurityTestCase):
         self.ann.call("DELETE", f"/v2/images/{image_id}")
 
     def test_data_that_breaks_off_leaves_nothing(self) -> None:
-        def pieces():
+        def chunks():
             yield qcow2(backing=b"/etc/passwd")
             yield b"x" * (1 << 20)
             raise OSError("the client went away")
 
         image_id = self.ann.create(disk_format="qcow2")
-        self.assert_refused(self.ann.upload_pieces(image_id, pieces()), 415)
+        self.assert_refused(self.ann.upload_chunked(image_id, chunks()), 415)
         image = self.ann.show(image_id)
         self.assertEqual(
             ("queued", None, None), (image["status"], image["checksum"], image["os_hash_value"])

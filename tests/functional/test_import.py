@@ -16,8 +16,8 @@ from unittest import mock
 
 from glance_py.importing import sources
 from tests.functional import service
-from tests.functional.client import OCTETS, Client, files
-from tests.functional.source import WebSource, web_source
+from tests.functional.client import OCTETS, AppClient, files
+from tests.functional.web_source import WebSource, web_source
 
 DATA = bytes(range(256)) * 4096 * 3
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -34,18 +34,18 @@ class ImportCase(unittest.TestCase):
         stack = contextlib.ExitStack()
         self.addCleanup(stack.close)
         self.source: WebSource = stack.enter_context(web_source(DATA))
-        stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
+        stack.enter_context(mock.patch.object(sources, "RETRY_DELAYS", (0.01,)))
         self.app, self.directory = stack.enter_context(
             service.running(ALL_METHODS + self.options + self.source.options)
         )
-        self.member = Client(self.app, "u:p1:member")
-        self.admin = Client(self.app, "u:p1:admin")
+        self.member = AppClient(self.app, "u:p1:member")
+        self.admin = AppClient(self.app, "u:p1:admin")
 
     def ask(
         self,
         image_id: str,
         method: str,
-        who: Client | None = None,
+        who: AppClient | None = None,
         /,
         *,
         header: str | None = None,

@@ -14,12 +14,12 @@ import time
 from unittest import mock
 
 from tests.functional import server
-from tests.functional.server import GLANCE_API, MIB, UWSGI, ServerCase, until
-from tests.functional.source import web_source
+from tests.functional.server import GLANCE_API, MIB, UWSGI, ServerCase, wait_until
+from tests.functional.web_source import web_source
 
 
-class EveryServer:
-    settings = {"silence": 60, "impatient": True}
+class ServerCases:
+    settings = {"client_timeout": 60, "short_leases": True}
 
     def setUp(self) -> None:
         source = web_source(b"x" * (2 * MIB))
@@ -60,13 +60,13 @@ class EveryServer:
         """An import of which half has come."""
         image_id = self.server.create()
         self.ask(image_id, "/stall")
-        until(self.staged, bool)
+        wait_until(self.staged, bool)
         self.assertEqual("importing", self.server.show(image_id)["status"])
         return image_id
 
     def check_given_back(self, image_id: str, words: str) -> None:
         """Queued, without bytes, lock or waiting stores; and a second import succeeds."""
-        image = until(
+        image = wait_until(
             lambda: self.show(image_id),
             lambda image: image["status"] == "queued" and "os_glance_import_task" not in image,
         )
@@ -74,9 +74,9 @@ class EveryServer:
         self.assertNotIn("os_glance_import_task", image)
         self.assertEqual("", image["os_glance_importing_to_stores"])
         self.assertEqual("local", image["os_glance_failed_import"])
-        self.assertEqual([], until(self.staged, lambda files: not files))
+        self.assertEqual([], wait_until(self.staged, lambda files: not files))
         self.assertEqual([], self.server.files())
-        task = until(lambda: self.task(image_id), lambda task: task["status"] == "failure")
+        task = wait_until(lambda: self.task(image_id), lambda task: task["status"] == "failure")
         self.assertEqual("failure", task["status"])
         self.assertIn(words, task["message"])
         self.ask(image_id, "/image")
@@ -105,9 +105,9 @@ class EveryServer:
         self.assertIn("Fetched 1 MiB", self.task(image_id)["message"])
 
 
-class GlanceApiTest(EveryServer, ServerCase):
+class GlanceApiTest(ServerCases, ServerCase):
     command = GLANCE_API
 
 
-class UwsgiTest(EveryServer, ServerCase):
+class UwsgiTest(ServerCases, ServerCase):
     command = UWSGI

@@ -6,8 +6,8 @@ import os
 import unittest
 
 from tests.functional.hosts import two_hosts
-from tests.functional.server import MIB, until
-from tests.functional.source import web_source
+from tests.functional.server import MIB, wait_until
+from tests.functional.web_source import web_source
 
 DATA = os.urandom(MIB) * 3
 
@@ -21,7 +21,7 @@ class DisksOfTheirOwn(unittest.TestCase):
             self.assertEqual(204, one.stage(image_id, DATA, len(DATA)))
             self.assertEqual([image_id], os.listdir(one.staging))
             self.assertEqual(202, two.import_(image_id, "glance-direct", all_stores=True))
-            image, task = two.end_of(image_id)
+            image, task = two.wait_for_task(image_id)
             self.assertEqual(("active", "success"), (image["status"], task["status"]), task)
             self.assertEqual([("fast", image_id), ("slow", image_id)], one.stored())
             self.assertEqual([], os.listdir(one.staging))
@@ -37,7 +37,7 @@ class DisksOfTheirOwn(unittest.TestCase):
             self.assertEqual("uploading", two.show(image_id)["status"])
             one.start()
             self.assertEqual(202, two.import_(image_id, "glance-direct"))
-            self.assertEqual("active", two.end_of(image_id)[0]["status"])
+            self.assertEqual("active", two.wait_for_task(image_id)[0]["status"])
 
 
 class StagingForAll(unittest.TestCase):
@@ -49,7 +49,7 @@ class StagingForAll(unittest.TestCase):
             self.assertEqual(204, one.stage(image_id, DATA, len(DATA)))
             one.kill()
             self.assertEqual(202, two.import_(image_id, "glance-direct"))
-            self.assertEqual("active", two.end_of(image_id)[0]["status"])
+            self.assertEqual("active", two.wait_for_task(image_id)[0]["status"])
             self.assertEqual([], os.listdir(two.staging))
             self.assertTrue(two.download(image_id) == DATA, "the bytes differ")
 
@@ -60,24 +60,24 @@ class AHostDies(unittest.TestCase):
     def test_and_the_other_goes_on(self) -> None:
         with (
             web_source(DATA) as source,
-            two_hosts(more=source.options, impatient=True) as (one, two),
+            two_hosts(more=source.options, short_leases=True) as (one, two),
         ):
             image_id = one.create()
             self.assertEqual(202, one.import_(image_id, "web-download", uri=source.url("/stall")))
-            until(lambda: os.listdir(one.staging), bool)
+            wait_until(lambda: os.listdir(one.staging), bool)
             one.kill()
-            image, task = two.end_of(image_id)
+            image, task = two.wait_for_task(image_id)
             self.assertEqual(("queued", "failure"), (image["status"], task["status"]))
             self.assertIn("died", task["message"])
             self.assertEqual(202, two.import_(image_id, "web-download", uri=source.url("/image")))
-            self.assertEqual("active", two.end_of(image_id)[0]["status"])
+            self.assertEqual("active", two.wait_for_task(image_id)[0]["status"])
             one.start()
-            self.assertEqual([], until(lambda: os.listdir(one.staging), lambda left: not left))
+            self.assertEqual([], wait_until(lambda: os.listdir(one.staging), lambda left: not left))
             self.assertEqual([("fast", f"{image_id}.3")], two.stored())
 
     def test_staged_data_of_an_image_that_was_given_back(self) -> None:
         """It lies whole on the disk of the one that died; the other cannot reach it."""
-        with two_hosts(impatient=True) as (one, two):
+        with two_hosts(short_leases=True) as (one, two):
             image_id = one.create()
             self.assertEqual(204, one.stage(image_id, DATA, len(DATA)))
             one.kill()
@@ -85,7 +85,7 @@ class AHostDies(unittest.TestCase):
             self.assertEqual(204, two.ask("DELETE", f"/v2/images/{image_id}")[0])
             self.assertEqual([image_id], os.listdir(one.staging))
             one.start()
-            self.assertEqual([], until(lambda: os.listdir(one.staging), lambda left: not left))
+            self.assertEqual([], wait_until(lambda: os.listdir(one.staging), lambda left: not left))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import unittest
 from unittest import mock
 
 from glance_py import limits
-from glance_py.importing.job import Job
+from glance_py.importing.job import ImportJob
 from tests.functional.test_import import DATA, ImportCase
 
 LIMIT = "image_count_uploading"
@@ -21,7 +21,9 @@ class ImportLimitsTest(ImportCase):
     def setUp(self) -> None:
         known = dict.fromkeys(limits.RESOURCES, -1) | {LIMIT: 1}
         self.enterContext(
-            mock.patch.object(limits._Book, "limits", lambda book, project, anew=False: known)
+            mock.patch.object(
+                limits._LimitCache, "limits", lambda cache, project, refresh=False: known
+            )
         )
         super().setUp()
 
@@ -66,7 +68,7 @@ class ImportLimitsTest(ImportCase):
 
     def test_a_copy_takes_a_place_while_it_runs(self) -> None:
         image_id, other, waiting = self.uploaded(), self.uploaded(), self.member.create()
-        copies, running, go_on = Job.add_copy, threading.Event(), threading.Event()
+        copies, running, go_on = ImportJob.add_copy, threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
 
         def add_copy(job, store):
@@ -74,7 +76,7 @@ class ImportLimitsTest(ImportCase):
             go_on.wait(30)
             copies(job, store)
 
-        with mock.patch.object(Job, "add_copy", add_copy):
+        with mock.patch.object(ImportJob, "add_copy", add_copy):
             self.assertEqual(
                 202, self.ask(image_id, "copy-image", self.admin, stores=["slow"]).status_int
             )
@@ -90,7 +92,7 @@ class ImportLimitsTest(ImportCase):
         both = [self.uploaded(), self.uploaded()]
         running, go_on = threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
-        copies, room = Job.add_copy, limits.Limits.room
+        copies, room = ImportJob.add_copy, limits.UnifiedLimits.check
         seen = threading.Barrier(2, timeout=30)
 
         def waiting(book, project, deltas):
@@ -105,8 +107,8 @@ class ImportLimitsTest(ImportCase):
             copies(job, store)
 
         with (
-            mock.patch.object(limits.Limits, "room", waiting),
-            mock.patch.object(Job, "add_copy", add_copy),
+            mock.patch.object(limits.UnifiedLimits, "check", waiting),
+            mock.patch.object(ImportJob, "add_copy", add_copy),
         ):
             threads = [
                 threading.Thread(

@@ -15,8 +15,8 @@ from oslo_config import cfg
 from glance_py import app, config, limits, pipeline
 from glance_py.middleware import health, keystone
 from tests.functional import service
-from tests.functional.client import Client
-from tests.functional.keystone import Keystone
+from tests.functional.client import AppClient
+from tests.functional.keystone import FakeKeystone
 
 #: More than the time limits allow, less than a test that waits for something that hangs.
 SOON = 20
@@ -24,16 +24,16 @@ SOON = 20
 
 class KeystoneCase(unittest.TestCase):
     def setUp(self) -> None:
-        self.keystone = Keystone(self)
+        self.keystone = FakeKeystone(self)
         self.enterContext(
             mock.patch.dict(keystone.DEFAULTS, http_connect_timeout=1, http_request_max_retries=0)
         )
-        self.enterContext(mock.patch.object(health, "BELIEVE", 0.0))
-        self.enterContext(mock.patch.object(health, "BELIEVE_IDENTITY", 0.0))
+        self.enterContext(mock.patch.object(health, "RESULT_TTL", 0.0))
+        self.enterContext(mock.patch.object(health, "IDENTITY_RESULT_TTL", 0.0))
 
     def conf(self, section: str, options: str = "") -> cfg.ConfigOpts:
         """A service's configuration that ends with ``section``."""
-        made, self.directory = self.enterContext(service.configured(options, remote=False))
+        made, self.directory = self.enterContext(service.configured(options, behind_registry=False))
         with open(made.config_file[0], "a") as file:
             file.write(f"flavor = keystone\n{section}")
         return config.load(["--config-file", made.config_file[0]], conf=cfg.ConfigOpts())
@@ -43,10 +43,10 @@ class KeystoneCase(unittest.TestCase):
         self.app = app.build(self.conf(section, options))
 
     def get(self, token: str = "u:p1:member", path: str = "/v2/images"):
-        return Client(self.app, token).call("GET", path)
+        return AppClient(self.app, token).call("GET", path)
 
     def ready(self):
-        return Client(self.app, "").call("GET", "/healthcheck/ready")
+        return AppClient(self.app, "").call("GET", "/healthcheck/ready")
 
     @contextlib.contextmanager
     def soon(self):
@@ -94,10 +94,10 @@ class OutageTest(KeystoneCase):
         self.keystone.hangs = True
         for number in range(3):
             self.check_unavailable(f"{number}:p1:member")
-        asked = len(self.keystone.asked)
+        asked = len(self.keystone.requests)
         for number in range(20):
             self.assertEqual(503, self.get(f"more{number}:p1:member").status_int)
-        self.assertEqual(asked, len(self.keystone.asked))
+        self.assertEqual(asked, len(self.keystone.requests))
 
     def test_a_wrong_password_of_the_service(self) -> None:
         """It is not the callers who are refused, and readiness says so."""
@@ -109,16 +109,16 @@ class OutageTest(KeystoneCase):
 
     def test_the_look_at_keystone_is_remembered(self) -> None:
         self.start()
-        with mock.patch.object(health, "BELIEVE_IDENTITY", 60.0):
+        with mock.patch.object(health, "IDENTITY_RESULT_TTL", 60.0):
             for _ in range(5):
                 self.assertEqual(200, self.ready().status_int)
-        self.assertEqual(1, self.keystone.asked.count(("POST", "/v3/auth/tokens")))
+        self.assertEqual(1, self.keystone.requests.count(("POST", "/v3/auth/tokens")))
 
     def test_service_tokens(self) -> None:
         self.start()
         self.assertEqual(
             200,
-            Client(self.app, "u:p1:member")
+            AppClient(self.app, "u:p1:member")
             .call("GET", "/v2/images", X_Service_Token="nova:service:service")
             .status_int,
         )
@@ -126,7 +126,7 @@ class OutageTest(KeystoneCase):
         with self.assertLogs(keystone.LOG, "ERROR"):
             self.assertEqual(
                 503,
-                Client(self.app, "u:p1:member")
+                AppClient(self.app, "u:p1:member")
                 .call("GET", "/v2/images", X_Service_Token="new:service:service")
                 .status_int,
             )
@@ -191,7 +191,7 @@ class LimitsTest(KeystoneCase):
         from oslo_limit import limit, opts
 
         self.enterContext(mock.patch.object(limits, "TIMEOUT", 1))
-        self.enterContext(mock.patch.object(limits, "REMEMBER", 0.0))
+        self.enterContext(mock.patch.object(limits, "MIN_CACHE_TTL", 0.0))
         self.enterContext(mock.patch.object(limit, "_SDK_CONNECTION", None))
         conf = self.conf(
             self.keystone.section() + self.keystone.section("oslo_limit") + "endpoint_id = e\n",
@@ -208,7 +208,7 @@ class LimitsTest(KeystoneCase):
             "image_stage_total": 10,
             "image_count_uploading": 10,
         }
-        self.member = Client(self.app, "u:p1:member")
+        self.member = AppClient(self.app, "u:p1:member")
 
     def create(self):
         return self.member.call("POST", "/v2/images", b"{}", content_type="application/json")

@@ -10,8 +10,8 @@ import sqlite3
 import time
 import unittest
 
-from tests.functional.client import Client, files
-from tests.functional.origin import serve, web_store
+from tests.functional.client import AppClient, files
+from tests.functional.origin_server import serve, web_store
 from tests.functional.service import running
 
 DATA = b"0123456789"
@@ -45,10 +45,10 @@ class LocationsTestCase(unittest.TestCase):
             there="/data",
         )
         cls.app, cls.directory = cls.enterClassContext(running(web_store(cls.origin, cls.options)))
-        cls.ann = Client(cls.app, "ann:p1:member")
-        cls.bob = Client(cls.app, "bob:p2:member")
-        cls.root = Client(cls.app, "root:p1:admin")
-        cls.nova = Client(cls.app, "nova:p1:member+service")
+        cls.ann = AppClient(cls.app, "ann:p1:member")
+        cls.bob = AppClient(cls.app, "bob:p2:member")
+        cls.root = AppClient(cls.app, "root:p1:admin")
+        cls.nova = AppClient(cls.app, "nova:p1:member+service")
 
     def url(self, name: str) -> str:
         return f"{self.origin.url}/{name}"
@@ -56,7 +56,7 @@ class LocationsTestCase(unittest.TestCase):
     def assert_status(self, status: int, answer) -> None:
         self.assertEqual(status, answer.status_int, answer.text)
 
-    def register(self, who: Client, image_id: str, url: str, digest: dict | None = None):
+    def register(self, who: AppClient, image_id: str, url: str, digest: dict | None = None):
         body = {"url": url, **({"validation_data": digest} if digest else {})}
         return who.call(
             "POST",
@@ -192,7 +192,7 @@ class TestPatch(LocationsTestCase):
 
     def test_cve_2026_71198_no_addresses_inside(self) -> None:
         image_id = self.ann.create()
-        asked = len(self.origin.asked)
+        asked = len(self.origin.requests)
         for url in (
             "http://localhost/",
             "http://[::1]/",
@@ -207,7 +207,7 @@ class TestPatch(LocationsTestCase):
             with self.subTest(url):
                 self.assert_status(400, self.ann.patch(image_id, add(url)))
                 self.assert_status(400, self.register(self.ann, image_id, url))
-        self.assertEqual(asked, len(self.origin.asked))
+        self.assertEqual(asked, len(self.origin.requests))
 
     def test_a_location_twice(self) -> None:
         image_id = self.registered()
@@ -386,7 +386,7 @@ class TestRegistration(LocationsTestCase):
         self.assert_status(403, self.register(self.ann, image_id, rbd))
         self.assert_status(403, self.register(self.root, image_id, rbd))
         self.assert_status(404, self.register(self.bob, image_id, self.url("data")))
-        reader = Client(self.app, "eve:p1:reader")
+        reader = AppClient(self.app, "eve:p1:reader")
         self.assert_status(403, self.register(reader, image_id, self.url("data")))
         self.assert_status(202, self.register(self.nova, image_id, rbd))
         self.assertIn("no store", self.task(image_id)["message"])
@@ -422,22 +422,22 @@ class TestRegistration(LocationsTestCase):
     def test_only_queued_images_and_one_at_a_time(self) -> None:
         self.assert_status(409, self.register(self.ann, self.registered(), self.url("data")))
         image_id = self.ann.create()
-        self.origin.hold.clear()
-        self.addCleanup(self.origin.hold.set)
+        self.origin.release.clear()
+        self.addCleanup(self.origin.release.set)
         self.assert_status(202, self.register(self.ann, image_id, self.url("data"), DIGEST))
         self.assert_status(409, self.register(self.ann, image_id, self.url("data"), DIGEST))
-        self.origin.hold.set()
+        self.origin.release.set()
         self.assertEqual("success", self.task(image_id)["status"])
 
     def test_deleting_the_image_ends_it(self) -> None:
         image_id = self.ann.create()
-        self.origin.hold.clear()
-        self.addCleanup(self.origin.hold.set)
+        self.origin.release.clear()
+        self.addCleanup(self.origin.release.set)
         self.register(self.ann, image_id, self.url("data"), DIGEST)
         while self.ann.show(image_id)["status"] != "importing":
             time.sleep(0.02)
         self.assert_status(204, self.ann.call("DELETE", f"/v2/images/{image_id}"))
-        self.origin.hold.set()
+        self.origin.release.set()
         for _ in range(100):
             with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as db:
                 status = db.execute(
@@ -475,37 +475,39 @@ class TestBelieved(LocationsTestCase):
             (image["status"], image["checksum"], image["os_hash_value"]),
         )
         self.assertIsNone(self.ann.show(none)["os_hash_value"])
-        self.assertNotIn(("GET", "/data"), self.origin.asked)
+        self.assertNotIn(("GET", "/data"), self.origin.requests)
 
 
 class TestOneStore(LocationsTestCase):
-    def withdraw(self, who: Client, store: str, image_id: str):
+    def delete_from_store(self, who: AppClient, store: str, image_id: str):
         return who.call("DELETE", f"/v2/stores/{store}/{image_id}")
 
     def test_one_copy_goes_and_the_other_stays(self) -> None:
         image_id = self.uploaded()
         self.assert_status(200, self.root.patch(image_id, add(self.url("same"))))
-        self.assert_status(404, self.withdraw(self.root, "slow", image_id))
-        self.assert_status(403, self.withdraw(self.ann, "fast", image_id))
-        self.assert_status(204, self.withdraw(self.root, "fast", image_id))
+        self.assert_status(404, self.delete_from_store(self.root, "slow", image_id))
+        self.assert_status(403, self.delete_from_store(self.ann, "fast", image_id))
+        self.assert_status(204, self.delete_from_store(self.root, "fast", image_id))
         self.assertFalse(os.path.exists(os.path.join(self.directory, "fast", image_id)))
         self.assertEqual(DATA, self.ann.download(image_id).body)
-        self.assert_status(403, self.withdraw(self.root, "web", image_id))
-        self.assert_status(403, self.withdraw(self.root, "slow", image_id))
+        self.assert_status(403, self.delete_from_store(self.root, "web", image_id))
+        self.assert_status(403, self.delete_from_store(self.root, "slow", image_id))
 
     def test_refusals(self) -> None:
         queued = self.ann.create()
-        self.assert_status(409, self.withdraw(self.root, "fast", queued))
-        self.assert_status(409, self.withdraw(self.root, "nope", queued))
-        self.assert_status(409, self.withdraw(self.root, "os_glance_staging_store", queued))
+        self.assert_status(409, self.delete_from_store(self.root, "fast", queued))
+        self.assert_status(409, self.delete_from_store(self.root, "nope", queued))
         self.assert_status(
-            404, self.withdraw(self.root, "fast", "00000000-0000-0000-0000-000000000000")
+            409, self.delete_from_store(self.root, "os_glance_staging_store", queued)
+        )
+        self.assert_status(
+            404, self.delete_from_store(self.root, "fast", "00000000-0000-0000-0000-000000000000")
         )
 
     def test_one_of_two_copies_in_one_store(self) -> None:
         image_id = self.registered()
         self.ann.patch(image_id, add(self.url("same")))
-        self.assert_status(204, self.withdraw(self.root, "web", image_id))
+        self.assert_status(204, self.delete_from_store(self.root, "web", image_id))
         self.assertEqual(
             [self.url("same")], [x["url"] for x in self.ann.show(image_id)["locations"]]
         )
@@ -515,8 +517,8 @@ class TestOneStore(LocationsTestCase):
             app,
             _directory,
         ):
-            root = Client(app, "root:p1:admin")
-            self.assert_status(404, self.withdraw(root, "file", root.create()))
+            root = AppClient(app, "root:p1:admin")
+            self.assert_status(404, self.delete_from_store(root, "file", root.create()))
 
 
 class TestDeleting(LocationsTestCase):
@@ -535,7 +537,10 @@ class TestDeleting(LocationsTestCase):
         scrubber = self._scrubber(Scrubber)
         self.assertEqual(
             [(image_id, 1, 0)],
-            [(done.image_id, done.removed, done.left) for done in scrubber.scrub(0, stray=True)],
+            [
+                (done.image_id, done.removed, done.remaining)
+                for done in scrubber.scrub(0, orphaned=True)
+            ],
         )
         self.assertFalse(os.path.exists(path))
         self.assertEqual([("deleted", 1)], [row[1:] for row in self.rows(image_id)])
@@ -544,13 +549,13 @@ class TestDeleting(LocationsTestCase):
         from oslo_config import cfg
 
         from glance_py import config
-        from glance_py.db.records import records
+        from glance_py.db.repositories import sql_repositories
         from glance_store_py.stores import Stores
 
         conf = config.load(
             ["--config-file", f"{self.directory}/glance-api.conf"], conf=cfg.ConfigOpts()
         )
-        return made(Stores.from_config(conf), records(conf).pending)
+        return made(Stores.from_config(conf), sql_repositories(conf).pending)
 
     def test_nothing_is_left_after_deleting(self) -> None:
         image_id = self.uploaded()

@@ -7,7 +7,7 @@ import unittest
 from urllib.parse import quote
 
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 ALL = "/v2/metadefs/namespaces"
 
@@ -30,11 +30,11 @@ class MetadefCase(unittest.TestCase):
         self.app = app
         self.addCleanup(running.__exit__, None, None, None)
         self.client = {
-            "admin": Client(app, "root:p1:admin"),
-            "member": Client(app, "ann:p1:member"),
-            "reader": Client(app, "ron:p1:reader"),
-            "other": Client(app, "bob:p2:member"),
-            "none": Client(app, "nil:p1:nothing"),
+            "admin": AppClient(app, "root:p1:admin"),
+            "member": AppClient(app, "ann:p1:member"),
+            "reader": AppClient(app, "ron:p1:reader"),
+            "other": AppClient(app, "bob:p2:member"),
+            "none": AppClient(app, "nil:p1:nothing"),
         }
 
     def call(self, method, path, body=None, who="admin", **headers):
@@ -109,7 +109,7 @@ class NamespaceTest(MetadefCase):
 
     def test_who_has_no_project_must_say_whose_it_is(self):
         for token, without, with_owner in (("u:none:reader", 403, 403), ("u:none:admin", 400, 201)):
-            self.client["nobody"] = Client(self.app, token)
+            self.client["nobody"] = AppClient(self.app, token)
             self.assertEqual(without, self.code("POST", ALL, {"namespace": "N"}, who="nobody"))
             self.assertEqual(
                 with_owner, self.code("POST", ALL, {"namespace": "N", "owner": "p1"}, who="nobody")

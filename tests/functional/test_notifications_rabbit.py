@@ -21,7 +21,7 @@ from unittest import mock
 from glance_py import app
 from glance_py.notifications import notifier
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
@@ -161,7 +161,7 @@ class RabbitCase(unittest.TestCase):
         conf, _directory = running.__enter__()
         self.addCleanup(running.__exit__, None, None, None)
         built = app.build_service(conf)
-        self.app, self.notifier = built.app, built.services.notifier
+        self.app, self.notifier = built.app, built.deps.notifier
         self.addCleanup(self.notifier.close, 1.0)
 
     def heard(self, number: int, seconds: float = 20) -> list[dict]:
@@ -180,7 +180,7 @@ class LifeTest(RabbitCase):
     maxDiff = None
 
     def test_one_life(self):
-        owner, friend = Client(self.app, "u:p1:member"), Client(self.app, "v:p2:member")
+        owner, friend = AppClient(self.app, "u:p1:member"), AppClient(self.app, "v:p2:member")
         image_id = owner.create(name="life", x="y", tags=["t"])
         path = f"/v2/images/{image_id}"
         statuses = [
@@ -228,7 +228,7 @@ class LifeTest(RabbitCase):
 
     def test_an_upload_that_fails(self):
         """An error whose payload is a sentence; then the image is queued again."""
-        owner = Client(self.app, "u:p1:member")
+        owner = AppClient(self.app, "u:p1:member")
         image_id = owner.create(disk_format="qcow2")
         self.assertEqual(415, owner.upload(image_id, b"no qcow2").status_int)
         messages = self.heard(5)
@@ -242,7 +242,7 @@ class LifeTest(RabbitCase):
 
 class DeadBrokerTest(RabbitCase):
     def create(self, number: int) -> None:
-        client = Client(self.app, "u:p1:member")
+        client = AppClient(self.app, "u:p1:member")
         started = time.monotonic()
         for n in range(number):
             client.create(name=str(n))
@@ -264,7 +264,7 @@ class DeadBrokerTest(RabbitCase):
     def test_what_cannot_wait_is_counted(self):
         self.wire.cut()
         with (
-            mock.patch.object(notifier, "_WAITING", 5),
+            mock.patch.object(notifier, "_QUEUE_SIZE", 5),
             self.assertLogs(notifier.LOG, "ERROR") as logs,
         ):
             self.create(20)

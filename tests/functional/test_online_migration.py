@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
 from tests.contract.dal.upgrade_cases import STEPS
-from tests.functional.server import GLANCE_API, Process
+from tests.functional.server import GLANCE_API, ServerProcess
 
 PATCH = "application/openstack-images-v2.1-json-patch"
 #: What each client does at least before, between and after the phases: turns of a client of the
@@ -45,7 +45,7 @@ def grow_old(database: Database, mark: str) -> None:
             if name == mark:
                 return
 
-    database.alter(work)
+    database.run_ddl(work)
     migrations.stamp(database, mark)
 
 
@@ -76,7 +76,7 @@ class OnlineCase:
         """Expand, migrate and contract, and what clients do around each."""
         done = []
         self.meanwhile(clients, TURNS)
-        while phase := migrations.pending(self.database):
+        while phase := migrations.next_phase(self.database):
             self.phase(phase)
             done.append(phase)
             self.meanwhile(clients, TURNS)
@@ -114,9 +114,9 @@ class OnlineCase:
         )
         self.assertEqual(len(kept), rows)
 
-    def service(self) -> Process:
+    def service(self) -> ServerProcess:
         """A service over the database as it is; the one that it comes with is left alone."""
-        server = Process(self.directory, GLANCE_API, workers=2, silence=60)
+        server = ServerProcess(self.directory, GLANCE_API, workers=2, client_timeout=60)
         self.addCleanup(server.end)
         server.end()
         conf = server.directory / "glance-api.conf"
@@ -127,7 +127,7 @@ class OnlineCase:
         server.start()
         return server
 
-    def client(self, server: Process, number: int) -> list[tuple[str, str]]:
+    def client(self, server: ServerProcess, number: int) -> list[tuple[str, str]]:
         """Work until told to stop; (image, name) of all that must be there afterwards."""
         kept = []
         for turn in range(10_000):
@@ -173,16 +173,16 @@ class OnlineCase:
         self.meanwhile([written], ROWS)
         self.phase("expand")
         self.meanwhile([written], ROWS)
-        self.assertEqual("migrate", migrations.pending(self.database))
+        self.assertEqual("migrate", migrations.next_phase(self.database))
         self.phase("migrate")
         self.meanwhile([written], ROWS)
         # What it wrote meanwhile is seen, and done as well.
-        self.assertEqual("migrate", migrations.pending(self.database))
+        self.assertEqual("migrate", migrations.next_phase(self.database))
         self.stop.set()
         rows = written.result()
         self.phase("migrate")
         self.phase("contract")
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
         found = self.database.read(
             lambda connection: dict(
                 connection.execute(sa.text("SELECT id, visibility FROM images")).tuples().all()

@@ -14,7 +14,7 @@ from unittest import mock
 from glance_py.app import build
 from glance_py.importing import importer, sources
 from tests.functional import service
-from tests.functional.client import OCTETS, Client, files
+from tests.functional.client import OCTETS, AppClient, files
 
 DATA = bytes(range(256)) * 64
 
@@ -36,7 +36,7 @@ def served(app):
         server.server_close()
 
 
-def end(client: Client, image_id: str) -> tuple[dict, dict]:
+def end(client: AppClient, image_id: str) -> tuple[dict, dict]:
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         tasks = client.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
@@ -46,7 +46,7 @@ def end(client: Client, image_id: str) -> tuple[dict, dict]:
     return client.show(image_id), tasks[-1]
 
 
-def ask(client: Client, image_id: str, **method):
+def ask(client: AppClient, image_id: str, **method):
     return client.call(
         "POST",
         f"/v2/images/{image_id}/import",
@@ -79,7 +79,7 @@ class Workers(unittest.TestCase):
         )
         conf.set_override("connection", f"sqlite:///{self.one_directory}/glance.sqlite", "database")
         two = build(conf)
-        self.one, self.two = Client(app, "u:p1:member"), Client(two, "u:p1:member")
+        self.one, self.two = AppClient(app, "u:p1:member"), AppClient(two, "u:p1:member")
 
     def stage(self) -> str:
         image_id = self.one.create()
@@ -121,8 +121,8 @@ class Workers(unittest.TestCase):
         """An import says that the worker is gone; a deletion goes on without it."""
         image_id = self.stage()
         with (
-            mock.patch.object(importer.Staging, "size", return_value=None),
-            mock.patch("glance_py.importing.peer.TIMEOUT", 2),
+            mock.patch.object(importer.StagingArea, "size", return_value=None),
+            mock.patch("glance_py.importing.stage_host.TIMEOUT_SECONDS", 2),
         ):
             self._move(image_id)
             answer = ask(self.two, image_id, name="glance-direct")
@@ -153,11 +153,11 @@ class Regions(unittest.TestCase):
         here, self.directory = stack.enter_context(
             service.running("enabled_import_methods = [glance-download]\n")
         )
-        stack.enter_context(mock.patch.object(sources, "PAUSES", (0.01,)))
+        stack.enter_context(mock.patch.object(sources, "RETRY_DELAYS", (0.01,)))
         stack.enter_context(
-            mock.patch.object(sources, "endpoint_of", lambda ctx, region, interface: self.url)
+            mock.patch.object(sources, "find_endpoint", lambda ctx, region, interface: self.url)
         )
-        self.remote, self.here = Client(remote, "u:p1:member"), Client(here, "u:p1:member")
+        self.remote, self.here = AppClient(remote, "u:p1:member"), AppClient(here, "u:p1:member")
 
     def download(self, image_id: str) -> tuple[dict, dict]:
         mine = self.here.create(disk_format="qcow2", container_format="ovf")

@@ -16,7 +16,7 @@ from glance_py import app
 from glance_py.layers import property_protection
 from glance_py.policies import enforcer
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 
 def section(name: str, **who: str) -> str:
@@ -36,7 +36,7 @@ class ReloadCase(unittest.TestCase):
         for name, text in files.items():
             self.write(name.replace("_", "."), text)
         self.app = app.build(conf)
-        self.member = Client(self.app, "u:p1:member")
+        self.member = AppClient(self.app, "u:p1:member")
 
     def write(self, name: str, text: str) -> None:
         """As editors do: another file in the place of the old one."""

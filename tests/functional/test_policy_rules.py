@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 NAMESPACES = "/v2/metadefs/namespaces"
 
@@ -29,12 +29,12 @@ class PolicyCase(unittest.TestCase):
         app, _directory = running.enter_context(
             service.running(f"[oslo_policy]\npolicy_file = {file}")
         )
-        self.admin = Client(app, "u:p:admin")
-        self.owner = Client(app, "u:p:member")
-        self.reader = Client(app, "u:p:reader")
-        self.friend = Client(app, "u:friend:member")
+        self.admin = AppClient(app, "u:p:admin")
+        self.owner = AppClient(app, "u:p:member")
+        self.reader = AppClient(app, "u:p:reader")
+        self.friend = AppClient(app, "u:friend:member")
 
-    def answer(self, caller: Client, method: str, path: str, body: object = None) -> tuple:
+    def answer(self, caller: AppClient, method: str, path: str, body: object = None) -> tuple:
         """(status, document or the text of a refusal)."""
         response = caller.call(
             method,

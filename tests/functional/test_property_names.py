@@ -11,7 +11,7 @@ from glance_py import app
 from glance_py.db import engine, migrations
 from tests.contract.dal import backends
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 RULES = """\
 [^billing_.*]
@@ -34,7 +34,7 @@ class NamesCase:
         conf, directory = stack.enter_context(
             service.configured(
                 "property_protection_file = rules.conf\nenabled_import_methods = [glance-direct]\n",
-                remote=False,
+                behind_registry=False,
             )
         )
         with open(os.path.join(directory, "rules.conf"), "w") as file:
@@ -42,12 +42,12 @@ class NamesCase:
         url = self.connection(stack)
         if url:
             conf.set_override("connection", url, "database")
-            migrations.upgrade(engine.connect(conf))
+            migrations.upgrade(engine.open_database(conf))
         application = app.build(conf)
-        self.ann = Client(application, "ann:p1:member")
-        self.root = Client(application, "root:p:admin")
+        self.ann = AppClient(application, "ann:p1:member")
+        self.root = AppClient(application, "root:p:admin")
 
-    def patch(self, who: Client, image_id: str, path: str, value: str) -> int:
+    def patch(self, who: AppClient, image_id: str, path: str, value: str) -> int:
         return who.patch(image_id, {"op": "add", "path": path, "value": value}).status_int
 
     def test_a_member_does_not_write_over_a_protected_property(self) -> None:

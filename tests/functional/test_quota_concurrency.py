@@ -11,7 +11,7 @@ import json
 import unittest
 from collections import Counter
 
-from tests.functional.server import GLANCE_API, MIB, ServerCase, pieces, until
+from tests.functional.server import GLANCE_API, MIB, ServerCase, chunks, wait_until
 
 CLIENTS = 20
 
@@ -24,12 +24,12 @@ def at_once(act) -> list[int]:
 
 class ParallelTest(ServerCase):
     command = GLANCE_API
-    settings = {"workers": 2, "silence": 60}
+    settings = {"workers": 2, "client_timeout": 60}
 
     def configure(self, options: str) -> None:
         """Run the server with ``options``."""
         self.server.end()
-        self.server.write(options)
+        self.server.write_config(options)
         self.server.start()
 
     def stored(self) -> int:
@@ -45,15 +45,15 @@ class ParallelTest(ServerCase):
         """Seven and a half fit: seven get in."""
         self.configure(f"user_storage_quota = {7 * MIB + MIB // 2}")
         waiting = [self.server.create() for _ in range(CLIENTS)]
-        statuses = at_once(lambda n: self.server.upload(waiting[n], pieces(4, MIB // 4), MIB))
+        statuses = at_once(lambda n: self.server.upload(waiting[n], chunks(4, MIB // 4), MIB))
         self.assertEqual({204: 7, 413: 13}, Counter(statuses), self.server.log())
         self.assertEqual(7 * MIB, self.stored())
         self.assertEqual(
             413,
-            self.server.upload(waiting[statuses.index(413)], pieces(1, MIB // 2 + 1), MIB // 2 + 1),
+            self.server.upload(waiting[statuses.index(413)], chunks(1, MIB // 2 + 1), MIB // 2 + 1),
         )
         self.assertEqual(
-            204, self.server.upload(waiting[statuses.index(413)], pieces(1, MIB // 2), MIB // 2)
+            204, self.server.upload(waiting[statuses.index(413)], chunks(1, MIB // 2), MIB // 2)
         )
 
     def test_uploads_that_do_not_say_their_size(self) -> None:
@@ -61,14 +61,14 @@ class ParallelTest(ServerCase):
         quota = 7 * MIB + MIB // 2
         self.configure(f"user_storage_quota = {quota}")
         waiting = [self.server.create() for _ in range(CLIENTS)]
-        statuses = at_once(lambda n: self.server.upload(waiting[n], pieces(8, MIB // 8 + n)))
+        statuses = at_once(lambda n: self.server.upload(waiting[n], chunks(8, MIB // 8 + n)))
         self.assertEqual({204, 413}, set(statuses), self.server.log())
         self.assertLessEqual(self.stored(), quota)
         self.assertGreaterEqual(statuses.count(204), 3)
         rest = quota - self.stored()
         refused = waiting[statuses.index(413)]
-        self.assertEqual(413, self.server.upload(refused, pieces(1, rest + 1)))
-        self.assertEqual(204, self.server.upload(refused, pieces(1, rest)))
+        self.assertEqual(413, self.server.upload(refused, chunks(1, rest + 1)))
+        self.assertEqual(204, self.server.upload(refused, chunks(1, rest)))
 
     def test_images(self) -> None:
         self.configure("image_count_quota = 5")
@@ -86,23 +86,23 @@ class ParallelTest(ServerCase):
 
 class DeathTest(ServerCase):
     command = GLANCE_API
-    settings = {"silence": 60, "impatient": True}
+    settings = {"client_timeout": 60, "short_leases": True}
 
     def test_what_a_dead_worker_held_is_given_back(self) -> None:
         self.server.end()
-        self.server.write(f"user_storage_quota = {10 * MIB}")
+        self.server.write_config(f"user_storage_quota = {10 * MIB}")
         self.server.start()
         first, second = self.server.create(), self.server.create()
-        sock = self.server.begin_upload(first, f"Content-Length: {9 * MIB}", b"x" * MIB)
+        sock = self.server.start_upload(first, f"Content-Length: {9 * MIB}", b"x" * MIB)
         self.assertEqual("saving", self.server.wait(first, "saving"))
         self.assertIsNone(self.server.show(first)["size"])
-        self.assertEqual(413, self.server.upload(second, pieces(2, MIB), 2 * MIB))
+        self.assertEqual(413, self.server.upload(second, chunks(2, MIB), 2 * MIB))
         self.server.kill()
         sock.close()
         self.server.start()
-        until(self.server.files, lambda files: not files)
+        wait_until(self.server.files, lambda files: not files)
         self.assertEqual("queued", self.server.wait(first, "queued"), self.server.log())
-        self.assertEqual(204, self.server.upload(second, pieces(2, MIB), 2 * MIB))
+        self.assertEqual(204, self.server.upload(second, chunks(2, MIB), 2 * MIB))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import unittest
 import webob
 
 from tests.functional import rbac, service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 FACTS = pathlib.Path(__file__).with_name("rbac.json")
 
@@ -33,7 +33,7 @@ class Service(unittest.TestCase):
             return answer.status_int, answer.body
 
         self.app = app
-        return rbac.Survey(call)
+        return rbac.AccessProbe(call)
 
 
 class RolesTest(Service):
@@ -50,13 +50,13 @@ class RolesTest(Service):
         self.assertEqual([], wrong)
 
     def test_images(self):
-        self.compare(self.ask().of_images())
+        self.compare(self.ask().image_statuses())
 
     def test_lists(self):
-        self.compare(self.ask().of_lists())
+        self.compare(self.ask().list_statuses())
 
     def test_what_concerns_no_image(self):
-        self.compare(self.ask().alone())
+        self.compare(self.ask().without_image())
 
 
 class AnonymousTest(Service):
@@ -98,13 +98,13 @@ class AnonymousTest(Service):
         json.dump(rules, file)
         file.flush()
         self.ask(f"allow_anonymous_access = true\n[oslo_policy]\npolicy_file = {file.name}")
-        admin = Client(self.app, "u:p:admin")
+        admin = AppClient(self.app, "u:p:admin")
         self.images = []
         for visibility in ("public", "community", "shared"):
             image_id = admin.create(visibility=visibility)
             admin.upload(image_id, b"data")
             self.images.append(image_id)
-        self.anonymous = Client(self.app, "")
+        self.anonymous = AppClient(self.app, "")
 
     def statuses(self, method: str, path: str) -> tuple[int, ...]:
         return tuple(
@@ -140,7 +140,7 @@ class AnonymousTest(Service):
 
     def test_unless_the_operator_says_so_a_token_is_needed(self):
         self.ask()
-        self.assertEqual(401, Client(self.app, "").call("GET", "/v2/images").status_int)
+        self.assertEqual(401, AppClient(self.app, "").call("GET", "/v2/images").status_int)
 
 
 if __name__ == "__main__":

@@ -14,27 +14,30 @@ from oslo_config import cfg
 from glance_py import app, config
 from glance_py.registry import client
 from tests.functional import registry, service
-from tests.functional.client import Client, files
-from tests.functional.origin import serve, web_store
-from tests.functional.server import until
+from tests.functional.client import AppClient, files
+from tests.functional.origin_server import serve, web_store
+from tests.functional.server import wait_until
 
 
 class ServiceTest(unittest.TestCase):
     def setUp(self) -> None:
         self.app, self.directory = self.enterContext(
-            service.running("show_multiple_locations = true\n", remote=True)
+            service.running("show_multiple_locations = true\n", behind_registry=True)
         )
-        self.mine, self.theirs = Client(self.app, "u:p1:member"), Client(self.app, "v:p2:member")
+        self.mine, self.theirs = (
+            AppClient(self.app, "u:p1:member"),
+            AppClient(self.app, "v:p2:member"),
+        )
 
     def test_an_image_that_is_deleted_during_its_upload_leaves_nothing(self) -> None:
         image_id = self.mine.create()
 
-        def pieces():
+        def chunks():
             yield b"x" * 100_000
             self.assertEqual(204, self.mine.call("DELETE", f"/v2/images/{image_id}").status_int)
             yield b"x" * 100_000
 
-        answer = self.mine.upload_pieces(image_id, pieces())
+        answer = self.mine.upload_chunked(image_id, chunks())
         self.assertEqual(410, answer.status_int, answer.text)
         self.assertEqual([], files(f"{self.directory}/fast"))
         self.assertEqual(404, self.mine.call("GET", f"/v2/images/{image_id}").status_int)
@@ -51,7 +54,7 @@ class ServiceTest(unittest.TestCase):
 
     def test_one_question_for_what_one_request_asks(self) -> None:
         image_id = self.mine.create()
-        wire = client.Connection(self._conf())
+        wire = client.RegistryConnection(self._conf())
         before = wire.calls
         self.mine.show(image_id)
         self.mine.call("GET", "/v2/images?limit=100")
@@ -67,8 +70,8 @@ class RoundAboutTest(unittest.TestCase):
     """Ways around the policies that end at the registry."""
 
     def setUp(self) -> None:
-        conf, _ = self.enterContext(service.configured(remote=True))
-        self.wire = registry.beside(conf)
+        conf, _ = self.enterContext(service.configured(behind_registry=True))
+        self.wire = registry.connect_to_new_registry(conf)
 
     def post(self, **headers: str) -> int:
         return self.wire.post(
@@ -106,31 +109,31 @@ class TrustedTest(unittest.TestCase):
         own = config.load(["--config-file", self.conf.config_file[0]], conf=cfg.ConfigOpts())
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "trusted-auth", "paste_deploy")
-        self.wire = registry.Wire(app.build_registry(own).app)
-        self.enterContext(mock.patch.object(client, "Connection", lambda conf: self.wire))
+        self.wire = registry.InProcessConnection(app.build_registry(own).app)
+        self.enterContext(mock.patch.object(client, "RegistryConnection", lambda conf: self.wire))
 
     def test_a_life(self) -> None:
         api = app.build(self.conf)
-        mine, theirs = Client(api, "u:p1:member"), Client(api, "v:p2:member")
+        mine, theirs = AppClient(api, "u:p1:member"), AppClient(api, "v:p2:member")
         image_id = mine.create()
         self.assertEqual(204, mine.upload(image_id, b"data").status_int)
         self.assertEqual(b"data", mine.download(image_id).body)
         self.assertEqual(404, theirs.call("GET", f"/v2/images/{image_id}").status_int)
         self.assertEqual(
-            200, Client(api, "a:p3:admin").call("GET", f"/v2/images/{image_id}").status_int
+            200, AppClient(api, "a:p3:admin").call("GET", f"/v2/images/{image_id}").status_int
         )
         self.assertEqual(204, mine.call("DELETE", f"/v2/images/{image_id}").status_int)
 
     def test_without_the_secret_nobody_is_believed(self) -> None:
         self.conf.set_override("registry_shared_secret", "wrong")
         with self.assertLogs("glance_py.registry.client", "ERROR"):
-            answer = Client(app.build(self.conf), "u:p1:member").call("GET", "/v2/images")
+            answer = AppClient(app.build(self.conf), "u:p1:member").call("GET", "/v2/images")
         self.assertEqual(503, answer.status_int)
 
 
 class StartTest(unittest.TestCase):
     def test_a_registry_behind_a_registry_does_not_start(self) -> None:
-        conf, _ = self.enterContext(service.configured(remote=True))
+        conf, _ = self.enterContext(service.configured(behind_registry=True))
         with self.assertRaisesRegex(config.ConfigurationError, "data_api"):
             app.build_registry(conf)
 
@@ -146,8 +149,8 @@ class StartTest(unittest.TestCase):
         self.assertIn("glance-registry.conf", said.getvalue())
 
     def test_health_is_that_of_the_database(self) -> None:
-        with service.configured(remote=True) as (conf, directory):
-            wire = registry.beside(conf)
+        with service.configured(behind_registry=True) as (conf, directory):
+            wire = registry.connect_to_new_registry(conf)
             statuses: list[str] = []
 
             def ask() -> str:
@@ -181,12 +184,12 @@ paste.filter_factory = oslo_middleware:HTTPProxyToWSGI.factory
 
 class OldPasteTest(unittest.TestCase):
     def test_a_paste_file_of_the_original_registry(self) -> None:
-        conf, directory = self.enterContext(service.configured(remote=False))
+        conf, directory = self.enterContext(service.configured(behind_registry=False))
         with open(f"{directory}/registry-paste.ini", "w") as file:
             file.write(OLD_PASTE)
         conf.set_override("flavor", "trusted-auth", "paste_deploy")
         conf.set_override("config_file", f"{directory}/registry-paste.ini", "paste_deploy")
-        wire = registry.Wire(app.build_registry(conf).app)
+        wire = registry.InProcessConnection(app.build_registry(conf).app)
         headers = {
             "Content-Type": "application/json",
             "X-Identity-Status": "Confirmed",
@@ -209,12 +212,13 @@ class EntrustedTest(unittest.TestCase):
         rules.flush()
         self.app, _ = self.enterContext(
             service.running(
-                web_store(origin) + f"[oslo_policy]\npolicy_file = {rules.name}\n", remote=True
+                web_store(origin) + f"[oslo_policy]\npolicy_file = {rules.name}\n",
+                behind_registry=True,
             )
         )
-        self.root = Client(self.app, "root:p9:admin+sharer")
+        self.root = AppClient(self.app, "root:p9:admin+sharer")
 
-    def post(self, who: Client, path: str, **document: object) -> int:
+    def post(self, who: AppClient, path: str, **document: object) -> int:
         return who.call(
             "POST",
             f"/v2/images/{path}",
@@ -228,7 +232,7 @@ class EntrustedTest(unittest.TestCase):
         self.assertEqual(
             202,
             self.post(
-                Client(self.app, "v:p2:member"),
+                AppClient(self.app, "v:p2:member"),
                 f"{image_id}/import",
                 method={"name": "copy-image"},
                 stores=["slow"],
@@ -236,21 +240,26 @@ class EntrustedTest(unittest.TestCase):
         )
         self.assertEqual(
             "fast,slow",
-            until(lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores),
+            wait_until(lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores),
         )
 
     def test_data_that_another_service_registers(self) -> None:
         image_id = self.root.create(visibility="public")
         self.assertEqual(
-            403, self.post(Client(self.app, "v:p2:member"), f"{image_id}/locations", url=self.url)
+            403,
+            self.post(AppClient(self.app, "v:p2:member"), f"{image_id}/locations", url=self.url),
         )
         self.assertEqual(
             202,
-            self.post(Client(self.app, "nova:p2:service"), f"{image_id}/locations", url=self.url),
+            self.post(
+                AppClient(self.app, "nova:p2:service"), f"{image_id}/locations", url=self.url
+            ),
         )
         self.assertEqual(
             "active",
-            until(lambda: self.root.show(image_id)["status"], lambda status: status == "active"),
+            wait_until(
+                lambda: self.root.show(image_id)["status"], lambda status: status == "active"
+            ),
         )
 
     def test_a_share(self) -> None:
@@ -258,10 +267,12 @@ class EntrustedTest(unittest.TestCase):
         self.assertEqual(200, self.post(self.root, f"{image_id}/members", member="p2"))
         self.assertEqual(
             200,
-            self.post(Client(self.app, "v:p2:member+sharer"), f"{image_id}/members", member="p3"),
+            self.post(
+                AppClient(self.app, "v:p2:member+sharer"), f"{image_id}/members", member="p3"
+            ),
         )
         self.assertEqual(
-            200, Client(self.app, "w:p3:member").call("GET", f"/v2/images/{image_id}").status_int
+            200, AppClient(self.app, "w:p3:member").call("GET", f"/v2/images/{image_id}").status_int
         )
 
 
@@ -271,13 +282,17 @@ class AnonymousTest(unittest.TestCase):
             "allow_anonymous_access = true\n"
             "[oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n"
         )
-        with service.running(options, remote=True) as (api, _):
-            admin = Client(api, "a:p1:admin")
+        with service.running(options, behind_registry=True) as (api, _):
+            admin = AppClient(api, "a:p1:admin")
             public, private = admin.create(visibility="public"), admin.create()
-            answer = Client(api, "").call("GET", "/v2/images")
+            answer = AppClient(api, "").call("GET", "/v2/images")
             self.assertEqual([public], [each["id"] for each in json.loads(answer.text)["images"]])
-            self.assertEqual(404, Client(api, "").call("GET", f"/v2/images/{private}").status_int)
-            self.assertEqual(403, Client(api, "").call("DELETE", f"/v2/images/{public}").status_int)
+            self.assertEqual(
+                404, AppClient(api, "").call("GET", f"/v2/images/{private}").status_int
+            )
+            self.assertEqual(
+                403, AppClient(api, "").call("DELETE", f"/v2/images/{public}").status_int
+            )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import time
 import unittest
 
 from tests.functional.registry import SECTIONS
-from tests.functional.registry_server import Registry
-from tests.functional.server import GLANCE_API, OCTETS, Process, until
+from tests.functional.registry_process import RegistryProcess
+from tests.functional.server import GLANCE_API, OCTETS, ServerProcess, wait_until
 
 DATA = b"y" * 100_000
 
@@ -19,7 +19,7 @@ DATA = b"y" * 100_000
 class Load(threading.Thread):
     """Makes images, fills, shows and removes them, one after the other."""
 
-    def __init__(self, server: Process) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         super().__init__(daemon=True)
         self._server = server
         self.stop = threading.Event()
@@ -56,11 +56,11 @@ class DeathTest(unittest.TestCase):
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory(prefix="glance-")
         self.addCleanup(directory.cleanup)
-        self.registry = Registry(directory.name)
-        self.server = Process(
+        self.registry = RegistryProcess(directory.name)
+        self.server = ServerProcess(
             directory.name,
             GLANCE_API,
-            impatient=True,
+            short_leases=True,
             options=f"data_api = registry\nregistry_port = {self.registry.port}\n{SECTIONS}",
         )
         self.addCleanup(self.server.end)
@@ -102,13 +102,15 @@ class DeathTest(unittest.TestCase):
 
     def check_rest(self) -> None:
         """Every image is whole or empty, and no bytes are left of any other."""
-        left = until(self.images, lambda found: set(found.values()) <= {"queued", "active"}, 15)
+        left = wait_until(
+            self.images, lambda found: set(found.values()) <= {"queued", "active"}, 15
+        )
         self.assertLessEqual(set(left.values()), {"queued", "active"}, self.server.log()[-3000:])
         whole = {image for image, status in left.items() if status == "active"}
         for image in list(whole)[:5]:
             self.assertEqual(DATA, self.server.download(image))
         self.assertEqual(
-            sorted(whole), until(self.server.files, lambda files: files == sorted(whole), 15)
+            sorted(whole), wait_until(self.server.files, lambda files: files == sorted(whole), 15)
         )
 
 

@@ -14,7 +14,7 @@ from oslo_config import cfg
 from glance_py import app, config
 from glance_py.registry import client
 from tests.functional import registry, service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 from tests.functional.keystone import SECTION
 
 TOKEN = "glance:service:service"
@@ -33,7 +33,7 @@ def token(text: str, seconds: float) -> fixture.V3Token:
 
 class KeystoneTest(unittest.TestCase):
     def setUp(self) -> None:
-        conf, _ = self.enterContext(service.configured(remote=True))
+        conf, _ = self.enterContext(service.configured(behind_registry=True))
         self.valid = {TOKEN: 3600.0, "u:p1:member": 3600.0, "v:p2:member": 3600.0}
         for name, stand_in in (("fetch_token", self.fetch), ("_reject_auth_headers", [])):
             self.enterContext(mock.patch.object(auth_token.AuthProtocol, name, stand_in))
@@ -47,10 +47,10 @@ class KeystoneTest(unittest.TestCase):
         own = config.load(["--config-file", conf.config_file[0]], conf=cfg.ConfigOpts())
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "keystone", "paste_deploy")
-        self.wire = registry.Wire(app.build_registry(own).app)
-        self.enterContext(mock.patch.object(client, "Connection", lambda conf: self.wire))
+        self.wire = registry.InProcessConnection(app.build_registry(own).app)
+        self.enterContext(mock.patch.object(client, "RegistryConnection", lambda conf: self.wire))
         self.api = app.build(conf)
-        self.mine = Client(self.api, "u:p1:member")
+        self.mine = AppClient(self.api, "u:p1:member")
 
     def fetch(self, text: str, allow_expired: bool = False, **more: object) -> fixture.V3Token:
         seconds = self.valid.get(text)
@@ -63,7 +63,7 @@ class KeystoneTest(unittest.TestCase):
         self.assertEqual(204, self.mine.upload(image_id, b"data").status_int)
         self.assertEqual("active", self.mine.show(image_id)["status"])
         self.assertEqual(
-            404, Client(self.api, "v:p2:member").call("GET", f"/v2/images/{image_id}").status_int
+            404, AppClient(self.api, "v:p2:member").call("GET", f"/v2/images/{image_id}").status_int
         )
         self.assertEqual(204, self.mine.call("DELETE", f"/v2/images/{image_id}").status_int)
 
@@ -71,11 +71,11 @@ class KeystoneTest(unittest.TestCase):
         """The token of the API host lets Keystone accept it a little longer."""
         image_id = self.mine.create()
 
-        def pieces():
+        def chunks():
             yield b"data"
             self.valid["u:p1:member"] = -60.0
 
-        self.assertEqual(204, self.mine.upload_pieces(image_id, pieces()).status_int)
+        self.assertEqual(204, self.mine.upload_chunked(image_id, chunks()).status_int)
         self.assertEqual("active", self.mine.show(image_id)["status"])
 
     def test_a_token_that_was_revoked(self) -> None:

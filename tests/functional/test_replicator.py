@@ -14,10 +14,10 @@ import uuid
 
 from glance_py import replication
 from glance_py.cmd import replicator
-from glance_py.replication import Broken, Failure, copy
-from glance_py.replication.directory import Directory
-from glance_py.replication.server import Server
-from tests.functional.server import GLANCE_API, Process
+from glance_py.replication import ReplicationError, TransferInterrupted, copy
+from glance_py.replication.directory import ImageDirectory
+from glance_py.replication.server import ImageServer
+from tests.functional.server import GLANCE_API, ServerProcess
 
 ADMIN = "root:admin:admin"
 OCTETS = "application/octet-stream"
@@ -32,7 +32,7 @@ class ReplicatorCase(unittest.TestCase):
         cls.servers = []
         for _ in range(2):
             directory = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="glance-"))
-            server = Process(directory, GLANCE_API, silence=60)
+            server = ServerProcess(directory, GLANCE_API, client_timeout=60)
             cls.addClassCleanup(server.end)
             cls.servers.append(server)
         cls.source, cls.target = cls.servers
@@ -40,18 +40,18 @@ class ReplicatorCase(unittest.TestCase):
     def setUp(self) -> None:
         self.directory = self.enterContext(tempfile.TemporaryDirectory())
         for server in self.servers:
-            for image in Server(self.address(server), ADMIN).images():
+            for image in ImageServer(self.address(server), ADMIN).images():
                 if image["protected"]:
-                    Server(self.address(server), ADMIN).update(
+                    ImageServer(self.address(server), ADMIN).update(
                         image["id"], {"protected": (False, True)}
                     )
-                Server(self.address(server), ADMIN).delete(image["id"])
+                ImageServer(self.address(server), ADMIN).delete(image["id"])
 
     @staticmethod
-    def address(server: Process) -> str:
+    def address(server: ServerProcess) -> str:
         return f"127.0.0.1:{server.port}"
 
-    def ask(self, server: Process, method: str, path: str, body=None, **headers) -> bytes:
+    def ask(self, server: ServerProcess, method: str, path: str, body=None, **headers) -> bytes:
         status, answer = server.ask(method, path, body, X_Auth_Token=ADMIN, **headers)
         self.assertLess(status, 400, answer)
         return answer
@@ -76,7 +76,7 @@ class ReplicatorCase(unittest.TestCase):
             )
         return image["id"]
 
-    def image(self, server: Process, image_id: str) -> dict:
+    def image(self, server: ServerProcess, image_id: str) -> dict:
         return json.loads(self.ask(server, "GET", f"/v2/images/{image_id}"))
 
     def run_tool(self, *words: str) -> tuple[int, str, str]:
@@ -270,11 +270,11 @@ class Flaky:
     def images(self):
         return iter(())
 
-    def data(self, image, start):
+    def read_data(self, image, start):
         self.starts.append(start)
         yield self.data_[start : start + self.portion]
         if start + self.portion < len(self.data_):
-            raise Broken("broke off")
+            raise TransferInterrupted("broke off")
 
 
 class TestBreaks(ReplicatorCase):
@@ -295,8 +295,8 @@ class TestBreaks(ReplicatorCase):
         done = copy.to_server(
             self.stub(image_id),
             source,
-            Server(self.address(self.target), ADMIN),
-            copy.Rules(),
+            ImageServer(self.address(self.target), ADMIN),
+            copy.CopyOptions(),
             _ignore,
         )
         self.assertEqual("created", done)
@@ -305,42 +305,46 @@ class TestBreaks(ReplicatorCase):
 
     def test_data_that_gets_no_further_is_given_up(self) -> None:
         image_id = str(uuid.uuid4())
-        with self.assertRaises(Broken):
+        with self.assertRaises(TransferInterrupted):
             copy.to_server(
                 self.stub(image_id),
                 Flaky(DATA, 0),
-                Server(self.address(self.target), ADMIN),
-                copy.Rules(),
+                ImageServer(self.address(self.target), ADMIN),
+                copy.CopyOptions(),
                 _ignore,
             )
         self.assertEqual(404, self.target.ask("GET", f"/v2/images/{image_id}")[0])
-        with self.assertRaises(Broken):
+        with self.assertRaises(TransferInterrupted):
             copy.to_directory(
                 self.stub(image_id),
                 Flaky(DATA, 0),
-                Directory(self.directory),
-                copy.Rules(),
+                ImageDirectory(self.directory),
+                copy.CopyOptions(),
                 _ignore,
             )
 
-    def refuse(self, image: dict, target: Directory) -> None:
+    def refuse(self, image: dict, target: ImageDirectory) -> None:
         source = Flaky(DATA, len(DATA))
         for act in (
-            lambda: copy.to_directory(image, source, target, copy.Rules(), _ignore),
+            lambda: copy.to_directory(image, source, target, copy.CopyOptions(), _ignore),
             lambda: copy.to_server(
-                image, source, Server(self.address(self.target), ADMIN), copy.Rules(), _ignore
+                image,
+                source,
+                ImageServer(self.address(self.target), ADMIN),
+                copy.CopyOptions(),
+                _ignore,
             ),
             lambda: target.find(image["id"]),
-            lambda: target.keep(image),
-            lambda: target.keep_data(image, source, _ignore),
+            lambda: target.save_metadata(image),
+            lambda: target.save_data(image, source, _ignore),
         ):
-            with self.assertRaisesRegex(Failure, "not a UUID"):
+            with self.assertRaisesRegex(ReplicationError, "not a UUID"):
                 act()
 
     def test_an_id_that_leads_out_of_the_directory_is_refused(self) -> None:
         inside = pathlib.Path(self.directory) / "inside"
         inside.mkdir()
-        target = Directory(str(inside))
+        target = ImageDirectory(str(inside))
         for image_id in (
             "../x",
             f"{self.directory}/x",

@@ -11,7 +11,7 @@ import unittest
 
 from glance_py import app
 from tests.functional import service
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[2] / "etc/schema-image.json"
 
@@ -31,7 +31,7 @@ class SchemaCase(unittest.TestCase):
             with open(path, "w") as file:
                 json.dump(document, file)
         self.app = app.build(conf)
-        self.member = Client(self.app, "u:p1:member")
+        self.member = AppClient(self.app, "u:p1:member")
 
     def schema(self, name: str = "image") -> dict:
         return self.member.call("GET", f"/v2/schemas/{name}").json

@@ -19,7 +19,7 @@ import unittest.mock
 from glance_py.cmd import scrubber
 from glance_store_py.stores import Stores
 from tests.functional import registry
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 from tests.functional.service import running
 
 DATA = b"0123456789"
@@ -37,7 +37,7 @@ class ScrubberTestCase(unittest.TestCase):
             )
         )
         self.app, self.directory = self.enterContext(running(self.options))
-        self.ann = Client(self.app, "ann:p1:member")
+        self.ann = AppClient(self.app, "ann:p1:member")
 
     def uploaded(self) -> str:
         image_id = self.ann.create(name="kept", tags=["t"], os_distro="debian")
@@ -116,7 +116,7 @@ class TestDelayedDelete(ScrubberTestCase):
         delete = Stores.delete
 
         def meanwhile(stores, *args, **kwargs):
-            with unittest.mock.patch.object(scrubber, "_alone", contextlib.nullcontext):
+            with unittest.mock.patch.object(scrubber, "_single_instance", contextlib.nullcontext):
                 answers.append(self.run_command("--restore", image_id))
             return delete(stores, *args, **kwargs)
 
@@ -200,7 +200,7 @@ class TestDelayedDelete(ScrubberTestCase):
 
     def test_many_images_and_threads(self) -> None:
         images = [self.deleted() for _ in range(12)]
-        with unittest.mock.patch("glance_py.scrubber.PAGE", 5):
+        with unittest.mock.patch("glance_py.scrubber.PAGE_SIZE", 5):
             code, out, _ = self.run_command()
         self.assertEqual(0, code)
         self.assertIn("12 images: 12 copies removed, 0 left", out)
@@ -225,7 +225,7 @@ class TestScrubTime(ScrubberTestCase):
 
 
 class TestDaemon(ScrubberTestCase):
-    @unittest.skipIf(registry.is_wanted(), "another process cannot reach a registry in this one")
+    @unittest.skipIf(registry.is_requested(), "another process cannot reach a registry in this one")
     def test_it_runs_until_it_is_told_to_stop(self) -> None:
         first = self.deleted()
         daemon = subprocess.Popen(

@@ -10,9 +10,9 @@ import logging
 import unittest
 
 from glance_py import app
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
-from tests.functional.client import Client
+from tests.functional.client import AppClient
 from tests.functional.service import configured
 
 CANARY = "c4n4ry"
@@ -53,24 +53,24 @@ class TestSecrets(unittest.TestCase):
             self.assertNotIn("Traceback", answer.text)
 
     def test_tokens_are_not_logged(self) -> None:
-        ann = Client(self.service.app, "ann:p1:member")
+        ann = AppClient(self.service.app, "ann:p1:member")
         image_id = ann.create()
         answers = [
             ann.call("GET", "/v2/images", x_service_token=CANARY),
             ann.call("GET", f"/v2/images/{image_id}", authorization=f"Bearer {CANARY}"),
-            Client(self.service.app, CANARY).call("GET", "/v2/images"),
+            AppClient(self.service.app, CANARY).call("GET", "/v2/images"),
         ]
         self.assert_silent(*answers)
 
     def test_credentials_in_a_location_are_not_shown(self) -> None:
         """CVE-2024-1141, OSSA-2013-007: reading and deleting fail, and say nothing."""
-        root = Client(self.service.app, "root:p9:admin")
+        root = AppClient(self.service.app, "root:p9:admin")
         image_id = root.create()
         url = f"http://user:{CANARY}@127.0.0.1:9/data?key={CANARY}"
-        self.service.services.records.images.update(
+        self.service.deps.repositories.images.update(
             None,
             Image(image_id),
-            Change(
+            ImageChange(
                 fields={"status": "active", "size": 10},
                 add_locations=(Location(url, {"store": "web"}),),
             ),
@@ -84,7 +84,7 @@ class TestSecrets(unittest.TestCase):
 
     def test_an_error_page_repeats_no_markup(self) -> None:
         """OSSA-2015-009: what a client sent comes back escaped, or not at all."""
-        client = Client(self.service.app, "ann:p1:member")
+        client = AppClient(self.service.app, "ann:p1:member")
         for path in (
             "/v2/images/%3Cscript%3E",
             "/v2/images?limit=%3Cscript%3E",

@@ -11,7 +11,7 @@ import os
 import unittest
 from unittest import mock
 
-from tests.functional.client import Client, files
+from tests.functional.client import AppClient, files
 from tests.functional.service import running
 
 STORES = ("fast", "slow", "staging", "tasks")
@@ -21,13 +21,13 @@ class TestLongPatch(unittest.TestCase):
     def test_rights_come_before_the_work(self) -> None:
         """Operations of somebody who may not change the image are not even looked at."""
         with running() as (application, _directory):
-            image_id = Client(application, "a:p1:admin").create(visibility="public")
+            image_id = AppClient(application, "a:p1:admin").create(visibility="public")
             operations = [{"op": "add", "path": f"/p{n}", "value": "v"} for n in range(200)]
             with mock.patch("glance_py.wire.patch.apply") as applied:
-                answer = Client(application, "u:p2:member").patch(image_id, *operations)
+                answer = AppClient(application, "u:p2:member").patch(image_id, *operations)
             self.assertEqual(403, answer.status_int)
             applied.assert_not_called()
-            answer = Client(application, "u:p1:member").patch(image_id, *operations[:120])
+            answer = AppClient(application, "u:p1:member").patch(image_id, *operations[:120])
             self.assertEqual(200, answer.status_int)
             self.assertEqual("v", answer.json["p119"])
 
@@ -40,9 +40,9 @@ class SecurityTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.app, cls.directory = cls.enterClassContext(running(cls.options))
-        cls.ann = Client(cls.app, "ann:p1:member")
-        cls.bob = Client(cls.app, "bob:p2:member")
-        cls.root = Client(cls.app, "root:p9:admin")
+        cls.ann = AppClient(cls.app, "ann:p1:member")
+        cls.bob = AppClient(cls.app, "bob:p2:member")
+        cls.root = AppClient(cls.app, "root:p9:admin")
 
     def stored(self) -> list[str]:
         """Files of images in any store, half-written ones included."""
@@ -92,7 +92,7 @@ class TestStrangers(SecurityTestCase):
 
     def test_who_may_not_change_an_image_learns_nothing_of_it(self) -> None:
         image_id = self.active(visibility="private", protected=True, secret="x")
-        ron, nil = (Client(self.app, f"u:p1:{role}") for role in ("reader", "nothing"))
+        ron, nil = (AppClient(self.app, f"u:p1:{role}") for role in ("reader", "nothing"))
         for who, status in ((ron, 403), (nil, 404)):
             for operation in (
                 {"op": "remove", "path": "/none"},
@@ -224,7 +224,7 @@ class TestLimits(SecurityTestCase):
     def test_ossa_2014_028_the_cap_holds_however_data_arrives(self) -> None:
         for upload in (
             lambda i: self.ann.upload(i, b"x" * 1001),
-            lambda i: self.ann.upload_pieces(i, (b"x" * 100 for _ in range(11))),
+            lambda i: self.ann.upload_chunked(i, (b"x" * 100 for _ in range(11))),
         ):
             image_id = self.ann.create()
             self.assert_refused(upload(image_id), 413)
@@ -233,17 +233,17 @@ class TestLimits(SecurityTestCase):
 
     def test_a_length_that_lies_is_found_out(self) -> None:
         image_id = self.ann.create()
-        self.assert_refused(self.ann.upload_pieces(image_id, iter([b"x" * 10]), announced=20), 400)
+        self.assert_refused(self.ann.upload_chunked(image_id, iter([b"x" * 10]), announced=20), 400)
         self.assertEqual("queued", self.ann.show(image_id)["status"])
         self.assertEqual([], self.stored())
 
     def test_the_quota_counts_chunked_data(self) -> None:
-        carol = Client(self.app, "carol:p4:member")
+        carol = AppClient(self.app, "carol:p4:member")
         for _ in range(2):
             self.assertEqual(204, carol.upload(carol.create(), b"x" * 900).status_int)
         third = carol.create()
         before = self.stored()
-        self.assert_refused(carol.upload_pieces(third, iter([b"x" * 150, b"x" * 150])), 413)
+        self.assert_refused(carol.upload_chunked(third, iter([b"x" * 150, b"x" * 150])), 413)
         self.assertEqual(before, self.stored())
         self.assertEqual("queued", carol.show(third)["status"])
 
@@ -255,23 +255,23 @@ class TestDeletedMeanwhile(SecurityTestCase):
         for announced in (None, 2_000_000):
             image_id = self.ann.create()
 
-            def pieces(image_id=image_id):
+            def chunks(image_id=image_id):
                 yield b"x" * 1_000_000
                 self.assertEqual(204, self.ann.call("DELETE", f"/v2/images/{image_id}").status_int)
                 yield b"x" * 1_000_000
 
-            answer = self.ann.upload_pieces(image_id, pieces(), announced)
+            answer = self.ann.upload_chunked(image_id, chunks(), announced)
             self.assertIn(answer.status_int, (404, 410), answer.text)
             self.assertEqual([], self.stored())
 
     def test_a_failing_client_leaves_nothing(self) -> None:
         image_id = self.ann.create()
 
-        def pieces():
+        def chunks():
             yield b"x" * 1_000_000
             raise ConnectionResetError("the client went away")
 
-        self.assert_refused(self.ann.upload_pieces(image_id, pieces()), 400)
+        self.assert_refused(self.ann.upload_chunked(image_id, chunks()), 400)
         self.assertEqual([], self.stored())
         self.assertEqual("queued", self.ann.show(image_id)["status"])
 

@@ -33,29 +33,29 @@ from tests.functional.server import (
     ROOT,
     TOKEN,
     UWSGI,
-    Process,
     ServerCase,
-    pieces,
-    until,
+    ServerProcess,
+    chunks,
+    wait_until,
 )
 
-__all__ = ["GLANCE_API", "Process"]
+__all__ = ["GLANCE_API", "ServerProcess"]
 
 #: How many clients transfer data at the same time, and how much.
 CLIENTS = 8
 SIZE = 9 * MIB + 17
 
 
-class EveryServer:
+class ServerCases:
     """What every server must do."""
 
     def test_bodies(self) -> None:
         """Large chunks, a known length, and a part of the data back."""
-        whole = b"".join(pieces(4, 4 * MIB))
+        whole = b"".join(chunks(4, 4 * MIB))
         for size in (None, len(whole)):
             image_id = self.server.create()
             self.assertEqual(
-                204, self.server.upload(image_id, pieces(4, 4 * MIB), size), self.server.log()
+                204, self.server.upload(image_id, chunks(4, 4 * MIB), size), self.server.log()
             )
             self.assertEqual(len(whole), self.server.show(image_id)["size"])
             self.assertEqual(whole, self.server.download(image_id))
@@ -75,7 +75,7 @@ class EveryServer:
             ("Content-Length: 100", b""),
         ):
             image_id = self.server.create()
-            self.server.begin_upload(image_id, framing, data).close()
+            self.server.start_upload(image_id, framing, data).close()
             time.sleep(0.3)
             self.assertEqual("queued", self.server.wait(image_id, "queued"))
             self.assertEqual([], self.server.files())
@@ -109,7 +109,7 @@ class EveryServer:
     def test_stop(self) -> None:
         """SIGTERM lets an upload finish; then the server is gone, without an error."""
         image_id = self.server.create()
-        with self.server.begin_upload(image_id, "Content-Length: 10", b"hello") as sock:
+        with self.server.start_upload(image_id, "Content-Length: 10", b"hello") as sock:
             self.assertEqual("saving", self.server.wait(image_id, "saving"))
             self.server.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
@@ -129,14 +129,14 @@ class SlowBootTest(ServerCase):
         self.assertEqual(0, self.server.process.wait(10))
 
 
-class GlanceApiTest(EveryServer, ServerCase):
+class GlanceApiTest(ServerCases, ServerCase):
     command = GLANCE_API
 
     def test_stalled_clients(self) -> None:
         """As many stalled uploads as threads: they lose their connections, others are served."""
         ids = [self.server.create() for _ in range(4)]
         stalled = [
-            self.server.begin_upload(image_id, "Content-Length: 100", b"hello") for image_id in ids
+            self.server.start_upload(image_id, "Content-Length: 100", b"hello") for image_id in ids
         ]
         self.addCleanup(lambda: [sock.close() for sock in stalled])
         start = time.monotonic()
@@ -150,7 +150,7 @@ class GlanceApiTest(EveryServer, ServerCase):
     def test_stalled_download(self) -> None:
         """A client that takes nothing loses its connection; its thread serves others."""
         image_id = self.server.create()
-        self.assertEqual(204, self.server.upload(image_id, pieces(16, 4 * MIB)))
+        self.assertEqual(204, self.server.upload(image_id, chunks(16, 4 * MIB)))
         for _ in range(4):
             sock = self.server.connect()
             self.addCleanup(sock.close)
@@ -227,13 +227,13 @@ class GlanceApiTest(EveryServer, ServerCase):
             return len(json.loads(self.server.ask("GET", "/versions")[1])["versions"])
 
         before = versions()
-        self.server.write("image_size_cap = none")
+        self.server.write_config("image_size_cap = none")
         self.server.process.send_signal(signal.SIGHUP)
         self.assertIn("image_size_cap", self.server.wait_for_log("the old one stays"))
         self.assertEqual(before, versions())
-        self.server.write(f"image_cache_dir = {self.server.directory}/cache")
+        self.server.write_config(f"image_cache_dir = {self.server.directory}/cache")
         self.server.process.send_signal(signal.SIGHUP)
-        now = until(versions, lambda found: found != before)
+        now = wait_until(versions, lambda found: found != before)
         self.assertNotEqual(before, now, self.server.log())
 
     def test_request_line(self) -> None:
@@ -245,11 +245,11 @@ class GlanceApiTest(EveryServer, ServerCase):
         self.assertIn("req-known", log)
 
 
-class GunicornTest(EveryServer, ServerCase):
+class GunicornTest(ServerCases, ServerCase):
     command = GUNICORN
 
 
-class UwsgiTest(EveryServer, ServerCase):
+class UwsgiTest(ServerCases, ServerCase):
     command = UWSGI
 
 
@@ -257,7 +257,7 @@ class WritersTest(ServerCase):
     """SQLite takes one writer at a time; nobody is to notice."""
 
     command = GLANCE_API
-    settings = {"workers": 2, "silence": 60}
+    settings = {"workers": 2, "client_timeout": 60}
 
     def test_many_writers(self) -> None:
         """Sixteen clients create, change and delete, in two processes: nothing is refused."""
@@ -329,7 +329,7 @@ class WithoutConfiguration(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="glance-") as directory:
             done = self.run_with(directory, "-c", "import glance_py.wsgi.api")
             self.assertEqual(1, done.returncode)
-            self.assertIn("NoConfiguration", done.stderr)
+            self.assertIn("ConfigurationNotFound", done.stderr)
             self.assertEqual([], os.listdir(directory))
 
 
@@ -350,7 +350,7 @@ class FakeAuthTest(unittest.TestCase):
                         CONFIGURATION.format(
                             port=1,
                             workers=1,
-                            silence=2,
+                            client_timeout=2,
                             options="",
                             directory=directory,
                         ).replace("bind_host = 127.0.0.1", f"bind_host = {host}")

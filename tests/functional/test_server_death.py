@@ -11,24 +11,24 @@ import signal
 import socket
 import time
 
-from tests.functional.server import GLANCE_API, GUNICORN, MIB, UWSGI, ServerCase, until
+from tests.functional.server import GLANCE_API, GUNICORN, MIB, UWSGI, ServerCase, wait_until
 
 
-class EveryServer:
-    settings = {"silence": 60, "impatient": True}
+class ServerCases:
+    settings = {"client_timeout": 60, "short_leases": True}
 
     def begin(self) -> tuple[str, socket.socket]:
         """An upload of which half has arrived and lies in a hidden file."""
         image_id = self.server.create()
-        sock = self.server.begin_upload(image_id, f"Content-Length: {2 * MIB}", b"x" * MIB)
+        sock = self.server.start_upload(image_id, f"Content-Length: {2 * MIB}", b"x" * MIB)
         self.addCleanup(sock.close)
         self.assertEqual("saving", self.server.wait(image_id, "saving"))
-        self.assertEqual([image_id], [name[1:37] for name in until(self.server.files, bool)])
+        self.assertEqual([image_id], [name[1:37] for name in wait_until(self.server.files, bool)])
         return image_id, sock
 
     def check_recovered(self, image_id: str) -> None:
         """The part is removed, the image queued, and the client may upload it again."""
-        self.assertEqual([], until(self.server.files, lambda files: not files))
+        self.assertEqual([], wait_until(self.server.files, lambda files: not files))
         self.assertEqual("queued", self.server.wait(image_id, "queued"), self.server.log())
         self.assertIn(f"Image {image_id} was left saving", self.server.log())
         self.assertEqual(204, self.server.upload(image_id, iter([b"again"])))
@@ -54,7 +54,7 @@ class EveryServer:
         self.assertEqual("active", self.server.show(image_id)["status"])
 
 
-class GlanceApiTest(EveryServer, ServerCase):
+class GlanceApiTest(ServerCases, ServerCase):
     command = GLANCE_API
 
     def test_all_die(self) -> None:
@@ -65,9 +65,9 @@ class GlanceApiTest(EveryServer, ServerCase):
         self.check_recovered(image_id)
 
 
-class GunicornTest(EveryServer, ServerCase):
+class GunicornTest(ServerCases, ServerCase):
     command = GUNICORN
 
 
-class UwsgiTest(EveryServer, ServerCase):
+class UwsgiTest(ServerCases, ServerCase):
     command = UWSGI

@@ -25,9 +25,17 @@ from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
 from glance_store_py.testing import settings
 from tests.contract.store import seaweed, servers
-from tests.functional.server import GLANCE_API, MIB, OCTETS, TOKEN, Process, pieces, until
+from tests.functional.server import (
+    GLANCE_API,
+    MIB,
+    OCTETS,
+    TOKEN,
+    ServerProcess,
+    chunks,
+    wait_until,
+)
 from tests.servers import swift as own_swift
-from tests.servers.faulty import PIECE, Faulty
+from tests.servers.faulty import CHUNK_SIZE, FaultyProxy
 
 AGAIN = b"uploaded again"
 
@@ -72,7 +80,9 @@ class Answer:
     A client that cannot get rid of its data looks whether there is an answer already.
     """
 
-    def __init__(self, server: Process, method: str, path: str, body=None, **headers: str) -> None:
+    def __init__(
+        self, server: ServerProcess, method: str, path: str, body=None, **headers: str
+    ) -> None:
         started = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         with contextlib.closing(connection):
@@ -116,10 +126,12 @@ class Remote:
         """Set ``cls.faulty`` and ``cls.server``."""
         directory = tempfile.TemporaryDirectory(prefix="glance-")
         cls.addClassCleanup(directory.cleanup)
-        cls.faulty = Faulty(target)
+        cls.faulty = FaultyProxy(target)
         cls.addClassCleanup(cls.faulty.kill)
         cls.directory = directory.name
-        cls.server = Process(directory.name, GLANCE_API, silence=60, options=cls.options())
+        cls.server = ServerProcess(
+            directory.name, GLANCE_API, client_timeout=60, options=cls.options()
+        )
         cls.addClassCleanup(cls.server.end)
 
     @classmethod
@@ -158,7 +170,7 @@ class Remote:
 
     def put_pieces(self, count: int, announced: bool = True) -> Answer:
         """Upload so many MiB."""
-        return self.put(pieces(count, MIB), count * MIB if announced else None)
+        return self.put(chunks(count, MIB), count * MIB if announced else None)
 
     def get(self) -> Answer:
         return self.report(
@@ -188,11 +200,11 @@ class Remote:
         """The image is queued, nothing is in the store, and all works again."""
         self.assertEqual("queued", self.server.show(self.image_id)["status"])
         self.faulty.heal()
-        self.assertEqual([], until(self.leftovers, lambda found: not found, seconds))
+        self.assertEqual([], wait_until(self.leftovers, lambda found: not found, seconds))
         # A store that counted as away is tried again after ten seconds.
         self.assertEqual(
             204,
-            until(
+            wait_until(
                 lambda: self.server.ask(
                     "PUT",
                     f"/v2/images/{self.image_id}/file",
@@ -249,14 +261,14 @@ class Faults(Remote):
         self.assertLess(answer.seconds, 30)
         self.faulty.heal()
         self.assertEqual(
-            b"".join(pieces(24, MIB)),
-            until(lambda: self.get().body, lambda body: len(body) == 24 * MIB, 15),
+            b"".join(chunks(24, MIB)),
+            wait_until(lambda: self.get().body, lambda body: len(body) == 24 * MIB, 15),
         )
 
     def test_a_download_that_breaks_off_is_taken_up(self) -> None:
         self.assertEqual(204, self.put_pieces(24).status)
         self.faulty.break_after_sent = 6 * MIB
-        self.assertEqual(b"".join(pieces(24, MIB)), self.get().body)
+        self.assertEqual(b"".join(chunks(24, MIB)), self.get().body)
         self.assertIsNone(self.faulty.break_after_sent)
 
     def test_refused(self) -> None:
@@ -279,12 +291,12 @@ class Faults(Remote):
 
     def test_overloaded_for_some_seconds(self) -> None:
         """A service that asks to come later is asked later, not given up after a second."""
-        for verb in (lambda: self.put(AGAIN, len(AGAIN)), self.get):
+        for operation in (lambda: self.put(AGAIN, len(AGAIN)), self.get):
             self.faulty.overloaded = threading.Event()
             over = threading.Timer(5, self.faulty.overloaded.set)
             over.start()
             self.addCleanup(over.cancel)
-            answer = verb()
+            answer = operation()
             self.assertIn(answer.status, (200, 204), answer.body)
             self.assertGreater(answer.seconds, 2)
 
@@ -297,12 +309,12 @@ class Faults(Remote):
 
     def test_full(self) -> None:
         for way in self.each_way():
-            self.faulty.answer_writes = 507
+            self.faulty.status_for_puts = 507
             self.check_refused(self.put_pieces(*way), 413, 10)
             self.check_clean()
 
     def test_slow(self) -> None:
-        data = os.urandom(2 * PIECE)
+        data = os.urandom(2 * CHUNK_SIZE)
         self.faulty.pause = 2
         self.assertEqual(204, self.put(data, len(data)).status)
         answer = self.get()
@@ -311,7 +323,7 @@ class Faults(Remote):
 
     def test_every_third_request_fails(self) -> None:
         self.faulty.fail_every = 3
-        data = b"".join(pieces(24, MIB))
+        data = b"".join(chunks(24, MIB))
         self.assertEqual(self.third_upload, self.put_pieces(24, announced=False).status)
         if self.third_upload == 204:
             self.assertEqual(data, self.get().body)
@@ -340,7 +352,7 @@ class Faults(Remote):
 
     def restart(self, wrong: bool) -> None:
         self.server.end()
-        self.server.write(self.options(wrong))
+        self.server.write_config(self.options(wrong))
         self.server.start()
 
 
@@ -369,13 +381,13 @@ class Full(Remote):
             self.check_refused(answer, 503, 10)
             self.assertIn(b"it may be full", answer.body)
             self.assertEqual("queued", self.server.show(self.image_id)["status"])
-            self.assertEqual(kept, until(self.leftovers, lambda found: found == kept, 15))
+            self.assertEqual(kept, wait_until(self.leftovers, lambda found: found == kept, 15))
         self.assertEqual(AGAIN, self.server.download(small))
         self.grow()
         self.assertEqual(
-            204, until(lambda: self.put_pieces(24).status, lambda status: status == 204, 20)
+            204, wait_until(lambda: self.put_pieces(24).status, lambda status: status == 204, 20)
         )
-        self.assertEqual(b"".join(pieces(24, MIB)), self.get().body)
+        self.assertEqual(b"".join(chunks(24, MIB)), self.get().body)
 
 
 class OnS3(Remote):
@@ -389,7 +401,7 @@ class OnS3(Remote):
     def setUpClass(cls) -> None:
         cls.url = urlsplit(cls.service())
         host = cls.url.netloc.rpartition("@")[2]
-        cls.client = s3.Driver(
+        cls.client = s3.S3Driver(
             settings(
                 S3_OPTIONS,
                 s3_store_host=f"http://{host}",
@@ -411,7 +423,7 @@ class OnS3(Remote):
         )
 
     def leftovers(self) -> list[str]:
-        return [each.key for each in (*self.client.entries(), *self.client.uploads())]
+        return [each.key for each in (*self.client.list_objects(), *self.client.list_uploads())]
 
 
 class S3Faults(OnS3, Faults, unittest.TestCase):
@@ -420,7 +432,7 @@ class S3Faults(OnS3, Faults, unittest.TestCase):
     def test_an_upload_that_is_confirmed_and_forgotten(self) -> None:
         for content in (b"", b"<?xml version=", b"<Error><Code>InternalError</Code></Error>"):
             with self.subTest(content=content):
-                self.faulty.forget_completion = content
+                self.faulty.fake_completion = content
                 self.check_refused(self.put_pieces(12, announced=False), 503, 30)
                 self.check_clean()
                 self.image_id = self.server.create()
@@ -455,7 +467,7 @@ class OnSwift(Remote):
         cls.addClassCleanup(scratch.cleanup)
         cls.references = pathlib.Path(scratch.name, "references.conf")
         cls.write_references(cls.key)
-        made = swift.Driver(
+        made = swift.SwiftDriver(
             settings(
                 SWIFT_OPTIONS,
                 swift_store_config_file=str(cls.references),
@@ -485,7 +497,7 @@ class OnSwift(Remote):
     def leftovers(self) -> list[str]:
         if not self.client.has_container("faults"):
             return []
-        return [each.name for each in self.client.entries("faults")]
+        return [each.name for each in self.client.list_objects("faults")]
 
 
 class SwiftFaults(OnSwift, Faults, unittest.TestCase):
@@ -527,10 +539,10 @@ class FullFileSystem(unittest.TestCase):
         cls.small = small_file_system(cls, 8)
         place = tempfile.TemporaryDirectory(prefix="glance-")
         cls.addClassCleanup(place.cleanup)
-        cls.server = Process(
+        cls.server = ServerProcess(
             place.name,
             GLANCE_API,
-            silence=60,
+            client_timeout=60,
             options=(
                 "enabled_backends = local:file, small:file\n"
                 f"[small]\nfilesystem_store_datadir = {cls.small}"
@@ -548,7 +560,7 @@ class FullFileSystem(unittest.TestCase):
                 self.server,
                 "PUT",
                 f"/v2/images/{image_id}/file",
-                pieces(24, MIB),
+                chunks(24, MIB),
                 Content_Type=OCTETS,
                 X_Image_Meta_Store="small",
                 **framing,
@@ -570,7 +582,7 @@ class FullFileSystem(unittest.TestCase):
     def test_a_copy_that_does_not_fit(self) -> None:
         """The image keeps what it has."""
         image_id = self.server.create()
-        self.assertEqual(204, self.server.upload(image_id, pieces(24, MIB)))
+        self.assertEqual(204, self.server.upload(image_id, chunks(24, MIB)))
         status, body = self.server.ask(
             "POST",
             f"/v2/images/{image_id}/import",
@@ -579,7 +591,7 @@ class FullFileSystem(unittest.TestCase):
             X_Auth_Token="u:p:admin",
         )
         self.assertEqual(202, status, body)
-        found = until(
+        found = wait_until(
             lambda: self.server.show(image_id), lambda image: image.get("os_glance_failed_import")
         )
         self.assertEqual(

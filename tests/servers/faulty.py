@@ -16,24 +16,24 @@ import threading
 import time
 from collections.abc import Iterator
 
-PIECE = 64 * 1024
+CHUNK_SIZE = 64 * 1024
 #: Headers that are between two neighbours (RFC 9110, 7.6.1).
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 
-class Killed(Exception):
+class ServerKilled(Exception):
     """The service was killed while it was busy with this request."""
 
 
-class Faulty:
+class FaultyProxy:
     """The proxy; ``address`` is ``host:port``.
 
     ``kill_after_received``: bytes of content, of all requests since it was healed, after
     which the service dies; ``kill_after_sent``: bytes of one answer; ``break_after_sent``:
     only the connection breaks, once.  ``pause``: seconds before every piece of 64 KiB.
-    ``fail_every`` n: each n-th request is answered with 500.  ``answer_writes``: a status
+    ``fail_every`` n: each n-th request is answered with 500.  ``status_for_puts``: a status
     for PUTs.  ``overloaded``: 503 for everything until ``overloaded.is_set()``.
-    ``forget_completion``: the content of an answer 200 to requests that complete an S3
+    ``fake_completion``: the content of an answer 200 to requests that complete an S3
     multipart upload, which the service never gets.
     """
 
@@ -48,15 +48,15 @@ class Faulty:
         """No faults any more; a service that was killed is back."""
         self.kill_after_received = self.kill_after_sent = self.break_after_sent = None
         self.received = 0
-        self.pause, self.fail_every, self.answer_writes = 0.0, 0, None
+        self.pause, self.fail_every, self.status_for_puts = 0.0, 0, None
         self.overloaded: threading.Event | None = None
-        self.forget_completion: bytes | None = None
+        self.fake_completion: bytes | None = None
         self._count = itertools.count(1)
-        if self.dead:
+        if self.killed:
             self._listen(self.server.server_port)
 
     def _listen(self, port: int) -> None:
-        self.dead = False
+        self.killed = False
         self.heal()
         self._open: set[socket.socket] = set()
         self.server = _Server(("127.0.0.1", port), _Handler)
@@ -70,15 +70,15 @@ class Faulty:
 
     def kill(self) -> None:
         """No connection survives, and there will be no other."""
-        self.dead = True
+        self.killed = True
         self._close()
 
     def _close(self) -> None:
         self.server.shutdown()
         self.server.socket.close()
-        for each in list(self._open):
+        for connection in list(self._open):
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def fails(self) -> bool:
         """Is it this request's turn to fail?"""
@@ -99,7 +99,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.faulty: Faulty = self.server.faulty
+        self.faulty: FaultyProxy = self.server.faulty
         self.faulty._open.add(self.connection)
 
     def finish(self) -> None:
@@ -108,19 +108,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             super().finish()
 
     def relay(self) -> None:
-        with contextlib.suppress(OSError, Killed, http.client.HTTPException):
+        with contextlib.suppress(OSError, ServerKilled, http.client.HTTPException):
             self.close_connection = True
-            forgotten = self.faulty.forget_completion
+            completion = self.faulty.fake_completion
             if not (self.command == "POST" and "uploadId=" in self.path):
-                forgotten = None
+                completion = None
             refusal = (
                 500
                 if self.faulty.fails()
                 else 503
                 if self._is_overloaded()
                 else 200
-                if forgotten is not None
-                else self.faulty.answer_writes
+                if completion is not None
+                else self.faulty.status_for_puts
                 if self.command == "PUT"
                 else None
             )
@@ -128,11 +128,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 for _ in self._content():
                     pass
                 self.send_response_only(refusal)
-                self.send_header("Content-Length", str(len(forgotten or b"")))
+                self.send_header("Content-Length", str(len(completion or b"")))
                 self.end_headers()
-                self.wfile.write(forgotten or b"")
+                self.wfile.write(completion or b"")
             else:
-                self._pass_on()
+                self._forward()
             self.close_connection = False
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay
@@ -141,35 +141,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         overloaded = self.faulty.overloaded
         return overloaded is not None and not overloaded.is_set()
 
-    def _pass_on(self) -> None:
+    def _forward(self) -> None:
         there = http.client.HTTPConnection(self.faulty.target, timeout=60)
         with contextlib.closing(there):
             there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 there.putheader(name, value)
             there.endheaders()
-            for piece in self._content():
-                there.send(piece)
+            for chunk in self._content():
+                there.send(chunk)
             self._answer(there.getresponse())
 
     def _content(self) -> Iterator[bytes]:
         """The content of the request, framed as it came."""
         faulty = self.faulty
-        for piece in self._framed():
+        for chunk in self._framed():
             time.sleep(faulty.pause)
-            faulty.received += len(piece)
+            faulty.received += len(chunk)
             limit = faulty.kill_after_received
             if limit is not None and faulty.received > limit:
                 faulty.kill()
-                raise Killed
-            yield piece
+                raise ServerKilled
+            yield chunk
 
     def _framed(self) -> Iterator[bytes]:
         left = int(self.headers.get("Content-Length", 0))
         while left:
-            piece = self._read(min(left, PIECE))
-            left -= len(piece)
-            yield piece
+            chunk = self._read(min(left, CHUNK_SIZE))
+            left -= len(chunk)
+            yield chunk
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             size = -1
             while size:
@@ -181,7 +181,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _read(self, size: int) -> bytes:
         found = self.rfile.read(size)
         if len(found) < size:
-            raise Killed
+            raise ServerKilled
         return found
 
     def _answer(self, answer: http.client.HTTPResponse) -> None:
@@ -194,21 +194,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         done = 0
-        while piece := answer.read(PIECE):
+        while chunk := answer.read(CHUNK_SIZE):
             time.sleep(self.faulty.pause)
-            self._maybe_die(done := done + len(piece))
-            self.wfile.write(piece if sized else b"%x\r\n%s\r\n" % (len(piece), piece))
+            self._apply_send_limits(done := done + len(chunk))
+            self.wfile.write(chunk if sized else b"%x\r\n%s\r\n" % (len(chunk), chunk))
         if not sized:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _maybe_die(self, sent: int) -> None:
+    def _apply_send_limits(self, sent: int) -> None:
         faulty = self.faulty
         if faulty.kill_after_sent is not None and sent > faulty.kill_after_sent:
             faulty.kill()
-            raise Killed
+            raise ServerKilled
         if faulty.break_after_sent is not None and sent > faulty.break_after_sent:
             faulty.break_after_sent = None
-            raise Killed
+            raise ServerKilled
 
     def log_message(self, *_arguments: object) -> None:
         pass

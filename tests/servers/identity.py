@@ -19,7 +19,7 @@ ROOT = "/identity/v3"
 Answer = tuple[str, dict[str, Any], dict[str, str]]
 
 
-class Identity:
+class IdentityFilter:
     """The filter; one for one Swift, in one process."""
 
     def __init__(self, app: Callable, address: str) -> None:
@@ -32,20 +32,20 @@ class Identity:
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if not path.startswith(ROOT):
-            self._tell(environ)
+            self._add_identity_headers(environ)
             return self._app(environ, start_response)
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        asked = json.loads(environ["wsgi.input"].read(length) or "{}")
+        document = json.loads(environ["wsgi.input"].read(length) or "{}")
         status, body, headers = self._answer(
             environ["REQUEST_METHOD"],
             path.removeprefix(ROOT).strip("/"),
-            asked,
+            document,
             environ.get("HTTP_X_AUTH_TOKEN", ""),
         )
         start_response(status, [("Content-Type", "application/json"), *headers.items()])
         return [json.dumps(body).encode()]
 
-    def _tell(self, environ: dict) -> None:
+    def _add_identity_headers(self, environ: dict) -> None:
         """Say in the headers whose token it is, as keystoneauth reads them."""
         project = self._tokens.get(environ.get("HTTP_X_AUTH_TOKEN", ""))
         if project is None:
@@ -69,7 +69,7 @@ class Identity:
             }
         )
 
-    def _answer(self, method: str, path: str, asked: dict, token: str) -> Answer:
+    def _answer(self, method: str, path: str, document: dict, token: str) -> Answer:
         if (method, path) == ("GET", ""):
             return (
                 "200 OK",
@@ -83,12 +83,12 @@ class Identity:
                 {},
             )
         if (method, path) == ("POST", "auth/tokens"):
-            return self._log_in(asked["auth"])
+            return self._issue_token(document["auth"])
         if path.startswith("OS-TRUST/trusts"):
             return self._trust(method, path, token)
         return "404 Not Found", {}, {}
 
-    def _log_in(self, auth: dict) -> Answer:
+    def _issue_token(self, auth: dict) -> Answer:
         user = auth["identity"].get("password", {}).get("user", {})
         scope = auth.get("scope", {})
         if "OS-TRUST:trust" in scope:
@@ -101,9 +101,9 @@ class Identity:
             return "401 Unauthorized", {"error": {"message": "No.", "code": 401}}, {}
         token = secrets.token_hex(16)
         self._tokens[token] = project
-        return "201 Created", {"token": self._described(project)}, {"X-Subject-Token": token}
+        return "201 Created", {"token": self._token_document(project)}, {"X-Subject-Token": token}
 
-    def _described(self, project: str) -> dict:
+    def _token_document(self, project: str) -> dict:
         user, domain = PROJECTS[project], {"id": "default", "name": "Default"}
         url = f"{self._address}/v1/KEY_p-{project}"
         return {
@@ -144,4 +144,4 @@ class Identity:
 
 def filter_factory(_global_conf: dict, **settings: str) -> Callable:
     """For Paste; ``address`` is Swift's own."""
-    return lambda app: Identity(app, settings["address"])
+    return lambda app: IdentityFilter(app, settings["address"])

@@ -39,11 +39,11 @@ def program() -> str | None:
 def start(directory: str) -> tuple[int, subprocess.Popen]:
     """Serve what is put into ``files`` of ``directory``; the port, and what is to be ended."""
     [port] = ports.free(1)
-    where = pathlib.Path(directory)
-    (where / "files").mkdir()
+    path = pathlib.Path(directory)
+    (path / "files").mkdir()
     # Its workers would become nobody, who may not look into a directory of ours.
     user = "user root;" if os.getuid() == 0 else ""
-    (where / "nginx.conf").write_text(
+    (path / "nginx.conf").write_text(
         CONFIGURATION.format(directory=directory, port=port, user=user)
     )
     process = ports.start(
@@ -52,11 +52,11 @@ def start(directory: str) -> tuple[int, subprocess.Popen]:
             "-p",
             directory,
             "-c",
-            str(where / "nginx.conf"),
+            str(path / "nginx.conf"),
             "-e",
-            str(where / "error.log"),
+            str(path / "error.log"),
         ],
-        where / "log",
+        path / "log",
     )
-    ports.wait(port, process, where / "log")
+    ports.wait(port, process, path / "log")
     return port, process

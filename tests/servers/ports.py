@@ -13,7 +13,7 @@ import subprocess
 import time
 
 #: Seconds that a server may take to start.
-PATIENCE = 60
+START_TIMEOUT = 60
 #: Of prctl(2): the signal that a process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
 
@@ -32,7 +32,7 @@ def wait(port: int, process: subprocess.Popen, log: pathlib.Path) -> None:
 
     :raises RuntimeError: it ended, or it takes too long.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=5).close()
@@ -49,13 +49,13 @@ def start(command: list[str], log: pathlib.Path, **environment: str) -> subproce
             stdout=file,
             stderr=file,
             env={**os.environ, **environment},
-            preexec_fn=_die_with_parent,
+            preexec_fn=_terminate_with_parent,
         )
     atexit.register(end, process)
     return process
 
 
-def _die_with_parent() -> None:
+def _terminate_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -4,13 +4,13 @@ It stands between a client under test and a real server (a database, a registry,
 a store) and knows no protocol.  Faults are set at any time and take effect on
 connections that are open already:
 
-    with Proxy(("127.0.0.1", 5432)) as proxy:
-        proxy.lose_answer_to(b"COMMIT")     # the server commits, the client never hears of it
+    with FaultInjectingProxy(("127.0.0.1", 5432)) as proxy:
+        proxy.fail_request(b"COMMIT")     # the server commits, the client never hears of it
         ...
         proxy.heal()
 
 Traffic must not be encrypted where the bytes of a request are looked at: give
-PostgreSQL URLs ``sslmode=disable`` (:meth:`Proxy.url` does).
+PostgreSQL URLs ``sslmode=disable`` (:meth:`FaultInjectingProxy.url` does).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Any
 import sqlalchemy as sa
 
 #: Bytes that are read at once.
-PIECE = 64 * 1024
+CHUNK_SIZE = 64 * 1024
 #: Bytes of a request that singles it out.
-LONGEST_NEEDLE = 64
+LONGEST_PATTERN = 64
 #: Seconds that the proxy waits for the server's answer to a request that is singled out.
-PATIENCE = 30.0
+CONNECT_TIMEOUT = 30.0
 #: Of SO_LINGER: close with RST, and drop what was not sent.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -49,20 +49,20 @@ class Fault(enum.Enum):
 
 
 @dataclasses.dataclass
-class Trap:
+class FaultTrigger:
     """A request that is singled out.
 
-    ``sprung`` is set when the fault has happened: for faults after the answer, when the
+    ``fired`` is set when the fault has happened: for faults after the answer, when the
     server has answered.
     """
 
-    needle: bytes
+    pattern: bytes
     fault: Fault
     times: int = 1
-    sprung: threading.Event = dataclasses.field(default_factory=threading.Event)
+    fired: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
-class Proxy:
+class FaultInjectingProxy:
     """Forwards connections of ``port`` to ``target``; closed by ``close`` or as a context.
 
     ``accepted``: connections so far.  ``received`` and ``sent``: bytes that came from
@@ -76,18 +76,18 @@ class Proxy:
         self.rewrite: Callable[[bytes], bytes] = bytes
         self.accepted = self.received = self.sent = 0
         self._lock = threading.Lock()
-        self._flows: set[_Flow] = set()
-        self._traps: list[Trap] = []
+        self._connections: set[_ProxiedConnection] = set()
+        self._triggers: list[FaultTrigger] = []
         self._refuses = False
-        self._drops_answers = False
-        self._passes = threading.Event()
-        self._passes.set()
+        self._drops_responses = False
+        self._forwarding = threading.Event()
+        self._forwarding.set()
         self._wake = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name=f"proxy {self.port}", daemon=True).start()
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> FaultInjectingProxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -105,8 +105,8 @@ class Proxy:
     def cut(self, refuse: bool = False) -> None:
         """Reset all connections; with ``refuse`` new ones, too, until :meth:`heal`."""
         self._refuses = refuse
-        for flow in self._open():
-            flow.reset()
+        for connection in self._open():
+            connection.reset()
 
     def refuse(self) -> None:
         """Reset new connections until :meth:`heal`; those that are open go on."""
@@ -114,27 +114,29 @@ class Proxy:
 
     def stall(self) -> None:
         """Pass nothing on in either direction; connections stay open and are accepted."""
-        self._passes.clear()
+        self._forwarding.clear()
 
-    def drop_answers(self) -> None:
+    def drop_responses(self) -> None:
         """Pass requests on and throw answers away; connections stay open."""
-        self._drops_answers = True
+        self._drops_responses = True
 
-    def lose_answer_to(self, needle: bytes, fault: Fault = Fault.CUT_AFTER, times: int = 1) -> Trap:
-        """Apply ``fault`` to the next ``times`` requests whose bytes hold ``needle``."""
-        trap = Trap(needle, fault, times)
+    def fail_request(
+        self, pattern: bytes, fault: Fault = Fault.CUT_AFTER, times: int = 1
+    ) -> FaultTrigger:
+        """Apply ``fault`` to the next ``times`` requests whose bytes hold ``pattern``."""
+        trigger = FaultTrigger(pattern, fault, times)
         with self._lock:
-            self._traps.append(trap)
-        return trap
+            self._triggers.append(trigger)
+        return trigger
 
     def heal(self) -> None:
         """No faults any more: what was stalled goes on; what was dropped stays lost."""
         with self._lock:
-            self._traps.clear()
-        self._refuses = self._drops_answers = False
+            self._triggers.clear()
+        self._refuses = self._drops_responses = False
         self.delay = 0.0
         self.rewrite = bytes
-        self._passes.set()
+        self._forwarding.set()
         wake, self._wake = self._wake, threading.Event()
         wake.set()
 
@@ -144,14 +146,14 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.heal()
-        for flow in self._open():
-            flow.reset()
+        for connection in self._open():
+            connection.reset()
 
     # --- Forwarding --------------------------------------------------------------------------
 
-    def _open(self) -> list[_Flow]:
+    def _open(self) -> list[_ProxiedConnection]:
         with self._lock:
-            return list(self._flows)
+            return list(self._connections)
 
     def _accept(self) -> None:
         while True:
@@ -164,52 +166,54 @@ class Proxy:
                 _reset(client)
                 continue
             try:
-                server = socket.create_connection(self.target, timeout=PATIENCE)
+                server = socket.create_connection(self.target, timeout=CONNECT_TIMEOUT)
             except OSError:
                 _reset(client)
                 continue
             server.settimeout(None)
-            for each in (client, server):
-                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            flow = _Flow(self, client, server)
+            for socket_ in (client, server):
+                socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = _ProxiedConnection(self, client, server)
             with self._lock:
-                self._flows.add(flow)
-            flow.start()
+                self._connections.add(connection)
+            connection.start()
 
-    def _trap(self, before: bytes, data: bytes) -> Trap | None:
-        """The trap for a request that goes on with ``data``; a needle may come in two pieces."""
+    def _trigger(self, before: bytes, data: bytes) -> FaultTrigger | None:
+        """The trap for a request that goes on with ``data``; a pattern may come in two pieces."""
         with self._lock:
-            for trap in self._traps:
-                # Not so much that a needle of the past is found again.
-                if trap.needle in before[len(before) - len(trap.needle) + 1 :] + data:
-                    trap.times -= 1
-                    if trap.times <= 0:
-                        self._traps.remove(trap)
-                    return trap
+            for trigger in self._triggers:
+                # Not so much that a pattern of the past is found again.
+                if trigger.pattern in before[len(before) - len(trigger.pattern) + 1 :] + data:
+                    trigger.times -= 1
+                    if trigger.times <= 0:
+                        self._triggers.remove(trigger)
+                    return trigger
         return None
 
-    def _forget(self, flow: _Flow) -> None:
+    def _forget(self, connection: _ProxiedConnection) -> None:
         with self._lock:
-            self._flows.discard(flow)
+            self._connections.discard(connection)
 
 
-class _Flow:
+class _ProxiedConnection:
     """One connection of a client and the one to the server that belongs to it."""
 
-    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
+    def __init__(
+        self, proxy: FaultInjectingProxy, client: socket.socket, server: socket.socket
+    ) -> None:
         self._proxy = proxy
         self._client = client
         self._server = server
-        self._trap: Trap | None = None
+        self._trigger: FaultTrigger | None = None
 
     def start(self) -> None:
-        for pump in (self._requests, self._answers):
+        for pump in (self._forward_requests, self._forward_responses):
             threading.Thread(target=self._pump, args=(pump,), daemon=True).start()
 
     def reset(self) -> None:
         self._proxy._forget(self)
-        for each in (self._client, self._server):
-            _reset(each)
+        for socket_ in (self._client, self._server):
+            _reset(socket_)
 
     def _pump(self, pump: Any) -> None:
         try:
@@ -220,31 +224,31 @@ class _Flow:
             # One side has ended: so has the connection.
             self.reset()
 
-    def _requests(self) -> None:
+    def _forward_requests(self) -> None:
         proxy = self._proxy
-        before = bytes(LONGEST_NEEDLE)
-        while data := self._client.recv(PIECE):
+        before = bytes(LONGEST_PATTERN)
+        while data := self._client.recv(CHUNK_SIZE):
             proxy.received += len(data)
-            proxy._passes.wait()
-            trap = proxy._trap(before, data)
-            before = data.rjust(LONGEST_NEEDLE, b"\0")[-LONGEST_NEEDLE:]
-            if trap is not None:
-                if trap.fault is Fault.CUT_BEFORE:
-                    trap.sprung.set()
+            proxy._forwarding.wait()
+            trigger = proxy._trigger(before, data)
+            before = data.rjust(LONGEST_PATTERN, b"\0")[-LONGEST_PATTERN:]
+            if trigger is not None:
+                if trigger.fault is Fault.CUT_BEFORE:
+                    trigger.fired.set()
                     return
-                self._trap = trap
+                self._trigger = trigger
             self._server.sendall(data)
 
-    def _answers(self) -> None:
+    def _forward_responses(self) -> None:
         proxy = self._proxy
-        while data := self._server.recv(PIECE):
-            proxy._passes.wait()
-            if self._trap is not None:
-                self._trap.sprung.set()
-                if self._trap.fault is Fault.CUT_AFTER:
+        while data := self._server.recv(CHUNK_SIZE):
+            proxy._forwarding.wait()
+            if self._trigger is not None:
+                self._trigger.fired.set()
+                if self._trigger.fault is Fault.CUT_AFTER:
                     return
                 continue
-            if proxy._drops_answers:
+            if proxy._drops_responses:
                 continue
             if proxy.delay:
                 proxy._wake.wait(proxy.delay)

@@ -133,14 +133,14 @@ class Swift:
 
 def program(name: str = "swift-proxy-server") -> str | None:
     """Where a program of Swift is: where ``make test`` puts it, or on the path."""
-    ours = os.path.join(sys.prefix, "servers", "bin")
-    return shutil.which(name, path=ours) or shutil.which(name)
+    installed = os.path.join(sys.prefix, "servers", "bin")
+    return shutil.which(name, path=installed) or shutil.which(name)
 
 
 @functools.cache
 def start() -> Swift:
     """The Swift of this process."""
-    scratch = tempfile.TemporaryDirectory(prefix="swift-", dir=_roomy())
+    scratch = tempfile.TemporaryDirectory(prefix="swift-", dir=_directory_with_xattrs())
     atexit.register(scratch.cleanup)
     return start_in(scratch.name)
 
@@ -148,25 +148,25 @@ def start() -> Swift:
 def start_in(directory: str) -> Swift:
     """A Swift that keeps everything in ``directory``."""
     port, *storage = ports.free(4)
-    where = pathlib.Path(directory)
-    (where / "devices" / "d1").mkdir(parents=True)
-    (where / "swift.conf").write_text(COMMON)
+    path = pathlib.Path(directory)
+    (path / "devices" / "d1").mkdir(parents=True)
+    (path / "swift.conf").write_text(COMMON)
     values = {"directory": directory, "user": getpass.getuser()}
     for kind, its_port in zip(KINDS, storage, strict=True):
-        _make_ring(where / f"{kind}.builder", its_port)
-        (where / f"{kind}.conf").write_text(STORAGE.format(kind=kind, port=its_port, **values))
+        _make_ring(path / f"{kind}.builder", its_port)
+        (path / f"{kind}.conf").write_text(STORAGE.format(kind=kind, port=its_port, **values))
     key = base64.urlsafe_b64encode(os.urandom(32)).decode()
-    (where / "proxy.conf").write_text(PROXY.format(port=port, key=key, **values))
+    (path / "proxy.conf").write_text(PROXY.format(port=port, key=key, **values))
     started = [
-        (_run(kind, where), its_port)
+        (_run(kind, path), its_port)
         for kind, its_port in zip((*KINDS, "proxy"), (*storage, port), strict=True)
     ]
     for process, its_port in started:
-        ports.wait(its_port, process, where / "log")
+        ports.wait(its_port, process, path / "log")
     return Swift(port, tuple(process for process, _ in started))
 
 
-def _roomy() -> str:
+def _directory_with_xattrs() -> str:
     """A directory on a file system with extended attributes, where Swift keeps metadata.
 
     :raises RuntimeError: there is none.
@@ -178,10 +178,10 @@ def _roomy() -> str:
     raise RuntimeError("Swift needs a file system with extended attributes")
 
 
-def _run(kind: str, where: pathlib.Path) -> subprocess.Popen:
+def _run(kind: str, path: pathlib.Path) -> subprocess.Popen:
     return ports.start(
-        [str(program(f"swift-{kind}-server")), str(where / f"{kind}.conf")],
-        where / "log",
+        [str(program(f"swift-{kind}-server")), str(path / f"{kind}.conf")],
+        path / "log",
         PYTHONPATH=str(ROOT),
     )
 

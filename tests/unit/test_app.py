@@ -9,7 +9,7 @@ import unittest
 
 from glance_py import app, config, pipeline
 from glance_py.db import engine, migrations
-from tests.unit.middleware.case import call
+from tests.unit.middleware.wsgi_helpers import call
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -81,7 +81,7 @@ class Case(unittest.TestCase):
                 beside.replace("{directory}", str(self.directory))
             )
         conf = config.load(["--config-file", str(path)])
-        migrations.upgrade(engine.connect(conf))
+        migrations.upgrade(engine.open_database(conf))
         return app.build(conf)
 
     def images(self, built, **environ) -> tuple[int, list | None]:
@@ -165,7 +165,7 @@ class PasteFileTest(Case):
             self.build("flavor = x", beside=OLD.replace("glance-api]", "glance-api-x]"))
 
 
-class PrefixesTest(unittest.TestCase):
+class URLMapTest(unittest.TestCase):
     def test_longest_whole_segment(self) -> None:
         seen = []
 
@@ -177,7 +177,7 @@ class PrefixesTest(unittest.TestCase):
 
             return answer
 
-        built = pipeline.Prefixes({p: named(p) for p in ("/", "/v2", "/v2/deep")})
+        built = pipeline.URLMap({p: named(p) for p in ("/", "/v2", "/v2/deep")})
         for path in ("/v2/a", "/v2", "/v2x", "/v2/deep/b", "/"):
             call(built, path)
         self.assertEqual(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import unittest
 
-from glance_py.breaker import Breaker, Open
+from glance_py.breaker import CircuitBreaker, CircuitOpen
 
 
 class BreakerTest(unittest.TestCase):
     def setUp(self) -> None:
         self.now = 100.0
-        self.breaker = Breaker(failures=3, seconds=5.0, clock=lambda: self.now)
+        self.breaker = CircuitBreaker(failures=3, seconds=5.0, clock=lambda: self.now)
         self.asked = 0
 
     def ask(self, error: Exception | None = None) -> str:
@@ -32,7 +32,7 @@ class BreakerTest(unittest.TestCase):
         self.assertEqual("answer", self.ask())
         self.fail(3)
         for _ in range(10):
-            with self.assertRaises(Open):
+            with self.assertRaises(CircuitOpen):
                 self.ask()
         self.assertEqual(6, self.asked)
 
@@ -42,7 +42,7 @@ class BreakerTest(unittest.TestCase):
         seen = []
 
         def work() -> str:
-            with self.assertRaises(Open):
+            with self.assertRaises(CircuitOpen):
                 self.ask()  # another caller, meanwhile
             seen.append(1)
             return "answer"
@@ -52,7 +52,7 @@ class BreakerTest(unittest.TestCase):
         self.fail(3)
         self.now += 5
         self.fail(1)
-        with self.assertRaises(Open):
+        with self.assertRaises(CircuitOpen):
             self.ask()
 
     def test_an_error_that_is_an_answer_closes_it(self) -> None:

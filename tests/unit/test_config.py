@@ -115,17 +115,17 @@ class FilesTest(Case):
             with (
                 self.subTest(directory),
                 mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(directory)),
-                self.assertRaisesRegex(config.NoConfiguration, str(directory)),
+                self.assertRaisesRegex(config.ConfigurationNotFound, str(directory)),
             ):
                 config.load([])
-        with self.assertRaises(config.NoConfiguration):
+        with self.assertRaises(config.ConfigurationNotFound):
             config.load([], [])
 
     def test_the_file_of_a_tool_is_enough_for_it(self) -> None:
         path = self.write("", "glance-scrubber.conf")
         environ = {"OS_GLANCE_CONFIG_DIR": str(self.directory)}
         self.assertEqual([path], config.default_config_files(environ, "glance-scrubber.conf"))
-        with self.assertRaises(config.NoConfiguration):
+        with self.assertRaises(config.ConfigurationNotFound):
             config.default_config_files(environ, "glance-manage.conf")
 
     def unprivileged(self) -> None:
@@ -164,7 +164,7 @@ class FilesTest(Case):
             with (
                 mock.patch.dict(os.environ, OS_GLANCE_CONFIG_DIR=str(self.directory)),
                 mock.patch("sys.argv", ["uwsgi", "--stand-alone"]),
-                self.assertRaises(config.NoConfiguration),
+                self.assertRaises(config.ConfigurationNotFound),
             ):
                 config.load(argv)
 

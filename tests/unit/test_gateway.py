@@ -1,4 +1,4 @@
-"""The fold: layers in their order, what is switched off left out, verbs bound through."""
+"""``build_stack``: the order of layers, layers that are off, operations bound through."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from glance_py import gateway
 from glance_py.layers.base import Proxy
 
 
-class Below:
+class Innermost:
     def get(self):
         return ["below"]
 
@@ -17,40 +17,40 @@ class Below:
 
 
 class Layer(Proxy):
-    verbs = ("get", "list")
+    operations = ("get", "list")
 
     @classmethod
-    def build(cls, below, services):
-        return cls(below)
+    def build(cls, inner, deps):
+        return cls(inner)
 
 
 class Outer(Layer):
     def get(self):
-        return ["outer", *self.below.get()]
+        return ["outer", *self.inner.get()]
 
 
 class Inner(Layer):
     def get(self):
-        return ["inner", *self.below.get()]
+        return ["inner", *self.inner.get()]
 
 
 class Off(Layer):
     @classmethod
-    def build(cls, below, services):
-        return below
+    def build(cls, inner, deps):
+        return inner
 
 
-class FoldTest(unittest.TestCase):
+class BuildStackTest(unittest.TestCase):
     def test_the_first_layer_is_the_outermost(self):
-        onion = gateway.fold((Outer, Off, Inner), Below(), None)
-        self.assertEqual(["outer", "inner", "below"], onion.get())
+        stack = gateway.build_stack((Outer, Off, Inner), Innermost(), None)
+        self.assertEqual(["outer", "inner", "below"], stack.get())
 
     def test_a_layer_that_is_off_is_not_there(self):
-        below = Below()
-        self.assertIs(below, gateway.fold((Off, Off), below, None))
+        inner = Innermost()
+        self.assertIs(inner, gateway.build_stack((Off, Off), inner, None))
 
     def test_a_verb_without_an_opinion_leads_straight_to_the_bottom(self):
-        below = Below()
-        onion = gateway.fold((Outer, Inner), below, None)
-        self.assertEqual(below.list, onion.list)
+        inner = Innermost()
+        stack = gateway.build_stack((Outer, Inner), inner, None)
+        self.assertEqual(inner.list, stack.list)
         self.assertEqual(("get",), Outer.overrides())

@@ -31,7 +31,7 @@ class MutantsTest(unittest.TestCase):
         found = {}
         for mutant in mutants.mutants(tree, RULES, names):
             with mutant:
-                found[mutant.what] = ast.unparse(tree)
+                found[mutant.description] = ast.unparse(tree)
         self.assertEqual(ast.unparse(ast.parse(TEXT)), ast.unparse(tree))
         return found
 
@@ -58,11 +58,11 @@ class MutantsTest(unittest.TestCase):
 
     def test_a_mutant_differs_in_one_place(self) -> None:
         original = ast.unparse(ast.parse(TEXT)).splitlines()
-        for what, text in self.made().items():
+        for description, text in self.made().items():
             changed = [
                 pair for pair in zip(original, text.splitlines(), strict=True) if pair[0] != pair[1]
             ]
-            self.assertEqual(1, len(changed), what)
+            self.assertEqual(1, len(changed), description)
 
     def test_only_what_was_named_is_changed(self) -> None:
         self.assertEqual(

@@ -22,7 +22,7 @@ from glance_py import config
 from glance_py.layers.property_protection import PropertyProtections
 from glance_py.policies.enforcer import Enforcer
 from glance_py.wire.image import image_resource
-from tests.unit.setting import conf
+from tests.unit.factories import make_conf
 
 ETC = pathlib.Path(__file__).resolve().parents[2] / "etc"
 PLANS = sorted((ETC / "oslo-config-generator").glob("glance-*.conf"))
@@ -157,14 +157,14 @@ class SamplesTest(unittest.TestCase):
 
     def test_property_protections(self):
         for form in ("roles", "policies"):
-            options = conf(
+            options = make_conf(
                 property_protection_file=str(ETC / f"property-protections-{form}.conf"),
                 property_protection_rule_format=form,
             )
             self.assertTrue(PropertyProtections(options, Enforcer(options)).enabled)
 
     def test_image_schema(self):
-        options = conf()
+        options = make_conf()
         options.find_file = lambda name: str(ETC / name)
         names = {field.name for field in image_resource(options)}
         self.assertLess(set(json.loads((ETC / "schema-image.json").read_text())), names)

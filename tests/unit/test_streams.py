@@ -16,28 +16,30 @@ from cursive import signature_utils
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.image import Image
-from tests.unit.setting import conf, member
+from tests.unit.factories import make_conf, make_member
 
 KIB = 1024
 
 
 def pump(data, *filters, chunk: int = 64 * KIB) -> None:
     pieces = [data[start : start + chunk] for start in range(0, len(data), chunk)]
-    for _ in streams.stream(pieces, filters):
+    for _ in streams.filtered(pieces, filters):
         pass
 
 
 class StreamTest(unittest.TestCase):
     def test_chunks_pass_as_the_same_objects(self):
         chunks = [b"ab", memoryview(b"cd"), b""]
-        passed = list(streams.stream(chunks, (streams.Filter(), streams.Hash("sha256"))))
+        passed = list(
+            streams.filtered(chunks, (streams.StreamFilter(), streams.HashFilter("sha256")))
+        )
         for given, got in zip(chunks, passed, strict=True):
             self.assertIs(given, got)
 
     def test_a_filter_that_raises_stops_the_source_and_closes_all(self):
         closed, read = [], []
 
-        class Closes(streams.Filter):
+        class Closes(streams.StreamFilter):
             def close(self):
                 closed.append(self)
 
@@ -46,7 +48,9 @@ class StreamTest(unittest.TestCase):
                 read.append(chunk)
                 yield chunk
 
-        stream = streams.stream(source(), (Closes(), streams.Limit(3, errors.ImageTooLarge())))
+        stream = streams.filtered(
+            source(), (Closes(), streams.SizeLimit(3, errors.ImageTooLarge()))
+        )
         self.assertEqual(b"aa", next(stream))
         with self.assertRaises(errors.ImageTooLarge):
             next(stream)
@@ -54,9 +58,9 @@ class StreamTest(unittest.TestCase):
         self.assertEqual(1, len(closed))
 
     def test_limit_is_inclusive(self):
-        pump(b"x" * 10, streams.Limit(10, errors.ImageTooLarge()), chunk=3)
+        pump(b"x" * 10, streams.SizeLimit(10, errors.ImageTooLarge()), chunk=3)
         with self.assertRaises(errors.QuotaExceeded):
-            pump(b"x" * 11, streams.Limit(10, errors.QuotaExceeded()), chunk=3)
+            pump(b"x" * 11, streams.SizeLimit(10, errors.QuotaExceeded()), chunk=3)
 
 
 class HashTest(unittest.TestCase):
@@ -64,7 +68,7 @@ class HashTest(unittest.TestCase):
         for size in (0, 1, 64 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB + 17):
             data = bytes(range(251)) * (size // 251 + 1)
             data = data[:size]
-            digest = streams.Hash("sha512")
+            digest = streams.HashFilter("sha512")
             pump(data, digest)
             self.assertEqual(hashlib.md5(data).hexdigest(), digest.checksum)
             self.assertEqual(hashlib.sha512(data).hexdigest(), digest.value)
@@ -72,7 +76,7 @@ class HashTest(unittest.TestCase):
 
     def test_small_data_needs_no_thread(self):
         with mock.patch.object(threading, "Thread", side_effect=AssertionError):
-            pump(b"x" * 200 * KIB, streams.Hash("sha256"))
+            pump(b"x" * 200 * KIB, streams.HashFilter("sha256"))
 
     def test_no_thread_survives_a_failure(self):
         def source():
@@ -82,9 +86,9 @@ class HashTest(unittest.TestCase):
 
         before = threading.active_count()
         with self.assertRaises(OSError):
-            list(streams.stream(source(), (streams.Hash("sha512"),)))
+            list(streams.filtered(source(), (streams.HashFilter("sha512"),)))
         self.assertEqual(before, threading.active_count())
-        abandoned = streams.stream(source(), (streams.Hash("sha512"),))
+        abandoned = streams.filtered(source(), (streams.HashFilter("sha512"),))
         for _ in range(10):
             next(abandoned)
         self.assertLess(before, threading.active_count())
@@ -100,7 +104,7 @@ class HashTest(unittest.TestCase):
                 raise ValueError("broken")
 
         with self.assertRaises(ValueError):
-            pump(b"x" * 2000 * KIB, streams._Parallel(update))
+            pump(b"x" * 2000 * KIB, streams._ParallelFilter(update))
         self.assertEqual(10, len(seen))
 
 
@@ -160,7 +164,7 @@ ZEROS = bytes(64 * KIB)
 
 class InspectFormatTest(unittest.TestCase):
     def setUp(self):
-        self.conf = conf()
+        self.conf = make_conf()
 
     def set(self, **values):
         for name, value in values.items():
@@ -168,7 +172,7 @@ class InspectFormatTest(unittest.TestCase):
 
     def inspect(self, data, disk_format, container_format="bare", chunk=64 * KIB):
         image = Image(id="i", disk_format=disk_format, container_format=container_format)
-        inspection = streams.InspectFormat(image, self.conf)
+        inspection = streams.FormatFilter(image, self.conf)
         pump(data, inspection, chunk=chunk)
         return inspection
 
@@ -181,7 +185,10 @@ class InspectFormatTest(unittest.TestCase):
 
     def assert_refused(self, data, disk_format, **more):
         for chunk in (1000, 64 * KIB):
-            with self.subTest(disk_format, chunk=chunk), self.assertRaises(errors.FormatRefused):
+            with (
+                self.subTest(disk_format, chunk=chunk),
+                self.assertRaises(errors.InvalidImageFormat),
+            ):
                 self.inspect(data, disk_format, chunk=chunk, **more)
 
     def test_what_it_says_it_is(self):
@@ -290,8 +297,8 @@ class InspectFormatTest(unittest.TestCase):
                 yield chunk
 
         image = Image(id="i", disk_format="qcow2", container_format="bare")
-        with self.assertRaises(errors.FormatRefused):
-            list(streams.stream(source(), (streams.InspectFormat(image, self.conf),)))
+        with self.assertRaises(errors.InvalidImageFormat):
+            list(streams.filtered(source(), (streams.FormatFilter(image, self.conf),)))
         self.assertLess(len(read), 8)
 
 
@@ -316,7 +323,7 @@ class SignatureTest(unittest.TestCase):
     def verify(self, data, properties):
         public = self.key.public_key()
         with mock.patch.object(signature_utils, "get_public_key", lambda *a: public):
-            filters = streams.signature_filters(member(), Image(id="i", properties=properties))
+            filters = streams.signature_filters(make_member(), Image(id="i", properties=properties))
         pump(data, *filters)
         return filters
 

@@ -24,24 +24,24 @@ from alembic.util import CommandError
 from glance_py.db import errors as db_errors
 from glance_py.db import galera
 from glance_py.db.engine import Database
-from glance_py.db.migrations import extensions, schema_2024_1
-from glance_py.db.migrations.data import MIGRATIONS, Migration
+from glance_py.db.migrations import own_tables, schema_2024_1
+from glance_py.db.migrations.data_migrations import DATA_MIGRATIONS, DataMigration
 
 #: Where each phase ends: the newest revisions.
 EXPANDED = "2024_1_expand01"
 CONTRACTED = "2024_1_contract01"
 #: The oldest revision from which there is a way.
-OLDEST = "liberty"
+OLDEST_REVISION = "liberty"
 
 #: Marks of early releases, and what they are called since.
-_RENAMED = {"ocata01": "ocata_contract01", "pike01": "pike_contract01"}
+_RENAMED_REVISIONS = {"ocata01": "ocata_contract01", "pike01": "pike_contract01"}
 
-_UNMARKED = (
+_UNKNOWN_REVISION = (
     "The database has tables, but nothing says of which revision. Note it with "
     "'glance-manage db version_control --version REVISION'."
 )
 #: What one node has made and not finished yet looks the same from another one.
-_UNMARKED_ON_GALERA = (
+_UNKNOWN_REVISION_ON_GALERA = (
     "The database has tables, but nothing says of which revision. If another process changes the "
     "database through another node of the cluster, wait until it has ended and run this command "
     "again. If there is none, note the revision with "
@@ -53,22 +53,22 @@ class MigrationError(Exception):
     """The schema cannot be changed as asked; the text says what to do."""
 
 
-def current(database: Database) -> tuple[str, ...]:
+def current_revisions(database: Database) -> tuple[str, ...]:
     """The revisions at which the database is, none for one that is not under control."""
-    return database.read(_marks)
+    return database.read(_heads)
 
 
-def pending(database: Database) -> str | None:
+def next_phase(database: Database) -> str | None:
     """The phase that is to be done next: expand, migrate or contract; None when all is done.
 
     :raises MigrationError: the database is at a revision unknown here.
     """
-    reached = _reached(database.read(_marks))
-    if EXPANDED not in reached or database.read(extensions.missing):
+    applied = _applied_revisions(database.read(_heads))
+    if EXPANDED not in applied or database.read(own_tables.missing_tables):
         return "expand"
-    if CONTRACTED in reached:
+    if CONTRACTED in applied:
         return None
-    return "migrate" if _unmoved(database, reached) else "contract"
+    return "migrate" if _pending_data_migrations(database, applied) else "contract"
 
 
 def upgrade(database: Database, revision: str = "heads") -> None:
@@ -83,8 +83,8 @@ def upgrade(database: Database, revision: str = "heads") -> None:
 
     def work(connection: sa.Connection) -> None:
         config = _config(connection)
-        marks = _marks(connection)
-        _reached(marks)
+        heads = _heads(connection)
+        _applied_revisions(heads)
         if not sa.inspect(connection).has_table("images"):
             schema_2024_1.metadata.create_all(connection)
             # What the tables are, not the newest revision: those since then are still to be run.
@@ -94,14 +94,18 @@ def upgrade(database: Database, revision: str = "heads") -> None:
                 schema_2024_1.EXPANDED if expanding else schema_2024_1.CONTRACTED,
                 purge=True,
             )
-        elif not marks:
-            raise MigrationError(_UNMARKED_ON_GALERA if galera.is_node(connection) else _UNMARKED)
-        elif any(mark in _RENAMED for mark in marks):
-            command.stamp(config, [_RENAMED.get(mark, mark) for mark in marks], purge=True)
+        elif not heads:
+            raise MigrationError(
+                _UNKNOWN_REVISION_ON_GALERA if galera.is_node(connection) else _UNKNOWN_REVISION
+            )
+        elif any(head in _RENAMED_REVISIONS for head in heads):
+            command.stamp(
+                config, [_RENAMED_REVISIONS.get(head, head) for head in heads], purge=True
+            )
         command.upgrade(config, revision)
-        extensions.create_missing(connection)
+        own_tables.create_missing(connection)
 
-    _alter(database, work)
+    _run_ddl(database, work)
 
 
 def migrate(database: Database) -> int:
@@ -109,10 +113,10 @@ def migrate(database: Database) -> int:
 
     :raises MigrationError: the database is at a revision unknown here.
     """
-    reached = _reached(database.read(_marks))
+    applied = _applied_revisions(database.read(_heads))
     return sum(
-        database.write(migration.migrate, alone="data migration")
-        for migration in _unmoved(database, reached)
+        database.write(migration.migrate, lock="data migration")
+        for migration in _pending_data_migrations(database, applied)
     )
 
 
@@ -122,19 +126,19 @@ def stamp(database: Database, revision: str) -> None:
     :raises MigrationError: there is no such revision.
     """
     # The old mark goes unread: it may be a revision unknown here.
-    _alter(database, lambda connection: command.stamp(_config(connection), revision, purge=True))
+    _run_ddl(database, lambda connection: command.stamp(_config(connection), revision, purge=True))
 
 
-def _marks(connection: sa.Connection) -> tuple[str, ...]:
+def _heads(connection: sa.Connection) -> tuple[str, ...]:
     return MigrationContext.configure(connection).get_current_heads()
 
 
-def _unmoved(database: Database, reached: Iterable[str]) -> list[Migration]:
+def _pending_data_migrations(database: Database, applied: Iterable[str]) -> list[DataMigration]:
     """The data migrations whose contraction has not been and that have something to do."""
     return [
         migration
-        for migration in MIGRATIONS
-        if migration.before not in reached and database.read(migration.is_needed)
+        for migration in DATA_MIGRATIONS
+        if migration.contract_revision not in applied and database.read(migration.is_needed)
     ]
 
 
@@ -151,22 +155,22 @@ def _config(connection: sa.Connection | None) -> Config:
     return config
 
 
-def _reached(marks: Sequence[str]) -> set[str]:
+def _applied_revisions(heads: Sequence[str]) -> set[str]:
     """All revisions that a database with these marks has been through.
 
     :raises MigrationError: a mark is unknown here.
     """
-    reached: set[str] = set()
-    ahead = [_RENAMED.get(mark, mark) for mark in marks]
-    while ahead:
-        name = ahead.pop()
-        if name not in reached:
-            reached.add(name)
-            ahead += _before(name)
-    return reached
+    applied: set[str] = set()
+    remaining = [_RENAMED_REVISIONS.get(head, head) for head in heads]
+    while remaining:
+        name = remaining.pop()
+        if name not in applied:
+            applied.add(name)
+            remaining += _parents(name)
+    return applied
 
 
-def _before(name: str) -> list[str]:
+def _parents(name: str) -> list[str]:
     try:
         script = _scripts().get_revision(name)
     except CommandError:
@@ -174,15 +178,15 @@ def _before(name: str) -> list[str]:
             f"The database is at revision {name}, which is unknown here. Bring it to "
             f"{CONTRACTED} with the release that made it, or restore a newer program."
         ) from None
-    before: list[str] = []
+    parents: list[str] = []
     for revisions in (script.down_revision, script.dependencies):
-        before += [revisions] if isinstance(revisions, str) else revisions or []
-    return before
+        parents += [revisions] if isinstance(revisions, str) else revisions or []
+    return parents
 
 
-def _alter(database: Database, work: Callable[[sa.Connection], None]) -> None:
+def _run_ddl(database: Database, work: Callable[[sa.Connection], None]) -> None:
     try:
-        database.alter(work)
+        database.run_ddl(work)
     except CommandError as error:
         raise MigrationError(str(error)) from None
     except Exception as error:

@@ -8,10 +8,10 @@ from typing import Protocol
 from glance_py.domain.cached_image import CachedImage
 
 
-class CachedImageRecords(Protocol):
+class CachedImageRepository(Protocol):
     """Which node has which images in its cache.  Sizes in bytes, nodes by number."""
 
-    def node(self, url: str) -> int:
+    def get_or_create_node(self, url: str) -> int:
         """The number of the node with this URL; a new one is recorded."""
 
     def add(self, node: int, image_id: str, size: int) -> None:
@@ -29,5 +29,5 @@ class CachedImageRecords(Protocol):
     def nodes(self, image_id: str) -> list[str]:
         """The URLs of the nodes that have an image."""
 
-    def adopt(self, node: int, images: Iterable[CachedImage]) -> None:
+    def import_entries(self, node: int, images: Iterable[CachedImage]) -> None:
         """Enter what a node knew of its images before; images that are known stay."""

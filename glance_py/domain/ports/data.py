@@ -9,27 +9,27 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Protocol
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.quota import QuotaReservation
 
 
-class Guarding(Protocol):
+class ClaimGuard(Protocol):
     """A claim, as far as those need it who write about an attempt."""
 
-    def guard(self, change: Change, release: bool = False) -> Change: ...
+    def guard(self, change: ImageChange, release: bool = False) -> ImageChange: ...
 
 
 @dataclasses.dataclass(slots=True)
-class Attempt:
+class UploadAttempt:
     """The claim under which data is stored, known once it has been taken.
 
     Layers that write to the record while data arrives ask it to guard their changes.
     """
 
-    claim: Guarding | None = None
+    claim: ClaimGuard | None = None
 
-    def guard(self, change: Change) -> Change:
+    def guard(self, change: ImageChange) -> ImageChange:
         """``change`` made to happen only while the claim is held."""
         if self.claim is None:
             raise RuntimeError("A write about data that is on its way needs a claim.")
@@ -49,10 +49,10 @@ class Upload:
     filters
         Stream filters that layers hang in front of the store, outermost first
         (see ``streams.py``).
-    progress
+    on_step
         Called with the name of a step and the image after the step has really
         been made: "saving", "prepare", "upload", "activate", "active".
-    failed
+    on_failure
         Called with one sentence when the data could not be stored.
     reservation
         What must be left of the project's quotas when the data begins to come.
@@ -64,10 +64,10 @@ class Upload:
     size: int | None = None
     store: str | None = None
     filters: tuple = ()
-    progress: Callable[[str, Image], None] = lambda step, image: None
-    failed: Callable[[str], None] = lambda reason: None
+    on_step: Callable[[str, Image], None] = lambda step, image: None
+    on_failure: Callable[[str], None] = lambda reason: None
     reservation: QuotaReservation | None = None
-    attempt: Attempt = dataclasses.field(default_factory=Attempt)
+    attempt: UploadAttempt = dataclasses.field(default_factory=UploadAttempt)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

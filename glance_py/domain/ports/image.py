@@ -1,7 +1,7 @@
 """Images: what can be asked of them, and of their records.
 
-``ImageVerbs`` is what a controller calls and what every proxy layer stands in
-front of; ``ImageRecords`` is what the innermost layer needs from the DAL,
+``ImageOperations`` is what a controller calls and what every proxy layer stands in
+front of; ``ImageRepository`` is what the innermost layer needs from the DAL,
 whether that is SQL or the registry.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from glance_py.domain.change import Change
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.ports.data import Data, Download, Upload
@@ -20,68 +21,70 @@ from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.registration import Registration
 
 #: The image as it is at this moment and what shall change in it; held until that is recorded.
-Settle = Callable[[], AbstractContextManager[tuple[Image, Change]]]
+Finalize = Callable[[], AbstractContextManager[tuple[Image, ImageChange]]]
 
 
-class ImageVerbs(Protocol):
-    """What can be asked of images.  Every verb may raise errors.ImageNotFound."""
+class ImageOperations(Protocol):
+    """What can be asked of images.  Every operation may raise errors.ImageNotFound."""
 
-    def get(self, ctx, image_id: str) -> Image:
+    def get(self, ctx: Caller, image_id: str) -> Image:
         """The image, for one who wants to look at it."""
 
-    def find(self, ctx, image_id: str) -> Image:
-        """The image, for one who will ask another verb of it.
+    def resolve(self, ctx: Caller, image_id: str) -> Image:
+        """The image, for one who will ask another operation of it.
 
-        Only visibility is judged: what the policy says follows from the verb.
+        Only visibility is judged: what the policy says follows from the operation.
         """
 
-    def list(self, ctx, query: ImageQuery) -> Page: ...
+    def list(self, ctx: Caller, query: ImageQuery) -> Page: ...
 
-    def create(self, ctx, image: Image) -> Image: ...
+    def create(self, ctx: Caller, image: Image) -> Image: ...
 
-    def update(self, ctx, image: Image, change: Change) -> Image: ...
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image: ...
 
-    def delete(self, ctx, image: Image) -> None: ...
+    def delete(self, ctx: Caller, image: Image) -> None: ...
 
-    def upload(self, ctx, image: Image, upload: Upload) -> Image: ...
+    def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image: ...
 
-    def stage(self, ctx, image: Image, upload: Upload) -> Image: ...
+    def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image: ...
 
-    def download(self, ctx, image: Image, wanted: Download) -> Data | None:
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
         """None: the image has no data (yet)."""
 
-    def transition(self, ctx, image: Image, to: str) -> Image:
+    def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
         """Deactivate or reactivate: ``to`` is deactivated or active."""
 
-    def import_(self, ctx, image: Image, request: ImportRequest) -> None:
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         """Have data brought into stores, in the background; returns when that is certain."""
 
-    def register(self, ctx, image: Image, registration: Registration) -> None:
+    def add_location(self, ctx: Caller, image: Image, registration: Registration) -> None:
         """Have data that lies in a store become the image's; returns when that is certain."""
 
-    def locate(self, ctx, image: Image) -> Sequence[Location]:
+    def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
         """Where the data of the image lies."""
 
-    def withdraw(self, ctx, image: Image, store: str) -> Image:
+    def delete_from_store(self, ctx: Caller, image: Image, store: str) -> Image:
         """Remove the copy of the data in one store."""
 
-    def add_copy(self, ctx, image: Image, upload: Upload, settle: Settle) -> Image:
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, finalize: Finalize) -> Image:
         """One more copy of the data of an image that is being imported, in one store.
 
-        ``settle`` is entered when the bytes are in the store and says which
+        ``finalize`` is entered when the bytes are in the store and says which
         image they are of by then, and what changes together with its
-        locations.  Only the import asks for this verb: what a caller may is
+        locations.  Only the import asks for this operation: what a caller may is
         decided before.
         """
 
-    def remove_copy(self, ctx, image: Image, location: Location, change: Change) -> Image:
+    def remove_copy(
+        self, ctx: Caller, image: Image, location: Location, change: ImageChange
+    ) -> Image:
         """Take back what :meth:`add_copy` did; ``change`` is applied at the same time."""
 
 
-#: The verbs on which callers are judged, and those of what does the work.
-IMAGE_VERBS = (
+#: The operations on which callers are judged, and those of what does the work.
+IMAGE_OPERATIONS = (
     "get",
-    "find",
+    "resolve",
     "list",
     "create",
     "update",
@@ -89,20 +92,20 @@ IMAGE_VERBS = (
     "upload",
     "stage",
     "download",
-    "transition",
+    "set_status",
     "import_",
-    "register",
-    "locate",
-    "withdraw",
+    "add_location",
+    "list_locations",
+    "delete_from_store",
 )
-WORK_VERBS = (*IMAGE_VERBS[:-4], "add_copy", "remove_copy")
+INTERNAL_OPERATIONS = (*IMAGE_OPERATIONS[:-4], "add_copy", "remove_copy")
 
 
-class ImageRecords(Protocol):
+class ImageRepository(Protocol):
     """The DAL for images.
 
     ``get`` raises ImageNotFound for an id that is unknown or deleted and fills
-    ``Image.member``; it does not judge visibility.  ``list`` judges it, in the
+    ``Image.caller_membership``; it does not judge visibility.  ``list`` judges it, in the
     query.  ``create`` raises Duplicate for an id that was ever used.
     ``update`` applies a change atomically and returns the image as it is then;
     it raises ImageNotFound when the image is gone and StatusConflict when
@@ -112,12 +115,14 @@ class ImageRecords(Protocol):
     StatusConflict when the image is no longer in one of the ``expected`` states.
     """
 
-    def get(self, ctx, image_id: str) -> Image: ...
+    def get(self, ctx: Caller, image_id: str) -> Image: ...
 
-    def list(self, ctx, query: ImageQuery) -> Page: ...
+    def list(self, ctx: Caller, query: ImageQuery) -> Page: ...
 
-    def create(self, ctx, image: Image, reservation: QuotaReservation | None = None) -> Image: ...
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image: ...
 
-    def update(self, ctx, image: Image, change: Change) -> Image: ...
+    def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image: ...
 
-    def delete(self, ctx, image: Image, status: str = "deleted") -> None: ...
+    def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None: ...

@@ -1,6 +1,6 @@
 """Metadata definitions: what can be asked of namespaces and of what lies in them.
 
-Their records have the same verbs.
+Their records have the same operations.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
-    D,
+    DefinitionT,
     Kind,
     Listing,
     Namespace,
@@ -19,62 +20,77 @@ from glance_py.domain.metadef import (
 )
 
 
-class NamespaceVerbs(Protocol):
-    """What can be asked of metadata namespaces; the DAL for them has the same verbs.
+class NamespaceOperations(Protocol):
+    """What can be asked of metadata namespaces; the DAL for them has the same operations.
 
-    ``get``, ``find``, ``update`` and ``delete`` may raise errors.NamespaceNotFound, and
+    ``get``, ``resolve``, ``update`` and ``delete`` may raise errors.NamespaceNotFound, and
     ``create`` and ``update`` errors.Duplicate.
     """
 
-    def get(self, ctx, name: str) -> Namespace:
+    def get(self, ctx: Caller, name: str) -> Namespace:
         """The namespace and everything in it, for one who wants to look at it."""
 
-    def find(self, ctx, name: str) -> Namespace:
+    def resolve(self, ctx: Caller, name: str) -> Namespace:
         """The namespace alone, for one who will ask something else about it."""
 
-    def list(self, ctx, query: NamespaceQuery) -> NamespacePage: ...
+    def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage: ...
 
-    def create(self, ctx, namespace: Namespace) -> Namespace:
+    def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         """Record a namespace and its contents, whole or not at all."""
 
-    def update(self, ctx, namespace: Namespace, after: Namespace) -> Namespace:
+    def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         """Replace what ``namespace`` says of itself, its name included; not its contents."""
 
-    def delete(self, ctx, namespace: Namespace) -> None: ...
+    def delete(self, ctx: Caller, namespace: Namespace) -> None: ...
 
-    def resource_types(self, ctx) -> Sequence[ResourceType]: ...
-
-
-NAMESPACE_VERBS = ("get", "find", "list", "create", "update", "delete", "resource_types")
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]: ...
 
 
-class DefinitionVerbs(Protocol):
-    """What can be asked of one kind of things in a namespace; the DAL has the same verbs.
+NAMESPACE_OPERATIONS = ("get", "resolve", "list", "create", "update", "delete", "resource_types")
+
+
+class DefinitionOperations(Protocol):
+    """What can be asked of one kind of things in a namespace; the DAL has the same operations.
 
     All of them may raise errors.NamespaceNotFound; ``get``, ``update`` and
     ``delete`` errors.DefinitionNotFound; those that write errors.Duplicate.
     """
 
     def list(
-        self, ctx, namespace: Namespace, kind: type[D], listing: Listing | None = None
-    ) -> Sequence[D]: ...
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[DefinitionT],
+        listing: Listing | None = None,
+    ) -> Sequence[DefinitionT]: ...
 
-    def get(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D: ...
+    def get(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT: ...
 
-    def create(self, ctx, namespace: Namespace, definition: D) -> D: ...
+    def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT: ...
 
     def create_all(
-        self, ctx, namespace: Namespace, kind: type[D], definitions: Sequence[D], append: bool
-    ) -> Sequence[D]:
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[DefinitionT],
+        definitions: Sequence[DefinitionT],
+        append: bool,
+    ) -> Sequence[DefinitionT]:
         """Record several at once, beside those that are there or instead of them."""
 
-    def update(self, ctx, namespace: Namespace, name: str, after: D) -> D: ...
+    def update(
+        self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
+    ) -> DefinitionT: ...
 
-    def delete(self, ctx, namespace: Namespace, kind: type[D], name: str) -> D:
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
         """Remove one and return what it was."""
 
-    def clear(self, ctx, namespace: Namespace, kind: Kind) -> None:
+    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
         """Remove all of this kind."""
 
 
-DEFINITION_VERBS = ("list", "get", "create", "create_all", "update", "delete", "clear")
+DEFINITION_OPERATIONS = ("list", "get", "create", "create_all", "update", "delete", "clear")

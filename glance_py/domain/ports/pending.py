@@ -18,19 +18,19 @@ class PendingData:
     location: Location
 
 
-class PendingRecords(Protocol):
+class PendingRepository(Protocol):
     """The DAL for data that is to be removed: nothing is forgotten before it is gone.
 
     ``restore`` raises ImageNotFound when there is no such deleted image, and
-    DataDamaged when its data is gone or going.
+    CorruptImageData when its data is gone or going.
     """
 
     def find(
-        self, seconds: float, after: int = 0, limit: int = 100, stray: bool = False
+        self, seconds: float, after: int = 0, limit: int = 100, orphaned: bool = False
     ) -> Sequence[PendingData]:
         """What has been waiting for ``seconds``, from row ``after`` on.
 
-        ``stray``: only what belongs to no image that waits for the scrubber.
+        ``orphaned``: only what belongs to no image that waits for the scrubber.
         """
 
     def add(self, image_id: str, location: Location) -> None:
@@ -45,13 +45,13 @@ class PendingRecords(Protocol):
     def cancel_removal(self, locations: Collection[Location]) -> None:
         """The data at these locations was not removed, and ``restore`` may have it."""
 
-    def forget(self, locations: Collection[Location]) -> None:
+    def mark_deleted(self, locations: Collection[Location]) -> None:
         """The data at these locations is gone."""
 
-    def take_back(self, locations: Collection[Location]) -> None:
+    def unmark(self, locations: Collection[Location]) -> None:
         """The data at these locations stays after all."""
 
-    def finish(self, image_id: str) -> bool:
+    def complete_deletion(self, image_id: str) -> bool:
         """Call an image deleted when nothing of it is left; False when something is."""
 
     def restore(self, image_id: str, status: str, was: str = "pending_delete") -> None:
@@ -63,5 +63,5 @@ class PendingRecords(Protocol):
     def statuses_at(self, image_id: str, url: str) -> Collection[str]:
         """Of the image's own locations with this address: active, pending_delete, or both."""
 
-    def are_images(self, ids: Collection[str]) -> bool:
+    def any_exist(self, ids: Collection[str]) -> bool:
         """Is one of these the id of an image whose data may be there?"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class UsageRecords(Protocol):
+class UsageRepository(Protocol):
     """What a project occupies, for quotas.  Sizes in bytes.
 
     Whatever is decided by these numbers alone may be wrong a moment later; a

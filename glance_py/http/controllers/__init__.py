@@ -1,4 +1,4 @@
-"""Thin translators between HTTP and the verbs of the gateway, one per noun.
+"""Thin translators between HTTP and the operations of the gateway, one per noun.
 
 A controller reads the request with ``wire``, calls the gateway and writes the
 answer with ``wire``.  It catches no domain error and decides nothing.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from glance_py.http.controllers.actions import Actions
-from glance_py.http.controllers.cache import Cache
-from glance_py.http.controllers.image_data import ImageData
-from glance_py.http.controllers.images import Images
-from glance_py.http.controllers.imports import Imports
-from glance_py.http.controllers.info import Info
-from glance_py.http.controllers.locations import Locations, Stores
-from glance_py.http.controllers.members import Members
+from glance_py.http.controllers.actions import ActionsController
+from glance_py.http.controllers.cache import CacheController
+from glance_py.http.controllers.image_data import ImageDataController
+from glance_py.http.controllers.images import ImagesController
+from glance_py.http.controllers.imports import ImportsController
+from glance_py.http.controllers.info import InfoController
+from glance_py.http.controllers.locations import LocationsController, StoresController
+from glance_py.http.controllers.members import MembersController
 from glance_py.http.controllers.metadefs import controllers as metadef_controllers
-from glance_py.http.controllers.schemas import Schemas
-from glance_py.http.controllers.tags import Tags
-from glance_py.http.controllers.tasks import Tasks
+from glance_py.http.controllers.schemas import SchemasController
+from glance_py.http.controllers.tags import TagsController
+from glance_py.http.controllers.tasks import TasksController
 from glance_py.wire.field import Resource
 
 
@@ -28,17 +28,17 @@ def controllers(
 ) -> dict[str, Any]:
     """All controllers, by the name that the route table uses."""
     return {
-        "images": Images(gateway.images, conf, stores, image_schema),
-        "image_data": ImageData(gateway.images, conf),
-        "imports": Imports(gateway.images, gateway.tasks, conf),
-        "tasks": Tasks(gateway.tasks, conf, enforcer),
-        "actions": Actions(gateway.images),
-        "tags": Tags(gateway.images),
-        "members": Members(gateway.images, gateway.members),
-        "info": Info(conf, stores, enforcer, limits),
-        "cache": Cache(gateway.images, cache, enforcer),
-        "locations": Locations(gateway.images),
-        "stores": Stores(gateway.images, stores),
-        "schemas": Schemas(image_schema),
+        "images": ImagesController(gateway.images, conf, stores, image_schema),
+        "image_data": ImageDataController(gateway.images, conf),
+        "imports": ImportsController(gateway.images, gateway.tasks, conf),
+        "tasks": TasksController(gateway.tasks, conf, enforcer),
+        "actions": ActionsController(gateway.images),
+        "tags": TagsController(gateway.images),
+        "members": MembersController(gateway.images, gateway.members),
+        "info": InfoController(conf, stores, enforcer, limits),
+        "cache": CacheController(gateway.images, cache, enforcer),
+        "locations": LocationsController(gateway.images),
+        "stores": StoresController(gateway.images, stores),
+        "schemas": SchemasController(image_schema),
         **metadef_controllers(gateway, conf),
     }

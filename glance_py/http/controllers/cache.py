@@ -12,38 +12,38 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
-from glance_py.domain.ports import ImageVerbs
+from glance_py.domain.ports import ImageOperations
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 
 _TARGET = "HTTP_X_IMAGE_CACHE_CLEAR_TARGET"
 
 
-class Cache:
+class CacheController:
     """The cache and its queue."""
 
-    def __init__(self, images: ImageVerbs, cache, enforcer) -> None:
+    def __init__(self, images: ImageOperations, cache, enforcer) -> None:
         self._images = images
         self._cache = cache
         self._enforcer = enforcer
 
-    def _checked(self, request: Request, rule: str) -> Any:
+    def _authorized_cache(self, request: Request, rule: str) -> Any:
         """The cache, for who may do what ``rule`` guards.
 
         :raises errors.NotFound: there is no cache here.
         """
-        self._enforcer.check(request.context, rule, {})
+        self._enforcer.enforce(request.context, rule, {})
         if self._cache is None:
             raise errors.NotFound("Caching is not supported at this site.")
         return self._cache
 
     def index(self, request: Request) -> webob.Response:
         """GET /v2/cache"""
-        cache = self._checked(request, "cache_list")
+        cache = self._authorized_cache(request, "cache_list")
         return json_response(
             dumps(
                 {
-                    "cached_images": [entry(each) for each in cache.entries()],
+                    "cached_images": [cached_image_document(each) for each in cache.entries()],
                     "queued_images": cache.queued(),
                 }
             )
@@ -51,7 +51,7 @@ class Cache:
 
     def clear(self, request: Request) -> webob.Response:
         """DELETE /v2/cache"""
-        cache = self._checked(request, "cache_delete")
+        cache = self._authorized_cache(request, "cache_delete")
         target = request.environ.get(_TARGET, "").lower()
         if target not in ("", "cache", "queue"):
             raise errors.Invalid(
@@ -60,13 +60,13 @@ class Cache:
         if target != "cache":
             cache.dequeue_all()
         if target != "queue":
-            cache.drop_all()
+            cache.delete_all()
         return no_content()
 
     def queue(self, request: Request, image_id: str) -> webob.Response:
         """PUT /v2/cache/{image_id}"""
-        image = self._images.find(request.context, image_id)
-        cache = self._checked(request, "cache_image")
+        image = self._images.resolve(request.context, image_id)
+        cache = self._authorized_cache(request, "cache_image")
         if image.status != "active":
             raise errors.Invalid("Only images with status active can be cached.")
         cache.queue(image.id)
@@ -74,41 +74,41 @@ class Cache:
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
         """DELETE /v2/cache/{image_id}"""
-        unknown = None
+        not_found = None
         try:
-            self._images.find(request.context, image_id)
+            self._images.resolve(request.context, image_id)
         except errors.NotFound as error:
             # What was deleted through another node may still be here.
             if self._cache is None or not self._cache.is_cached(image_id):
                 raise
-            unknown = error
-        if unknown is not None and not request.context.is_admin:
-            raise unknown
-        cache = self._checked(request, "cache_delete")
-        cache.drop(image_id)
+            not_found = error
+        if not_found is not None and not request.context.is_admin:
+            raise not_found
+        cache = self._authorized_cache(request, "cache_delete")
+        cache.delete(image_id)
         cache.dequeue(image_id)
         return no_content()
 
     def nodes(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/cache/nodes/{image_id}"""
-        self._images.find(request.context, image_id)
-        cache = self._checked(request, "list_cached_nodes")
+        self._images.resolve(request.context, image_id)
+        cache = self._authorized_cache(request, "list_cached_nodes")
         return json_response(dumps(cache.nodes(image_id)))
 
     def clean(self, request: Request) -> webob.Response:
         """POST /v2/cache/clean"""
-        self._checked(request, "cache_clean").clean()
+        self._authorized_cache(request, "cache_clean").clean()
         return accepted(200)
 
     def prune(self, request: Request) -> webob.Response:
         """POST /v2/cache/prune"""
-        files, size = self._checked(request, "cache_prune").prune()
+        files, size = self._authorized_cache(request, "cache_prune").prune()
         return json_response(dumps({"total_files_pruned": files, "total_bytes_pruned": size}))
 
 
-def entry(image: CachedImage) -> dict[str, Any]:
+def cached_image_document(image: CachedImage) -> dict[str, Any]:
     """A cached image as the API shows it; times are seconds since the epoch."""
-    shown: dict[str, Any] = {
+    document: dict[str, Any] = {
         "image_id": image.image_id,
         "hits": image.hits,
         "last_accessed": image.last_accessed,
@@ -116,5 +116,5 @@ def entry(image: CachedImage) -> dict[str, Any]:
         "size": image.size,
     }
     if image.id is not None:
-        shown.update(id=image.id, checksum=image.checksum)
-    return shown
+        document.update(id=image.id, checksum=image.checksum)
+    return document

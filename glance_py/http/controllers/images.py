@@ -6,57 +6,62 @@ import webob
 from webob import exc
 
 from glance_py.domain import errors
-from glance_py.domain.change import ImpossibleChange
+from glance_py.domain.caller import Caller
+from glance_py.domain.change import RejectedChange
 from glance_py.domain.image import Image
-from glance_py.domain.ports import ImageVerbs
+from glance_py.domain.ports import ImageOperations
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.wire import patch
-from glance_py.wire.dump import ImageDump
+from glance_py.wire.dump import ImageDumper
 from glance_py.wire.field import Resource
 from glance_py.wire.load import ImageLoader
 from glance_py.wire.query import ImageQueryLoader
 
 #: A PATCH of more operations asks for the caller's rights before it looks at them.
-MANY = 100
+AUTHORIZE_FIRST_ABOVE = 100
 
 
-class Images:
+class ImagesController:
     """Images as a whole."""
 
-    def __init__(self, images: ImageVerbs, conf, stores, schema: Resource) -> None:
+    def __init__(self, images: ImageOperations, conf, stores, schema: Resource) -> None:
         self._images = images
         self._load = ImageLoader(schema)
         self._load_patch = patch.PatchLoader(self._load)
         self._load_query = ImageQueryLoader(schema, conf.limit_param_default, conf.api_limit_max)
-        self._dump = ImageDump(schema, conf, stores)
+        self._dump = ImageDumper(schema, conf, stores)
         self._location_rules = patch.LocationRules(
             allowed=conf.show_multiple_locations,
             algorithm=conf.hashing_algorithm,
-            in_order=self._dump.in_order,
+            sort_locations=self._dump.sort_locations,
         )
-        self._offers = _offers(conf, stores)
+        self._import_headers = _import_headers(conf, stores)
 
     def index(self, request: Request) -> webob.Response:
         """GET /v2/images"""
-        wanted = self._load_query.load(request.environ.get("QUERY_STRING", ""))
-        page = self._images.list(request.context, wanted.query)
-        following = wanted.after(page.images[-1].id) if page.full and page.images else None
-        return json_response(self._dump.page(request.context, page.images, wanted.first, following))
+        page_request = self._load_query.load(request.environ.get("QUERY_STRING", ""))
+        page = self._images.list(request.context, page_request.query)
+        next_page = (
+            page_request.page_after(page.images[-1].id) if page.full and page.images else None
+        )
+        return json_response(
+            self._dump.dump_page(request.context, page.images, page_request.first_page, next_page)
+        )
 
     def create(self, request: Request) -> webob.Response:
         """POST /v2/images"""
-        image = self._load.image(request.context, request.document())
+        image = self._load.image(request.context, request.read_json_body())
         image = self._images.create(request.context, image)
         return json_response(
-            self._dump.one(request.context, image),
+            self._dump.dump_image(request.context, image),
             201,
-            (("Location", f"/v2/images/{image.id}"), *self._offers),
+            (("Location", f"/v2/images/{image.id}"), *self._import_headers),
         )
 
     def show(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}"""
         image = self._images.get(request.context, image_id)
-        return json_response(self._dump.one(request.context, image))
+        return json_response(self._dump.dump_image(request.context, image))
 
     def update(self, request: Request, image_id: str) -> webob.Response:
         """PATCH /v2/images/{image_id}"""
@@ -67,36 +72,36 @@ class Images:
                 f"{' or '.join(patch.MEDIA_TYPES)}.",
                 headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)},
             )
-        operations = self._load_patch.operations(media_type, request.document())
-        image = self._images.find(request.context, image_id)
-        if len(operations) > MANY:
-            self._require_rights(request.context, image)
+        operations = self._load_patch.operations(media_type, request.read_json_body())
+        image = self._images.resolve(request.context, image_id)
+        if len(operations) > AUTHORIZE_FIRST_ABOVE:
+            self._authorize_update(request.context, image)
         change = patch.apply(image, operations, self._load, self._location_rules)
         if change:
             image = self._images.update(request.context, image, change)
-        return json_response(self._dump.one(request.context, image))
+        return json_response(self._dump.dump_image(request.context, image))
 
-    def _require_rights(self, ctx, image: Image) -> None:
+    def _authorize_update(self, ctx: Caller, image: Image) -> None:
         """Ask for rights before much work is done for somebody who has none.
 
         :raises errors.Forbidden: the caller may not change the image.
         """
-        passed = errors.GlanceError()
+        sentinel = errors.GlanceError()
         try:
-            self._images.update(ctx, image, ImpossibleChange(objection=passed))
+            self._images.update(ctx, image, RejectedChange(error=sentinel))
         except errors.GlanceError as error:
             # The layers raise the objection where they have asked for all rights.
-            if error is not passed:
+            if error is not sentinel:
                 raise
 
     def delete(self, request: Request, image_id: str) -> webob.Response:
         """DELETE /v2/images/{image_id}"""
-        image = self._images.find(request.context, image_id)
+        image = self._images.resolve(request.context, image_id)
         self._images.delete(request.context, image)
         return no_content()
 
 
-def _offers(conf, stores) -> tuple[tuple[str, str], ...]:
+def _import_headers(conf, stores) -> tuple[tuple[str, str], ...]:
     """Headers that tell the creator of an image how its data may come."""
     headers = []
     if conf.enabled_import_methods:

@@ -5,35 +5,39 @@ from __future__ import annotations
 import webob
 
 from glance_py.domain.importing import check_importable
-from glance_py.domain.ports import ImageVerbs, TaskVerbs
+from glance_py.domain.ports import ImageOperations, TaskOperations
 from glance_py.http.request import Request, accepted, json_response
-from glance_py.wire.importing import dump_abilities, load_details, load_import
-from glance_py.wire.task import dump_tasks_of_image
+from glance_py.wire.importing import dump_import_info, load_import, load_method_and_stores
+from glance_py.wire.task import dump_image_tasks
 
 
-class Imports:
+class ImportsController:
     """Imports of images."""
 
-    def __init__(self, images: ImageVerbs, tasks: TaskVerbs, conf) -> None:
+    def __init__(self, images: ImageOperations, tasks: TaskOperations, conf) -> None:
         self._images = images
         self._tasks = tasks
         self._enabled = tuple(conf.enabled_import_methods)
-        self._abilities = dump_abilities(self._enabled, conf.image_import_opts.image_import_plugins)
+        self._import_info = dump_import_info(
+            self._enabled, conf.image_import_opts.image_import_plugins
+        )
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/import"""
-        wanted = load_import(request.document(), self._enabled)
-        image = self._images.find(request.context, image_id)
-        check_importable(image, wanted)
-        wanted = load_details(wanted, request.environ.get("HTTP_X_IMAGE_META_STORE"))
-        self._images.import_(request.context, image, wanted)
+        import_request = load_import(request.read_json_body(), self._enabled)
+        image = self._images.resolve(request.context, image_id)
+        check_importable(image, import_request)
+        import_request = load_method_and_stores(
+            import_request, request.environ.get("HTTP_X_IMAGE_META_STORE")
+        )
+        self._images.import_(request.context, image, import_request)
         return accepted()
 
     def tasks(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/tasks"""
         image = self._images.get(request.context, image_id)
-        return json_response(dump_tasks_of_image(self._tasks.of_image(request.context, image)))
+        return json_response(dump_image_tasks(self._tasks.list_for_image(request.context, image)))
 
     def abilities(self, request: Request) -> webob.Response:
         """GET /v2/ext/info/import"""
-        return json_response(self._abilities)
+        return json_response(self._import_info)

@@ -12,7 +12,7 @@ from glance_py.http.request import Request, json_response
 from glance_py.wire.dump import dumps
 
 
-class Info:
+class InfoController:
     """Answers about the service itself."""
 
     def __init__(self, conf, stores, enforcer, limits) -> None:
@@ -35,33 +35,33 @@ class Info:
 
     def stores(self, request: Request) -> webob.Response:
         """GET /v2/info/stores"""
-        self._check_several()
-        return json_response(dumps({"stores": list(self._described(detail=False))}))
+        self._require_multiple_stores()
+        return json_response(dumps({"stores": list(self._store_documents(detail=False))}))
 
     def stores_detail(self, request: Request) -> webob.Response:
         """GET /v2/info/stores/detail"""
-        self._check_several()
-        self._enforcer.check(request.context, "stores_info_detail", {})
-        return json_response(dumps({"stores": list(self._described(detail=True))}))
+        self._require_multiple_stores()
+        self._enforcer.enforce(request.context, "stores_info_detail", {})
+        return json_response(dumps({"stores": list(self._store_documents(detail=True))}))
 
-    def _check_several(self) -> None:
+    def _require_multiple_stores(self) -> None:
         """Of a single store nothing is told, whoever asks."""
         if not self._stores.multi:
             raise errors.NotFound("This service has a single store.")
 
-    def _described(self, *, detail: bool) -> Iterator[dict[str, Any]]:
+    def _store_documents(self, *, detail: bool) -> Iterator[dict[str, Any]]:
         for store in self._stores.describe():
-            shown: dict[str, Any] = {"id": store.id}
+            document: dict[str, Any] = {"id": store.id}
             if store.description:
-                shown["description"] = store.description
+                document["description"] = store.description
             # wire: these two are there as strings, or not at all.
             if store.default:
-                shown["default"] = "true"
+                document["default"] = "true"
             if store.read_only:
-                shown["read-only"] = "true"
+                document["read-only"] = "true"
             if detail:
-                shown.update(type=store.type, properties=store.properties, weight=store.weight)
-            yield shown
+                document.update(type=store.type, properties=store.properties, weight=store.weight)
+            yield document
 
     def usage(self, request: Request) -> webob.Response:
         """GET /v2/info/usage"""

@@ -5,38 +5,38 @@ from __future__ import annotations
 import webob
 
 from glance_py.domain import errors
-from glance_py.domain.ports import ImageVerbs
+from glance_py.domain.ports import ImageOperations
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 from glance_py.wire.locations import load_registration
 
 
-class Locations:
+class LocationsController:
     """Locations for services that put data into stores themselves (Image API v2.17)."""
 
-    def __init__(self, images: ImageVerbs) -> None:
+    def __init__(self, images: ImageOperations) -> None:
         self._images = images
 
     def index(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/locations"""
-        image = self._images.find(request.context, image_id)
-        locations = self._images.locate(request.context, image)
+        image = self._images.resolve(request.context, image_id)
+        locations = self._images.list_locations(request.context, image)
         return json_response(
             dumps([{"url": location.url, "metadata": location.metadata} for location in locations])
         )
 
     def create(self, request: Request, image_id: str) -> webob.Response:
         """POST /v2/images/{image_id}/locations"""
-        registration = load_registration(request.document())
-        image = self._images.find(request.context, image_id)
-        self._images.register(request.context, image, registration)
+        registration = load_registration(request.read_json_body())
+        image = self._images.resolve(request.context, image_id)
+        self._images.add_location(request.context, image, registration)
         return accepted()
 
 
-class Stores:
+class StoresController:
     """The copy of an image in one store (Image API v2.10)."""
 
-    def __init__(self, images: ImageVerbs, stores) -> None:
+    def __init__(self, images: ImageOperations, stores) -> None:
         self._images = images
         self._stores = stores
 
@@ -47,6 +47,6 @@ class Stores:
         if store_id not in self._stores.ids:
             # wire: an unknown store is a conflict with the configuration here.
             raise errors.Conflict(f"There is no store {store_id!r}.")
-        image = self._images.find(request.context, image_id)
-        self._images.withdraw(request.context, image, store_id)
+        image = self._images.resolve(request.context, image_id)
+        self._images.delete_from_store(request.context, image, store_id)
         return no_content()

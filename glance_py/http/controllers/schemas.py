@@ -9,7 +9,7 @@ from glance_py.wire.field import Resource
 from glance_py.wire.schema import schema_documents
 
 
-class Schemas:
+class SchemasController:
     """Answers with documents written out beforehand."""
 
     def __init__(self, image: Resource) -> None:

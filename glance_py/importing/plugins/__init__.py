@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from glance_py.importing.plugins.base import Plugin
+from glance_py.importing.plugins.base import ImportPlugin
 
 NAMESPACE = "glance.image_import.plugins"
 
 
-def load(conf) -> Sequence[tuple[str, Plugin]]:
+def load(conf) -> Sequence[tuple[str, ImportPlugin]]:
     """The plugins of ``[image_import_opts] image_import_plugins``, built, in order.
 
     :raises ValueError: one is not installed, cannot be built or stands in the

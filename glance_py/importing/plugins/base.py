@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 
 
-class Staged:
+class StagedImage:
     """The data of one image that is being imported.
 
     ``path`` is the file that holds it, ``ctx`` the one who imports.
@@ -25,39 +25,39 @@ class Staged:
     def __init__(self, job) -> None:
         self._job = job
         self.ctx = job.ctx
-        self.path: str = job.room.staging.path(job.staged_name)
+        self.path: str = job.deps.staging.path(job.staged_name)
 
     @property
     def image(self) -> Image:
         """The image as it is now."""
         return self._job.image
 
-    def change(self, change: Change) -> None:
+    def update_image(self, change: ImageChange) -> None:
         """Change the image."""
-        self._job.change(change)
+        self._job.update_image(change)
 
     def replace(self, path: str) -> None:
         """Let the file ``path``, in the same directory, take the place of the data."""
         os.replace(path, self.path)
 
-    def say(self, message: str) -> None:
+    def set_progress(self, message: str) -> None:
         """Tell how far it is."""
-        self._job.work.say(message)
+        self._job.running_task.set_progress(message)
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Is it still worth going on?  To be asked now and then by what takes long.
 
-        :raises errors.TaskAbandoned: no.
+        :raises errors.TaskCancelled: no.
         """
-        self._job.check()
+        self._job.raise_if_cancelled()
 
 
-class Plugin(Protocol):
+class ImportPlugin(Protocol):
     """Something that is done to data before it reaches a store."""
 
     def __init__(self, conf) -> None: ...
 
-    def process(self, staged: Staged) -> None:
+    def process(self, staged: StagedImage) -> None:
         """Look at the data or change it.
 
         :raises glance_py.domain.errors.GlanceError: the image cannot be imported.

@@ -24,9 +24,9 @@ from typing import Any
 from oslo_concurrency import processutils
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
-from glance_py.importing.plugins.base import Staged
-from glance_py.streams import InspectFormat
+from glance_py.domain.change import ImageChange
+from glance_py.importing.plugins.base import StagedImage
+from glance_py.streams import FormatFilter
 
 LOG = logging.getLogger(__name__)
 
@@ -34,18 +34,18 @@ _CHUNK = 1024 * 1024
 _GIB = 1024**3
 
 #: Memory of qemu-img in bytes, and seconds of processor time: to look, and to convert.
-MEMORY = 2 * _GIB
-LOOK_SECONDS = 30
-CONVERT_SECONDS = 600
+MEMORY_LIMIT = 2 * _GIB
+INFO_CPU_SECONDS = 30
+CONVERT_CPU_SECONDS = 600
 #: One more second for so many bytes of disk.
-BYTES_A_SECOND = 8 * 1024**2
+BYTES_PER_CPU_SECOND = 8 * 1024**2
 #: How much longer than its processor time qemu-img may take, waiting for disks.
-PATIENCE = 3
+WALL_TIME_FACTOR = 3
 #: Seconds between two looks at whether it is still wanted.
-EVERY = 0.5
+POLL_SECONDS = 0.5
 
 #: disk_format -> the name that qemu-img has for it.
-DRIVERS = {
+QEMU_FORMATS = {
     "raw": "raw",
     "qcow2": "qcow2",
     "vmdk": "vmdk",
@@ -67,12 +67,12 @@ class ImageConversion:
                 "qemu-img, and qemu-img is not installed."
             )
         self._conf = conf
-        self._to = conf.image_conversion.output_format
+        self._output_format = conf.image_conversion.output_format
         self._cap = conf.image_size_cap
-        self._python = conf.wsgi.python_interpreter or _python()
+        self._python_executable = conf.wsgi.python_interpreter or _find_python()
 
-    def process(self, staged: Staged) -> None:
-        """:raises errors.FormatRefused: the data is not what is declared, or unsafe.
+    def process(self, staged: StagedImage) -> None:
+        """:raises errors.InvalidImageFormat: the data is not what is declared, or unsafe.
 
         :raises errors.GlanceError: qemu-img cannot convert it.
         """
@@ -80,51 +80,51 @@ class ImageConversion:
         found = self._inspect(staged, image.disk_format)
         if found == "iso":
             if image.disk_format != "iso":
-                raise errors.FormatRefused(
+                raise errors.InvalidImageFormat(
                     f"The disk_format of the image is {image.disk_format}, but the data is iso."
                 )
             return
-        driver = DRIVERS.get(image.disk_format or "")
-        if driver is None:
+        qemu_format = QEMU_FORMATS.get(image.disk_format or "")
+        if qemu_format is None:
             raise errors.Invalid(
                 f"Images of disk_format {image.disk_format} cannot be converted here."
             )
-        virtual_size = self._look(staged, driver)
-        if image.disk_format == self._to:
-            staged.change(Change(fields={"virtual_size": virtual_size}))
+        virtual_size = self._read_virtual_size(staged, qemu_format)
+        if image.disk_format == self._output_format:
+            staged.update_image(ImageChange(fields={"virtual_size": virtual_size}))
             return
-        self._convert(staged, driver, virtual_size)
+        self._convert(staged, qemu_format, virtual_size)
 
-    def _inspect(self, staged: Staged, declared: str | None) -> str | None:
+    def _inspect(self, staged: StagedImage, declared: str | None) -> str | None:
         """The format of the data, which must be the declared one; for raw whatever it is."""
         image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
-        inspection = InspectFormat(image, self._conf)
+        inspection = FormatFilter(image, self._conf)
         with open(staged.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 inspection.update(chunk)
         inspection.finish()
         return inspection.format
 
-    def _look(self, staged: Staged, driver: str) -> int:
+    def _read_virtual_size(self, staged: StagedImage, qemu_format: str) -> int:
         """The size of the disk in bytes.
 
-        :raises errors.FormatRefused: the image is made of several files.
+        :raises errors.InvalidImageFormat: the image is made of several files.
         """
         text = self._qemu_img(
-            staged, LOOK_SECONDS, "info", "-f", driver, "--output=json", staged.path
+            staged, INFO_CPU_SECONDS, "info", "-f", qemu_format, "--output=json", staged.path
         )
         info: dict[str, Any] = json.loads(text)
         specific = (info.get("format-specific") or {}).get("data") or {}
         if any(info.get(key) for key in ("backing-filename", "full-backing-filename")):
-            raise errors.FormatRefused("The image has a backing file.")
+            raise errors.InvalidImageFormat("The image has a backing file.")
         if specific.get("data-file"):
-            raise errors.FormatRefused("The image has its data in another file.")
+            raise errors.InvalidImageFormat("The image has its data in another file.")
         if info.get("encrypted"):
-            raise errors.FormatRefused("The image is encrypted and cannot be converted.")
+            raise errors.InvalidImageFormat("The image is encrypted and cannot be converted.")
         created = specific.get("create-type")
         allowed = {kind.lower() for kind in self._conf.image_format.vmdk_allowed_types}
         if created is not None and created.lower() not in allowed:
-            raise errors.FormatRefused("VMDK data of this type is not allowed here.")
+            raise errors.InvalidImageFormat("VMDK data of this type is not allowed here.")
         size = int(info["virtual-size"])
         if size > self._cap:
             raise errors.ImageTooLarge(
@@ -132,12 +132,24 @@ class ImageConversion:
             )
         return size
 
-    def _convert(self, staged: Staged, driver: str, virtual_size: int) -> None:
-        staged.check()
-        staged.say(f"Converting {virtual_size // 1024**2} MiB from {driver} to {self._to}")
+    def _convert(self, staged: StagedImage, qemu_format: str, virtual_size: int) -> None:
+        staged.raise_if_cancelled()
+        staged.set_progress(
+            f"Converting {virtual_size // 1024**2} MiB from {qemu_format} to {self._output_format}"
+        )
         path = f"{staged.path}.converted"
-        seconds = CONVERT_SECONDS + virtual_size // BYTES_A_SECOND
-        self._qemu_img(staged, seconds, "convert", "-f", driver, "-O", self._to, staged.path, path)
+        seconds = CONVERT_CPU_SECONDS + virtual_size // BYTES_PER_CPU_SECOND
+        self._qemu_img(
+            staged,
+            seconds,
+            "convert",
+            "-f",
+            qemu_format,
+            "-O",
+            self._output_format,
+            staged.path,
+            path,
+        )
         size = os.path.getsize(path)
         if size > self._cap:
             os.unlink(path)
@@ -145,27 +157,27 @@ class ImageConversion:
                 f"The converted image has {size} bytes, more than image_size_cap allows."
             )
         staged.replace(path)
-        staged.change(
-            Change(
+        staged.update_image(
+            ImageChange(
                 fields={
-                    "disk_format": self._to,
+                    "disk_format": self._output_format,
                     "container_format": "bare",
                     "size": size,
                     "virtual_size": virtual_size,
                 }
             )
         )
-        self._inspect(staged, self._to)
+        self._inspect(staged, self._output_format)
 
-    def _qemu_img(self, staged: Staged, seconds: int, *arguments: str) -> str:
+    def _qemu_img(self, staged: StagedImage, seconds: int, *arguments: str) -> str:
         """Run qemu-img; what it says.
 
-        :param seconds: of processor time; it may wait for PATIENCE times as long.
+        :param seconds: of processor time; it may wait for WALL_TIME_FACTOR times as long.
         :raises errors.Invalid: it failed, or needed more than it may have.
-        :raises errors.TaskAbandoned: it was ended, since nobody waits for it any more.
+        :raises errors.TaskCancelled: it was ended, since nobody waits for it any more.
         """
-        limits = processutils.ProcessLimits(cpu_time=seconds, address_space=MEMORY)
-        supervisor = Supervisor(staged.check, PATIENCE * seconds)
+        limits = processutils.ProcessLimits(cpu_time=seconds, address_space=MEMORY_LIMIT)
+        supervisor = ProcessSupervisor(staged.raise_if_cancelled, WALL_TIME_FACTOR * seconds)
         try:
             out, _ = processutils.execute(
                 "env",
@@ -173,11 +185,11 @@ class ImageConversion:
                 "qemu-img",
                 *arguments,
                 prlimit=limits,
-                python_exec=self._python,
+                python_exec=self._python_executable,
                 env_variables=_environment(),
-                preexec_fn=_die_with_parent,
-                on_execute=supervisor.begin,
-                on_completion=supervisor.end,
+                preexec_fn=_set_parent_death_signal,
+                on_execute=supervisor.on_start,
+                on_completion=supervisor.on_end,
             )
         except processutils.ProcessExecutionError as error:
             if supervisor.reason is not None:
@@ -189,13 +201,13 @@ class ImageConversion:
                 (error.stderr or "").strip(),
             )
             raise errors.Invalid(
-                f"qemu-img could not {_TOLD[arguments[0]]} the image, or not within the time and "
-                "memory that it is given."
+                f"qemu-img could not {_ACTIONS[arguments[0]]} the image, or not within the time "
+                "and memory that it is given."
             ) from error
         return out
 
 
-class Supervisor:
+class ProcessSupervisor:
     """Ends a process that takes too long, or that is not wanted any more.
 
     :param check: raises a GlanceError when it is not.
@@ -208,19 +220,19 @@ class Supervisor:
         self.reason: errors.GlanceError | None = None
         self._check = check
         self._seconds = seconds
-        self._over = threading.Event()
+        self._ended = threading.Event()
 
-    def begin(self, process: subprocess.Popen) -> None:
+    def on_start(self, process: subprocess.Popen) -> None:
         """It has been started."""
         threading.Thread(target=self._watch, args=(process,), name="qemu-img", daemon=True).start()
 
-    def end(self, process: subprocess.Popen) -> None:
+    def on_end(self, process: subprocess.Popen) -> None:
         """It has ended."""
-        self._over.set()
+        self._ended.set()
 
     def _watch(self, process: subprocess.Popen) -> None:
         deadline = time.monotonic() + self._seconds
-        while not self._over.wait(EVERY):
+        while not self._ended.wait(POLL_SECONDS):
             try:
                 self._check()
                 if time.monotonic() > deadline:
@@ -237,13 +249,13 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
+def _set_parent_death_signal() -> None:
     """Called in the child: should the service be killed, nobody else ends qemu-img."""
     if hasattr(_LIBC, "prctl"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _python() -> str:
+def _find_python() -> str:
     """This Python, also inside of servers that say they are sys.executable."""
     if os.path.basename(sys.executable or "").startswith("python"):
         return sys.executable
@@ -255,4 +267,4 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-_TOLD = {"info": "read", "convert": "convert"}
+_ACTIONS = {"info": "read", "convert": "convert"}

@@ -18,26 +18,26 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
-from glance_py.importing.plugins.base import Staged
+from glance_py.domain.change import ImageChange
+from glance_py.importing.plugins.base import StagedImage
 
 _CHUNK = 1024 * 1024
 
 #: However small the data was, it may become so large.
-_ALLOWED = 1024**3
+_ALWAYS_ALLOWED_BYTES = 1024**3
 
 _MIB = 1024**2
 
 #: Bytes of the directory of a ZIP archive.  One entry has at most 46 bytes and three fields of
 #: 64 KiB; zipfile reads the whole directory and makes an object of each entry.
-_DIRECTORY = 46 + 3 * (2**16 - 1)
+_MAX_DIRECTORY_BYTES = 46 + 3 * (2**16 - 1)
 
 #: Compression methods of a ZIP archive.  The decoders of the others (bzip2, LZMA) have no bound
 #: on what one call returns: a few bytes become gigabytes in memory.
-_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 #: Entries of an LHA archive that are read before it is refused for having several.
-_ENTRIES = 2
+_MAX_LHA_ENTRIES = 2
 
 
 @contextlib.contextmanager
@@ -49,22 +49,22 @@ def _gzip(path: str) -> Iterator[BinaryIO]:
 class _ArchiveFile(io.BufferedReader):
     """A ZIP archive whose directory is read in small pieces only.
 
-    ``most`` is how many bytes one read may return, None for any number.
+    ``max_read`` is how many bytes one read may return, None for any number.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__(io.FileIO(path))
-        self.most: int | None = _DIRECTORY
+        self.max_read: int | None = _MAX_DIRECTORY_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
         """See :meth:`io.BufferedReader.read`.
 
-        :raises errors.Invalid: it would return more than ``most`` bytes.
+        :raises errors.Invalid: it would return more than ``max_read`` bytes.
         """
-        if self.most is None or size is not None and 0 <= size <= self.most:
+        if self.max_read is None or size is not None and 0 <= size <= self.max_read:
             return super().read(size)
-        data = super().read(self.most + 1)
-        if len(data) > self.most:
+        data = super().read(self.max_read + 1)
+        if len(data) > self.max_read:
             raise errors.Invalid(
                 "A ZIP archive must hold exactly one file, the image; the "
                 "directory of this one is larger."
@@ -80,12 +80,12 @@ def _zip(path: str) -> Iterator[BinaryIO]:
             raise errors.Invalid("A ZIP archive must hold exactly one file, the image.")
         if members[0].flag_bits & 1:
             raise errors.Invalid("The ZIP archive is encrypted.")
-        if members[0].compress_type not in _METHODS:
+        if members[0].compress_type not in _ZIP_METHODS:
             raise errors.Invalid(
                 "The file in a ZIP archive must be stored or deflated; pack it "
                 "again with one of these methods."
             )
-        packed.most = None
+        packed.max_read = None
         with archive.open(members[0]) as stream:
             yield stream  # type: ignore[misc]
 
@@ -100,9 +100,9 @@ def _lha(path: str) -> Iterator[BinaryIO]:
     several = "An LHA archive must hold exactly one file, the image."
     entries = []
 
-    def count(_: object, place: int, size: int, entry: Any) -> None:
+    def count(_: object, offset: int, size: int, entry: Any) -> None:
         entries.append(entry)
-        if len(entries) >= _ENTRIES:
+        if len(entries) >= _MAX_LHA_ENTRIES:
             raise errors.Invalid(several)
 
     with open(path, "rb") as packed:
@@ -113,10 +113,10 @@ def _lha(path: str) -> Iterator[BinaryIO]:
         if len(entries) != 1 or entries[0].directory:
             raise errors.Invalid(several)
         packed.seek(entries[0].file_offset)
-        yield _Lha(packed, entries[0])  # type: ignore[misc]
+        yield _LhaReader(packed, entries[0])  # type: ignore[misc]
 
 
-class _Lha:
+class _LhaReader:
     """Reads the file in an LHA archive in pieces of the decoder's window, 64 KiB at the most.
 
     :param packed: the archive, at the place where the data of the file begins.
@@ -128,11 +128,13 @@ class _Lha:
 
         self._member = member
         self._packed = packed
-        self._left = member.compress_size
+        self._remaining = member.compress_size
         self._size = 0
-        self._piece = b""
+        self._chunk = b""
         self._session = lzhlib.LZHDecodeSession(
-            types.SimpleNamespace(read=self._take), types.SimpleNamespace(write=self._give), member
+            types.SimpleNamespace(read=self._read_packed),
+            types.SimpleNamespace(write=self._write_unpacked),
+            member,
         )
 
     def read(self, size: int) -> bytes:
@@ -141,25 +143,25 @@ class _Lha:
         :raises EOFError: the file is not what was packed.
         :raises RuntimeError: the packed data makes no sense.
         """
-        self._piece = b""
+        self._chunk = b""
         while not self._session.do_next():
-            if self._piece:
-                return self._piece
-        if not self._piece and (self._size, self._session.crc16) != (
+            if self._chunk:
+                return self._chunk
+        if not self._chunk and (self._size, self._session.crc16) != (
             self._member.file_size,
             self._member.CRC,
         ):
             raise EOFError("its checksum is wrong")
-        return self._piece
+        return self._chunk
 
-    def _take(self, size: int) -> bytes:
+    def _read_packed(self, size: int) -> bytes:
         """The next bytes of what is packed, and nothing of what follows it."""
-        data = self._packed.read(min(size, self._left))
-        self._left -= len(data)
+        data = self._packed.read(min(size, self._remaining))
+        self._remaining -= len(data)
         return data
 
-    def _give(self, piece: bytes) -> None:
-        self._piece += piece
+    def _write_unpacked(self, piece: bytes) -> None:
+        self._chunk += piece
         self._size += len(piece)
 
 
@@ -181,18 +183,18 @@ class ImageDecompression:
         self._cap = conf.image_size_cap
         self._ratio = conf.image_decompression.max_ratio
 
-    def process(self, staged: Staged) -> None:
+    def process(self, staged: StagedImage) -> None:
         """:raises errors.Invalid: the archive is damaged, or holds more than an image.
 
         :raises errors.ImageTooLarge: it grows too large.
         """
-        unpack = _recognise(staged.path)
+        unpack = _detect_format(staged.path)
         if unpack is None or staged.image.container_format == "compressed":
             return
         path = f"{staged.path}.decompressed"
         try:
             with unpack(staged.path) as source, open(path, "wb") as target:
-                size = self._copy(source, target, staged)
+                size = self._unpack(source, target, staged)
         except (
             EOFError,
             OSError,
@@ -205,28 +207,28 @@ class ImageDecompression:
                 raise
             raise errors.Invalid(f"The archive is damaged: {error}.") from error
         staged.replace(path)
-        staged.change(Change(fields={"size": size}))
+        staged.update_image(ImageChange(fields={"size": size}))
 
-    def _copy(self, source: BinaryIO, target: BinaryIO, staged: Staged) -> int:
+    def _unpack(self, source: BinaryIO, target: BinaryIO, staged: StagedImage) -> int:
         packed = staged.image.size or 0
-        most = min(self._cap, max(_ALLOWED, packed * self._ratio))
+        max_size = min(self._cap, max(_ALWAYS_ALLOWED_BYTES, packed * self._ratio))
         size = 0
         while chunk := source.read(_CHUNK):
             size += len(chunk)
-            if size > most:
+            if size > max_size:
                 raise errors.ImageTooLarge(
-                    f"The data grows to more than {most // _MIB} MiB when it is unpacked."
+                    f"The data grows to more than {max_size // _MIB} MiB when it is unpacked."
                 )
-            staged.check()
-            staged.say(f"Unpacked {size // _MIB} MiB")
+            staged.raise_if_cancelled()
+            staged.set_progress(f"Unpacked {size // _MIB} MiB")
             target.write(chunk)
         return size
 
 
-def _recognise(path: str) -> Callable | None:
+def _detect_format(path: str) -> Callable | None:
     with open(path, "rb") as file:
         head = file.read(8)
-    for place, magic, unpack in _FORMATS:
-        if head[place : place + len(magic)] == magic:
+    for offset, magic, unpack in _FORMATS:
+        if head[offset : offset + len(magic)] == magic:
             return unpack
     return None

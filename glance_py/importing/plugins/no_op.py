@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from glance_py.importing.plugins.base import Staged
+from glance_py.importing.plugins.base import StagedImage
 
 LOG = logging.getLogger(__name__)
 
@@ -15,5 +15,5 @@ class NoOp:
     def __init__(self, conf) -> None:
         """Nothing to prepare."""
 
-    def process(self, staged: Staged) -> None:
+    def process(self, staged: StagedImage) -> None:
         LOG.info("The data of image %s is left as it is", staged.image.id)

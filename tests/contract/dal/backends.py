@@ -15,7 +15,7 @@ import testtools
 from glance_py.context import RequestContext
 from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import (
     image_claims,
     image_locations,
@@ -45,9 +45,9 @@ def caller(project, is_admin=False):
     return RequestContext(auth_token=token, project_id=project, is_admin=is_admin)
 
 
-def on_servers(case):
+def requires_server(case):
     """A case for backends that can end the connections of others; elsewhere it is not there."""
-    case.on_servers = True
+    case.requires_server = True
     return case
 
 
@@ -55,14 +55,14 @@ class DatabaseCase(testtools.TestCase):
     """A test with an empty database of the newest schema and the records in it."""
 
     #: Can the server end the connections of others?
-    kills_connections = False
+    can_kill_connections = False
     #: Does each test begin with empty tables?
-    begins_empty = True
+    starts_empty = True
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        for name in dir(cls) if not cls.kills_connections else ():
-            if name.startswith("test_") and hasattr(getattr(cls, name), "on_servers"):
+        for name in dir(cls) if not cls.can_kill_connections else ():
+            if name.startswith("test_") and hasattr(getattr(cls, name), "requires_server"):
                 setattr(cls, name, None)
 
     @classmethod
@@ -72,7 +72,7 @@ class DatabaseCase(testtools.TestCase):
         cls.database = Database(create_engine(cls.url))
         migrations.upgrade(cls.database)
         #: The DAL that is tested, and the one right before the database.
-        cls.records = cls.direct = records(cls.database)
+        cls.repositories = cls.direct = sql_repositories(cls.database)
 
     @classmethod
     def tearDownClass(cls):
@@ -82,7 +82,7 @@ class DatabaseCase(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        if self.begins_empty:
+        if self.starts_empty:
             self.database.write(
                 lambda connection: [connection.execute(table.delete()) for table in _TABLES]
             )
@@ -107,7 +107,7 @@ class SQLite(DatabaseCase):
         shutil.rmtree(cls._directory)
 
     @classmethod
-    def effort(cls, connection, work):
+    def rows_examined(cls, connection, work):
         """How many rows, roughly, the database looks at while it does ``work``."""
         steps = []
         raw = connection.connection.driver_connection
@@ -155,7 +155,7 @@ class _Server(DatabaseCase):
 class PostgreSQL(_Server):
     environment = "GLANCE_TEST_POSTGRESQL"
     default = "postgresql+psycopg2://root@127.0.0.1:5432/postgres"
-    kills_connections = True
+    can_kill_connections = True
 
     @classmethod
     def kill_connections(cls):
@@ -164,7 +164,7 @@ class PostgreSQL(_Server):
         )
 
     @classmethod
-    def effort(cls, connection, work):
+    def rows_examined(cls, connection, work):
         """How many rows, roughly, the database looks at while it does ``work``."""
         done = []
 
@@ -192,7 +192,7 @@ class PostgreSQL(_Server):
 class MariaDB(_Server):
     environment = "GLANCE_TEST_MARIADB"
     default = "mysql+pymysql://root@127.0.0.1:3306/"
-    kills_connections = True
+    can_kill_connections = True
 
     @classmethod
     def kill_connections(cls):
@@ -202,7 +202,7 @@ class MariaDB(_Server):
             cls.as_admin(f"KILL {number}")
 
     @classmethod
-    def effort(cls, connection, work):
+    def rows_examined(cls, connection, work):
         """How many rows, roughly, the database looks at while it does ``work``."""
         connection.exec_driver_sql("FLUSH STATUS")
         work()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from glance_py.db import purge
 from glance_py.db.tables import image_claims, image_properties, images
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import (
     IMPORT,
     STAGE,
@@ -29,27 +29,27 @@ DATA = Location("file:///one")
 
 class ClaimCases:
     def image(self, status="queued", **fields):
-        return self.records.images.create(
+        return self.repositories.images.create(
             CTX, Image(str(uuid.uuid4()), status=status, owner="p1", **fields)
         )
 
     def begin(self, image, holder="a", to="saving", expected="queued", kind=UPLOAD, **more):
         """Take the claim together with a change of status."""
-        change = Change.status(to, expected=expected)
+        change = ImageChange.status(to, expected=expected)
         change.acquire = ClaimRequest(holder, kind, "here", **more)
-        return self.records.images.update(CTX, image, change)
+        return self.repositories.images.update(CTX, image, change)
 
     def activate(self, image, holder, release=None, url="file:///one", expected="saving"):
-        change = Change.status("active", expected=expected, size=3)
+        change = ImageChange.status("active", expected=expected, size=3)
         change.add_locations = (Location(url),)
         change.holder, change.release = holder, release
-        return self.records.images.update(CTX, image, change)
+        return self.repositories.images.update(CTX, image, change)
 
     def look(self, image):
-        return self.records.images.get(CTX, image.id)
+        return self.repositories.images.get(CTX, image.id)
 
     def held(self, image):
-        return [each for each in self.records.claims.held() if each.image_id == image.id]
+        return [each for each in self.repositories.claims.held() if each.image_id == image.id]
 
     # ------------------------------------------------------------ taking and guarding
 
@@ -73,17 +73,17 @@ class ClaimCases:
         image = self.image("active")
         self.assertRaises(errors.StatusConflict, self.begin, image)
         self.assertEqual([], self.held(image))
-        self.assertIsNone(self.records.claims.get(image.id))
+        self.assertIsNone(self.repositories.claims.get(image.id))
 
     def test_of_many_one_gets_it(self):
         image = self.image("active")
 
         def attempt(number):
             try:
-                return self.records.images.update(
+                return self.repositories.images.update(
                     CTX,
                     image,
-                    Change(
+                    ImageChange(
                         acquire=ClaimRequest(f"h{number}", IMPORT), expected=frozenset({"active"})
                     ),
                 )
@@ -100,17 +100,17 @@ class ClaimCases:
         for generation in (1, 2, 3):
             after = self.begin(image, "a", "active", "active", IMPORT)
             self.assertEqual(generation, after.grant.generation)
-            self.assertFalse(self.records.claims.release(image.id, "other", ClaimRelease()))
-            self.assertTrue(self.records.claims.release(image.id, "a", ClaimRelease()))
-            self.assertFalse(self.records.claims.release(image.id, "a", ClaimRelease()))
-        self.assertEqual("", self.records.claims.get(image.id).holder)
+            self.assertFalse(self.repositories.claims.release(image.id, "other", ClaimRelease()))
+            self.assertTrue(self.repositories.claims.release(image.id, "a", ClaimRelease()))
+            self.assertFalse(self.repositories.claims.release(image.id, "a", ClaimRelease()))
+        self.assertEqual("", self.repositories.claims.get(image.id).holder)
 
     def test_a_first_attempt_that_is_forgotten_leaves_the_first_name(self):
         image = self.image("active")
         for _ in range(2):
             self.assertEqual(1, self.begin(image, "a", "active", "active", IMPORT).grant.generation)
-            self.records.claims.release(image.id, "a", ClaimRelease(forget=True))
-        self.assertIsNone(self.records.claims.get(image.id))
+            self.repositories.claims.release(image.id, "a", ClaimRelease(forget=True))
+        self.assertIsNone(self.repositories.claims.get(image.id))
 
     def test_a_later_attempt_is_not_forgotten(self):
         image = self.image("active")
@@ -118,23 +118,27 @@ class ClaimCases:
             self.assertEqual(
                 generation, self.begin(image, "a", "active", "active", IMPORT).grant.generation
             )
-            self.records.claims.release(image.id, "a", ClaimRelease(forget=forget))
+            self.repositories.claims.release(image.id, "a", ClaimRelease(forget=forget))
 
     def test_where_data_was_removed_the_first_name_is_not_used_again(self):
         image = self.image("active", locations=[Location("file:///a"), Location("file:///b")])
-        self.records.images.update(CTX, image, Change(remove_locations=(image.locations[0],)))
+        self.repositories.images.update(
+            CTX, image, ImageChange(remove_locations=(image.locations[0],))
+        )
         self.assertEqual(2, self.begin(image, "a", "active", "active", IMPORT).grant.generation)
         other = self.image("active", locations=[Location("file:///c"), Location("file:///d")])
         self.begin(other, "a", "active", "active", IMPORT)
-        self.records.images.update(CTX, other, Change(remove_locations=(other.locations[0],)))
-        self.records.claims.release(other.id, "a", ClaimRelease(forget=True))
+        self.repositories.images.update(
+            CTX, other, ImageChange(remove_locations=(other.locations[0],))
+        )
+        self.repositories.claims.release(other.id, "a", ClaimRelease(forget=True))
         self.assertEqual(2, self.begin(other, "b", "active", "active", IMPORT).grant.generation)
 
     def test_where_data_waits_for_its_removal_the_first_name_is_not_used_again(self):
         image = self.image("active")
         self.begin(image, "a", "active", "active", IMPORT)
-        self.records.pending.add(image.id, DATA)
-        self.records.claims.release(image.id, "a", ClaimRelease(forget=True))
+        self.repositories.pending.add(image.id, DATA)
+        self.repositories.claims.release(image.id, "a", ClaimRelease(forget=True))
         self.assertEqual(2, self.begin(image, "b", "active", "active", IMPORT).grant.generation)
 
     def test_an_upload_that_succeeded_stands_in_nobodys_way(self):
@@ -144,16 +148,16 @@ class ClaimCases:
         self.assertEqual(1, len(self.held(image)))
         after = self.begin(image, "b", "active", "active", IMPORT)
         self.assertEqual(2, after.grant.generation)
-        self.records.claims.finish(["a"])
+        self.repositories.claims.finish(["a"])
         self.assertEqual(["b"], [each.holder for each in self.held(image)])
 
     def test_uploads_that_succeeded_are_finished_together(self):
         images = [self.image() for _ in range(3)]
         for image, holder in zip(images, "abc", strict=True):
             self.activate(self.begin(image, holder), holder)
-        self.records.claims.finish(["a", "b"])
+        self.repositories.claims.finish(["a", "b"])
         self.assertEqual([0, 0, 1], [len(self.held(image)) for image in images])
-        self.assertIsNone(self.records.claims.get(images[0].id))
+        self.assertIsNone(self.repositories.claims.get(images[0].id))
 
     def test_an_upload_that_runs_stands_in_everybodys_way(self):
         image = self.image()
@@ -164,19 +168,21 @@ class ClaimCases:
         image = self.image()
         saving = self.begin(image)
         [claim] = self.held(image)
-        grant = self.records.claims.take_over(claim, "recovery")
+        grant = self.repositories.claims.take_over(claim, "recovery")
         self.assertEqual(2, grant.generation)
-        late = Change.status("active", expected="saving")
+        late = ImageChange.status("active", expected="saving")
         late.holder = "a"
         for change in (
             late,
-            Change(fields={"size": 7}, holder="a"),
-            Change(holder="a", release=ClaimRelease(), fields={"name": "late"}),
+            ImageChange(fields={"size": 7}, holder="a"),
+            ImageChange(holder="a", release=ClaimRelease(), fields={"name": "late"}),
         ):
-            self.assertRaises(errors.ClaimLost, self.records.images.update, CTX, saving, change)
-        back = Change.status("queued", expected="saving")
+            self.assertRaises(
+                errors.ClaimLost, self.repositories.images.update, CTX, saving, change
+            )
+        back = ImageChange.status("queued", expected="saving")
         back.holder, back.release = "recovery", ClaimRelease()
-        self.records.images.update(CTX, saving, back)
+        self.repositories.images.update(CTX, saving, back)
         # The same status comes back under another owner.
         second = self.begin(image, "b")
         self.assertEqual(3, second.grant.generation)
@@ -188,20 +194,22 @@ class ClaimCases:
     def test_a_write_about_a_deleted_image_says_so(self):
         image = self.image()
         saving = self.begin(image)
-        self.records.images.delete(CTX, saving)
+        self.repositories.images.delete(CTX, saving)
         self.assertRaises(errors.ImageNotFound, self.activate, saving, "a")
         self.assertRaises(errors.ImageNotFound, self.activate, saving, "a", ClaimRelease())
-        self.assertTrue(self.records.claims.release(image.id, "a", ClaimRelease()))
+        self.assertTrue(self.repositories.claims.release(image.id, "a", ClaimRelease()))
 
     # ------------------------------------------------------------ staged data
 
     def test_who_staged_is_known_to_the_import(self):
         image = self.image()
         self.begin(image, "a", "uploading", kind=STAGE)
-        self.records.claims.release(image.id, "a", ClaimRelease())
-        self.records.images.update(CTX, image, Change.status("queued", expected="uploading"))
+        self.repositories.claims.release(image.id, "a", ClaimRelease())
+        self.repositories.images.update(
+            CTX, image, ImageChange.status("queued", expected="uploading")
+        )
         self.begin(image, "b", "uploading", kind=STAGE)
-        self.records.claims.release(image.id, "b", ClaimRelease(forget=True))
+        self.repositories.claims.release(image.id, "b", ClaimRelease(forget=True))
         after = self.begin(image, "c", "importing", "uploading", IMPORT)
         self.assertEqual((3, 2), (after.grant.generation, after.grant.staged))
 
@@ -211,16 +219,16 @@ class ClaimCases:
         one, two = self.image(), self.image()
         self.begin(one, "a")
         self.begin(two, "b")
-        self.assertEqual(set(), set(self.records.claims.beat(["a", "b"])))
-        self.assertEqual({"gone"}, set(self.records.claims.beat(["a", "gone"])))
+        self.assertEqual(set(), set(self.repositories.claims.beat(["a", "b"])))
+        self.assertEqual({"gone"}, set(self.repositories.claims.beat(["a", "gone"])))
         self.assertEqual([2, 1], [self.held(image)[0].beats for image in (one, two)])
 
     def test_who_showed_a_sign_of_life_is_not_taken_over(self):
         image = self.image()
         self.begin(image)
         [claim] = self.held(image)
-        self.records.claims.beat(["a"])
-        self.assertIsNone(self.records.claims.take_over(claim, "recovery"))
+        self.repositories.claims.beat(["a"])
+        self.assertIsNone(self.repositories.claims.take_over(claim, "recovery"))
         self.assertEqual("a", self.held(image)[0].holder)
 
     def test_of_two_observers_one_takes_over(self):
@@ -228,17 +236,19 @@ class ClaimCases:
         self.begin(image)
         [claim] = self.held(image)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            got = list(pool.map(lambda name: self.records.claims.take_over(claim, name), "xy"))
+            got = list(pool.map(lambda name: self.repositories.claims.take_over(claim, name), "xy"))
         self.assertEqual(1, sum(each is not None for each in got))
 
     def test_a_renewed_token_shuts_out_the_old_one(self):
         image = self.image()
         saving = self.begin(image)
-        self.assertTrue(self.records.claims.renew(image.id, ["a", "lost answer"], "b"))
-        self.assertFalse(self.records.claims.renew(image.id, ["a"], "c"))
+        self.assertTrue(
+            self.repositories.claims.replace_holder(image.id, ["a", "lost answer"], "b")
+        )
+        self.assertFalse(self.repositories.claims.replace_holder(image.id, ["a"], "c"))
         self.assertRaises(errors.ClaimLost, self.activate, saving, "a")
         self.activate(saving, "b")
-        self.assertEqual(saving.grant.generation, self.records.claims.get(image.id).generation)
+        self.assertEqual(saving.grant.generation, self.repositories.claims.get(image.id).generation)
 
     # ------------------------------------------------------------ the property that clients see
 
@@ -247,9 +257,9 @@ class ClaimCases:
         self.begin(image, "a", "importing", kind=IMPORT, task_id="t1")
         self.assertEqual("t1", self.look(image).properties[LOCK])
         self.assertEqual("t1", self.held(image)[0].task_id)
-        self.records.images.update(CTX, image, Change(set_properties={"a": "b"}))
+        self.repositories.images.update(CTX, image, ImageChange(set_properties={"a": "b"}))
         self.assertEqual("t1", self.look(image).properties[LOCK])
-        self.records.claims.release(image.id, "a", ClaimRelease("t1"))
+        self.repositories.claims.release(image.id, "a", ClaimRelease("t1"))
         self.assertNotIn(LOCK, self.look(image).properties)
 
     def test_the_lock_of_another_implementation_is_respected(self):
@@ -271,13 +281,13 @@ class ClaimCases:
     # ------------------------------------------------------------ work without a claim
 
     def test_work_of_others_is_found_and_adopted_once(self):
-        found = {each.image_id: each for each in self.records.claims.unclaimed()}
+        found = {each.image_id: each for each in self.repositories.claims.unclaimed()}
         self.assertEqual({}, found)
         images_ = {status: self.image(status) for status in ("saving", "uploading", "importing")}
         self.image("uploading", size=4)
         self.image("active")
         self.begin(self.image())
-        task = self.records.tasks.create(
+        task = self.repositories.tasks.create(
             Task(
                 "t",
                 API_IMAGE_IMPORT,
@@ -286,8 +296,8 @@ class ClaimCases:
                 image_id=images_["importing"].id,
             )
         )
-        old = self.records.tasks.create(Task("old", "import", owner="p1"))
-        found = {each.image_id: each for each in self.records.claims.unclaimed()}
+        old = self.repositories.tasks.create(Task("old", "import", owner="p1"))
+        found = {each.image_id: each for each in self.repositories.claims.unclaimed()}
         self.assertEqual(
             {
                 images_["saving"].id: (UPLOAD, None),
@@ -299,17 +309,24 @@ class ClaimCases:
         )
         work = found[images_["saving"].id]
         self.assertEqual(
-            1, self.records.claims.adopt(work, ClaimRequest("r", work.kind)).generation
+            1,
+            self.repositories.claims.take_unclaimed(work, ClaimRequest("r", work.kind)).generation,
         )
-        self.assertIsNone(self.records.claims.adopt(work, ClaimRequest("s", work.kind)))
-        self.assertNotIn(work.image_id, {each.image_id for each in self.records.claims.unclaimed()})
+        self.assertIsNone(
+            self.repositories.claims.take_unclaimed(work, ClaimRequest("s", work.kind))
+        )
+        self.assertNotIn(
+            work.image_id, {each.image_id for each in self.repositories.claims.unclaimed()}
+        )
 
     def test_work_whose_record_changed_is_not_adopted(self):
         image = self.image("saving", updated_at=datetime.datetime(2020, 1, 1))
-        [work] = self.records.claims.unclaimed()
-        self.assertEqual([], list(self.records.claims.unclaimed(60)))
+        [work] = self.repositories.claims.unclaimed()
+        self.assertEqual([], list(self.repositories.claims.unclaimed(60)))
         self.execute(sa.update(images).values(updated_at=datetime.datetime(2021, 1, 1)))
-        self.assertIsNone(self.records.claims.adopt(work, ClaimRequest("r", work.kind)))
+        self.assertIsNone(
+            self.repositories.claims.take_unclaimed(work, ClaimRequest("r", work.kind))
+        )
         self.assertEqual([], self.held(image))
 
     # ------------------------------------------------------------ purge
@@ -317,7 +334,7 @@ class ClaimCases:
     def test_claims_of_purged_images_go_with_them(self):
         image = self.image("active")
         self.begin(image, "a", "active", "active", IMPORT)
-        self.records.images.delete(CTX, self.look(image))
+        self.repositories.images.delete(CTX, self.look(image))
         past = datetime.datetime(2020, 1, 1)
         self.execute(sa.update(images).values(deleted_at=past))
         purge.purge_images(self.database, 30, -1)

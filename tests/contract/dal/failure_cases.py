@@ -6,12 +6,12 @@ import threading
 import uuid
 
 from glance_py.db import engine, timeouts
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.query import ImageQuery
-from tests.contract.dal.backends import caller, on_servers
+from tests.contract.dal.backends import caller, requires_server
 
 CTX = caller("p1")
 
@@ -38,7 +38,7 @@ def at_once(*functions):
 
 class FailureCases:
     def create(self, **fields):
-        return self.records.images.create(
+        return self.repositories.images.create(
             CTX, Image(fields.pop("id", None) or str(uuid.uuid4()), owner="p1", **fields)
         )
 
@@ -68,36 +68,36 @@ class FailureCases:
     def test_sixteen_writers_all_succeed(self):
         def write(number):
             image = self.create(name=str(number), tags=["t"], properties={"k": "v"})
-            self.records.images.update(CTX, image, Change(set_properties={"k": "w"}))
+            self.repositories.images.update(CTX, image, ImageChange(set_properties={"k": "w"}))
             return image
 
         written = at_once(*(lambda n=n: write(n) for n in range(16)))
         self.assertEqual([str(n) for n in range(16)], [i.name for i in written])
-        self.assertEqual(16, len(self.records.images.list(CTX, ImageQuery(limit=50)).images))
+        self.assertEqual(16, len(self.repositories.images.list(CTX, ImageQuery(limit=50)).images))
 
     def test_writers_of_one_image_lose_nothing(self):
         image = self.create(tags=["start"])
         at_once(
             *(
-                lambda n=n: self.records.images.update(
+                lambda n=n: self.repositories.images.update(
                     CTX,
                     image,
-                    Change(
+                    ImageChange(
                         set_properties={f"k{n}": "v", "same": str(n)}, add_tags=(f"t{n}", "same")
                     ),
                 )
                 for n in range(8)
             )
         )
-        now = self.records.images.get(CTX, image.id)
+        now = self.repositories.images.get(CTX, image.id)
         self.assertEqual({f"k{n}" for n in range(8)} | {"same"}, set(now.properties))
         self.assertEqual({f"t{n}" for n in range(8)} | {"start", "same"}, set(now.tags))
         self.assertEqual(len(now.tags), len(set(now.tags)))
 
     def test_only_one_wins_a_guarded_transition(self):
-        change = Change.status("saving", expected="queued")
+        change = ImageChange.status("saving", expected="queued")
         for _ in range(5):
-            update = functools.partial(self.records.images.update, CTX, self.create(), change)
+            update = functools.partial(self.repositories.images.update, CTX, self.create(), change)
             results = at_once(*[update] * 4)
             winners = [r for r in results if isinstance(r, Image)]
             losers = [r for r in results if isinstance(r, errors.StatusConflict)]
@@ -105,13 +105,13 @@ class FailureCases:
 
     def test_only_one_adds_a_member_and_only_one_takes_an_id(self):
         image = self.create()
-        added = at_once(*[lambda: self.records.members.create(CTX, image.id, "p2")] * 4)
+        added = at_once(*[lambda: self.repositories.members.create(CTX, image.id, "p2")] * 4)
         self.assertEqual(3, sum(isinstance(r, errors.Duplicate) for r in added), added)
-        self.assertEqual(1, len(self.records.members.find(CTX, image.id)))
+        self.assertEqual(1, len(self.repositories.members.find(CTX, image.id)))
         taken = str(uuid.uuid4())
         made = at_once(*[lambda: self.create(id=taken, tags=["a"])] * 4)
         self.assertEqual(3, sum(isinstance(r, errors.Duplicate) for r in made), made)
-        self.assertEqual(["a"], self.records.images.get(CTX, taken).tags)
+        self.assertEqual(["a"], self.repositories.images.get(CTX, taken).tags)
 
     def test_two_that_wait_for_each_other_both_succeed(self):
         first, second = self.create(), self.create()
@@ -136,31 +136,35 @@ class FailureCases:
         )
 
     def test_a_lock_that_nobody_releases_ends_in_a_clear_error(self):
-        self.patch(engine, "PATIENCE", 1)
+        self.patch(engine, "RETRY_TIMEOUT", 1)
         impatient = engine.Database(engine.create_engine(self.url))
         self.addCleanup(impatient.dispose)
         image = self.create()
-        change = Change(fields={"name": "n"})
+        change = ImageChange(fields={"name": "n"})
 
         def hold(connection):
             self.direct.images._set(connection, image.id, {"min_disk": 1}, None)
             self.assertRaises(
-                errors.DatabaseUnavailable, records(impatient).images.update, CTX, image, change
+                errors.DatabaseUnavailable,
+                sql_repositories(impatient).images.update,
+                CTX,
+                image,
+                change,
             )
 
         self.database.write(hold)
-        self.assertEqual("n", records(impatient).images.update(CTX, image, change).name)
+        self.assertEqual("n", sql_repositories(impatient).images.update(CTX, image, change).name)
 
-    @on_servers
+    @requires_server
     def test_a_lost_connection_is_replaced(self):
         image = self.create()
         for _ in range(3):
             self.kill_connections()
-            self.assertEqual(image.id, self.records.images.get(CTX, image.id).id)
+            self.assertEqual(image.id, self.repositories.images.get(CTX, image.id).id)
             self.kill_connections()
-            self.records.images.update(CTX, image, Change(set_properties={"a": "b"}))
+            self.repositories.images.update(CTX, image, ImageChange(set_properties={"a": "b"}))
         self.kill_connections()
-        self.records.ping()
+        self.repositories.ping()
 
     def test_a_failing_write_leaves_the_connection_usable(self):
         def fail(connection):
@@ -170,4 +174,4 @@ class FailureCases:
         image = self.create(name="kept")
         for _ in range(60):
             self.assertRaises(ZeroDivisionError, self.database.write, fail)
-        self.assertEqual("kept", self.records.images.get(CTX, image.id).name)
+        self.assertEqual("kept", self.repositories.images.get(CTX, image.id).name)

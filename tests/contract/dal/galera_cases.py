@@ -9,9 +9,9 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import engine, galera, migrations
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images, metadef_namespaces
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.metadef import Namespace, Tag
 from tests.contract.dal.backends import caller
@@ -34,7 +34,7 @@ class GaleraCases:
         # Everything happens in one second.
         now = self.node.now()
         self.patch(self.node, "now", lambda: now)
-        self.through = records(self.node)
+        self.through = sql_repositories(self.node)
 
     def changed(self, work):
         """How many rows ``work`` changed that were there before."""
@@ -54,10 +54,10 @@ class GaleraCases:
         image = self.through.images.create(CTX, Image(str(uuid.uuid4()), owner="p1"))
         update = self.through.images.update
         for change in (
-            Change(add_tags=("a",)),
-            Change(tags=("a", "b")),
-            Change(set_properties={"k": "v"}),
-            Change(add_locations=(Location("file:///a"),)),
+            ImageChange(add_tags=("a",)),
+            ImageChange(tags=("a", "b")),
+            ImageChange(set_properties={"k": "v"}),
+            ImageChange(add_locations=(Location("file:///a"),)),
         ):
             self.assertGreaterEqual(self.changed(lambda c=change: update(CTX, image, c)), 2)
         self.assertGreaterEqual(
@@ -88,7 +88,7 @@ class GaleraCases:
             [mark] = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one()
             connection.exec_driver_sql("DELETE FROM alembic_version")
         self.addCleanup(migrations.stamp, self.database, mark)
-        self.patch(self.node, "patient", lambda: self.node)
+        self.patch(self.node, "with_long_timeouts", lambda: self.node)
         error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.node)
         self.assertIn("wait until it has ended", str(error))
 

@@ -5,7 +5,7 @@ import datetime
 import uuid
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import ImageQuery
 from tests.contract.dal.backends import caller
@@ -38,16 +38,16 @@ RICH = Image(
 
 class ImageCases:
     def create(self, **fields):
-        return self.records.images.create(
+        return self.repositories.images.create(
             caller("p1"),
             Image(fields.pop("id", None) or str(uuid.uuid4()), **{"owner": "p1", **fields}),
         )
 
     def get(self, image_id, project="p1"):
-        return self.records.images.get(caller(project), image_id)
+        return self.repositories.images.get(caller(project), image_id)
 
     def update(self, image, **change):
-        return self.records.images.update(caller("p1"), image, Change(**change))
+        return self.repositories.images.update(caller("p1"), image, ImageChange(**change))
 
     def test_what_was_created_is_read(self):
         created = self.create(
@@ -61,7 +61,7 @@ class ImageCases:
         image = Image(
             str(uuid.uuid4()), owner="p1", tags=["a", "a"], locations=[Location("file:///a")]
         )
-        self.records.images.create(caller("p1"), image)
+        self.repositories.images.create(caller("p1"), image)
         self.assertEqual(
             (["a", "a"], None, None), (image.tags, image.created_at, image.locations[0].id)
         )
@@ -74,22 +74,24 @@ class ImageCases:
 
     def test_unknown_and_deleted_images_are_not_found(self):
         image = self.create()
-        self.records.images.delete(caller("p1"), image)
+        self.repositories.images.delete(caller("p1"), image)
         for image_id in (image.id, str(uuid.uuid4()), "", "x" * 300):
             self.assertRaises(errors.ImageNotFound, self.get, image_id)
         self.assertRaises(errors.ImageNotFound, self.update, image, fields={"name": "x"})
-        self.assertRaises(errors.ImageNotFound, self.records.images.delete, caller("p1"), image)
+        self.assertRaises(
+            errors.ImageNotFound, self.repositories.images.delete, caller("p1"), image
+        )
 
     def test_an_id_is_never_used_twice(self):
         image = self.create()
         self.assertRaises(errors.Duplicate, self.create, id=image.id)
-        self.records.images.delete(caller("p1"), image)
+        self.repositories.images.delete(caller("p1"), image)
         self.assertRaises(errors.Duplicate, self.create, id=image.id, properties={"a": "b"})
 
     def test_a_failed_create_leaves_nothing(self):
         self.assertRaises(errors.Invalid, self.create, min_ram=2**31)
         self.assertRaises(errors.Invalid, self.create, size=2**63)
-        self.assertEqual([], self.records.images.list(caller("p1"), ImageQuery()).images)
+        self.assertEqual([], self.repositories.images.list(caller("p1"), ImageQuery()).images)
 
     def test_a_change_touches_only_what_it_names(self):
         read = self.create(name="a", properties={"k": "1", "l": "1"}, tags=["t"])
@@ -171,13 +173,15 @@ class ImageCases:
 
     def test_a_guarded_change_needs_the_expected_state(self):
         image = self.create()
-        change = Change.status("saving", expected="queued", checksum="x")
-        self.assertEqual("saving", self.records.images.update(caller("p1"), image, change).status)
-        self.assertRaises(
-            errors.StatusConflict, self.records.images.update, caller("p1"), image, change
+        change = ImageChange.status("saving", expected="queued", checksum="x")
+        self.assertEqual(
+            "saving", self.repositories.images.update(caller("p1"), image, change).status
         )
-        self.records.images.update(
-            caller("p1"), image, Change.status("active", expected=("queued", "saving"))
+        self.assertRaises(
+            errors.StatusConflict, self.repositories.images.update, caller("p1"), image, change
+        )
+        self.repositories.images.update(
+            caller("p1"), image, ImageChange.status("active", expected=("queued", "saving"))
         )
         self.assertEqual("active", self.get(image.id).status)
 
@@ -212,8 +216,10 @@ class ImageCases:
     def test_delete_needs_the_state_that_the_caller_saw(self):
         image = self.create()
         self.update(image, fields={"status": "active"})
-        self.assertRaises(errors.StatusConflict, self.records.images.delete, caller("p1"), image)
-        self.records.images.delete(caller("p1"), self.get(image.id), "pending_delete")
+        self.assertRaises(
+            errors.StatusConflict, self.repositories.images.delete, caller("p1"), image
+        )
+        self.repositories.images.delete(caller("p1"), self.get(image.id), "pending_delete")
         self.assertRaises(errors.ImageNotFound, self.get, image.id)
 
     def test_numbers_out_of_range_are_refused(self):
@@ -231,21 +237,21 @@ class ImageCases:
 
     def test_the_caller_learns_of_its_membership(self):
         image = self.create(visibility="community")
-        self.records.members.create(caller("p1"), image.id, "p2")
+        self.repositories.members.create(caller("p1"), image.id, "p2")
         self.assertEqual("p2", self.get(image.id, "p2").member)
         self.assertIsNone(self.get(image.id, "p3").member)
         self.assertIsNone(self.get(image.id, None).member)
-        [member] = self.records.members.find(caller("p1"), image.id)
-        self.records.members.delete(caller("p1"), member)
+        [member] = self.repositories.members.find(caller("p1"), image.id)
+        self.repositories.members.delete(caller("p1"), member)
         self.assertIsNone(self.get(image.id, "p2").member)
 
     def test_another_spelling_of_the_id_does_no_harm(self):
         image = self.create(id=f"abcdef00-{str(uuid.uuid4())[9:]}")
         try:
-            self.records.members.create(caller("p1"), image.id.upper(), "p2")
+            self.repositories.members.create(caller("p1"), image.id.upper(), "p2")
         except errors.ImageNotFound:
             return
         self.assertEqual("p2", self.get(image.id, "p2").member)
 
     def test_the_database_answers(self):
-        self.assertIsNone(self.records.ping())
+        self.assertIsNone(self.repositories.ping())

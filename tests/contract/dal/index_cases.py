@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from glance_py.db import indexes, migrations
 from glance_py.db.engine import Database, create_engine
-from glance_py.db.indexes import State
+from glance_py.db.indexes import IndexState
 from glance_py.domain import errors
 
 
@@ -17,7 +17,7 @@ def quiet(progress):
 class IndexCases:
     def setUp(self):
         super().setUp()
-        self.all = indexes.of(self.database.dialect)
+        self.all = indexes.for_dialect(self.database.dialect)
         self.addCleanup(self.drop_all)
 
     def drop_all(self):
@@ -29,16 +29,16 @@ class IndexCases:
             indexes.add(self.database, index, quiet)
 
     def states(self):
-        return {found.state for found in indexes.survey(self.database)}
+        return {found.state for found in indexes.inspect_indexes(self.database)}
 
     def test_they_come_and_go_any_number_of_times(self):
-        self.assertEqual({State.MISSING}, self.states())
+        self.assertEqual({IndexState.MISSING}, self.states())
         for _ in range(2):
             self.add_all()
-            self.assertEqual({State.PRESENT}, self.states())
+            self.assertEqual({IndexState.PRESENT}, self.states())
         for _ in range(2):
             self.drop_all()
-            self.assertEqual({State.MISSING}, self.states())
+            self.assertEqual({IndexState.MISSING}, self.states())
 
     def test_names_are_free_in_the_schema(self):
         with self.database.engine.connect() as connection:
@@ -53,13 +53,13 @@ class IndexCases:
     def test_migrations_do_not_mind_them(self):
         self.add_all()
         migrations.upgrade(self.database)
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
         # Phases again, as after a return to the release before.
         migrations.stamp(self.database, migrations.EXPANDED)
         migrations.migrate(self.database)
         migrations.upgrade(self.database, migrations.CONTRACTED)
-        self.assertIsNone(migrations.pending(self.database))
-        self.assertEqual({State.PRESENT}, self.states())
+        self.assertIsNone(migrations.next_phase(self.database))
+        self.assertEqual({IndexState.PRESENT}, self.states())
 
     def test_another_index_of_that_name_is_told_and_left(self):
         index = next(each for each in self.all if each.name == "images_name")
@@ -68,8 +68,8 @@ class IndexCases:
         self.addCleanup(self.execute, sa.text(f"DROP INDEX images_name{end}"))
         indexes.add(self.database, index, quiet)
         indexes.drop(self.database, index, quiet)
-        [found] = [each for each in indexes.survey(self.database) if each.index == index]
-        self.assertEqual(State.FOREIGN, found.state)
+        [found] = [each for each in indexes.inspect_indexes(self.database) if each.index == index]
+        self.assertEqual(IndexState.FOREIGN, found.state)
         self.assertIn("(status)", found.definition)
 
 
@@ -79,7 +79,10 @@ class ServerIndexCases(IndexCases):
     def test_one_at_a_time(self):
         other = Database(create_engine(self.url))
         self.addCleanup(other.dispose)
-        with other.engine.connect() as connection, indexes.locks.alone(connection, "indexes"):
+        with (
+            other.engine.connect() as connection,
+            indexes.locks.try_session_lock(connection, "indexes"),
+        ):
             self.assertRaises(errors.Conflict, indexes.add, self.database, self.all[0], quiet)
             connection.invalidate()
         indexes.add(self.database, self.all[0], quiet)
@@ -111,7 +114,7 @@ class ServerIndexCases(IndexCases):
         self.assertFalse(done.is_set())
         done.set()
         holder.join()
-        self.assertLessEqual(self.states(), {State.MISSING, State.INVALID})
+        self.assertLessEqual(self.states(), {IndexState.MISSING, IndexState.INVALID})
         indexes.add(self.database, index, quiet)
-        [found] = [each for each in indexes.survey(self.database) if each.index == index]
-        self.assertEqual(State.PRESENT, found.state)
+        [found] = [each for each in indexes.inspect_indexes(self.database) if each.index == index]
+        self.assertEqual(IndexState.PRESENT, found.state)

@@ -44,7 +44,7 @@ SORT_KEYS = (
 START = datetime.datetime(2024, 2, 3, 4, 5, 6)
 
 
-class Model:
+class ListModel:
     """The catalogue in Python: images and the state of memberships by (image, project)."""
 
     def __init__(self):
@@ -122,7 +122,7 @@ class ListCases:
     def setUp(self):
         super().setUp()
         self.random = random.Random(2024)
-        self.model = Model()
+        self.model = ListModel()
         for _ in range(self.COUNT):
             self.add(self.random_image())
 
@@ -164,7 +164,7 @@ class ListCases:
         query = ImageQuery(**{"limit": 1000, **wanted})
         while True:
             expected = self.model.page(ctx, query)
-            page = self.records.images.list(ctx, query)
+            page = self.repositories.images.list(ctx, query)
             self.assertEqual(
                 [i.id for i in expected],
                 [i.id for i in page.images],
@@ -191,9 +191,9 @@ class ListCases:
             seen = self.direct.images.get(ctx, image.id)
             page = ImageQuery(marker=image.id, limit=0)
             if is_visible(ctx, seen):
-                self.assertEqual([], self.records.images.list(ctx, page).images)
+                self.assertEqual([], self.repositories.images.list(ctx, page).images)
             else:
-                self.assertRaises(errors.MarkerHidden, self.records.images.list, ctx, page)
+                self.assertRaises(errors.MarkerForbidden, self.repositories.images.list, ctx, page)
 
     def test_a_marker_must_exist(self):
         gone = self.model.images[0]
@@ -201,7 +201,7 @@ class ListCases:
         for marker in (gone.id, str(uuid.uuid4()), "", "x" * 300):
             self.assertRaises(
                 errors.MarkerNotFound,
-                self.records.images.list,
+                self.repositories.images.list,
                 caller("admin", True),
                 ImageQuery(marker=marker),
             )
@@ -222,7 +222,7 @@ class ListCases:
         self.check(caller("admin", True), sort=self.order("disk_format", "status", "size"), limit=5)
 
     def test_pages_that_are_found_at_the_beginning_of_the_catalogue(self):
-        self.patch(select, "WINDOW", 12)
+        self.patch(select, "WINDOW_SIZE", 12)
         for ctx, key, limit, visibility in itertools.product(
             CALLERS, ("created_at", "updated_at"), (1, 3, 6), (None, "shared")
         ):
@@ -235,9 +235,9 @@ class ListCases:
             self.execute(forget.where(images.c.id == image.id))
             image.updated_at = None
         for window, ctx, way, limit in itertools.product(
-            (select.WINDOW, 12), CALLERS, ("asc", "desc"), (1, 4, 500)
+            (select.WINDOW_SIZE, 12), CALLERS, ("asc", "desc"), (1, 4, 500)
         ):
-            self.patch(select, "WINDOW", window)
+            self.patch(select, "WINDOW_SIZE", window)
             if limit > 1 or ctx.project_id == "p1":
                 self.check(ctx, sort=(("updated_at", way), *self.order("created_at")), limit=limit)
         self.check(caller("p1"), sort=self.order("name", "updated_at"), limit=3)
@@ -290,7 +290,7 @@ class ListCases:
     def test_more_tags_and_properties_than_a_planner_likes(self):
         """Beyond the first ones they are one condition together; they mean the same."""
         ctx = caller("p1")
-        names = [f"n{n}" for n in range(select.SEPARATE + 2)]
+        names = [f"n{n}" for n in range(select.MAX_SUBQUERIES + 2)]
         for left_out in (None, *names):
             have = [name for name in names if name != left_out]
             self.add(
@@ -317,7 +317,7 @@ class ListCases:
             self.check(ctx, **wanted)
             self.check(caller("admin", True), **wanted)
         with self.database.engine.connect() as connection:
-            page = select.page(
+            page = select.fetch_page(
                 connection, ctx, ImageQuery(tags=tuple(names), properties=tuple(properties)), None
             )
         self.assertEqual(1, len(page))
@@ -337,7 +337,7 @@ class ListCases:
                     tags=tuple(f"t{n}" for n in range(200)),
                     properties=tuple((f"p{n}", "v") for n in range(50)),
                 )
-                self.assertEqual([], select.page(connection, ctx, query, None))
+                self.assertEqual([], select.fetch_page(connection, ctx, query, None))
 
     def test_hidden_images(self):
         for ctx in CALLERS:
@@ -358,13 +358,13 @@ class ListCases:
 
     def test_images_of_a_list_are_whole(self):
         ctx = caller("p2")
-        page = self.records.images.list(ctx, ImageQuery(limit=1000, visibility="all"))
+        page = self.repositories.images.list(ctx, ImageQuery(limit=1000, visibility="all"))
         for image in page.images:
             image.tags.sort()
-            alone = self.records.images.get(ctx, image.id)
+            alone = self.repositories.images.get(ctx, image.id)
             alone.tags.sort()
             self.assertEqual(alone, image)
 
     def test_an_empty_page(self):
-        page = self.records.images.list(caller("p1"), ImageQuery(limit=0))
+        page = self.repositories.images.list(caller("p1"), ImageQuery(limit=0))
         self.assertEqual(([], False), (page.images, page.full))

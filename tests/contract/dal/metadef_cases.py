@@ -6,7 +6,7 @@ import threading
 
 import sqlalchemy as sa
 
-from glance_py.db import catalogue
+from glance_py.db import metadef_bulk
 from glance_py.db.tables import metadef_namespace_resource_types, metadef_namespaces
 from glance_py.domain import errors
 from glance_py.domain.metadef import (
@@ -49,8 +49,11 @@ def full(name="N", owner="p1", **fields):
 class _Cases:
     def setUp(self):
         super().setUp()
-        catalogue.clear(self.database)
-        self.namespaces, self.definitions = self.records.namespaces, self.records.definitions
+        metadef_bulk.delete_all(self.database)
+        self.namespaces, self.definitions = (
+            self.repositories.namespaces,
+            self.repositories.definitions,
+        )
 
     def names(self, ctx=ADMIN, visibility=None, resource_types=None, **listing):
         query = NamespaceQuery(Listing(**{"limit": 100, **listing}), visibility, resource_types)
@@ -109,14 +112,16 @@ class NamespaceCases(_Cases):
                 found.contents[Association][0].properties_target,
             ),
         )
-        self.assertEqual(dataclasses.replace(found, contents={}), self.namespaces.find(ADMIN, "N"))
+        self.assertEqual(
+            dataclasses.replace(found, contents={}), self.namespaces.resolve(ADMIN, "N")
+        )
 
     def test_what_a_tool_left_open_has_its_usual_value(self):
         self.execute(
             metadef_namespaces.insert(),
             {"namespace": "bare", "owner": "p1", "created_at": self.database.now()},
         )
-        found = self.namespaces.find(ADMIN, "bare")
+        found = self.namespaces.resolve(ADMIN, "bare")
         self.assertEqual(
             ("private", False, None), (found.visibility, found.protected, found.updated_at)
         )
@@ -128,7 +133,7 @@ class NamespaceCases(_Cases):
         twice = Namespace("M", "p1", contents={Tag: [Tag("new")], Object: [Object("o")] * 2})
         self.assertRaises(errors.Duplicate, self.namespaces.create, ADMIN, twice)
         self.assertEqual(["N"], self.names())
-        self.assertEqual([], self.held(self.namespaces.find(ADMIN, "N"), Tag))
+        self.assertEqual([], self.held(self.namespaces.resolve(ADMIN, "N"), Tag))
 
     def test_update_replaces_the_namespace_and_leaves_its_contents(self):
         before = self.namespaces.create(ADMIN, full(description="d", visibility="public"))
@@ -140,7 +145,7 @@ class NamespaceCases(_Cases):
             (found.description, found.visibility, found.protected, found.owner, found.created_at),
         )
         self.assertEqual(set(KINDS), found.contents.keys())
-        self.assertRaises(errors.NamespaceNotFound, self.namespaces.find, ADMIN, "N")
+        self.assertRaises(errors.NamespaceNotFound, self.namespaces.resolve, ADMIN, "N")
         other = self.namespaces.create(ADMIN, Namespace("N", "p1"))
         self.assertRaises(errors.Duplicate, self.namespaces.update, ADMIN, other, found)
 
@@ -176,7 +181,7 @@ class NamespaceCases(_Cases):
         self.assertEqual(["b"], self.names(caller(None)))
         self.assertEqual([], self.names(visibility=""))
         self.assertEqual(["b"], self.names(caller("p2"), marker="c"))
-        self.assertRaises(errors.MarkerHidden, self.names, caller("p2"), marker="a")
+        self.assertRaises(errors.MarkerForbidden, self.names, caller("p2"), marker="a")
         self.assertRaises(errors.NamespaceNotFound, self.names, marker="unknown")
 
     def test_lists_by_resource_type(self):
@@ -328,8 +333,10 @@ class DefinitionCases(_Cases):
                 errors.Duplicate, self.definitions.create, ADMIN, self.namespace, sample
             )
             self.assertEqual(created, self.definitions.delete(ADMIN, self.namespace, kind, "a"))
-            for verb in (self.definitions.get, self.definitions.delete):
-                self.assertRaises(errors.DefinitionNotFound, verb, ADMIN, self.namespace, kind, "a")
+            for operation in (self.definitions.get, self.definitions.delete):
+                self.assertRaises(
+                    errors.DefinitionNotFound, operation, ADMIN, self.namespace, kind, "a"
+                )
             self.assertEqual(2, len(self.held(self.other, kind)), "another namespace's")
 
     def test_update_renames_and_replaces(self):
@@ -395,11 +402,11 @@ class DefinitionCases(_Cases):
         self.assertRaises(errors.DefinitionNotFound, part, marker="b")
 
 
-class CatalogueCases(_Cases):
+class MetadefBulkCases(_Cases):
     """Filling the catalogue from files, as a tool does it."""
 
-    def store(self, namespace, existing=catalogue.SKIP):
-        return catalogue.store(self.database, namespace, existing)
+    def store(self, namespace, existing=metadef_bulk.SKIP):
+        return metadef_bulk.import_namespace(self.database, namespace, existing)
 
     def newer(self):
         return Namespace(
@@ -417,7 +424,7 @@ class CatalogueCases(_Cases):
     def test_what_is_not_there_is_loaded_and_comes_out_again(self):
         self.assertEqual("loaded", self.store(full("B")))
         self.assertEqual("loaded", self.store(full("A")))
-        found = list(catalogue.read(self.database))
+        found = list(metadef_bulk.export_namespaces(self.database))
         self.assertEqual(["A", "B"], [each.name for each in found])
         self.assertEqual([self.namespaces.get(ADMIN, name) for name in "AB"], found)
         self.assertIsNone(found[0].updated_at)
@@ -430,7 +437,7 @@ class CatalogueCases(_Cases):
 
     def test_adding_keeps_what_is_there(self):
         self.store(full())
-        self.assertEqual("merged", self.store(self.newer(), catalogue.ADD))
+        self.assertEqual("merged", self.store(self.newer(), metadef_bulk.MERGE))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual((None, "p1"), (found.display_name, found.owner))
         self.assertEqual({"o1", "o2", "o3"}, set(self.held(found, Object)))
@@ -440,7 +447,7 @@ class CatalogueCases(_Cases):
 
     def test_the_new_may_be_preferred(self):
         self.store(full())
-        self.assertEqual("merged", self.store(self.newer(), catalogue.PREFER_NEW))
+        self.assertEqual("merged", self.store(self.newer(), metadef_bulk.PREFER_NEW))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual(("new", "p2"), (found.display_name, found.owner))
         self.assertEqual(
@@ -451,7 +458,7 @@ class CatalogueCases(_Cases):
 
     def test_the_new_may_take_the_place_of_the_old(self):
         self.store(full())
-        self.assertEqual("overwritten", self.store(self.newer(), catalogue.OVERWRITE))
+        self.assertEqual("overwritten", self.store(self.newer(), metadef_bulk.OVERWRITE))
         found = self.namespaces.get(ADMIN, "N")
         self.assertEqual(
             {Association: 1, Object: 1, Property: 1, Tag: 1},
@@ -460,7 +467,7 @@ class CatalogueCases(_Cases):
 
     def test_all_of_it_can_be_removed(self):
         self.store(full())
-        removed = catalogue.clear(self.database)
+        removed = metadef_bulk.delete_all(self.database)
         self.assertEqual(
             (1, 2, 2),
             (
@@ -469,5 +476,5 @@ class CatalogueCases(_Cases):
                 removed["metadef_resource_types"],
             ),
         )
-        self.assertEqual([], list(catalogue.read(self.database)))
+        self.assertEqual([], list(metadef_bulk.export_namespaces(self.database)))
         self.assertEqual([], self.namespaces.resource_types(ADMIN))

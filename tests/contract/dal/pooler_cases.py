@@ -11,12 +11,12 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import engine, indexes
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from tests.contract.dal.backends import caller
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import FaultInjectingProxy
 
 CTX = caller("p1")
 #: BackendKeyData: the process and its secret.
@@ -32,7 +32,7 @@ class PoolerCases:
     def setUp(self):
         super().setUp()
         url = sa.make_url(self.url)
-        proxy = Proxy((url.host, url.port))
+        proxy = FaultInjectingProxy((url.host, url.port))
         self.addCleanup(proxy.close)
         proxy.rewrite = invent_key
         self.pooled = engine.Database(engine.create_engine(proxy.url(url)))
@@ -47,8 +47,8 @@ class PoolerCases:
         )
 
     def test_it_is_known(self):
-        self.assertTrue(self.pooled.read(engine.is_pooled))
-        self.assertFalse(self.database.read(engine.is_pooled))
+        self.assertTrue(self.pooled.read(engine.is_behind_pooler))
+        self.assertFalse(self.database.read(engine.is_behind_pooler))
 
     def test_the_session_stays_as_it_was(self):
         with self._admin.connect() as connection:
@@ -56,9 +56,9 @@ class PoolerCases:
                 connection.exec_driver_sql(f"SHOW {name}").scalar()
                 for name in ("lock_timeout", "jit", "statement_timeout")
             ]
-        through = records(self.pooled).images
+        through = sql_repositories(self.pooled).images
         image = through.create(CTX, Image(str(uuid.uuid4()), owner="p1"))
-        through.update(CTX, image, Change(fields={"name": "n"}))
+        through.update(CTX, image, ImageChange(fields={"name": "n"}))
         self.assertEqual(fresh, self.settings(self.pooled))
 
     def test_locks_are_waited_for_with_a_limit_all_the_same(self):
@@ -71,12 +71,12 @@ class PoolerCases:
             )
 
     def test_indexes_are_refused_with_a_sentence_and_without_a_lock(self):
-        for verb in (indexes.add, indexes.drop):
+        for operation in (indexes.add, indexes.drop):
             error = self.assertRaises(
                 errors.Conflict,
-                verb,
+                operation,
                 self.pooled,
-                indexes.of("postgresql")[0],
+                indexes.for_dialect("postgresql")[0],
                 lambda progress: None,
             )
             self.assertIn("pooler", str(error))
@@ -92,5 +92,6 @@ class PoolerCases:
         )
         # To look does no harm.
         self.assertEqual(
-            {indexes.State.MISSING}, {found.state for found in indexes.survey(self.pooled)}
+            {indexes.IndexState.MISSING},
+            {found.state for found in indexes.inspect_indexes(self.pooled)},
         )

@@ -22,11 +22,11 @@ from tests.contract.dal.backends import caller
 
 class PurgeCases:
     def deleted_image(self, days):
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             caller("p1"),
             Image(str(uuid.uuid4()), owner="p1", tags=["a", "b"], properties={"k": "v"}),
         )
-        self.records.images.delete(caller("p1"), image)
+        self.repositories.images.delete(caller("p1"), image)
         when = self.database.now() - datetime.timedelta(days=days)
         for table in (images, image_tags, image_properties):
             key = table.c.id if table is images else table.c.image_id
@@ -43,12 +43,12 @@ class PurgeCases:
         self.assertEqual((3, 2, 1), tuple(map(self.count, (images, image_tags, image_properties))))
 
     def test_live_rows_stay(self):
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             caller("p1"), Image(str(uuid.uuid4()), owner="p1", tags=["a"])
         )
         self.assertEqual(0, purge.purge(self.database, 0, -1))
         self.assertEqual(0, purge.purge_images(self.database, 0, -1))
-        self.assertEqual(["a"], self.records.images.get(caller("p1"), image.id).tags)
+        self.assertEqual(["a"], self.repositories.images.get(caller("p1"), image.id).tags)
 
     def test_the_limit_is_per_table(self):
         for _ in range(4):
@@ -63,10 +63,10 @@ class PurgeCases:
         purge.purge(self.database, 30, -1)
         self.assertEqual(1, purge.purge_images(self.database, 180, 100))
         self.assertEqual(0, self.count(images))
-        self.records.images.create(caller("p1"), Image(image.id))
+        self.repositories.images.create(caller("p1"), Image(image.id))
 
     def located_image(self, days, status="deleted"):
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             caller("p1"),
             Image(
                 str(uuid.uuid4()),
@@ -76,7 +76,7 @@ class PurgeCases:
                 locations=[Location("file:///a"), Location("file:///b")],
             ),
         )
-        self.records.images.delete(caller("p1"), image, status)
+        self.repositories.images.delete(caller("p1"), image, status)
         when = self.database.now() - datetime.timedelta(days=days)
         for table in (images, image_tags, image_locations):
             key = table.c.id if table is images else table.c.image_id
@@ -88,13 +88,13 @@ class PurgeCases:
             image = self.located_image(200, status)
             self.assertEqual(1, purge.purge(self.database, 30, -1))  # the tag
             self.assertEqual(0, purge.purge_images(self.database, 30, -1))
-            self.assertEqual(2, purge.unremoved(self.database))
-            self.assertEqual(2, len(self.records.pending.find(0)))
-            self.records.pending.forget(image.locations[:1])
+            self.assertEqual(2, purge.count_pending_locations(self.database))
+            self.assertEqual(2, len(self.repositories.pending.find(0)))
+            self.repositories.pending.mark_deleted(image.locations[:1])
             self.assertEqual(1, purge.purge(self.database, 30, -1))
             self.assertEqual(0, purge.purge_images(self.database, 30, -1))
-            self.records.pending.forget(image.locations)
-            self.assertEqual(0, purge.unremoved(self.database))
+            self.repositories.pending.mark_deleted(image.locations)
+            self.assertEqual(0, purge.count_pending_locations(self.database))
             self.assertEqual(1, purge.purge(self.database, 30, -1))
             self.assertEqual(1, purge.purge_images(self.database, 30, -1))
 
@@ -102,12 +102,12 @@ class PurgeCases:
         """Nodes of a Galera cluster could write it while another one deleted the image."""
         image, kept = (
             self.deleted_image(200),
-            self.records.images.create(
+            self.repositories.images.create(
                 caller("p1"), Image(str(uuid.uuid4()), owner="p1", tags=["a"])
             ),
         )
         now, common = self.database.now(), {"image_id": image.id, "deleted": False}
-        self.records.members.create(caller("p1"), kept.id, "p2")
+        self.repositories.members.create(caller("p1"), kept.id, "p2")
         for table, row in (
             (image_members, {"member": "p2", "can_share": False, "status": "pending"}),
             (image_tags, {"value": "x"}),
@@ -129,14 +129,14 @@ class PurgeCases:
         self.assertEqual(3, purge.purge(self.database, 30, -1))
         # Its bytes come first.
         self.assertEqual(0, purge.purge_images(self.database, 180, -1))
-        [pending] = self.records.pending.find(0)
+        [pending] = self.repositories.pending.find(0)
         self.assertEqual((image.id, "file:///x"), (pending.image_id, pending.location.url))
-        self.records.pending.forget([pending.location])
+        self.repositories.pending.mark_deleted([pending.location])
         self.execute(image_locations.update(), {"deleted_at": datetime.datetime(2020, 1, 1)})
         self.assertEqual(1, purge.purge(self.database, 30, -1))
         self.assertEqual(1, purge.purge_images(self.database, 180, -1))
-        self.assertEqual(["a"], self.records.images.get(caller("p1"), kept.id).tags)
-        self.assertEqual(1, len(self.records.members.find(caller("p1"), kept.id)))
+        self.assertEqual(["a"], self.repositories.images.get(caller("p1"), kept.id).tags)
+        self.assertEqual(1, len(self.repositories.members.find(caller("p1"), kept.id)))
 
     def test_tasks_go_with_their_details(self):
         old = self.database.now() - datetime.timedelta(days=100)

@@ -4,7 +4,7 @@ import threading
 import uuid
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.quota import QuotaReservation
 from tests.contract.dal.backends import caller
@@ -35,65 +35,65 @@ def together(acts):
 class QuotaCases:
     def image(self, **fields):
         locations = [Location(f"file:///{n}") for n in range(fields.pop("copies", 0))]
-        return self.records.images.create(
+        return self.repositories.images.create(
             CTX, Image(str(uuid.uuid4()), locations=locations, **{"owner": "p1", **fields})
         )
 
     def save(self, image, hold, most):
         reservation = QuotaReservation("p1", {"storage": most}, reserve=hold)
-        change = Change.status("saving", expected="queued")
+        change = ImageChange.status("saving", expected="queued")
         change.reservation = reservation
-        return self.records.images.update(CTX, image, change)
+        return self.repositories.images.update(CTX, image, change)
 
     def test_of_twenty_new_images_seven_fit(self):
         self.image()
 
         def create():
-            self.records.images.create(
+            self.repositories.images.create(
                 CTX, Image(str(uuid.uuid4()), owner="p1"), QuotaReservation("p1", {"images": 8})
             )
 
         self.assertEqual(7, together([create] * 20))
-        self.assertEqual(8, self.records.usage.images("p1"))
+        self.assertEqual(8, self.repositories.usage.images("p1"))
 
     def test_of_twenty_uploads_as_many_fit_as_there_is_room(self):
         waiting = [self.image() for _ in range(20)]
         self.image(status="active", size=99, copies=1)
         fit = together([lambda image=image: self.save(image, 100, 599) for image in waiting])
         self.assertEqual(5, fit)
-        self.assertEqual(599, self.records.usage.storage("p1"))
+        self.assertEqual(599, self.repositories.usage.storage("p1"))
 
     def test_who_is_refused_has_changed_nothing(self):
         image = self.image()
         self.assertRaises(errors.QuotaExceeded, self.save, image, 11, 10)
-        self.assertEqual("queued", self.records.images.get(CTX, image.id).status)
-        self.assertEqual(0, self.records.usage.storage("p1"))
+        self.assertEqual("queued", self.repositories.images.get(CTX, image.id).status)
+        self.assertEqual(0, self.repositories.usage.storage("p1"))
         self.save(image, 10, 10)
 
     def test_what_is_held_is_shown_to_nobody(self):
         image = self.save(self.image(), 100, 1000)
         self.assertIsNone(image.size)
-        self.assertIsNone(self.records.images.get(CTX, image.id).size)
-        self.assertEqual(100, self.records.usage.storage("p1"))
+        self.assertIsNone(self.repositories.images.get(CTX, image.id).size)
+        self.assertEqual(100, self.repositories.usage.storage("p1"))
 
     def test_what_is_held_is_given_back_or_becomes_a_size(self):
         failed, stored = self.save(self.image(), 30, 100), self.save(self.image(), 50, 100)
-        self.records.images.update(
-            CTX, failed, Change.status("queued", expected="saving", size=None)
+        self.repositories.images.update(
+            CTX, failed, ImageChange.status("queued", expected="saving", size=None)
         )
-        self.assertEqual(50, self.records.usage.storage("p1"))
-        active = Change.status("active", expected="saving", size=40)
+        self.assertEqual(50, self.repositories.usage.storage("p1"))
+        active = ImageChange.status("active", expected="saving", size=40)
         active.add_locations = (Location("file:///a"),)
-        self.records.images.update(CTX, stored, active)
-        self.assertEqual(40, self.records.usage.storage("p1"))
-        self.records.images.delete(CTX, self.save(self.image(), 60, 100))
-        self.assertEqual(40, self.records.usage.storage("p1"))
+        self.repositories.images.update(CTX, stored, active)
+        self.assertEqual(40, self.repositories.usage.storage("p1"))
+        self.repositories.images.delete(CTX, self.save(self.image(), 60, 100))
+        self.assertEqual(40, self.repositories.usage.storage("p1"))
 
     def test_claims_of_other_projects_do_not_wait(self):
         """While one project's reservation is being judged, another's goes through."""
-        if not self.kills_connections:
+        if not self.can_kill_connections:
             self.skipTest("a file has one writer at a time")
-        other = self.records.images.create(CTX, Image(str(uuid.uuid4()), owner="p2"))
+        other = self.repositories.images.create(CTX, Image(str(uuid.uuid4()), owner="p2"))
         inside, done = threading.Event(), threading.Event()
 
         class Slow(dict):
@@ -103,15 +103,15 @@ class QuotaCases:
                 return ()
 
         slow = threading.Thread(
-            target=lambda: self.records.images.create(
+            target=lambda: self.repositories.images.create(
                 CTX, Image(str(uuid.uuid4()), owner="p1"), QuotaReservation("p1", Slow())
             )
         )
         slow.start()
         inside.wait(10)
-        change = Change.status("saving", expected="queued")
+        change = ImageChange.status("saving", expected="queued")
         change.reservation = QuotaReservation("p2", {"storage": 1}, reserve=1)
-        self.records.images.update(CTX, other, change)
+        self.repositories.images.update(CTX, other, change)
         done.set()
         slow.join()
 
@@ -121,4 +121,4 @@ class QuotaCases:
         self.image(status="importing", size=1)
         self.image(status="active", size=100, copies=1, properties=waited_for)
         self.image(status="uploading", size=1000)
-        self.assertEqual(20 + 1 + 300, self.records.usage.storage("p1"))
+        self.assertEqual(20 + 1 + 300, self.repositories.usage.storage("p1"))

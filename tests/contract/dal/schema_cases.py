@@ -16,18 +16,18 @@ class SchemaCases:
             self.assertEqual([], compare_metadata(context, metadata))
 
     def test_the_head_has_the_name_that_operators_know(self):
-        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertEqual(("2024_1_contract01",), migrations.current_revisions(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
 
     def test_upgrading_again_is_harmless(self):
         migrations.upgrade(self.database)
-        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
+        self.assertEqual(("2024_1_contract01",), migrations.current_revisions(self.database))
 
     def test_phases_follow_each_other(self):
         migrations.stamp(self.database, migrations.EXPANDED)
-        self.assertEqual("contract", migrations.pending(self.database))
+        self.assertEqual("contract", migrations.next_phase(self.database))
         migrations.upgrade(self.database, migrations.CONTRACTED)
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
 
     def test_a_revision_from_elsewhere_is_a_clear_error(self):
         with self.database.engine.connect() as connection:
@@ -35,7 +35,7 @@ class SchemaCases:
         self.addCleanup(migrations.stamp, self.database, migrations.CONTRACTED)
         error = self.assertRaises(migrations.MigrationError, migrations.upgrade, self.database)
         self.assertIn("zz_contract01", str(error))
-        self.assertRaises(migrations.MigrationError, migrations.pending, self.database)
+        self.assertRaises(migrations.MigrationError, migrations.next_phase, self.database)
 
     def test_an_unknown_revision_is_a_clear_error(self):
         self.assertRaises(migrations.MigrationError, migrations.stamp, self.database, "nonsense")

@@ -12,8 +12,8 @@ class CachedImageCases:
         super().setUp()
         self.execute(cached_images.delete())
         self.execute(node_reference.delete())
-        self.cached = self.records.cached_images
-        self.node = self.cached.node("http://node-1")
+        self.cached = self.repositories.cached_images
+        self.node = self.cached.get_or_create_node("http://node-1")
         self.image_id = str(uuid.uuid4())
 
     def known(self, node=None):
@@ -23,8 +23,8 @@ class CachedImageCases:
         ]
 
     def test_a_node_keeps_its_number(self):
-        self.assertEqual(self.node, self.cached.node("http://node-1"))
-        self.assertNotEqual(self.node, self.cached.node("http://node-2"))
+        self.assertEqual(self.node, self.cached.get_or_create_node("http://node-1"))
+        self.assertNotEqual(self.node, self.cached.get_or_create_node("http://node-2"))
 
     def test_an_image_comes_is_read_and_goes(self):
         self.cached.add(self.node, self.image_id, 10**12)
@@ -40,7 +40,7 @@ class CachedImageCases:
         self.assertEqual([(self.image_id, 5, 1)], self.known())
 
     def test_nodes_do_not_mix(self):
-        other = self.cached.node("http://node-0")
+        other = self.cached.get_or_create_node("http://node-0")
         self.cached.add(self.node, self.image_id, 5)
         self.cached.add(other, self.image_id, 5)
         self.assertEqual(["http://node-0", "http://node-1"], self.cached.nodes(self.image_id))
@@ -50,7 +50,7 @@ class CachedImageCases:
     def test_what_is_known_is_not_taken_over(self):
         new = str(uuid.uuid4())
         self.cached.add(self.node, self.image_id, 5)
-        self.cached.adopt(
+        self.cached.import_entries(
             self.node,
             [
                 CachedImage(self.image_id, 9, 1000.0, 1000.0, 5),
@@ -59,7 +59,7 @@ class CachedImageCases:
         )
         self.assertEqual([(self.image_id, 5, 0), (new, 7, 2)], self.known())
         self.assertEqual(2000.0, self.cached.entries(self.node)[1].last_accessed)
-        self.cached.adopt(self.node, [])
+        self.cached.import_entries(self.node, [])
 
 
 class TestSQLite(CachedImageCases, SQLite):

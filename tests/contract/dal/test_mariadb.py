@@ -5,18 +5,18 @@ import sqlalchemy as sa
 from glance_py.db import migrations
 from tests.contract.dal.backends import MariaDB
 from tests.contract.dal.claim_cases import ClaimCases
-from tests.contract.dal.effort_cases import EffortCases
+from tests.contract.dal.connection_loss_cases import ConnectionLossCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.galera_cases import GaleraCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import ServerIndexCases
+from tests.contract.dal.legacy_row_cases import LegacyRowCases
 from tests.contract.dal.list_cases import ListCases
-from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
-from tests.contract.dal.name_cases import CollationCases, NameCases
-from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
+from tests.contract.dal.property_name_cases import CollationCases, PropertyNameCases
 from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.query_cost_cases import QueryCostCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
 from tests.contract.dal.task_cases import TaskCases
@@ -80,7 +80,7 @@ class TestFailures(FailureCases, MariaDB):
     pass
 
 
-class TestLost(LostCases, MariaDB):
+class TestConnectionLoss(ConnectionLossCases, MariaDB):
     pass
 
 
@@ -88,7 +88,7 @@ class TestGalera(GaleraCases, MariaDB):
     pass
 
 
-class TestEffort(EffortCases, MariaDB):
+class TestQueryCost(QueryCostCases, MariaDB):
     pass
 
 
@@ -116,7 +116,7 @@ class TestUpgrade(UpgradeCases, MariaDB):
     pass
 
 
-class TestOddRows(OddRowCases, MariaDB):
+class TestLegacyRows(LegacyRowCases, MariaDB):
     pass
 
 
@@ -124,9 +124,9 @@ class TestIndexes(ServerIndexCases, MariaDB):
     pass
 
 
-class TestNames(NameCases, MariaDB):
+class TestPropertyNames(PropertyNameCases, MariaDB):
     pass
 
 
-class TestCollations(CollationCases, NameCases, MariaDB):
+class TestCollations(CollationCases, PropertyNameCases, MariaDB):
     pass

@@ -1,7 +1,7 @@
 """The suite about metadata definitions on each database."""
 
 from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
-from tests.contract.dal.metadef_cases import CatalogueCases, DefinitionCases, NamespaceCases
+from tests.contract.dal.metadef_cases import DefinitionCases, MetadefBulkCases, NamespaceCases
 
 
 class TestNamespacesOnSQLite(NamespaceCases, SQLite):
@@ -12,7 +12,7 @@ class TestDefinitionsOnSQLite(DefinitionCases, SQLite):
     pass
 
 
-class TestCatalogueOnSQLite(CatalogueCases, SQLite):
+class TestMetadefBulkOnSQLite(MetadefBulkCases, SQLite):
     pass
 
 
@@ -24,7 +24,7 @@ class TestDefinitionsOnPostgreSQL(DefinitionCases, PostgreSQL):
     pass
 
 
-class TestCatalogueOnPostgreSQL(CatalogueCases, PostgreSQL):
+class TestMetadefBulkOnPostgreSQL(MetadefBulkCases, PostgreSQL):
     pass
 
 
@@ -36,5 +36,5 @@ class TestDefinitionsOnMariaDB(DefinitionCases, MariaDB):
     pass
 
 
-class TestCatalogueOnMariaDB(CatalogueCases, MariaDB):
+class TestMetadefBulkOnMariaDB(MetadefBulkCases, MariaDB):
     pass

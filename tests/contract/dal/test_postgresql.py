@@ -8,18 +8,18 @@ from glance_py.db import engine
 from glance_py.db.timeouts import Timeouts
 from tests.contract.dal.backends import PostgreSQL
 from tests.contract.dal.claim_cases import ClaimCases
-from tests.contract.dal.effort_cases import EffortCases
+from tests.contract.dal.connection_loss_cases import ConnectionLossCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import ServerIndexCases
+from tests.contract.dal.legacy_row_cases import LegacyRowCases
 from tests.contract.dal.list_cases import ListCases
-from tests.contract.dal.lost_cases import LostCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
-from tests.contract.dal.name_cases import NameCases
-from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.pooler_cases import PoolerCases
+from tests.contract.dal.property_name_cases import PropertyNameCases
 from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.query_cost_cases import QueryCostCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
 from tests.contract.dal.task_cases import TaskCases
@@ -50,7 +50,7 @@ class TestFailures(FailureCases, PostgreSQL):
     pass
 
 
-class TestLost(LostCases, PostgreSQL):
+class TestConnectionLoss(ConnectionLossCases, PostgreSQL):
     pass
 
 
@@ -58,7 +58,7 @@ class TestPooler(PoolerCases, PostgreSQL):
     pass
 
 
-class TestAddresses(PostgreSQL):
+class TestConnectionParameters(PostgreSQL):
     """A URL may name several hosts; libpq goes on to the next when one is away."""
 
     def test_a_host_that_does_not_answer_is_passed_over(self):
@@ -75,13 +75,13 @@ class TestAddresses(PostgreSQL):
             {"host": f"127.0.0.1,{url.host}", "port": f"{away.getsockname()[1]},{url.port or 5432}"}
         )
         database = engine.Database(
-            engine.create_engine(url, timeouts=Timeouts(connect=2, answer=10, lock=1))
+            engine.create_engine(url, timeouts=Timeouts(connect=2, response=10, lock=1))
         )
         self.addCleanup(database.dispose)
         database.ping()
 
 
-class TestEffort(EffortCases, PostgreSQL):
+class TestQueryCost(QueryCostCases, PostgreSQL):
     pass
 
 
@@ -109,7 +109,7 @@ class TestUpgrade(UpgradeCases, PostgreSQL):
     pass
 
 
-class TestOddRows(OddRowCases, PostgreSQL):
+class TestLegacyRows(LegacyRowCases, PostgreSQL):
     pass
 
 
@@ -117,5 +117,5 @@ class TestIndexes(ServerIndexCases, PostgreSQL):
     pass
 
 
-class TestNames(NameCases, PostgreSQL):
+class TestPropertyNames(PropertyNameCases, PostgreSQL):
     pass

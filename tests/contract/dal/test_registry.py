@@ -8,7 +8,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 
 from glance_py import config, pipeline
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 from glance_py.policies.enforcer import Enforcer
 from glance_py.registry import client
 from glance_py.registry.server import Registry
@@ -22,13 +22,13 @@ from tests.contract.dal.metadef_cases import DefinitionCases, NamespaceCases
 from tests.contract.dal.pending_cases import PendingCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.test_cached_images import CachedImageCases
-from tests.functional.registry import Wire
+from tests.functional.registry import InProcessConnection
 
 
-def behind_registry(records, connect=lambda wire: wire):
+def through_registry(repositories, connect=lambda wire: wire):
     """``records`` as an API host sees them.
 
-    :param records: those of one registry, or a tuple of several.
+    :param repositories: those of one registry, or a tuple of several.
     :param connect: makes the host's connection from the wires to the registries.
     """
     conf = cfg.ConfigOpts()
@@ -44,154 +44,154 @@ def behind_registry(records, connect=lambda wire: wire):
     ):
         conf.set_override(name, value, "service_user")
     wires = []
-    for each in records if isinstance(records, tuple) else (records,):
-        with composition.composing(
-            composition.Composition(
+    for each in repositories if isinstance(repositories, tuple) else (repositories,):
+        with factory_deps.providing(
+            factory_deps.FactoryDependencies(
                 conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None
             )
         ):
-            wires.append(Wire(pipeline.load(conf, pipeline.REGISTRY)))
-    return client.records(conf, connect(*wires))
+            wires.append(InProcessConnection(pipeline.load(conf, pipeline.REGISTRY)))
+    return client.remote_repositories(conf, connect(*wires))
 
 
-class Remote:
+class ThroughRegistry:
     """Puts a registry between the cases and the database of the class."""
 
-    kills_connections = False
+    can_kill_connections = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.records = behind_registry(cls.direct)
+        cls.repositories = through_registry(cls.direct)
 
 
-class TestImageOverSQLite(Remote, ImageCases, SQLite):
+class TestImageOverSQLite(ThroughRegistry, ImageCases, SQLite):
     pass
 
 
-class TestListOverSQLite(Remote, ListCases, SQLite):
+class TestListOverSQLite(ThroughRegistry, ListCases, SQLite):
     pass
 
 
-class TestMemberOverSQLite(Remote, MemberCases, SQLite):
+class TestMemberOverSQLite(ThroughRegistry, MemberCases, SQLite):
     pass
 
 
-class TestUsageOverSQLite(Remote, UsageCases, SQLite):
+class TestUsageOverSQLite(ThroughRegistry, UsageCases, SQLite):
     pass
 
 
-class TestClaimsOverSQLite(Remote, ClaimCases, SQLite):
+class TestClaimsOverSQLite(ThroughRegistry, ClaimCases, SQLite):
     pass
 
 
-class TestQuotasOverSQLite(Remote, QuotaCases, SQLite):
+class TestQuotasOverSQLite(ThroughRegistry, QuotaCases, SQLite):
     pass
 
 
-class TestPendingOverSQLite(Remote, PendingCases, SQLite):
+class TestPendingOverSQLite(ThroughRegistry, PendingCases, SQLite):
     pass
 
 
-class TestNamespaceOverSQLite(Remote, NamespaceCases, SQLite):
+class TestNamespaceOverSQLite(ThroughRegistry, NamespaceCases, SQLite):
     pass
 
 
-class TestDefinitionOverSQLite(Remote, DefinitionCases, SQLite):
+class TestDefinitionOverSQLite(ThroughRegistry, DefinitionCases, SQLite):
     pass
 
 
-class TestCachedImageOverSQLite(Remote, CachedImageCases, SQLite):
+class TestCachedImageOverSQLite(ThroughRegistry, CachedImageCases, SQLite):
     pass
 
 
-class TestFailureOverSQLite(Remote, FailureCases, SQLite):
+class TestFailureOverSQLite(ThroughRegistry, FailureCases, SQLite):
     pass
 
 
-class TestImageOverPostgreSQL(Remote, ImageCases, PostgreSQL):
+class TestImageOverPostgreSQL(ThroughRegistry, ImageCases, PostgreSQL):
     pass
 
 
-class TestListOverPostgreSQL(Remote, ListCases, PostgreSQL):
+class TestListOverPostgreSQL(ThroughRegistry, ListCases, PostgreSQL):
     pass
 
 
-class TestMemberOverPostgreSQL(Remote, MemberCases, PostgreSQL):
+class TestMemberOverPostgreSQL(ThroughRegistry, MemberCases, PostgreSQL):
     pass
 
 
-class TestUsageOverPostgreSQL(Remote, UsageCases, PostgreSQL):
+class TestUsageOverPostgreSQL(ThroughRegistry, UsageCases, PostgreSQL):
     pass
 
 
-class TestClaimsOverPostgreSQL(Remote, ClaimCases, PostgreSQL):
+class TestClaimsOverPostgreSQL(ThroughRegistry, ClaimCases, PostgreSQL):
     pass
 
 
-class TestQuotasOverPostgreSQL(Remote, QuotaCases, PostgreSQL):
+class TestQuotasOverPostgreSQL(ThroughRegistry, QuotaCases, PostgreSQL):
     pass
 
 
-class TestPendingOverPostgreSQL(Remote, PendingCases, PostgreSQL):
+class TestPendingOverPostgreSQL(ThroughRegistry, PendingCases, PostgreSQL):
     pass
 
 
-class TestNamespaceOverPostgreSQL(Remote, NamespaceCases, PostgreSQL):
+class TestNamespaceOverPostgreSQL(ThroughRegistry, NamespaceCases, PostgreSQL):
     pass
 
 
-class TestDefinitionOverPostgreSQL(Remote, DefinitionCases, PostgreSQL):
+class TestDefinitionOverPostgreSQL(ThroughRegistry, DefinitionCases, PostgreSQL):
     pass
 
 
-class TestCachedImageOverPostgreSQL(Remote, CachedImageCases, PostgreSQL):
+class TestCachedImageOverPostgreSQL(ThroughRegistry, CachedImageCases, PostgreSQL):
     pass
 
 
-class TestFailureOverPostgreSQL(Remote, FailureCases, PostgreSQL):
+class TestFailureOverPostgreSQL(ThroughRegistry, FailureCases, PostgreSQL):
     pass
 
 
-class TestImageOverMariaDB(Remote, ImageCases, MariaDB):
+class TestImageOverMariaDB(ThroughRegistry, ImageCases, MariaDB):
     pass
 
 
-class TestListOverMariaDB(Remote, ListCases, MariaDB):
+class TestListOverMariaDB(ThroughRegistry, ListCases, MariaDB):
     pass
 
 
-class TestMemberOverMariaDB(Remote, MemberCases, MariaDB):
+class TestMemberOverMariaDB(ThroughRegistry, MemberCases, MariaDB):
     pass
 
 
-class TestUsageOverMariaDB(Remote, UsageCases, MariaDB):
+class TestUsageOverMariaDB(ThroughRegistry, UsageCases, MariaDB):
     pass
 
 
-class TestClaimsOverMariaDB(Remote, ClaimCases, MariaDB):
+class TestClaimsOverMariaDB(ThroughRegistry, ClaimCases, MariaDB):
     pass
 
 
-class TestQuotasOverMariaDB(Remote, QuotaCases, MariaDB):
+class TestQuotasOverMariaDB(ThroughRegistry, QuotaCases, MariaDB):
     pass
 
 
-class TestPendingOverMariaDB(Remote, PendingCases, MariaDB):
+class TestPendingOverMariaDB(ThroughRegistry, PendingCases, MariaDB):
     pass
 
 
-class TestNamespaceOverMariaDB(Remote, NamespaceCases, MariaDB):
+class TestNamespaceOverMariaDB(ThroughRegistry, NamespaceCases, MariaDB):
     pass
 
 
-class TestDefinitionOverMariaDB(Remote, DefinitionCases, MariaDB):
+class TestDefinitionOverMariaDB(ThroughRegistry, DefinitionCases, MariaDB):
     pass
 
 
-class TestCachedImageOverMariaDB(Remote, CachedImageCases, MariaDB):
+class TestCachedImageOverMariaDB(ThroughRegistry, CachedImageCases, MariaDB):
     pass
 
 
-class TestFailureOverMariaDB(Remote, FailureCases, MariaDB):
+class TestFailureOverMariaDB(ThroughRegistry, FailureCases, MariaDB):
     pass

@@ -2,16 +2,16 @@
 
 from tests.contract.dal.backends import SQLite
 from tests.contract.dal.claim_cases import ClaimCases
-from tests.contract.dal.effort_cases import EffortCases
 from tests.contract.dal.failure_cases import FailureCases
 from tests.contract.dal.image_cases import ImageCases
 from tests.contract.dal.index_cases import IndexCases
+from tests.contract.dal.legacy_row_cases import LegacyRowCases
 from tests.contract.dal.list_cases import ListCases
 from tests.contract.dal.member_cases import MemberCases, UsageCases
-from tests.contract.dal.name_cases import NameCases
-from tests.contract.dal.odd_row_cases import OddRowCases
 from tests.contract.dal.pending_cases import PendingCases
+from tests.contract.dal.property_name_cases import PropertyNameCases
 from tests.contract.dal.purge_cases import PurgeCases
+from tests.contract.dal.query_cost_cases import QueryCostCases
 from tests.contract.dal.quota_cases import QuotaCases
 from tests.contract.dal.schema_cases import SchemaCases
 from tests.contract.dal.task_cases import TaskCases
@@ -42,7 +42,7 @@ class TestFailures(FailureCases, SQLite):
     pass
 
 
-class TestEffort(EffortCases, SQLite):
+class TestQueryCost(QueryCostCases, SQLite):
     pass
 
 
@@ -70,7 +70,7 @@ class TestUpgrade(UpgradeCases, SQLite):
     pass
 
 
-class TestOddRows(OddRowCases, SQLite):
+class TestLegacyRows(LegacyRowCases, SQLite):
     pass
 
 
@@ -78,5 +78,5 @@ class TestIndexes(IndexCases, SQLite):
     pass
 
 
-class TestNames(NameCases, SQLite):
+class TestPropertyNames(PropertyNameCases, SQLite):
     pass

@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from glance_py.db import migrations, readiness, tables
+from glance_py.db import migrations, schema_check, tables
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -116,7 +116,7 @@ def further_release():
 
 class UpgradeCases:
     # Tables come and go here.
-    begins_empty = False
+    starts_empty = False
 
     def setUp(self):
         super().setUp()
@@ -178,7 +178,7 @@ class UpgradeCases:
         migrations.stamp(self.database, mark)
 
     def check_newest(self, mark):
-        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
+        self.assertEqual(("2024_1_contract01",), migrations.current_revisions(self.database))
         with self.database.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             self.assertEqual([], compare_metadata(context, metadata))
@@ -189,7 +189,7 @@ class UpgradeCases:
     def check_data(self, mark):
         ctx = _Admin()
         for image_id in IDS:
-            image = self.records.images.get(ctx, image_id)
+            image = self.repositories.images.get(ctx, image_id)
             self.assertEqual(
                 (f"näme of {image_id}", 5, {"k": "v"}, THEN, False),
                 (image.name, image.size, image.properties, image.created_at, image.os_hidden),
@@ -199,13 +199,13 @@ class UpgradeCases:
         if mark == "mitaka02":
             self.assertEqual(
                 ["public", "shared", "private"],
-                [self.records.images.get(ctx, image_id).visibility for image_id in IDS],
+                [self.repositories.images.get(ctx, image_id).visibility for image_id in IDS],
             )
 
     def test_all_at_once(self):
         for mark, _step in STEPS:
             self.grow_old(mark)
-            self.assertEqual("expand", migrations.pending(self.database))
+            self.assertEqual("expand", migrations.next_phase(self.database))
             migrations.upgrade(self.database)
             self.check_newest(mark)
             self.start_over()
@@ -213,7 +213,7 @@ class UpgradeCases:
 
     def test_what_an_older_schema_lacks(self):
         """It is named; requests that need it get an error that says so, without SQL."""
-        readiness.Readiness(self.database).check()
+        schema_check.SchemaCheck(self.database).check()
         for (mark, _step), lacking in zip(
             STEPS,
             (
@@ -226,14 +226,14 @@ class UpgradeCases:
         ):
             self.grow_old(mark)
             error = self.assertRaises(
-                errors.DatabaseNotReady, readiness.Readiness(self.database).check
+                errors.DatabaseNotReady, schema_check.SchemaCheck(self.database).check
             )
             for words in (lacking, mark, "glance-manage db sync"):
                 self.assertIn(words, str(error))
             if mark in ("queens_contract01", "mitaka02"):
                 with self.assertLogs("glance_py.db.errors", "ERROR") as logs:
                     error = self.assertRaises(
-                        errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0]
+                        errors.DatabaseNotReady, self.repositories.images.get, _Admin(), IDS[0]
                     )
                 self.assertNotIn("os_hidden", str(error))
                 self.assertIn("glance-manage db sync", logs.output[0])
@@ -247,18 +247,22 @@ class UpgradeCases:
                 connection.exec_driver_sql("DROP TABLE alembic_version"),
             )
         )
-        error = self.assertRaises(errors.DatabaseNotReady, readiness.Readiness(self.database).check)
+        error = self.assertRaises(
+            errors.DatabaseNotReady, schema_check.SchemaCheck(self.database).check
+        )
         self.assertIn("without a revision", str(error))
         for table in metadata.tables:
             self.assertIn(f"table {table}", str(error))
         with self.assertLogs("glance_py.db.errors", "ERROR"):
-            self.assertRaises(errors.DatabaseNotReady, self.records.images.get, _Admin(), IDS[0])
+            self.assertRaises(
+                errors.DatabaseNotReady, self.repositories.images.get, _Admin(), IDS[0]
+            )
 
     def test_in_phases(self):
         for mark, _step in STEPS:
             self.grow_old(mark)
             phases = []
-            while phase := migrations.pending(self.database):
+            while phase := migrations.next_phase(self.database):
                 phases.append(phase)
                 {
                     "expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
@@ -285,7 +289,7 @@ class UpgradeCases:
     def test_marks_of_early_releases(self):
         self.grow_old("queens_contract01")
         self.execute(sa.text("UPDATE alembic_version SET version_num = 'pike01'"))
-        self.assertEqual("expand", migrations.pending(self.database))
+        self.assertEqual("expand", migrations.next_phase(self.database))
         migrations.upgrade(self.database)
         self.check_newest("queens_contract01")
 
@@ -303,7 +307,7 @@ class UpgradeCases:
         )
 
     def in_phases(self):
-        while phase := migrations.pending(self.database):
+        while phase := migrations.next_phase(self.database):
             yield phase
             {
                 "expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
@@ -312,8 +316,8 @@ class UpgradeCases:
             }[phase]()
 
     def check_further(self):
-        self.assertEqual(("further_contract01",), migrations.current(self.database))
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertEqual(("further_contract01",), migrations.current_revisions(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
         self.assertIn("further", self.columns("images"))
 
     def columns(self, table):
@@ -368,12 +372,12 @@ class UpgradeCases:
         return table
 
     def check_own_table(self, table):
-        self.assertIsNone(migrations.pending(self.database))
+        self.assertIsNone(migrations.next_phase(self.database))
         self.assertEqual({"id", "at"}, self.columns("own"))
         indexes = self.database.read(lambda connection: sa.inspect(connection).get_indexes("own"))
         self.assertEqual(["own_at"], [index["name"] for index in indexes])
         # What the original knows, so that it takes the database back.
-        self.assertEqual(("2024_1_contract01",), migrations.current(self.database))
+        self.assertEqual(("2024_1_contract01",), migrations.current_revisions(self.database))
         self.execute(table.insert().values(id="x"))
         migrations.upgrade(self.database)
         self.assertEqual(1, len(self.execute(table.select())))

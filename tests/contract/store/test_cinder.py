@@ -91,7 +91,7 @@ class Keystone(http.server.BaseHTTPRequestHandler):
 class CinderContract(DriverContract):
     """The contract, and what is particular to volumes."""
 
-    abilities = cinder.Driver.abilities
+    capabilities = cinder.CinderDriver.capabilities
 
     @classmethod
     def setUpClass(cls):
@@ -103,7 +103,7 @@ class CinderContract(DriverContract):
         raise NotImplementedError
 
     def make_driver(self):
-        made = cinder.Driver(
+        made = cinder.CinderDriver(
             settings(OPTIONS, cinder_state_transition_timeout=120, **self.account()), "contract"
         )
         self.volumes = made._volumes
@@ -111,7 +111,7 @@ class CinderContract(DriverContract):
         return made
 
     def ours(self):
-        found = self.volumes._ask("GET", "/volumes/detail")["volumes"]
+        found = self.volumes._request("GET", "/volumes/detail")["volumes"]
         return [volume for volume in found if volume["status"] != "deleting"]
 
     def tidy(self):
@@ -133,8 +133,8 @@ class CinderContract(DriverContract):
         )
 
     def test_two_readers_of_a_volume_share_its_attachment(self):
-        url = self.place(self.image_id, b"x" * 3000000)
-        location = cinder.Location("cinder", "contract", f"/{url.rpartition('/')[2]}")
+        url = self.put_object(self.image_id, b"x" * 3000000)
+        location = cinder.StoreLocation("cinder", "contract", f"/{url.rpartition('/')[2]}")
         first, second = self.store.get(location), self.store.get(location, 1000)
         self.assertEqual(1, len(self.volumes.attachments(location.path[1:])))
         self.assertEqual(3000000, len(b"".join(first.chunks)))
@@ -143,7 +143,7 @@ class CinderContract(DriverContract):
 
     def test_a_volume_grows_when_the_size_is_not_known(self):
         for online in (False, True):
-            self.store.driver._online = online
+            self.store.driver._extends_attached = online
             with self.subTest(online=online):
                 piece = os.urandom(1 << 20)
                 stored = self.store.add(self.image_id, (piece for _ in range(1030)))
@@ -155,31 +155,31 @@ class CinderContract(DriverContract):
                 self.store.delete(location)
 
     def test_a_volume_that_cinder_keeps_is_in_use(self):
-        location = parse(self.place(self.image_id, b"data"))
-        snapshot = self.volumes._ask(
+        location = parse(self.put_object(self.image_id, b"data"))
+        snapshot = self.volumes._request(
             "POST", "/snapshots", {"snapshot": {"volume_id": location.path[1:], "name": "backup"}}
         )["snapshot"]["id"]
         self.assertRaises(errors.InUseByStore, self.store.delete, location)
         self.assertEqual(b"data", self.read(location))
         path = f"/snapshots/{snapshot}"
-        while self.volumes._ask("GET", path)["snapshot"]["status"] != "available":
+        while self.volumes._request("GET", path)["snapshot"]["status"] != "available":
             time.sleep(0.2)
-        self.volumes._ask("DELETE", path)
-        with contextlib.suppress(errors.NotFound):
-            while self.volumes._ask("GET", path):
+        self.volumes._request("DELETE", path)
+        with contextlib.suppress(errors.StoreObjectNotFound):
+            while self.volumes._request("GET", path):
                 time.sleep(0.2)
         self.store.delete(location)
 
     def test_a_volume_that_somebody_writes_to_is_busy(self):
-        location = parse(self.place(self.image_id, b"data"))
-        self.store.driver._host._attempts = 1
-        with self.store.driver._host.writing(location.path[1:]):
-            self.assertRaises(errors.Busy, self.store.get, location)
+        location = parse(self.put_object(self.image_id, b"data"))
+        self.store.driver._attachments._attempts = 1
+        with self.store.driver._attachments.attach_for_write(location.path[1:]):
+            self.assertRaises(errors.StoreObjectBusy, self.store.get, location)
             self.assertRaises(errors.InUseByStore, self.store.delete, location)
         self.assertEqual(b"data", self.read(location))
 
     def test_what_a_killed_writer_left_is_found_and_removed(self):
-        self.place(self.image_id, b"finished, and to be left alone")
+        self.put_object(self.image_id, b"finished, and to be left alone")
 
         def source():
             yield b"x" * (1 << 20)
@@ -192,9 +192,9 @@ class CinderContract(DriverContract):
             finally:
                 os._exit(1)
         self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
-        (remains,) = self.store.remains_of(self.image_id)
+        (remains,) = self.store.find_partial(self.image_id)
         self.store.delete(remains)
-        self.assertEqual([], self.store.remains_of(self.image_id))
+        self.assertEqual([], self.store.find_partial(self.image_id))
         self.assertEqual(1, len(self.leftovers()))
 
     def test_the_project_of_the_caller_owns_the_image(self):
@@ -214,7 +214,7 @@ class CinderContract(DriverContract):
         self.assertEqual([], self.leftovers())
 
 
-class Noauth(CinderContract):
+class NoauthContract(CinderContract):
     """A Cinder that believes every token."""
 
     options: dict[str, str]
@@ -238,11 +238,11 @@ class Noauth(CinderContract):
         }
 
     def test_it_proved_who_it_is(self):
-        self.place(self.image_id, b"data")
+        self.put_object(self.image_id, b"data")
         self.assertEqual([[self.method]], self.asked)
 
 
-class TestCinder(Noauth, unittest.TestCase):
+class TestCinder(NoauthContract, unittest.TestCase):
     options = {
         "cinder_store_user_name": "glance",
         "cinder_store_password": "secret",
@@ -262,13 +262,13 @@ class TestCinderKeystone(CinderContract, unittest.TestCase):
     def account(self):
         return servers.cinder_account()
 
-    def wrong(self, option: str) -> cinder.Driver:
+    def wrong(self, option: str) -> cinder.CinderDriver:
         """The same store with another value of an option."""
         options = {**self.store.driver._settings, option: "canary"}
-        return cinder.Driver(settings(**options), "contract")
+        return cinder.CinderDriver(settings(**options), "contract")
 
     def test_who_is_not_known_is_refused(self):
-        location = parse(self.place(self.image_id, b"data"))
+        location = parse(self.put_object(self.image_id, b"data"))
         for option in (
             "cinder_store_password",
             "cinder_store_user_name",
@@ -276,13 +276,13 @@ class TestCinderKeystone(CinderContract, unittest.TestCase):
         ):
             with self.subTest(option=option):
                 stranger = self.wrong(option)
-                self.assertRaises(errors.Forbidden, stranger.add, self.image_id, [b"data"], 4)
-                self.assertRaises(errors.Forbidden, stranger.get, location)
-                self.assertRaises(errors.Forbidden, stranger.delete, location)
+                self.assertRaises(errors.StoreForbidden, stranger.add, self.image_id, [b"data"], 4)
+                self.assertRaises(errors.StoreForbidden, stranger.get, location)
+                self.assertRaises(errors.StoreForbidden, stranger.delete, location)
         self.assertEqual(1, len(self.leftovers()))
 
 
-class ForTheCredential:
+class CredentialCases:
     """Only the cases in which it matters who asks."""
 
     CASES = (
@@ -297,7 +297,7 @@ class ForTheCredential:
         return name.startswith(cls.CASES) and super().applies(name, case)
 
 
-class TestApplicationCredential(ForTheCredential, Noauth, unittest.TestCase):
+class TestApplicationCredential(CredentialCases, NoauthContract, unittest.TestCase):
     options = {
         "cinder_store_application_credential_id": "id",
         "cinder_store_application_credential_secret": "secret",
@@ -305,7 +305,7 @@ class TestApplicationCredential(ForTheCredential, Noauth, unittest.TestCase):
     method = "application_credential"
 
 
-class TestApplicationCredentialKeystone(ForTheCredential, CinderContract, unittest.TestCase):
+class TestApplicationCredentialKeystone(CredentialCases, CinderContract, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         servers.cinder_account()

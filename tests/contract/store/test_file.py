@@ -10,14 +10,14 @@ from glance_store_py.testing import DriverContract, settings
 
 
 class TestFile(DriverContract, unittest.TestCase):
-    abilities = file.Driver.abilities
+    capabilities = file.FileDriver.capabilities
     options: dict = {}
 
     def make_driver(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.directory = os.path.join(scratch.name, "images")
-        return file.Driver(
+        return file.FileDriver(
             settings(FILE_OPTIONS, filesystem_store_datadir=self.directory, **self.options),
             "contract",
         )

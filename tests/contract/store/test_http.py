@@ -53,7 +53,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class TestHTTP(DriverContract, unittest.TestCase):
-    abilities = driver.Driver.abilities
+    capabilities = driver.HttpDriver.capabilities
 
     def make_driver(self):
         self.server = Server(("127.0.0.1", 0), Handler)
@@ -61,15 +61,15 @@ class TestHTTP(DriverContract, unittest.TestCase):
         self.addCleanup(self.server.server_close)
         self.addCleanup(self.server.shutdown)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return driver.Driver(settings(HTTP_OPTIONS), "contract")
+        return driver.HttpDriver(settings(HTTP_OPTIONS), "contract")
 
-    def place(self, image_id, data):
+    def put_object(self, image_id, data):
         self.server.objects[f"/{image_id}"] = data
         return f"http://127.0.0.1:{self.server.server_port}/{image_id}"
 
 
 class TestNginx(DriverContract, unittest.TestCase):
-    abilities = driver.Driver.abilities
+    capabilities = driver.HttpDriver.capabilities
 
     @classmethod
     def setUpClass(cls):
@@ -82,8 +82,8 @@ class TestNginx(DriverContract, unittest.TestCase):
         self.files = pathlib.Path(scratch.name, "files")
         self.port, process = nginx.start(scratch.name)
         self.addCleanup(ports.end, process)
-        return driver.Driver(settings(HTTP_OPTIONS), "contract")
+        return driver.HttpDriver(settings(HTTP_OPTIONS), "contract")
 
-    def place(self, image_id, data):
+    def put_object(self, image_id, data):
         (self.files / image_id).write_bytes(data)
         return f"http://127.0.0.1:{self.port}/{image_id}"

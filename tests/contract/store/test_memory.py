@@ -7,7 +7,7 @@ from glance_store_py.testing import DriverContract, settings
 
 
 class TestMemory(DriverContract, unittest.TestCase):
-    abilities = memory.Driver.abilities
+    capabilities = memory.MemoryDriver.capabilities
 
     def make_driver(self):
-        return memory.Driver(settings(), "contract")
+        return memory.MemoryDriver(settings(), "contract")

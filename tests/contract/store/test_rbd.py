@@ -51,7 +51,7 @@ def missing() -> str | None:
 
 
 class TestRBD(DriverContract, unittest.TestCase):
-    abilities = rbd.Driver.abilities
+    capabilities = rbd.RbdDriver.capabilities
     options: dict = {}
 
     @classmethod
@@ -61,7 +61,7 @@ class TestRBD(DriverContract, unittest.TestCase):
         super().setUpClass()
 
     def make_driver(self):
-        made = rbd.Driver(
+        made = rbd.RbdDriver(
             settings(
                 OPTIONS,
                 rbd_store_ceph_conf=CONF,
@@ -120,7 +120,7 @@ class TestRBDImages(TestRBD):
 
     def setUp(self):
         super().setUp()
-        self.location = parse(self.place(self.image_id, b"data"))
+        self.location = parse(self.put_object(self.image_id, b"data"))
 
     def clone(self, pool, name, version):
         self.cluster._current().cluster.conf_set("rbd_default_clone_format", str(version))
@@ -144,7 +144,7 @@ class TestRBDImages(TestRBD):
             except librbd.Error as error:
                 self.skipTest(f"the cluster makes no clones of version 2: {error}")
             self.store.delete(self.location)
-            self.assertRaises(errors.NotFound, self.store.get, self.location)
+            self.assertRaises(errors.StoreObjectNotFound, self.store.get, self.location)
             with librbd.Image(pool, "disk") as image:
                 self.assertEqual(b"data", image.read(0, 4))
             librbd.RBD().remove(pool, "disk")
@@ -168,25 +168,25 @@ class TestRBDImages(TestRBD):
     def test_an_image_without_its_snapshot_is_not_there_but_can_be_removed(self):
         with self.cluster.pool() as pool:
             librbd.RBD().create(pool, "torn", MIB)
-        (location,) = self.store.locations_of("torn")
-        self.assertRaises(errors.NotFound, self.store.get, location)
-        self.assertRaises(errors.NotFound, self.store.size, location)
+        (location,) = self.store.predict_locations("torn")
+        self.assertRaises(errors.StoreObjectNotFound, self.store.get, location)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.size, location)
         self.store.delete(location)
-        self.assertRaises(errors.NotFound, self.store.delete, location)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.delete, location)
 
     def test_what_a_dead_writer_left_does_not_keep_the_next_one_out(self):
         with self.cluster.pool() as pool:
             librbd.RBD().create(pool, "torn", MIB)
-            self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"data"])
-            with mock.patch.object(rbd, "ABANDONED", -60):
+            self.assertRaises(errors.StoreObjectExists, self.store.add, "torn", [b"data"])
+            with mock.patch.object(rbd, "ABANDONED_SECONDS", -60):
                 with librbd.Image(pool, "torn"):
-                    self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"data"])
+                    self.assertRaises(errors.StoreObjectExists, self.store.add, "torn", [b"data"])
                 stored = self.store.add("torn", [b"data"])
-                self.assertRaises(errors.Duplicate, self.store.add, "torn", [b"other"])
+                self.assertRaises(errors.StoreObjectExists, self.store.add, "torn", [b"other"])
         self.assertEqual(b"data", self.read(parse(stored.url)))
 
     def test_what_cannot_be_removed_is_removed_later(self):
-        self.store.driver._later._period = 0.1
+        self.store.driver._deferred._retry_interval = 0.1
         remove, torn, calls = rbd._remove, str(uuid.uuid4()), []
 
         def removing(*arguments):
@@ -198,13 +198,13 @@ class TestRBDImages(TestRBD):
         with mock.patch.object(rbd, "_remove", removing):
             with self.assertRaises(Exception) as caught:
                 self.store.add(torn, failing(b"x"))
-            self.assertEqual("SourceFailed", type(caught.exception).__name__)
+            self.assertEqual("BrokenSource", type(caught.exception).__name__)
             self.assertIn(torn, self.leftovers())
             self.assertTrue(self.wait_until(lambda: torn not in self.leftovers()))
         self.assertEqual(2, len(calls))
 
     def test_what_another_writer_made_is_not_removed(self):
-        self.store.driver._abandon(self.image_id, "another id")
+        self.store.driver._remove_failed_upload(self.image_id, "another id")
         self.assertEqual(b"data", self.read(self.location))
 
     def test_an_attempt_has_the_snapshot_that_others_clone_from(self):
@@ -215,8 +215,8 @@ class TestRBDImages(TestRBD):
 
     def test_addresses_of_other_pools_are_refused(self):
         other = parse(self.location.url.replace(f"/{POOL}/", "/vms/"))
-        for verb in (self.store.get, self.store.size, self.store.delete):
-            self.assertRaises(errors.BadStoreUri, verb, other)
+        for operation in (self.store.get, self.store.size, self.store.delete):
+            self.assertRaises(errors.BadStoreUri, operation, other)
 
     def test_an_address_may_be_a_name_alone(self):
         self.assertEqual(b"data", self.read(parse(f"rbd://{self.image_id}")))
@@ -285,7 +285,7 @@ class TestRBDImages(TestRBD):
         self.assertEqual([], self.leftovers())
 
     def test_a_cluster_that_is_away_does_not_hold_anybody(self):
-        away = rbd.Driver(
+        away = rbd.RbdDriver(
             settings(
                 OPTIONS,
                 rbd_store_ceph_conf=self.away(),
@@ -294,7 +294,7 @@ class TestRBDImages(TestRBD):
             ),
             "away",
         )
-        away.prepare()
+        away.configure_add()
         for _ in range(3):
             self.assertRaises(errors.RemoteServiceUnavailable, away.size, self.location)
 

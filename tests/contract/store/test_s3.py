@@ -19,7 +19,7 @@ from tests.contract.store import servers
 
 
 class TestS3(DriverContract, unittest.TestCase):
-    abilities = s3.Driver.abilities
+    capabilities = s3.S3Driver.capabilities
     options: dict = {}
     service = staticmethod(servers.s3)
 
@@ -31,7 +31,7 @@ class TestS3(DriverContract, unittest.TestCase):
     def make_driver(self):
         url = urlsplit(self.url)
         self.bucket = f"contract-{uuid.uuid4()}"
-        made = s3.Driver(
+        made = s3.S3Driver(
             settings(
                 OPTIONS,
                 s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
@@ -50,13 +50,13 @@ class TestS3(DriverContract, unittest.TestCase):
         return made
 
     def remove_bucket(self):
-        for entry in list(self.client.entries()):
+        for entry in list(self.client.list_objects()):
             self.client.delete(entry.key)
-        self.client._done("DELETE", "")
+        self.client._request_empty("DELETE", "")
 
     def leftovers(self):
-        page = self.client._xml("GET", "", {"uploads": ""})
-        return [entry.key for entry in self.client.entries()] + [
+        page = self.client._request_xml("GET", "", {"uploads": ""})
+        return [entry.key for entry in self.client.list_objects()] + [
             upload.findtext("{*}Key") for upload in page.findall("{*}Upload")
         ]
 
@@ -86,7 +86,7 @@ class TestS3(DriverContract, unittest.TestCase):
             with self.subTest(announced=announced):
                 with self.assertRaises(Exception) as caught:
                     self.store.add(self.image_id, failing(*[b"x" * MIB] * 13), announced)
-                self.assertEqual("SourceFailed", type(caught.exception).__name__)
+                self.assertEqual("BrokenSource", type(caught.exception).__name__)
                 self.assertEqual([], self.leftovers())
 
     def test_an_unfinished_upload_is_found_and_removed_alone(self):
@@ -94,18 +94,20 @@ class TestS3(DriverContract, unittest.TestCase):
         self.client.create_upload(self.image_id, {})
         self.client.create_upload(self.attempt(2), {})
         self.assertEqual(3, len(self.leftovers()))
-        self.assertEqual([self.image_id] * 3, [found.image_id for found in self.store.objects()])
-        location, unfinished = self.store.remains_of(self.image_id)
+        self.assertEqual(
+            [self.image_id] * 3, [found.image_id for found in self.store.list_objects()]
+        )
+        location, unfinished = self.store.find_partial(self.image_id)
         self.assertEqual(stored.url, location.url)
         self.store.delete(parse(unfinished.url))
-        self.assertEqual([location], self.store.remains_of(self.image_id))
+        self.assertEqual([location], self.store.find_partial(self.image_id))
         self.assertEqual(b"data", self.read(location))
-        self.discard(self.attempt(2))
+        self.delete_attempt(self.attempt(2))
         self.assertEqual([self.image_id], self.leftovers())
 
     def test_objects_are_listed(self):
         stored = self.store.add(self.image_id, [b"data"])
-        found = list(self.store.objects())
+        found = list(self.store.list_objects())
         self.assertEqual(
             [(stored.url, self.image_id, 4)],
             [(entry.url, entry.image_id, entry.size) for entry in found],
@@ -118,7 +120,7 @@ class TestS3(DriverContract, unittest.TestCase):
 
     def test_a_wrong_key_may_not_write(self):
         self.addCleanup(setattr, self.client, "_key", self.client._key)
-        self.client._key = s3.Key("nobody", "nothing")
+        self.client._key = s3.S3Credentials("nobody", "nothing")
         self.assertRaises(errors.StorageWriteDenied, self.store.add, self.image_id, [b"data"])
 
 
@@ -141,7 +143,7 @@ class TestS3WithChecksums(TestS3):
 class TestBucket(unittest.TestCase):
     def test_it_is_made_with_the_first_object(self):
         url = urlsplit(servers.s3())
-        made = s3.Driver(
+        made = s3.S3Driver(
             settings(
                 OPTIONS,
                 s3_store_host=f"{url.scheme}://{url.netloc.rpartition('@')[2]}",
@@ -153,6 +155,6 @@ class TestBucket(unittest.TestCase):
             "contract",
         )
         self.assertFalse(made._client.bucket_exists())
-        made.check()
+        made.health_check()
         made.delete(parse(made.add("id", [b"x"], None).url))
-        made._client._done("DELETE", "")
+        made._client._request_empty("DELETE", "")

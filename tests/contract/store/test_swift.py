@@ -28,8 +28,8 @@ from keystoneauth1.session import Session
 from glance_store_py import errors
 from glance_store_py.drivers import swift
 from glance_store_py.drivers.swift_options import OPTIONS
-from glance_store_py.guard import Guard
-from glance_store_py.location import Location, parse
+from glance_store_py.guard import GuardedDriver
+from glance_store_py.location import StoreLocation, parse
 from glance_store_py.testing import DriverContract, settings
 from glance_store_py.testing.contract import MIB, failing
 from tests.contract.store import servers
@@ -61,7 +61,7 @@ class Service:
 
 
 class TestSwift(DriverContract, unittest.TestCase):
-    abilities = swift._SINGLE
+    capabilities = swift.SINGLE_TENANT_CAPABILITIES
     options: dict = {}
 
     @classmethod
@@ -73,7 +73,7 @@ class TestSwift(DriverContract, unittest.TestCase):
         service = Service()
         self.container = f"contract-{uuid.uuid4()}"
         directory = self.enterContext(servers.scratch())
-        made = swift.Driver(
+        made = swift.SwiftDriver(
             settings(
                 OPTIONS,
                 **{
@@ -93,8 +93,8 @@ class TestSwift(DriverContract, unittest.TestCase):
 
     def names(self):
         found = []
-        for container in self.client.containers(self.container):
-            found += [(container, entry.name) for entry in self.client.entries(container)]
+        for container in self.client.list_containers(self.container):
+            found += [(container, entry.name) for entry in self.client.list_objects(container)]
         return found
 
     def leftovers(self):
@@ -103,7 +103,7 @@ class TestSwift(DriverContract, unittest.TestCase):
     def remove(self):
         for container, name in self.names():
             self.client.delete(container, name)
-        for container in list(self.client.containers(self.container)):
+        for container in list(self.client.list_containers(self.container)):
             self.client.delete_container(container)
 
     def test_segments_become_one_object(self):
@@ -126,11 +126,11 @@ class TestSwift(DriverContract, unittest.TestCase):
         for announced in (None, 5 * MIB):
             with self.assertRaises(Exception) as caught:
                 self.store.add(self.image_id, failing(*[b"x" * MIB] * 3), announced)
-            self.assertEqual("SourceFailed", type(caught.exception).__name__)
+            self.assertEqual("BrokenSource", type(caught.exception).__name__)
             self.assertEqual([], self.leftovers())
 
     def test_segments_without_a_manifest_are_found_and_removed(self):
-        location = self.store.locations_of(self.image_id)[0]
+        location = self.store.predict_locations(self.image_id)[0]
         stored = self.store.add(self.image_id, [b"x" * 3 * MB])
         self.assertEqual(location.url, stored.url)
         container = location.path.split("/")[1]
@@ -141,13 +141,13 @@ class TestSwift(DriverContract, unittest.TestCase):
         self.assertEqual(5, len(self.leftovers()))
         self.assertCountEqual(
             [(self.image_id, 3 * MB), (self.image_id, 6)],
-            [(found.image_id, found.size) for found in self.store.objects()],
+            [(found.image_id, found.size) for found in self.store.list_objects()],
         )
-        self.assertRaises(errors.NotFound, self.store.delete, location)
-        remains = self.store.remains_of(self.image_id)
+        self.assertRaises(errors.StoreObjectNotFound, self.store.delete, location)
+        remains = self.store.find_partial(self.image_id)
         self.assertEqual(location, remains[0])
         self.assertCountEqual(
-            [found.url for found in self.store.objects()], [found.url for found in remains[1:]]
+            [found.url for found in self.store.list_objects()], [found.url for found in remains[1:]]
         )
         for each in remains[1:]:
             self.store.delete(each)
@@ -167,7 +167,7 @@ class TestSwift(DriverContract, unittest.TestCase):
         def write():
             try:
                 self.store.add(self.image_id, late())
-            except errors.Duplicate as error:
+            except errors.StoreObjectExists as error:
                 failure.append(error)
 
         writer = threading.Thread(target=write)
@@ -183,7 +183,7 @@ class TestSwift(DriverContract, unittest.TestCase):
         self.assertEqual(5, len(self.leftovers()))
 
     def test_an_object_of_an_older_release_keeps_to_its_own_segments(self):
-        location = self.store.locations_of(self.image_id)[0]
+        location = self.store.predict_locations(self.image_id)[0]
         self.store.add(self.attempt(2), [b"x" * 3 * MB])
         container = location.path.split("/")[1]
         for number, content in enumerate((b"first", b"second"), 1):
@@ -197,14 +197,14 @@ class TestSwift(DriverContract, unittest.TestCase):
         self.assertEqual(b"firstsecond", self.read(location))
         self.assertCountEqual(
             [(self.image_id, 11), (dead, 4), (self.attempt(2), 3 * MB)],
-            [(found.name, found.size) for found in self.store.objects()],
+            [(found.name, found.size) for found in self.store.list_objects()],
         )
         self.store.delete(location)
         self.assertCountEqual(
-            [dead, self.attempt(2)], [found.name for found in self.store.objects()]
+            [dead, self.attempt(2)], [found.name for found in self.store.list_objects()]
         )
-        self.discard(self.image_id)
-        self.assertEqual([self.attempt(2)], [found.name for found in self.store.objects()])
+        self.delete_attempt(self.image_id)
+        self.assertEqual([self.attempt(2)], [found.name for found in self.store.list_objects()])
 
     def test_a_static_large_object_goes_with_its_segments(self):
         location = parse(self.store.add(self.image_id, [b"first"], 5).url)
@@ -227,7 +227,7 @@ class TestSwift(DriverContract, unittest.TestCase):
         large = self.store.add(str(uuid.uuid4()), [b"x" * 2 * MB])
         self.assertEqual(
             {(small.url, 4), (large.url, 2 * MB)},
-            {(found.url, found.size) for found in self.store.objects()},
+            {(found.url, found.size) for found in self.store.list_objects()},
         )
 
     def test_a_token_that_is_not_accepted_any_more_is_replaced(self):
@@ -241,7 +241,7 @@ class TestSwift(DriverContract, unittest.TestCase):
         self.assertIsNotNone(old)
 
     def test_a_wrong_password_is_told_without_it(self):
-        made = swift.Driver(
+        made = swift.SwiftDriver(
             settings(
                 OPTIONS,
                 swift_store_auth_address=Service().address,
@@ -251,7 +251,7 @@ class TestSwift(DriverContract, unittest.TestCase):
             ),
             "contract",
         )
-        made.prepare()
+        made.configure_add()
         with (
             self.assertLogs(level="DEBUG") as logs,
             self.assertRaises(errors.GlanceStoreError) as caught,
@@ -272,7 +272,7 @@ class TestOlderOptions(unittest.TestCase):
     def setUp(self):
         self.service = Service()
         self.container = f"contract-{uuid.uuid4()}"
-        self.driver = swift.Driver(
+        self.driver = swift.SwiftDriver(
             settings(
                 OPTIONS,
                 swift_store_auth_address=self.service.address,
@@ -283,7 +283,7 @@ class TestOlderOptions(unittest.TestCase):
             ),
             "contract",
         )
-        self.driver.prepare()
+        self.driver.configure_add()
 
     def test_addresses_hold_no_credentials_and_those_that_do_are_read(self):
         stored = self.driver.add("id", [b"data"], 4)
@@ -294,16 +294,16 @@ class TestOlderOptions(unittest.TestCase):
         for place in (location, old):
             self.assertEqual(b"data", b"".join(self.driver.get(place).chunks))
             self.assertGreaterEqual(
-                max(place.depth_under(prefix) for prefix in self.driver.prefixes), 0
+                max(place.match_depth(prefix) for prefix in self.driver.prefixes), 0
             )
         self.driver.delete(old)
         self.driver._client(self.driver._references["ref1"]).delete_container(self.container)
 
 
-class Tenants(DriverContract):
+class MultiTenantContract(DriverContract):
     """Every project in its own account, with the token of the caller."""
 
-    abilities = swift._MULTI
+    capabilities = swift.MULTI_TENANT_CAPABILITIES
 
     def log_in_both(self):
         """The callers self.owner and self.other."""
@@ -311,7 +311,7 @@ class Tenants(DriverContract):
 
     def make_driver(self):
         self.log_in_both()
-        return swift.Driver(
+        return swift.SwiftDriver(
             settings(
                 OPTIONS,
                 swift_store_multi_tenant=True,
@@ -324,27 +324,27 @@ class Tenants(DriverContract):
 
     def setUp(self):
         super().setUp()
-        self.store = As(self.store, self.owner)
+        self.store = CallerBoundStore(self.store, self.owner)
         self.addCleanup(self.store.clear)
 
     def test_nobody_in_particular_may_do_nothing(self):
-        self.assertRaises(errors.Forbidden, self.store.guard.add, self.image_id, [b"x"])
+        self.assertRaises(errors.StoreForbidden, self.store.guard.add, self.image_id, [b"x"])
 
     def test_a_container_goes_with_its_image(self):
         location = parse(self.store.add(self.image_id, [b"x" * 3 * MB]).url)
-        acting = self.store.driver.on_behalf_of(self.owner)
-        client, container, _ = acting._resolved(location)
+        operations = self.store.driver.as_caller(self.owner)
+        client, container, _ = operations._resolve(location)
         self.assertTrue(client.has_container(container))
         self.store.delete(location)
         self.assertFalse(client.has_container(container))
-        self.assertRaises(errors.Invalid, self.store.add, self.image_id, [b"x"], 2)
+        self.assertRaises(errors.StoreInvalidInput, self.store.add, self.image_id, [b"x"], 2)
         self.assertFalse(client.has_container(container))
 
     def test_each_attempt_has_a_container_which_goes_with_it(self):
         made = self.add_attempts(1, 2)
-        acting = self.store.driver.on_behalf_of(self.owner)
-        client, first, name = acting._resolved(made[1][0])
-        second = acting._resolved(made[2][0])[1]
+        operations = self.store.driver.as_caller(self.owner)
+        client, first, name = operations._resolve(made[1][0])
+        second = operations._resolve(made[2][0])[1]
         self.assertEqual((f"glance_{self.image_id}", f"glance_{self.attempt(2)}"), (first, second))
         # What a dead writer of this attempt left goes, too.
         client.put(first, f"{name}_{'0' * 32}_00001", b"dead", 4)
@@ -355,11 +355,11 @@ class Tenants(DriverContract):
         self.assertFalse(client.has_container(second))
 
     def test_a_token_goes_to_no_other_host(self):
-        place = Location("swift+http", "192.0.2.1", f"/v1/AUTH_x/glance_x/{self.image_id}")
+        place = StoreLocation("swift+http", "192.0.2.1", f"/v1/AUTH_x/glance_x/{self.image_id}")
         self.assertRaises(errors.BadStoreUri, self.store.get, place)
 
 
-class TestTenants(Tenants, unittest.TestCase):
+class TestTenants(MultiTenantContract, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         servers.swift_tempauth()
@@ -390,7 +390,7 @@ class TestTenants(Tenants, unittest.TestCase):
         )
 
 
-class TestTenantsWithKeystone(Tenants, unittest.TestCase):
+class TestTenantsWithKeystone(MultiTenantContract, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         servers.swift_keystone()
@@ -421,13 +421,13 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
 
     def test_who_may_read_follows_the_lists(self):
         location = parse(self.store.add(self.image_id, [b"data"]).url)
-        theirs = As(self.store.guard, self.other)
-        self.assertRaises(errors.Forbidden, theirs.get, location)
+        theirs = CallerBoundStore(self.store.guard, self.other)
+        self.assertRaises(errors.StoreForbidden, theirs.get, location)
         self.store.guard.set_acls(location, False, [self.other.project_id], caller=self.owner)
         self.assertEqual(b"data", b"".join(theirs.get(location).chunks))
-        self.assertRaises(errors.Forbidden, theirs.delete, location)
+        self.assertRaises(errors.StoreForbidden, theirs.delete, location)
         self.store.guard.set_acls(location, False, [], caller=self.owner)
-        self.assertRaises(errors.Forbidden, theirs.get, location)
+        self.assertRaises(errors.StoreForbidden, theirs.get, location)
 
     def test_a_public_image_is_not_read_without_a_token(self):
         location = parse(self.store.add(self.image_id, [b"data"]).url)
@@ -451,8 +451,10 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
         options = settings(
             OPTIONS, swift_store_multi_tenant=True, swift_store_large_object_chunk_size=1
         )
-        options.files = [file]
-        store = As(Guard(swift.Driver(options, "contract"), "contract"), self.other)
+        options.config_files = [file]
+        store = CallerBoundStore(
+            GuardedDriver(swift.SwiftDriver(options, "contract"), "contract"), self.other
+        )
         self.addCleanup(store.clear)
         token = self.other.auth_token
 
@@ -467,14 +469,18 @@ class TestTenantsWithKeystone(Tenants, unittest.TestCase):
         store.delete(location)
 
 
-class As:
+class CallerBoundStore:
     """A guarded store as one caller uses it."""
 
-    def __init__(self, guard: Guard, caller):
+    def __init__(self, guard: GuardedDriver, caller):
         self.guard, self.caller = guard, caller
-        self.driver, self.abilities = guard.driver, guard.abilities
-        self.locations_of, self.sweep, self.check = guard.locations_of, guard.sweep, guard.check
-        self.remains_of = guard.remains_of
+        self.driver, self.capabilities = guard.driver, guard.capabilities
+        self.predict_locations, self.cleanup, self.health_check = (
+            guard.predict_locations,
+            guard.cleanup,
+            guard.health_check,
+        )
+        self.find_partial = guard.find_partial
         self.added = []
 
     def add(self, *args):
@@ -484,9 +490,9 @@ class As:
 
     def clear(self):
         for location in self.added:
-            with contextlib.suppress(errors.NotFound):
+            with contextlib.suppress(errors.StoreObjectNotFound):
                 self.guard.delete(location, caller=self.caller)
 
-    def __getattr__(self, verb):
-        method = getattr(self.guard, verb)
+    def __getattr__(self, operation):
+        method = getattr(self.guard, operation)
         return lambda *args, **kwargs: method(*args, **kwargs, caller=self.caller)

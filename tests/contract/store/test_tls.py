@@ -16,11 +16,11 @@ from glance_store_py import errors
 from glance_store_py.drivers import s3, swift
 from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
-from glance_store_py.guard import Guard
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 from tests.contract.store import servers
-from tests.servers.faulty import Faulty
+from tests.servers.faulty import FaultyProxy
 
 DATA = os.urandom(3_000_000)
 
@@ -58,7 +58,7 @@ def self_signed(directory: str) -> str:
     return path
 
 
-class Secure:
+class TlsContract:
     """Cases for a driver that ``make(address, authorities)`` makes."""
 
     def setUp(self) -> None:
@@ -66,13 +66,13 @@ class Secure:
         self.right, self.wrong = self_signed(directory), self_signed(directory)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.right)
-        self.proxy = Faulty(self.target(directory), context)
+        self.proxy = FaultyProxy(self.target(directory), context)
         self.addCleanup(self.proxy.kill)
 
-    def store(self, authorities: str | None) -> Guard:
-        made = self.make(f"https://{self.proxy.address}", authorities)
-        made.prepare()
-        return Guard(made, "tls")
+    def store(self, ca_file: str | None) -> GuardedDriver:
+        made = self.make(f"https://{self.proxy.address}", ca_file)
+        made.configure_add()
+        return GuardedDriver(made, "tls")
 
     def test_the_own_authority_is_believed(self) -> None:
         store = self.store(self.right)
@@ -83,24 +83,24 @@ class Secure:
         store.delete(location)
 
     def test_others_are_not(self) -> None:
-        for authorities in (self.wrong, None):
-            with self.subTest(authorities=authorities):
+        for ca_file in (self.wrong, None):
+            with self.subTest(ca_file=ca_file):
                 self.assertRaises(
                     errors.RemoteServiceUnavailable,
-                    self.store(authorities).add,
+                    self.store(ca_file).add,
                     "image",
                     [DATA],
                     None,
                 )
 
 
-class TestS3(Secure, unittest.TestCase):
+class TestS3(TlsContract, unittest.TestCase):
     def target(self, directory: str) -> str:
         self.url = urlsplit(servers.s3())
         return self.url.netloc.rpartition("@")[2]
 
-    def make(self, address: str, authorities: str | None) -> s3.Driver:
-        return s3.Driver(
+    def make(self, address: str, ca_file: str | None) -> s3.S3Driver:
+        return s3.S3Driver(
             settings(
                 S3_OPTIONS,
                 s3_store_host=address,
@@ -108,13 +108,13 @@ class TestS3(Secure, unittest.TestCase):
                 s3_store_secret_key=self.url.password,
                 s3_store_bucket="tls",
                 s3_store_create_bucket_on_put=True,
-                s3_store_cacert=authorities,
+                s3_store_cacert=ca_file,
             ),
             "tls",
         )
 
 
-class TestSwift(Secure, unittest.TestCase):
+class TestSwift(TlsContract, unittest.TestCase):
     """Keystone is behind the same authority."""
 
     def target(self, directory: str) -> str:
@@ -124,14 +124,14 @@ class TestSwift(Secure, unittest.TestCase):
         self.directory = directory
         return host
 
-    def make(self, address: str, authorities: str | None) -> swift.Driver:
+    def make(self, address: str, ca_file: str | None) -> swift.SwiftDriver:
         path = os.path.join(self.directory, "references.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(
                 f"[tls]\nauth_address = {address}{self.url.path}\n"
                 f"user = {self.project}:{self.user}\nkey = {self.key}\n"
             )
-        return swift.Driver(
+        return swift.SwiftDriver(
             settings(
                 SWIFT_OPTIONS,
                 swift_store_config_file=path,
@@ -140,7 +140,7 @@ class TestSwift(Secure, unittest.TestCase):
                 swift_store_container="tls",
                 swift_store_create_container_on_put=True,
                 swift_store_large_object_chunk_size=1,
-                swift_store_cacert=authorities,
+                swift_store_cacert=ca_file,
             ),
             "tls",
         )

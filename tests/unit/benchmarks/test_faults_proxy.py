@@ -10,7 +10,7 @@ import threading
 import unittest
 
 from benchmarks.faults import proxy
-from benchmarks.faults.proxy import Link, Trap, between, by_process
+from benchmarks.faults.proxy import Link, Trap, choose_by_process, listen_for
 
 #: What clients send for COMMIT: psycopg2, psycopg 3, PyMySQL.
 COMMITS = (
@@ -66,7 +66,7 @@ class LinkTest(unittest.TestCase):
         self.addCleanup(self.server.server_close)
         self.addCleanup(self.server.shutdown)
         self.link = Link("test", sql=True)
-        self.listener = between(self.server.server_address, self.link)
+        self.listener = listen_for(self.server.server_address, self.link)
         self.addCleanup(self.listener.close)
         self.addCleanup(self.link.heal)
 
@@ -170,10 +170,10 @@ class LinkTest(unittest.TestCase):
 
     def test_clients_are_told_apart_by_their_processes(self) -> None:
         ours, others = Link("ours"), Link("others")
-        choose = by_process(lambda: [([os.getpid()], ours)], others)
+        choose = choose_by_process(lambda: [([os.getpid()], ours)], others)
         sock = self.connect()
         self.assertIs(ours, choose(sock.getsockname()[1]))
-        self.assertIs(others, by_process(list, others)(sock.getsockname()[1]))
+        self.assertIs(others, choose_by_process(list, others)(sock.getsockname()[1]))
 
 
 if __name__ == "__main__":

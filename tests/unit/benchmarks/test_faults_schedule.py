@@ -9,7 +9,7 @@ import unittest
 from benchmarks.faults.inject import Injector
 from benchmarks.faults.schedule import KINDS, available, plan
 
-ALL = available({kind.needs for kind in KINDS})
+ALL = available({kind.capability for kind in KINDS})
 
 
 class PlanTest(unittest.TestCase):

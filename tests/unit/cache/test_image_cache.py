@@ -15,12 +15,12 @@ import time
 import unittest
 
 from glance_py.cache import fill as fill_module
-from glance_py.cache.directory import Directory
+from glance_py.cache.directory import CacheDirectory
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
-from glance_py.cache.sqlite_books import SqliteBooks
+from glance_py.cache.sqlite_driver import SqliteCacheDriver
 from glance_py.domain import errors
-from tests.unit.cache.store import CHUNK, Store
+from tests.unit.cache.fakes import CHUNK, Store
 
 MIB = 1024 * 1024
 
@@ -42,22 +42,22 @@ class CacheCase(unittest.TestCase):
     def setUp(self) -> None:
         self.root = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-cache-"))
         self.store = Store()
-        self.cache = self.another(self.store)
+        self.cache = self.new_cache(self.store)
 
-    def another(self, store: Store) -> ImageCache:
+    def new_cache(self, store: Store) -> ImageCache:
         """The cache as one more process of the node has it."""
-        directory = Directory(self.root)
+        directory = CacheDirectory(self.root)
         return ImageCache(
-            directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400, store.open
+            directory, SqliteCacheDriver(directory, "cache.db"), self.max_size, 86400, store.open
         )
 
     def read(self, image, cache: ImageCache | None = None) -> tuple[bool, bytes]:
         """Was it a hit, and what came."""
-        copy = (cache or self.cache).read(image)
+        cache_read = (cache or self.cache).read(image)
         try:
-            return copy.hit, b"".join(copy.data.chunks)
+            return cache_read.hit, b"".join(cache_read.data.chunks)
         finally:
-            copy.data.close()
+            cache_read.data.close()
 
     def names(self, part: str) -> list[str]:
         return os.listdir(os.path.join(self.root, part))
@@ -104,9 +104,9 @@ class TestReading(CacheCase):
         image = self.store.image(10)
         self.assertIsNone(self.cache.read(image, may_fill=False))
         self.read(image)
-        copy = self.cache.read(image, may_fill=False)
-        copy.data.close()
-        self.assertTrue(copy.hit)
+        cache_read = self.cache.read(image, may_fill=False)
+        cache_read.data.close()
+        self.assertTrue(cache_read.hit)
 
     def test_an_image_without_data_is_left_to_the_application(self) -> None:
         image = self.store.image(10)
@@ -143,7 +143,7 @@ class TestOneFill(CacheCase):
         self.store.pause = 0.005
         elsewhere = Store()
         elsewhere.data = self.store.data
-        other = self.another(elsewhere)
+        other = self.new_cache(elsewhere)
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             first = pool.submit(self.read, image)
             self.until(lambda: self.names("incomplete"))
@@ -175,9 +175,9 @@ class TestOneFill(CacheCase):
         image = self.store.image(2 * MIB)
         self.store.gate_at = CHUNK
         self.store.gate.clear()
-        copy = self.cache.read(image)
-        next(copy.data.chunks)
-        copy.data.close()
+        cache_read = self.cache.read(image)
+        next(cache_read.data.chunks)
+        cache_read.data.close()
         self.store.gate.set()
         self.until(lambda: self.names("invalid") == [image.id])
         self.assertEqual([], self.names("incomplete"))
@@ -190,27 +190,27 @@ class TestTrouble(CacheCase):
     def test_damaged_data_is_not_admitted_and_breaks_the_download(self) -> None:
         image = self.store.image(3 * CHUNK, checksum="0" * 32)
         with self.assertLogs("glance_py.cache", "ERROR"):
-            copy = self.cache.read(image)
-            self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
-        copy.data.close()
+            cache_read = self.cache.read(image)
+            self.assertRaises(errors.CorruptImageData, list, cache_read.data.chunks)
+        cache_read.data.close()
         self.until(lambda: self.names("invalid") == [image.id])
         self.assertFalse(self.cache.is_cached(image.id))
 
     def test_the_other_hash_is_checked_where_there_is_no_checksum(self) -> None:
         image = self.store.image(10, checksum=None, os_hash_algo="sha512", os_hash_value="0" * 128)
         with self.assertLogs("glance_py.cache", "ERROR"):
-            copy = self.cache.read(image)
-            self.assertRaises(errors.DataDamaged, list, copy.data.chunks)
-        copy.data.close()
+            cache_read = self.cache.read(image)
+            self.assertRaises(errors.CorruptImageData, list, cache_read.data.chunks)
+        cache_read.data.close()
 
     def test_a_store_that_delivers_too_little_breaks_the_download(self) -> None:
         image = self.store.image(4 * CHUNK)
         self.store.stop_after = 2 * CHUNK
         for self.store.trouble in (None, errors.StoreUnavailable()):
             with self.assertLogs("glance_py.cache", "WARNING"):
-                copy = self.cache.read(image)
-                self.assertRaises(errors.GlanceError, list, copy.data.chunks)
-            copy.data.close()
+                cache_read = self.cache.read(image)
+                self.assertRaises(errors.GlanceError, list, cache_read.data.chunks)
+            cache_read.data.close()
             self.until(lambda: not self.names("incomplete"))
         self.assertFalse(self.cache.is_cached(image.id))
 
@@ -224,9 +224,9 @@ class TestTrouble(CacheCase):
                 raise error
             return self.store.open(image, start, caller)
 
-        directory = Directory(self.root)
+        directory = CacheDirectory(self.root)
         cache = ImageCache(
-            directory, SqliteBooks(directory, "cache.db"), self.max_size, 86400, opened
+            directory, SqliteCacheDriver(directory, "cache.db"), self.max_size, 86400, opened
         )
         with self.assertLogs("glance_py.cache", "WARNING"):
             self.assertIsNone(cache.read(image))
@@ -237,7 +237,7 @@ class TestTrouble(CacheCase):
     def test_a_full_disk_does_not_fail_the_download(self) -> None:
         image = self.store.image(4 * CHUNK)
         written = []
-        write = fill_module._write
+        write = fill_module._write_all
 
         def fill_up(fd, chunk):
             if len(written) == 2:
@@ -245,15 +245,15 @@ class TestTrouble(CacheCase):
             written.append(chunk)
             write(fd, chunk)
 
-        self.addCleanup(setattr, fill_module, "_write", write)
-        fill_module._write = fill_up
+        self.addCleanup(setattr, fill_module, "_write_all", write)
+        fill_module._write_all = fill_up
         self.store.gate.clear()
-        copies = [self.cache.read(image) for _ in range(3)]
+        cache_reads = [self.cache.read(image) for _ in range(3)]
         self.store.gate.set()
         with self.assertLogs("glance_py.cache", "WARNING"):
-            bodies = [b"".join(copy.data.chunks) for copy in copies]
-        for copy in copies:
-            copy.data.close()
+            bodies = [b"".join(cache_read.data.chunks) for cache_read in cache_reads]
+        for cache_read in cache_reads:
+            cache_read.data.close()
         self.assertEqual({self.store.data[image.id]}, set(bodies))
         self.assertEqual([0] + [2 * CHUNK] * 3, self.store.reads)
         self.assertFalse(self.cache.is_cached(image.id))
@@ -264,10 +264,10 @@ class TestTrouble(CacheCase):
 
     def fill_disk(self, size: int) -> None:
         """From now on the disk has room for ``size`` bytes of complete images and parts."""
-        directory, write = self.cache._directory, fill_module._write
-        self.addCleanup(setattr, fill_module, "_write", write)
+        directory, write = self.cache._directory, fill_module._write_all
+        self.addCleanup(setattr, fill_module, "_write_all", write)
 
-        def occupied() -> int:
+        def used_bytes() -> int:
             return sum(
                 os.path.getsize(os.path.join(self.root, part, name))
                 for part in (".", "incomplete", "invalid")
@@ -276,13 +276,13 @@ class TestTrouble(CacheCase):
             )
 
         def writing(fd, chunk):
-            if occupied() + len(chunk) > size:
-                write(fd, chunk[: size - occupied()])
+            if used_bytes() + len(chunk) > size:
+                write(fd, chunk[: size - used_bytes()])
                 raise OSError(errno.ENOSPC, "No space left on device")
             write(fd, chunk)
 
-        fill_module._write = writing
-        directory.free = lambda: size - occupied()
+        fill_module._write_all = writing
+        directory.free_bytes = lambda: size - used_bytes()
 
     def cached(self, count: int) -> list:
         """Images of four chunks each in the cache, the one to remove first in front."""
@@ -305,10 +305,10 @@ class TestTrouble(CacheCase):
         images = self.cached(3)
         self.fill_disk(12 * CHUNK + CHUNK // 2)
         # When the fill begins the disk seems to have room, which others take then.
-        free, self.cache._directory.free = self.cache._directory.free, lambda: 8 * MIB
+        free, self.cache._directory.free_bytes = self.cache._directory.free_bytes, lambda: 8 * MIB
         with self.assertLogs("glance_py.cache", "WARNING"):
             (image,) = self.cached(1)
-        self.cache._directory.free = free
+        self.cache._directory.free_bytes = free
         self.assertTrue(self.cache.is_cached(image.id))
         self.assertEqual(2, sum(self.cache.is_cached(each.id) for each in images))
         self.assertEqual((True, self.store.data[image.id]), self.read(image))
@@ -318,7 +318,7 @@ class TestTrouble(CacheCase):
         if place is None:
             self.skipTest("only root can mount a small file system")
         self.root = place
-        self.cache = self.another(self.store)
+        self.cache = self.new_cache(self.store)
         images = [self.store.image(512 * 1024) for _ in range(8)]
         for image in images:
             self.read(image)
@@ -328,7 +328,7 @@ class TestTrouble(CacheCase):
         # Somebody else takes the rest while a fill is under way.
         self.store.gate.clear()
         image = self.store.image(512 * 1024)
-        copy = self.cache.read(image)
+        cache_read = self.cache.read(image)
         with (
             contextlib.suppress(OSError),
             open(os.path.join(place, "foreign"), "wb", buffering=0) as file,
@@ -337,21 +337,21 @@ class TestTrouble(CacheCase):
                 file.write(bytes(4096))
         self.store.gate.set()
         with self.assertLogs("glance_py.cache", "WARNING"):
-            body = b"".join(copy.data.chunks)
-        copy.data.close()
+            body = b"".join(cache_read.data.chunks)
+        cache_read.data.close()
         self.assertEqual(self.store.data[image.id], body)
         self.until(lambda: self.cache.is_cached(image.id))
         self.assertEqual(([], []), (self.names("incomplete"), self.names("invalid")))
 
     def test_a_disk_that_others_have_filled_costs_no_images_in_vain(self) -> None:
         (kept,) = self.cached(1)
-        self.cache._directory.free = lambda: 0
+        self.cache._directory.free_bytes = lambda: 0
         self.assertIsNone(self.cache.read(self.store.image(5 * CHUNK)))
         self.assertTrue(self.cache.is_cached(kept.id))
 
     def test_a_disk_that_has_no_room_is_not_written_to(self) -> None:
         image = self.store.image(10)
-        self.cache._directory.free = lambda: 5
+        self.cache._directory.free_bytes = lambda: 5
         self.assertIsNone(self.cache.read(image))
         self.assertEqual([], self.store.reads)
 
@@ -363,10 +363,10 @@ class TestTrouble(CacheCase):
                 sys.executable,
                 "-c",
                 "import os, sys, time\n"
-                "from glance_py.cache.directory import Directory\n"
-                "directory = Directory(sys.argv[1])\n"
+                "from glance_py.cache.directory import CacheDirectory\n"
+                "directory = CacheDirectory(sys.argv[1])\n"
                 "with directory.locked():\n"
-                "    fd = directory.begin(sys.argv[2], int(sys.argv[3]))\n"
+                "    fd = directory.create_partial(sys.argv[2], int(sys.argv[3]))\n"
                 "os.write(fd, sys.stdin.buffer.read(int(sys.argv[4])))\n"
                 "print('written', flush=True)\n"
                 "time.sleep(60)\n",
@@ -384,13 +384,13 @@ class TestTrouble(CacheCase):
         killed.stdin.write(part)
         killed.stdin.flush()
         killed.stdout.readline()
-        copy = self.cache.read(image)
-        chunks = copy.data.chunks
+        cache_read = self.cache.read(image)
+        chunks = cache_read.data.chunks
         body = next(chunks)
         self.assertEqual([], self.store.reads)
         killed.kill()
         self.assertEqual(self.store.data[image.id], body + b"".join(chunks))
-        copy.data.close()
+        cache_read.data.close()
         self.assertEqual([CHUNK], self.store.reads)
         # And the next reader fills anew.
         self.until(lambda: not self.cache._fills)
@@ -402,19 +402,19 @@ class TestTrouble(CacheCase):
             raise errors.DatabaseUnavailable()
 
         image = self.store.image(10)
-        for verb in ("add", "hit", "remove", "entries"):
-            setattr(self.cache._books, verb, fail)
+        for operation in ("add", "hit", "remove", "entries"):
+            setattr(self.cache._driver, operation, fail)
         with self.assertLogs("glance_py.cache", "WARNING"):
             self.assertEqual((False, self.store.data[image.id]), self.read(image))
             self.assertEqual((True, self.store.data[image.id]), self.read(image))
-            self.cache.tidy()
-            self.assertTrue(self.cache.drop(image.id))
+            self.cache.reconcile()
+            self.assertTrue(self.cache.delete(image.id))
 
 
 class TestSize(CacheCase):
     max_size = MIB
 
-    def occupied(self) -> int:
+    def used_bytes(self) -> int:
         return sum(
             os.stat(os.path.join(self.root, part, name)).st_size
             for part in (".", "incomplete", "invalid")
@@ -458,14 +458,14 @@ class TestSize(CacheCase):
 
     def test_it_is_never_exceeded_whatever_happens_at_once(self) -> None:
         images = [self.store.image(random.Random(n).randrange(1, 500 * 1024)) for n in range(12)]
-        caches = [self.cache, self.another(self.store)]
+        caches = [self.cache, self.new_cache(self.store)]
         self.store.pause = 0.001
         peaks, done = [], threading.Event()
 
         def watch() -> None:
             while not done.is_set():
                 try:
-                    peaks.append(self.occupied())
+                    peaks.append(self.used_bytes())
                 except FileNotFoundError:
                     continue
                 time.sleep(0.001)
@@ -474,13 +474,13 @@ class TestSize(CacheCase):
             chance = random.Random(seed)
             for _ in range(15):
                 image = chance.choice(images)
-                copy = chance.choice(caches).read(image)
-                if copy is None:
+                cache_read = chance.choice(caches).read(image)
+                if cache_read is None:
                     continue
                 if chance.random() < 0.8:
-                    body = b"".join(copy.data.chunks)
+                    body = b"".join(cache_read.data.chunks)
                     self.assertEqual(self.store.data[image.id], body)
-                copy.data.close()
+                cache_read.data.close()
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -507,34 +507,34 @@ class TestManagement(CacheCase):
     def test_a_dropped_image_is_read_to_its_end_by_who_has_begun(self) -> None:
         image = self.store.image(2 * MIB)
         self.read(image)
-        copy = self.cache.read(image)
-        first = next(copy.data.chunks)
-        self.assertTrue(self.cache.drop(image.id))
-        self.assertFalse(self.cache.drop(image.id))
-        self.assertEqual(self.store.data[image.id], first + b"".join(copy.data.chunks))
+        cache_read = self.cache.read(image)
+        first = next(cache_read.data.chunks)
+        self.assertTrue(self.cache.delete(image.id))
+        self.assertFalse(self.cache.delete(image.id))
+        self.assertEqual(self.store.data[image.id], first + b"".join(cache_read.data.chunks))
         self.assertEqual([], self.cache.entries())
 
     def test_an_image_dropped_while_it_is_filled_does_not_come(self) -> None:
         image = self.store.image(4 * CHUNK)
         self.store.gate.clear()
-        copy = self.cache.read(image)
-        self.cache.drop(image.id)
+        cache_read = self.cache.read(image)
+        self.cache.delete(image.id)
         self.store.gate.set()
-        self.assertEqual(self.store.data[image.id], b"".join(copy.data.chunks))
-        copy.data.close()
+        self.assertEqual(self.store.data[image.id], b"".join(cache_read.data.chunks))
+        cache_read.data.close()
         self.until(lambda: not self.cache._fills)
         self.assertFalse(self.cache.is_cached(image.id))
         self.assertEqual([], self.cache.entries())
 
     def test_nothing_but_images_is_dropped(self) -> None:
         for name in ("cache.db", "queue", "..", "", "../x"):
-            self.assertFalse(self.cache.drop(name))
+            self.assertFalse(self.cache.delete(name))
         self.assertIn("cache.db", self.names("."))
 
     def test_drop_all(self) -> None:
         for _ in range(3):
             self.read(self.store.image(10))
-        self.assertEqual(3, self.cache.drop_all())
+        self.assertEqual(3, self.cache.delete_all())
         self.assertEqual([], self.cache.entries())
 
     def test_files_and_books_come_together_at_the_start(self) -> None:
@@ -543,10 +543,10 @@ class TestManagement(CacheCase):
         os.unlink(os.path.join(self.root, lost.id))
         with open(os.path.join(self.root, found.id), "wb") as file:
             file.write(self.store.data[found.id])
-        again = self.another(self.store)
-        again.tidy()
+        again = self.new_cache(self.store)
+        again.reconcile()
         self.assertEqual(
-            [(found.id, 20)], [(entry.image_id, entry.size) for entry in again._books.entries()]
+            [(found.id, 20)], [(entry.image_id, entry.size) for entry in again._driver.entries()]
         )
 
     def test_clean_removes_what_was_given_up(self) -> None:
@@ -579,14 +579,14 @@ class TestQueue(CacheCase):
 
     def test_the_queue_survives_a_restart(self) -> None:
         image = self.store.image(10)
-        self.cache.when_queued(lambda: None)
+        self.cache.on_enqueue(lambda: None)
         self.cache.queue(image.id)
-        again = self.another(self.store)
+        again = self.new_cache(self.store)
         Prefetcher(again, self.store.find).resume()
         self.until(lambda: again.is_cached(image.id) and not again.queued())
 
     def test_what_fails_stays_and_what_is_gone_leaves(self) -> None:
-        self.cache.when_queued(lambda: None)
+        self.cache.on_enqueue(lambda: None)
         broken, gone = self.store.image(10), self.store.image(10)
         del self.store.data[gone.id]
         self.store.stop_after = 0

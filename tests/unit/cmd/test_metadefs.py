@@ -9,14 +9,19 @@ import tempfile
 import unittest
 
 from glance_py.cmd import manage, metadefs
-from glance_py.db import catalogue, engine
+from glance_py.db import engine, metadef_bulk
 
 SHIPPED = pathlib.Path(metadefs.__file__).parents[1] / "etc" / "metadefs"
 
 
 def plain(document):
     """A file's document, whatever the order of its lists and what goes without saying."""
-    document = {"visibility": "private", "owner": metadefs.OWNER, "protected": False, **document}
+    document = {
+        "visibility": "private",
+        "owner": metadefs.DEFAULT_OWNER,
+        "protected": False,
+        **document,
+    }
     for key in ("objects", "resource_type_associations"):
         document[key] = sorted(document.get(key, ()), key=lambda each: each["name"])
     return {key: value for key, value in document.items() if value not in ([], {})}
@@ -55,7 +60,7 @@ class ManageCase(unittest.TestCase):
         (self.source / name).write_text(text)
 
     def namespaces(self):
-        return {each.name: each for each in catalogue.read(self.database)}
+        return {each.name: each for each in metadef_bulk.export_namespaces(self.database)}
 
     def assert_round_trip(self, source):
         """What is loaded from ``source`` is exported as it was."""

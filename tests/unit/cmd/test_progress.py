@@ -8,7 +8,7 @@ import unittest
 import unittest.mock
 
 from glance_py.cmd import progress
-from glance_py.cmd.progress import Progress
+from glance_py.cmd.progress import ProgressBar
 
 
 class TestProgress(unittest.TestCase):
@@ -19,10 +19,10 @@ class TestProgress(unittest.TestCase):
         with (
             open(writer, "w") as terminal,
             unittest.mock.patch("sys.stderr", terminal),
-            unittest.mock.patch.object(progress, "EVERY", -1.0),
+            unittest.mock.patch.object(progress, "REDRAW_INTERVAL", -1.0),
             unittest.mock.patch("os.get_terminal_size", lambda _: os.terminal_size((80, 24))),
         ):
-            with Progress("name", total, wanted) as bar:
+            with ProgressBar("name", total, wanted) as bar:
                 for piece in pieces:
                     bar.add(piece)
             # A terminal hands out what came in pieces of its own.
@@ -46,6 +46,6 @@ class TestProgress(unittest.TestCase):
         self.assertEqual("", self.painted(10, wanted=False))
 
     def test_a_file_gets_nothing(self):
-        with unittest.mock.patch("sys.stderr", io.StringIO()) as file, Progress("x", 10) as bar:
+        with unittest.mock.patch("sys.stderr", io.StringIO()) as file, ProgressBar("x", 10) as bar:
             bar.add(5)
         self.assertEqual("", file.getvalue())

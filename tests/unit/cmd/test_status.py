@@ -85,7 +85,7 @@ class TestChecks(StatusCase):
 
     def test_no_option_of_today_is_said_to_be_gone(self):
         known = {option.dest for group in options.GROUPS.values() for option in group}
-        self.assertEqual(set(), known & upgrade_checks.REMOVED.keys())
+        self.assertEqual(set(), known & upgrade_checks.REMOVED_OPTIONS.keys())
 
     def test_options_in_a_directory_are_found_too(self):
         (self.directory / "more").mkdir()
@@ -214,7 +214,7 @@ class TestDatabase(StatusCase):
 
     def test_a_large_catalogue_without_indexes_is_told_and_stops_nothing(self):
         self.found("Database", 0)
-        with unittest.mock.patch.object(upgrade_checks, "LARGE", 0):
+        with unittest.mock.patch.object(upgrade_checks, "LARGE_CATALOGUE", 0):
             with contextlib.closing(sqlite3.connect(self.directory / "x.sqlite")) as database:
                 database.execute(
                     "insert into images (id, status, created_at, deleted, min_disk, min_ram, "

@@ -14,10 +14,10 @@ import unittest
 from oslo_config import cfg
 
 from glance_py import config
-from glance_py.app import build_services
+from glance_py.app import build_dependencies
 from glance_py.cmd import manage
 from glance_py.context import RequestContext
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.ports import Upload
 from glance_py.layers.location import LocationProxy
@@ -45,8 +45,8 @@ class TestStoreCheck(unittest.TestCase):
         self.run_command("db", "sync")
         conf = cfg.ConfigOpts()
         config.load([], [self.file], conf)
-        self.services = build_services(conf)
-        self.images = self.services.records.images
+        self.deps = build_dependencies(conf)
+        self.images = self.deps.repositories.images
 
     def run_command(self, *words):
         out = io.StringIO()
@@ -74,7 +74,7 @@ class TestStoreCheck(unittest.TestCase):
                 os_hidden=hidden,
             ),
         )
-        return LocationProxy.build(self.images, self.services).upload(
+        return LocationProxy.build(self.images, self.deps).upload(
             ME, image, Upload([data], len(data))
         )
 
@@ -135,7 +135,7 @@ class TestStoreCheck(unittest.TestCase):
         self.images.update(
             ME,
             found,
-            Change(
+            ImageChange(
                 remove_locations=(location,),
                 add_locations=(dataclasses.replace(location, id=None, url=f"{location.url}.2"),),
             ),
@@ -152,7 +152,7 @@ class TestStoreCheck(unittest.TestCase):
         image = self.image()
         self.put(f"{image.id}.2", "slow")
         found = self.images.get(ME, image.id)
-        self.images.update(ME, found, Change(set_properties={"os_glance_import_task": "t"}))
+        self.images.update(ME, found, ImageChange(set_properties={"os_glance_import_task": "t"}))
         self.assertEqual((0, []), self.check("--delete-orphans"))
         self.assertTrue(os.path.exists(self.path(f"{image.id}.2", "slow")))
 
@@ -169,7 +169,7 @@ class TestStoreCheck(unittest.TestCase):
                 container_format="bare",
             ),
         )
-        self.images.update(ME, arriving, Change.status("saving", expected="queued"))
+        self.images.update(ME, arriving, ImageChange.status("saving", expected="queued"))
         self.put(arriving.id)
         self.assertEqual((0, []), self.check("--delete-orphans"))
         self.assertEqual((1, 1), (self.counts["young"], self.counts["foreign"]))

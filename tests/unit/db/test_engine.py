@@ -55,7 +55,7 @@ class TestWrite(EngineCase):
         self.assertEqual((4, 1), (len(attempts), self.count()))
 
     def test_contention_without_end_is_given_up(self):
-        self.patch(engine, "PATIENCE", 0.2)
+        self.patch(engine, "RETRY_TIMEOUT", 0.2)
 
         def work(connection):
             raise db_exc.DBDeadlock()
@@ -183,25 +183,25 @@ class TestErrors(testtools.TestCase):
 
 class TestConnect(testtools.TestCase):
     def test_the_connection_must_be_named(self):
-        error = self.assertRaises(ValueError, engine.connect, options())
+        error = self.assertRaises(ValueError, engine.open_database, options())
         self.assertIn("connection", str(error))
 
     def test_a_wrong_url_is_refused_without_showing_it(self):
         error = self.assertRaises(
-            ValueError, engine.connect, options(connection="mysql//root:secret@host")
+            ValueError, engine.open_database, options(connection="mysql//root:secret@host")
         )
         self.assertNotIn("secret", str(error))
 
     def test_an_unreachable_server_is_a_clear_error(self):
-        database = engine.connect(
+        database = engine.open_database(
             options(connection="postgresql+psycopg2://root:secret@127.0.0.1:1/none")
         )
-        for verb in (database.ping, lambda: database.write(lambda c: None)):
-            error = self.assertRaises(errors.DatabaseUnavailable, verb)
+        for operation in (database.ping, lambda: database.write(lambda c: None)):
+            error = self.assertRaises(errors.DatabaseUnavailable, operation)
             self.assertNotIn("secret", str(error))
 
     def test_options_reach_the_pool(self):
-        database = engine.connect(
+        database = engine.open_database(
             options(
                 connection="mysql+pymysql://root@localhost/x",
                 max_pool_size=7,
@@ -214,10 +214,10 @@ class TestConnect(testtools.TestCase):
         )
         pool = database.engine.pool
         self.assertEqual((7, 3, 2), (pool.size(), pool._max_overflow, pool._timeout))
-        self.assertEqual((4, 3), (database._reconnects, database._pause))
+        self.assertEqual((4, 3), (database._max_reconnects, database._reconnect_interval))
 
     def test_no_connections_beyond_the_pool_are_a_choice(self):
-        pool = engine.connect(
+        pool = engine.open_database(
             options(connection="mysql+pymysql://root@localhost/x", max_overflow=0)
         ).engine.pool
         self.assertEqual(0, pool._max_overflow)
@@ -252,14 +252,14 @@ class TestConnect(testtools.TestCase):
         )
 
     def test_connection_parameters_are_added(self):
-        database = engine.connect(
+        database = engine.open_database(
             options(connection="mysql+pymysql://root@localhost/x", connection_parameters="a=b")
         )
         self.assertEqual({"a": "b"}, dict(database.engine.url.query))
 
     def test_sqlite_keeps_foreign_keys_true_and_readers_free(self):
         with tempfile.TemporaryDirectory() as directory:
-            database = engine.connect(options(connection=f"sqlite:///{directory}/x"))
+            database = engine.open_database(options(connection=f"sqlite:///{directory}/x"))
             read = [
                 database.read(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())
                 for name in ("foreign_keys", "journal_mode", "busy_timeout")

@@ -3,7 +3,7 @@
 from unittest import mock
 
 from glance_py.db import rows
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from tests.contract.dal.backends import SQLite, caller
 
@@ -11,24 +11,24 @@ from tests.contract.dal.backends import SQLite, caller
 class TestReading(SQLite):
     def read_during(self, image, change):
         """Read ``image`` while, between its row and the rest, ``change`` happens once."""
-        changes, complete = [change], rows.complete
+        changes, complete = [change], rows.load_children
 
         def and_meanwhile(*arguments):
             if changes:
-                self.records.images.update(caller("p1"), image, changes.pop())
+                self.repositories.images.update(caller("p1"), image, changes.pop())
             complete(*arguments)
 
-        with mock.patch.object(rows, "complete", and_meanwhile):
-            return self.records.images.get(caller("p1"), image.id)
+        with mock.patch.object(rows, "load_children", and_meanwhile):
+            return self.repositories.images.get(caller("p1"), image.id)
 
     def test_the_end_of_an_import_is_seen_as_a_whole(self):
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             caller("p1"),
             Image("i", owner="p1", status="importing", properties={"os_glance_import_task": "t"}),
         )
         seen = self.read_during(
             image,
-            Change(
+            ImageChange(
                 fields={"status": "active", "checksum": "c"},
                 remove_properties={"os_glance_import_task"},
                 add_locations=(Location("file:///a"),),
@@ -40,7 +40,11 @@ class TestReading(SQLite):
         )
 
     def test_an_image_at_rest_is_read_once(self):
-        image = self.records.images.create(caller("p1"), Image("j", owner="p1", status="active"))
-        with mock.patch.object(rows, "complete", mock.Mock(wraps=rows.complete)) as complete:
-            self.records.images.get(caller("p1"), image.id)
+        image = self.repositories.images.create(
+            caller("p1"), Image("j", owner="p1", status="active")
+        )
+        with mock.patch.object(
+            rows, "load_children", mock.Mock(wraps=rows.load_children)
+        ) as complete:
+            self.repositories.images.get(caller("p1"), image.id)
         complete.assert_called_once()

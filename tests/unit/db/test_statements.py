@@ -1,4 +1,4 @@
-"""How many statements a verb costs, and that they are written once."""
+"""How many statements an operation costs, and that they are written once."""
 
 import tempfile
 import uuid
@@ -9,10 +9,10 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from glance_py.context import RequestContext
 from glance_py.db import engine, select
-from glance_py.db.records import records
+from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images, metadata
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import Filter, ImageQuery
 
@@ -29,7 +29,7 @@ class TestCosts(testtools.TestCase):
         self.database = engine.Database(engine.create_engine(f"sqlite:///{directory.name}/x"))
         self.addCleanup(self.database.dispose)
         metadata.create_all(self.database.engine)
-        self.records = records(self.database)
+        self.repositories = sql_repositories(self.database)
         self.image = self.create()
         self.statements = []
         sa.event.listen(
@@ -39,7 +39,7 @@ class TestCosts(testtools.TestCase):
         )
 
     def create(self):
-        return self.records.images.create(
+        return self.repositories.images.create(
             CTX,
             Image(
                 str(uuid.uuid4()),
@@ -50,19 +50,19 @@ class TestCosts(testtools.TestCase):
             ),
         )
 
-    def cost(self, verb, *arguments):
+    def cost(self, operation, *arguments):
         self.statements.clear()
-        verb(*arguments)
+        operation(*arguments)
         return len(self.statements)
 
     def test_show(self):
-        self.assertEqual(2, self.cost(self.records.images.get, CTX, self.image.id))
+        self.assertEqual(2, self.cost(self.repositories.images.get, CTX, self.image.id))
 
     def test_a_missing_image(self):
         self.assertEqual(
             1,
             self.cost(
-                self.assertRaises, errors.ImageNotFound, self.records.images.get, CTX, "none"
+                self.assertRaises, errors.ImageNotFound, self.repositories.images.get, CTX, "none"
             ),
         )
 
@@ -70,33 +70,35 @@ class TestCosts(testtools.TestCase):
         for _ in range(30):
             newest = self.create()
         for limit in (1, 10, 1000):
-            self.assertIn(self.cost(self.records.images.list, CTX, ImageQuery(limit=limit)), (2, 3))
+            self.assertIn(
+                self.cost(self.repositories.images.list, CTX, ImageQuery(limit=limit)), (2, 3)
+            )
         admin = RequestContext(project_id="p1", is_admin=True)
-        self.assertEqual(2, self.cost(self.records.images.list, admin, ImageQuery(limit=10)))
+        self.assertEqual(2, self.cost(self.repositories.images.list, admin, ImageQuery(limit=10)))
         page = ImageQuery(limit=10, marker=newest.id)
-        self.assertEqual(3, self.cost(self.records.images.list, admin, page))
+        self.assertEqual(3, self.cost(self.repositories.images.list, admin, page))
 
     def test_writes(self):
         self.assertEqual(6, self.cost(self.create))
-        change = Change(
+        change = ImageChange(
             fields={"name": "n"},
             set_properties={"a": "1", "b": "2"},
             remove_properties={"k1", "k2"},
             add_tags=("x", "y"),
         )
-        self.assertEqual(7, self.cost(self.records.images.update, CTX, self.image, change))
-        self.assertEqual(7, self.cost(self.records.images.delete, CTX, self.image))
+        self.assertEqual(7, self.cost(self.repositories.images.update, CTX, self.image, change))
+        self.assertEqual(7, self.cost(self.repositories.images.delete, CTX, self.image))
 
     def test_a_guarded_transition(self):
-        change = Change.status("saving", expected="queued")
-        self.assertEqual(3, self.cost(self.records.images.update, CTX, self.image, change))
+        change = ImageChange.status("saving", expected="queued")
+        self.assertEqual(3, self.cost(self.repositories.images.update, CTX, self.image, change))
 
 
 class TestShapes(testtools.TestCase):
     def test_values_do_not_make_a_new_statement(self):
         def statement(name, limit):
             query = ImageQuery(filters=(Filter("name", "eq", name),), limit=limit)
-            return select.everywhere(select.shape_of(CTX, query, None))
+            return select.full_query(select.shape_of(CTX, query, None))
 
         self.assertIs(statement("a", 1), statement("b", 2))
 
@@ -116,14 +118,14 @@ class TestShapes(testtools.TestCase):
                 Filter("protected", "eq", True),
             )
         )
-        values = select.values_of(CTX, query, None)
+        values = select.bind_values(CTX, query, None)
         self.assertEqual(
             (2**63 - 1, [1 - 2**63], True),
             (values["filter_0"], values["filter_1"], values["filter_2"]),
         )
 
-    def test_a_veil_hides_an_index_from_planners(self):
-        condition = select.live(images)
+    def test_no_index_hides_a_column_from_the_planner(self):
+        condition = select.not_deleted(images)
         written = {
             dialect.__name__.rpartition(".")[2]: str(condition.compile(dialect=dialect.dialect()))
             for dialect in (sqlite, postgresql, mysql)

@@ -3,17 +3,17 @@
 import unittest
 
 from glance_store_py import errors
-from glance_store_py.breaker import Breaker
+from glance_store_py.breaker import StoreBreaker
 
 
 class TestBreaker(unittest.TestCase):
     def setUp(self):
         self.now = 100.0
         self.asked = 0
-        self.breaker = Breaker("s", failures=3, pause=10, clock=lambda: self.now)
+        self.breaker = StoreBreaker("s", threshold=3, open_seconds=10, clock=lambda: self.now)
 
     def ask(self, answer=None):
-        with self.breaker.watching():
+        with self.breaker.watch():
             self.asked += 1
             if answer is not None:
                 raise answer
@@ -32,7 +32,7 @@ class TestBreaker(unittest.TestCase):
 
     def test_an_answer_in_between_starts_the_count_again(self):
         self.is_away(2)
-        self.assertRaises(errors.NotFound, self.ask, errors.NotFound("x"))
+        self.assertRaises(errors.StoreObjectNotFound, self.ask, errors.StoreObjectNotFound("x"))
         self.is_away(2)
         self.ask()
         self.assertFalse(self.breaker.is_open)
@@ -61,5 +61,5 @@ class TestBreaker(unittest.TestCase):
             self.assertRaises(ZeroDivisionError, self.ask, ZeroDivisionError())
         self.assertFalse(self.breaker.is_open)
         for _ in range(3):
-            self.assertRaises(errors.TimeoutError, self.ask, errors.TimeoutError(5))
+            self.assertRaises(errors.StoreTimeout, self.ask, errors.StoreTimeout(5))
         self.assertTrue(self.breaker.is_open)

@@ -7,7 +7,7 @@ import unittest
 from oslo_config import cfg
 
 from glance_store_py import config
-from glance_store_py.config import FILE_OPTIONS, Settings
+from glance_store_py.config import FILE_OPTIONS, StoreOptions
 
 
 def configuration(text: str) -> cfg.ConfigOpts:
@@ -23,7 +23,7 @@ def configuration(text: str) -> cfg.ConfigOpts:
 
 class TestSettings(unittest.TestCase):
     def settings(self, text):
-        return Settings(configuration(text), "fast", FILE_OPTIONS, config.DEFAULTS_SECTION)
+        return StoreOptions(configuration(text), "fast", FILE_OPTIONS, config.DEFAULTS_SECTION)
 
     def test_own_section_then_backend_defaults_then_default(self):
         settings = self.settings(
@@ -60,10 +60,10 @@ class TestSettings(unittest.TestCase):
             "[os_glance_tasks_store]\nfilesystem_store_file_perm = 640\n"
             "[backend_defaults]\nfilesystem_store_datadir = /all\n"
         )
-        settings = Settings(
+        settings = StoreOptions(
             conf,
-            config.TASKS,
-            config.reserved_options(config.TASKS),
+            config.TASKS_STORE,
+            config.reserved_options(config.TASKS_STORE),
             settable=config.RESERVED_OPTIONS,
         )
         self.assertEqual(
@@ -79,4 +79,4 @@ class TestGenerator(unittest.TestCase):
                 for option in options:
                     self.assertTrue(option.help, option.name)
         sections = [section for section, _ in config.list_multi_store_opts()]
-        self.assertEqual(["glance_store", "backend_defaults", *config.RESERVED], sections)
+        self.assertEqual(["glance_store", "backend_defaults", *config.RESERVED_STORES], sections)

@@ -1,4 +1,4 @@
-"""The contract of drivers has the cases that a driver's abilities ask for, and no others."""
+"""The contract of drivers has the cases that a driver's capabilities ask for, and no others."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ READS_NOT = "test_a_store_that_reads_no_parts_says_so"
 ALWAYS = "test_an_object_may_be_empty"
 
 
-def cases(*abilities: str, base: type = DriverContract) -> list[str]:
-    """The names of the cases for a driver of these abilities."""
-    made = type("Made", (base, unittest.TestCase), {"abilities": frozenset(abilities)})
+def cases(*capabilities: str, base: type = DriverContract) -> list[str]:
+    """The names of the cases for a driver of these capabilities."""
+    made = type("Made", (base, unittest.TestCase), {"capabilities": frozenset(capabilities)})
     return unittest.defaultTestLoader.getTestCaseNames(made)
 
 
@@ -23,25 +23,25 @@ class ContractTest(unittest.TestCase):
     def assert_cases(self, found: list[str], *expected: str) -> None:
         self.assertEqual(set(expected), {READS, WRITES, READS_NOT, ALWAYS} & set(found))
 
-    def test_abilities_decide_which_cases_there_are(self) -> None:
+    def test_capabilities_select_the_cases(self) -> None:
         self.assert_cases(cases(), ALWAYS, READS_NOT)
-        self.assert_cases(cases(driver.RANDOM_READ), ALWAYS, READS)
+        self.assert_cases(cases(driver.READ_RANDOM), ALWAYS, READS)
         self.assert_cases(cases(driver.ADD), ALWAYS, READS_NOT, WRITES)
 
-    def test_a_case_comes_back_for_a_class_with_more_abilities(self) -> None:
+    def test_case_returns_in_subclass_with_more_capabilities(self) -> None:
         class Less(DriverContract):
-            abilities = frozenset()
+            capabilities = frozenset()
 
-        self.assert_cases(cases(driver.ADD, driver.RANDOM_READ, base=Less), ALWAYS, READS, WRITES)
+        self.assert_cases(cases(driver.ADD, driver.READ_RANDOM, base=Less), ALWAYS, READS, WRITES)
 
     def test_a_class_may_do_without_a_case(self) -> None:
         class Without(DriverContract):
-            abilities = frozenset()
+            capabilities = frozenset()
             test_an_object_may_be_empty = None
 
         self.assertIsNone(Without.test_an_object_may_be_empty)
 
-    def test_without_abilities_all_cases_are_there(self) -> None:
+    def test_undeclared_capabilities_keep_all_cases(self) -> None:
         class Undeclared(DriverContract, unittest.TestCase):
             pass
 
@@ -50,10 +50,10 @@ class ContractTest(unittest.TestCase):
 
     def test_what_is_said_is_what_the_driver_claims(self) -> None:
         class Wrong(DriverContract, unittest.TestCase):
-            abilities = memory.Driver.abilities - {driver.EXCLUSIVE}
+            capabilities = memory.MemoryDriver.capabilities - {driver.EXCLUSIVE}
 
             def make_driver(self):
-                return memory.Driver(settings(), "contract")
+                return memory.MemoryDriver(settings(), "contract")
 
         result = unittest.TestResult()
         Wrong(ALWAYS).run(result)
@@ -61,10 +61,10 @@ class ContractTest(unittest.TestCase):
 
     def test_no_case_of_a_driver_is_skipped(self) -> None:
         class Memory(DriverContract, unittest.TestCase):
-            abilities = memory.Driver.abilities
+            capabilities = memory.MemoryDriver.capabilities
 
             def make_driver(self):
-                return memory.Driver(settings(), "contract")
+                return memory.MemoryDriver(settings(), "contract")
 
         result = unittest.TestResult()
         unittest.defaultTestLoader.loadTestsFromTestCase(Memory).run(result)

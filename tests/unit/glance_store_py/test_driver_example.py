@@ -16,12 +16,12 @@ exec(compile(CODE, str(PAGE), "exec"), NAMES)  # noqa: S102 - our own page
 
 
 class TestExample(DriverContract, unittest.TestCase):
-    abilities = NAMES["Driver"].abilities
+    capabilities = NAMES["SqliteDriver"].capabilities
 
     def make_driver(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
-        return NAMES["Driver"](
-            settings(NAMES["Driver"].options, drawer_path=f"{scratch.name}/drawer.sqlite"),
+        return NAMES["SqliteDriver"](
+            settings(NAMES["SqliteDriver"].options, sqlite_path=f"{scratch.name}/images.sqlite"),
             "contract",
         )

@@ -5,25 +5,25 @@ import errno
 import unittest
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import Stored, StoredData
-from glance_store_py.guard import Guard
-from glance_store_py.location import Location, parse
+from glance_store_py.driver import AddResult, ObjectData
+from glance_store_py.guard import GuardedDriver
+from glance_store_py.location import StoreLocation, parse
 
-LOCATION = Location("memory", "s", "/id")
+LOCATION = StoreLocation("memory", "s", "/id")
 
 
 class Fake:
     """A driver that does what a case tells it to."""
 
     schemes = ("memory",)
-    abilities = frozenset({driver.ADD, driver.DELETE, driver.RANDOM_READ})
+    capabilities = frozenset({driver.ADD, driver.DELETE, driver.READ_RANDOM})
     deleted = False
 
     def add(self, image_id, data, size):
-        return Stored(LOCATION.url, sum(map(len, data)))
+        return AddResult(LOCATION.url, sum(map(len, data)))
 
     def get(self, location, start=0, stop=None):
-        return StoredData(iter(self.delivers), self.promises, close=self.close)
+        return ObjectData(iter(self.delivers), self.promises, close=self.close)
 
     def close(self):
         self.closed = True
@@ -34,7 +34,7 @@ class Fake:
 
 class TestAdd(unittest.TestCase):
     def add(self, fake, data, size=None):
-        return Guard(fake, "s").add("id", data, size)
+        return GuardedDriver(fake, "s").add("id", data, size)
 
     def test_an_error_of_the_source_leaves_as_it_came(self):
         class Wrapping(Fake):
@@ -64,7 +64,7 @@ class TestAdd(unittest.TestCase):
                         pass
                 except ZeroDivisionError:
                     pass
-                return Stored(LOCATION.url, 4)
+                return AddResult(LOCATION.url, 4)
 
         fake = Swallowing()
         self.assertRaises(ZeroDivisionError, self.add, fake, (1 // 0 for _ in "x"))
@@ -73,16 +73,16 @@ class TestAdd(unittest.TestCase):
     def test_a_driver_that_stops_at_the_announced_size_is_found_out(self):
         class Lazy(Fake):
             def add(self, image_id, data, size):
-                return Stored(LOCATION.url, len(next(iter(data))))
+                return AddResult(LOCATION.url, len(next(iter(data))))
 
         fake = Lazy()
-        self.assertRaises(errors.Invalid, self.add, fake, [b"abc", b"d"], 3)
+        self.assertRaises(errors.StoreInvalidInput, self.add, fake, [b"abc", b"d"], 3)
         self.assertTrue(fake.deleted)
 
     def test_a_driver_that_loses_bytes_is_found_out(self):
         class Losing(Fake):
             def add(self, image_id, data, size):
-                return Stored(LOCATION.url, super().add(image_id, data, size).size - 1)
+                return AddResult(LOCATION.url, super().add(image_id, data, size).size - 1)
 
         fake = Losing()
         self.assertRaises(errors.IncompleteData, self.add, fake, [b"abc"])
@@ -109,7 +109,7 @@ class TestAdd(unittest.TestCase):
                 self.add(Failing(), [])
 
     def test_a_store_that_must_not_write_does_not(self):
-        guard = Guard(Fake(), "s", writable=False)
+        guard = GuardedDriver(Fake(), "s", writable=False)
         self.assertRaises(errors.StoreAddDisabled, guard.add, "id", [b"x"])
         self.assertRaises(errors.StoreDeleteNotSupported, guard.delete, LOCATION)
 
@@ -118,7 +118,7 @@ class TestGet(unittest.TestCase):
     def get(self, delivers, promises, **part):
         self.fake = Fake()
         self.fake.delivers, self.fake.promises = delivers, promises
-        return Guard(self.fake, "s").get(LOCATION, **part)
+        return GuardedDriver(self.fake, "s").get(LOCATION, **part)
 
     def test_too_few_bytes_are_an_error_and_not_an_end(self):
         data = self.get([b"abc"], 4)
@@ -140,38 +140,40 @@ class TestGet(unittest.TestCase):
             next(data.chunks)
 
     def test_nonsense_bounds_are_refused(self):
-        self.assertRaises(errors.Invalid, self.get, [], 0, start=-1)
-        self.assertRaises(errors.Invalid, self.get, [], 0, start=5, stop=4)
+        self.assertRaises(errors.StoreInvalidInput, self.get, [], 0, start=-1)
+        self.assertRaises(errors.StoreInvalidInput, self.get, [], 0, start=5, stop=4)
 
     def test_a_server_that_does_not_answer_is_unavailable(self):
         class Hanging(Fake):
             def get(self, location, start=0, stop=None):
                 raise builtins.TimeoutError
 
-        self.assertRaises(errors.RemoteServiceUnavailable, Guard(Hanging(), "s").get, LOCATION)
+        self.assertRaises(
+            errors.RemoteServiceUnavailable, GuardedDriver(Hanging(), "s").get, LOCATION
+        )
 
     def test_the_log_holds_no_credentials(self):
         self.fake = Fake()
         self.fake.delivers, self.fake.promises = [], 0
         with self.assertLogs("glance_store_py", "DEBUG") as logged:
-            Guard(self.fake, "s").get(parse("http://user:canary@host/x?sign=canary"))
+            GuardedDriver(self.fake, "s").get(parse("http://user:canary@host/x?sign=canary"))
         self.assertNotIn("canary", "".join(logged.output))
 
 
 class TestCallers(unittest.TestCase):
     def test_a_driver_acts_for_the_caller_where_it_claims_to(self):
         class Acting(Fake):
-            abilities = Fake.abilities | {driver.ON_BEHALF, driver.ACLS}
+            capabilities = Fake.capabilities | {driver.USER_CONTEXT, driver.ACLS}
             callers: list = []
 
-            def on_behalf_of(self, caller):
+            def as_caller(self, caller):
                 self.callers.append(caller)
                 return self
 
             def set_acls(self, location, public, readers, writers):
                 self.acls = (location, public, readers, writers)
 
-        guard = Guard(Acting(), "s")
+        guard = GuardedDriver(Acting(), "s")
         guard.add("id", [b"data"], caller="me")
         guard.delete(LOCATION, "you")
         guard.set_acls(LOCATION, True, ["p"], caller="they")
@@ -179,16 +181,16 @@ class TestCallers(unittest.TestCase):
         self.assertEqual((LOCATION, True, ["p"], ()), guard.driver.acls)
 
     def test_other_drivers_never_hear_of_callers(self):
-        guard = Guard(Fake(), "s")
+        guard = GuardedDriver(Fake(), "s")
         guard.add("id", [b"data"], caller="me")
         guard.set_acls(LOCATION, True, [], caller="me")
-        self.assertRaises(errors.StoreListNotSupported, list, guard.objects())
+        self.assertRaises(errors.StoreListNotSupported, list, guard.list_objects())
 
 
 class TestBreaker(unittest.TestCase):
     def test_a_remote_service_that_is_away_is_left_alone(self):
         class Away(Fake):
-            abilities = Fake.abilities | {driver.REMOTE}
+            capabilities = Fake.capabilities | {driver.REMOTE}
             asked = 0
 
             def delete(self, location):
@@ -196,20 +198,20 @@ class TestBreaker(unittest.TestCase):
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
         away = Away()
-        guard = Guard(away, "s")
+        guard = GuardedDriver(away, "s")
         for _ in range(20):
             self.assertRaises(errors.RemoteServiceUnavailable, guard.delete, LOCATION)
         self.assertEqual(5, away.asked)
 
     def test_a_source_that_fails_says_nothing_of_the_service(self):
         class Remote(Fake):
-            abilities = Fake.abilities | {driver.REMOTE}
+            capabilities = Fake.capabilities | {driver.REMOTE}
 
         def broken():
             yield b"x"
             raise ConnectionResetError
 
-        guard = Guard(Remote(), "s")
+        guard = GuardedDriver(Remote(), "s")
         for _ in range(20):
             self.assertRaises(ConnectionResetError, guard.add, "id", broken())
         self.assertFalse(guard.breaker.is_open)

@@ -15,7 +15,7 @@ MODULE = """
 from oslo_config import cfg
 from glance_store_py.drivers import memory
 
-class Driver(memory.Driver):
+class Driver(memory.MemoryDriver):
     options = (cfg.StrOpt("tape_label", default="blank", help="What is on the reel."),)
 
     def __init__(self, settings, store_id):
@@ -70,7 +70,7 @@ class TestForeignDrivers(unittest.TestCase):
         self.assertEqual({"store": "b"}, stores.add("b", "id", [b"x"]).metadata)
 
     def test_of_two_drivers_of_one_name_ours_is_used(self):
-        self.assertIsInstance(self.stores("a:file")._store("a").guard.driver, file.Driver)
+        self.assertIsInstance(self.stores("a:file")._get_store("a").guard.driver, file.FileDriver)
 
     def test_what_cannot_be_used_is_said_at_start(self):
         for kind, message in (

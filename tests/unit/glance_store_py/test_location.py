@@ -3,7 +3,7 @@
 import unittest
 
 from glance_store_py import errors
-from glance_store_py.location import Location, parse, redacted, register
+from glance_store_py.location import StoreLocation, parse, redacted, register_scheme
 
 
 class TestParse(unittest.TestCase):
@@ -47,22 +47,22 @@ class TestParse(unittest.TestCase):
                 self.assertRaises(errors.UnknownScheme, parse, url)
 
     def test_a_driver_from_elsewhere_brings_its_scheme(self):
-        register("tape", lambda scheme, rest: Location(scheme, rest))
-        self.assertEqual(Location("tape", "reel"), parse("tape://reel"))
+        register_scheme("tape", lambda scheme, rest: StoreLocation(scheme, rest))
+        self.assertEqual(StoreLocation("tape", "reel"), parse("tape://reel"))
 
 
 class TestDepth(unittest.TestCase):
     def test_whole_components_count(self):
         store = parse("file:///data/store")
-        self.assertEqual(2, parse("file:///data/store/id").depth_under(store))
-        self.assertEqual(-1, parse("file:///data/store2/id").depth_under(store))
-        self.assertEqual(-1, parse("file:///data").depth_under(store))
+        self.assertEqual(2, parse("file:///data/store/id").match_depth(store))
+        self.assertEqual(-1, parse("file:///data/store2/id").match_depth(store))
+        self.assertEqual(-1, parse("file:///data").match_depth(store))
 
     def test_scheme_and_authority_count(self):
-        self.assertEqual(0, parse("http://host/x").depth_under(Location("http")))
-        self.assertEqual(-1, parse("https://host/x").depth_under(Location("http")))
-        self.assertEqual(1, parse("memory://a/x").depth_under(Location("memory", "a")))
-        self.assertEqual(-1, parse("memory://b/x").depth_under(Location("memory", "a")))
+        self.assertEqual(0, parse("http://host/x").match_depth(StoreLocation("http")))
+        self.assertEqual(-1, parse("https://host/x").match_depth(StoreLocation("http")))
+        self.assertEqual(1, parse("memory://a/x").match_depth(StoreLocation("memory", "a")))
+        self.assertEqual(-1, parse("memory://b/x").match_depth(StoreLocation("memory", "a")))
 
 
 class TestSecrets(unittest.TestCase):
@@ -80,8 +80,8 @@ class TestSecrets(unittest.TestCase):
 
     def test_a_location_does_not_show_its_own(self):
         location = parse("http://user:canary@host/p?sig=dove")
-        self.assertNotIn("canary", location.url + location.shown + repr(location))
-        self.assertNotIn("dove", location.shown)
+        self.assertNotIn("canary", location.url + location.redacted + repr(location))
+        self.assertNotIn("dove", location.redacted)
 
     def test_what_needs_no_hiding_is_left_alone(self):
         self.assertEqual("file:///data/id", redacted("file:///data/id"))

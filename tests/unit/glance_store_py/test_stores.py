@@ -49,7 +49,7 @@ class StoresCase(unittest.TestCase):
         return b"".join(data.chunks)
 
 
-class TestSeveral(StoresCase):
+class TestMultiStore(StoresCase):
     def test_what_is_configured_is_there_in_order_and_reserved_ones_hide(self):
         stores = self.stores()
         self.assertEqual(("fast", "fast2", "web", "ram"), stores.ids)
@@ -82,9 +82,9 @@ class TestSeveral(StoresCase):
         self.assertEqual(b"data", self.read(stores, stored.url, "fast"))
         self.assertEqual(4, stores.size(stored.url, "fast"))
         stores.delete(stored.url, "fast")
-        self.assertRaises(errors.NotFound, stores.get, stored.url, "fast")
+        self.assertRaises(errors.StoreObjectNotFound, stores.get, stored.url, "fast")
 
-    def test_an_unknown_store_is_unknown_in_every_verb(self):
+    def test_unknown_store_is_refused_by_every_operation(self):
         stores = self.stores()
         url = f"file://{self.scratch}/fast/id"
         for call in (
@@ -92,7 +92,7 @@ class TestSeveral(StoresCase):
             lambda: stores.get(url, "gone"),
             lambda: stores.size(url, "gone"),
             lambda: stores.delete(url, "gone"),
-            lambda: stores.check("gone"),
+            lambda: stores.health_check("gone"),
         ):
             self.assertRaises(errors.UnknownScheme, call)
         self.assertEqual(0, stores.weight("gone"))
@@ -100,20 +100,20 @@ class TestSeveral(StoresCase):
 
     def test_nobody_adds_to_a_reserved_store_by_accident(self):
         stores = self.stores()
-        self.assertRaises(errors.UnknownScheme, stores.add, config.STAGING, "id", [b"x"])
-        stored = stores.add(config.STAGING, "id", [b"x"], reserved=True)
+        self.assertRaises(errors.UnknownScheme, stores.add, config.STAGING_STORE, "id", [b"x"])
+        stored = stores.add(config.STAGING_STORE, "id", [b"x"], reserved=True)
         self.assertEqual(f"file://{self.scratch}/fast/staging/id", stored.url)
-        self.assertEqual(stored.url, stores.location_of(config.STAGING, "id"))
-        self.assertEqual(b"x", self.read(stores, stored.url, config.STAGING))
+        self.assertEqual(stored.url, stores.predict_url(config.STAGING_STORE, "id"))
+        self.assertEqual(b"x", self.read(stores, stored.url, config.STAGING_STORE))
 
     def test_a_store_touches_only_what_is_its_own(self):
         stores = self.stores()
         theirs = stores.add("fast2", "id", [b"theirs"]).url
-        staged = stores.add(config.STAGING, "id", [b"staged"], reserved=True).url
+        staged = stores.add(config.STAGING_STORE, "id", [b"staged"], reserved=True).url
         for url in (theirs, staged, "file:///etc/passwd", f"file://{self.scratch}/fast22/id"):
-            for verb in (stores.get, stores.size, stores.delete):
-                with self.subTest(url=url, verb=verb.__name__):
-                    self.assertRaises(errors.BadStoreUri, verb, url, "fast")
+            for operation in (stores.get, stores.size, stores.delete):
+                with self.subTest(url=url, operation=operation.__name__):
+                    self.assertRaises(errors.BadStoreUri, operation, url, "fast")
         for url in (staged, "file:///etc/passwd"):
             self.assertRaises(errors.BadStoreUri, stores.get, url)
         self.assertRaises(errors.UnknownScheme, stores.get, "http://host/x", "fast")
@@ -133,26 +133,26 @@ class TestSeveral(StoresCase):
             ("?", None),
         ):
             with self.subTest(url=url):
-                self.assertEqual(store_id, stores.store_of(url))
+                self.assertEqual(store_id, stores.store_for_url(url))
 
-    def test_discard_removes_what_add_made_wherever(self):
+    def test_delete_attempt_removes_the_object_from_every_store(self):
         stores = self.stores()
         urls = [
             stores.add(store_id, "id", [b"x"], reserved=True).url
-            for store_id in ("fast2", "ram", config.STAGING)
+            for store_id in ("fast2", "ram", config.STAGING_STORE)
         ]
         other = stores.add("fast2", "other", [b"x"]).url
-        self.assertEqual(urls[:1], stores.discard("id", "fast2"))
-        self.assertEqual(urls[1:], stores.discard("id"))
-        self.assertEqual([], stores.discard("id"))
+        self.assertEqual(urls[:1], stores.delete_attempt("id", "fast2"))
+        self.assertEqual(urls[1:], stores.delete_attempt("id"))
+        self.assertEqual([], stores.delete_attempt("id"))
         self.assertEqual(1, stores.size(other))
 
-    def test_one_store_that_cannot_be_swept_does_not_stop_the_others(self):
+    def test_failed_cleanup_of_one_store_does_not_stop_the_others(self):
         stores = self.stores()
         with open(f"{self.scratch}/fast2/.id.0badcafe.part", "w"):
             os.rmdir(f"{self.scratch}/fast/staging")
             os.rmdir(f"{self.scratch}/fast")
-        self.assertEqual(1, len(stores.sweep()))
+        self.assertEqual(1, len(stores.cleanup()))
 
     def test_a_store_that_cannot_write_refuses_and_the_others_go_on(self):
         with open(f"{self.scratch}/fast2", "w"), self.assertLogs("glance_store_py") as logged:
@@ -176,7 +176,7 @@ class TestSeveral(StoresCase):
                 self.stores(text + f"default_backend = {default}\n")
 
 
-class TestSingle(StoresCase):
+class TestSingleStore(StoresCase):
     text = (
         "[DEFAULT]\nnode_staging_uri = file://{scratch}/staging\n"
         "[glance_store]\nfilesystem_store_datadir = {scratch}/images\n"
@@ -198,9 +198,9 @@ class TestSingle(StoresCase):
 
     def test_staging_goes_to_node_staging_uri(self):
         stores = self.stores(self.text)
-        stored = stores.add(config.STAGING, "id", [b"data"], reserved=True)
+        stored = stores.add(config.STAGING_STORE, "id", [b"data"], reserved=True)
         self.assertEqual(f"file://{self.scratch}/staging/id", stored.url)
-        self.assertEqual(b"data", self.read(stores, stored.url, config.STAGING))
+        self.assertEqual(b"data", self.read(stores, stored.url, config.STAGING_STORE))
 
     def test_older_names_of_drivers_still_work(self):
         stores = self.stores(

@@ -10,7 +10,7 @@ import orjson
 
 from glance_py.context import RequestContext
 from glance_py.domain import errors
-from glance_py.domain.change import ImpossibleChange
+from glance_py.domain.change import RejectedChange
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Data
 from glance_py.domain.query import Page
@@ -64,7 +64,7 @@ class Images:
             raise errors.ImageNotFound(image_id)
         return self.images[image_id]
 
-    find = get
+    resolve = get
 
     def list(self, ctx, query):
         self.queries.append(query)
@@ -79,8 +79,8 @@ class Images:
 
     def update(self, ctx, image, change):
         self.change = change
-        if isinstance(change, ImpossibleChange):
-            raise change.objection
+        if isinstance(change, RejectedChange):
+            raise change.error
         for tag in set(change.remove_tags).difference(image.tags):
             raise errors.TagNotFound(tag, image.id)
         for name, value in change.fields.items():
@@ -107,7 +107,7 @@ class Images:
         length = (wanted.stop or image.size) - wanted.start
         return Data(iter([part]), length, close=lambda: setattr(self, "closed", True))
 
-    def transition(self, ctx, image, to):
+    def set_status(self, ctx, image, to):
         image.status = to
         return image
 
@@ -124,7 +124,7 @@ class Members:
             raise errors.MemberNotFound(member_id, image.id)
         return self.members[member_id]
 
-    find = get
+    resolve = get
 
     def create(self, ctx, image, member_id):
         self.members[member_id] = Member(image.id, member_id, "pending", NOW, NOW)
@@ -139,7 +139,7 @@ class Members:
 
 
 class Enforcer:
-    def check(self, ctx, rule, target):
+    def enforce(self, ctx, rule, target):
         if not ctx.is_admin:
             raise errors.PolicyForbids(rule)
 

@@ -146,9 +146,9 @@ class Uploads(unittest.TestCase):
         self.service = Service()
         self.image = self.service.image()
 
-    def put(self, verb="file", body=b"abc", content_type=OCTETS, **how):
+    def put(self, operation="file", body=b"abc", content_type=OCTETS, **how):
         return self.service.call(
-            "PUT", f"/images/{self.image}/{verb}", body, content_type=content_type, **how
+            "PUT", f"/images/{self.image}/{operation}", body, content_type=content_type, **how
         )
 
     def test_data_pass_unread_with_what_was_said_of_them(self):
@@ -171,8 +171,8 @@ class Uploads(unittest.TestCase):
 
     def test_other_content_types(self):
         for content_type in ("text/plain", "", "APPLICATION/OCTET-STREAM", "multipart/form-data"):
-            for verb in ("file", "stage"):
-                self.assertEqual(415, self.put(verb, content_type=content_type).status)
+            for operation in ("file", "stage"):
+                self.assertEqual(415, self.put(operation, content_type=content_type).status)
 
     def test_a_client_that_says_0_does_not_know(self):
         for size, meant in (("0", None), (" 10 ", 10), ("+10", 10), ("10", 10)):

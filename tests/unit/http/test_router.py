@@ -123,7 +123,7 @@ class Faults(unittest.TestCase):
             (errors.ImageNotFound, 404),
             (errors.PolicyForbids, 403),
             (errors.StatusConflict, 409),
-            (errors.FormatRefused, 415),
+            (errors.InvalidImageFormat, 415),
             (errors.QuotaExceeded, 413),
             (errors.MarkerNotFound, 400),
         ):

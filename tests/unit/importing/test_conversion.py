@@ -23,26 +23,26 @@ from glance_py.importing.plugins import conversion
 MIB = 1024**2
 
 
-class FakeStaged:
+class FakeStagedImage:
     """Data in a file, and the changes that were asked for."""
 
     ctx = None
 
     def __init__(self, path: str, image: Image) -> None:
         self.path, self.image = path, image
-        self.said: list[str] = []
+        self.progress: list[str] = []
 
-    def change(self, change) -> None:
+    def update_image(self, change) -> None:
         for name, value in change.fields.items():
             setattr(self.image, name, value)
 
     def replace(self, path: str) -> None:
         os.replace(path, self.path)
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def set_progress(self, message: str) -> None:
+        self.progress.append(message)
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Nobody objects."""
 
 
@@ -68,9 +68,9 @@ class ConversionTest(unittest.TestCase):
             ["qemu-img", "create", "-q", "-f", disk_format, *options, self.path, size], check=True
         )
 
-    def process(self, disk_format: str, to: str = "raw") -> FakeStaged:
+    def process(self, disk_format: str, to: str = "raw") -> FakeStagedImage:
         self.conf.set_override("output_format", to, "image_conversion")
-        staged = FakeStaged(
+        staged = FakeStagedImage(
             self.path,
             Image(
                 "i",
@@ -108,7 +108,7 @@ class ConversionTest(unittest.TestCase):
         with open(self.path, "rb") as file:
             data = file.read()
         self.assertEqual((b"begin", b"end"), (data[:5], data[-3:]))
-        self.assertIn("Converting 16 MiB", staged.said[0])
+        self.assertIn("Converting 16 MiB", staged.progress[0])
 
     def test_the_wanted_format_stays(self) -> None:
         self.make("qcow2")
@@ -164,7 +164,7 @@ class ConversionTest(unittest.TestCase):
     def test_limits(self) -> None:
         """qemu-img gets no more time and memory than it may have, and the service lives."""
         self.make("qcow2")
-        with mock.patch.object(conversion, "MEMORY", 8 * MIB):
+        with mock.patch.object(conversion, "MEMORY_LIMIT", 8 * MIB):
             self.refuse("qcow2", "qemu-img could not read")
 
     def test_a_table_that_needs_much_memory(self) -> None:
@@ -190,7 +190,7 @@ class ConversionTest(unittest.TestCase):
             "sys",
             types.SimpleNamespace(executable="/usr/bin/uwsgi", prefix="/opt/venv"),
         ):
-            self.assertEqual("/opt/venv/bin/python3", conversion._python())
+            self.assertEqual("/opt/venv/bin/python3", conversion._find_python())
 
 
 class EndlessTest(unittest.TestCase):
@@ -219,11 +219,11 @@ class EndlessTest(unittest.TestCase):
         self.conf([], default_config_files=[])
 
     def process(self, check=lambda: None) -> None:
-        staged = FakeStaged(
+        staged = FakeStagedImage(
             self.path,
             Image("i", status="importing", disk_format="raw", container_format="bare", size=MIB),
         )
-        staged.check = check
+        staged.raise_if_cancelled = check
         conversion.ImageConversion(self.conf).process(staged)
 
     def assert_ended(self) -> None:
@@ -245,9 +245,9 @@ class EndlessTest(unittest.TestCase):
 
         def check() -> None:
             if os.path.exists(self.number):
-                raise errors.TaskAbandoned("The worker was stopped.")
+                raise errors.TaskCancelled("The worker was stopped.")
 
-        with self.assertRaisesRegex(errors.TaskAbandoned, "stopped"):
+        with self.assertRaisesRegex(errors.TaskCancelled, "stopped"):
             self.process(check)
         self.assert_ended()
 

@@ -16,7 +16,7 @@ from unittest import mock
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.importing.plugins import decompression
-from tests.unit.importing.test_conversion import FakeStaged
+from tests.unit.importing.test_conversion import FakeStagedImage
 
 MIB = 1024**2
 
@@ -28,8 +28,8 @@ class DecompressionCase(unittest.TestCase):
         self.directory = directory.name
         self.path = os.path.join(self.directory, "image")
 
-    def process(self, cap: int = 1024 * MIB, ratio: int = 250) -> FakeStaged:
-        staged = FakeStaged(self.path, Image("i", size=os.path.getsize(self.path)))
+    def process(self, cap: int = 1024 * MIB, ratio: int = 250) -> FakeStagedImage:
+        staged = FakeStagedImage(self.path, Image("i", size=os.path.getsize(self.path)))
         conf = types.SimpleNamespace(
             image_size_cap=cap, image_decompression=types.SimpleNamespace(max_ratio=ratio)
         )
@@ -50,7 +50,7 @@ class DecompressionTest(DecompressionCase):
 
     def test_the_ratio(self) -> None:
         self.write(gzip.compress(bytes(16 * MIB)))
-        with mock.patch.object(decompression, "_ALLOWED", MIB):
+        with mock.patch.object(decompression, "_ALWAYS_ALLOWED_BYTES", MIB):
             self.assertRaises(errors.ImageTooLarge, self.process, ratio=100)
             self.assertEqual(16 * MIB, self.process(ratio=5000).image.size)
 

@@ -13,7 +13,7 @@ from unittest import mock
 from glance_py import app, claims, recovery
 from glance_py.context import RequestContext
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
@@ -34,16 +34,16 @@ class RecoveryTest(unittest.TestCase):
         self.addCleanup(stack.close)
         conf, self.directory = stack.enter_context(service.configured())
         built = app.build_service(conf)
-        self.records, self.stores = built.services.records, built.services.stores
+        self.repositories, self.stores = built.deps.repositories, built.deps.stores
         self.importer = built.importer
-        self.services, self.clock = built.services, Clock()
-        self.recovery = app.recovery_of(built.services, built.importer, self.clock)
+        self.deps, self.clock = built.deps, Clock()
+        self.recovery = app.build_recovery(built.deps, built.importer, self.clock)
         # Nobody here is alive.
-        self.lease = stack.enter_context(mock.patch.object(claims, "LEASE", -1))
+        self.lease = stack.enter_context(mock.patch.object(claims, "LEASE_SECONDS", -1))
 
     def image(self, status: str = "queued", stores: tuple[str, ...] = (), **fields) -> Image:
         """An image whose data lies in ``stores`` and is on record there."""
-        image = self.records.images.create(
+        image = self.repositories.images.create(
             None,
             Image(
                 str(uuid.uuid4()),
@@ -56,8 +56,8 @@ class RecoveryTest(unittest.TestCase):
         )
         for store in stores:
             stored = self.stores.add(store, image.id, iter([b"data"]))
-            image = self.records.images.update(
-                ADMIN, image, Change(add_locations=(Location(stored.url, stored.metadata),))
+            image = self.repositories.images.update(
+                ADMIN, image, ImageChange(add_locations=(Location(stored.url, stored.metadata),))
             )
         return image
 
@@ -67,7 +67,7 @@ class RecoveryTest(unittest.TestCase):
             file.write("left")
 
     def begin(self, image: Image, *stores: str, status: str = "processing") -> Task:
-        task = self.records.tasks.create(
+        task = self.repositories.tasks.create(
             Task(
                 str(uuid.uuid4()),
                 API_IMAGE_IMPORT,
@@ -77,10 +77,10 @@ class RecoveryTest(unittest.TestCase):
                 input={"backend": list(stores), "image_id": image.id},
             )
         )
-        self.records.images.update(
+        self.repositories.images.update(
             ADMIN,
             image,
-            Change(
+            ImageChange(
                 set_properties={
                     LOCK: task.id,
                     "os_glance_importing_to_stores": ",".join(stores),
@@ -92,20 +92,20 @@ class RecoveryTest(unittest.TestCase):
 
     def claim(self, image: Image, kind: str, **change) -> str:
         """Take the claim of an image as a process does that dies then; its token."""
-        wanted = self.services.claims.request(kind)
-        self.records.images.update(ADMIN, image, Change(acquire=wanted, **change))
-        return wanted.holder
+        claim_request = self.deps.claims.request(kind)
+        self.repositories.images.update(ADMIN, image, ImageChange(acquire=claim_request, **change))
+        return claim_request.holder
 
     def wait(self, seconds: float, live: tuple[str, ...] = ()) -> None:
         """Let time pass for the observer, while ``live`` holders give signs of life."""
-        for _ in range(int(seconds / recovery.PERIOD)):
-            self.clock.now += recovery.PERIOD
+        for _ in range(int(seconds / recovery.SCAN_SECONDS)):
+            self.clock.now += recovery.SCAN_SECONDS
             if live:
-                self.records.claims.beat(live)
+                self.repositories.claims.beat(live)
             self.recovery.recover()
 
     def status(self, image: Image) -> str:
-        return self.records.images.get(ADMIN, image.id).status
+        return self.repositories.images.get(ADMIN, image.id).status
 
     def left(self, image: Image) -> list[str]:
         return sorted(
@@ -115,7 +115,7 @@ class RecoveryTest(unittest.TestCase):
         )
 
     def check_queued(self, image: Image) -> None:
-        after = self.records.images.get(ADMIN, image.id)
+        after = self.repositories.images.get(ADMIN, image.id)
         self.assertEqual(
             ("queued", None, [], None),
             (
@@ -137,10 +137,10 @@ class RecoveryTest(unittest.TestCase):
         task = self.begin(image, "fast", "slow")
         self.recovery.recover()
         self.check_queued(image)
-        after = self.records.images.get(ADMIN, image.id)
+        after = self.repositories.images.get(ADMIN, image.id)
         self.assertEqual((None, None), (after.checksum, after.os_hash_value))
         self.assertEqual("fast,slow", after.properties["os_glance_failed_import"])
-        ended = self.records.tasks.get(task.id)
+        ended = self.repositories.tasks.get(task.id)
         self.assertEqual("failure", ended.status)
         self.assertIn("died", ended.message)
         self.assertIsNotNone(ended.expires_at)
@@ -152,7 +152,7 @@ class RecoveryTest(unittest.TestCase):
         self.claim(image, "import", expected=frozenset({"uploading"}))
         self.recovery.recover()
         self.assertEqual(("uploading", ["staging"]), (self.status(image), self.left(image)))
-        self.assertEqual([], list(self.records.claims.held()))
+        self.assertEqual([], list(self.repositories.claims.held()))
 
     def test_an_import_whose_beginning_has_an_unknown_outcome_is_left_to_recovery(self) -> None:
         image = self.image("uploading", size=4)
@@ -170,21 +170,21 @@ class RecoveryTest(unittest.TestCase):
         ):
             self.importer.start(RequestContext(project_id="p"), image, request)
         self.assertEqual("importing", self.status(image))
-        self.assertEqual(1, len(self.records.claims.held()))
+        self.assertEqual(1, len(self.repositories.claims.held()))
         self.recovery.recover()
         self.check_queued(image)
 
     def test_a_copy_that_was_made_meanwhile_is_not_made_again(self) -> None:
         image = self.image("active", ("fast",), size=4)
         stored = self.stores.add("slow", image.id, iter([b"data"]))
-        self.records.images.update(
-            ADMIN, image, Change(add_locations=(Location(stored.url, stored.metadata),))
+        self.repositories.images.update(
+            ADMIN, image, ImageChange(add_locations=(Location(stored.url, stored.metadata),))
         )
         request = ImportRequest("copy-image", {"name": "copy-image"}, {}, ["slow"])
         self.assertRaises(
             errors.Invalid, self.importer.start, RequestContext(project_id="p"), image, request
         )
-        self.assertEqual([], list(self.records.claims.held()))
+        self.assertEqual([], list(self.repositories.claims.held()))
         self.assertEqual(["fast", "slow"], self.left(image))
 
     def test_after_an_image_became_active(self) -> None:
@@ -194,7 +194,7 @@ class RecoveryTest(unittest.TestCase):
         self.lay(image, f"staging/{image.id}")
         self.begin(image, "fast", "slow")
         self.recovery.recover()
-        after = self.records.images.get(ADMIN, image.id)
+        after = self.repositories.images.get(ADMIN, image.id)
         self.assertEqual(
             ("active", 4, "", "slow"),
             (
@@ -225,13 +225,13 @@ class RecoveryTest(unittest.TestCase):
             self.image("saving", updated_at=datetime.datetime(year, 1, 1))
             for year in (2020, 2020, 2100)
         )
-        with mock.patch.object(claims, "LEASE", 30):
+        with mock.patch.object(claims, "LEASE_SECONDS", 30):
             self.recovery.recover()
             for second in range(6):
-                self.records.images.update(
+                self.repositories.images.update(
                     ADMIN,
                     refreshed,
-                    Change(fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}),
+                    ImageChange(fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}),
                 )
                 self.wait(5)
         self.assertEqual(
@@ -245,21 +245,21 @@ class RecoveryTest(unittest.TestCase):
         holder = self.claim(live, "upload", fields={"status": "saving"})
         self.claim(dead, "upload", fields={"status": "saving"})
         self.lay(dead, f"fast/{dead.id}")
-        with mock.patch.object(claims, "LEASE", 30):
+        with mock.patch.object(claims, "LEASE_SECONDS", 30):
             self.recovery.recover()
             self.wait(25, (holder,))
             self.assertEqual(["saving", "saving"], [self.status(live), self.status(dead)])
             self.wait(5, (holder,))
         self.assertEqual(["saving", "queued"], [self.status(live), self.status(dead)])
         self.check_queued(dead)
-        self.assertEqual(holder, self.records.claims.get(live.id).holder)
-        self.assertEqual("", self.records.claims.get(dead.id).holder)
+        self.assertEqual(holder, self.repositories.claims.get(live.id).holder)
+        self.assertEqual("", self.repositories.claims.get(dead.id).holder)
 
     def test_a_pause_of_the_observer_is_nobodys_silence(self) -> None:
         """All processes of a service stand still for a while, with their virtual machine."""
         image = self.image()
         self.claim(image, "upload", fields={"status": "saving"})
-        with mock.patch.object(claims, "LEASE", 30):
+        with mock.patch.object(claims, "LEASE_SECONDS", 30):
             self.recovery.recover()
             self.wait(10)
             self.clock.now += 3600
@@ -273,17 +273,19 @@ class RecoveryTest(unittest.TestCase):
         image = self.image(stores=())
         holder = self.claim(image, "upload", fields={"status": "saving"})
         self.lay(image, f"fast/{image.id}")
-        real = self.records.claims.take_over
+        real = self.repositories.claims.take_over
 
         def late(claim, token):
-            change = Change.status("active", expected="saving", size=4)
+            change = ImageChange.status("active", expected="saving", size=4)
             change.holder = holder
             change.add_locations = (Location(f"file://{self.directory}/fast/{image.id}"),)
-            self.records.images.update(ADMIN, image, change)
+            self.repositories.images.update(ADMIN, image, change)
             return real(claim, token)
 
         with mock.patch.object(
-            type(self.records.claims), "take_over", lambda records, claim, token: late(claim, token)
+            type(self.repositories.claims),
+            "take_over",
+            lambda repositories, claim, token: late(claim, token),
         ):
             self.recovery.recover()
         self.assertEqual("active", self.status(image))
@@ -296,15 +298,15 @@ class RecoveryTest(unittest.TestCase):
         self.recovery.recover()
         self.assertEqual("queued", self.status(image))
         second = self.claim(
-            self.records.images.get(ADMIN, image.id), "upload", fields={"status": "saving"}
+            self.repositories.images.get(ADMIN, image.id), "upload", fields={"status": "saving"}
         )
-        change = Change.status("active", expected="saving", size=4)
+        change = ImageChange.status("active", expected="saving", size=4)
         change.holder = holder
-        self.assertRaises(errors.ClaimLost, self.records.images.update, ADMIN, image, change)
-        change = Change.status("active", expected="saving", size=4)
+        self.assertRaises(errors.ClaimLost, self.repositories.images.update, ADMIN, image, change)
+        change = ImageChange.status("active", expected="saving", size=4)
         change.holder = second
-        self.records.images.update(ADMIN, image, change)
-        self.assertEqual(3, self.records.claims.get(image.id).generation)
+        self.repositories.images.update(ADMIN, image, change)
+        self.assertEqual(3, self.repositories.claims.get(image.id).generation)
 
     def test_objects_of_every_dead_attempt_are_removed_but_those_on_record(self) -> None:
         image = self.image("active", ("fast",), size=4)
@@ -321,11 +323,11 @@ class RecoveryTest(unittest.TestCase):
         self.claim(image, "upload", fields={"status": "saving"})
         self.lay(image, f"fast/{image.id}")
         with mock.patch.object(
-            self.stores, "discard", side_effect=store_errors.RemoteServiceUnavailable()
+            self.stores, "delete_attempt", side_effect=store_errors.RemoteServiceUnavailable()
         ):
             self.recovery.recover()
         self.assertEqual(("queued", ["fast"]), (self.status(image), self.left(image)))
-        with mock.patch.object(recovery, "PENDING_TURNS", 1):
+        with mock.patch.object(recovery, "PENDING_SCAN_INTERVAL", 1):
             self.recovery.recover()
         self.assertEqual([], self.left(image))
 
@@ -336,7 +338,7 @@ class RecoveryTest(unittest.TestCase):
             self.lay(image, f"staging/{image.id}")
         self.recovery.recover()
         self.check_queued(begun)
-        self.assertEqual("uploading", self.records.images.get(ADMIN, waiting.id).status)
+        self.assertEqual("uploading", self.repositories.images.get(ADMIN, waiting.id).status)
         self.assertEqual(["staging"], self.left(waiting))
 
     def test_an_image_that_was_deleted(self) -> None:
@@ -344,34 +346,34 @@ class RecoveryTest(unittest.TestCase):
         task = self.begin(image, "fast")
         self.lay(image, f"fast/{image.id}")
         self.lay(image, f"staging/{image.id}")
-        self.records.images.delete(ADMIN, image)
+        self.repositories.images.delete(ADMIN, image)
         self.recovery.recover()
         self.assertEqual([], self.left(image))
-        self.assertEqual("failure", self.records.tasks.get(task.id).status)
-        self.assertRaises(errors.ImageNotFound, self.records.images.get, ADMIN, image.id)
+        self.assertEqual("failure", self.repositories.tasks.get(task.id).status)
+        self.assertRaises(errors.ImageNotFound, self.repositories.images.get, ADMIN, image.id)
 
     def test_a_task_that_may_be_on_record_has_an_end(self) -> None:
         """The database went away between the record of a task and its beginning."""
         image = self.image("active", ("fast",), size=4)
         request = ImportRequest("copy-image", {}, {}, stores=["slow"])
         with mock.patch.object(
-            self.importer.background.tasks, "start", side_effect=errors.DatabaseUnavailable()
+            self.importer.task_executor.tasks, "start", side_effect=errors.DatabaseUnavailable()
         ):
             self.assertRaises(
                 errors.DatabaseUnavailable, self.importer.start, ADMIN, image, request
             )
-        [task] = self.records.tasks.of_image(image.id)
+        [task] = self.repositories.tasks.list_for_image(image.id)
         self.assertEqual("pending", task.status)
         self.recovery.recover()
-        self.assertEqual("failure", self.records.tasks.get(task.id).status)
-        after = self.records.images.get(ADMIN, image.id)
+        self.assertEqual("failure", self.repositories.tasks.get(task.id).status)
+        after = self.repositories.images.get(ADMIN, image.id)
         self.assertEqual(("active", None), (after.status, after.properties.get(LOCK)))
-        self.assertEqual([], self.records.claims.held())
+        self.assertEqual([], self.repositories.claims.held())
 
     def test_what_a_store_kept_although_it_reported_an_error(self) -> None:
         """The object appears after the upload has failed; it goes with the next look."""
         image = self.image()
-        location = LocationProxy.build(self.records.images, self.services)
+        location = LocationProxy.build(self.repositories.images, self.deps)
         with mock.patch.object(
             self.stores, "add", side_effect=store_errors.RemoteServiceUnavailable()
         ):
@@ -380,12 +382,14 @@ class RecoveryTest(unittest.TestCase):
             )
         self.lay(image, f"fast/{image.id}")
         self.recovery.recover()
-        self.check_queued(self.records.images.get(ADMIN, image.id))
+        self.check_queued(self.repositories.images.get(ADMIN, image.id))
         self.assertEqual(2, self.take(image))
 
     def take(self, image: Image) -> int:
-        wanted = self.services.claims.request("upload")
-        return self.records.images.update(ADMIN, image, Change(acquire=wanted)).grant.generation
+        claim_request = self.deps.claims.request("upload")
+        return self.repositories.images.update(
+            ADMIN, image, ImageChange(acquire=claim_request)
+        ).grant.generation
 
     def test_residue_of_staging(self) -> None:
         """Only what is named like an image, and of an image that needs it no more."""
@@ -409,7 +413,7 @@ class RecoveryTest(unittest.TestCase):
     def test_one_that_cannot_be_brought_back_does_not_keep_the_others(self) -> None:
         images = [self.image("saving"), self.image("uploading"), self.image("importing")]
         bad = self.image("saving")
-        discard = self.stores.discard
+        discard = self.stores.delete_attempt
 
         def failing(image_id: str, *more, **how):
             if image_id == bad.id:
@@ -417,14 +421,14 @@ class RecoveryTest(unittest.TestCase):
             return discard(image_id, *more, **how)
 
         with (
-            mock.patch.object(self.stores, "discard", failing),
+            mock.patch.object(self.stores, "delete_attempt", failing),
             self.assertLogs("glance_py.recovery", "ERROR") as logged,
         ):
             self.recovery.recover()
         self.assertIn(bad.id, logged.output[0])
         for image in images:
             self.check_queued(image)
-        self.assertEqual("saving", self.records.images.get(ADMIN, bad.id).status)
+        self.assertEqual("saving", self.repositories.images.get(ADMIN, bad.id).status)
         self.recovery.recover()
         self.check_queued(bad)
 
@@ -433,58 +437,58 @@ class ClaimsTest(unittest.TestCase):
     """The signs of life of one process."""
 
     def setUp(self) -> None:
-        self.clock, self.records = Clock(), Records()
-        self.claims = claims.Claims(self.records, None, self.clock)
+        self.clock, self.repositories = Clock(), FakeRepository()
+        self.claims = claims.Claims(self.repositories, None, self.clock)
 
     def keep(self, name: str) -> claims.Claim:
-        wanted = self.claims.request("upload")
+        claim_request = self.claims.request("upload")
         with mock.patch.object(threading.Thread, "start"):
-            return self.claims.keep(name, ClaimGrant(1), wanted)
+            return self.claims.keep_alive(name, ClaimGrant(1), claim_request)
 
     def test_an_unforeseen_error_silences_nobody(self) -> None:
         one, two = self.keep("one"), self.keep("two")
-        self.records.broken = {one.holder}
+        self.repositories.broken = {one.holder}
         with self.assertLogs("glance_py.claims", "WARNING") as logged:
-            self.claims.beat()
-        self.assertEqual([two.holder], self.records.beaten)
+            self.claims.send_heartbeats()
+        self.assertEqual([two.holder], self.repositories.beaten)
         self.assertIn("one", logged.output[0])
 
     def test_a_loss_stops_the_attempt(self) -> None:
         claim = self.keep("one")
-        claim.check()
-        self.records.lost = {claim.holder}
+        claim.raise_if_lost()
+        self.repositories.lost = {claim.holder}
         with self.assertLogs("glance_py.claims", "WARNING"):
-            self.claims.beat()
-        self.assertRaises(errors.ClaimLost, claim.check)
+            self.claims.send_heartbeats()
+        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
     def test_a_worker_that_slept_asks_before_it_goes_on(self) -> None:
         claim = self.keep("one")
-        self.clock.now += claims.LEASE
-        claim.check()
-        self.assertEqual([claim.holder], self.records.beaten)
-        self.clock.now += claims.LEASE
-        self.records.broken = {claim.holder}
-        self.assertRaises(errors.DatabaseUnavailable, claim.check)
-        self.records.broken, self.records.lost = set(), {claim.holder}
-        self.assertRaises(errors.ClaimLost, claim.check)
+        self.clock.now += claims.LEASE_SECONDS
+        claim.raise_if_lost()
+        self.assertEqual([claim.holder], self.repositories.beaten)
+        self.clock.now += claims.LEASE_SECONDS
+        self.repositories.broken = {claim.holder}
+        self.assertRaises(errors.DatabaseUnavailable, claim.raise_if_lost)
+        self.repositories.broken, self.repositories.lost = set(), {claim.holder}
+        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
     def test_a_claim_that_was_granted_late_is_confirmed_first(self) -> None:
         """Observers count from when it was recorded, not from when its holder heard of it."""
-        wanted = self.claims.request("upload")
-        self.clock.now += claims.LEASE
+        claim_request = self.claims.request("upload")
+        self.clock.now += claims.LEASE_SECONDS
         with mock.patch.object(threading.Thread, "start"):
-            claim = self.claims.keep("one", ClaimGrant(1), wanted)
-        self.records.lost = {claim.holder}
-        self.assertRaises(errors.ClaimLost, claim.check)
+            claim = self.claims.keep_alive("one", ClaimGrant(1), claim_request)
+        self.repositories.lost = {claim.holder}
+        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
     def test_what_is_done_with_is_given_back_at_the_next_beat(self) -> None:
         claim = self.keep("one")
-        self.claims.finish(claim)
-        self.claims.let_go(claim)
-        self.claims.beat()
-        self.claims.beat()
-        self.assertEqual([[claim.holder]], self.records.finished)
-        self.assertEqual([], self.records.beaten)
+        self.claims.release_later(claim)
+        self.claims.stop_keeping_alive(claim)
+        self.claims.send_heartbeats()
+        self.claims.send_heartbeats()
+        self.assertEqual([[claim.holder]], self.repositories.finished)
+        self.assertEqual([], self.repositories.beaten)
 
 
 class Clock:
@@ -499,7 +503,7 @@ class Clock:
         self.now += seconds
 
 
-class Records:
+class FakeRepository:
     """Claims in a database that may be away (``broken``) or have others' (``lost``)."""
 
     def __init__(self) -> None:

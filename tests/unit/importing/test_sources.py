@@ -25,7 +25,7 @@ CATALOGUE = [
 
 
 class Judge:
-    def trusted(self, url):
+    def resolve_trusted(self, url):
         return ("trusted", url)
 
     def check(self, url):
@@ -35,7 +35,7 @@ class Judge:
 class EndpointTest(unittest.TestCase):
     def find(self, region: str, interface: str = "public", catalogue=CATALOGUE) -> str:
         ctx = types.SimpleNamespace(service_catalog=catalogue)
-        return sources.endpoint_of(ctx, region, interface)
+        return sources.find_endpoint(ctx, region, interface)
 
     def test_of_a_region(self) -> None:
         self.assertEqual("http://two/image", self.find("two"))
@@ -52,7 +52,7 @@ class EndpointTest(unittest.TestCase):
 
     def test_only_the_endpoint_itself_is_trusted(self) -> None:
         """A redirect, and a name that only begins like the endpoint, are judged."""
-        judge = sources.CatalogueFilter(Judge(), "http://image.example:9292/v2")
+        judge = sources.CatalogEndpointFilter(Judge(), "http://image.example:9292/v2")
         self.assertEqual("trusted", judge.check("http://image.example:9292/v2/images/x")[0])
         for url in (
             "http://image.example/x",
@@ -67,7 +67,7 @@ class DigestTest(unittest.TestCase):
     def test_right_and_wrong(self) -> None:
         right = hashlib.sha256(b"data").hexdigest().upper()
         for wanted, good in ((right, True), ("0" * 64, False)):
-            digest = sources.Digest("sha256", wanted)
+            digest = sources.ChecksumFilter("sha256", wanted)
             digest.update(b"da")
             digest.update(memoryview(b"ta"))
             if good:
@@ -76,8 +76,8 @@ class DigestTest(unittest.TestCase):
                 self.assertRaisesRegex(errors.SourceFailed, "checksum differs", digest.finish)
 
     def test_words_for_a_cap(self) -> None:
-        self.assertIn("(10 GiB)", str(sources.too_large(10 * 1024**3)))
-        self.assertIn("(7 bytes)", str(sources.too_large(7)))
+        self.assertIn("(10 GiB)", str(sources.too_large_error(10 * 1024**3)))
+        self.assertIn("(7 bytes)", str(sources.too_large_error(7)))
 
 
 class TimeTest(unittest.TestCase):
@@ -109,7 +109,9 @@ class TimeTest(unittest.TestCase):
         )
 
     def test_all_of_it_has_a_limit(self) -> None:
-        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024**5, seconds=3600)
+        body = sources.ResumableBody(
+            types.SimpleNamespace(open=self.open), "u", 1024**5, timeout=3600
+        )
         with self.assertRaisesRegex(errors.SourceFailed, "within 3600 seconds"):
             for _ in body.chunks():
                 pass
@@ -118,17 +120,19 @@ class TimeTest(unittest.TestCase):
     def test_connections_that_end_do_not_prolong_it(self) -> None:
         def piece():
             self.now += 60
-            yield b"x" * sources.PROGRESS
+            yield b"x" * sources.PROGRESS_BYTES
             raise errors.StoreUnavailable("cut")
 
         self.trickle = piece
-        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024**5, seconds=3600)
+        body = sources.ResumableBody(
+            types.SimpleNamespace(open=self.open), "u", 1024**5, timeout=3600
+        )
         with self.assertRaisesRegex(errors.SourceFailed, "within 3600 seconds"):
             for _ in body.chunks():
                 pass
 
     def test_no_limit(self) -> None:
-        body = sources.Body(types.SimpleNamespace(open=self.open), "u", 1024**5)
+        body = sources.ResumableBody(types.SimpleNamespace(open=self.open), "u", 1024**5)
         for _, _ in zip(range(10_000), body.chunks(), strict=False):
             pass
 

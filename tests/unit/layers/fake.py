@@ -22,7 +22,7 @@ class Images:
     def get(self, ctx, image_id):
         return dataclasses.replace(self.images[image_id])
 
-    find = get
+    resolve = get
 
     def list(self, ctx, query):
         self.calls.append(("list",))
@@ -51,24 +51,24 @@ class Images:
         return image
 
     @property
-    def verbs(self):
+    def operations(self):
         return [call[0] for call in self.calls]
 
-    def register(self, ctx, image, registration):
-        self.calls.append(("register", image, registration))
+    def add_location(self, ctx, image, registration):
+        self.calls.append(("add_location", image, registration))
 
-    def locate(self, ctx, image):
-        self.calls.append(("locate", image))
+    def list_locations(self, ctx, image):
+        self.calls.append(("list_locations", image))
         return image.locations
 
-    def withdraw(self, ctx, image, store):
-        self.calls.append(("withdraw", image, store))
+    def delete_from_store(self, ctx, image, store):
+        self.calls.append(("delete_from_store", image, store))
         return image
 
     def import_(self, ctx, image, request):
         self.calls.append(("import", image, request))
 
-    def add_copy(self, ctx, image, upload, settle):
+    def add_copy(self, ctx, image, upload, finalize):
         self.calls.append(("add_copy", image, upload))
         return image
 
@@ -76,12 +76,12 @@ class Images:
         self.calls.append(("remove_copy", image, location))
         return image
 
-    def download(self, ctx, image, wanted):
-        self.calls.append(("download", image, wanted))
+    def download(self, ctx, image, request):
+        self.calls.append(("download", image, request))
         return Data(chunks=iter([b"ab", b"c"]), length=3)
 
-    def transition(self, ctx, image, to):
-        self.calls.append(("transition", image, to))
+    def set_status(self, ctx, image, to):
+        self.calls.append(("set_status", image, to))
         return dataclasses.replace(image, status=to)
 
 
@@ -106,7 +106,7 @@ class Members:
                 return member
         raise errors.MemberNotFound(member_id, image.id)
 
-    find = get
+    resolve = get
 
     def create(self, ctx, image, member_id):
         self.members.append(Member(image.id, member_id))
@@ -147,7 +147,7 @@ class Notifier:
         self.sent: list[tuple[str, str, object]] = []
         self.silent = silent
 
-    def wants(self, event):
+    def is_enabled(self, event):
         return event not in self.silent
 
     def info(self, event, payload):
@@ -161,7 +161,16 @@ class Notifier:
         return [(priority, event) for priority, event, _ in self.sent]
 
 
-def services(**known) -> types.SimpleNamespace:
+def deps(**known) -> types.SimpleNamespace:
     """What a layer finds beside it; what a test does not name is None."""
-    names = ("conf", "records", "stores", "enforcer", "notifier", "claims", "protections", "limits")
+    names = (
+        "conf",
+        "repositories",
+        "stores",
+        "enforcer",
+        "notifier",
+        "claims",
+        "protections",
+        "limits",
+    )
     return types.SimpleNamespace(**(dict.fromkeys(names) | known))

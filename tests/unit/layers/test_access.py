@@ -14,7 +14,7 @@ from typing import Any
 
 from glance_py import gateway
 from glance_py.domain import errors
-from glance_py.domain.change import Change, ImpossibleChange
+from glance_py.domain.change import ImageChange, RejectedChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import COPY_IMAGE, GLANCE_DIRECT, ImportRequest
 from glance_py.domain.member import Member
@@ -28,11 +28,11 @@ from glance_py.domain.metadef import (
     Tag,
 )
 from glance_py.domain.ports import (
-    DEFINITION_VERBS,
-    IMAGE_VERBS,
-    MEMBER_VERBS,
-    NAMESPACE_VERBS,
-    TASK_VERBS,
+    DEFINITION_OPERATIONS,
+    IMAGE_OPERATIONS,
+    MEMBER_OPERATIONS,
+    NAMESPACE_OPERATIONS,
+    TASK_OPERATIONS,
     Download,
     Upload,
 )
@@ -48,25 +48,25 @@ from glance_py.layers.metadefs_authorization import (
 from glance_py.layers.metadefs_policy import DefinitionPolicyProxy, NamespacePolicyProxy
 from glance_py.layers.ownership import OwnershipProxy
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
-from glance_py.layers.tasks import TaskPolicyProxy, TaskRepository
+from glance_py.layers.tasks import TaskAdapter, TaskPolicyProxy
 from glance_py.policies.enforcer import Enforcer
-from tests.unit.layers.fake import services
-from tests.unit.setting import caller, conf
+from tests.unit.factories import make_caller, make_conf
+from tests.unit.layers.fake import deps
 
 CALLERS = {
-    "owner": caller("member", "reader", project="owner"),
-    "friend": caller("member", "reader", project="friend"),
-    "stranger": caller("member", "reader", project="stranger"),
-    "nobody": caller("member", "reader", project=None),
-    "service": caller("service", project="services"),
-    "delegate": caller("member", project="stranger", service_roles=["service"]),
+    "owner": make_caller("member", "reader", project="owner"),
+    "friend": make_caller("member", "reader", project="friend"),
+    "stranger": make_caller("member", "reader", project="stranger"),
+    "nobody": make_caller("member", "reader", project=None),
+    "service": make_caller("service", project="services"),
+    "delegate": make_caller("member", project="stranger", service_roles=["service"]),
     #: A service of the owner's project, which needs nobody's trust for its own images.
-    "agent": caller("member", "service", project="owner"),
-    "admin": caller("admin", project="admins", is_admin=True),
+    "agent": make_caller("member", "service", project="owner"),
+    "admin": make_caller("admin", project="admins", is_admin=True),
 }
 EVERYBODY = " ".join(CALLERS)
 
-OPTIONS, OLD_DEFAULTS = conf(), conf()
+OPTIONS, OLD_DEFAULTS = make_conf(), make_conf()
 OLD_DEFAULTS.set_override("enforce_new_defaults", False, group="oslo_policy")
 
 #: Image -> who sees it when asking by id, and whose it is to change.
@@ -107,22 +107,22 @@ class Rules(Enforcer):
         self.asked.append((rule, target.get("project_id", "no target")))
         return rule not in self.refused
 
-    def for_page(self, ctx, rule):
+    def memoized_check(self, ctx, rule):
         return lambda target: self.allows(ctx, rule, target)
 
 
-class Records:
-    """The innermost layer: has what it is made of, and notes which verbs arrive, and from whom."""
+class FakeRepository:
+    """The innermost layer: has what it is made of, notes which operations arrive, and from whom."""
 
     def __init__(self, **found: Any) -> None:
         self._found = found
         self.arrived: list[str] = []
 
-    def __getattr__(self, verb: str) -> Callable:
+    def __getattr__(self, operation: str) -> Callable:
         def answer(ctx, *arguments):
-            if verb not in ("get", "find", "list", "resource_types"):
-                self.arrived.append("entrusted " + verb if ctx.entrusted else verb)
-            found = self._found.get(verb)
+            if operation not in ("get", "resolve", "list", "resource_types"):
+                self.arrived.append("elevated " + operation if ctx.is_elevated else operation)
+            found = self._found.get(operation)
             return found(ctx, *arguments) if callable(found) else found
 
         return answer
@@ -139,7 +139,7 @@ class Row:
         image: ``name@caller`` what belongs to the caller's project, ``name@none`` nothing.
     may
         Who gets it: those who see the image, or those whose it is to change.
-    entrusted
+    elevated
         Who gets it in addition, though it belongs to others.
     blunt
         Rules whose refusal is 403 even for one who may not see the image.
@@ -150,13 +150,13 @@ class Row:
     ask: Callable
     rules: tuple[str, ...]
     may: str = "owners"
-    entrusted: str = ""
+    elevated: str = ""
     blunt: frozenset[str] = frozenset()
     filters: frozenset[str] = frozenset()
 
 
 def _update(**change) -> Callable:
-    return lambda layer, ctx, image: layer.update(ctx, image, Change(**change))
+    return lambda layer, ctx, image: layer.update(ctx, image, ImageChange(**change))
 
 
 def _import(method: str) -> Callable:
@@ -166,7 +166,7 @@ def _import(method: str) -> Callable:
 
 IMAGE_ROWS: dict[str, Row] = {
     "get": Row(lambda layer, ctx, image: layer.get(ctx, image.id), ("get_image",), "seers"),
-    "find": Row(lambda layer, ctx, image: layer.find(ctx, image.id), (), "seers"),
+    "resolve": Row(lambda layer, ctx, image: layer.resolve(ctx, image.id), (), "seers"),
     "list": Row(
         lambda layer, ctx, image: layer.list(ctx, ImageQuery()),
         ("get_images@caller", "get_image"),
@@ -231,24 +231,26 @@ IMAGE_ROWS: dict[str, Row] = {
         ("download_image", "download_from_store"),
         "seers",
     ),
-    "transition": Row(
-        lambda layer, ctx, image: layer.transition(ctx, image, "deactivated"), ("deactivate",)
+    "set_status": Row(
+        lambda layer, ctx, image: layer.set_status(ctx, image, "deactivated"), ("deactivate",)
     ),
-    "transition back": Row(
-        lambda layer, ctx, image: layer.transition(ctx, image, "active"), ("reactivate",)
+    "set_status back": Row(
+        lambda layer, ctx, image: layer.set_status(ctx, image, "active"), ("reactivate",)
     ),
     "import_": Row(_import(GLANCE_DIRECT), ("modify_image",)),
-    "import_ copy": Row(_import(COPY_IMAGE), ("copy_image",), entrusted=EVERYBODY),
-    "register": Row(
-        lambda layer, ctx, image: layer.register(ctx, image, Registration("http://x")),
+    "import_ copy": Row(_import(COPY_IMAGE), ("copy_image",), elevated=EVERYBODY),
+    "add_location": Row(
+        lambda layer, ctx, image: layer.add_location(ctx, image, Registration("http://x")),
         ("add_image_location",),
-        entrusted="service delegate agent",
+        elevated="service delegate agent",
     ),
-    "locate": Row(
-        lambda layer, ctx, image: layer.locate(ctx, image), ("fetch_image_location",), "seers"
+    "list_locations": Row(
+        lambda layer, ctx, image: layer.list_locations(ctx, image),
+        ("fetch_image_location",),
+        "seers",
     ),
-    "withdraw": Row(
-        lambda layer, ctx, image: layer.withdraw(ctx, image, "fast"),
+    "delete_from_store": Row(
+        lambda layer, ctx, image: layer.delete_from_store(ctx, image, "fast"),
         ("get_image_location", "delete_image_location"),
     ),
 }
@@ -283,20 +285,20 @@ class AccessCase(unittest.TestCase):
 class ImageAccessTest(AccessCase):
     def build(self, *refused: str) -> None:
         self.rules = Rules(*refused)
-        self.records = Records(
+        self.repositories = FakeRepository(
             get=self.image,
-            find=self.image,
+            resolve=self.image,
             list=self.page,
-            locate=lambda ctx, image: [ADD],
+            list_locations=lambda ctx, image: [ADD],
             download=lambda *_: "data",
         )
-        self.layer = gateway.fold(
-            IMAGE_JUDGES, self.records, services(enforcer=self.rules, conf=OPTIONS)
+        self.layer = gateway.build_stack(
+            IMAGE_JUDGES, self.repositories, deps(enforcer=self.rules, conf=OPTIONS)
         )
 
     def image(self, ctx, image_id: str) -> Image:
         member = "friend" if ctx.project_id == "friend" else None
-        return dataclasses.replace(IMAGES[image_id][0], member=member)
+        return dataclasses.replace(IMAGES[image_id][0], caller_membership=member)
 
     def page(self, ctx, query):
         return Page([dataclasses.replace(IMAGES["public"][0])], full=False)
@@ -304,14 +306,14 @@ class ImageAccessTest(AccessCase):
     def ask(self, row: Row, who: str, image_id: str) -> str:
         """As a controller does: find the image, then ask."""
         ctx = CALLERS[who]
-        return self.outcome(lambda: row.ask(self.layer, ctx, self.layer.find(ctx, image_id)))
+        return self.outcome(lambda: row.ask(self.layer, ctx, self.layer.resolve(ctx, image_id)))
 
     def test_the_layers_that_judge_rights_are_the_outermost(self) -> None:
-        self.assertEqual(IMAGE_JUDGES, gateway.CALLER_LAYERS[:3])
+        self.assertEqual(IMAGE_JUDGES, gateway.REQUEST_LAYERS[:3])
 
     def test_every_operation_has_a_row(self) -> None:
         self.assertEqual(
-            set(IMAGE_VERBS) - WITHOUT_IMAGE, {name.partition(" ")[0] for name in IMAGE_ROWS}
+            set(IMAGE_OPERATIONS) - WITHOUT_IMAGE, {name.partition(" ")[0] for name in IMAGE_ROWS}
         )
 
     def test_who_reaches_the_records_whatever_the_rules_allow(self) -> None:
@@ -322,19 +324,19 @@ class ImageAccessTest(AccessCase):
                     self.build()
                     sees = who in seers.split()
                     owns = who in (owners if row.may == "owners" else seers).split()
-                    lent = sees and not owns and who in row.entrusted.split()
+                    lent = sees and not owns and who in row.elevated.split()
                     expected = "404" if not sees else "ok" if owns or lent else "403"
                     found = self.ask(row, who, image_id)
-                    verb = name.partition(" ")[0]
+                    operation = name.partition(" ")[0]
                     arrived = (
                         []
-                        if expected != "ok" or verb in ("get", "find", "list")
-                        else ["entrusted " + verb if lent else verb]
+                        if expected != "ok" or operation in ("get", "resolve", "list")
+                        else ["elevated " + operation if lent else operation]
                     )
-                    if (found, self.records.arrived) != (expected, arrived):
+                    if (found, self.repositories.arrived) != (expected, arrived):
                         wrong.append(
                             f"{name} of {image_id} by {who}: {found} "
-                            f"{self.records.arrived}, not {expected} {arrived}"
+                            f"{self.repositories.arrived}, not {expected} {arrived}"
                         )
         self.assertEqual([], wrong)
 
@@ -353,11 +355,11 @@ class ImageAccessTest(AccessCase):
                     self.build(rule)
                     expected = "404" if rule == "get_image" else "403"
                     self.assertEqual(expected, self.ask(row, "owner", "public"))
-                    self.assertEqual([], self.records.arrived)
+                    self.assertEqual([], self.repositories.arrived)
                     self.build(rule, "get_image")
                     expected = "403" if rule in row.blunt else "404"
                     self.assertEqual(expected, self.ask(row, "owner", "public"))
-                    self.assertEqual([], self.records.arrived)
+                    self.assertEqual([], self.repositories.arrived)
 
     def test_a_list_leaves_out_what_the_rule_on_one_refuses(self) -> None:
         self.build("get_image")
@@ -380,7 +382,7 @@ class ImageAccessTest(AccessCase):
                     self.build()
                     may = who == "admin" or CALLERS[who].project_id == owner
                     self.assertEqual("ok" if may else "403", self.create(who, owner=owner))
-                    self.assertEqual(["create"] if may else [], self.records.arrived)
+                    self.assertEqual(["create"] if may else [], self.repositories.arrived)
 
     def test_the_rules_of_a_creation(self) -> None:
         for visibility, rules in (
@@ -399,7 +401,7 @@ class ImageAccessTest(AccessCase):
                         CALLERS["owner"], Image("new", owner="owner", visibility=visibility)
                     )
                 self.assertEqual((rule,), raised.exception.args)
-                self.assertEqual([], self.records.arrived)
+                self.assertEqual([], self.repositories.arrived)
 
     def test_which_target_the_rules_of_a_creation_get(self) -> None:
         targets = []
@@ -415,7 +417,7 @@ class ImageAccessTest(AccessCase):
         with self.assertRaises(errors.Forbidden) as raised:
             self.layer.create(CALLERS["stranger"], Image("new", owner="owner"))
         self.assertIn("'owner'", str(raised.exception))
-        self.assertEqual([], self.records.arrived)
+        self.assertEqual([], self.repositories.arrived)
 
     # --- What holds beyond ownership ---------------------------------------------------------
 
@@ -429,7 +431,7 @@ class ImageAccessTest(AccessCase):
                         own = who in ("owner", "agent") and image_id == "public"
                         may = who == "admin" or own and owner == "owner"
                         self.assertEqual("ok" if may else "403", self.ask(row, who, image_id))
-                        self.assertEqual(["update"] if may else [], self.records.arrived)
+                        self.assertEqual(["update"] if may else [], self.repositories.arrived)
                         # It is refused before a rule could tell who sees the image.
                         self.assertEqual(may, bool(self.rules.asked))
 
@@ -447,16 +449,18 @@ class ImageAccessTest(AccessCase):
                         )
                     ),
                 )
-                self.assertEqual(["download"] if may else [], self.records.arrived)
-                self.assertEqual([ADD] if may else [], self.layer.locate(CALLERS[who], image))
+                self.assertEqual(["download"] if may else [], self.repositories.arrived)
+                self.assertEqual(
+                    [ADD] if may else [], self.layer.list_locations(CALLERS[who], image)
+                )
 
     def test_nobody_deletes_what_is_protected(self) -> None:
         for who in ("owner", "admin"):
             self.build()
             image = dataclasses.replace(IMAGES["public"][0], protected=True)
-            with self.assertRaises(errors.Protected):
+            with self.assertRaises(errors.ImageProtected):
                 self.layer.delete(CALLERS[who], image)
-            self.assertEqual([], self.records.arrived)
+            self.assertEqual([], self.repositories.arrived)
 
     def test_what_is_impossible_is_said_to_those_who_may_change_the_image(self) -> None:
         for who, expected in (
@@ -465,10 +469,10 @@ class ImageAccessTest(AccessCase):
             ("stranger", errors.Forbidden),
         ):
             self.build()
-            change = ImpossibleChange(fields={"name": "n"}, objection=errors.Conflict("no"))
+            change = RejectedChange(fields={"name": "n"}, error=errors.Conflict("no"))
             with self.assertRaises(expected):
                 self.layer.update(CALLERS[who], IMAGES["public"][0], change)
-            self.assertEqual([], self.records.arrived)
+            self.assertEqual([], self.repositories.arrived)
 
 
 # --- Members ---------------------------------------------------------------------------------
@@ -489,8 +493,8 @@ MEMBER_ROWS: dict[str, Row] = {
         ("get_image", "get_member"),
         "owner friend agent admin",
     ),
-    "find": Row(
-        lambda layer, ctx, image: layer.find(ctx, image, "friend"),
+    "resolve": Row(
+        lambda layer, ctx, image: layer.resolve(ctx, image, "friend"),
         ("get_image", "get_member"),
         "owner friend agent admin",
     ),
@@ -498,7 +502,7 @@ MEMBER_ROWS: dict[str, Row] = {
         lambda layer, ctx, image: layer.create(ctx, image, "new"),
         ("get_image", "add_member"),
         "owner agent admin",
-        entrusted=EVERYBODY,
+        elevated=EVERYBODY,
     ),
     "update": Row(
         lambda layer, ctx, image: layer.update(ctx, image, FRIEND, "accepted"),
@@ -516,10 +520,12 @@ MEMBER_ROWS: dict[str, Row] = {
 class MemberAccessTest(AccessCase):
     def build(self, *refused: str, old_defaults: bool = False) -> None:
         self.rules = Rules(*refused)
-        self.records = Records(list=[FRIEND, Member("shared", "other")], get=FRIEND, find=FRIEND)
+        self.repositories = FakeRepository(
+            list=[FRIEND, Member("shared", "other")], get=FRIEND, resolve=FRIEND
+        )
         options = OLD_DEFAULTS if old_defaults else OPTIONS
-        self.layer = gateway.fold(
-            MEMBER_JUDGES, self.records, services(enforcer=self.rules, conf=options)
+        self.layer = gateway.build_stack(
+            MEMBER_JUDGES, self.repositories, deps(enforcer=self.rules, conf=options)
         )
 
     def ask(self, row: Row, who: str, image: Image | None = None) -> str:
@@ -530,32 +536,32 @@ class MemberAccessTest(AccessCase):
         self.assertEqual(MEMBER_JUDGES, gateway.MEMBER_LAYERS[:2])
 
     def test_every_operation_has_a_row(self) -> None:
-        self.assertEqual(set(MEMBER_VERBS), set(MEMBER_ROWS))
+        self.assertEqual(set(MEMBER_OPERATIONS), set(MEMBER_ROWS))
 
     def test_who_reaches_the_records_whatever_the_rules_allow(self) -> None:
-        for verb, row in MEMBER_ROWS.items():
+        for operation, row in MEMBER_ROWS.items():
             for who in CALLERS:
-                with self.subTest(verb, who=who):
+                with self.subTest(operation, who=who):
                     self.build()
                     owns = who in row.may.split()
-                    lent = not owns and who in row.entrusted.split()
-                    refused = "404" if verb in ("get", "find") else "403"
+                    lent = not owns and who in row.elevated.split()
+                    refused = "404" if operation in ("get", "resolve") else "403"
                     self.assertEqual("ok" if owns or lent else refused, self.ask(row, who))
-                    arrived = f"entrusted {verb}" if lent else verb
+                    arrived = f"elevated {operation}" if lent else operation
                     self.assertEqual(
                         [arrived]
-                        if (owns or lent) and verb in ("create", "update", "delete")
+                        if (owns or lent) and operation in ("create", "update", "delete")
                         else [],
-                        self.records.arrived,
+                        self.repositories.arrived,
                     )
 
     def test_only_shared_images_have_members(self) -> None:
-        for verb, row in MEMBER_ROWS.items():
+        for operation, row in MEMBER_ROWS.items():
             for kind in ("private", "community", "public"):
                 for who in ("owner", "admin"):
                     self.build("get_image")
-                    self.assertEqual("403", self.ask(row, who, IMAGES[kind][0]), (verb, kind))
-                    self.assertEqual([], self.records.arrived)
+                    self.assertEqual("403", self.ask(row, who, IMAGES[kind][0]), (operation, kind))
+                    self.assertEqual([], self.repositories.arrived)
 
     def test_a_list_shows_others_to_the_owner_only(self) -> None:
         for who, shown in (
@@ -586,25 +592,25 @@ class MemberAccessTest(AccessCase):
             self.build(old_defaults=True)
             may = who in ("owner", "agent", "admin")
             self.assertEqual("ok" if may else "403", self.ask(MEMBER_ROWS["create"], who))
-            self.assertEqual(["create"] if may else [], self.records.arrived)
+            self.assertEqual(["create"] if may else [], self.repositories.arrived)
 
     def test_which_rules_are_asked_and_in_which_order(self) -> None:
-        for verb, row in MEMBER_ROWS.items():
-            with self.subTest(verb):
+        for operation, row in MEMBER_ROWS.items():
+            with self.subTest(operation):
                 self.build()
                 self.assertEqual("ok", self.ask(row, "admin"))
                 self.assert_asked(row, self.rules, "owner")
 
     def test_a_rule_that_refuses_stops_the_operation(self) -> None:
-        for verb, row in MEMBER_ROWS.items():
+        for operation, row in MEMBER_ROWS.items():
             for rule in set(row.rules) - row.filters:
-                with self.subTest(verb, rule=rule):
+                with self.subTest(operation, rule=rule):
                     self.build(rule)
-                    hidden = rule == "get_image" or verb == "get"
+                    hidden = rule == "get_image" or operation == "get"
                     self.assertEqual("404" if hidden else "403", self.ask(row, "admin"))
                     self.build(rule, "get_image")
                     self.assertEqual("404", self.ask(row, "admin"))
-                    self.assertEqual([], self.records.arrived)
+                    self.assertEqual([], self.repositories.arrived)
 
     def test_a_list_is_empty_where_the_rule_on_one_refuses(self) -> None:
         self.build("get_member")
@@ -621,13 +627,15 @@ class MemberAccessTest(AccessCase):
 
         for who in ("friend", "admin"):
             self.rules = Rules("get_member")
-            layer = gateway.fold(
-                MEMBER_JUDGES, Records(find=missing), services(enforcer=self.rules, conf=OPTIONS)
+            layer = gateway.build_stack(
+                MEMBER_JUDGES,
+                FakeRepository(resolve=missing),
+                deps(enforcer=self.rules, conf=OPTIONS),
             )
             self.assertEqual(
                 "403",
                 self.outcome(
-                    lambda who=who, layer=layer: layer.find(
+                    lambda who=who, layer=layer: layer.resolve(
                         CALLERS[who], IMAGES["shared"][0], "missing"
                     )
                 ),
@@ -648,26 +656,27 @@ class TaskAccessTest(AccessCase):
 
     def test_every_operation_has_a_row(self) -> None:
         # That of an image is asked for with the image, by one who sees it.
-        self.assertEqual(set(TASK_VERBS) - {"of_image"}, set(self.ROWS))
+        self.assertEqual(set(TASK_OPERATIONS) - {"list_for_image"}, set(self.ROWS))
         self.assertIs(TaskPolicyProxy, gateway.TASK_LAYERS[0])
 
     def test_one_rule_guards_them_all(self) -> None:
-        for verb, ask in self.ROWS.items():
+        for operation, ask in self.ROWS.items():
             for refused in ((), ("tasks_api_access",)):
-                rules, records = Rules(*refused), Records()
-                records.arrived = []
-                layer = TaskPolicyProxy.build(records, services(enforcer=rules))
+                rules, repositories = Rules(*refused), FakeRepository()
+                repositories.arrived = []
+                layer = TaskPolicyProxy.build(repositories, deps(enforcer=rules))
                 self.assertEqual(
                     "403" if refused else "ok",
                     self.outcome(lambda ask=ask, layer=layer: ask(layer, CALLERS["owner"])),
                 )
                 self.assertEqual([("tasks_api_access", "no target")], rules.asked)
                 self.assertEqual(
-                    ["create"] if verb == "create" and not refused else [], records.arrived
+                    ["create"] if operation == "create" and not refused else [],
+                    repositories.arrived,
                 )
 
     def test_tasks_of_others_are_for_administrators(self) -> None:
-        class TaskRecords:
+        class TaskRepository:
             owners: list = []
 
             def expire(self):
@@ -677,26 +686,26 @@ class TaskAccessTest(AccessCase):
                 self.owners.append(owner)
                 return []
 
-            def of_image(self, image_id):
+            def list_for_image(self, image_id):
                 return [TASK, Task("other", "import", owner="stranger")]
 
-        repository = TaskRepository(TaskRecords(), OPTIONS)
-        for who, owner, of_image in (
+        repository = TaskAdapter(TaskRepository(), OPTIONS)
+        for who, owner, list_for_image in (
             ("owner", "owner", ["t"]),
             ("stranger", "stranger", ["other"]),
             ("admin", None, ["t", "other"]),
         ):
             repository.list(CALLERS[who], None)
-            self.assertEqual([owner], TaskRecords.owners, who)
+            self.assertEqual([owner], TaskRepository.owners, who)
             self.assertEqual(
-                of_image,
-                [task.id for task in repository.of_image(CALLERS[who], IMAGES["public"][0])],
+                list_for_image,
+                [task.id for task in repository.list_for_image(CALLERS[who], IMAGES["public"][0])],
                 who,
             )
         # Without an owner the records list all tasks: a caller without a project has none.
         self.assertEqual([], repository.list(CALLERS["nobody"], None))
-        self.assertEqual([], TaskRecords.owners)
-        self.assertEqual([], repository.of_image(CALLERS["nobody"], IMAGES["public"][0]))
+        self.assertEqual([], TaskRepository.owners)
+        self.assertEqual([], repository.list_for_image(CALLERS["nobody"], IMAGES["public"][0]))
 
 
 # --- Metadata definitions --------------------------------------------------------------------
@@ -719,7 +728,7 @@ NAMESPACE_ROWS: dict[str, Row] = {
         ),
         "seers",
     ),
-    "find": Row(lambda layer, ctx, found: layer.find(ctx, found.name), (), "seers"),
+    "resolve": Row(lambda layer, ctx, found: layer.resolve(ctx, found.name), (), "seers"),
     "list": Row(
         lambda layer, ctx, found: layer.list(ctx, NamespaceQuery()),
         ("get_metadef_namespaces@caller", "list_metadef_resource_types@caller", SEE),
@@ -833,32 +842,32 @@ class MetadefAccessTest(AccessCase):
 
     def build(self, *refused: str) -> None:
         self.rules = Rules(*refused)
-        known = services(enforcer=self.rules, conf=OPTIONS)
+        known = deps(enforcer=self.rules, conf=OPTIONS)
 
         def get(ctx, name):
             return NAMESPACES[name][0]
 
-        self.records = Records(
+        self.repositories = FakeRepository(
             get=get,
-            find=get,
+            resolve=get,
             resource_types=[],
             list=lambda ctx, query: NamespacePage([NAMESPACES["public"][0]], full=True),
         )
-        self.namespaces = gateway.fold(self.JUDGES["namespaces"], self.records, known)
-        self.things = Records(
+        self.namespaces = gateway.build_stack(self.JUDGES["namespaces"], self.repositories, known)
+        self.things = FakeRepository(
             get=lambda ctx, namespace, kind, name: kind(name),
             list=lambda ctx, namespace, kind, listing: [kind("x")],
         )
-        self.definitions = gateway.fold(self.JUDGES["definitions"], self.things, known)
+        self.definitions = gateway.build_stack(self.JUDGES["definitions"], self.things, known)
 
     def ask(self, noun: str, row: Row, who: str, name: str) -> str:
         ctx = CALLERS[who]
         return self.outcome(
-            lambda: row.ask(getattr(self, noun), ctx, self.namespaces.find(ctx, name))
+            lambda: row.ask(getattr(self, noun), ctx, self.namespaces.resolve(ctx, name))
         )
 
     def arrived(self) -> list[str]:
-        return self.records.arrived + self.things.arrived
+        return self.repositories.arrived + self.things.arrived
 
     def rows(self):
         for noun, rows in self.ROWS.items():
@@ -870,15 +879,15 @@ class MetadefAccessTest(AccessCase):
         self.assertEqual(self.JUDGES["definitions"], gateway.DEFINITION_LAYERS[:2])
 
     def test_every_operation_has_a_row(self) -> None:
-        self.assertEqual(set(NAMESPACE_VERBS) - {"create"}, set(NAMESPACE_ROWS))
+        self.assertEqual(set(NAMESPACE_OPERATIONS) - {"create"}, set(NAMESPACE_ROWS))
         self.assertEqual(
-            set(DEFINITION_VERBS), {name.partition(" ")[0] for name in DEFINITION_ROWS}
+            set(DEFINITION_OPERATIONS), {name.partition(" ")[0] for name in DEFINITION_ROWS}
         )
         self.assertEqual(
             {
-                (verb, kind.__name__)
+                (operation, kind.__name__)
                 for kind, rules in metadefs_policy.RULES.items()
-                for verb in rules
+                for operation in rules
             },
             {tuple(name.split()) for name in DEFINITION_ROWS},
         )
@@ -1025,7 +1034,7 @@ class MetadefAccessTest(AccessCase):
         def missing(ctx, namespace, kind, name):
             raise errors.NotFound("nothing")
 
-        layer = DefinitionAuthorizationProxy.build(Records(get=missing), services())
+        layer = DefinitionAuthorizationProxy.build(FakeRepository(get=missing), deps())
         with self.assertRaises(errors.NotFound):
             layer.delete(CALLERS["owner"], locked, Tag, "x")
 

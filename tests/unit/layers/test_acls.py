@@ -5,18 +5,18 @@ from __future__ import annotations
 import types
 import unittest
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Upload
-from glance_py.layers.acls import MemberReaderProxy, ReaderProxy
+from glance_py.layers.acls import MemberStoreAclProxy, StoreAclProxy
 from glance_store_py import errors
 
 URL = "swift+https://swift/v1/AUTH_p/glance_i/i"
 
 
 class Stores:
-    judge_readers = True
+    has_acl_stores = True
 
     def __init__(self):
         self.told = []
@@ -25,10 +25,10 @@ class Stores:
         self.told.append((url, store_id, public, readers, caller))
 
 
-class Below:
-    """Verbs that do what is asked of them at once."""
+class Innermost:
+    """Operations that do what is asked of them at once."""
 
-    def __getattr__(self, verb):
+    def __getattr__(self, operation):
         return lambda *args: None
 
     def update(self, ctx, image, change):
@@ -40,7 +40,7 @@ class Below:
         )
 
     def upload(self, ctx, image, upload):
-        return self.update(ctx, image, Change())
+        return self.update(ctx, image, ImageChange())
 
     def create(self, ctx, image, member_id):
         return Member("i", member_id)
@@ -52,21 +52,21 @@ class TestReaders(unittest.TestCase):
         members = types.SimpleNamespace(
             find=lambda ctx, image_id: [Member("i", "a"), Member("i", "b")]
         )
-        self.services = types.SimpleNamespace(
-            stores=self.stores, records=types.SimpleNamespace(members=members)
+        self.deps = types.SimpleNamespace(
+            stores=self.stores, repositories=types.SimpleNamespace(members=members)
         )
-        self.images = ReaderProxy.build(Below(), self.services)
-        self.members = MemberReaderProxy.build(Below(), self.services)
-        self.image = Below().update("ctx", None, Change())
+        self.images = StoreAclProxy.build(Innermost(), self.deps)
+        self.members = MemberStoreAclProxy.build(Innermost(), self.deps)
+        self.image = Innermost().update("ctx", None, ImageChange())
 
     def told(self):
         return [(public, readers) for _, _, public, readers, _ in self.stores.told]
 
     def test_without_such_a_store_there_is_no_layer(self):
-        self.stores.judge_readers = False
-        below = Below()
-        self.assertIs(below, ReaderProxy.build(below, self.services))
-        self.assertIs(below, MemberReaderProxy.build(below, self.services))
+        self.stores.has_acl_stores = False
+        inner = Innermost()
+        self.assertIs(inner, StoreAclProxy.build(inner, self.deps))
+        self.assertIs(inner, MemberStoreAclProxy.build(inner, self.deps))
 
     def test_visibility_decides(self):
         for visibility, expected in (
@@ -76,11 +76,11 @@ class TestReaders(unittest.TestCase):
             ("private", (False, [])),
         ):
             self.stores.told.clear()
-            self.images.update("ctx", self.image, Change(fields={"visibility": visibility}))
+            self.images.update("ctx", self.image, ImageChange(fields={"visibility": visibility}))
             self.assertEqual([expected], self.told(), visibility)
 
     def test_other_changes_are_no_business_of_the_store(self):
-        self.images.update("ctx", self.image, Change(fields={"name": "x"}))
+        self.images.update("ctx", self.image, ImageChange(fields={"name": "x"}))
         self.assertEqual([], self.stores.told)
 
     def test_data_and_members_are_told_as_the_caller(self):
@@ -91,7 +91,7 @@ class TestReaders(unittest.TestCase):
 
     def test_a_store_that_does_not_listen_stops_nobody(self):
         def deaf(*args):
-            raise errors.Forbidden()
+            raise errors.StoreForbidden()
 
         self.stores.set_acls = deaf
         with self.assertLogs("glance_py.layers.acls", "ERROR"):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import unittest
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Download, Upload
 from glance_py.layers.authorization import AuthorizationProxy, MemberAuthorizationProxy
 from glance_py.layers.ownership import OwnershipProxy
-from tests.unit.layers.fake import Images, Members, services
-from tests.unit.setting import caller, conf, member
+from tests.unit.factories import make_caller, make_conf, make_member
+from tests.unit.layers.fake import Images, Members, deps
 
-OWNER, STRANGER, ADMIN = member("p1"), member("p2"), caller("admin", project="p9", is_admin=True)
+OWNER, STRANGER, ADMIN = (
+    make_member("p1"),
+    make_member("p2"),
+    make_caller("admin", project="p9", is_admin=True),
+)
 
 
 def image(visibility: str = "private", **more) -> Image:
@@ -23,11 +27,11 @@ def image(visibility: str = "private", **more) -> Image:
 
 class SeeingTest(unittest.TestCase):
     def sees(self, ctx, seen: Image) -> bool:
-        layer = AuthorizationProxy.build(Images(seen), services())
+        layer = AuthorizationProxy.build(Images(seen), deps())
         answers = []
-        for verb in (layer.get, layer.find):
+        for operation in (layer.get, layer.resolve):
             try:
-                answers.append(verb(ctx, seen.id).id == seen.id)
+                answers.append(operation(ctx, seen.id).id == seen.id)
             except errors.ImageNotFound:
                 answers.append(False)
         self.assertEqual(answers[0], answers[1])
@@ -48,14 +52,14 @@ class SeeingTest(unittest.TestCase):
                 )
 
     def test_a_membership_counts_only_while_the_image_is_shared(self):
-        self.assertTrue(self.sees(STRANGER, image("shared", member="p2")))
-        self.assertFalse(self.sees(STRANGER, image("private", member="p2")))
+        self.assertTrue(self.sees(STRANGER, image("shared", caller_membership="p2")))
+        self.assertFalse(self.sees(STRANGER, image("private", caller_membership="p2")))
 
     def test_an_image_without_owner_is_seen_by_all_and_changed_by_administrators(self):
         orphan = image(owner=None)
         self.assertTrue(self.sees(STRANGER, orphan))
-        layer = OwnershipProxy.build(Images(orphan), services())
-        nobody = caller("member", project=None)
+        layer = OwnershipProxy.build(Images(orphan), deps())
+        nobody = make_caller("member", project=None)
         with self.assertRaises(errors.Forbidden):
             layer.delete(nobody, orphan)
         layer.delete(ADMIN, orphan)
@@ -63,27 +67,25 @@ class SeeingTest(unittest.TestCase):
 
 class ChangingTest(unittest.TestCase):
     def setUp(self):
-        self.below = Images()
-        self.layer = AuthorizationProxy.build(
-            OwnershipProxy.build(self.below, services()), services()
-        )
+        self.inner = Images()
+        self.layer = AuthorizationProxy.build(OwnershipProxy.build(self.inner, deps()), deps())
 
     def test_only_owner_and_administrator_reach_the_room_below(self):
         public = image("public")
-        for verb, arguments in (
-            ("update", (Change(fields={"name": "n"}),)),
+        for operation, arguments in (
+            ("update", (ImageChange(fields={"name": "n"}),)),
             ("delete", ()),
             ("upload", (Upload([]),)),
             ("stage", (Upload([]),)),
-            ("transition", ("deactivated",)),
+            ("set_status", ("deactivated",)),
         ):
-            with self.subTest(verb):
+            with self.subTest(operation):
                 with self.assertRaises(errors.Forbidden):
-                    getattr(self.layer, verb)(STRANGER, public, *arguments)
-                self.assertEqual([], self.below.calls)
-                getattr(self.layer, verb)(OWNER, public, *arguments)
-                getattr(self.layer, verb)(ADMIN, public, *arguments)
-                self.below.calls.clear()
+                    getattr(self.layer, operation)(STRANGER, public, *arguments)
+                self.assertEqual([], self.inner.calls)
+                getattr(self.layer, operation)(OWNER, public, *arguments)
+                getattr(self.layer, operation)(ADMIN, public, *arguments)
+                self.inner.calls.clear()
 
     def test_an_image_is_created_for_ones_own_project(self):
         self.layer.create(OWNER, image())
@@ -95,21 +97,21 @@ class ChangingTest(unittest.TestCase):
     def test_a_member_cannot_give_an_image_away(self):
         for owner in ("p2", None):
             with self.assertRaises(errors.Forbidden):
-                self.layer.update(OWNER, image(), Change(fields={"owner": owner}))
-        self.assertEqual([], self.below.calls)
-        self.layer.update(OWNER, image(), Change(fields={"owner": "p1"}))
-        self.layer.update(ADMIN, image(), Change(fields={"owner": "p2"}))
+                self.layer.update(OWNER, image(), ImageChange(fields={"owner": owner}))
+        self.assertEqual([], self.inner.calls)
+        self.layer.update(OWNER, image(), ImageChange(fields={"owner": "p1"}))
+        self.layer.update(ADMIN, image(), ImageChange(fields={"owner": "p2"}))
 
     def test_a_protected_image_outlives_administrators(self):
         for ctx in (OWNER, ADMIN):
-            with self.assertRaises(errors.Protected):
+            with self.assertRaises(errors.ImageProtected):
                 self.layer.delete(ctx, image(protected=True))
-        self.assertEqual([], self.below.calls)
+        self.assertEqual([], self.inner.calls)
 
 
 class ReadingTest(unittest.TestCase):
     def test_only_administrators_read_what_is_deactivated(self):
-        layer = AuthorizationProxy.build(Images(), services())
+        layer = AuthorizationProxy.build(Images(), deps())
         layer.download(OWNER, image(), Download())
         with self.assertRaises(errors.Forbidden):
             layer.download(OWNER, image(status="deactivated"), Download())
@@ -119,13 +121,11 @@ class ReadingTest(unittest.TestCase):
 class SharingTest(unittest.TestCase):
     def setUp(self):
         self.share, self.other = Member("shared", "p2"), Member("shared", "p3")
-        self.layer = self.build(conf())
+        self.layer = self.build(make_conf())
         self.shared = image("shared")
 
     def build(self, options):
-        return MemberAuthorizationProxy.build(
-            Members(self.share, self.other), services(conf=options)
-        )
+        return MemberAuthorizationProxy.build(Members(self.share, self.other), deps(conf=options))
 
     def test_only_shared_images_have_members(self):
         for visibility in ("private", "public", "community"):
@@ -151,7 +151,7 @@ class SharingTest(unittest.TestCase):
         accepted = self.layer.update(STRANGER, self.shared, self.share, "accepted")
         self.assertEqual("accepted", accepted.status)
         self.layer.update(ADMIN, self.shared, self.share, "rejected")
-        for ctx in (OWNER, member("p3")):
+        for ctx in (OWNER, make_member("p3")):
             with self.assertRaises(errors.Forbidden):
                 self.layer.update(ctx, self.shared, self.share, "accepted")
 
@@ -163,7 +163,7 @@ class SharingTest(unittest.TestCase):
 
     def test_the_owner_decides_who_is_a_member(self):
         self.layer.create(STRANGER, self.shared, "p5")  # as far as no policy forbids it
-        old = conf()
+        old = make_conf()
         old.set_override("enforce_new_defaults", False, group="oslo_policy")
         with self.assertRaises(errors.Forbidden):
             self.build(old).create(STRANGER, self.shared, "p4")

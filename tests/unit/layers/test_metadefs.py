@@ -18,8 +18,8 @@ from glance_py.domain.metadef import (
 )
 from glance_py.layers.metadefs_policy import RULES
 from glance_py.policies.enforcer import Enforcer
-from tests.unit.layers.fake import Notifier, services
-from tests.unit.setting import caller, conf
+from tests.unit.factories import make_caller, make_conf
+from tests.unit.layers.fake import Notifier, deps
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -33,7 +33,7 @@ class Namespaces:
     def get(self, ctx, name):
         return self.namespaces[name]
 
-    find = get
+    resolve = get
 
     def list(self, ctx, query):
         return NamespacePage(list(self.namespaces.values()), full=True)
@@ -88,43 +88,43 @@ class LayersCase(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
-        options = conf(directory.name, {"policy.yaml": self.policy})
+        options = make_conf(directory.name, {"policy.yaml": self.policy})
         self.notifier = Notifier()
-        self.services = services(conf=options, enforcer=Enforcer(options), notifier=self.notifier)
-        self.namespaces = gateway.fold(
-            gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.services
+        self.deps = deps(conf=options, enforcer=Enforcer(options), notifier=self.notifier)
+        self.namespaces = gateway.build_stack(
+            gateway.NAMESPACE_LAYERS, Namespaces(PUBLIC, PRIVATE, LOCKED), self.deps
         )
-        self.definitions = gateway.fold(gateway.DEFINITION_LAYERS, Definitions(), self.services)
-        self.admin = caller("admin", "member", "reader", project="p9", is_admin=True)
+        self.definitions = gateway.build_stack(gateway.DEFINITION_LAYERS, Definitions(), self.deps)
+        self.admin = make_caller("admin", "member", "reader", project="p9", is_admin=True)
 
 
 class VisibilityTest(LayersCase):
     def test_private_namespaces_are_there_for_their_project_and_administrators(self):
         for who, sees in (
-            (caller("reader", project="p1"), True),
+            (make_caller("reader", project="p1"), True),
             (self.admin, True),
-            (caller("reader", project="p2"), False),
+            (make_caller("reader", project="p2"), False),
         ):
-            for verb in (self.namespaces.get, self.namespaces.find):
+            for operation in (self.namespaces.get, self.namespaces.resolve):
                 if sees:
-                    self.assertIs(PRIVATE, verb(who, "private"))
+                    self.assertIs(PRIVATE, operation(who, "private"))
                 else:
-                    self.assertRaises(errors.NamespaceNotFound, verb, who, "private")
-                self.assertIs(PUBLIC, verb(who, "public"))
+                    self.assertRaises(errors.NamespaceNotFound, operation, who, "private")
+                self.assertIs(PUBLIC, operation(who, "public"))
 
     def test_lists_leave_out_what_the_rules_hide(self):
         names = [
             each.name
             for each in self.namespaces.list(
-                caller("reader", project="p2"), NamespaceQuery()
+                make_caller("reader", project="p2"), NamespaceQuery()
             ).namespaces
         ]
         self.assertEqual(["public"], names)
         self.assertEqual(3, len(self.namespaces.list(self.admin, NamespaceQuery()).namespaces))
 
     def test_who_may_not_see_is_told_that_there_is_nothing(self):
-        nobody = caller(project="p1")
-        for verb, arguments in (
+        nobody = make_caller(project="p1")
+        for operation, arguments in (
             (self.namespaces.get, ("public",)),
             (self.namespaces.list, (NamespaceQuery(),)),
             (self.namespaces.create, (PRIVATE,)),
@@ -134,10 +134,10 @@ class VisibilityTest(LayersCase):
             (self.definitions.list, (PUBLIC, Tag)),
             (self.definitions.create, (PUBLIC, Tag("t"))),
         ):
-            self.assertRaises(errors.NotFound, verb, nobody, *arguments)
+            self.assertRaises(errors.NotFound, operation, nobody, *arguments)
 
     def test_who_sees_but_may_not_write_is_told_so(self):
-        reader = caller("reader", project="p1")
+        reader = make_caller("reader", project="p1")
         for kind in RULES:
             self.assertTrue(self.definitions.list(reader, PUBLIC, kind))
             self.assertTrue(self.definitions.get(reader, PUBLIC, kind, "x"))
@@ -147,7 +147,7 @@ class VisibilityTest(LayersCase):
             self.assertRaises(
                 errors.PolicyForbids, self.definitions.delete, reader, PUBLIC, kind, "x"
             )
-        for verb, arguments in (
+        for operation, arguments in (
             (self.namespaces.create, (PRIVATE,)),
             (self.namespaces.update, (PUBLIC, PUBLIC)),
             (self.namespaces.delete, (PUBLIC,)),
@@ -155,14 +155,14 @@ class VisibilityTest(LayersCase):
             (self.definitions.update, (PUBLIC, "x", Tag("y"))),
             (self.definitions.create_all, (PUBLIC, Tag, [], True)),
         ):
-            self.assertRaises(errors.PolicyForbids, verb, reader, *arguments)
+            self.assertRaises(errors.PolicyForbids, operation, reader, *arguments)
 
 
 class NestedCreationTest(LayersCase):
     policy = '"metadef_admin": "role:member"\n"add_metadef_object": "!"\n'
 
     def test_a_new_namespace_needs_the_rule_of_everything_in_it(self):
-        writer = caller("member", "reader", project="p1")
+        writer = make_caller("member", "reader", project="p1")
         self.assertTrue(
             self.namespaces.create(writer, Namespace("n", "p1", contents={Tag: [Tag("t")]}))
         )
@@ -181,11 +181,11 @@ class OwnershipTest(LayersCase):
 
     def setUp(self):
         super().setUp()
-        self.stranger = caller("member", "reader", project="p2")
-        self.owner = caller("member", "reader", project="p1")
+        self.stranger = make_caller("member", "reader", project="p2")
+        self.owner = make_caller("member", "reader", project="p1")
 
     def test_only_its_project_changes_a_namespace_whatever_the_rules_allow(self):
-        for verb, arguments in (
+        for operation, arguments in (
             (self.namespaces.update, (PUBLIC, PUBLIC)),
             (self.namespaces.delete, (PUBLIC,)),
             (self.definitions.create, (PUBLIC, Tag("t"))),
@@ -194,9 +194,9 @@ class OwnershipTest(LayersCase):
             (self.definitions.delete, (PUBLIC, Tag, "t")),
             (self.definitions.clear, (PUBLIC, Tag)),
         ):
-            self.assertRaises(errors.Forbidden, verb, self.stranger, *arguments)
-            verb(self.owner, *arguments)
-            verb(self.admin, *arguments)
+            self.assertRaises(errors.Forbidden, operation, self.stranger, *arguments)
+            operation(self.owner, *arguments)
+            operation(self.admin, *arguments)
 
     def test_namespaces_are_neither_made_for_others_nor_given_away(self):
         theirs = Namespace("n", "p2")
@@ -223,8 +223,8 @@ class NotificationTest(LayersCase):
 
     def test_left_out_when_nobody_listens(self):
         self.notifier.enabled = False
-        below = Namespaces()
-        self.assertIs(below, gateway.NAMESPACE_LAYERS[-1].build(below, self.services))
+        inner = Namespaces()
+        self.assertIs(inner, gateway.NAMESPACE_LAYERS[-1].build(inner, self.deps))
 
     def test_what_was_refused_is_not_announced(self):
         self.assertRaises(errors.Forbidden, self.namespaces.delete, self.admin, LOCKED)

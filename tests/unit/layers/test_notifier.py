@@ -4,14 +4,14 @@ import datetime
 import unittest
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Data, Download, Upload
 from glance_py.layers.notifier import MemberNotifierProxy, NotifierProxy
 from glance_store_py import config as store_config
-from tests.unit.layers.fake import Images, Members, Notifier, services
-from tests.unit.setting import conf, member
+from tests.unit.factories import make_conf, make_member
+from tests.unit.layers.fake import Images, Members, Notifier, deps
 
 WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -23,19 +23,19 @@ class Steps(Images):
 
     def upload(self, ctx, image, upload):
         for step in ("saving", "prepare"):
-            upload.progress(step, Image(id=image.id, status="saving"))
+            upload.on_step(step, Image(id=image.id, status="saving"))
         if self.fails:
-            upload.failed("no room")
+            upload.on_failure("no room")
             raise errors.StoreFull()
         for step in ("upload", "activate", "active"):
-            upload.progress(step, Image(id=image.id, status="active"))
+            upload.on_step(step, Image(id=image.id, status="active"))
         return Image(id=image.id, status="active")
 
 
 class NotifierProxyTest(unittest.TestCase):
     def setUp(self):
         self.notifier = Notifier()
-        self.below = Steps()
+        self.inner = Steps()
         self.image = Image(
             id="i",
             owner="p1",
@@ -47,22 +47,22 @@ class NotifierProxyTest(unittest.TestCase):
         )
 
     def layer(self, **values):
-        options = conf(**values)
+        options = make_conf(**values)
         if values:
             options.register_opts(
                 [store_config.cfg.StrOpt("default_backend", default="fast")], group="glance_store"
             )
-        return NotifierProxy.build(self.below, services(conf=options, notifier=self.notifier))
+        return NotifierProxy.build(self.inner, deps(conf=options, notifier=self.notifier))
 
     def test_left_out_when_nobody_listens(self):
         self.notifier.enabled = False
-        self.assertIs(self.below, self.layer())
+        self.assertIs(self.inner, self.layer())
 
     def test_create_update_delete(self):
         layer = self.layer()
-        layer.create(member(), self.image)
-        layer.update(member(), self.image, Change(fields={"name": "n"}))
-        layer.delete(member(), self.image)
+        layer.create(make_member(), self.image)
+        layer.update(make_member(), self.image, ImageChange(fields={"name": "n"}))
+        layer.delete(make_member(), self.image)
         self.assertEqual(
             [("INFO", "image.create"), ("INFO", "image.update"), ("INFO", "image.delete")],
             self.notifier.events,
@@ -99,15 +99,15 @@ class NotifierProxyTest(unittest.TestCase):
 
     def test_a_transition_that_changes_nothing_is_no_news(self):
         layer = self.layer()
-        layer.transition(member(), self.image, "deactivated")
-        layer.transition(member(), Image(id="i", status="deactivated"), "deactivated")
+        layer.set_status(make_member(), self.image, "deactivated")
+        layer.set_status(make_member(), Image(id="i", status="deactivated"), "deactivated")
         self.assertEqual([("INFO", "image.update")], self.notifier.events)
 
     def test_upload(self):
         told = []
-        upload = Upload(source=[], progress=lambda step, image: told.append(step))
+        upload = Upload(source=[], on_step=lambda step, image: told.append(step))
         self.layer(enabled_backends={"fast": "file", "slow": "file"}).upload(
-            member(), self.image, upload
+            make_member(), self.image, upload
         )
         self.assertEqual(
             [
@@ -127,23 +127,23 @@ class NotifierProxyTest(unittest.TestCase):
 
     def test_upload_to_a_named_store_and_to_the_only_one(self):
         self.layer(enabled_backends={"fast": "file"}).upload(
-            member(), self.image, Upload(source=[], store="slow")
+            make_member(), self.image, Upload(source=[], store="slow")
         )
         self.assertEqual("slow", self.notifier.sent[1][2]["backend"])
-        self.layer().upload(member(), self.image, Upload(source=[]))
+        self.layer().upload(make_member(), self.image, Upload(source=[]))
         self.assertNotIn("backend", self.notifier.sent[6][2])
 
     def test_a_failed_upload_is_an_error_in_one_sentence(self):
-        self.below.fails = True
+        self.inner.fails = True
         with self.assertRaises(errors.StoreFull):
-            self.layer().upload(member(), self.image, Upload(source=[]))
+            self.layer().upload(make_member(), self.image, Upload(source=[]))
         self.assertEqual(
             ("ERROR", "image.upload", "Failed to upload image data for image i: no room"),
             self.notifier.sent[-1],
         )
 
     def test_stage(self):
-        self.layer().stage(member(), self.image, Upload(source=[]))
+        self.layer().stage(make_member(), self.image, Upload(source=[]))
         self.assertEqual([("INFO", "image.update")], self.notifier.events)
 
 
@@ -154,8 +154,8 @@ class DownloadTest(unittest.TestCase):
         self.image = Image(id="i", owner="p1")
 
     def download(self, length=3, data=True):
-        below = Images()
-        below.download = lambda ctx, image, wanted: (
+        inner = Images()
+        inner.download = lambda ctx, image, wanted: (
             Data(
                 chunks=iter([b"ab", b"c"]),
                 length=length,
@@ -165,8 +165,8 @@ class DownloadTest(unittest.TestCase):
             if data
             else None
         )
-        layer = NotifierProxy.build(below, services(conf=conf(), notifier=self.notifier))
-        return layer.download(member(), self.image, Download())
+        layer = NotifierProxy.build(inner, deps(conf=make_conf(), notifier=self.notifier))
+        return layer.download(make_member(), self.image, Download())
 
     def test_complete(self):
         data = self.download()
@@ -212,11 +212,11 @@ class MemberNotifierTest(unittest.TestCase):
     def test_sharing(self):
         notifier = Notifier()
         share = Member("i", "p2", created_at=WHEN, updated_at=WHEN)
-        layer = MemberNotifierProxy.build(Members(share), services(notifier=notifier))
+        layer = MemberNotifierProxy.build(Members(share), deps(notifier=notifier))
         image = Image(id="i")
-        layer.create(member(), image, "p3")
-        layer.update(member(), image, share, "accepted")
-        layer.delete(member(), image, share)
+        layer.create(make_member(), image, "p3")
+        layer.update(make_member(), image, share, "accepted")
+        layer.delete(make_member(), image, share)
         self.assertEqual(
             ["image.member.create", "image.member.update", "image.member.delete"],
             [event for _, event in notifier.events],

@@ -4,36 +4,36 @@ import unittest
 
 from glance_py import streams
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.domain.ports import Attempt, Upload
+from glance_py.domain.ports import Upload, UploadAttempt
 from glance_py.domain.quota import QuotaReservation as Reserved
 from glance_py.layers.quota import MemberQuotaProxy, QuotaProxy
 from glance_py.limits import MIB
-from tests.unit.layers.fake import Claim, Images, Members, services
-from tests.unit.setting import conf, member
+from tests.unit.factories import make_conf, make_member
+from tests.unit.layers.fake import Claim, Images, Members, deps
 
 
 class QuotaCase(unittest.TestCase):
     def setUp(self):
-        self.below = Images()
+        self.inner = Images()
 
     def layer(self, limits=None, **values):
-        return QuotaProxy.build(self.below, services(conf=conf(**values), limits=limits))
+        return QuotaProxy.build(self.inner, deps(conf=make_conf(**values), limits=limits))
 
     def refused(self, act, *arguments, error=errors.QuotaExceeded):
-        before = len(self.below.calls)
+        before = len(self.inner.calls)
         with self.assertRaises(error):
-            act(member(), *arguments)
-        self.assertEqual(before, len(self.below.calls))
+            act(make_member(), *arguments)
+        self.assertEqual(before, len(self.inner.calls))
 
     def pump(self):
         """Let the upload that arrived below run dry."""
         upload = next(
-            call[2] for call in reversed(self.below.calls) if call[0] in ("upload", "stage")
+            call[2] for call in reversed(self.inner.calls) if call[0] in ("upload", "stage")
         )
-        return sum(len(chunk) for chunk in streams.stream(upload.source, upload.filters))
+        return sum(len(chunk) for chunk in streams.filtered(upload.source, upload.filters))
 
 
 class CountsTest(QuotaCase):
@@ -41,102 +41,110 @@ class CountsTest(QuotaCase):
         layer = self.layer(image_property_quota=3)
         full = {"p0": "", "p1": "", "p2": ""}
         image = Image(id="i", properties=full)
-        layer.create(member(), image)
+        layer.create(make_member(), image)
         self.refused(layer.create, Image(id="i", properties={**full, "p3": ""}))
-        layer.create(member(), Image(id="i", properties={**full, "os_glance_import_task": ""}))
-        self.refused(layer.update, image, Change(set_properties={"p3": ""}))
-        layer.update(member(), image, Change(set_properties={"p1": "x"}))
-        layer.update(member(), image, Change(set_properties={"p3": ""}, remove_properties={"p1"}))
+        layer.create(make_member(), Image(id="i", properties={**full, "os_glance_import_task": ""}))
+        self.refused(layer.update, image, ImageChange(set_properties={"p3": ""}))
+        layer.update(make_member(), image, ImageChange(set_properties={"p1": "x"}))
+        layer.update(
+            make_member(), image, ImageChange(set_properties={"p3": ""}, remove_properties={"p1"})
+        )
 
     def test_a_lowered_quota_does_not_freeze_an_image(self):
         layer = self.layer(image_property_quota=1, image_tag_quota=1)
         image = Image(id="i", properties={"a": "", "b": ""}, tags=["x", "y"])
-        layer.update(member(), image, Change(set_properties={"a": "new"}))
-        layer.update(member(), image, Change(add_tags=("x",)))
-        layer.update(member(), image, Change(remove_tags=("y",)))
+        layer.update(make_member(), image, ImageChange(set_properties={"a": "new"}))
+        layer.update(make_member(), image, ImageChange(add_tags=("x",)))
+        layer.update(make_member(), image, ImageChange(remove_tags=("y",)))
 
     def test_tags(self):
         layer = self.layer(image_tag_quota=2)
         self.refused(layer.create, Image(id="i", tags=["a", "b", "b"]))
         image = Image(id="i", tags=["a", "b"])
-        layer.create(member(), image)
-        self.refused(layer.update, image, Change(add_tags=("c",)))
-        self.refused(layer.update, image, Change(tags=["x", "y", "z"]))
-        layer.update(member(), image, Change(add_tags=("c",), remove_tags=("a",)))
+        layer.create(make_member(), image)
+        self.refused(layer.update, image, ImageChange(add_tags=("c",)))
+        self.refused(layer.update, image, ImageChange(tags=["x", "y", "z"]))
+        layer.update(make_member(), image, ImageChange(add_tags=("c",), remove_tags=("a",)))
 
     def test_locations(self):
         layer = self.layer(image_location_quota=1)
         there, more = Location("file:///a", id=1), Location("file:///b")
         image = Image(id="i", locations=[there])
-        self.refused(layer.update, image, Change(add_locations=(more,)))
-        layer.update(member(), image, Change(add_locations=(more,), remove_locations=(there,)))
+        self.refused(layer.update, image, ImageChange(add_locations=(more,)))
+        layer.update(
+            make_member(), image, ImageChange(add_locations=(more,), remove_locations=(there,))
+        )
 
     def test_a_negative_quota_is_none(self):
         layer = self.layer(image_property_quota=-1, image_tag_quota=-1, image_location_quota=-1)
-        layer.create(member(), Image(id="i", tags=["t"] * 500, properties=dict.fromkeys("ab", "")))
+        layer.create(
+            make_member(), Image(id="i", tags=["t"] * 500, properties=dict.fromkeys("ab", ""))
+        )
 
     def test_members(self):
         image = Image(id="i")
         build = MemberQuotaProxy.build
-        layer = build(Members(Member("i", "p2")), services(conf=conf(image_member_quota=2)))
-        layer.create(member(), image, "p3")
+        layer = build(Members(Member("i", "p2")), deps(conf=make_conf(image_member_quota=2)))
+        layer.create(make_member(), image, "p3")
         for project in ("p4", "p2"):
             with self.assertRaises(errors.QuotaExceeded):
-                layer.create(member(), image, project)
-        below = Members()
-        self.assertIs(below, build(below, services(conf=conf(image_member_quota=-1))))
+                layer.create(make_member(), image, project)
+        inner = Members()
+        self.assertIs(inner, build(inner, deps(conf=make_conf(image_member_quota=-1))))
 
 
 class SizesTest(QuotaCase):
     def test_cap(self):
         layer = self.layer(image_size_cap=10)
         image = Image(id="i")
-        for verb in (layer.upload, layer.stage):
-            self.refused(verb, image, Upload([], size=11), error=errors.ImageTooLarge)
-            verb(member(), image, Upload([b"x" * 10], size=10))
+        for operation in (layer.upload, layer.stage):
+            self.refused(operation, image, Upload([], size=11), error=errors.ImageTooLarge)
+            operation(make_member(), image, Upload([b"x" * 10], size=10))
             self.assertEqual(10, self.pump())
             for size in (None, 10):
-                verb(member(), image, Upload([b"x" * 6, b"x" * 6], size=size))
+                operation(make_member(), image, Upload([b"x" * 6, b"x" * 6], size=size))
                 with self.assertRaises(errors.ImageTooLarge):
                     self.pump()
 
     def test_storage_is_claimed_before_the_first_byte(self):
         layer = self.layer(user_storage_quota="1KB")
         image = Image(id="i", owner="p1")
-        layer.upload(member(), image, Upload([b"x" * 24], size=24))
+        layer.upload(make_member(), image, Upload([b"x" * 24], size=24))
         self.assertEqual(
-            Reserved("p1", {"storage": 1024}, reserve=24), self.below.calls[-1][2].reservation
+            Reserved("p1", {"storage": 1024}, reserve=24), self.inner.calls[-1][2].reservation
         )
         self.assertEqual(24, self.pump())
-        self.assertEqual(["upload"], self.below.verbs)
-        layer.stage(member(), image, Upload([], size=2000))
-        self.assertIsNone(self.below.calls[-1][2].reservation)
+        self.assertEqual(["upload"], self.inner.operations)
+        layer.stage(make_member(), image, Upload([], size=2000))
+        self.assertIsNone(self.inner.calls[-1][2].reservation)
 
     def test_what_was_not_announced_is_claimed_while_it_comes(self):
-        self.below = Project(room=10 * MIB)
+        self.inner = Project(room=10 * MIB)
         layer = self.layer(user_storage_quota="1TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10))
-        self.assertEqual(1, self.below.calls[-1][2].reservation.reserve)
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10))
+        self.assertEqual(1, self.inner.calls[-1][2].reservation.reserve)
         self.assertEqual(10 * MIB, self.pump())
-        self.assertEqual(10 * MIB, self.below.held)
-        self.below.held = 0
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10 + [b"x"]))
+        self.assertEqual(10 * MIB, self.inner.held)
+        self.inner.held = 0
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 10 + [b"x"]))
         with self.assertRaises(errors.QuotaExceeded):
             self.pump()
-        self.assertEqual(10 * MIB, self.below.held)
+        self.assertEqual(10 * MIB, self.inner.held)
 
     def test_a_large_upload_does_not_claim_for_every_chunk(self):
-        self.below = Project(room=MIB**2)
+        self.inner = Project(room=MIB**2)
         layer = self.layer(user_storage_quota="2TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([bytes(MIB // 4)] * 4000))
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([bytes(MIB // 4)] * 4000))
         self.pump()
-        self.assertLess(self.below.verbs.count("update"), 60)
-        self.assertLess(self.below.held, 1.2 * 1000 * MIB)
+        self.assertLess(self.inner.operations.count("update"), 60)
+        self.assertLess(self.inner.held, 1.2 * 1000 * MIB)
 
     def test_more_than_was_announced_is_claimed_too(self):
-        self.below = Project(room=25)
+        self.inner = Project(room=25)
         layer = self.layer(user_storage_quota="1TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * 20, b"x" * 6], size=10))
+        layer.upload(
+            make_member(), Image(id="i", owner="p1"), Upload([b"x" * 20, b"x" * 6], size=10)
+        )
         with self.assertRaises(errors.QuotaExceeded):
             self.pump()
 
@@ -145,45 +153,45 @@ class SizesTest(QuotaCase):
             def update(self, ctx, image, change):
                 raise errors.ImageNotFound(image.id)
 
-        self.below = Gone()
+        self.inner = Gone()
         layer = self.layer(user_storage_quota="1TB")
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"xx"]))
-        with self.assertRaises(errors.UploadTargetGone):
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"xx"]))
+        with self.assertRaises(errors.ImageDeletedDuringUpload):
             self.pump()
 
     def test_another_copy_counts_again(self):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", size=60, locations=[Location("file:///a", id=1)])
-        layer.update(member(), image, Change(add_locations=(Location("file:///b"),)))
-        self.assertEqual(Reserved("p1", {"storage": 100}), self.below.calls[-1][2].reservation)
+        layer.update(make_member(), image, ImageChange(add_locations=(Location("file:///b"),)))
+        self.assertEqual(Reserved("p1", {"storage": 100}), self.inner.calls[-1][2].reservation)
 
     def test_a_copy_that_an_import_makes_is_claimed_first(self):
         layer = self.layer(user_storage_quota="100")
         image = Image(id="i", owner="p1", status="importing")
         layer.add_copy(
-            member(), image, Upload([b"x" * 60], size=60, attempt=Attempt(Claim())), None
+            make_member(), image, Upload([b"x" * 60], size=60, attempt=UploadAttempt(Claim())), None
         )
-        self.assertEqual(["update", "add_copy"], self.below.verbs)
+        self.assertEqual(["update", "add_copy"], self.inner.operations)
         self.assertEqual(
-            Reserved("p1", {"storage": 100}, reserve=60), self.below.calls[0][2].reservation
+            Reserved("p1", {"storage": 100}, reserve=60), self.inner.calls[0][2].reservation
         )
 
     def test_number_of_images(self):
         layer = self.layer(image_count_quota=3)
-        layer.create(member(), Image(id="i", owner="p1"))
-        self.assertEqual(Reserved("p1", {"images": 3}), self.below.calls[-1][2])
-        self.layer().create(member(), Image(id="i", owner="p1"))
-        self.assertIsNone(self.below.calls[-1][2])
+        layer.create(make_member(), Image(id="i", owner="p1"))
+        self.assertEqual(Reserved("p1", {"images": 3}), self.inner.calls[-1][2])
+        self.layer().create(make_member(), Image(id="i", owner="p1"))
+        self.assertIsNone(self.inner.calls[-1][2])
 
     def test_off_by_default(self):
-        self.layer().upload(member(), Image(id="i"), Upload([b"x"], size=1))
+        self.layer().upload(make_member(), Image(id="i"), Upload([b"x"], size=1))
         self.assertEqual(1, self.pump())
 
     def test_an_image_that_takes_no_data_is_refused_for_that_below(self):
         layer = self.layer(image_size_cap=10)
-        layer.upload(member(), Image(id="i", status="active"), Upload([], size=11))
-        layer.stage(member(), Image(id="i", status="active"), Upload([], size=11))
-        self.assertEqual(2, len(self.below.calls))
+        layer.upload(make_member(), Image(id="i", status="active"), Upload([], size=11))
+        layer.stage(make_member(), Image(id="i", status="active"), Upload([], size=11))
+        self.assertEqual(2, len(self.inner.calls))
 
 
 class Project(Images):
@@ -210,7 +218,7 @@ class UnifiedLimitsTest(QuotaCase):
             self.asked = []
             self.limits = limits
 
-        def room(self, project, deltas):
+        def check(self, project, deltas):
             self.asked.append((project, deltas))
             if "full" in self.limits:
                 raise errors.QuotaExceeded()
@@ -220,11 +228,13 @@ class UnifiedLimitsTest(QuotaCase):
         limits = self.Limits()
         layer = self.layer(limits)
         image = Image(id="i", owner="p1")
-        layer.create(member("p2"), image)
-        layer.upload(member("p2"), image, Upload([], size=5))
-        layer.upload(member("p2"), image, Upload([]))
-        layer.stage(member("p2"), image, Upload([], size=1024))
-        layer.add_copy(member("p2"), image, Upload([], size=7, attempt=Attempt(Claim())), None)
+        layer.create(make_member("p2"), image)
+        layer.upload(make_member("p2"), image, Upload([], size=5))
+        layer.upload(make_member("p2"), image, Upload([]))
+        layer.stage(make_member("p2"), image, Upload([], size=1024))
+        layer.add_copy(
+            make_member("p2"), image, Upload([], size=7, attempt=UploadAttempt(Claim())), None
+        )
         self.assertEqual(
             [
                 ("p1", {"image_count_total": 1}),
@@ -239,24 +249,24 @@ class UnifiedLimitsTest(QuotaCase):
     def test_what_is_claimed(self):
         layer = self.layer(self.Limits(storage=100, uploading=2), image_count_quota=9)
         image = Image(id="i", owner="p1")
-        layer.upload(member(), image, Upload([], size=5))
+        layer.upload(make_member(), image, Upload([], size=5))
         self.assertEqual(
             Reserved("p1", {"storage": 100, "uploading": 2}, reserve=5),
-            self.below.calls[-1][2].reservation,
+            self.inner.calls[-1][2].reservation,
         )
         layer = self.layer(self.Limits(uploading=2))
-        layer.upload(member(), image, Upload([], size=5))
-        self.assertEqual(Reserved("p1", {"uploading": 2}), self.below.calls[-1][2].reservation)
+        layer.upload(make_member(), image, Upload([], size=5))
+        self.assertEqual(Reserved("p1", {"uploading": 2}), self.inner.calls[-1][2].reservation)
         for most, claimed in ((4, 4), (20, 9)):
             layer = self.layer(self.Limits(images=most), image_count_quota=9)
-            layer.create(member(), image)
-            self.assertEqual(Reserved("p1", {"images": claimed}), self.below.calls[-1][2])
+            layer.create(make_member(), image)
+            self.assertEqual(Reserved("p1", {"images": claimed}), self.inner.calls[-1][2])
 
     def test_staging(self):
         layer = self.layer(self.Limits(staging=100, uploading=2))
         for size, most in ((5, {"staging": 100, "uploading": 2}), (None, {"uploading": 2})):
-            layer.stage(member(), Image(id="i", owner="p1"), Upload([], size=size))
-            self.assertEqual(Reserved("p1", most), self.below.calls[-1][2].reservation)
+            layer.stage(make_member(), Image(id="i", owner="p1"), Upload([], size=size))
+            self.assertEqual(Reserved("p1", most), self.inner.calls[-1][2].reservation)
 
     def test_refusal(self):
         layer = self.layer(self.Limits(full=0))
@@ -264,15 +274,15 @@ class UnifiedLimitsTest(QuotaCase):
         self.refused(layer.stage, Image(id="i"), Upload([]))
 
     def test_one_upload_that_was_not_announced_may_exceed_the_limit(self):
-        self.below = Project(room=MIB)
+        self.inner = Project(room=MIB)
         layer = self.layer(self.Limits(storage=Project.limit, uploading=2))
-        layer.upload(member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 3))
-        self.assertEqual(0, self.below.calls[-1][2].reservation.reserve)
+        layer.upload(make_member(), Image(id="i", owner="p1"), Upload([b"x" * MIB] * 3))
+        self.assertEqual(0, self.inner.calls[-1][2].reservation.reserve)
         self.assertEqual(3 * MIB, self.pump())
-        self.assertEqual(2 * MIB, self.below.held)
+        self.assertEqual(2 * MIB, self.inner.held)
 
     def test_they_take_the_place_of_the_storage_quota(self):
         layer = self.layer(self.Limits(), user_storage_quota="1")
-        layer.upload(member(), Image(id="i"), Upload([b"xx"], size=2))
+        layer.upload(make_member(), Image(id="i"), Upload([b"xx"], size=2))
         self.assertEqual(2, self.pump())
-        self.assertIsNone(self.below.calls[-1][2].reservation)
+        self.assertIsNone(self.inner.calls[-1][2].reservation)

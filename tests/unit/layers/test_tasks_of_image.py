@@ -6,7 +6,7 @@ from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.task import Task, TaskQuery
-from glance_py.layers.tasks import TaskRepository
+from glance_py.layers.tasks import TaskAdapter
 
 
 class Conf:
@@ -15,7 +15,7 @@ class Conf:
     task = type("Group", (), {"task_time_to_live": 48})
 
 
-class Records:
+class FakeRepository:
     def get(self, task_id):
         return Task(
             id=task_id,
@@ -34,7 +34,7 @@ class Records:
     def expire(self):
         return 0
 
-    def of_image(self, image_id):
+    def list_for_image(self, image_id):
         return [
             Task(id=owner, type="api_image_import", owner=owner, image_id=image_id)
             for owner in ("mine", "theirs")
@@ -43,8 +43,8 @@ class Records:
 
 class TestTasksOfAnImage(unittest.TestCase):
     def seen(self, **who):
-        work = TaskRepository(Records(), Conf)
-        return [task.id for task in work.of_image(RequestContext(**who), Image("i"))]
+        work = TaskAdapter(FakeRepository(), Conf)
+        return [task.id for task in work.list_for_image(RequestContext(**who), Image("i"))]
 
     def test_of_the_own_project_only(self):
         self.assertEqual(["mine"], self.seen(project_id="mine"))
@@ -59,7 +59,7 @@ class TestTasksOfAProject(unittest.TestCase):
     """The same of the tasks API, whoever the policy lets in."""
 
     def setUp(self):
-        self.work = TaskRepository(Records(), Conf)
+        self.work = TaskAdapter(FakeRepository(), Conf)
 
     def test_one_task(self):
         self.assertEqual("mine", self.work.get(RequestContext(project_id="mine"), "t").owner)

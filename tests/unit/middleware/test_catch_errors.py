@@ -8,13 +8,13 @@ import unittest
 from oslo_context import context as thread_context
 
 from glance_py import app
-from glance_py.context import RequestContext, unknown_caller
+from glance_py.context import RequestContext, request_log_fields
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.context import ContextMiddleware
 from tests.functional import service
-from tests.unit.middleware.case import End, Enforcer, call, options
+from tests.unit.middleware.wsgi_helpers import RecordingApp, RoleEnforcer, call, options
 
 MEMBER = {"HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": "u", "HTTP_X_PROJECT_ID": "p"}
 
@@ -63,7 +63,7 @@ class CatchErrorsTest(unittest.TestCase):
             ("a" * 65, None),
             ("", None),
         ):
-            end = End()
+            end = RecordingApp()
             _, headers, _ = self.ask(end, HTTP_X_OPENSTACK_REQUEST_ID=given)
             found = headers["x-openstack-request-id"]
             self.assertEqual(found, end.environ["openstack.request_id"])
@@ -83,11 +83,13 @@ class CatchErrorsTest(unittest.TestCase):
 
             return app
 
-        end = End()
-        built = CatchErrors(logs_early(ContextMiddleware(end, options(), Enforcer())), options())
+        end = RecordingApp()
+        built = CatchErrors(
+            logs_early(ContextMiddleware(end, options(), RoleEnforcer())), options()
+        )
         for number in ("1", "2"):
             call(built, **MEMBER, HTTP_X_OPENSTACK_REQUEST_ID=number)
-        self.assertEqual([unknown_caller("req-1"), unknown_caller("req-2")], seen)
+        self.assertEqual([request_log_fields("req-1"), request_log_fields("req-2")], seen)
         self.assertIs(end.environ["glance.context"], thread_context.get_current())
 
 
@@ -111,7 +113,7 @@ class ServiceTest(unittest.TestCase):
                     self.assertRegex(headers["x-openstack-request-id"], "^req-.{36}$")
 
     def test_a_registry(self) -> None:
-        with service.configured(remote=False) as (conf, _directory):
+        with service.configured(behind_registry=False) as (conf, _directory):
             self.assertIsInstance(app.build_registry(conf).app, CatchErrors)
 
     def test_a_new_context_is_not_the_current_one(self) -> None:

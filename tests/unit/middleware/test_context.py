@@ -8,7 +8,7 @@ from oslo_context import context as thread_context
 
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.context import ContextMiddleware, UnauthenticatedContextMiddleware
-from tests.unit.middleware.case import End, Enforcer, call, options
+from tests.unit.middleware.wsgi_helpers import RecordingApp, RoleEnforcer, call, options
 
 MEMBER = {
     "HTTP_X_IDENTITY_STATUS": "Confirmed",
@@ -21,9 +21,9 @@ MEMBER = {
 
 class ContextTest(unittest.TestCase):
     def ask(self, environ: dict, kind=ContextMiddleware, **values):
-        self.end = End()
+        self.end = RecordingApp()
         conf = options(**values)
-        answer = call(CatchErrors(kind(self.end, conf, Enforcer()), conf), **environ)
+        answer = call(CatchErrors(kind(self.end, conf, RoleEnforcer()), conf), **environ)
         self.ctx = self.end.environ["glance.context"] if self.end.environ else None
         return answer
 

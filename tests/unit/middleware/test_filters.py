@@ -11,16 +11,16 @@ from unittest import mock
 from oslo_config import cfg
 
 from glance_py import config
-from glance_py.middleware import composition
+from glance_py.middleware import factory_deps
 from glance_py.middleware.fakeauth import FakeAuth
 from glance_py.middleware.gzip import GzipMiddleware
 from glance_py.middleware.oslo import Cors, http_proxy_to_wsgi, osprofiler
-from tests.unit.middleware.case import End, call, options
+from tests.unit.middleware.wsgi_helpers import RecordingApp, call, options
 
 
 class FakeAuthTest(unittest.TestCase):
     def identity(self, **environ) -> dict:
-        end = End()
+        end = RecordingApp()
         call(FakeAuth(end), **environ)
         return end.environ
 
@@ -48,7 +48,7 @@ class FakeAuthTest(unittest.TestCase):
             "127.0.0.1.nip.io",
             "host",
         ):
-            end = End()
+            end = RecordingApp()
             status, _, body = call(
                 FakeAuth(end), HTTP_X_AUTH_TOKEN="u:p:admin", REMOTE_ADDR=address
             )
@@ -88,13 +88,13 @@ class FakeAuthTest(unittest.TestCase):
         )
 
     def test_warns(self) -> None:
-        composed = composition.Composition(*[None] * 6)
+        pipeline_deps = factory_deps.FactoryDependencies(*[None] * 6)
         with (
-            composition.composing(composed),
+            factory_deps.providing(pipeline_deps),
             self.assertLogs("glance_py.middleware.fakeauth", "WARNING"),
         ):
             FakeAuth.factory({})
-        self.assertEqual({composition.LOOPBACK}, composed.demands)
+        self.assertEqual({factory_deps.LOOPBACK_ONLY}, pipeline_deps.server_requirements)
 
 
 class GzipTest(unittest.TestCase):
@@ -124,7 +124,7 @@ class GzipTest(unittest.TestCase):
 
 class LibraryFiltersTest(unittest.TestCase):
     def factory(self, factory, conf, **local):
-        with composition.composing(composition.Composition(conf, *[None] * 5)):
+        with factory_deps.providing(factory_deps.FactoryDependencies(conf, *[None] * 5)):
             return factory({}, **local)
 
     def read(self, text: str) -> cfg.ConfigOpts:
@@ -138,7 +138,7 @@ class LibraryFiltersTest(unittest.TestCase):
     def test_cors(self) -> None:
         """Requests with an Origin that is allowed get the header; OPTIONS is answered."""
         conf = self.read("[cors]\nallowed_origin = http://there\n")
-        app = self.factory(Cors.factory, conf)(End())
+        app = self.factory(Cors.factory, conf)(RecordingApp())
         self.assertNotIn("access-control-allow-origin", call(app)[1])
         self.assertEqual(
             "http://there", call(app, HTTP_ORIGIN="http://there")[1]["access-control-allow-origin"]
@@ -148,14 +148,14 @@ class LibraryFiltersTest(unittest.TestCase):
         self.assertEqual(["GET", "PUT", "POST", "DELETE", "PATCH"], conf.cors.allow_methods)
 
     def test_cors_that_nobody_configured_answers_all_the_same(self) -> None:
-        app = self.factory(Cors.factory, self.read(""))(End())
+        app = self.factory(Cors.factory, self.read(""))(RecordingApp())
         self.assertEqual(200, call(app, method="OPTIONS")[0])
         self.assertNotIn("access-control-allow-origin", call(app, HTTP_ORIGIN="http://there")[1])
 
     def test_a_wrong_value_of_cors_stops_the_start(self) -> None:
         conf = self.read("[cors]\nmax_age = soon\n")
         with self.assertRaisesRegex(ValueError, "max_age"):
-            self.factory(Cors.factory, conf)(End())
+            self.factory(Cors.factory, conf)(RecordingApp())
 
     def test_cors_by_the_paste_file(self) -> None:
         """Options of the filter's own section come before those of the service."""
@@ -163,7 +163,7 @@ class LibraryFiltersTest(unittest.TestCase):
         for project in ({}, {"oslo_config_project": "glance"}):
             app = self.factory(
                 Cors.factory, conf, allowed_origin="http://here, http://beside", **project
-            )(End())
+            )(RecordingApp())
             for origin, allowed in (
                 ("http://here", True),
                 ("http://beside", True),
@@ -181,7 +181,7 @@ class LibraryFiltersTest(unittest.TestCase):
                 self.assertEqual("7" if allowed else None, headers.get("access-control-max-age"))
         self.assertEqual(
             "http://there",
-            call(self.factory(Cors.factory, conf)(End()), HTTP_ORIGIN="http://there")[1][
+            call(self.factory(Cors.factory, conf)(RecordingApp()), HTTP_ORIGIN="http://there")[1][
                 "access-control-allow-origin"
             ],
         )
@@ -193,18 +193,20 @@ class LibraryFiltersTest(unittest.TestCase):
             file.write("[cors]\nallowed_origin = http://here\n")
         app = self.factory(
             Cors.factory, self.read(""), oslo_config_project="glance", oslo_config_file=path
-        )(End())
+        )(RecordingApp())
         self.assertEqual(
             "http://here", call(app, HTTP_ORIGIN="http://here")[1]["access-control-allow-origin"]
         )
 
     def test_a_wrong_value_of_the_paste_file_stops_the_start(self) -> None:
         with self.assertRaisesRegex(ValueError, "max_age"):
-            self.factory(Cors.factory, self.read(""), allowed_origin="*", max_age="soon")(End())
+            self.factory(Cors.factory, self.read(""), allowed_origin="*", max_age="soon")(
+                RecordingApp()
+            )
 
     def test_cors_allows_the_headers_of_image_clients(self) -> None:
         app = self.factory(Cors.factory, self.read("[cors]\nallowed_origin = http://there\n"))(
-            End()
+            RecordingApp()
         )
         wanted = (
             "x-openstack-image-size,x-image-meta-store,x-auth-token,content-type,range,"
@@ -222,19 +224,19 @@ class LibraryFiltersTest(unittest.TestCase):
 
     def test_out_of_the_way(self) -> None:
         """A filter that is switched off is not in the pipeline at all."""
-        end = End()
+        end = RecordingApp()
         self.assertIs(end, self.factory(http_proxy_to_wsgi, options())(end))
         self.assertIs(end, self.factory(osprofiler, options(), enabled="no", hmac_keys="k")(end))
 
     def test_proxy_headers(self) -> None:
-        end = End()
+        end = RecordingApp()
         conf = self.read("[oslo_middleware]\nenable_proxy_headers_parsing = true\n")
         call(self.factory(http_proxy_to_wsgi, conf)(end), HTTP_X_FORWARDED_PROTO="https")
         self.assertEqual("https", end.environ["wsgi.url_scheme"])
 
     def test_proxy_headers_by_the_paste_file(self) -> None:
         for configured, local, expected in (("false", "true", "https"), ("true", "false", "http")):
-            end = End()
+            end = RecordingApp()
             conf = self.read(f"[oslo_middleware]\nenable_proxy_headers_parsing = {configured}\n")
             call(
                 self.factory(http_proxy_to_wsgi, conf, enable_proxy_headers_parsing=local)(end),
@@ -243,7 +245,7 @@ class LibraryFiltersTest(unittest.TestCase):
             self.assertEqual(expected, end.environ["wsgi.url_scheme"])
 
     def test_proxy_headers_by_the_environment(self) -> None:
-        end = End()
+        end = RecordingApp()
         with mock.patch.dict(
             os.environ, {"OS_OSLO_MIDDLEWARE__ENABLE_PROXY_HEADERS_PARSING": "true"}
         ):

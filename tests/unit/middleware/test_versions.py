@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import unittest
 
-from glance_py.middleware.versions import VersionNegotiationFilter, Versions, offered, without_dots
-from tests.unit.middleware.case import End, call, options
+from glance_py.middleware.versions import (
+    VersionNegotiationFilter,
+    Versions,
+    enabled_versions,
+    remove_dot_segments,
+)
+from tests.unit.middleware.wsgi_helpers import RecordingApp, call, options
 
 MEDIA = "application/vnd.openstack.images-"
 CACHE, STORES = {"image_cache_dir": "/c"}, {"enabled_backends": {"a": "file"}}
@@ -21,7 +26,7 @@ class OfferedTest(unittest.TestCase):
             (CACHE, "2.18", 14),
             ({**STORES, **CACHE}, "2.18", 19),
         ):
-            versions = offered(options(**values))
+            versions = enabled_versions(options(**values))
             self.assertEqual((first, number), (versions[0], len(versions)))
             self.assertEqual("2.0", versions[-1])
 
@@ -29,7 +34,7 @@ class OfferedTest(unittest.TestCase):
 class NegotiationTest(unittest.TestCase):
     def ask(self, path: str, accept: str | None = None):
         """(status, path that reached the application or None)."""
-        end = End()
+        end = RecordingApp()
         environ = {} if accept is None else {"HTTP_ACCEPT": accept}
         status, _, _ = call(VersionNegotiationFilter(end, options(**STORES)), path, **environ)
         return status, end.environ and end.environ["PATH_INFO"]
@@ -112,4 +117,4 @@ class DotsTest(unittest.TestCase):
             ("/a/b/.", "/a/b/"),
             ("/a/.b/..c", "/a/.b/..c"),
         ):
-            self.assertEqual(expected, without_dots(path), path)
+            self.assertEqual(expected, remove_dot_segments(path), path)

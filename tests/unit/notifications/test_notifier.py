@@ -16,8 +16,8 @@ import time
 import unittest
 import uuid
 
-from glance_py.notifications.notifier import _WAITING, LOG, Notifier, drivers
-from tests.unit.setting import conf
+from glance_py.notifications.notifier import _QUEUE_SIZE, LOG, Notifier, configured_drivers
+from tests.unit.factories import make_conf
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
@@ -29,7 +29,7 @@ class NotifierCase(unittest.TestCase):
         self.directory = directory.name
 
     def notifier(self, text: str, **values) -> Notifier:
-        notifier = Notifier(conf(self.directory, {"glance-api.conf": text}, **values))
+        notifier = Notifier(make_conf(self.directory, {"glance-api.conf": text}, **values))
         self.addCleanup(notifier.close, 0.1)
         return notifier
 
@@ -46,9 +46,9 @@ class SwitchTest(NotifierCase):
     def test_without_a_driver_the_library_is_not_imported(self):
         code = (
             "import sys\n"
-            "from tests.unit.setting import conf\n"
+            "from tests.unit.factories import make_conf\n"
             "from glance_py.notifications.notifier import Notifier\n"
-            "Notifier(conf()).info('image.create', {})\n"
+            "Notifier(make_conf()).info('image.create', {})\n"
             "sys.exit('oslo_messaging' in sys.modules)\n"
         )
         self.assertEqual(
@@ -56,22 +56,22 @@ class SwitchTest(NotifierCase):
         )
 
     def test_several_drivers(self):
-        options = conf(
+        options = make_conf(
             self.directory,
             {"glance-api.conf": "[oslo_messaging_notifications]\ndriver = log\ndriver = noop\n"},
         )
-        self.assertEqual(["log", "noop"], drivers(options))
+        self.assertEqual(["log", "noop"], configured_drivers(options))
 
     def test_disabled_notifications(self):
         notifier = self.notifier(
             "[oslo_messaging_notifications]\ndriver = noop\n",
             disabled_notifications=["image.create", "task", "image.member"],
         )
-        self.assertFalse(notifier.wants("image.create"))
-        self.assertFalse(notifier.wants("task.run"))
-        self.assertTrue(notifier.wants("image.update"))
+        self.assertFalse(notifier.is_enabled("image.create"))
+        self.assertFalse(notifier.is_enabled("task.run"))
+        self.assertTrue(notifier.is_enabled("image.update"))
         # wire: only what stands before the first dot names a group.
-        self.assertTrue(notifier.wants("image.member.create"))
+        self.assertTrue(notifier.is_enabled("image.member.create"))
 
 
 class SendTest(NotifierCase):
@@ -130,7 +130,7 @@ class SendTest(NotifierCase):
         notifier._sender = Sender
         with self.assertLogs(LOG, "ERROR") as logs:
             start = time.monotonic()
-            for _ in range(_WAITING + 500):
+            for _ in range(_QUEUE_SIZE + 500):
                 notifier.info("image.create", {})
             notifier.close(0.2)
             self.assertLess(time.monotonic() - start, 3)

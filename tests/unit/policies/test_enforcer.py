@@ -16,7 +16,7 @@ from glance_py.domain.image import Image
 from glance_py.policies import enforcer as enforcer_module
 from glance_py.policies.enforcer import Enforcer
 from glance_py.policies.target import ImageTarget
-from tests.unit.setting import caller, conf, member
+from tests.unit.factories import make_caller, make_conf, make_member
 
 
 class Foreign(policy.Check):
@@ -37,7 +37,9 @@ class EnforcerCase(unittest.TestCase):
 
     def enforcer(self, rules: str = "", **values) -> Enforcer:
         return Enforcer(
-            conf(self.directory, {"glance-api.conf": "", "policy.yaml": rules or "{}"}, **values)
+            make_conf(
+                self.directory, {"glance-api.conf": "", "policy.yaml": rules or "{}"}, **values
+            )
         )
 
     def write(self, name: str, text: str, later: int = 5) -> None:
@@ -61,29 +63,29 @@ class DefaultAnswersTest(EnforcerCase):
         return self.rules.allows(ctx, rule, ImageTarget(image))
 
     def test_reading_needs_the_role_reader(self):
-        self.assertTrue(self.allows(caller("reader"), "get_image"))
-        self.assertFalse(self.allows(caller("member"), "get_image"))
-        self.assertFalse(self.allows(caller(), "get_image"))
+        self.assertTrue(self.allows(make_caller("reader"), "get_image"))
+        self.assertFalse(self.allows(make_caller("member"), "get_image"))
+        self.assertFalse(self.allows(make_caller(), "get_image"))
 
     def test_others_see_by_visibility_and_membership(self):
-        other = member("p2")
+        other = make_member("p2")
         self.assertFalse(self.allows(other, "get_image"))
         self.assertTrue(self.allows(other, "get_image", visibility="public"))
         self.assertTrue(self.allows(other, "get_image", visibility="community"))
-        self.assertTrue(self.allows(other, "get_image", member="p2"))
-        self.assertFalse(self.allows(other, "get_image", member="p3"))
+        self.assertTrue(self.allows(other, "get_image", caller_membership="p2"))
+        self.assertFalse(self.allows(other, "get_image", caller_membership="p3"))
 
     def test_roles_do_not_depend_on_case(self):
-        self.assertTrue(self.allows(caller("Reader"), "get_image"))
+        self.assertTrue(self.allows(make_caller("Reader"), "get_image"))
 
     def test_admin(self):
-        self.assertTrue(self.rules.is_admin(caller("admin")))
-        self.assertFalse(self.rules.is_admin(member()))
-        self.assertTrue(self.allows(caller("admin", project="p9"), "delete_image"))
+        self.assertTrue(self.rules.is_admin(make_caller("admin")))
+        self.assertFalse(self.rules.is_admin(make_member()))
+        self.assertTrue(self.allows(make_caller("admin", project="p9"), "delete_image"))
 
     def test_a_token_of_the_wrong_scope_is_refused_even_for_an_admin(self):
-        system = caller("admin", "reader", project=None, system_scope="all")
-        domain = caller("admin", project=None, domain_id="d")
+        system = make_caller("admin", "reader", project=None, system_scope="all")
+        domain = make_caller("admin", project=None, domain_id="d")
         for ctx in (system, domain):
             self.assertFalse(self.rules.allows(ctx, "get_images", {"project_id": None}))
             self.assertTrue(self.rules.is_admin(ctx))
@@ -92,32 +94,32 @@ class DefaultAnswersTest(EnforcerCase):
         rules = self.enforcer('"get_image": "\'yes\':%(open)s"')
         self.assertTrue(
             rules.allows(
-                member(), "get_image", ImageTarget(Image(id="i", properties={"open": "yes"}))
+                make_member(), "get_image", ImageTarget(Image(id="i", properties={"open": "yes"}))
             )
         )
-        self.assertFalse(rules.allows(member(), "get_image", ImageTarget(Image(id="i"))))
+        self.assertFalse(rules.allows(make_member(), "get_image", ImageTarget(Image(id="i"))))
 
     def test_check_image_tells_403_from_404(self):
-        reader = caller("reader")
+        reader = make_caller("reader")
         with self.assertRaises(errors.PolicyForbids) as raised:
-            self.rules.check_image(reader, "delete_image", Image(id="i", owner="p1"))
+            self.rules.enforce_image(reader, "delete_image", Image(id="i", owner="p1"))
         self.assertEqual(
             "You are not authorized to complete delete_image action.", str(raised.exception)
         )
         with self.assertRaises(errors.ImageNotFound):
-            self.rules.check_image(
+            self.rules.enforce_image(
                 reader, "delete_image", Image(id="i", owner="p2", visibility="private")
             )
         with self.assertRaises(errors.ImageNotFound):
-            self.rules.check_image(caller(), "get_image", Image(id="i", owner="p1"))
+            self.rules.enforce_image(make_caller(), "get_image", Image(id="i", owner="p1"))
 
     def test_old_defaults_can_be_asked_for(self):
-        legacy = conf(self.directory)
+        legacy = make_conf(self.directory)
         legacy.set_override("enforce_new_defaults", False, "oslo_policy")
         rules = Enforcer(legacy)
         image = ImageTarget(Image(id="i", owner="p1"))
-        self.assertTrue(rules.allows(caller(), "delete_image", image))
-        self.assertFalse(rules.allows(caller(), "publicize_image", image))
+        self.assertTrue(rules.allows(make_caller(), "delete_image", image))
+        self.assertFalse(rules.allows(make_caller(), "publicize_image", image))
 
 
 class SameAnswersTest(EnforcerCase):
@@ -164,14 +166,14 @@ class SameAnswersTest(EnforcerCase):
                 name=choose.choice(("a", None)),
                 protected=choose.choice((True, False)),
                 min_disk=choose.choice((0, 7)),
-                member=choose.choice(("p1", None)),
+                caller_membership=choose.choice(("p1", None)),
                 properties=choose.choice(({}, {"role": "Member"}, {"role": "reader"})),
             )
             for _ in range(40)
         ]
-        for ctx in (caller("reader"), member("p2"), caller(project=None)):
+        for ctx in (make_caller("reader"), make_member("p2"), make_caller(project=None)):
             for name in names:
-                remembered = rules.for_page(ctx, name)
+                remembered = rules.memoized_check(ctx, name)
                 for image in images:
                     target = ImageTarget(image)
                     expected = bool(library.enforce(name, target, dict(ctx.credentials)))
@@ -180,14 +182,16 @@ class SameAnswersTest(EnforcerCase):
 
     def test_a_token_of_another_scope_sees_nothing_of_a_page(self):
         rules = self.enforcer('"get_image": ""')
-        system = caller("admin", "reader", project=None, system_scope="all")
-        self.assertFalse(rules.for_page(system, "get_image")(ImageTarget(Image(id="i"))))
-        self.assertTrue(rules.for_page(member(), "get_image")(ImageTarget(Image(id="i"))))
+        system = make_caller("admin", "reader", project=None, system_scope="all")
+        self.assertFalse(rules.memoized_check(system, "get_image")(ImageTarget(Image(id="i"))))
+        self.assertTrue(
+            rules.memoized_check(make_member(), "get_image")(ImageTarget(Image(id="i")))
+        )
 
     def test_a_page_asks_a_foreign_check_for_every_image(self):
         policy.register("name_is", Foreign)
         rules = self.enforcer('"get_image": "name_is:a or rule:context_is_admin"')
-        visible = rules.for_page(member(), "get_image")
+        visible = rules.memoized_check(make_member(), "get_image")
         Foreign.asked = 0
         answers = [visible(ImageTarget(Image(id="i", name=name))) for name in "aabb"]
         self.assertEqual([True, True, False, False], answers)
@@ -195,14 +199,14 @@ class SameAnswersTest(EnforcerCase):
 
     def test_a_value_that_cannot_be_remembered(self):
         rules = self.enforcer('"get_image": "role:reader and [7]:%(tags)s"')
-        visible = rules.for_page(member(), "get_image")
+        visible = rules.memoized_check(make_member(), "get_image")
         for tags, expected in (([7], True), ([8], False), ([7], True)):
             self.assertEqual(expected, visible(ImageTarget(Image(id="i", tags=tags))))
 
     def test_rules_in_a_circle_allow_nothing(self):
         rules = self.enforcer('"a": "rule:b"\n"b": "rule:a or role:x"\n"get_image": "rule:a"')
-        self.assertFalse(rules.allows(member(), "get_image", {}))
-        self.assertTrue(rules.allows(caller("x"), "get_image", {}))
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
+        self.assertTrue(rules.allows(make_caller("x"), "get_image", {}))
 
 
 class FilesTest(EnforcerCase):
@@ -210,9 +214,9 @@ class FilesTest(EnforcerCase):
 
     def test_a_changed_file_is_read(self):
         rules = self.enforcer('"get_image": "!"')
-        self.assertFalse(rules.allows(member(), "get_image", {}))
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
         self.write("policy.yaml", '"get_image": "@"')
-        self.assertTrue(rules.allows(member(), "get_image", {}))
+        self.assertTrue(rules.allows(make_member(), "get_image", {}))
 
     def test_each_request_looks(self):
         """Replaced by an older file, changed in the same second, removed: the next one knows."""
@@ -221,23 +225,23 @@ class FilesTest(EnforcerCase):
         os.rename(
             os.path.join(self.directory, "older.yaml"), os.path.join(self.directory, "policy.yaml")
         )
-        self.assertFalse(rules.allows(member(), "get_image", {}))
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
         for rule, expected in (("@", True), ("!", False), ("role:reader", True)):
             self.write("policy.yaml", f'"get_image": "{rule}"', later=0)
-            self.assertEqual(expected, rules.allows(member(), "get_image", {}))
+            self.assertEqual(expected, rules.allows(make_member(), "get_image", {}))
         self.write("policy.d/more.yaml", '"get_image": "!"')
-        self.assertFalse(rules.allows(member(), "get_image", {}))
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
         os.remove(os.path.join(self.directory, "policy.d/more.yaml"))
-        self.assertTrue(rules.allows(member(), "get_image", {}))
+        self.assertTrue(rules.allows(make_member(), "get_image", {}))
 
     def test_one_request_is_judged_by_the_rules_of_its_first_question(self):
-        rules, ctx = self.enforcer('"get_image": "@"'), member()
+        rules, ctx = self.enforcer('"get_image": "@"'), make_member()
         self.assertTrue(rules.allows(ctx, "get_image", {}))
         self.write("policy.yaml", '"get_image": "!"')
         self.assertTrue(rules.allows(ctx, "get_image", {}))
-        self.assertFalse(rules.allows(member(), "get_image", {}))
-        self.assertTrue(rules._book is rules._current(ctx))
-        ctx.next_look_at_rules = 0.0  # what one request does in the background, a second later
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
+        self.assertTrue(rules._rules is rules._current_rules(ctx))
+        ctx.next_policy_check = 0.0  # what one request does in the background, a second later
         self.assertFalse(rules.allows(ctx, "get_image", {}))
 
     def test_nobody_is_judged_by_old_rules_while_new_ones_are_read(self):
@@ -255,25 +259,25 @@ class FilesTest(EnforcerCase):
             mock.patch.object(rules, "_load", slow_load),
             concurrent.futures.ThreadPoolExecutor(4) as pool,
         ):
-            first = pool.submit(rules.allows, member(), "get_image", {})
+            first = pool.submit(rules.allows, make_member(), "get_image", {})
             reading.wait(30)
-            others = [pool.submit(rules.allows, member(), "get_image", {}) for _ in range(3)]
+            others = [pool.submit(rules.allows, make_member(), "get_image", {}) for _ in range(3)]
             go_on.set()
             self.assertEqual([False] * 4, [each.result(30) for each in (first, *others)])
 
     def test_a_directory_adds_to_the_file(self):
         rules = self.enforcer('"get_image": "!"')
         self.write("policy.d/more.yaml", '"get_image": "@"')
-        self.assertTrue(rules.allows(member(), "get_image", {}))
+        self.assertTrue(rules.allows(make_member(), "get_image", {}))
 
     def test_a_broken_file_leaves_the_rules_as_they_were(self):
         rules = self.enforcer('"get_image": "@"')
         self.write("policy.yaml", '"get_image": [')
         with self.assertLogs(enforcer_module.LOG, "ERROR"):
-            self.assertTrue(rules.allows(member(), "get_image", {}))
-        self.assertTrue(rules.allows(member(), "get_image", {}))
+            self.assertTrue(rules.allows(make_member(), "get_image", {}))
+        self.assertTrue(rules.allows(make_member(), "get_image", {}))
         self.write("policy.yaml", '"get_image": "!"', later=9)
-        self.assertFalse(rules.allows(member(), "get_image", {}))
+        self.assertFalse(rules.allows(make_member(), "get_image", {}))
 
     def test_a_broken_file_stops_the_start(self):
         with self.assertRaises(ValueError):
@@ -282,6 +286,6 @@ class FilesTest(EnforcerCase):
     def test_registered_rules_can_be_overridden(self):
         rules = self.enforcer('"mine": "role:reader"')
         rules.register({"mine": "!", "yours": "role:member"})
-        self.assertTrue(rules.allows(caller("reader"), "mine", {}))
-        self.assertTrue(rules.allows(caller("member"), "yours", {}))
-        self.assertFalse(rules.allows(caller("reader"), "yours", {}))
+        self.assertTrue(rules.allows(make_caller("reader"), "mine", {}))
+        self.assertTrue(rules.allows(make_caller("member"), "yours", {}))
+        self.assertFalse(rules.allows(make_caller("reader"), "yours", {}))

@@ -10,14 +10,14 @@ from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import Namespace
-from glance_py.domain.ports import Records
+from glance_py.domain.ports import Repositories
 from glance_py.domain.query import Page
 
 IMAGES = {
     "mine": Image("mine", owner="p1", visibility="private"),
     "theirs": Image("theirs", owner="p2", visibility="private"),
     "public": Image("public", owner="p2", visibility="public"),
-    "shared": Image("shared", owner="p2", visibility="shared", member="p1"),
+    "shared": Image("shared", owner="p2", visibility="shared", caller_membership="p1"),
 }
 NAMESPACES = {
     "mine": Namespace("mine", "p1", id=1),
@@ -26,21 +26,21 @@ NAMESPACES = {
 }
 
 
-class Room:
+class FakeRepository:
     """Any port: notes what reaches it."""
 
-    def __init__(self, seen: list, name: str) -> None:
-        self._seen = seen
+    def __init__(self, calls: list, name: str) -> None:
+        self._calls = calls
         self._name = name
 
-    def __getattr__(self, verb):
+    def __getattr__(self, operation):
         def method(*args, **kwargs):
-            self._seen.append(f"{self._name}.{verb}")
+            self._calls.append(f"{self._name}.{operation}")
 
         return method
 
 
-class Images(Room):
+class FakeImages(FakeRepository):
     def get(self, ctx, image_id):
         if image_id not in IMAGES:
             raise errors.ImageNotFound(image_id)
@@ -52,36 +52,36 @@ class Images(Room):
         return Page([])
 
     def update(self, ctx, image, change):
-        self._seen.append("images.update")
+        self._calls.append("images.update")
         return image
 
 
-class Members(Room):
+class FakeMembers(FakeRepository):
     def find(self, ctx, image_id, member_id=None):
         return [Member(image_id, "p1"), Member(image_id, "p3")]
 
 
-class Namespaces(Room):
-    def find(self, ctx, name):
+class FakeNamespaces(FakeRepository):
+    def resolve(self, ctx, name):
         if name not in NAMESPACES:
             raise errors.NamespaceNotFound(name)
         return NAMESPACES[name]
 
-    get = find
+    get = resolve
 
 
-def records(seen: list) -> Records:
-    """A DAL with the images and namespaces above; ``seen`` notes each write."""
+def fake_repositories(calls: list) -> Repositories:
+    """A DAL with the images and namespaces above; ``calls`` notes each write."""
     ports = {
-        name: Room(seen, name)
+        name: FakeRepository(calls, name)
         for name in ("tasks", "claims", "usage", "definitions", "cached_images", "pending")
     }
-    return Records(
-        images=Images(seen, "images"),
-        members=Members(seen, "members"),
-        namespaces=Namespaces(seen, "namespaces"),
+    return Repositories(
+        images=FakeImages(calls, "images"),
+        members=FakeMembers(calls, "members"),
+        namespaces=FakeNamespaces(calls, "namespaces"),
         **ports,
-        ping=lambda: seen.append("ping"),
+        ping=lambda: calls.append("ping"),
     )
 
 

@@ -6,31 +6,31 @@ import orjson
 
 from glance_py.context import RequestContext
 from glance_py.domain import errors
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.registry import client, identity, protocol
-from tests.unit.setting import conf
+from tests.unit.factories import make_conf
 
-ANN = RequestContext(
+CALLER = RequestContext(
     auth_token="ann's",
     user_id="ann",
     project_id="p1",
     roles=["member"],
     request_id="req-" + "x" * 100,
 )
-NOBODY = RequestContext(read_only=True, is_admin=False)
-MYSELF = RequestContext(is_admin=True)
+ANONYMOUS = RequestContext(read_only=True, is_admin=False)
+ADMIN_CONTEXT = RequestContext(is_admin=True)
 
 
-class Wire:
+class FakeConnection:
     """Answers what it is told to, and notes what it was sent."""
 
     def __init__(self, *answers):
         self._answers = list(answers)
         self.sent = []
 
-    def post(self, body, headers, again):
-        self.sent.append((orjson.loads(body), headers, again))
+    def post(self, body, headers, is_repeatable):
+        self.sent.append((orjson.loads(body), headers, is_repeatable))
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -61,22 +61,22 @@ def error(name, *args):
 
 class ClientCase(unittest.TestCase):
     def client(self, *answers, auth=None):
-        self.wire = Wire(*answers)
-        tokens = identity.Tokens.__new__(identity.Tokens)
+        self.connection = FakeConnection(*answers)
+        tokens = identity.KeystoneTokens.__new__(identity.KeystoneTokens)
         tokens._session, tokens._auth = None, auth
-        self._client = client.Client(self.wire, tokens)
+        self._client = client.RegistryClient(self.connection, tokens)
         return self.port("images")
 
     def port(self, name):
-        return client.Room(self._client, name)
+        return client.RemoteRepository(self._client, name)
 
     def headers(self, turn=-1):
-        return self.wire.sent[turn][1]
+        return self.connection.sent[turn][1]
 
 
 class IdentityTest(ClientCase):
     def test_a_caller_asks_with_its_token_and_this_host_vouches(self):
-        self.client(result({"id": "i"}), auth=Auth()).get(ANN, "i")
+        self.client(result({"id": "i"}), auth=Auth()).get(CALLER, "i")
         self.assertEqual(
             ("ann's", "own-0"), (self.headers()["X-Auth-Token"], self.headers()["X-Service-Token"])
         )
@@ -84,14 +84,14 @@ class IdentityTest(ClientCase):
     def test_this_host_asks_with_its_own(self):
         images = self.client(result([]), result({"id": "i"}), result({"id": "i"}), auth=Auth())
         self.port("claims").held()
-        images.get(MYSELF, "i")
-        images.update(ANN.entrust(), Image("i"), Change())
+        images.get(ADMIN_CONTEXT, "i")
+        images.update(CALLER.elevated(), Image("i"), ImageChange())
         for turn in range(3):
             self.assertEqual("own-0", self.headers(turn)["X-Auth-Token"])
             self.assertNotIn("X-Service-Token", self.headers(turn))
 
-    def test_nobody_does_not_become_the_service(self):
-        self.client(result({"id": "i"}), auth=Auth()).get(NOBODY, "i")
+    def test_an_anonymous_caller_does_not_become_the_service(self):
+        self.client(result({"id": "i"}), auth=Auth()).get(ANONYMOUS, "i")
         self.assertNotIn("X-Auth-Token", self.headers())
         self.assertEqual("own-0", self.headers()["X-Service-Token"])
 
@@ -99,21 +99,21 @@ class IdentityTest(ClientCase):
         images = self.client(result([]), result({"id": "i"}))
         self.port("claims").held()
         self.assertNotIn("X-Auth-Token", self.headers())
-        images.get(ANN, "i")
+        images.get(CALLER, "i")
         self.assertNotIn("X-Service-Token", self.headers())
 
     def test_the_request_keeps_its_id(self):
-        self.client(result({"id": "i"})).get(ANN, "i")
-        self.assertEqual(ANN.request_id[:64], self.headers()["X-Openstack-Request-Id"])
+        self.client(result({"id": "i"})).get(CALLER, "i")
+        self.assertEqual(CALLER.request_id[:64], self.headers()["X-Openstack-Request-Id"])
 
     def test_an_old_token_of_this_host_is_renewed_once(self):
         for status in (401, 403):
             images = self.client((status, b""), result({"id": "i"}), auth=Auth())
-            self.assertEqual("i", images.get(ANN, "i").id)
+            self.assertEqual("i", images.get(CALLER, "i").id)
             self.assertEqual("own-1", self.headers()["X-Service-Token"])
 
-    def test_what_a_registry_that_believes_is_told(self):
-        headers = identity.IdentityHeaders(conf(registry_shared_secret="s")).headers
+    def test_identity_headers_name_the_caller(self):
+        headers = identity.IdentityHeaders(make_conf(registry_shared_secret="s")).headers
         self.assertEqual(
             {
                 "X-Identity-Status": "Confirmed",
@@ -123,22 +123,22 @@ class IdentityTest(ClientCase):
                 "X-Project-Id": "p1",
                 "X-Roles": "member",
             },
-            headers(ANN),
+            headers(CALLER),
         )
-        self.assertEqual("service", headers(MYSELF)["X-Roles"])
-        self.assertEqual("Invalid", headers(NOBODY)["X-Identity-Status"])
-        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(conf()).headers(ANN))
+        self.assertEqual("service", headers(ADMIN_CONTEXT)["X-Roles"])
+        self.assertEqual("Invalid", headers(ANONYMOUS)["X-Identity-Status"])
+        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(make_conf()).headers(CALLER))
 
     def test_credentials_that_make_no_sense_stop_the_start(self):
-        made = conf()
-        identity.Tokens(made)
+        made = make_conf()
+        identity.KeystoneTokens(made)
         made.set_override("auth_type", "nonsense", "service_user")
         with self.assertRaisesRegex(ValueError, "service_user"):
-            identity.Tokens(made)
+            identity.KeystoneTokens(made)
 
 
 class AnswerTest(ClientCase):
-    def fails(self, expected, *answers, ctx=ANN, **more):
+    def fails(self, expected, *answers, ctx=CALLER, **more):
         images = self.client(*answers, **more)
         with self.assertRaises(errors.GlanceError) as raised:
             images.get(ctx, "i")
@@ -148,11 +148,11 @@ class AnswerTest(ClientCase):
     def test_an_error_is_the_one_that_the_database_gave(self):
         self.assertEqual(("i",), self.fails(errors.ImageNotFound, error("ImageNotFound", "i")).args)
 
-    def test_a_caller_without_a_valid_token_is_told(self):
+    def test_an_invalid_token_of_the_caller_is_not_authenticated(self):
         self.fails(errors.NotAuthenticated, (401, b""))
         self.fails(errors.NotAuthenticated, (401, b""), (401, b""), auth=Auth())
 
-    def test_whatever_else_a_registry_says_means_that_it_is_away(self):
+    def test_other_responses_mean_that_the_database_is_unavailable(self):
         for answer in (
             (403, b""),
             (404, b""),
@@ -165,13 +165,15 @@ class AnswerTest(ClientCase):
             with self.assertLogs("glance_py.registry.client", "ERROR"):
                 self.fails(errors.DatabaseUnavailable, answer)
         with self.assertLogs("glance_py.registry.client", "ERROR"):
-            self.fails(errors.DatabaseUnavailable, (401, b""), ctx=MYSELF)
+            self.fails(errors.DatabaseUnavailable, (401, b""), ctx=ADMIN_CONTEXT)
 
     def test_only_what_changes_nothing_is_sent_again(self):
         images = self.client(result({"id": "i"}), result({"id": "i"}))
-        images.get(ANN, "i")
-        images.update(ANN, Image("i"), Change())
-        self.assertEqual([True, False], [again for _, _, again in self.wire.sent])
+        images.get(CALLER, "i")
+        images.update(CALLER, Image("i"), ImageChange())
+        self.assertEqual(
+            [True, False], [is_repeatable for _, _, is_repeatable in self.connection.sent]
+        )
 
     def test_a_change_whose_answer_is_lost_is_asked_for_again_under_its_key(self):
         for lost in (
@@ -182,12 +184,12 @@ class AnswerTest(ClientCase):
         ):
             images = self.client(lost, result({"id": "i"}))
             with self.assertLogs("glance_py.registry.client"):
-                self.assertEqual("i", images.update(ANN, Image("i"), Change()).id)
-            first, second = (sent for sent, _, _ in self.wire.sent)
+                self.assertEqual("i", images.update(CALLER, Image("i"), ImageChange()).id)
+            first, second = (sent for sent, _, _ in self.connection.sent)
             self.assertEqual(first, second)
             self.assertGreaterEqual(len(first[0]["key"]), 16)
 
-    def test_a_change_that_nobody_confirms_has_an_unknown_outcome(self):
+    def test_an_unconfirmed_write_has_an_unknown_outcome(self):
         for second in (
             errors.OutcomeUnknown(),
             errors.DatabaseUnavailable(),
@@ -197,44 +199,48 @@ class AnswerTest(ClientCase):
         ):
             images = self.client(errors.OutcomeUnknown(), second)
             with self.assertLogs("glance_py.registry.client"):
-                self.assertRaises(errors.OutcomeUnknown, images.delete, ANN, Image("i"))
-            self.assertEqual(2, len(self.wire.sent))
+                self.assertRaises(errors.OutcomeUnknown, images.delete, CALLER, Image("i"))
+            self.assertEqual(2, len(self.connection.sent))
 
     def test_a_change_that_was_surely_not_made_is_not_unknown(self):
         for answer in (errors.DatabaseUnavailable(), (404, b""), (413, b"")):
             images = self.client(answer)
             with self.assertRaises(errors.DatabaseUnavailable) as raised:
-                images.delete(ANN, Image("i"))
+                images.delete(CALLER, Image("i"))
             self.assertIs(errors.DatabaseUnavailable, type(raised.exception))
-            self.assertEqual(1, len(self.wire.sent))
+            self.assertEqual(1, len(self.connection.sent))
 
     def test_what_may_be_done_twice_has_no_key(self):
         images = self.client(result([]), result({"id": "i"}))
         self.port("claims").held()
-        images.get(ANN, "i")
-        self.assertEqual([True, True], [again for _, _, again in self.wire.sent])
-        self.assertFalse(any("key" in sent[0] for sent, _, _ in self.wire.sent))
+        images.get(CALLER, "i")
+        self.assertEqual(
+            [True, True], [is_repeatable for _, _, is_repeatable in self.connection.sent]
+        )
+        self.assertFalse(any("key" in sent[0] for sent, _, _ in self.connection.sent))
 
     def test_each_change_has_a_key_of_its_own(self):
         images = self.client(*[result({"id": "i"})] * 2)
         keys = set()
         for _ in range(2):
-            images.update(ANN, Image("i"), Change())
-            keys.add(self.wire.sent[-1][0][0]["key"])
+            images.update(CALLER, Image("i"), ImageChange())
+            keys.add(self.connection.sent[-1][0][0]["key"])
         self.assertEqual(2, len(keys))
 
     def test_several_commands_are_one_request(self):
-        wire = Wire(
+        connection = FakeConnection(
             (200, orjson.dumps([{"result": None}, {"error": {"class": "Duplicate", "args": []}}]))
         )
-        tokens = identity.IdentityHeaders(conf())
+        tokens = identity.IdentityHeaders(make_conf())
         ping = protocol.COMMANDS["ping"]
-        first, second = client.Client(wire, tokens).call_all(None, [(ping, {}), (ping, {})])
+        first, second = client.RegistryClient(connection, tokens).call_batch(
+            None, [(ping, {}), (ping, {})]
+        )
         self.assertIsNone(first)
         self.assertIs(errors.Duplicate, type(second))
-        self.assertEqual(1, len(wire.sent))
+        self.assertEqual(1, len(connection.sent))
 
-    def test_a_room_has_the_methods_of_its_port_and_no_others(self):
+    def test_a_repository_has_the_operations_of_its_port_and_no_others(self):
         images = self.client()
         self.assertEqual(
             {"get", "list", "create", "update", "delete"},

@@ -15,8 +15,8 @@ from unittest import mock
 
 from glance_py.domain import errors
 from glance_py.registry import connection as module
-from glance_py.registry.connection import Connection
-from tests.unit.setting import conf
+from glance_py.registry.connection import RegistryConnection
+from tests.unit.factories import make_conf
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ def registry(tls=None):
 
 
 def connection(port, **options):
-    return Connection(conf(registry_port=port, **options))
+    return RegistryConnection(make_conf(registry_port=port, **options))
 
 
 class ConnectionTest(unittest.TestCase):
@@ -70,11 +70,15 @@ class ConnectionTest(unittest.TestCase):
         self.server = self.enterContext(registry())
         self.connection = connection(self.server.server_port, registry_client_timeout=1)
 
-    def away(self, body, again=True, connection=None):
+    def away(self, body, is_repeatable=True, connection=None):
         start = time.monotonic()
         with self.assertLogs("glance_py.registry.connection", "ERROR"):
             self.assertRaises(
-                errors.DatabaseUnavailable, (connection or self.connection).post, body, {}, again
+                errors.DatabaseUnavailable,
+                (connection or self.connection).post,
+                body,
+                {},
+                is_repeatable,
             )
         self.assertLess(time.monotonic() - start, 2.5)
 
@@ -93,13 +97,13 @@ class ConnectionTest(unittest.TestCase):
             self.assertEqual((200, b"x"), self.connection.post(b"x", {}, False))
         self.assertEqual(1, self.server.connections)
 
-    def test_nobody_there(self):
+    def test_no_server_listens(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.away(b"x", connection=connection(port))
 
-    def test_somebody_who_says_nothing(self):
+    def test_a_server_that_does_not_respond(self):
         self.away(b"sleep")
         self.assertEqual(1, self.server.requests)
 
@@ -208,7 +212,7 @@ class TlsTest(unittest.TestCase):
         with self.assertLogs("glance_py.registry.connection", "ERROR"):
             self.assertRaises(errors.DatabaseUnavailable, connection.post, b"x", {}, True)
 
-    def test_both_know_each_other(self):
+    def test_mutual_tls(self):
         self.assertEqual((200, b"x"), self.connection().post(b"x", {}, False))
 
     def test_a_host_that_the_registry_does_not_know(self):

@@ -6,13 +6,13 @@ import unittest
 
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import (
     ClaimGrant,
     ClaimRelease,
     ClaimRequest,
     HeldClaim,
-    Unclaimed,
+    UnclaimedWork,
 )
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
@@ -32,7 +32,7 @@ from glance_py.domain.query import Filter, ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.registry import protocol
-from glance_py.registry.protocol import COMMANDS, Malformed
+from glance_py.registry.protocol import COMMANDS, DecodeError
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 IMAGE = Image(
@@ -44,7 +44,7 @@ IMAGE = Image(
     created_at=NOW,
     tags=["a"],
     properties={"k": "v"},
-    member="q",
+    caller_membership="q",
     locations=[Location("file:///a", {"store": "s", "deep": [{"x": 1.5}]}, "active", 7)],
 )
 NAMESPACE = Namespace(
@@ -60,7 +60,7 @@ NAMESPACE = Namespace(
     },
 )
 HELD = HeldClaim("i", 2, "h", "upload", 7, "host", "t", 1)
-WORK = Unclaimed("i", "import", "t", NOW)
+WORK = UnclaimedWork("i", "import", "t", NOW)
 TASK = Task("t", "import", "p", input={"deep": {"list": [1, None]}}, expires_at=NOW)
 
 #: A call of every command with its result.
@@ -87,7 +87,7 @@ CALLS = {
     "images.update": (
         (
             IMAGE,
-            Change(
+            ImageChange(
                 fields={"name": None, "updated_at": NOW, "size": 4},
                 set_properties={"k": "v"},
                 remove_properties={"a", "b"},
@@ -97,7 +97,7 @@ CALLS = {
                 add_locations=(Location("file:///b"),),
                 remove_locations=tuple(IMAGE.locations),
                 update_locations=tuple(IMAGE.locations),
-                positions=(0, 1),
+                location_indexes=(0, 1),
                 expected=frozenset({"queued", "saving"}),
                 acquire=ClaimRequest("h", "upload"),
                 holder="g",
@@ -115,25 +115,25 @@ CALLS = {
     "tasks.create": ((TASK,), TASK),
     "tasks.get": (("t",), TASK),
     "tasks.list": ((TaskQuery(sort=("status", "asc")), None), [TASK]),
-    "tasks.of_image": (("i",), [TASK]),
+    "tasks.list_for_image": (("i",), [TASK]),
     "tasks.update": ((TASK,), TASK),
     "tasks.expire": ((), 3),
     "claims.take": (("i", ClaimRequest("h", "task", "host", "t", "u")), ClaimGrant(1)),
     "claims.beat": ((["h", "i"],), ["i"]),
     "claims.release": (("i", "h", ClaimRelease("t", True)), True),
     "claims.finish": ((["h"],), None),
-    "claims.renew": (("i", ["h"], "j"), True),
+    "claims.replace_holder": (("i", ["h"], "j"), True),
     "claims.held": ((), [HELD]),
     "claims.take_over": ((HELD, "h"), ClaimGrant(3, 2)),
     "claims.unclaimed": ((60.0,), [WORK]),
-    "claims.adopt": ((WORK, ClaimRequest("h", "import")), None),
+    "claims.take_unclaimed": ((WORK, ClaimRequest("h", "import")), None),
     "claims.get": (("i",), HELD),
     "usage.storage": (("p", "i"), 2**50),
     "usage.staging": (("p",), 0),
     "usage.images": ((None,), 1),
     "usage.uploading": (("p",), 1),
     "namespaces.get": (("N",), NAMESPACE),
-    "namespaces.find": (("N",), NAMESPACE),
+    "namespaces.resolve": (("N",), NAMESPACE),
     "namespaces.list": (
         (NamespaceQuery(Listing(limit=4), "public", ("OS::X",)),),
         NamespacePage([NAMESPACE], full=True),
@@ -149,61 +149,63 @@ CALLS = {
     "definitions.update": ((NAMESPACE, "q", Property("r")), Property("r")),
     "definitions.delete": ((NAMESPACE, Association, "OS::X"), Association("OS::X")),
     "definitions.clear": ((NAMESPACE, Tag), None),
-    "cached_images.node": (("http://n",), 4),
+    "cached_images.get_or_create_node": (("http://n",), 4),
     "cached_images.add": ((4, "i", 5), None),
     "cached_images.hit": ((4, "i", 5), None),
     "cached_images.remove": ((4, "i"), None),
     "cached_images.entries": ((4,), [CachedImage("i", 1, 2.5, 3.5, 4, 5, "c")]),
     "cached_images.nodes": (("i",), ["http://n"]),
-    "cached_images.adopt": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
+    "cached_images.import_entries": ((4, [CachedImage("i", 1, 2.5, 3, 4)]), None),
     "pending.find": ((60, 0, 10, True), [PendingData("i", "deleted", IMAGE.locations[0])]),
     "pending.add": (("i", IMAGE.locations[0]), None),
     "pending.begin_removal": ((IMAGE.locations,), [7]),
     "pending.cancel_removal": ((IMAGE.locations,), None),
-    "pending.forget": ((IMAGE.locations,), None),
-    "pending.take_back": ((IMAGE.locations,), None),
-    "pending.finish": (("i",), True),
+    "pending.mark_deleted": ((IMAGE.locations,), None),
+    "pending.unmark": ((IMAGE.locations,), None),
+    "pending.complete_deletion": (("i",), True),
     "pending.restore": (("i", "active", "deleted"), None),
     "pending.is_shared": (("i", "file:///a"), True),
     "pending.statuses_at": (("i", "file:///a"), ["active"]),
-    "pending.are_images": ((["i"],), False),
+    "pending.any_exist": ((["i"],), False),
     "ping": ((), None),
 }
 
 
-def over_the_wire(command, args, **kwargs):
+def round_trip(command, args, **kwargs):
     """The arguments as the registry gets them."""
-    body = protocol.dump_request([(command, command.arguments(args, kwargs))])
+    body = protocol.dump_request([(command, command.encode_arguments(args, kwargs))])
     [call] = protocol.load_request(body)
     return call.arguments
 
 
 class CommandsTest(unittest.TestCase):
-    def test_what_is_said_of_commands_is_said_of_those_that_exist(self):
-        self.assertEqual(frozenset(), (protocol.READS | protocol.IDEMPOTENT) - COMMANDS.keys())
-        self.assertEqual(frozenset(), protocol.READS & protocol.IDEMPOTENT)
+    def test_read_and_idempotent_commands_exist(self):
+        self.assertEqual(
+            frozenset(), (protocol.READ_COMMANDS | protocol.IDEMPOTENT_COMMANDS) - COMMANDS.keys()
+        )
+        self.assertEqual(frozenset(), protocol.READ_COMMANDS & protocol.IDEMPOTENT_COMMANDS)
 
     def test_the_list_of_commands_is_fixed(self):
         """A new method of a port is on the wire only when somebody writes it down here, too."""
         self.assertEqual(set(CALLS), set(COMMANDS))
-        self.assertLessEqual(protocol.READS, set(COMMANDS))
+        self.assertLessEqual(protocol.READ_COMMANDS, set(COMMANDS))
 
     def test_arguments_arrive_as_they_were(self):
         for name, (args, _) in CALLS.items():
             with self.subTest(name):
                 self.assertEqual(
                     dict(zip(COMMANDS[name].parameters, args, strict=False)),
-                    over_the_wire(COMMANDS[name], args),
+                    round_trip(COMMANDS[name], args),
                 )
 
     def test_results_arrive_as_they_were(self):
         for name, (_, result) in CALLS.items():
             with self.subTest(name):
-                body = protocol.dump_response([protocol.answer(COMMANDS[name], result)])
+                body = protocol.dump_response([protocol.encode_result(COMMANDS[name], result)])
                 self.assertEqual([result], protocol.load_response([COMMANDS[name]], body))
 
     def test_types_arrive_as_they_were(self):
-        change = over_the_wire(COMMANDS["images.update"], CALLS["images.update"][0])["change"]
+        change = round_trip(COMMANDS["images.update"], CALLS["images.update"][0])["change"]
         self.assertEqual(
             [set, list, tuple, tuple, frozenset],
             [
@@ -212,44 +214,41 @@ class CommandsTest(unittest.TestCase):
                     change.remove_properties,
                     change.tags,
                     change.add_tags,
-                    change.positions,
+                    change.location_indexes,
                     change.expected,
                 )
             ],
         )
-        query = over_the_wire(COMMANDS["images.list"], CALLS["images.list"][0])["query"]
+        query = round_trip(COMMANDS["images.list"], CALLS["images.list"][0])["query"]
         hash(query)
 
     def test_fields_of_a_task_are_arguments_of_their_own(self):
         self.assertEqual(
             {"task": TASK, "status": "success", "result": {"a": 1}, "expires_at": NOW},
-            over_the_wire(
+            round_trip(
                 COMMANDS["tasks.update"], (TASK,), status="success", result={"a": 1}, expires_at=NOW
             ),
         )
 
     def test_anything_that_can_be_walked_through_is_a_list(self):
-        command = COMMANDS["pending.are_images"]
-        self.assertEqual({"ids": ["a"]}, over_the_wire(command, ({"a"},)))
-        self.assertEqual({"ids": ["a"]}, over_the_wire(command, (iter("a"),)))
+        command = COMMANDS["pending.any_exist"]
+        self.assertEqual({"ids": ["a"]}, round_trip(command, ({"a"},)))
+        self.assertEqual({"ids": ["a"]}, round_trip(command, (iter("a"),)))
 
     def test_large_numbers_of_filters_compare_like_the_largest(self):
         query = ImageQuery(filters=(Filter("size", "lte", 10**30), Filter("size", "gt", -(10**30))))
         self.assertEqual(
             [2**64 - 1, -(2**63)],
-            [
-                each.value
-                for each in over_the_wire(COMMANDS["images.list"], (query,))["query"].filters
-            ],
+            [each.value for each in round_trip(COMMANDS["images.list"], (query,))["query"].filters],
         )
 
     def test_what_cannot_be_written_is_a_clear_error(self):
         for value in ("lone \ud800 surrogate", 2**70):
             self.assertRaises(
                 errors.Invalid,
-                over_the_wire,
+                round_trip,
                 COMMANDS["images.update"],
-                (Image("i"), Change(fields={"name": value})),
+                (Image("i"), ImageChange(fields={"name": value})),
             )
 
 
@@ -258,7 +257,7 @@ class MalformedTest(unittest.TestCase):
 
     def refused(self, document, words):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        with self.assertRaisesRegex(Malformed, words):
+        with self.assertRaisesRegex(DecodeError, words):
             protocol.load_request(body)
 
     def test_requests(self):
@@ -335,7 +334,7 @@ class MalformedTest(unittest.TestCase):
             b'[{"result": "x"}]',
             b'[{"error": {"class": "Nothing"}}]',
         ):
-            with self.assertRaises(Malformed):
+            with self.assertRaises(DecodeError):
                 protocol.load_response([COMMANDS["images.get"]], body)
 
     def test_a_newer_registry_may_say_more(self):
@@ -350,7 +349,7 @@ class ErrorsTest(unittest.TestCase):
         ping = COMMANDS["ping"]
         for each in protocol.ERRORS.values():
             error = each("a", 3, None)
-            body = protocol.dump_response([protocol.refusal(error)])
+            body = protocol.dump_response([protocol.encode_error(error)])
             [found] = protocol.load_response([ping], body)
             self.assertIs(each, type(found))
             self.assertEqual(error.args, found.args)

@@ -6,7 +6,7 @@ import unittest
 from glance_py.context import RequestContext
 from glance_py.registry import server
 from glance_py.registry.server import Registry
-from tests.unit.registry.fakes import HOST, ask, caller, records
+from tests.unit.registry.fakes import HOST, ask, caller, fake_repositories
 
 PING = [{"command": "ping"}]
 RELEASE = {"command": "claims.release", "kwargs": {"image_id": "i", "holder": "h", "how": {}}}
@@ -14,20 +14,20 @@ RELEASE = {"command": "claims.release", "kwargs": {"image_id": "i", "holder": "h
 
 class RegistryTest(unittest.TestCase):
     def setUp(self):
-        self.seen = []
-        self.app = Registry(records(self.seen))
+        self.calls = []
+        self.app = Registry(fake_repositories(self.calls))
 
     def ask(self, ctx, document, **environ):
         return ask(self.app, ctx, document, **environ)
 
     def refused(self, status, ctx, document, **environ):
         self.assertEqual(status, self.ask(ctx, document, **environ)[0])
-        self.assertEqual([], self.seen)
+        self.assertEqual([], self.calls)
 
     def test_commands_are_done_in_order(self):
         status, answer = self.ask(HOST, [RELEASE, *PING, RELEASE])
         self.assertEqual((200, [{"result": None}] * 3), (status, answer))
-        self.assertEqual(["claims.release", "ping", "claims.release"], self.seen)
+        self.assertEqual(["claims.release", "ping", "claims.release"], self.calls)
 
     def test_nothing_is_done_when_one_command_is_wrong(self):
         self.refused(404, HOST, [RELEASE, {"command": "claims.break"}])
@@ -56,7 +56,7 @@ class RegistryTest(unittest.TestCase):
             with self.assertLogs("glance_py.registry.server", "WARNING"):
                 self.refused(403, ctx, PING)
 
-    def test_who_may_only_look_changes_nothing(self):
+    def test_read_only_callers_cannot_write(self):
         nobody = RequestContext(read_only=True, service_roles=["service"], is_admin=False)
         image = {"id": "mine", "owner": "p1"}
         _, answer = self.ask(
@@ -68,7 +68,7 @@ class RegistryTest(unittest.TestCase):
             ],
         )
         self.assertEqual(["result", "error", "error"], [next(iter(each)) for each in answer])
-        self.assertEqual([], self.seen)
+        self.assertEqual([], self.calls)
 
     def test_there_is_nothing_but_rpc(self):
         self.refused(404, HOST, PING, PATH_INFO="/v2/images")

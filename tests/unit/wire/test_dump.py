@@ -8,9 +8,9 @@ import orjson
 
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.http.routes import ROWS
+from glance_py.http.routes import ROUTES
 from glance_py.wire import schema
-from glance_py.wire.dump import ImageDump, dump_members
+from glance_py.wire.dump import ImageDumper, dump_members
 from glance_py.wire.image import image_resource
 from glance_py.wire.openapi import openapi
 from tests.unit.http.fakes import Stores, conf
@@ -37,8 +37,8 @@ class Images(unittest.TestCase):
         )
 
     def shown(self, ctx=USER, **options):
-        dump = ImageDump(image_resource(conf(**options)), conf(**options), self.stores)
-        return orjson.loads(dump.one(ctx, self.image))
+        dump = ImageDumper(image_resource(conf(**options)), conf(**options), self.stores)
+        return orjson.loads(dump.dump_image(ctx, self.image))
 
     def test_keys_of_the_api(self):
         self.assertEqual(
@@ -144,9 +144,9 @@ class Documents(unittest.TestCase):
         )
 
     def test_openapi_has_every_route(self):
-        document = openapi("2.18", self.resource, ROWS)
+        document = openapi("2.18", self.resource, ROUTES)
         self.assertEqual(
-            {(row.path, row.method.lower()) for row in ROWS},
+            {(row.path, row.method.lower()) for row in ROUTES},
             {(path, method) for path, methods in document["paths"].items() for method in methods},
         )
         operations = [

@@ -8,16 +8,16 @@ import unittest
 import orjson
 
 from glance_py.domain import errors
-from glance_py.wire.check import compile_check
-from glance_py.wire.image import SchemaClash, image_resource
+from glance_py.wire.image import SchemaConflict, image_resource
+from glance_py.wire.json_schema import compile_schema
 from glance_py.wire.load import (
     MAX_DEPTH,
     ImageLoader,
     load_member,
     load_member_status,
     load_tag,
-    parse,
-    stored_member,
+    parse_json,
+    project_id_text,
 )
 from tests.unit.http.fakes import conf
 
@@ -29,14 +29,14 @@ class Documents(unittest.TestCase):
         for opening, inmost, closing in (("[", "1", "]"), ('{"k":', "null", "}")):
             allowed = (opening * MAX_DEPTH + inmost + closing * MAX_DEPTH).encode()
             with self.subTest(opening):
-                parse(allowed)
+                parse_json(allowed)
                 for number in (MAX_DEPTH + 1, 255, 1000):
                     body = (opening * number + inmost + closing * number).encode()
                     with self.assertRaisesRegex(errors.Invalid, "nested deeper"):
-                        parse(body)
+                        parse_json(body)
 
     def test_breadth_is_not(self):
-        self.assertEqual(5000, len(parse(orjson.dumps([{"k": []}] * 5000))))
+        self.assertEqual(5000, len(parse_json(orjson.dumps([{"k": []}] * 5000))))
 
 
 class ImageBodies(unittest.TestCase):
@@ -142,7 +142,7 @@ class ImageBodies(unittest.TestCase):
     def test_type_is_judged_before_names(self):
         with self.assertRaises(errors.Invalid):
             self.load(prop=5, status="active")
-        with self.assertRaises(errors.ReadOnly):
+        with self.assertRaises(errors.ReadOnlyAttribute):
             self.load(min_ram=-1, status="active")
 
     def test_digests_of_a_new_image_are_ignored(self):
@@ -199,18 +199,18 @@ class OperatorProperties(unittest.TestCase):
 
     def test_unusable_files_stop_the_start(self):
         for document in (b"{", b"[]", {"a": 5}, {"name": {"type": "integer"}}):
-            with self.subTest(document=document), self.assertRaises(SchemaClash):
+            with self.subTest(document=document), self.assertRaises(SchemaConflict):
                 self.resource(document)
 
 
 class Checks(unittest.TestCase):
     def test_the_library_judges_what_is_not_written_here(self):
-        check = compile_check({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+        check = compile_schema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
         self.assertIsNone(check("x"))
         self.assertIn("is not right", check([]))
 
     def test_nested_objects(self):
-        check = compile_check(
+        check = compile_schema(
             {
                 "type": "object",
                 "required": ["a"],
@@ -252,7 +252,7 @@ class SmallBodies(unittest.TestCase):
         ):
             with self.subTest(body=body):
                 self.assertEqual(shown, load_member(body))
-                self.assertEqual(kept, stored_member(load_member(body)))
+                self.assertEqual(kept, project_id_text(load_member(body)))
 
     def test_member_status(self):
         self.assertEqual("accepted", load_member_status(b'{"status": "accepted", "x": 1}'))

@@ -10,7 +10,7 @@ from glance_py.domain.metadef import Association, Namespace, Object, Property, T
 from glance_py.wire import metadef_dump as dump
 from glance_py.wire import metadef_load as load
 from glance_py.wire import metadef_query as query
-from tests.unit.setting import member
+from tests.unit.factories import make_member
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -21,7 +21,7 @@ def body(**document):
 
 class LoadTest(unittest.TestCase):
     def namespace(self, **document):
-        return load.load_namespace(member("p1"), body(namespace="N", **document))
+        return load.load_namespace(make_member("p1"), body(namespace="N", **document))
 
     def test_a_namespace_has_its_usual_values_and_no_contents(self):
         self.assertEqual(Namespace("N", "p1"), self.namespace())
@@ -102,16 +102,19 @@ class LoadTest(unittest.TestCase):
             body(namespace=5),
             body(namespace="n" * 81),
         ):
-            self.assertRaises(errors.Invalid, load.load_namespace, member(), document)
+            self.assertRaises(errors.Invalid, load.load_namespace, make_member(), document)
 
     def test_what_only_the_service_writes_is_refused_first(self):
         for name in ("created_at", "updated_at", "self", "schema"):
             self.assertRaises(
-                errors.ReadOnly, load.load_namespace, member(), body(unknown=1, **{name: 1})
+                errors.ReadOnlyAttribute,
+                load.load_namespace,
+                make_member(),
+                body(unknown=1, **{name: 1}),
             )
-            self.assertRaises(errors.ReadOnly, load.load_object, body(**{name: 1}))
+            self.assertRaises(errors.ReadOnlyAttribute, load.load_object, body(**{name: 1}))
         for read in (load.load_property, load.load_tag, load.load_association):
-            self.assertRaises(errors.ReadOnly, read, body(created_at="x"))
+            self.assertRaises(errors.ReadOnlyAttribute, read, body(created_at="x"))
 
     def test_a_property_says_what_it_likes_of_what_there_is_to_say(self):
         schema = {
@@ -295,9 +298,11 @@ class QueryTest(unittest.TestCase):
         found = self.load("limit=1&x=a%20b&limit=2&marker=M&resource_types=A,B")
         self.assertEqual(1, found.query.listing.limit)
         self.assertEqual(("A", "B"), found.query.resource_types)
-        self.assertEqual("/v2/metadefs/namespaces?limit=2&x=a+b&resource_types=A%2CB", found.first)
-        self.assertEqual(found.first + "&marker=N%26", found.after("N&"))
-        self.assertEqual("/v2/metadefs/namespaces", self.load("marker=x").first)
+        self.assertEqual(
+            "/v2/metadefs/namespaces?limit=2&x=a+b&resource_types=A%2CB", found.first_page
+        )
+        self.assertEqual(found.first_page + "&marker=N%26", found.page_after("N&"))
+        self.assertEqual("/v2/metadefs/namespaces", self.load("marker=x").first_page)
 
     def test_what_makes_no_sense_is_refused(self):
         for text in (

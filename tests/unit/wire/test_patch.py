@@ -7,7 +7,7 @@ import unittest
 import orjson
 
 from glance_py.domain import errors
-from glance_py.domain.change import ImpossibleChange
+from glance_py.domain.change import RejectedChange
 from glance_py.domain.image import Image, Location
 from glance_py.wire import patch
 from glance_py.wire.image import image_resource
@@ -45,8 +45,8 @@ class Patches(unittest.TestCase):
     def refused(self, error, *operations, **how):
         with self.subTest(operations=operations), self.assertRaises(error):
             change = self.apply(*operations, **how)
-            if isinstance(change, ImpossibleChange):
-                raise change.objection
+            if isinstance(change, RejectedChange):
+                raise change.error
 
 
 class Owners(Patches):
@@ -353,7 +353,7 @@ class Locations(Patches):
         for position in ("9", "9" * 20, "9" * 5000):
             with self.subTest(position[:20]):
                 change = self.apply(op("add", f"/locations/{position}", self.place("c://3")))
-                self.assertEqual((2,), change.positions)
+                self.assertEqual((2,), change.location_indexes)
                 [absent] = self.apply(op("remove", f"/locations/{position}")).remove_locations
                 self.assertIsNone(absent.id)
 

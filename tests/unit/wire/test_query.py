@@ -6,7 +6,7 @@ import unittest
 from glance_py.domain import errors
 from glance_py.domain.query import Filter
 from glance_py.wire.image import image_resource
-from glance_py.wire.query import MAX_CONDITIONS, NOTHING, ImageQueryLoader
+from glance_py.wire.query import MATCH_NONE, MAX_CONDITIONS, ImageQueryLoader
 from tests.unit.http.fakes import conf
 
 LOADER = ImageQueryLoader(image_resource(conf()), 25, 1000)
@@ -57,7 +57,7 @@ class Filters(unittest.TestCase):
             "tag=%00",
         ):
             with self.subTest(text=text):
-                self.assertEqual((NOTHING,), filters(text))
+                self.assertEqual((MATCH_NONE,), filters(text))
 
     def test_a_bound_beyond_all_numbers_is_no_bound(self):
         self.assertEqual((), filters("size_max=" + "9" * 30))
@@ -176,9 +176,9 @@ class Paging(unittest.TestCase):
             ("member_status=all&member_status=x", ("member_status", "all")),
         ):
             found = load(text).query
-            self.assertIn(NOTHING, found.filters)
+            self.assertIn(MATCH_NONE, found.filters)
             self.assertEqual(kept[1], getattr(found, kept[0]))
-        self.assertNotIn(NOTHING, load("name=a&name=b&tag=x&tag=y").query.filters)
+        self.assertNotIn(MATCH_NONE, load("name=a&name=b&tag=x&tag=y").query.filters)
 
     def test_limits(self):
         for text, wanted in (
@@ -206,13 +206,13 @@ class Paging(unittest.TestCase):
     def test_the_next_page_keeps_every_parameter_in_its_place(self):
         asked = load("limit=2&tag=a&marker=m&sort=name:asc&tag=b%20c&x")
         following = "/v2/images?limit=2&tag=a&sort=name%3Aasc&tag=b+c&x=&marker=n"
-        self.assertEqual(following, asked.after("n"))
+        self.assertEqual(following, asked.page_after("n"))
 
     def test_the_first_page_keeps_the_last_of_a_repeated_name(self):
         asked = load("limit=2&tag=a&marker=m&sort=name:asc&tag=b")
-        self.assertEqual("/v2/images?limit=2&tag=b&sort=name%3Aasc", asked.first)
+        self.assertEqual("/v2/images?limit=2&tag=b&sort=name%3Aasc", asked.first_page)
 
     def test_links_of_a_list_that_asks_for_nothing(self):
         self.assertEqual(
-            ("/v2/images", "/v2/images?marker=n"), (load("&&").first, load("").after("n"))
+            ("/v2/images", "/v2/images?marker=n"), (load("&&").first_page, load("").page_after("n"))
         )

@@ -1,6 +1,6 @@
 """Images are listed in the order of their times."""
 
-from glance_py.db.migrations.steps import add
+from glance_py.db.migrations.schema_operations import add_columns
 
 revision = "mitaka01"
 down_revision = "liberty"
@@ -8,6 +8,6 @@ down_revision = "liberty"
 
 def upgrade() -> None:
     """Indexes for those orders."""
-    add(
+    add_columns(
         "images", index={"created_at_image_idx": "created_at", "updated_at_image_idx": "updated_at"}
     )

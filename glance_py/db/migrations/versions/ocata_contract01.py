@@ -2,8 +2,8 @@
 
 from alembic import op
 
-from glance_py.db.migrations import data
-from glance_py.db.migrations.steps import altering, drop_column, drop_triggers
+from glance_py.db.migrations import data_migrations
+from glance_py.db.migrations.schema_operations import batch_alter, drop_column, drop_triggers
 
 revision = "ocata_contract01"
 down_revision = "mitaka02"
@@ -15,12 +15,12 @@ def upgrade() -> None:
     """Moves what is not moved yet, then removes the old column."""
     connection = op.get_bind()
     drop_triggers("insert_visibility", "update_visibility")
-    data.VISIBILITY.migrate(connection)
+    data_migrations.VISIBILITY.migrate(connection)
     drop_column("images", "is_public", index="ix_images_is_public")
-    with altering("images") as images:
+    with batch_alter("images") as images:
         images.alter_column(
             "visibility",
-            existing_type=data.VISIBILITY_TYPE,
+            existing_type=data_migrations.VISIBILITY_TYPE,
             nullable=False,
             server_default="shared",
         )

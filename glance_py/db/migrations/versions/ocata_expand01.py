@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from glance_py.db.migrations.steps import add, altering, has_column
+from glance_py.db.migrations.schema_operations import add_columns, batch_alter, has_column
 
 revision = "ocata_expand01"
 down_revision = "mitaka02"
@@ -14,7 +14,9 @@ def upgrade() -> None:
     """Adds the column; what is new need not say any more whether it is public."""
     visibility = sa.Enum("private", "public", "shared", "community", name="image_visibility")
     visibility.create(op.get_bind(), checkfirst=True)
-    add("images", sa.Column("visibility", visibility), index={"visibility_image_idx": "visibility"})
+    add_columns(
+        "images", sa.Column("visibility", visibility), index={"visibility_image_idx": "visibility"}
+    )
     if has_column("images", "is_public"):
-        with altering("images") as images:
+        with batch_alter("images") as images:
             images.alter_column("is_public", existing_type=sa.Boolean(), nullable=True)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from glance_py.db.migrations.steps import add
+from glance_py.db.migrations.schema_operations import add_columns
 
 revision = "rocky_expand02"
 down_revision = "rocky_expand01"
@@ -10,7 +10,7 @@ down_revision = "rocky_expand01"
 
 def upgrade() -> None:
     """Adds algorithm and value; images that exist have none."""
-    add(
+    add_columns(
         "images",
         sa.Column("os_hash_algo", sa.String(64)),
         sa.Column("os_hash_value", sa.String(128)),

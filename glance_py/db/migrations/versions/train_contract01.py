@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from glance_py.db.migrations import data
+from glance_py.db.migrations import data_migrations
 
 revision = "train_contract01"
 down_revision = "rocky_contract02"
@@ -11,4 +11,4 @@ depends_on = "train_expand01"
 
 def upgrade() -> None:
     """Moves what is not moved yet."""
-    data.STORE_OF_LOCATION.migrate(op.get_bind())
+    data_migrations.STORE_OF_LOCATION.migrate(op.get_bind())

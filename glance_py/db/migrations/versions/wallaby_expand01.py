@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from glance_py.db.migrations.steps import add
+from glance_py.db.migrations.schema_operations import add_columns
 
 revision = "wallaby_expand01"
 down_revision = "ussuri_expand01"
@@ -10,7 +10,7 @@ down_revision = "ussuri_expand01"
 
 def upgrade() -> None:
     """Adds the columns; tasks that exist know nothing."""
-    add(
+    add_columns(
         "tasks",
         sa.Column("image_id", sa.String(36)),
         sa.Column("request_id", sa.String(64)),

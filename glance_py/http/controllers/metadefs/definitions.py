@@ -8,46 +8,46 @@ from typing import Any
 import webob
 
 from glance_py.domain.metadef import Kind, Listing, Namespace
-from glance_py.domain.ports import DefinitionVerbs, NamespaceVerbs
+from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
 from glance_py.http.request import Request, no_content
 
 
-class Definitions:
+class MetadefController:
     """One ``kind`` of things in a namespace."""
 
     kind: Kind
 
-    def __init__(self, namespaces: NamespaceVerbs, definitions: DefinitionVerbs) -> None:
+    def __init__(self, namespaces: NamespaceOperations, definitions: DefinitionOperations) -> None:
         self._namespaces = namespaces
         self._definitions = definitions
 
-    def _all(
+    def _list(
         self, request: Request, namespace: str, listing: Listing | None = None
     ) -> tuple[Namespace, Sequence[Any]]:
         """The namespace and what of the kind lies in it."""
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.list(request.context, found, self.kind, listing)
 
-    def _one(self, request: Request, namespace: str, name: str) -> tuple[Namespace, Any]:
-        found = self._namespaces.find(request.context, namespace)
+    def _get(self, request: Request, namespace: str, name: str) -> tuple[Namespace, Any]:
+        found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.get(request.context, found, self.kind, name)
 
     def _create(self, request: Request, namespace: str, definition) -> tuple[Namespace, Any]:
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.create(request.context, found, definition)
 
     def _update(self, request: Request, namespace: str, name: str, after) -> tuple[Namespace, Any]:
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.update(request.context, found, name, after)
 
     def delete(self, request: Request, namespace: str, name: str) -> webob.Response:
         """DELETE /v2/metadefs/namespaces/{namespace}/.../{name}"""
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         self._definitions.delete(request.context, found, self.kind, name)
         return no_content()
 
     def clear(self, request: Request, namespace: str) -> webob.Response:
         """DELETE /v2/metadefs/namespaces/{namespace}/..."""
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         self._definitions.clear(request.context, found, self.kind)
         return no_content()

@@ -7,9 +7,9 @@ import urllib.parse
 
 import webob
 
-from glance_py.domain.ports import NamespaceVerbs
+from glance_py.domain.ports import NamespaceOperations
 from glance_py.http.request import Request, json_response, no_content
-from glance_py.wire.metadef_dump import PATH, dump_namespace, dump_namespaces
+from glance_py.wire.metadef_dump import NAMESPACES_PATH, dump_namespace, dump_namespaces
 from glance_py.wire.metadef_load import load_namespace
 from glance_py.wire.metadef_query import load_namespace_query, load_resource_type
 
@@ -17,27 +17,27 @@ from glance_py.wire.metadef_query import load_namespace_query, load_resource_typ
 _NOT_IN_A_HEADER = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
 
 
-class Namespaces:
+class MetadefNamespacesController:
     """Namespaces as a whole."""
 
-    def __init__(self, namespaces: NamespaceVerbs, conf) -> None:
+    def __init__(self, namespaces: NamespaceOperations, conf) -> None:
         self._namespaces = namespaces
         self._limits = conf.limit_param_default, conf.api_limit_max
 
     def index(self, request: Request) -> webob.Response:
         """GET /v2/metadefs/namespaces"""
-        wanted = load_namespace_query(request.environ.get("QUERY_STRING", ""), *self._limits)
-        page = self._namespaces.list(request.context, wanted.query)
+        page_request = load_namespace_query(request.environ.get("QUERY_STRING", ""), *self._limits)
+        page = self._namespaces.list(request.context, page_request.query)
         found = page.namespaces
-        following = wanted.after(found[-1].name) if page.full and found else None
-        return json_response(dump_namespaces(found, wanted.first, following))
+        next_page = page_request.page_after(found[-1].name) if page.full and found else None
+        return json_response(dump_namespaces(found, page_request.first_page, next_page))
 
     def create(self, request: Request) -> webob.Response:
         """POST /v2/metadefs/namespaces"""
-        namespace = load_namespace(request.context, request.document())
+        namespace = load_namespace(request.context, request.read_json_body())
         created = self._namespaces.create(request.context, namespace)
         name = _NOT_IN_A_HEADER.sub(lambda found: urllib.parse.quote(found.group()), created.name)
-        location = f"{PATH}/{name}"
+        location = f"{NAMESPACES_PATH}/{name}"
         return json_response(dump_namespace(created), 201, (("Location", location),))
 
     def show(self, request: Request, namespace: str) -> webob.Response:
@@ -48,12 +48,12 @@ class Namespaces:
 
     def update(self, request: Request, namespace: str) -> webob.Response:
         """PUT /v2/metadefs/namespaces/{namespace}"""
-        after = load_namespace(request.context, request.document())
-        found = self._namespaces.find(request.context, namespace)
+        after = load_namespace(request.context, request.read_json_body())
+        found = self._namespaces.resolve(request.context, namespace)
         return json_response(dump_namespace(self._namespaces.update(request.context, found, after)))
 
     def delete(self, request: Request, namespace: str) -> webob.Response:
         """DELETE /v2/metadefs/namespaces/{namespace}"""
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         self._namespaces.delete(request.context, found)
         return no_content()

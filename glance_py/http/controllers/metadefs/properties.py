@@ -6,25 +6,25 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.metadef import Association, Property
-from glance_py.http.controllers.metadefs.definitions import Definitions
+from glance_py.http.controllers.metadefs.definitions import MetadefController
 from glance_py.http.request import Request, json_response
 from glance_py.wire.metadef_dump import dump_properties, dump_property
 from glance_py.wire.metadef_load import load_property
 from glance_py.wire.metadef_query import load_resource_type
 
 
-class Properties(Definitions):
+class MetadefPropertiesController(MetadefController):
     """Properties that stand for themselves."""
 
     kind = Property
 
     def index(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/properties"""
-        return json_response(dump_properties(self._all(request, namespace)[1]))
+        return json_response(dump_properties(self._list(request, namespace)[1]))
 
     def create(self, request: Request, namespace: str) -> webob.Response:
         """POST /v2/metadefs/namespaces/{namespace}/properties"""
-        new = load_property(request.document())
+        new = load_property(request.read_json_body())
         return json_response(dump_property(self._create(request, namespace, new)[1]), 201)
 
     def show(self, request: Request, namespace: str, name: str) -> webob.Response:
@@ -33,8 +33,8 @@ class Properties(Definitions):
         With a ``resource_type`` the name is the one on such a resource, prefix included.
         """
         resource_type = load_resource_type(request.environ.get("QUERY_STRING", ""))
-        found = self._namespaces.find(request.context, namespace)
-        wanted = name
+        found = self._namespaces.resolve(request.context, namespace)
+        property_name = name
         if resource_type:
             association = self._definitions.get(request.context, found, Association, resource_type)
             prefix = getattr(association, "prefix", None) or ""
@@ -44,12 +44,12 @@ class Properties(Definitions):
                     f"The names of properties begin with '{prefix}' on "
                     f"resources of type {resource_type}."
                 )
-            wanted = name.removeprefix(prefix)
+            property_name = name.removeprefix(prefix)
         return json_response(
-            dump_property(self._definitions.get(request.context, found, Property, wanted))
+            dump_property(self._definitions.get(request.context, found, Property, property_name))
         )
 
     def update(self, request: Request, namespace: str, name: str) -> webob.Response:
         """PUT /v2/metadefs/namespaces/{namespace}/properties/{name}"""
-        after = load_property(request.document())
+        after = load_property(request.read_json_body())
         return json_response(dump_property(self._update(request, namespace, name, after)[1]))

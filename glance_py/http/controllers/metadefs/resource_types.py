@@ -5,7 +5,7 @@ from __future__ import annotations
 import webob
 
 from glance_py.domain.metadef import Association
-from glance_py.http.controllers.metadefs.definitions import Definitions
+from glance_py.http.controllers.metadefs.definitions import MetadefController
 from glance_py.http.request import Request, json_response
 from glance_py.wire.metadef_dump import (
     dump_associations,
@@ -15,7 +15,7 @@ from glance_py.wire.metadef_dump import (
 from glance_py.wire.metadef_load import load_association
 
 
-class ResourceTypes(Definitions):
+class MetadefResourceTypesController(MetadefController):
     """Associations of a namespace, and the types that are known."""
 
     kind = Association
@@ -26,9 +26,9 @@ class ResourceTypes(Definitions):
 
     def index(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/resource_types"""
-        return json_response(dump_associations(self._all(request, namespace)[1]))
+        return json_response(dump_associations(self._list(request, namespace)[1]))
 
     def create(self, request: Request, namespace: str) -> webob.Response:
         """POST /v2/metadefs/namespaces/{namespace}/resource_types"""
-        new = load_association(request.document())
+        new = load_association(request.read_json_body())
         return json_response(dump_definition(self._create(request, namespace, new)[1]), 201)

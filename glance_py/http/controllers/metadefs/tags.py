@@ -5,14 +5,14 @@ from __future__ import annotations
 import webob
 
 from glance_py.domain.metadef import Tag
-from glance_py.http.controllers.metadefs.definitions import Definitions
+from glance_py.http.controllers.metadefs.definitions import MetadefController
 from glance_py.http.request import Request, json_response
 from glance_py.wire.metadef_dump import dump_definition, dump_tags
 from glance_py.wire.metadef_load import load_append, load_tag, load_tag_name, load_tags
 from glance_py.wire.metadef_query import load_tag_query
 
 
-class Tags(Definitions):
+class MetadefTagsController(MetadefController):
     """Words that a namespace offers for resources."""
 
     kind = Tag
@@ -20,17 +20,17 @@ class Tags(Definitions):
     def index(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/tags"""
         listing = load_tag_query(request.environ.get("QUERY_STRING", ""))
-        return json_response(dump_tags(self._all(request, namespace, listing)[1]))
+        return json_response(dump_tags(self._list(request, namespace, listing)[1]))
 
     def create_all(self, request: Request, namespace: str) -> webob.Response:
         """POST /v2/metadefs/namespaces/{namespace}/tags
 
         The tags take the place of those that are there, unless X-Openstack-Append is true.
         """
-        tags = load_tags(request.document())
+        tags = load_tags(request.read_json_body())
         # wire: no tags at all change nothing; to remove them there is DELETE.
         append = not tags or load_append(request.headers.get("X-Openstack-Append"))
-        found = self._namespaces.find(request.context, namespace)
+        found = self._namespaces.resolve(request.context, namespace)
         return json_response(
             dump_tags(self._definitions.create_all(request.context, found, Tag, tags, append)), 201
         )
@@ -42,9 +42,9 @@ class Tags(Definitions):
 
     def show(self, request: Request, namespace: str, name: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/tags/{name}"""
-        return json_response(dump_definition(self._one(request, namespace, name)[1]))
+        return json_response(dump_definition(self._get(request, namespace, name)[1]))
 
     def update(self, request: Request, namespace: str, name: str) -> webob.Response:
         """PUT /v2/metadefs/namespaces/{namespace}/tags/{name}"""
-        after = load_tag(request.document())
+        after = load_tag(request.read_json_body())
         return json_response(dump_definition(self._update(request, namespace, name, after)[1]))

@@ -13,12 +13,11 @@ from oslo_concurrency import lockutils
 
 from glance_store_py import errors
 from glance_store_py.drivers import cinder
-from glance_store_py.drivers.cinder_api import Conflict
-from glance_store_py.drivers.cinder_api import Volumes as Api
-from glance_store_py.drivers.cinder_attachment import Host, _place_for_locks
+from glance_store_py.drivers.cinder_api import VolumeClient, VolumeStateConflict
+from glance_store_py.drivers.cinder_attachment import AttachmentManager, _lock_directory
 from glance_store_py.drivers.cinder_options import OPTIONS
-from glance_store_py.drivers.later import Later
-from glance_store_py.guard import Guard
+from glance_store_py.drivers.deferred_delete import DeferredDeleter
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 
@@ -26,7 +25,7 @@ VOLUME = "e3a4e56c-0a7c-41d9-ae25-1485e223a69d"
 MIB = 1 << 20
 
 
-class Volumes:
+class FakeVolumeClient:
     """One volume; every step is written down in ``steps``."""
 
     def __init__(self, steps):
@@ -34,7 +33,7 @@ class Volumes:
         self.gib, self.metadata = 0, {}
         self.mine, self.others = [], []
         self.busy, self.kind = 0, {"driver_volume_type": "iscsi"}
-        self.later = Later(period=0.01)
+        self.deferred = DeferredDeleter(retry_interval=0.01)
         #: Steps that Cinder is away for, and how often.
         self.away = {}
 
@@ -52,7 +51,7 @@ class Volumes:
     def wait(self, volume, wanted):
         return self.show(volume)
 
-    def find(self, metadata):
+    def find_by_metadata(self, metadata):
         if not metadata.items() <= self.metadata.items():
             return []
         return [{"id": VOLUME, "name": self.name, "metadata": self.metadata}]
@@ -64,7 +63,7 @@ class Volumes:
         self.steps.append(f"extend {status}")
         self.gib = gib
 
-    def finish(self, volume, metadata):
+    def mark_complete(self, volume, metadata):
         self.metadata = metadata
 
     def delete(self, volume, wait=True):
@@ -73,12 +72,12 @@ class Volumes:
     def attach(self, volume, connector, mode):
         if self.busy:
             self.busy -= 1
-            raise Conflict()
+            raise VolumeStateConflict()
         self.step(f"attach {mode}")
         self.mine = [{"id": "mine", "status": "attached", "connection_info": dict(self.kind)}]
         return self.mine[0]
 
-    def attached(self, attachment):
+    def complete_attachment(self, attachment):
         self.step("attached")
 
     def attachments(self, volume):
@@ -108,7 +107,7 @@ class Connector:
         self.steps.append("extended")
 
 
-class ThisHost(Host):
+class FakeAttachmentManager(AttachmentManager):
     """A host whose volumes are all one file."""
 
     path = steps = None
@@ -130,12 +129,12 @@ class TestVolumes(unittest.TestCase):
         with open(path, "wb") as file:
             file.truncate(4 * MIB)
         options = settings(OPTIONS, cinder_attachment_retry_attempts=2)
-        self.driver = cinder.Driver(options, "vol")
+        self.driver = cinder.CinderDriver(options, "vol")
         self.steps = []
-        self.volumes = self.driver._volumes = Volumes(self.steps)
-        self.driver._host = ThisHost(options, self.volumes)
-        self.driver._host.path, self.driver._host.steps = path, self.steps
-        self.store = Guard(self.driver, "vol")
+        self.volumes = self.driver._volumes = FakeVolumeClient(self.steps)
+        self.driver._attachments = FakeAttachmentManager(options, self.volumes)
+        self.driver._attachments.path, self.driver._attachments.steps = path, self.steps
+        self.store = GuardedDriver(self.driver, "vol")
 
     def add(self, *chunks):
         return parse(self.store.add("image", chunks).url)
@@ -154,10 +153,10 @@ class TestVolumes(unittest.TestCase):
         self.store.add(f"{image_id}.2", [b"data"])
         self.assertEqual({"glance_image_id": image_id, "image_size": "4"}, self.volumes.metadata)
         self.assertEqual(f"image-{image_id}.2", self.volumes.name)
-        self.assertEqual([], self.store.remains_of(f"{image_id}.2"))
-        self.volumes.metadata[cinder.UNFINISHED] = "mark"
+        self.assertEqual([], self.store.find_partial(f"{image_id}.2"))
+        self.volumes.metadata[cinder.UNFINISHED_KEY] = "mark"
         for name, found in ((image_id, 0), (f"{image_id}.2", 1), (f"{image_id}.21", 0)):
-            self.assertEqual(found, len(self.store.remains_of(name)), name)
+            self.assertEqual(found, len(self.store.find_partial(name)), name)
 
     def test_readers_share_the_attachment_and_the_last_lets_go(self):
         location = self.add(b"data")
@@ -167,7 +166,7 @@ class TestVolumes(unittest.TestCase):
         self.assertEqual(["attach ro", "connect", "attached"], self.steps)
         self.assertEqual(b"data", b"".join(second.chunks))
         self.assertEqual(["disconnect", "detach"], self.steps[3:])
-        self.assertEqual({}, self.driver._host._read)
+        self.assertEqual({}, self.driver._attachments._shared)
 
     def test_whoever_has_the_last_byte_may_remove_the_image(self):
         location = self.add(b"x" * MIB, b"end")
@@ -181,7 +180,7 @@ class TestVolumes(unittest.TestCase):
     def test_an_image_that_was_read_is_not_lost_because_its_volume_stays_attached(self):
         location = self.add(b"data")
         with (
-            mock.patch.object(self.volumes, "detach", side_effect=errors.Busy()),
+            mock.patch.object(self.volumes, "detach", side_effect=errors.StoreObjectBusy()),
             self.assertLogs("glance_store_py.drivers.cinder", "ERROR"),
         ):
             self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
@@ -207,7 +206,7 @@ class TestVolumes(unittest.TestCase):
         ):
             with self.subTest(online=online), mock.patch.object(cinder, "GIB", MIB):
                 self.steps.clear()
-                self.driver._online = online
+                self.driver._extends_attached = online
                 location = self.add(b"x" * MIB, b"y")
                 self.assertEqual(
                     ["create", "attach rw", "connect", "attached", *steps, "disconnect", "detach"],
@@ -233,9 +232,9 @@ class TestVolumes(unittest.TestCase):
                 )
                 self.assertEqual(["create", "attach rw", "detach", "delete"], self.steps)
 
-    def settled(self):
+    def wait_for_deferred(self):
         """Wait until nothing is owed to Cinder any more."""
-        thread = self.volumes.later._thread
+        thread = self.volumes.deferred._thread
         if thread is not None:
             thread.join(5)
             self.assertFalse(thread.is_alive())
@@ -248,19 +247,19 @@ class TestVolumes(unittest.TestCase):
                 self.volumes.away = {step: 1, "delete": 2}
                 self.assertRaises(errors.RemoteServiceUnavailable, self.add, b"data")
                 self.assertNotIn("delete", self.steps)
-                self.settled()
+                self.wait_for_deferred()
                 self.assertEqual("delete", self.steps[-1])
                 self.assertEqual([], self.volumes.mine)
                 self.assertEqual(self.steps.count("connect"), self.steps.count("disconnect"))
 
     def test_what_was_created_by_another_upload_is_not_removed(self):
-        self.volumes.create("image", 1, {cinder.UNFINISHED: "theirs"})
+        self.volumes.create("image", 1, {cinder.UNFINISHED_KEY: "theirs"})
         self.steps.clear()
         with mock.patch.object(
             self.volumes, "create", side_effect=errors.RemoteServiceUnavailable()
         ):
             self.assertRaises(errors.RemoteServiceUnavailable, self.add, b"data")
-            self.settled()
+            self.wait_for_deferred()
         self.assertEqual([], self.steps)
 
     def test_a_volume_that_was_read_is_let_go_of_when_cinder_is_back(self):
@@ -271,30 +270,30 @@ class TestVolumes(unittest.TestCase):
                 self.volumes.away = {step: 2}
                 with self.assertLogs("glance_store_py.drivers.cinder", "ERROR"):
                     self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
-                self.settled()
+                self.wait_for_deferred()
                 self.assertEqual(
                     ["attach ro", "connect", "attached", "disconnect", "detach"], self.steps
                 )
 
     def test_a_volume_that_stays_attached_elsewhere_is_busy(self):
         location = self.add(b"data")
-        self.driver._host._attempts = 1
+        self.driver._attachments._attempts = 1
         self.volumes.busy = 1
-        self.assertRaises(errors.Busy, self.store.get, location)
-        self.assertEqual({}, self.driver._host._read)
+        self.assertRaises(errors.StoreObjectBusy, self.store.get, location)
+        self.assertEqual({}, self.driver._attachments._shared)
         self.assertEqual(b"data", b"".join(self.store.get(location).chunks))
 
 
-class TestPlaceForLocks(unittest.TestCase):
+class TestLockDirectory(unittest.TestCase):
     def test_it_is_ours_alone_or_not_used(self):
         directory = self.enterContext(tempfile.TemporaryDirectory())
         with mock.patch.object(tempfile, "gettempdir", return_value=directory):
-            place = _place_for_locks()
+            place = _lock_directory()
             self.assertEqual(0o700, os.stat(place).st_mode & 0o777)
-            self.assertEqual(place, _place_for_locks())
+            self.assertEqual(place, _lock_directory())
             with mock.patch.object(os, "getuid", return_value=os.getuid() + 1):
                 os.rename(place, f"{place[: place.rindex('-')]}-{os.getuid()}")
-                self.assertRaisesRegex(errors.BadStoreConfiguration, "lock_path", _place_for_locks)
+                self.assertRaisesRegex(errors.BadStoreConfiguration, "lock_path", _lock_directory)
 
 
 class TestLists(unittest.TestCase):
@@ -302,8 +301,8 @@ class TestLists(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.api = Api(settings(OPTIONS))
-        self.api._ask = self.ask
+        self.api = VolumeClient(settings(OPTIONS))
+        self.api._request = self.ask
         self.asked = []
         self.filters = "work"
         self.found = [
@@ -322,7 +321,7 @@ class TestLists(unittest.TestCase):
         marker = query.pop("marker", None)
         self.asked.append(query)
         if query and self.filters == "refused":
-            raise Conflict()
+            raise VolumeStateConflict()
         start = int(marker) + 1 if marker else 0
         return {kind: self.found[start : start + 2]}
 
@@ -330,12 +329,13 @@ class TestLists(unittest.TestCase):
         for self.filters in ("refused", "ignored"):
             with self.subTest(filters=self.filters):
                 self.assertEqual(
-                    ["1", "3"], [each["id"] for each in self.api.find({"glance_image_id": "1"})]
+                    ["1", "3"],
+                    [each["id"] for each in self.api.find_by_metadata({"glance_image_id": "1"})],
                 )
                 self.assertEqual(
                     ["0", "2", "4"], [each["id"] for each in self.api.attachments("0")]
                 )
 
     def test_filters_are_asked_for(self):
-        self.api.find({"glance_image_id": "1"})
+        self.api.find_by_metadata({"glance_image_id": "1"})
         self.assertEqual([{"metadata": "{'glance_image_id': '1'}"}] * 4, self.asked)

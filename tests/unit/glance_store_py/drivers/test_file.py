@@ -15,8 +15,8 @@ from unittest import mock
 
 from glance_store_py import errors
 from glance_store_py.config import FILE_OPTIONS
-from glance_store_py.drivers import deadline, file
-from glance_store_py.guard import Guard
+from glance_store_py.drivers import file, timeout_executor
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 
@@ -29,12 +29,12 @@ class FileCase(unittest.TestCase):
         self.scratch = scratch.name
         self.images = os.path.join(scratch.name, "images")
 
-    def store(self, kind=file.Driver, **options):
+    def store(self, kind=file.FileDriver, **options):
         if "filesystem_store_datadirs" not in options:
             options.setdefault("filesystem_store_datadir", self.images)
         driver = kind(settings(FILE_OPTIONS, **options), "s")
-        driver.prepare()
-        return Guard(driver, "s")
+        driver.configure_add()
+        return GuardedDriver(driver, "s")
 
     def write(self, name, content):
         path = os.path.join(self.scratch, name)
@@ -140,7 +140,7 @@ class TestWriting(FileCase):
 
         self.enterContext(mock.patch.object(os, "open", opening))
         self.enterContext(mock.patch.object(os, "fstat", looking))
-        self.assertRaises(errors.Duplicate, store.add, "id", [b"mine"])
+        self.assertRaises(errors.StoreObjectExists, store.add, "id", [b"mine"])
         with open(f"{self.images}/id") as found:
             self.assertEqual("another's", found.read())
         self.assertEqual(["id"], os.listdir(self.images))
@@ -168,19 +168,19 @@ class TestWriting(FileCase):
         self.addCleanup(setattr, os, "link", link)
         store = self.store()
         store.add("id", [b"x"])
-        self.assertRaises(errors.Duplicate, store.add, "id", [b"y"])
+        self.assertRaises(errors.StoreObjectExists, store.add, "id", [b"y"])
         self.assertEqual(["id"], os.listdir(self.images))
 
     def test_a_directory_that_vanished_is_not_writable(self):
         store = self.store()
         os.rmdir(self.images)
         self.assertRaises(errors.StorageWriteDenied, store.add, "id", [b"x"])
-        self.assertRaises(errors.StorageWriteDenied, store.check)
+        self.assertRaises(errors.StorageWriteDenied, store.health_check)
 
     def test_an_id_cannot_climb_out_or_hide(self):
         store = self.store()
         for image_id in ("../id", "a/b", ".hidden", "", "a\0b"):
-            self.assertRaises(errors.Invalid, store.add, image_id, [b"x"])
+            self.assertRaises(errors.StoreInvalidInput, store.add, image_id, [b"x"])
 
 
 class TestReading(FileCase):
@@ -190,8 +190,8 @@ class TestReading(FileCase):
         os.mkdir(f"{self.images}/dir")
         for name in ("pipe", "dir"):
             location = parse(f"file://{self.images}/{name}")
-            self.assertRaises(errors.NotFound, store.get, location)
-            self.assertRaises(errors.NotFound, store.size, location)
+            self.assertRaises(errors.StoreObjectNotFound, store.get, location)
+            self.assertRaises(errors.StoreObjectNotFound, store.size, location)
 
     def test_a_file_cut_short_while_it_is_read_is_an_error(self):
         store = self.store(filesystem_store_chunk_size=4)
@@ -216,8 +216,8 @@ class TestDirectories(FileCase):
     def free(self, amounts):
         """A driver whose directories have so many bytes free."""
 
-        class Measured(file.Driver):
-            def _free(self, path):
+        class Measured(file.FileDriver):
+            def _free_bytes(self, path):
                 return amounts[os.path.basename(path)]
 
         return Measured
@@ -233,14 +233,14 @@ class TestDirectories(FileCase):
         for image_id, size, directory in (("1", 5, "c"), ("2", 15, "c"), ("3", 30, "a")):
             store.add(image_id, [b"x" * size], size)
             self.assertIn(image_id, os.listdir(f"{self.scratch}/{directory}"))
-        self.assertRaises(errors.Duplicate, store.add, "3", [b"x"], 1)
+        self.assertRaises(errors.StoreObjectExists, store.add, "3", [b"x"], 1)
         self.assertRaises(errors.StorageFull, store.add, "4", [b"x"], 60)
 
     def test_an_object_is_known_in_any_of_them(self):
         store = self.store(filesystem_store_datadirs=self.dirs("a", "b:1"))
         self.assertEqual(
             [f"file://{self.scratch}/b/id", f"file://{self.scratch}/a/id"],
-            [location.url for location in store.locations_of("id")],
+            [location.url for location in store.predict_locations("id")],
         )
         self.assertEqual(2, len(store.driver.prefixes))
 
@@ -289,8 +289,8 @@ class TestTimeout(FileCase):
         location = parse(store.add("id", [b"x"]).url)
         answer = threading.Event()
         self.addCleanup(answer.set)
-        hanging = store.driver._in_time
-        with self.assertRaisesRegex(errors.TimeoutError, "1 seconds"):
+        hanging = store.driver._call_file_system
+        with self.assertRaisesRegex(errors.StoreTimeout, "1 seconds"):
             hanging(answer.wait)
         with self.assertLogs("glance_store_py", "WARNING"):
             self.assertEqual(1, store.size(location))
@@ -299,23 +299,23 @@ class TestTimeout(FileCase):
 
     def test_the_last_thread_may_be_taken(self):
         """Then the next call is not made, and says so in time, too."""
-        in_time = deadline.Deadline(1, threads=1, alarm=1)
+        in_time = timeout_executor.TimeoutExecutor(1, threads=1, warning_threshold=1)
         answer = threading.Event()
         self.addCleanup(answer.set)
         for _ in range(2):
-            self.assertRaises(errors.TimeoutError, in_time, answer.wait)
+            self.assertRaises(errors.StoreTimeout, in_time, answer.wait)
         answer.set()
         self.assertEqual(3, in_time(abs, -3))
 
     def test_what_the_call_raises_is_raised(self):
-        in_time = deadline.Deadline(1, threads=1, alarm=1)
+        in_time = timeout_executor.TimeoutExecutor(1, threads=1, warning_threshold=1)
         self.assertRaises(FileNotFoundError, in_time, os.stat, f"{self.images}/nothing")
 
     def test_a_child_process_has_threads_of_its_own(self):
-        in_time = deadline.Deadline(1, threads=1, alarm=1)
+        in_time = timeout_executor.TimeoutExecutor(1, threads=1, warning_threshold=1)
         answer = threading.Event()
         self.addCleanup(answer.set)
-        self.assertRaises(errors.TimeoutError, in_time, answer.wait)
+        self.assertRaises(errors.StoreTimeout, in_time, answer.wait)
         child = os.fork()
         if child == 0:
             try:
@@ -328,10 +328,10 @@ class TestTimeout(FileCase):
         code = (
             "import threading\n"
             "from glance_store_py import errors\n"
-            "from glance_store_py.drivers.deadline import Deadline\n"
+            "from glance_store_py.drivers.timeout_executor import TimeoutExecutor\n"
             "try:\n"
-            "    Deadline(1, 1, 1)(threading.Event().wait)\n"
-            "except errors.TimeoutError:\n"
+            "    TimeoutExecutor(1, 1, 1)(threading.Event().wait)\n"
+            "except errors.StoreTimeout:\n"
             "    print('given up')\n"
         )
         done = subprocess.run(
@@ -340,7 +340,7 @@ class TestTimeout(FileCase):
         self.assertEqual("given up\n", done.stdout)
 
 
-class TestSweep(FileCase):
+class TestCleanup(FileCase):
     def test_only_hidden_parts_without_a_writer_go(self):
         store = self.store()
         store.add("id", [b"x"])
@@ -350,9 +350,9 @@ class TestSweep(FileCase):
         os.symlink(outside, f"{self.images}/.id.33333333.part")
         with open(f"{self.images}/.id.22222222.part") as living:
             fcntl.flock(living, fcntl.LOCK_EX)
-            swept = store.sweep()
+            removed = store.cleanup()
         self.assertEqual(
-            [f"{self.images}/.id.11111111.part: 5 bytes of an upload that was cut off"], swept
+            [f"{self.images}/.id.11111111.part: 5 bytes of an upload that was cut off"], removed
         )
         self.assertEqual(
             {"id", ".id.22222222.part", ".id.33333333.part", ".nfs0001", "id2.part"},

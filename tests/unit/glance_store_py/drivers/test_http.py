@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from glance_store_py import errors
 from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http as driver
-from glance_store_py.guard import Guard
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 
@@ -61,7 +61,7 @@ class HTTPCase(unittest.TestCase):
         self.store = self.make()
 
     def make(self, **options):
-        return Guard(driver.Driver(settings(HTTP_OPTIONS, **options), "web"), "web")
+        return GuardedDriver(driver.HttpDriver(settings(HTTP_OPTIONS, **options), "web"), "web")
 
     def get(self, path, start=0, stop=None, store=None):
         url = path if "://" in path else self.server.url + path
@@ -118,7 +118,7 @@ class TestRedirects(HTTPCase):
 class TestErrors(HTTPCase):
     def test_statuses_have_names(self):
         for status, name in (
-            (404, errors.NotFound),
+            (404, errors.StoreObjectNotFound),
             (403, errors.BadStoreUri),
             (500, errors.BadStoreUri),
         ):

@@ -4,7 +4,7 @@ import errno
 import unittest
 
 from glance_store_py.drivers import rbd_transfer
-from glance_store_py.drivers.rbd_transfer import PIECE
+from glance_store_py.drivers.rbd_transfer import REQUEST_SIZE
 
 
 class Completion:
@@ -56,61 +56,87 @@ class Image:
 
 class TestWrite(unittest.TestCase):
     def test_small_chunks_become_requests_worth_their_while(self):
-        image = Image(3 * PIECE)
-        chunks = [bytes([n % 251]) * (PIECE // 64) for n in range(192)]
-        self.assertEqual(3 * PIECE, rbd_transfer.write(image, chunks, 3 * PIECE, PIECE, False))
-        self.assertEqual([(0, PIECE), (PIECE, PIECE), (2 * PIECE, PIECE)], image.written)
+        image = Image(3 * REQUEST_SIZE)
+        chunks = [bytes([n % 251]) * (REQUEST_SIZE // 64) for n in range(192)]
+        self.assertEqual(
+            3 * REQUEST_SIZE,
+            rbd_transfer.write(image, chunks, 3 * REQUEST_SIZE, REQUEST_SIZE, False),
+        )
+        self.assertEqual(
+            [(0, REQUEST_SIZE), (REQUEST_SIZE, REQUEST_SIZE), (2 * REQUEST_SIZE, REQUEST_SIZE)],
+            image.written,
+        )
         self.assertTrue(b"".join(chunks) == image.bytes)
         self.assertTrue(image.flushed)
         self.assertEqual([], image.resized)
 
     def test_what_is_in_flight_is_bounded(self):
         image = Image()
-        rbd_transfer.write(image, [b"x" * PIECE] * 40, None, PIECE, False)
+        rbd_transfer.write(image, [b"x" * REQUEST_SIZE] * 40, None, REQUEST_SIZE, False)
         self.assertEqual((16, 0), (image.most, image.flying))
 
     def test_an_image_of_unknown_size_grows_by_doubling_and_is_trimmed(self):
         image = Image()
-        rbd_transfer.write(image, [b"x" * PIECE] * 8 + [b"end"], None, PIECE, False)
-        self.assertEqual([PIECE, 3 * PIECE, 7 * PIECE, 15 * PIECE, 8 * PIECE + 3], image.resized)
+        rbd_transfer.write(image, [b"x" * REQUEST_SIZE] * 8 + [b"end"], None, REQUEST_SIZE, False)
+        self.assertEqual(
+            [
+                REQUEST_SIZE,
+                3 * REQUEST_SIZE,
+                7 * REQUEST_SIZE,
+                15 * REQUEST_SIZE,
+                8 * REQUEST_SIZE + 3,
+            ],
+            image.resized,
+        )
 
     def test_zeros_are_left_out_when_thin(self):
-        for thin, written in ((True, [0, 2 * PIECE]), (False, [0, PIECE, 2 * PIECE])):
+        for thin, written in (
+            (True, [0, 2 * REQUEST_SIZE]),
+            (False, [0, REQUEST_SIZE, 2 * REQUEST_SIZE]),
+        ):
             with self.subTest(thin=thin):
                 image = Image()
-                rbd_transfer.write(image, [b"a" * PIECE, bytes(PIECE), b"b"], None, PIECE, thin)
+                rbd_transfer.write(
+                    image,
+                    [b"a" * REQUEST_SIZE, bytes(REQUEST_SIZE), b"b"],
+                    None,
+                    REQUEST_SIZE,
+                    thin,
+                )
                 self.assertEqual(written, [offset for offset, _ in image.written])
-                self.assertEqual(2 * PIECE + 1, len(image.bytes))
+                self.assertEqual(2 * REQUEST_SIZE + 1, len(image.bytes))
 
     def test_a_failed_write_is_an_error_and_nothing_stays_in_flight(self):
         image = Image()
         image.full = True
         with self.assertRaises(OSError) as caught:
-            rbd_transfer.write(image, [b"x" * PIECE] * 40, None, PIECE, False)
+            rbd_transfer.write(image, [b"x" * REQUEST_SIZE] * 40, None, REQUEST_SIZE, False)
         self.assertEqual(errno.ENOSPC, caught.exception.errno)
         self.assertEqual(0, image.flying)
 
     def test_a_failed_source_leaves_nothing_in_flight(self):
         def source():
-            yield b"x" * PIECE
+            yield b"x" * REQUEST_SIZE
             raise ValueError
 
         image = Image()
-        self.assertRaises(ValueError, rbd_transfer.write, image, source(), None, PIECE, False)
+        self.assertRaises(
+            ValueError, rbd_transfer.write, image, source(), None, REQUEST_SIZE, False
+        )
         self.assertEqual(0, image.flying)
 
 
 class TestRead(unittest.TestCase):
     def test_a_part_is_read_in_order_several_requests_at_a_time(self):
         image = Image()
-        image.bytes = bytearray(bytes(range(256)) * (10 * PIECE // 256))
-        part = b"".join(rbd_transfer.read(image, 5, 9 * PIECE + 7))
-        self.assertTrue(image.bytes[5 : 9 * PIECE + 7] == part)
+        image.bytes = bytearray(bytes(range(256)) * (10 * REQUEST_SIZE // 256))
+        part = b"".join(rbd_transfer.read(image, 5, 9 * REQUEST_SIZE + 7))
+        self.assertTrue(image.bytes[5 : 9 * REQUEST_SIZE + 7] == part)
         self.assertEqual((4, 0), (image.most, image.flying))
 
     def test_a_reader_that_stops_leaves_nothing_in_flight(self):
-        image = Image(10 * PIECE)
-        chunks = rbd_transfer.read(image, 0, 10 * PIECE)
+        image = Image(10 * REQUEST_SIZE)
+        chunks = rbd_transfer.read(image, 0, 10 * REQUEST_SIZE)
         next(chunks)
         chunks.close()
         self.assertEqual(0, image.flying)

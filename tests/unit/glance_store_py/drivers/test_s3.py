@@ -9,19 +9,24 @@ from urllib.parse import parse_qsl
 
 from glance_store_py import errors
 from glance_store_py.drivers import remote, s3
-from glance_store_py.drivers.s3_client import is_virtual, region_of
+from glance_store_py.drivers.s3_client import region_from_host, uses_virtual_host
 from glance_store_py.drivers.s3_options import OPTIONS
-from glance_store_py.drivers.s3_signature import EMPTY, Key, query_string, signed
-from glance_store_py.guard import Guard
+from glance_store_py.drivers.s3_signature import (
+    EMPTY_SHA256,
+    S3Credentials,
+    query_string,
+    sign_headers,
+)
+from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse, redacted
 from glance_store_py.testing import settings
-from tests.unit.glance_store_py.drivers.answering import Answer, serving
+from tests.unit.glance_store_py.drivers.stub_http import StubResponse, start_stub
 
 MIB = 1024 * 1024
 
 
 def store(host="http://s3.example", **options):
-    return s3.Driver(
+    return s3.S3Driver(
         settings(
             OPTIONS,
             s3_store_host=host,
@@ -37,10 +42,10 @@ def store(host="http://s3.example", **options):
 class TestSignature(unittest.TestCase):
     """The examples of the Amazon S3 API reference."""
 
-    def sign(self, method, path, query, headers, payload=EMPTY):
-        key = Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    def sign(self, method, path, query, headers, payload=EMPTY_SHA256):
+        key = S3Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
         now = calendar.timegm((2013, 5, 24, 0, 0, 0))
-        answer = signed(
+        answer = sign_headers(
             key,
             "us-east-1",
             method,
@@ -95,15 +100,15 @@ class TestConfiguration(unittest.TestCase):
             made = store()
             made._settings[option] = None
             with self.assertRaises(errors.BadStoreConfiguration) as caught:
-                made.prepare()
+                made.configure_add()
             self.assertEqual(option, caught.exception.args[1])
 
     def test_what_cannot_work_is_refused(self):
         for options in ({"s3_store_bucket_url_format": "odd"}, {"host": "ftp://x"}):
-            self.assertRaises(errors.BadStoreConfiguration, store(**options).prepare)
+            self.assertRaises(errors.BadStoreConfiguration, store(**options).configure_add)
         small = store()
-        small._part = MIB
-        self.assertRaises(errors.BadStoreConfiguration, small.prepare)
+        small._part_size = MIB
+        self.assertRaises(errors.BadStoreConfiguration, small.configure_add)
 
     def test_addresses_are_as_databases_have_them(self):
         for host, url in (
@@ -112,18 +117,18 @@ class TestConfiguration(unittest.TestCase):
             ("https://h/", "s3+https://h/images/id"),
         ):
             made = store(host)
-            made.prepare()
-            [location] = made.locations_of("id")
+            made.configure_add()
+            [location] = made.predict_locations("id")
             self.assertEqual(url, location.url)
             self.assertEqual(location, parse(url))
             for scheme in made.schemes:
                 other = parse(f"{scheme}://{url.partition('://')[2]}")
-                self.assertEqual(2, max(map(other.depth_under, made.prefixes)))
+                self.assertEqual(2, max(map(other.match_depth, made.prefixes)))
 
     def test_credentials_in_old_addresses_are_never_shown(self):
         url = "s3://access:can/ary@h/images/id"
         location = parse(url)
-        for text in (location.url, location.shown, repr(location), redacted(url)):
+        for text in (location.url, location.redacted, repr(location), redacted(url)):
             self.assertNotIn("ary", text)
         self.assertEqual("s3://h/images/id", location.url)
 
@@ -147,7 +152,9 @@ class TestConfiguration(unittest.TestCase):
             ("virtual", "ceph.example", "images", True),
             ("path", "s3.amazonaws.com", "images", False),
         ):
-            self.assertEqual(expected, is_virtual(style, host, bucket), (style, host, bucket))
+            self.assertEqual(
+                expected, uses_virtual_host(style, host, bucket), (style, host, bucket)
+            )
         virtual = store("https://s3.eu-west-1.amazonaws.com")._client
         self.assertEqual("https://images.s3.eu-west-1.amazonaws.com", virtual._base)
 
@@ -160,7 +167,7 @@ class TestConfiguration(unittest.TestCase):
             ("s3.amazonaws.com", "us-east-1"),
             ("ceph", "us-east-1"),
         ):
-            self.assertEqual(region, region_of(host))
+            self.assertEqual(region, region_from_host(host))
 
     def test_10_000_parts_are_enough(self):
         made = store()
@@ -175,7 +182,7 @@ class TestConfiguration(unittest.TestCase):
         self.assertGreater(sum(map(usual, range(1, 10_001))), 5 * 1024**4)
 
 
-RESULT = Answer(
+RESULT = StubResponse(
     200,
     b"""<?xml version="1.0" encoding="UTF-8"?>
     <CompleteMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
@@ -183,12 +190,12 @@ RESULT = Answer(
 )
 
 
-class TestStumbling(unittest.TestCase):
+class TestServiceFailures(unittest.TestCase):
     def setUp(self):
         super().setUp()
         #: Seconds waited between attempts; a clock that nothing else moves.
         self.pauses = []
-        self.enterContext(mock.patch.object(remote, "pause", self.pauses.append))
+        self.enterContext(mock.patch.object(remote, "sleep_before_retry", self.pauses.append))
         self.enterContext(mock.patch.object(remote, "clock", lambda: sum(self.pauses)))
 
     def serve(self, answer, **options):
@@ -199,7 +206,7 @@ class TestStumbling(unittest.TestCase):
             path = asked.path.partition("?")[0]
             got = answer(asked)
             if asked.method == "HEAD" and path in held and got.status == 404:
-                return Answer(200, headers=held[path])
+                return StubResponse(200, headers=held[path])
             if asked.headers.get("x-amz-meta-glance-upload"):
                 sent[path] = asked.headers["x-amz-meta-glance-upload"], 0
             if asked.method == "PUT" and path in sent:
@@ -215,34 +222,42 @@ class TestStumbling(unittest.TestCase):
                 }
             return got
 
-        self.server = serving(self, remembering)
-        return Guard(store(f"http://{self.server.address}", **options), "s")
+        self.server = start_stub(self, remembering)
+        return GuardedDriver(store(f"http://{self.server.address}", **options), "s")
 
     def methods(self):
-        return [asked.method for asked in self.server.asked]
+        return [asked.method for asked in self.server.requests]
 
     def test_a_busy_service_is_asked_again(self):
-        answers = iter([Answer(503), Answer(404), Answer(500), Answer(200), Answer(404)])
+        answers = iter(
+            [
+                StubResponse(503),
+                StubResponse(404),
+                StubResponse(500),
+                StubResponse(200),
+                StubResponse(404),
+            ]
+        )
         self.serve(lambda asked: next(answers)).add("id", [b"data"])
         self.assertEqual(["HEAD", "HEAD", "PUT", "PUT", "HEAD"], self.methods())
-        self.assertEqual(b"data", self.server.asked[-2].body)
+        self.assertEqual(b"data", self.server.requests[-2].body)
 
     def test_a_service_that_is_overloaded_for_half_a_minute_is_waited_for(self):
         guard = self.serve(
             lambda asked: (
-                Answer(503)
+                StubResponse(503)
                 if sum(self.pauses) < 20
-                else Answer(200, headers={"Content-Length": "4"})
+                else StubResponse(200, headers={"Content-Length": "4"})
             )
         )
-        (location,) = guard.locations_of("id")
+        (location,) = guard.predict_locations("id")
         self.assertEqual(4, guard.size(location))
         self.assertLess(max(self.pauses), 10)
-        self.assertLess(len(self.server.asked), 12)
+        self.assertLess(len(self.server.requests), 12)
 
     def test_a_service_that_stays_overloaded_is_given_up_and_keeps_nobody_else_waiting(self):
-        guard = self.serve(lambda asked: Answer(503))
-        (location,) = guard.locations_of("id")
+        guard = self.serve(lambda asked: StubResponse(503))
+        (location,) = guard.predict_locations("id")
         for least, most, idle in ((20, 40, 0), (0, 2, 0), (0, 2, 10), (20, 40, 100)):
             self.pauses.append(idle)
             before = sum(self.pauses)
@@ -251,10 +266,10 @@ class TestStumbling(unittest.TestCase):
             self.assertTrue(least <= waited <= most, self.pauses)
 
     def test_a_failure_that_does_not_ask_for_time_gets_none(self):
-        guard = self.serve(lambda asked: Answer(500))
-        (location,) = guard.locations_of("id")
+        guard = self.serve(lambda asked: StubResponse(500))
+        (location,) = guard.predict_locations("id")
         self.assertRaises(errors.RemoteServiceFailed, guard.size, location)
-        self.assertEqual((3, True), (len(self.server.asked), sum(self.pauses) < 2))
+        self.assertEqual((3, True), (len(self.server.requests), sum(self.pauses) < 2))
 
     def test_a_put_that_meets_its_own_work_is_a_success(self):
         stored = {}
@@ -262,11 +277,11 @@ class TestStumbling(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT":
                 if stored:
-                    return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+                    return StubResponse(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                 stored.update(asked.headers)
-                return Answer(500)
+                return StubResponse(500)
             return (
-                Answer(
+                StubResponse(
                     200,
                     headers={
                         "x-amz-meta-glance-upload": stored["x-amz-meta-glance-upload"],
@@ -274,7 +289,7 @@ class TestStumbling(unittest.TestCase):
                     },
                 )
                 if stored
-                else Answer(404)
+                else StubResponse(404)
             )
 
         self.assertEqual(4, self.serve(answer).add("id", [b"data"]).size)
@@ -282,8 +297,8 @@ class TestStumbling(unittest.TestCase):
     def test_a_service_without_conditional_writes_is_written_to_without(self):
         def answer(asked):
             if asked.method == "PUT":
-                return Answer(501 if "if-none-match" in asked.headers else 200)
-            return Answer(404)
+                return StubResponse(501 if "if-none-match" in asked.headers else 200)
+            return StubResponse(404)
 
         guard = self.serve(answer)
         guard.add("id", [b"data"])
@@ -291,41 +306,41 @@ class TestStumbling(unittest.TestCase):
         self.assertEqual(["HEAD", "PUT", "PUT", "HEAD", "HEAD", "PUT", "HEAD"], self.methods())
 
     def test_a_put_that_meets_the_work_of_another_is_a_duplicate(self):
-        taken = Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-        guard = self.serve(lambda asked: taken if asked.method == "PUT" else Answer(404))
-        self.assertRaises(errors.Duplicate, guard.add, "id", [b"data"])
+        taken = StubResponse(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        guard = self.serve(lambda asked: taken if asked.method == "PUT" else StubResponse(404))
+        self.assertRaises(errors.StoreObjectExists, guard.add, "id", [b"data"])
         self.assertNotIn("DELETE", self.methods())
 
     def uploading(self, complete):
         def answer(asked):
             if asked.method == "POST" and "uploads" in asked.path:
-                return Answer(200, b"<R><UploadId>u/1</UploadId></R>")
+                return StubResponse(200, b"<R><UploadId>u/1</UploadId></R>")
             if asked.method == "POST":
                 return complete
-            return Answer(404 if asked.method == "HEAD" else 200, headers={"ETag": '"e"'})
+            return StubResponse(404 if asked.method == "HEAD" else 200, headers={"ETag": '"e"'})
 
         return answer
 
     def test_a_failure_behind_status_200_is_one(self):
         guard = self.serve(
-            self.uploading(Answer(200, b"  <Error><Code>InternalError</Code></Error>"))
+            self.uploading(StubResponse(200, b"  <Error><Code>InternalError</Code></Error>"))
         )
         self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
         self.assertEqual(
             ("DELETE", "/images/id?uploadId=u%2F1"),
-            (self.server.asked[-1].method, self.server.asked[-1].path),
+            (self.server.requests[-1].method, self.server.requests[-1].path),
         )
 
     def unclear(self):
         """Answers with status 200 that do not say that an upload was completed."""
         half = RESULT.body[:100]
         return (
-            Answer(200, b""),
-            Answer(200, b"   \n"),
-            Answer(200, half),
-            Answer(200, RESULT.body, cut=100),
-            Answer(200, b"<html>It works!</html>"),
-            Answer(200, b"<Error><Code>InternalError</Code></Error>"),
+            StubResponse(200, b""),
+            StubResponse(200, b"   \n"),
+            StubResponse(200, half),
+            StubResponse(200, RESULT.body, cut=100),
+            StubResponse(200, b"<html>It works!</html>"),
+            StubResponse(200, b"<Error><Code>InternalError</Code></Error>"),
         )
 
     def test_an_answer_that_does_not_say_that_an_upload_was_completed_is_no_success(self):
@@ -335,7 +350,7 @@ class TestStumbling(unittest.TestCase):
                 self.assertRaises(errors.GlanceStoreError, guard.add, "id", [bytes(6 * MIB)])
                 self.assertEqual(
                     ("DELETE", "/images/id?uploadId=u%2F1"),
-                    (self.server.asked[-1].method, self.server.asked[-1].path),
+                    (self.server.requests[-1].method, self.server.requests[-1].path),
                 )
 
     def test_an_answer_that_does_not_say_so_is_a_success_when_the_object_is_there(self):
@@ -352,7 +367,7 @@ class TestStumbling(unittest.TestCase):
                         elif asked.method == "POST":
                             mark["Content-Length"] = str(size)
                         if asked.method == "HEAD" and "Content-Length" in mark:
-                            return Answer(200, headers=mark)
+                            return StubResponse(200, headers=mark)
                         return self.uploading(answer)(asked)
 
                     guard = self.serve(complete)
@@ -377,15 +392,15 @@ class TestStumbling(unittest.TestCase):
 
     def test_what_the_service_says_to_have_stored_must_be_there(self):
         def forgetful(asked):
-            return Answer(200 if asked.method != "HEAD" else 404)
+            return StubResponse(200 if asked.method != "HEAD" else 404)
 
         for size in (4, 6 * MIB):  # A single request, and one that is streamed.
-            server = serving(self, forgetful)
-            guard = Guard(store(f"http://{server.address}"), "s")
+            server = start_stub(self, forgetful)
+            guard = GuardedDriver(store(f"http://{server.address}"), "s")
             self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(size)], size)
 
     def test_a_service_that_is_slow_to_show_what_it_stored_is_asked_again(self):
-        guard = self.serve(lambda asked: Answer(404 if asked.method == "HEAD" else 200))
+        guard = self.serve(lambda asked: StubResponse(404 if asked.method == "HEAD" else 200))
         held = self.server.answer
         heads = []
 
@@ -393,7 +408,7 @@ class TestStumbling(unittest.TestCase):
             if asked.method == "HEAD":
                 heads.append(asked)
                 if len(heads) <= 3:  # The first one comes before the upload.
-                    return Answer(404)
+                    return StubResponse(404)
             return held(asked)
 
         self.server.answer = late
@@ -416,16 +431,18 @@ class TestStumbling(unittest.TestCase):
         aborted = threading.Event()
         guard = self.serve(
             lambda asked: (
-                Answer(503)
+                StubResponse(503)
                 if asked.method == "POST"
-                else Answer(404)
+                else StubResponse(404)
                 if asked.method == "HEAD"
-                else Answer(200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>")
+                else StubResponse(
+                    200, b"<R><Upload><Key>id</Key><UploadId>lost</UploadId></Upload></R>"
+                )
                 if asked.method == "GET"
-                else (uploads.clear(), aborted.set(), Answer(204))[2]
+                else (uploads.clear(), aborted.set(), StubResponse(204))[2]
             )
         )
-        guard.driver._client.pool.later._period = 0.01
+        guard.driver._client.pool.deferred._retry_interval = 0.01
         self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(6 * MIB)])
         self.assertTrue(aborted.wait(30))
         self.assertEqual([], uploads)
@@ -442,22 +459,22 @@ class TestStumbling(unittest.TestCase):
                             f"<Upload><Key>{key}</Key><UploadId>{number}</UploadId></Upload>"
                             for number, key in uploads.items()
                         )
-                        return Answer(200, f"<R>{found}</R>".encode())
+                        return StubResponse(200, f"<R>{found}</R>".encode())
                     if asked.method == "POST" and "uploads" in query:
                         uploads[str(len(uploads))] = "id"
                         # The first upload begins, but nobody learns of it.
                         return (
-                            Answer(503)
+                            StubResponse(503)
                             if len(uploads) == 1
-                            else Answer(200, b"<R><UploadId>1</UploadId></R>")
+                            else StubResponse(200, b"<R><UploadId>1</UploadId></R>")
                         )
                     if asked.method == "POST":
                         if ends_well:
                             del uploads[query["uploadId"]]
-                        return RESULT if ends_well else Answer(403)
+                        return RESULT if ends_well else StubResponse(403)
                     if asked.method == "DELETE":
                         uploads.pop(query.get("uploadId"), None)
-                    return Answer(404 if asked.method == "HEAD" else 200)
+                    return StubResponse(404 if asked.method == "HEAD" else 200)
 
                 guard = self.serve(answer)
                 if ends_well:
@@ -469,11 +486,11 @@ class TestStumbling(unittest.TestCase):
     def test_parts_are_complete_and_in_order(self):
         guard = self.serve(self.uploading(RESULT))
         guard.add("id", [b"a" * 5 * MIB, b"b" * 5 * MIB, b"c"])
-        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.asked[-2].body)
-        self.assertEqual("*", self.server.asked[-2].headers["if-none-match"])
+        self.assertIn(b"<PartNumber>3</PartNumber>", self.server.requests[-2].body)
+        self.assertEqual("*", self.server.requests[-2].headers["if-none-match"])
         sizes = {
             asked.path.partition("&")[0]: len(asked.body)
-            for asked in self.server.asked
+            for asked in self.server.requests
             if asked.method == "PUT"
         }
         self.assertEqual(
@@ -488,8 +505,8 @@ class TestStumbling(unittest.TestCase):
     def test_the_region_that_the_service_names_is_believed(self):
         def answer(asked):
             if "/eu-north-1/" not in asked.headers["authorization"]:
-                return Answer(400, headers={"x-amz-bucket-region": "eu-north-1"})
-            return Answer(200 if asked.method == "PUT" else 404)
+                return StubResponse(400, headers={"x-amz-bucket-region": "eu-north-1"})
+            return StubResponse(200 if asked.method == "PUT" else 404)
 
         self.serve(answer).add("id", [b"data"])
         self.assertEqual(["HEAD", "HEAD", "PUT", "HEAD"], self.methods())
@@ -501,23 +518,23 @@ class TestStumbling(unittest.TestCase):
             if asked.path == "/images":
                 if asked.method == "PUT":
                     buckets.add(asked.path)
-                return Answer(200 if buckets else 404)
+                return StubResponse(200 if buckets else 404)
             if asked.method == "PUT":
                 return (
-                    Answer(200)
+                    StubResponse(200)
                     if buckets
-                    else Answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
+                    else StubResponse(404, b"<Error><Code>NoSuchBucket</Code></Error>")
                 )
-            return Answer(404)
+            return StubResponse(404)
 
         self.assertRaises(errors.BadStoreConfiguration, self.serve(answer).add, "id", [b"data"])
         self.serve(answer, s3_store_create_bucket_on_put=True).add("id", [b"data"])
 
     def test_a_full_service(self):
         for status, code in ((403, "QuotaExceeded"), (507, "InsufficientStorage")):
-            full = Answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+            full = StubResponse(status, f"<Error><Code>{code}</Code></Error>".encode())
             guard = self.serve(
-                lambda asked, full=full: full if asked.method == "PUT" else Answer(404)
+                lambda asked, full=full: full if asked.method == "PUT" else StubResponse(404)
             )
             self.assertRaises(errors.StorageFull, guard.add, "id", [b"data"])
 
@@ -527,33 +544,33 @@ class TestStumbling(unittest.TestCase):
         def answer(asked):
             wanted = asked.headers.get("range")
             if wanted is None:
-                return Answer(200, data, {"ETag": '"e"'}, cut=1000)
+                return StubResponse(200, data, {"ETag": '"e"'}, cut=1000)
             start = int(wanted.partition("=")[2].partition("-")[0])
-            return Answer(
+            return StubResponse(
                 206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
             )
 
         guard = self.serve(answer)
-        [location] = guard.locations_of("id")
+        [location] = guard.predict_locations("id")
         self.assertEqual(data, b"".join(guard.get(location).chunks))
-        self.assertEqual('"e"', self.server.asked[-1].headers["if-match"])
+        self.assertEqual('"e"', self.server.requests[-1].headers["if-match"])
 
     def test_bytes_that_differ_from_their_checksum_are_refused(self):
         guard = self.serve(
-            lambda asked: Answer(200, b"data", {"x-amz-checksum-crc32": "AAAAAA=="}),
+            lambda asked: StubResponse(200, b"data", {"x-amz-checksum-crc32": "AAAAAA=="}),
             s3_store_enable_data_integrity_protection=True,
             s3_store_response_checksum_validation="when_supported",
         )
-        [location] = guard.locations_of("id")
+        [location] = guard.predict_locations("id")
         self.assertRaises(errors.GlanceStoreError, lambda: b"".join(guard.get(location).chunks))
-        self.assertEqual("ENABLED", self.server.asked[-1].headers["x-amz-checksum-mode"])
+        self.assertEqual("ENABLED", self.server.requests[-1].headers["x-amz-checksum-mode"])
 
     def test_a_dead_service_is_left_alone_after_some_failures(self):
-        server = serving(self, lambda asked: Answer())
-        guard = Guard(store(f"http://{server.address}"), "s")
+        server = start_stub(self, lambda asked: StubResponse())
+        guard = GuardedDriver(store(f"http://{server.address}"), "s")
         server.shutdown()
         server.server_close()
-        [location] = guard.locations_of("id")
+        [location] = guard.predict_locations("id")
         for _ in range(5):
             self.assertRaises(errors.RemoteServiceUnavailable, guard.size, location)
         with mock.patch.object(guard.driver, "size", side_effect=AssertionError("was asked")):
@@ -561,7 +578,7 @@ class TestStumbling(unittest.TestCase):
 
     def test_no_log_holds_the_secret(self):
         with self.assertLogs(level="DEBUG") as logs:
-            guard = self.serve(lambda asked: Answer(403))
+            guard = self.serve(lambda asked: StubResponse(403))
             self.assertRaises(errors.StorageWriteDenied, guard.add, "id", [b"data"])
         self.assertNotIn("canary", str(logs.output) + repr(guard.driver._client._key))
         self.assertNotIn("canary", str(guard.driver.properties))

@@ -9,18 +9,18 @@ from unittest import mock
 from urllib.parse import parse_qsl
 
 from glance_store_py import errors
-from glance_store_py.config import DRIVERS
+from glance_store_py.config import DRIVER_OPTIONS
 from glance_store_py.drivers import remote, swift
-from glance_store_py.drivers.remote import Pool, Pools
-from glance_store_py.drivers.swift_accounts import Reference, references
-from glance_store_py.drivers.swift_client import Client, NotAuthenticated
-from glance_store_py.drivers.swift_objects import Layout, Objects, Source
-from glance_store_py.drivers.swift_tenants import Acting, account_url
+from glance_store_py.drivers.remote import HttpPool, HttpPools
+from glance_store_py.drivers.swift_accounts import AccountReference, load_references
+from glance_store_py.drivers.swift_client import SwiftAuthenticationFailed, SwiftClient
+from glance_store_py.drivers.swift_objects import SegmentLayout, SegmentSource, SwiftObjects
+from glance_store_py.drivers.swift_tenants import CallerOperations, account_url
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
-from tests.unit.glance_store_py.drivers.answering import Answer, serving
+from tests.unit.glance_store_py.drivers.stub_http import StubResponse, start_stub
 
-OPTIONS = DRIVERS["swift"]
+OPTIONS = DRIVER_OPTIONS["swift"]
 FILE = """
 [one]
 user = service:glance
@@ -37,7 +37,7 @@ user = only
 """
 
 
-class WithFile(unittest.TestCase):
+class ReferenceFileTest(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
@@ -52,9 +52,9 @@ class WithFile(unittest.TestCase):
         )
 
 
-class TestReferences(WithFile):
+class TestReferences(ReferenceFileTest):
     def test_what_the_file_says_is_what_keystone_gets(self):
-        one = references(self.options())["one"]
+        one = load_references(self.options())["one"]
         plugin = one.plugin()
         self.assertEqual("https://keystone.example:5000/v3", plugin.auth_url)
         self.assertEqual(
@@ -68,12 +68,14 @@ class TestReferences(WithFile):
         )
 
     def test_an_application_credential_needs_no_user(self):
-        two = references(self.options())["two"]
-        self.assertIsNone(two.lacks())
+        two = load_references(self.options())["two"]
+        self.assertIsNone(two.missing_options())
         self.assertEqual("http://other.example/identity/v3", two.plugin().auth_url)
 
     def test_an_old_version_of_the_api_becomes_the_new_one(self):
-        three = Reference.of({"auth_address": "http://h/v2.0", "user": "a:b", "key": "c"})
+        three = AccountReference.from_values(
+            {"auth_address": "http://h/v2.0", "user": "a:b", "key": "c"}
+        )
         self.assertEqual("http://h/v3", three.plugin().auth_url)
 
     def test_the_older_options_are_a_reference_too(self):
@@ -83,37 +85,37 @@ class TestReferences(WithFile):
             swift_store_user="p:u",
             swift_store_key="k",
         )
-        [reference] = references(options).values()
-        self.assertIsNone(reference.lacks())
+        [reference] = load_references(options).values()
+        self.assertIsNone(reference.missing_options())
 
     def test_secrets_stay_out_of_sight(self):
-        self.assertNotIn("ary", repr(references(self.options())))
+        self.assertNotIn("ary", repr(load_references(self.options())))
         self.assertNotIn(
-            "secret", repr(references(self.options())["two"]).replace("credential_secret", "")
+            "secret", repr(load_references(self.options())["two"]).replace("credential_secret", "")
         )
 
     def test_a_file_beside_the_configuration_is_found(self):
         options = self.options(swift_store_config_file="swift.conf")
-        options.files = [os.path.join(os.path.dirname(self.path), "glance-api.conf")]
-        self.assertIn("one", references(options))
+        options.config_files = [os.path.join(os.path.dirname(self.path), "glance-api.conf")]
+        self.assertIn("one", load_references(options))
 
     def test_what_cannot_work_is_refused_at_start_without_showing_it(self):
         with open(self.path, "a", encoding="utf-8") as file:
             file.write("key canary without sign\n")
         for options in ({}, {"swift_store_config_file": "/nowhere"}):
             with self.assertRaises(errors.BadStoreConfiguration) as caught:
-                swift.Driver(self.options(**options), "s").prepare()
+                swift.SwiftDriver(self.options(**options), "s").configure_add()
             self.assertNotIn("canary", str(caught.exception))
 
     def test_an_incomplete_reference_is_refused_at_start(self):
         for name in ("three", "four"):
-            made = swift.Driver(self.options(default_swift_reference=name), "s")
-            self.assertRaises(errors.BadStoreConfiguration, made.prepare)
-        both = swift.Driver(self.options(swift_store_multi_tenant=True), "s")
-        self.assertRaises(errors.BadStoreConfiguration, both.prepare)
+            made = swift.SwiftDriver(self.options(default_swift_reference=name), "s")
+            self.assertRaises(errors.BadStoreConfiguration, made.configure_add)
+        both = swift.SwiftDriver(self.options(swift_store_multi_tenant=True), "s")
+        self.assertRaises(errors.BadStoreConfiguration, both.configure_add)
 
 
-class TestAddresses(WithFile):
+class TestLocations(ReferenceFileTest):
     def test_they_name_the_reference_and_the_container(self):
         image_id = "26cd2222-f84f-480a-9122-7a5104124eff"
         for seed, url in (
@@ -121,13 +123,13 @@ class TestAddresses(WithFile):
             (3, f"swift+config://one/glance_26c/{image_id}"),
             (10, f"swift+config://one/glance_26cd2222-f/{image_id}"),
         ):
-            made = swift.Driver(self.options(swift_store_multiple_containers_seed=seed), "s")
-            [location] = made.locations_of(image_id)
+            made = swift.SwiftDriver(self.options(swift_store_multiple_containers_seed=seed), "s")
+            [location] = made.predict_locations(image_id)
             self.assertEqual(url, location.url)
             self.assertEqual(location, parse(url))
 
     def test_all_references_and_their_hosts_belong_to_the_store(self):
-        made = swift.Driver(self.options(), "s")
+        made = swift.SwiftDriver(self.options(), "s")
         for url, expected in (
             ("swift+config://two/c/o", 1),
             ("swift+config://four/c/o", -1),
@@ -136,7 +138,7 @@ class TestAddresses(WithFile):
             ("swift+http://a:b:k@evil.example/c/o", -1),
         ):
             location = parse(url)
-            self.assertEqual(expected, max(map(location.depth_under, made.prefixes)), url)
+            self.assertEqual(expected, max(map(location.match_depth, made.prefixes)), url)
 
     def test_what_is_no_address(self):
         for url in (
@@ -156,7 +158,7 @@ class TestAddresses(WithFile):
                 "large_object_size": 5_242_880_000,
                 "large_object_chunk_size": 204_800_000,
             },
-            swift.Driver(self.options(), "s").properties,
+            swift.SwiftDriver(self.options(), "s").properties,
         )
 
 
@@ -189,17 +191,17 @@ class TestCatalogue(unittest.TestCase):
             )
 
 
-class TestSource(unittest.TestCase):
+class TestSegmentSource(unittest.TestCase):
     def test_lengths_are_taken_exactly(self):
-        source = Source([b"abc", b"defgh", b"i"])
+        source = SegmentSource([b"abc", b"defgh", b"i"])
         taken = []
-        while not source.ended():
-            taken.append(b"".join(source.take(4)))
+        while not source.at_end():
+            taken.append(b"".join(source.read(4)))
         self.assertEqual([b"abcd", b"efgh", b"i"], taken)
-        self.assertEqual((9, 0), (source.count, source.waiting))
+        self.assertEqual((9, 0), (source.count, source.buffered))
 
 
-class Account:
+class FakeAccount:
     """An account whose first token has expired."""
 
     def __init__(self, url):
@@ -211,58 +213,66 @@ class Account:
     def token(self):
         return self._token
 
-    def refused(self, token):
+    def is_token_rejected(self, token):
         better = self._token == "old"
         self._token = "new"
         return better
 
 
-class TestStumbling(unittest.TestCase):
+class TestServiceFailures(unittest.TestCase):
     def serve(self, answer, **layout):
-        self.server = serving(self, answer)
+        self.server = start_stub(self, answer)
         url = f"http://{self.server.address}/v1/AUTH_p"
-        self.account = Account(url)
-        return Objects(
-            Client(self.account, Pool(url)),
-            Layout(**{"large": 100, "segment": 10, "spool": None, "resumes": 2, **layout}),
+        self.account = FakeAccount(url)
+        return SwiftObjects(
+            SwiftClient(self.account, HttpPool(url)),
+            SegmentLayout(
+                **{
+                    "large_object_size": 100,
+                    "segment_size": 10,
+                    "spool_dir": None,
+                    "max_resumes": 2,
+                    **layout,
+                }
+            ),
         )
 
     def test_a_token_that_expired_is_replaced_once(self):
         objects = self.serve(
-            lambda asked: Answer(
+            lambda asked: StubResponse(
                 200 if asked.headers["x-auth-token"] == "new" else 401,
                 headers={"Content-Length": "4"},
             )
         )
         self.assertEqual(4, objects.size("c", "o"))
-        objects = self.serve(lambda asked: Answer(401))
+        objects = self.serve(lambda asked: StubResponse(401))
         self.assertRaises(errors.GlanceStoreError, objects.size, "c", "o")
-        self.assertEqual(2, len(self.server.asked))
+        self.assertEqual(2, len(self.server.requests))
 
     def test_a_swift_that_accepts_no_token_is_not_asked_for_ever(self):
         """Keystone gives out a new token whenever it is asked, and Swift accepts none."""
         tokens = []
 
-        def refused(token):
+        def is_token_rejected(token):
             tokens.append(token)
             self.account._token = f"token {len(tokens)}"
             return True
 
-        objects = self.serve(lambda asked: Answer(401 if len(tokens) < 50 else 500))
-        self.account.refused = refused
+        objects = self.serve(lambda asked: StubResponse(401 if len(tokens) < 50 else 500))
+        self.account.is_token_rejected = is_token_rejected
         for number in (1, 2):
-            self.assertRaises(NotAuthenticated, objects.size, "c", "o")
+            self.assertRaises(SwiftAuthenticationFailed, objects.size, "c", "o")
             self.assertEqual(number, len(tokens))
-        self.assertEqual(4, len(self.server.asked))
+        self.assertEqual(4, len(self.server.requests))
 
     def test_a_swift_that_is_overloaded_is_waited_for(self):
         pauses = []
-        self.enterContext(mock.patch.object(remote, "pause", pauses.append))
+        self.enterContext(mock.patch.object(remote, "sleep_before_retry", pauses.append))
         self.enterContext(mock.patch.object(remote, "clock", lambda: sum(pauses)))
         for status in (503, 498, 429):
             pauses.clear()
             objects = self.serve(
-                lambda asked, status=status: Answer(
+                lambda asked, status=status: StubResponse(
                     status if sum(pauses) < 20 else 200, headers={"Content-Length": "4"}
                 )
             )
@@ -275,26 +285,26 @@ class TestStumbling(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT" and asked.path.endswith("/o"):
                 if stored:
-                    return Answer(412)
+                    return StubResponse(412)
                 stored.update(asked.headers)
-                return Answer(503)
+                return StubResponse(503)
             if asked.method == "HEAD":
                 return (
-                    Answer(
+                    StubResponse(
                         200,
                         headers={
                             "X-Object-Meta-Glance-Upload": stored["x-object-meta-glance-upload"],
                         },
                     )
                     if stored
-                    else Answer(404)
+                    else StubResponse(404)
                 )
-            return Answer(201)
+            return StubResponse(201)
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.account._token = "new"
         self.assertEqual(25, objects.add("c", "o", [b"x" * 25], None))
-        self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
+        self.assertNotIn("DELETE", [asked.method for asked in self.server.requests])
         token = stored["x-object-meta-glance-upload"]
         self.assertEqual(f"c/o_{token}_", stored["x-object-manifest"])
 
@@ -303,14 +313,14 @@ class TestStumbling(unittest.TestCase):
 
         def answer(asked):
             if asked.method == "PUT" and busy and busy.pop():
-                return Answer(503)
-            return Answer(404 if asked.method == "HEAD" else 201)
+                return StubResponse(503)
+            return StubResponse(404 if asked.method == "HEAD" else 201)
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         objects.add("c", "o", [b"x" * 10], None)
         self.assertEqual(
             [b"x" * 10] * 2,
-            [asked.body for asked in self.server.asked if asked.path.endswith("_00001")],
+            [asked.body for asked in self.server.requests if asked.path.endswith("_00001")],
         )
 
     def test_segments_of_a_failed_upload_go(self):
@@ -319,45 +329,45 @@ class TestStumbling(unittest.TestCase):
         def answer(asked):
             if asked.method == "PUT":
                 marks[asked.path] = asked.headers["x-object-meta-glance-upload"]
-                return Answer(507 if asked.path.endswith("_00003") else 201)
+                return StubResponse(507 if asked.path.endswith("_00003") else 201)
             if asked.method == "HEAD" and asked.path in marks:
-                return Answer(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
-            return Answer(404 if asked.method == "HEAD" else 204)
+                return StubResponse(200, headers={"X-Object-Meta-Glance-Upload": marks[asked.path]})
+            return StubResponse(404 if asked.method == "HEAD" else 204)
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
         (token,) = set(marks.values())
         self.assertEqual(
             {f"/v1/AUTH_p/c/o_{token}_0000{number}" for number in (1, 2, 3)},
-            {asked.path for asked in self.server.asked if asked.method == "DELETE"},
+            {asked.path for asked in self.server.requests if asked.method == "DELETE"},
         )
 
     def test_segments_of_somebody_else_stay(self):
         def answer(asked):
             if asked.method == "PUT":
-                return Answer(507 if asked.path.endswith("_00002") else 201)
+                return StubResponse(507 if asked.path.endswith("_00002") else 201)
             found = asked.method == "HEAD" and asked.path.endswith("_00001")
-            return Answer(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
+            return StubResponse(200 if found else 404, headers={"X-Object-Meta-Glance-Upload": "x"})
 
-        objects = self.serve(answer, spool=tempfile.gettempdir())
+        objects = self.serve(answer, spool_dir=tempfile.gettempdir())
         self.assertRaises(errors.StorageFull, objects.add, "c", "o", [b"x" * 50], 150)
-        self.assertEqual([], [asked for asked in self.server.asked if asked.method == "DELETE"])
+        self.assertEqual([], [asked for asked in self.server.requests if asked.method == "DELETE"])
 
     def test_segments_of_an_upload_are_named_by_nobody_else(self):
         objects = self.serve(
-            lambda asked: Answer(404 if asked.method == "HEAD" else 201),
-            spool=tempfile.gettempdir(),
+            lambda asked: StubResponse(404 if asked.method == "HEAD" else 201),
+            spool_dir=tempfile.gettempdir(),
         )
         for _ in range(2):
             objects.add("c", "o", [b"x" * 25], None)
         put = [
             asked.path.rpartition("/")[2]
-            for asked in self.server.asked
+            for asked in self.server.requests
             if asked.method == "PUT" and not asked.path.endswith("/o")
         ]
         self.assertEqual((6, 6), (len(put), len(set(put))))
         self.assertEqual(2, len({name[:-5] for name in put}))
-        self.assertNotIn("DELETE", [asked.method for asked in self.server.asked])
+        self.assertNotIn("DELETE", [asked.method for asked in self.server.requests])
 
     def listing(self, names, asked):
         """The page of a listing that was asked for."""
@@ -367,7 +377,7 @@ class TestStumbling(unittest.TestCase):
             for name in sorted(names)
             if name.startswith(query["prefix"]) and name > query["marker"]
         ][:2]
-        return Answer(
+        return StubResponse(
             200,
             json.dumps(
                 [
@@ -387,31 +397,32 @@ class TestStumbling(unittest.TestCase):
             if asked.method == "GET":
                 return self.listing(names, asked)
             if asked.method == "HEAD":
-                return Answer(200, headers={"X-Object-Manifest": f"c/o_{token}_"})
+                return StubResponse(200, headers={"X-Object-Manifest": f"c/o_{token}_"})
             if stuck and name.endswith("00001"):
-                return Answer(403)
+                return StubResponse(403)
             names.discard(name)
-            return Answer(204)
+            return StubResponse(204)
 
         objects = self.serve(answer)
         self.account._token = "new"
-        self.assertRaises(errors.Forbidden, objects.delete, "c", "o")
+        self.assertRaises(errors.StoreForbidden, objects.delete, "c", "o")
         self.assertNotIn(
             "/v1/AUTH_p/c/o",
-            [asked.path for asked in self.server.asked if asked.method == "DELETE"],
+            [asked.path for asked in self.server.requests if asked.method == "DELETE"],
         )
         stuck.clear()
         objects.delete("c", "o")
         self.assertEqual({f"o_{'1' * 32}_00001", "o-00001", "o.2"}, names)
         self.assertEqual(
-            ("DELETE", "/v1/AUTH_p/c/o"), (self.server.asked[-1].method, self.server.asked[-1].path)
+            ("DELETE", "/v1/AUTH_p/c/o"),
+            (self.server.requests[-1].method, self.server.requests[-1].path),
         )
 
     def test_segments_of_a_static_object_that_stay_are_told(self):
         def answer(asked):
             if asked.method == "HEAD":
-                return Answer(200, headers={"X-Static-Large-Object": "True"})
-            return Answer(
+                return StubResponse(200, headers={"X-Static-Large-Object": "True"})
+            return StubResponse(
                 200,
                 json.dumps(
                     {"Response Status": "409 Conflict", "Errors": [["/c/s", "409 Conflict"]]}
@@ -429,7 +440,7 @@ class TestStumbling(unittest.TestCase):
             start = 0
             if "range" in asked.headers:
                 start = int(asked.headers["range"].partition("=")[2].partition("-")[0])
-            return Answer(
+            return StubResponse(
                 206 if start else 200,
                 data[start:],
                 {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {},
@@ -438,7 +449,7 @@ class TestStumbling(unittest.TestCase):
 
         whole = self.serve(answer).get("c", "o", 0, None)
         self.assertEqual(data, b"".join(whole.chunks))
-        broken = self.serve(answer, resumes=1).get("c", "o", 0, None)
+        broken = self.serve(answer, max_resumes=1).get("c", "o", 0, None)
         self.assertRaises(errors.RemoteServiceUnavailable, lambda: b"".join(broken.chunks))
 
     def test_a_listing_is_read_page_by_page(self):
@@ -461,10 +472,10 @@ class TestStumbling(unittest.TestCase):
         def answer(asked):
             if asked.method == "HEAD":
                 manifest = manifests.get(asked.path.rpartition("/")[2])
-                return Answer(200, headers={"X-Object-Manifest": manifest})
+                return StubResponse(200, headers={"X-Object-Manifest": manifest})
             return self.listing(names, asked)
 
-        found = [(name, size) for name, size, _ in self.serve(answer).images("c")]
+        found = [(name, size) for name, size, _ in self.serve(answer).list_images("c")]
         self.assertEqual(
             [
                 (digits, 15),
@@ -486,9 +497,9 @@ class TestStumbling(unittest.TestCase):
                     if asked.path.endswith("marker=a")
                     else [{"name": "a", "bytes": 5, "last_modified": written}]
                 )
-                return Answer(200, json.dumps(page).encode())
+                return StubResponse(200, json.dumps(page).encode())
 
-            self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).images("c")))
+            self.assertEqual([("a", 5, 1767225600.0)], list(self.serve(answer).list_images("c")))
 
 
 class TestTenants(unittest.TestCase):
@@ -497,16 +508,18 @@ class TestTenants(unittest.TestCase):
 
         def answer(asked):
             sent.append({name: asked.headers[f"x-container-{name}"] for name in ("read", "write")})
-            return Answer(204)
+            return StubResponse(204)
 
-        server = serving(self, answer)
+        server = start_stub(self, answer)
         url = f"http://{server.address}/v1/AUTH_p"
         caller = types.SimpleNamespace(auth_token="t", service_catalog=None)
         options = settings(OPTIONS, swift_store_endpoint=url, swift_store_admin_tenants=["ops"])
-        acting = Acting(options, Pools(), Layout.of(options), caller)
+        operations = CallerOperations(
+            options, HttpPools(), SegmentLayout.from_settings(options), caller
+        )
         place = parse(f"swift+http://{server.address}/v1/AUTH_p/glance_i/i")
-        acting.set_acls(place, False, ["a", "b"], [])
-        acting.set_acls(place, True, ["a"], [])
+        operations.set_acls(place, False, ["a", "b"], [])
+        operations.set_acls(place, True, ["a"], [])
         self.assertEqual(
             [{"read": "a:*,b:*,ops:*", "write": "ops:*"}, {"read": "*:*", "write": "ops:*"}], sent
         )

@@ -1,0 +1,79 @@
+"""Books in the service's database, where all nodes see each other's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Sequence
+
+from glance_py.cache.directory import CacheBusy, CacheDirectory
+from glance_py.domain import errors
+from glance_py.domain.cached_image import CachedImage
+
+LOG = logging.getLogger(__name__)
+
+
+class CentralizedCacheDriver:
+    """The rows of the node ``url`` in the database behind ``repositories``."""
+
+    def __init__(self, repository, url: str) -> None:
+        self._repository = repository
+        self._url = url
+        self._cached_node_id: int | None = None
+
+    @property
+    def _node_id(self) -> int:
+        """The number of this node; known once the database has answered."""
+        if self._cached_node_id is None:
+            self._cached_node_id = self._repository.get_or_create_node(self._url)
+        return self._cached_node_id
+
+    def migrate_from_sqlite(self, directory: CacheDirectory, name: str) -> None:
+        """Move what the books of the sqlite driver know into these, once."""
+        path = os.path.join(directory.path, name)
+        if not os.path.isfile(path):
+            return
+        try:
+            with directory.locked():
+                if not os.path.isfile(path):
+                    return
+                entries = _read_sqlite_entries(path)
+                self._repository.import_entries(self._node_id, entries)
+                os.unlink(path)
+                LOG.info(
+                    "%d entries of the image cache moved from %s into the database",
+                    len(entries),
+                    path,
+                )
+        except (CacheBusy, errors.GlanceError, sqlite3.Error) as error:
+            LOG.warning("The entries in %s stay there until the next start: %s", path, error)
+
+    def add(self, image_id: str, size: int) -> None:
+        self._repository.add(self._node_id, image_id, size)
+
+    def hit(self, image_id: str, size: int) -> None:
+        self._repository.hit(self._node_id, image_id, size)
+
+    def remove(self, image_id: str) -> None:
+        self._repository.remove(self._node_id, image_id)
+
+    def entries(self) -> Sequence[CachedImage]:
+        return self._repository.entries(self._node_id)
+
+    def nodes(self, image_id: str) -> list[str]:
+        return self._repository.nodes(image_id)
+
+
+def _read_sqlite_entries(path: str) -> list[CachedImage]:
+    connection = sqlite3.connect(path)
+    try:
+        entries = connection.execute(
+            "SELECT image_id, hits, last_accessed, last_modified, size FROM cached_images"
+        ).fetchall()
+    except sqlite3.OperationalError:
+        # A file without the table: it was made and never used.
+        return []
+    finally:
+        connection.close()
+    return [CachedImage(*row) for row in entries]

@@ -1,0 +1,62 @@
+"""What the tests of the middleware share: options, a recording application, one call."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from glance_py import config
+
+
+class RoleEnforcer:
+    """Administrators have the role admin."""
+
+    def is_admin(self, ctx) -> bool:
+        return "admin" in ctx.roles
+
+
+class RecordingApp:
+    """The application at the end; remembers what reached it."""
+
+    environ: dict | None = None
+
+    def __call__(self, environ, start_response):
+        self.environ = environ
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"end"]
+
+
+def options(**values) -> cfg.ConfigOpts:
+    """The service's options with ``values`` in DEFAULT."""
+    conf = cfg.ConfigOpts()
+    config.register(conf)
+    conf([], default_config_files=[])
+    for name, value in values.items():
+        conf.set_override(name, value)
+    return conf
+
+
+def call(app, path: str = "/", method: str = "GET", **environ) -> tuple[int, dict, bytes]:
+    """One request; status, headers (lower case) and body of the answer."""
+    answer = {}
+
+    def start_response(status, headers, exc_info=None):
+        answer.update(status=int(status[:3]), headers={k.lower(): v for k, v in headers})
+
+    body = b"".join(
+        app(
+            {
+                "REQUEST_METHOD": method,
+                "PATH_INFO": path,
+                "SCRIPT_NAME": "",
+                "QUERY_STRING": "",
+                "SERVER_NAME": "img",
+                "SERVER_PORT": "80",
+                "HTTP_HOST": "img.example",
+                "SERVER_PROTOCOL": "HTTP/1.1",
+                "wsgi.url_scheme": "http",
+                **environ,
+            },
+            start_response,
+        )
+    )
+    return answer["status"], answer["headers"], body

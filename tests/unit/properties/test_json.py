@@ -49,14 +49,14 @@ class ParseTest(unittest.TestCase):
     def test_bytes_are_json_or_invalid(self, body: bytes | str) -> None:
         body = body if isinstance(body, bytes) else body.encode()
         try:
-            read = load.parse(body)
+            read = load.parse_json(body)
         except errors.Invalid:
             return
         self.assertEqual(json.loads(body), read)
 
     @given(json_values.values())
     def test_what_was_written_is_read(self, value: Any) -> None:
-        self.assertEqual(value, load.parse(json_values.body(value)))
+        self.assertEqual(value, load.parse_json(json_values.body(value)))
 
     @given(st.integers(1, 2 * MAX_DEPTH), st.data())
     def test_depth_is_limited_exactly(self, depth: int, data: st.DataObject) -> None:
@@ -66,10 +66,10 @@ class ParseTest(unittest.TestCase):
         # Shallow neighbours make a document large, not deep.
         body = f"[{opening}1{closing}{',[]' * data.draw(st.integers(0, MAX_DEPTH))}]".encode()
         if depth + 1 <= MAX_DEPTH:
-            load.parse(body)
+            load.parse_json(body)
         else:
             with self.assertRaises(errors.Invalid):
-                load.parse(body)
+                load.parse_json(body)
 
 
 class ImageTest(unittest.TestCase):

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glance_store_py import errors, location
-from glance_store_py.location import Location
+from glance_store_py.location import StoreLocation
 
 SCHEMES = st.sampled_from(
     ["file", "filesystem", "http", "https", "memory", "rbd", "cinder", "s3", "s3+https"]
@@ -92,9 +92,9 @@ class SecrecyTest(unittest.TestCase):
             return
         if found.credentials is not None:
             self.assertEqual(f"user:{secret}", found.credentials)
-            self.check(found.shown)
+            self.check(found.redacted)
             self.check(found.url)
-            self.check(repr(found).removeprefix("Location"))
+            self.check(repr(found).removeprefix("StoreLocation"))
 
 
 class DepthTest(unittest.TestCase):
@@ -102,12 +102,12 @@ class DepthTest(unittest.TestCase):
     def test_whole_components_are_compared(
         self, path: list[str], prefix: list[str], host: str, of: str
     ) -> None:
-        place = Location("s", host, "".join(f"/{part}" for part in path))
-        under = Location("s", of, "/".join(["", *prefix, ""]))
+        place = StoreLocation("s", host, "".join(f"/{part}" for part in path))
+        under = StoreLocation("s", of, "/".join(["", *prefix, ""]))
         inside = of in ("", host) and path[: len(prefix)] == prefix
         expected = len(prefix) + bool(of) if inside else -1
-        self.assertEqual(expected, place.depth_under(under))
-        self.assertEqual(-1, place.depth_under(Location("other", of, under.path)))
+        self.assertEqual(expected, place.match_depth(under))
+        self.assertEqual(-1, place.match_depth(StoreLocation("other", of, under.path)))
 
 
 if __name__ == "__main__":

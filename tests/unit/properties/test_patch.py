@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glance_py.domain import errors
-from glance_py.domain.change import Change, ImpossibleChange
+from glance_py.domain.change import ImageChange, RejectedChange
 from glance_py.domain.image import Image, Location
 from glance_py.wire import patch
 from glance_py.wire.image import image_resource
@@ -20,7 +20,7 @@ from tests.unit.http.fakes import conf
 from tests.unit.properties import json_values
 
 LOADER = ImageLoader(image_resource(conf()))
-RULES = patch.LocationRules(allowed=True, algorithm="sha512", in_order=list)
+RULES = patch.LocationRules(allowed=True, algorithm="sha512", sort_locations=list)
 READER = patch.PatchLoader(LOADER)
 
 MEDIA_TYPES = st.sampled_from(patch.MEDIA_TYPES)
@@ -136,10 +136,10 @@ class PropertiesTest(unittest.TestCase):
             image(properties=properties), READER.operations(media_type, written), LOADER, RULES
         )
         if expected is None:
-            self.assertIsInstance(change, ImpossibleChange)
-            self.assertIsInstance(change.objection, errors.Conflict)
+            self.assertIsInstance(change, RejectedChange)
+            self.assertIsInstance(change.error, errors.Conflict)
         else:
-            self.assertNotIsInstance(change, ImpossibleChange)
+            self.assertNotIsInstance(change, RejectedChange)
             self.assertEqual(expected, change.properties_after(properties))
 
 
@@ -175,7 +175,7 @@ class LocationsTest(unittest.TestCase):
             LOADER,
             RULES,
         )
-        impossible = isinstance(change, ImpossibleChange) or any(
+        impossible = isinstance(change, RejectedChange) or any(
             location.id is None for location in change.remove_locations
         )
         self.assertEqual(expected is None, impossible)
@@ -183,10 +183,10 @@ class LocationsTest(unittest.TestCase):
             self.assertEqual(expected, self.urls_after(before, change))
 
     @staticmethod
-    def urls_after(before: list[Location], change: Change) -> list[str]:
+    def urls_after(before: list[Location], change: ImageChange) -> list[str]:
         """The list that the answer to the request shows."""
         urls = [each.url for each in before if each not in change.remove_locations]
-        for position, added in zip(change.positions, change.add_locations, strict=True):
+        for position, added in zip(change.location_indexes, change.add_locations, strict=True):
             urls.insert(position, added.url)
         return urls
 

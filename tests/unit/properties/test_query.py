@@ -38,7 +38,7 @@ VALUES = st.sampled_from(
 PARAMETERS = st.lists(st.tuples(NAMES | st.text(max_size=5), VALUES), max_size=6)
 
 
-def load(parameters: list[tuple[str, str]]) -> query.ListRequest:
+def load(parameters: list[tuple[str, str]]) -> query.ImageListRequest:
     """:raises errors.GlanceError: the service refuses them."""
     return LOADER.load(urllib.parse.urlencode(parameters))
 
@@ -79,7 +79,7 @@ class QueryTest(unittest.TestCase):
             asked = load(parameters)
         except errors.GlanceError:
             return
-        again = LOADER.load(asked.after(marker).partition("?")[2])
+        again = LOADER.load(asked.page_after(marker).partition("?")[2])
         names = [name for name, _value in parameters]
         assume(names.count("marker") < 2)  # Two of them ask for nothing.
         self.assertEqual(dataclasses.replace(asked.query, marker=marker), again.query)
@@ -91,7 +91,7 @@ class QueryTest(unittest.TestCase):
             asked = load(parameters)
         except errors.GlanceError:
             return
-        again = LOADER.load(asked.first.partition("?")[2])
+        again = LOADER.load(asked.first_page.partition("?")[2])
         self.assertEqual(dataclasses.replace(asked.query, marker=None), again.query)
 
     @given(st.lists(st.text(max_size=8), min_size=1, max_size=5), st.data())
@@ -108,7 +108,7 @@ class QueryTest(unittest.TestCase):
         sign = "-" if number < 0 else ""
         [found] = load([(name, f" {sign}{'0' * zeros}{abs(number)} ")]).query.filters
         possible = abs(number) < 2**63
-        self.assertEqual(Filter(name, "eq", number) if possible else query.NOTHING, found)
+        self.assertEqual(Filter(name, "eq", number) if possible else query.MATCH_NONE, found)
 
 
 if __name__ == "__main__":

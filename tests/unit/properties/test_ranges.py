@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glance_py.domain import errors
-from glance_py.http.ranges import wanted_range
+from glance_py.http.ranges import requested_range
 
 SIZES = st.integers(0, 12)
 NUMBERS = st.integers(0, 15) | st.integers(10**17, 10**40)
@@ -18,7 +18,7 @@ BLANKS = st.sampled_from(["", " "])
 def part(environ: dict[str, str], data: bytes) -> bytes | None:
     """The bytes of ``data`` that are sent; None when the range cannot be satisfied."""
     try:
-        found = wanted_range(environ, len(data))
+        found = requested_range(environ, len(data))
     except errors.RangeNotSatisfiable:
         return None
     if found is None:

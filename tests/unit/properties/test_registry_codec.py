@@ -11,7 +11,7 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glance_py.domain.change import Change
+from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimRelease, ClaimRequest
 from glance_py.domain.image import COLUMNS, Image, Location
 from glance_py.domain.member import Member
@@ -28,8 +28,8 @@ from glance_py.domain.metadef import (
 )
 from glance_py.domain.query import Filter, ImageQuery, Page
 from glance_py.domain.task import Task, TaskQuery
-from glance_py.registry import values
-from glance_py.registry.values import Malformed
+from glance_py.registry import codec
+from glance_py.registry.codec import DecodeError
 from tests.unit.properties import json_values
 
 TEXT = st.text(max_size=8)
@@ -54,7 +54,7 @@ IMAGES = st.builds(
     tags=st.lists(TEXT, max_size=3),
     properties=st.dictionaries(TEXT, TEXT, max_size=3),
     locations=st.lists(LOCATIONS, max_size=2),
-    member=st.none() | TEXT,
+    caller_membership=st.none() | TEXT,
 )
 FIELDS = st.fixed_dictionaries(
     {},
@@ -66,14 +66,14 @@ FIELDS = st.fixed_dictionaries(
     },
 )
 CHANGES = st.builds(
-    Change,
+    ImageChange,
     fields=FIELDS,
     set_properties=st.dictionaries(TEXT, TEXT, max_size=3),
     remove_properties=st.sets(TEXT, max_size=3),
     tags=st.none() | st.lists(TEXT, max_size=3),
     add_tags=st.lists(TEXT, max_size=3).map(tuple),
     add_locations=st.lists(LOCATIONS, max_size=2).map(tuple),
-    positions=st.lists(INTEGERS, max_size=2).map(tuple),
+    location_indexes=st.lists(INTEGERS, max_size=2).map(tuple),
     expected=st.none() | st.frozensets(TEXT, max_size=3),
     acquire=st.none() | st.from_type(ClaimRequest),
     holder=st.none() | TEXT,
@@ -127,7 +127,7 @@ TYPES: dict[Any, st.SearchStrategy[Any]] = {
     Image | None: st.none() | IMAGES,
     list[Image]: st.lists(IMAGES, max_size=2),
     Page: st.builds(Page, st.lists(IMAGES, max_size=2), st.booleans()),
-    Change: CHANGES,
+    ImageChange: CHANGES,
     ImageQuery: QUERIES,
     Member: st.from_type(Member),
     Task: TASKS,
@@ -146,14 +146,14 @@ _HINTS = st.sampled_from(list(TYPES))
 
 def sent(hint: Any, value: Any) -> Any:
     """The JSON of a value on the other side."""
-    return orjson.loads(orjson.dumps(values.encode(hint, value), default=values.plain))
+    return orjson.loads(orjson.dumps(codec.encode(hint, value), default=codec.encode_default))
 
 
 class RoundTripTest(unittest.TestCase):
     @given(_HINTS.flatmap(lambda hint: st.tuples(st.just(hint), TYPES[hint])), st.booleans())
     def test_a_value_arrives_as_it_was_sent(self, typed: tuple[Any, Any], strict: bool) -> None:
         hint, value = typed
-        self.assertEqual(value, values.decode(hint, sent(hint, value), strict=strict))
+        self.assertEqual(value, codec.decode(hint, sent(hint, value), strict=strict))
 
     @given(st.dictionaries(st.text(max_size=5), json_values.values()), IMAGES)
     def test_unknown_fields_are_refused_only_by_the_strict(
@@ -162,10 +162,10 @@ class RoundTripTest(unittest.TestCase):
         names = {field.name for field in dataclasses.fields(Image)}
         document = {**{f"x_{name}": each for name, each in more.items()}, **sent(Image, image)}
         self.assertLessEqual(names, document.keys())
-        self.assertEqual(image, values.decode(Image, document))
+        self.assertEqual(image, codec.decode(Image, document))
         if more:
-            with self.assertRaises(Malformed):
-                values.decode(Image, document, strict=True)
+            with self.assertRaises(DecodeError):
+                codec.decode(Image, document, strict=True)
 
 
 class AnyJsonTest(unittest.TestCase):
@@ -185,8 +185,8 @@ class AnyJsonTest(unittest.TestCase):
     @example(Definition, [[], {}])
     def test_it_is_a_value_or_malformed(self, hint: Any, document: Any) -> None:
         try:
-            values.decode(hint, document, strict=True)
-        except Malformed:
+            codec.decode(hint, document, strict=True)
+        except DecodeError:
             return
 
     @given(FIELDS, TEXT)
@@ -195,8 +195,8 @@ class AnyJsonTest(unittest.TestCase):
     ) -> None:
         document = {"fields": {**fields, f"x{name}": 1}}
         self.assertNotIn(f"x{name}", COLUMNS)
-        with self.assertRaises(Malformed):
-            values.decode(Change, document, strict=True)
+        with self.assertRaises(DecodeError):
+            codec.decode(ImageChange, document, strict=True)
 
 
 if __name__ == "__main__":

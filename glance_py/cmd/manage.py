@@ -256,12 +256,15 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
 def _openapi(conf: cfg.ConfigOpts, options) -> None:
     """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
     from glance_py.http.routes import ROUTES
+    from glance_py.settings import Settings
     from glance_py.middleware.versions import enabled_versions
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
 
-    print(dumps(openapi(enabled_versions(conf)[0], image_resource(conf), ROUTES)).decode())
+    settings = Settings.from_conf(conf)
+    image = image_resource(settings.formats, settings.schema_image_file)
+    print(dumps(openapi(enabled_versions(conf)[0], image, ROUTES)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------

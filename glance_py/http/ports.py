@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from glance_py.domain.caller import Caller
 from glance_py.domain.cached_image import CachedImage
+from glance_py.domain.caller import Caller
 from glance_py.domain.ports import (
     DefinitionOperations,
     ImageOperations,

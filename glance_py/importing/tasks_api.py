@@ -14,7 +14,7 @@ from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.claim import TASK as CLAIM_KIND
-from glance_py.domain.image import COLUMNS, Image
+from glance_py.domain.image import CLIENT_COLUMNS, COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import TASK_OPERATIONS
 from glance_py.domain.property_names import is_reserved
@@ -23,19 +23,8 @@ from glance_py.importing.importer import Importer
 from glance_py.importing.task_executor import RunningTask
 from glance_py.layers.base import Proxy
 
-#: What ``image_properties`` may set on the image itself.
-_IMAGE_FIELDS = frozenset(
-    {
-        "name",
-        "visibility",
-        "protected",
-        "os_hidden",
-        "disk_format",
-        "container_format",
-        "min_disk",
-        "min_ram",
-    }
-)
+#: What ``image_properties`` may set on the image itself; the image belongs to the caller.
+_IMAGE_FIELDS = CLIENT_COLUMNS - {"owner"}
 
 
 class TaskStartProxy(Proxy):

@@ -16,13 +16,10 @@ from typing import Any
 import webob.exc
 
 from glance_py.context import RequestContext, set_current
-from glance_py.http.request import REQUEST_ID
+from glance_py.http.request import CONTEXT_KEY, REQUEST_ID
 from glance_py.middleware import factory_deps
 
 LOG = logging.getLogger(__name__)
-
-#: Where the context stands in the WSGI environment.
-CONTEXT_KEY = "glance.context"
 
 #: Context arguments that are taken over as they are, and their header.
 _CALLER_HEADERS = (

@@ -40,6 +40,7 @@ from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
 from glance_py.policies.enforcer import Enforcer
 from glance_py.safe_http import UriFilter
+from glance_py.settings import Settings
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -119,7 +120,8 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
     deps = build_dependencies(conf)
     api = gateway.build(deps)
     cache, prefetcher = build_image_cache(deps)
-    application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
+    settings = Settings.from_conf(conf)
+    application = API(api, settings, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
     pipeline_deps = factory_deps.FactoryDependencies(
         conf,
         deps.enforcer,

@@ -256,8 +256,8 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
 def _openapi(conf: cfg.ConfigOpts, options) -> None:
     """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
     from glance_py.http.routes import ROUTES
-    from glance_py.settings import Settings
     from glance_py.middleware.versions import enabled_versions
+    from glance_py.settings import Settings
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi

@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import webob
 from webob import exc
 from webob.acceptparse import create_accept_header
+from webob.request import BaseRequest
 from webob.util import html_escape
 
 from glance_py.domain import errors
@@ -52,6 +54,10 @@ _TRANSIENT = (errors.DatabaseUnavailable, errors.IdentityUnavailable)
 #: Headers of an error that the body decides.
 _BODY_HEADERS = frozenset({"content-type", "content-length"})
 
+_BREAK = re.compile("<br.*?>", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile("<!--|-->")
+_TAG = re.compile("<.*?>", re.DOTALL)
+
 _HTML = "text/html"
 _TEXT = "text/plain"
 
@@ -64,7 +70,7 @@ def status_class(error: type[BaseException]) -> type[exc.WSGIHTTPException] | No
     return None
 
 
-def response(error: Exception, request: webob.BaseRequest) -> webob.Response:
+def response(error: Exception, request: BaseRequest) -> webob.Response:
     """The response for ``error``, with a body of the media type that the client accepts.
 
     wire: the answer to HEAD has the headers of an empty HTML page.
@@ -129,9 +135,10 @@ def _html(text: _Text) -> str:
 
 
 def _plain(text: _Text) -> str:
-    """wire: the same as text, without what looks like markup."""
-    body = exc.strip_tags(f"{text.explanation}<br /><br />\n{text.detail}\n\n")
-    return f"{text.status}\n\n{body}"
+    """wire: the same as text on lines of its own; what looks like markup is dropped."""
+    body = f"{text.explanation}<br /><br />\n{text.detail}\n\n"
+    body = _BREAK.sub("\n", body.replace("\n", " ").replace("\r", ""))
+    return f"{text.status}\n\n{_TAG.sub('', _COMMENT.sub('', body))}"
 
 
 def _json(text: _Text) -> str:
@@ -146,7 +153,7 @@ _BODIES: Mapping[str, Callable[[_Text], str]] = {
 }
 
 
-def _http_error(error: Exception, request: webob.BaseRequest) -> exc.WSGIHTTPException:
+def _http_error(error: Exception, request: BaseRequest) -> exc.WSGIHTTPException:
     """Status, explanation and headers for ``error``, as an HTTP error of WebOb."""
     if isinstance(error, exc.WSGIHTTPException):
         return error
@@ -170,7 +177,7 @@ def _error_class(code: int) -> type[exc.WSGIHTTPException]:
     return found if found is not None and code >= 400 else exc.HTTPBadGateway
 
 
-def _internal_error(error: Exception, request: webob.BaseRequest) -> exc.WSGIHTTPException:
+def _internal_error(error: Exception, request: BaseRequest) -> exc.WSGIHTTPException:
     """Log an error that is not in ``STATUS`` and return a 500 that names the request id only."""
     LOG.error(
         "%s %s failed",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import webob
+from webob.request import BaseRequest
 
 from glance_py.context import RequestContext
 from glance_py.domain import errors
@@ -25,7 +26,7 @@ REQUEST_ID = "openstack.request_id"
 CONTEXT_KEY = "glance.context"
 
 
-class Request(webob.BaseRequest):
+class Request(BaseRequest):
     """A WSGI request with the caller that the pipeline authenticated."""
 
     @property
@@ -49,7 +50,7 @@ class Request(webob.BaseRequest):
     def header(self, name: str) -> str | None:
         """The value of a header as WSGI has it, one character for each byte; None without it.
 
-        ``webob.BaseRequest.headers`` answers the same after five calls (tests/budget).
+        ``BaseRequest.headers`` answers the same after five calls (tests/budget).
         """
         value: str | None = self.environ.get("HTTP_" + name.upper().replace("-", "_"))
         return value

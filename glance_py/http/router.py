@@ -47,9 +47,7 @@ class API:
         cache: Cache | None = None,
     ) -> None:
         self._routes = RouteTable()
-        image_schema = image_schema or image_resource(
-            settings.formats, settings.schema_image_file
-        )
+        image_schema = image_schema or image_resource(settings.formats, settings.schema_image_file)
         by_name = controllers(operations, settings, stores, enforcer, image_schema, limits, cache)
         self._actions = bind_actions(ROUTES, by_name)
 

@@ -123,7 +123,7 @@ ROUTES: tuple[Route, ...] = (
         "metadef_resource_types.delete",
     ),
     *(
-        Route("GET", f"/schemas/{name}", "schemas.show", defaults={"name": name})
+        Route("GET", f"/schemas/{name}", "schemas.show", defaults={"document": name})
         for name in schema.NAMES
     ),
 )

@@ -15,6 +15,6 @@ class SchemasController:
     def __init__(self, image: Resource) -> None:
         self._documents = schema_documents(image)
 
-    def show(self, request: Request, name: str) -> webob.Response:
-        """GET /v2/schemas/{name}"""
-        return json_response(self._documents[name])
+    def show(self, request: Request, document: str) -> webob.Response:
+        """GET /v2/schemas/{document}"""
+        return json_response(self._documents[document])

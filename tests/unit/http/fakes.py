@@ -1,4 +1,4 @@
-"""Rooms behind the router, small enough to be trusted."""
+"""Operations and other dependencies of the API, kept in memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from glance_py.domain.member import Member
 from glance_py.domain.ports import Data
 from glance_py.domain.query import Page
 from glance_py.http.router import API
+from glance_py.settings import ApiSettings, FormatSettings, Settings
+from glance_py.wire.image import image_resource
 
 NOW = datetime.datetime(2030, 1, 2, 3, 4, 5, 678)
 
@@ -144,22 +146,15 @@ class Enforcer:
             raise errors.PolicyForbids(rule)
 
 
-def conf(**changes):
-    """The options that the API reads, with their defaults."""
-    values = {
-        "enabled_import_methods": ["glance-direct", "web-download"],
-        "show_multiple_locations": False,
-        "show_image_direct_url": False,
-        "hashing_algorithm": "sha512",
-        "limit_param_default": 25,
-        "api_limit_max": 1000,
-        "image_import_opts": types.SimpleNamespace(image_import_plugins=[]),
-        "find_file": lambda name: None,
-        "image_format": types.SimpleNamespace(
-            container_formats=["bare", "ovf"], disk_formats=["raw", "qcow2"]
-        ),
-    }
-    return types.SimpleNamespace(**{**values, **changes})
+FORMATS = FormatSettings(container_formats=("bare", "ovf"), disk_formats=("raw", "qcow2"))
+
+#: The image as these formats declare it.
+IMAGE = image_resource(FORMATS)
+
+
+def api_settings(**changes):
+    """The settings of the API, with two methods of import by default."""
+    return ApiSettings(**{"enabled_import_methods": ("glance-direct", "web-download"), **changes})
 
 
 class Answer:
@@ -176,13 +171,20 @@ class Answer:
 class Service:
     """An API over fakes, and a client that speaks WSGI with it."""
 
-    def __init__(self, limits=None, **options):
+    def __init__(self, limits=None, cache=None, **options):
         self.images, self.members = Images(), Members()
-        gateway = types.SimpleNamespace(
+        operations = types.SimpleNamespace(
             images=self.images, members=self.members, tasks=None, namespaces=None, definitions=None
         )
         self.stores = Stores()
-        self.api = API(gateway, conf(**options), self.stores, Enforcer(), limits=limits)
+        self.api = API(
+            operations,
+            Settings(api=api_settings(**options), formats=FORMATS),
+            self.stores,
+            Enforcer(),
+            limits=limits,
+            cache=cache,
+        )
 
     def call(
         self,

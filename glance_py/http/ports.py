@@ -71,7 +71,7 @@ class StoreDescription(Protocol):
     def properties(self) -> Mapping[str, object]: ...
 
 
-class Stores(StoreOrder, Protocol):
+class StoreList(StoreOrder, Protocol):
     """The stores of the service."""
 
     @property
@@ -82,7 +82,7 @@ class Stores(StoreOrder, Protocol):
         """The stores with the same identifiers, in the same order."""
 
 
-class Enforcer(Protocol):
+class PolicyEnforcer(Protocol):
     """Asks the operator's policy rules."""
 
     def enforce(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ import webob
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.http.controllers import controllers
-from glance_py.http.ports import Cache, Enforcer, Operations, ProjectLimits, Stores
+from glance_py.http.ports import Cache, Operations, PolicyEnforcer, ProjectLimits, StoreList
 from glance_py.http.request import Request
 from glance_py.http.routes import ROUTES, Route, RouteTable
 from glance_py.settings import Settings
@@ -40,8 +40,8 @@ class API:
         self,
         operations: Operations,
         settings: Settings,
-        stores: Stores,
-        enforcer: Enforcer,
+        stores: StoreList,
+        enforcer: PolicyEnforcer,
         image_schema: Resource | None = None,
         limits: ProjectLimits | None = None,
         cache: Cache | None = None,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from glance_py.domain import errors
 from glance_py.domain.image import VISIBILITIES
 from glance_py.domain.integers import MAX_INT64
-from glance_py.domain.member import MemberStatus
+from glance_py.domain.member import STATUSES, MemberStatus
 from glance_py.domain.query import Filter, ImageQuery
 from glance_py.wire import paths
 from glance_py.wire.field import Resource
@@ -152,7 +152,7 @@ class ImageQueryLoader:
             member_status=_one_of(
                 "member_status",
                 last.get("member_status"),
-                (*MemberStatus, "all"),
+                (*STATUSES, "all"),
             )
             or MemberStatus.ACCEPTED,
             os_hidden=_boolean("os_hidden", last.get("os_hidden", "false").lower()),

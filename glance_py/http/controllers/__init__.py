@@ -21,7 +21,7 @@ from glance_py.http.controllers.metadefs import controllers as metadef_controlle
 from glance_py.http.controllers.schemas import SchemasController
 from glance_py.http.controllers.tags import TagsController
 from glance_py.http.controllers.tasks import TasksController
-from glance_py.http.ports import Cache, Enforcer, Operations, ProjectLimits, Stores
+from glance_py.http.ports import Cache, Operations, PolicyEnforcer, ProjectLimits, StoreList
 from glance_py.settings import Settings
 from glance_py.wire.field import Resource
 
@@ -29,8 +29,8 @@ from glance_py.wire.field import Resource
 def controllers(
     operations: Operations,
     settings: Settings,
-    stores: Stores,
-    enforcer: Enforcer,
+    stores: StoreList,
+    enforcer: PolicyEnforcer,
     image_schema: Resource,
     limits: ProjectLimits | None,
     cache: Cache | None,

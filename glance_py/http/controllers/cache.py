@@ -12,7 +12,7 @@ from glance_py.domain.cached_image import CachedImage
 from glance_py.domain.image import ImageStatus
 from glance_py.domain.json_types import JsonDocument
 from glance_py.domain.ports import ImageOperations
-from glance_py.http.ports import Cache, Enforcer
+from glance_py.http.ports import Cache, PolicyEnforcer
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 
@@ -22,7 +22,9 @@ _TARGET = "X-Image-Cache-Clear-Target"
 class CacheController:
     """The cached images and the queue of images to cache."""
 
-    def __init__(self, images: ImageOperations, cache: Cache | None, enforcer: Enforcer) -> None:
+    def __init__(
+        self, images: ImageOperations, cache: Cache | None, enforcer: PolicyEnforcer
+    ) -> None:
         self._images = images
         self._cache = cache
         self._enforcer = enforcer

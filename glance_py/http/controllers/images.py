@@ -10,7 +10,7 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.change import RejectedChange
 from glance_py.domain.image import Image
 from glance_py.domain.ports import ImageOperations
-from glance_py.http.ports import Stores
+from glance_py.http.ports import StoreList
 from glance_py.http.request import Request, json_response, no_content
 from glance_py.settings import ApiSettings
 from glance_py.wire import media_types, patch, paths
@@ -27,7 +27,7 @@ class ImagesController:
     """Images as a whole."""
 
     def __init__(
-        self, images: ImageOperations, api: ApiSettings, stores: Stores, schema: Resource
+        self, images: ImageOperations, api: ApiSettings, stores: StoreList, schema: Resource
     ) -> None:
         self._images = images
         self._load = ImageLoader(schema)
@@ -105,7 +105,7 @@ class ImagesController:
         return no_content()
 
 
-def _import_headers(api: ApiSettings, stores: Stores) -> tuple[tuple[str, str], ...]:
+def _import_headers(api: ApiSettings, stores: StoreList) -> tuple[tuple[str, str], ...]:
     """Headers of a new image: the methods of import and the stores that its data may use."""
     headers = []
     if api.enabled_import_methods:

@@ -8,7 +8,7 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.json_types import JsonDocument
-from glance_py.http.ports import Enforcer, ProjectLimits, Stores
+from glance_py.http.ports import PolicyEnforcer, ProjectLimits, StoreList
 from glance_py.http.request import Request, json_response
 from glance_py.settings import ApiSettings
 from glance_py.wire.dump import dumps
@@ -20,8 +20,8 @@ class InfoController:
     def __init__(
         self,
         api: ApiSettings,
-        stores: Stores,
-        enforcer: Enforcer,
+        stores: StoreList,
+        enforcer: PolicyEnforcer,
         limits: ProjectLimits | None,
     ) -> None:
         self._stores = stores

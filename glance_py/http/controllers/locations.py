@@ -6,7 +6,7 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.ports import ImageOperations
-from glance_py.http.ports import Stores
+from glance_py.http.ports import StoreList
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 from glance_py.wire.locations import load_registration
@@ -37,7 +37,7 @@ class LocationsController:
 class StoresController:
     """The copy of an image in one store (Image API v2.10)."""
 
-    def __init__(self, images: ImageOperations, stores: Stores) -> None:
+    def __init__(self, images: ImageOperations, stores: StoreList) -> None:
         self._images = images
         self._stores = stores
 

@@ -8,7 +8,7 @@ import webob
 from webob import exc
 
 from glance_py.domain.ports import TaskOperations
-from glance_py.http.ports import Enforcer
+from glance_py.http.ports import PolicyEnforcer
 from glance_py.http.request import Request, json_response
 from glance_py.settings import ApiSettings
 from glance_py.wire import paths
@@ -18,7 +18,7 @@ from glance_py.wire.task import dump_task, dump_tasks, load_task, load_task_quer
 class TasksController:
     """Tasks as a whole."""
 
-    def __init__(self, tasks: TaskOperations, api: ApiSettings, enforcer: Enforcer) -> None:
+    def __init__(self, tasks: TaskOperations, api: ApiSettings, enforcer: PolicyEnforcer) -> None:
         self._tasks = tasks
         self._enforcer = enforcer
         self._limits = api.limit_param_default, api.api_limit_max

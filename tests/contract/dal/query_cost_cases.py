@@ -187,7 +187,7 @@ class QueryCostCases:
             index = location_index.LocationIndex(Database(self.database.engine, cipher=cipher))
             for _ in range(100):
                 self.assertTrue(index.has_other_image("other", urls[7]))
-                last_indexed, last = self.database.read(index._reach)
+                last_indexed, last = self.database.read(index._read_state)
                 if last - last_indexed <= location_index.MAX_UNINDEXED_ROWS:
                     break
             bound = {"this_image": "other", "digest": index._digest(urls[7]), "reach": last_indexed}
@@ -195,7 +195,7 @@ class QueryCostCases:
                 rows_examined = sum(
                     self.rows_examined(connection, functools.partial(work, connection))
                     for work in (
-                        index._reach,
+                        index._read_state,
                         lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
                         lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all(),
                     )

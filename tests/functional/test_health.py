@@ -122,7 +122,7 @@ class BackendTest(unittest.TestCase):
 
         backend = self.build(
             health.StoresHealthcheck,
-            stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", check=check),
+            stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", health_check=check),
         )
         with mock.patch.object(health, "PROBE_TIMEOUT", 0.2):
             # The check of the store would never end.
@@ -167,7 +167,7 @@ class BackendTest(unittest.TestCase):
             ping=go_on.wait,
             staging_free_bytes=go_on.wait,
             checks={"identity": go_on.wait},
-            stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()),
+            stores=types.SimpleNamespace(ids=("a",), default="a", health_check=lambda store: go_on.wait()),
         )
         with factory_deps.providing(deps):
             backends = [

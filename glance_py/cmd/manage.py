@@ -251,11 +251,13 @@ def _openapi(conf: cfg.ConfigOpts, options) -> None:
     """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
     from glance_py.http.routes import ROUTES
     from glance_py.middleware.versions import enabled_versions
+    from glance_py.settings import Settings
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
 
-    print(dumps(openapi(enabled_versions(conf)[0], image_resource(conf), ROUTES)).decode())
+    version = enabled_versions(Settings.from_conf(conf))[0]
+    print(dumps(openapi(version, image_resource(conf), ROUTES)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def _expand(database: engine.Database, options) -> None:
     if migrations.next_phase(database) != "expand":
         print(_UP_TO_DATE)
         return
-    migrations.upgrade(database, migrations.EXPANDED)
+    migrations.upgrade(database, migrations.expand_head())
     _print_revisions(database)
 
 
@@ -185,7 +185,7 @@ def _contract(database: engine.Database, options) -> None:
     if phase is None:
         print(_UP_TO_DATE)
         return
-    migrations.upgrade(database, migrations.CONTRACTED)
+    migrations.upgrade(database, migrations.contract_head())
     _print_revisions(database)
 
 

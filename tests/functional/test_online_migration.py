@@ -86,11 +86,11 @@ class OnlineCase:
 
     def phase(self, name: str) -> None:
         if name == "expand":
-            migrations.upgrade(self.database, migrations.EXPANDED)
+            migrations.upgrade(self.database, migrations.expand_head())
         elif name == "migrate":
             migrations.migrate(self.database)
         else:
-            migrations.upgrade(self.database, migrations.CONTRACTED)
+            migrations.upgrade(self.database, migrations.contract_head())
 
     # --- Clients of the service ------------------------------------------------------------------
 

@@ -55,9 +55,9 @@ class IndexCases:
         migrations.upgrade(self.database)
         self.assertIsNone(migrations.next_phase(self.database))
         # Phases again, as after a return to the release before.
-        migrations.stamp(self.database, migrations.EXPANDED)
+        migrations.stamp(self.database, migrations.expand_head())
         migrations.migrate(self.database)
-        migrations.upgrade(self.database, migrations.CONTRACTED)
+        migrations.upgrade(self.database, migrations.contract_head())
         self.assertIsNone(migrations.next_phase(self.database))
         self.assertEqual({IndexState.PRESENT}, self.states())
 

@@ -20,7 +20,8 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from tests.contract.dal.upgrade_cases import STEPS
 from tests.functional.server import GLANCE_API, ServerProcess
 from tests.waiting import eventually

@@ -31,7 +31,7 @@ from alembic.util import CommandError
 
 from glance_py.db import errors as db_errors
 from glance_py.db import galera
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.migrations import own_tables
 from glance_py.db.migrations import schema_2024_1 as snapshot
 from glance_py.db.migrations.data_migrations import DATA_MIGRATIONS, DataMigration

@@ -5,7 +5,8 @@ import threading
 import sqlalchemy as sa
 
 from glance_py.db import indexes, migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.indexes import IndexState
 from glance_py.domain import errors
 

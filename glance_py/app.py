@@ -291,11 +291,12 @@ def prepare_stand_alone(conf: cfg.ConfigOpts) -> None:
     """
     if not config.is_stand_alone(conf):
         return
-    from glance_py.db import engine, migrations
+    from glance_py.db import migrations
+    from glance_py.db.database import open_database
 
     for name in ("images", "staging", "tasks"):
         os.makedirs(os.path.join(conf.state_dir, name), exist_ok=True)
-    database = engine.open_database(conf)
+    database = open_database(conf)
     if migrations.next_phase(database) is not None:
         migrations.upgrade(database)
     LOG.warning(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from glance_py.db import location_index, purge, select
 from glance_py.db.cipher import UrlCipher
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import image_locations, image_members, image_tags, images
 from glance_py.domain.query import Filter, ImageQuery
 from tests.contract.dal.backends import caller

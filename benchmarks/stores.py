@@ -32,7 +32,8 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tests.contract.store import seaweed, test_rbd  # noqa: E402 - found through the line above
+from tests import stores  # noqa: E402 - found through the line above
+from tests.contract.store import seaweed, test_rbd  # noqa: E402
 from tests.functional.server import GLANCE_API, MIB, ServerProcess  # noqa: E402
 from tests.servers import swift  # noqa: E402
 
@@ -40,35 +41,11 @@ CHUNK = os.urandom(4 * MIB)
 TOKEN = {"X-Auth-Token": "u:p:admin"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
-STORES = """\
-[DEFAULT]
-enabled_backends = fast:file, slow:file, objects:s3, containers:swift{more}
-[objects]
-s3_store_host = {s3}
-s3_store_access_key = {access}
-s3_store_secret_key = {secret}
-s3_store_bucket = benchmark
-s3_store_create_bucket_on_put = True
-s3_store_region_name = us-east-1
-[containers]
-swift_store_config_file = {directory}/references.conf
-default_swift_reference = benchmark
-swift_store_container = benchmark
-swift_store_create_container_on_put = True
-"""
 LOCAL = """
 [fast]
 filesystem_store_datadir = {directory}/fast
 [slow]
 filesystem_store_datadir = {directory}/slow
-"""
-REFERENCES = """\
-[benchmark]
-auth_address = {address}
-user = {user}
-key = {key}
-user_domain_id = default
-project_domain_id = default
 """
 NAMES = {"file": "fast", "s3": "objects", "swift": "containers"}
 if not test_rbd.missing():
@@ -215,16 +192,25 @@ def write_stores(directory: pathlib.Path, volumes: int) -> str:
     first = urlsplit(swift.start().keystone.partition(",")[0])
     credentials, _, host = first.netloc.rpartition("@")
     user, _, key = credentials.rpartition(":")
-    (directory / "references.conf").write_text(
-        REFERENCES.format(address=f"http://{host}{first.path}", user=user, key=key)
+    references = directory / "references.conf"
+    stores.write_references(references, f"http://{host}{first.path}", user, key)
+    pool = ", pool:rbd" if "rbd" in NAMES else ""
+    return "".join(
+        (
+            "[DEFAULT]\n"
+            f"enabled_backends = fast:file, slow:file, objects:s3, containers:swift{pool}\n",
+            stores.s3(
+                "objects",
+                f"http://{s3.netloc.rpartition('@')[2]}",
+                s3.username,
+                s3.password,
+                "benchmark",
+                in_parts=False,
+            ),
+            stores.swift("containers", references, "benchmark", in_segments=False),
+            test_rbd.section("pool") if pool else "",
+        )
     )
-    return STORES.format(
-        s3=f"http://{s3.netloc.rpartition('@')[2]}",
-        access=s3.username,
-        secret=s3.password,
-        directory=directory,
-        more=", pool:rbd" if "rbd" in NAMES else "",
-    ) + (test_rbd.section("pool") if "rbd" in NAMES else "")
 
 
 def start_service(directory: pathlib.Path, stores: str) -> tuple[MeasuredService, ServerProcess]:

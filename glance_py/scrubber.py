@@ -31,7 +31,7 @@ class ScrubResult:
 
     image_id: str
     removed: int
-    remaining: int
+    left: int
     reason: str = ""
 
 

@@ -14,9 +14,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
+
+from waiting import eventually
 
 PORT = 20000 + os.getpid() % 10000
 BASE = f"http://127.0.0.1:{PORT}"
@@ -29,17 +30,6 @@ def ask(method: str, path: str, body: bytes | None = None, kind: str = "applicat
         return answer.read()
 
 
-def answers(seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            ask("GET", "/versions")
-            return True
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.2)
-    return False
-
-
 def main() -> None:
     program = pathlib.Path(sys.executable).with_name("glance-api")
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
@@ -49,8 +39,9 @@ def main() -> None:
             env={**os.environ, "GLANCE_STATE_DIR": directory, "OS_DEFAULT__BIND_PORT": str(PORT)},
         )
         try:
-            if not answers(60):
-                sys.exit("glance-api does not answer")
+            eventually(
+                lambda: ask("GET", "/versions"), ignore=(urllib.error.URLError, ConnectionError)
+            )
             image = json.loads(
                 ask(
                     "POST",

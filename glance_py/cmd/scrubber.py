@@ -155,7 +155,7 @@ def _scrub_once(conf: cfg.ConfigOpts, scrubber: Scrubber, stop: threading.Event)
     """One pass over all that is due, telling of each image as it is done."""
     images = removed = left = 0
     for done in scrubber.scrub(conf.scrub_time):
-        images, removed, left = images + 1, removed + done.removed, left + done.remaining
+        images, removed, left = images + 1, removed + done.removed, left + done.left
         _print_outcome(conf, done)
         if stop.is_set():
             break
@@ -169,7 +169,7 @@ def _print_outcome(conf: cfg.ConfigOpts, done: ScrubResult) -> None:
     if conf.json:
         print(json.dumps(dataclasses.asdict(done)), flush=True)
     else:
-        rest = f", {done.remaining} left: {done.reason}" if done.remaining else ""
+        rest = f", {done.left} left: {done.reason}" if done.left else ""
         print(f"{done.image_id}: {done.removed} copies removed{rest}", flush=True)
 
 

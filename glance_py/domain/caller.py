@@ -59,7 +59,7 @@ class Caller(Protocol):
 
     @property
     def is_elevated(self) -> bool:
-        """True when the operation acts with the rights of the service (see :meth:`elevated`)."""
+        """True when the operation acts with the rights of the service (see ``elevated``)."""
 
     def elevated(self) -> Caller:
         """A copy of this caller whose operation acts with the rights of the service."""

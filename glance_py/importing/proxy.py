@@ -6,29 +6,33 @@ Starts imports, and passes on to another worker what only that one can do.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
-from glance_py.domain.ports import IMAGE_OPERATIONS
+from glance_py.domain.ports import LocatedImageOperations
 from glance_py.importing import stage_host
 from glance_py.importing.importer import Importer
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImportAdapter
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
 
-class ImportProxy(Proxy):
+class ImportProxy(ImportAdapter):
     """Imports, and data that was staged on the disk of another worker."""
 
-    operations = IMAGE_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(
+        self, inner: LocatedImageOperations, deps: Dependencies, importer: Importer
+    ) -> None:
         super().__init__(inner)
         self._conf = deps.conf
-        self._importer: Importer = deps.importer
-        self._own_url = deps.conf.worker_self_reference_url or deps.conf.public_endpoint
+        self._importer = importer
+        self._own_url = deps.settings.host.self_url
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         host = self._other_stage_host(image) if request.method_name == GLANCE_DIRECT else None

@@ -17,7 +17,7 @@ from typing import Any
 
 from glance_py.claims import HEARTBEAT_SECONDS
 from glance_py.domain import errors
-from glance_py.domain.ports import TaskOperations
+from glance_py.domain.ports import InternalTaskOperations
 from glance_py.domain.task import Task
 from glance_py.importing.fair_queue import FairQueue
 
@@ -63,7 +63,10 @@ class TaskExecutor:
     """Runs functions, a bounded number at the same time.  Safe in threads and across a fork."""
 
     def __init__(
-        self, tasks: TaskOperations, threads: int, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self,
+        tasks: InternalTaskOperations,
+        threads: int,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self.tasks = tasks
         self._max_threads = threads

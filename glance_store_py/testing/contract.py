@@ -30,6 +30,8 @@ from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import StoreLocation, parse
 
 MIB = 1024 * 1024
+#: Seconds in which the first part of an upload arrives at the latest.
+ARRIVAL = 60
 
 if TYPE_CHECKING:
     from unittest import TestCase as Case
@@ -281,7 +283,7 @@ class DriverContract(Case):
 
     @requires(driver.ADD, driver.EXCLUSIVE)
     def test_of_two_writers_at_once_one_wins_whole(self) -> None:
-        both_writing = threading.Barrier(2, timeout=10)
+        both_writing = threading.Barrier(2, timeout=60)
         outcome: dict[bytes, AddResult | Exception] = {}
 
         def write(letter: bytes) -> None:
@@ -343,8 +345,13 @@ class DriverContract(Case):
 
     # ------------------------------------------------------------ upload attempts
 
-    #: More than fits into one part of any store, so that an object has parts or segments.
+    #: More than fits into one part of any store, so that an object has parts or segments; at
+    #: least one MiB.  Where parts are small, less is quicker.
     ATTEMPT_SIZE = 11 * MIB
+
+    def most_of_an_attempt(self) -> list[bytes]:
+        """The chunks of an upload that does not come to its end."""
+        return [b"x" * MIB] * (self.ATTEMPT_SIZE // MIB + 1)
 
     def attempt(self, number: int) -> str:
         """The name under which an upload attempt of the image is stored."""
@@ -423,21 +430,25 @@ class DriverContract(Case):
     def test_an_attempt_that_fails_takes_no_other_with_it(self) -> None:
         made = self.add_attempts(2)
         for name in (self.image_id, self.attempt(21)):
-            self.assertRaises(BrokenSource, self.store.add, name, failing(*[b"x" * MIB] * 12))
+            self.assertRaises(
+                BrokenSource, self.store.add, name, failing(*self.most_of_an_attempt())
+            )
         self.assert_intact(made, 2)
         made = self.add_attempts(1)
         self.assertRaises(
-            BrokenSource, self.store.add, self.attempt(3), failing(*[b"x" * MIB] * 12)
+            BrokenSource, self.store.add, self.attempt(3), failing(*self.most_of_an_attempt())
         )
         self.assert_intact(made, 1)
 
     def kill_writer(self, name: str) -> None:
-        """Let a process die in the middle of an upload."""
+        """Kill a process in the middle of an upload of which the store has something."""
+        before = sorted(self.leftovers())
+        told, tell = os.pipe()
 
         def source() -> Iterator[bytes]:
-            yield from [b"x" * MIB] * 12
-            time.sleep(0.5)  # Parts that were sent aside may arrive.
-            os.kill(os.getpid(), signal.SIGKILL)
+            yield from self.most_of_an_attempt()
+            os.write(tell, b"!")
+            signal.pause()
 
         child = os.fork()
         if not child:
@@ -445,6 +456,14 @@ class DriverContract(Case):
                 self.store.add(name, source())
             finally:
                 os._exit(1)
+        os.close(tell)
+        with open(told, "rb") as pipe:
+            self.assertEqual(b"!", pipe.read(1), "the writer ended before its source did")
+        # Parts that are sent aside may still be on their way.
+        deadline = time.monotonic() + ARRIVAL
+        while sorted(self.leftovers()) == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(child, signal.SIGKILL)
         self.assertEqual(signal.SIGKILL, os.waitpid(child, 0)[1])
 
     @requires(driver.ADD, driver.DELETE, driver.FIND_PARTIAL)

@@ -17,8 +17,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import unittest
+
+from tests.waiting import eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -133,7 +134,7 @@ class Installation:
     def stop_service(self) -> None:
         if self._service_process is not None:
             self._service_process.terminate()
-            self._service_process.wait(30)
+            self._service_process.wait(60)
             self._service_process = None
 
     def stop(self) -> None:
@@ -157,16 +158,14 @@ class Installation:
         }
 
     def _wait_for_port(self, listening: bool) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as sock:
-                if (sock.connect_ex(("127.0.0.1", self.port)) == 0) is listening:
-                    return
+        def is_so() -> bool:
             if (
                 listening
                 and self._service_process is not None
                 and self._service_process.poll() is not None
             ):
-                break
-            time.sleep(0.1)
-        raise RuntimeError(self.log()[-4000:])
+                raise RuntimeError(self.log()[-4000:])
+            with socket.socket() as sock:
+                return (sock.connect_ex(("127.0.0.1", self.port)) == 0) is listening
+
+        eventually(is_so, explain=lambda: self.log()[-4000:])

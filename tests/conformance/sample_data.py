@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import time
 import uuid
 from typing import Any
 
 import sqlalchemy as sa
 
 from tests.conformance.snapshot import ApiClient
+from tests.waiting import eventually
 
 OCTETS = "application/octet-stream"
 PATCH = "application/openstack-images-v2.1-json-patch"
@@ -142,31 +142,26 @@ class SampleData:
         )
         self._wait_for_stores(both, 2)
 
-    def _wait(self, image_id: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while self.request("admin", "GET", f"/v2/images/{image_id}")["status"] != "active":
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{image_id} does not become active")
-            time.sleep(0.1)
-        self._wait_for_tasks(image_id, deadline)
+    def _wait(self, image_id: str) -> None:
+        eventually(
+            lambda: self.request("admin", "GET", f"/v2/images/{image_id}")["status"],
+            lambda status: status == "active",
+        )
+        self._wait_for_tasks(image_id)
 
-    def _wait_for_stores(self, image_id: str, number: int, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while (
-            self.request("admin", "GET", f"/v2/images/{image_id}")["stores"].count(",") < number - 1
-        ):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{image_id} is not copied")
-            time.sleep(0.1)
-        self._wait_for_tasks(image_id, deadline)
+    def _wait_for_stores(self, image_id: str, number: int) -> None:
+        eventually(
+            lambda: self.request("admin", "GET", f"/v2/images/{image_id}")["stores"],
+            lambda stores: stores.count(",") >= number - 1,
+        )
+        self._wait_for_tasks(image_id)
 
-    def _wait_for_tasks(self, image_id: str, deadline: float) -> None:
+    def _wait_for_tasks(self, image_id: str) -> None:
         """Bookkeeping goes on for a moment after the image is there."""
-        while time.monotonic() < deadline:
-            tasks = self.request("admin", "GET", f"/v2/images/{image_id}/tasks")["tasks"]
-            if all(task["status"] in ("success", "failure") for task in tasks):
-                return
-            time.sleep(0.1)
+        eventually(
+            lambda: self.request("admin", "GET", f"/v2/images/{image_id}/tasks")["tasks"],
+            lambda tasks: all(task["status"] in ("success", "failure") for task in tasks),
+        )
 
     def _create_updated(self) -> None:
         image_id = self.create("changed", b"c", tags=["one", "two"], first="1", second="2")

@@ -17,6 +17,7 @@ from glance_store_py.drivers.rbd_options import OPTIONS as RBD_OPTIONS
 from glance_store_py.drivers.s3_options import OPTIONS as S3_OPTIONS
 from glance_store_py.drivers.swift_options import OPTIONS as SWIFT_OPTIONS
 from glance_store_py.testing import settings
+from tests import stores
 from tests.conformance import reference
 from tests.conformance.interchange import MIB, InterchangeCase
 from tests.contract.store import servers, test_rbd
@@ -25,36 +26,6 @@ STORES = ("fast", "objects", "containers")
 #: One more, where there is a cluster.
 POOL = "pool"
 SIZES = (1, 3 * MIB, 12 * MIB + 17)
-
-OPTIONS = """\
-[DEFAULT]
-enabled_backends = fast:file, slow:file, objects:s3, containers:swift{more}
-[objects]
-s3_store_host = {s3}
-s3_store_access_key = {access}
-s3_store_secret_key = {secret}
-s3_store_bucket = interchange
-s3_store_create_bucket_on_put = True
-s3_store_region_name = us-east-1
-s3_store_large_object_size = 10
-s3_store_large_object_chunk_size = 5
-[containers]
-swift_store_config_file = {references}
-default_swift_reference = ours
-swift_store_container = interchange
-swift_store_create_container_on_put = True
-swift_store_large_object_size = 5
-swift_store_large_object_chunk_size = 2
-swift_store_multiple_containers_seed = 2
-"""
-REFERENCES = """\
-[ours]
-auth_address = {address}
-user = {user}
-key = {key}
-user_domain_id = default
-project_domain_id = default
-"""
 
 
 class TestInterchange(InterchangeCase):
@@ -67,52 +38,55 @@ class TestInterchange(InterchangeCase):
         directory = tempfile.TemporaryDirectory(prefix="interchange-")
         self.addCleanup(directory.cleanup)
         self.files = os.path.join(directory.name, "data", "fast")
-        options = self.configure_s3() | self.configure_swift(directory.name)
+        options = self.configure_s3() + self.configure_swift(directory.name)
         self.stores, self.in_pool, rbd_options = STORES, list, ""
         if not test_rbd.missing():
             self.stores, rbd_options = (*STORES, POOL), self.configure_rbd()
-        options["more"] = f", {POOL}:rbd" if rbd_options else ""
+        pool = f", {POOL}:rbd" if rbd_options else ""
         self.installation = reference.Installation(
             directory.name,
             f"sqlite:///{directory.name}/glance.sqlite",
             "fakeauth+nocache",
-            OPTIONS.format(**options) + rbd_options,
+            "[DEFAULT]\n"
+            f"enabled_backends = fast:file, slow:file, objects:s3, containers:swift{pool}\n"
+            + options
+            + rbd_options,
         )
         self.addCleanup(self.installation.stop)
 
-    def configure_s3(self) -> dict[str, str]:
+    def configure_s3(self) -> str:
         url = urlsplit(servers.s3())
-        values = {
-            "s3": f"http://{url.netloc.rpartition('@')[2]}",
-            "access": str(url.username),
-            "secret": str(url.password),
-        }
+        host = f"http://{url.netloc.rpartition('@')[2]}"
         self.bucket = s3.S3Driver(
             settings(
                 S3_OPTIONS,
-                s3_store_host=values["s3"],
-                s3_store_access_key=values["access"],
-                s3_store_secret_key=values["secret"],
+                s3_store_host=host,
+                s3_store_access_key=url.username,
+                s3_store_secret_key=url.password,
                 s3_store_bucket="interchange",
             ),
             "x",
         )._client
         self.bucket.create_bucket()
-        return values
+        return stores.s3("objects", host, url.username, url.password, "interchange")
 
-    def configure_swift(self, directory: str) -> dict[str, str]:
+    def configure_swift(self, directory: str) -> str:
         url = urlsplit(servers.swift_keystone().partition(",")[0])
         credentials, _, host = url.netloc.rpartition("@")
         user, _, key = credentials.rpartition(":")
         path = os.path.join(directory, "references.conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(REFERENCES.format(address=f"http://{host}{url.path}", user=user, key=key))
+        stores.write_references(path, f"http://{host}{url.path}", user, key)
         made = swift.SwiftDriver(
             settings(SWIFT_OPTIONS, swift_store_config_file=path, default_swift_reference="ours"),
             "x",
         )
         self.account = made._client(made._references["ours"])
-        return {"references": path}
+        return stores.swift(
+            "containers",
+            path,
+            "interchange",
+            more="swift_store_multiple_containers_seed = 2\n",
+        )
 
     def configure_rbd(self) -> str:
         cluster = rbd.RbdDriver(

@@ -7,7 +7,6 @@ os-brick in this environment and in that of the reference, and the rights to att
 from __future__ import annotations
 
 import tempfile
-import time
 
 from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_options import OPTIONS
@@ -15,6 +14,7 @@ from glance_store_py.testing import settings
 from tests.conformance import reference
 from tests.conformance.interchange import MIB, InterchangeCase
 from tests.contract.store import servers
+from tests.waiting import eventually
 
 CONFIGURATION = """\
 [DEFAULT]
@@ -48,10 +48,7 @@ class TestInterchange(InterchangeCase):
 
     def wait_for_removal(self) -> None:
         """The original service does not wait until Cinder has removed a volume."""
-        deadline = time.monotonic() + 60
-        while self.remaining_objects() and time.monotonic() < deadline:
-            time.sleep(0.5)
-        self.assertEqual([], self.remaining_objects())
+        eventually(self.remaining_objects, lambda names: not names)
 
     def test_images_change_hands(self) -> None:
         self.installation.start_reference()

@@ -10,10 +10,12 @@ import json
 import os
 import pathlib
 import tempfile
-import time
 from collections.abc import Iterator
 
+from glance_py.db import migrations
+from glance_py.db.engine import Database, create_engine
 from tests.functional.server import GLANCE_API, OCTETS, ServerProcess
+from tests.waiting import eventually
 
 FINAL_TASK_STATUSES = ("success", "failure")
 
@@ -64,6 +66,11 @@ filesystem_thin_provisioning = true
 {self._more}
 """)
 
+    def make_database(self) -> None:
+        database = Database(create_engine(self._database))
+        migrations.upgrade(database)
+        database.dispose()
+
     def stage(self, image_id: str, body, size: int) -> int:
         """Stage data; the status of the answer."""
         return self.ask(
@@ -91,19 +98,21 @@ filesystem_thin_provisioning = true
             self.ask("GET", f"/v2/images/{image_id}/tasks", X_Auth_Token="u:p:admin")[1]
         )["tasks"]
 
-    def wait_for_task(self, image_id: str, seconds: float = 20) -> tuple[dict, dict]:
+    def wait_for_task(self, image_id: str) -> tuple[dict, dict]:
         """The image and its newest task, when that has ended and let go of the image."""
-        deadline = time.monotonic() + seconds
-        while True:
-            image, tasks = self.show(image_id), self.tasks(image_id)
-            if (
-                tasks
-                and tasks[-1]["status"] in FINAL_TASK_STATUSES
-                and "os_glance_import_task" not in image
-                or time.monotonic() > deadline
-            ):
-                return image, tasks[-1]
-            time.sleep(0.1)
+        image, tasks = eventually(
+            lambda: (self.show(image_id), self.tasks(image_id)), self._has_ended, explain=self.log
+        )
+        return image, tasks[-1]
+
+    @staticmethod
+    def _has_ended(found: tuple[dict, list[dict]]) -> bool:
+        image, tasks = found
+        return (
+            bool(tasks)
+            and tasks[-1]["status"] in FINAL_TASK_STATUSES
+            and "os_glance_import_task" not in image
+        )
 
     def stored(self) -> list[tuple[str, str]]:
         """(store, file) of all that lies in the stores, hidden files too."""

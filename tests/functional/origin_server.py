@@ -33,7 +33,7 @@ class OriginServer:
                     self.send_header("Content-Length", str(len(found)))
                     self.end_headers()
                     if self.command == "GET":
-                        origin.release.wait(20)
+                        origin.release.wait(60)
                         self.wfile.write(found)
 
             do_GET = do_HEAD

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 
-from tests.functional.server import ROOT, wait_until
+from tests.functional.server import ROOT
+from tests.waiting import eventually
 
 CONFIGURATION = """\
 [DEFAULT]
@@ -51,7 +52,7 @@ class RegistryProcess:
                 },
                 start_new_session=True,
             )
-        wait_until(self._listens, bool, 30)
+        eventually(self._listens)
 
     def _listens(self) -> bool:
         with contextlib.suppress(OSError):
@@ -63,4 +64,4 @@ class RegistryProcess:
         """End it and its workers at once, in the middle of whatever they do."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)

@@ -14,39 +14,29 @@ import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+
+from tests import config
+from tests.waiting import eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOKEN = {"X-Auth-Token": "u:p:member"}
 OCTETS = "application/octet-stream"
 MIB = 1 << 20
 
-CONFIGURATION = """\
-[DEFAULT]
+#: Name of the file store -> its directory.
+STORES = {"local": "images"}
+LISTENING = """\
 bind_host = 127.0.0.1
 bind_port = {port}
 workers = {workers}
 threads = 4
 client_socket_timeout = {client_timeout}
-enabled_backends = local:file
-{options}
-[glance_store]
-default_backend = local
-[local]
-filesystem_store_datadir = {directory}/images
-[os_glance_staging_store]
-filesystem_store_datadir = {directory}/staging
-[os_glance_tasks_store]
-filesystem_store_datadir = {directory}/tasks
-[database]
-connection = sqlite:///{directory}/glance.sqlite
-[paste_deploy]
-flavor = fakeauth
 """
 
 #: Commands for a Python interpreter.
@@ -65,6 +55,10 @@ GUNICORN = [
 UWSGI = ["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--ini", "{uwsgi_ini}"]
 
 
+#: How often a worker of ``short_leases.py`` renews its claim in the time of a lease.
+BEATS_OF_A_LEASE = 5
+
+
 class ServerProcess:
     """One server, on a port of its own.
 
@@ -74,7 +68,10 @@ class ServerProcess:
     :param client_timeout: for how many seconds a client may be silent (glance-api).
     :param options: see :meth:`write_config`.
     :param short_leases: leases run out within seconds (see ``short_leases.py``).
+    :param start: start it at once; else the test does.
     """
+
+    process: subprocess.Popen | None = None
 
     def __init__(
         self,
@@ -84,6 +81,7 @@ class ServerProcess:
         client_timeout: int = 2,
         options: str = "",
         short_leases: bool = False,
+        start: bool = True,
     ) -> None:
         self.directory = pathlib.Path(directory)
         self.port = _free_port()
@@ -106,13 +104,9 @@ class ServerProcess:
             "PYTHONPATH": str(ROOT),
         }
         self.write_config(options)
-        subprocess.run(
-            [sys.executable, "-m", "glance_py.cmd.manage", "db", "sync"],
-            env=self._environment,
-            check=True,
-            capture_output=True,
-        )
-        self.start()
+        self.make_database()
+        if start:
+            self.start()
 
     def start(self) -> None:
         """Start it, at first or again; returns when it takes connections."""
@@ -120,27 +114,30 @@ class ServerProcess:
             self.process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log, cwd=self.directory
             )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                self.connect().close()
-                return
-            time.sleep(0.05)
-        raise RuntimeError(self.log())
+        eventually(self._is_up, ignore=(OSError,), explain=self.log)
+
+    def _is_up(self) -> bool:
+        """Does it take connections?
+
+        :raises RuntimeError: it has ended.
+        """
+        if self.process.poll() is not None:
+            raise RuntimeError(self.log())
+        self.connect().close()
+        return True
 
     def write_config(self, options: str = "") -> None:
         """Write the configuration file, with ``options`` in DEFAULT or sections of their own."""
-        for name in ("images", "staging", "tasks"):
-            (self.directory / name).mkdir(exist_ok=True)
-        (self.directory / "glance-api.conf").write_text(
-            CONFIGURATION.format(
-                port=self.port,
-                directory=self.directory,
-                options=options,
-                workers=self._workers,
-                client_timeout=self._client_timeout,
-            )
+        config.make_directories(self.directory, STORES)
+        listening = LISTENING.format(
+            port=self.port, workers=self._workers, client_timeout=self._client_timeout
         )
+        (self.directory / "glance-api.conf").write_text(
+            config.text(self.directory, STORES, listening + options)
+        )
+
+    def make_database(self) -> None:
+        config.make_database(self.directory)
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
@@ -156,7 +153,15 @@ class ServerProcess:
         return [int(child) for child in children.split()]
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def is_refused(self) -> bool:
+        """Is a connection refused?"""
+        try:
+            self.connect().close()
+        except OSError:
+            return True
+        return False
 
     def ask(self, method: str, path: str, body=None, **headers: str) -> tuple[int, bytes]:
         """One request; status and body of the answer."""
@@ -210,19 +215,38 @@ class ServerProcess:
         return sock
 
     def wait(self, image_id: str, *statuses: str) -> str:
-        """The image's status, as soon as it is one of ``statuses`` or ten seconds have passed."""
-        return wait_until(lambda: self.show(image_id)["status"], lambda status: status in statuses)
+        """The image's status, as soon as it is one of ``statuses``."""
+        return eventually(
+            lambda: self.show(image_id)["status"],
+            lambda status: status in statuses,
+            explain=self.log,
+        )
 
     def wait_for_log(self, words: str) -> str:
-        """The log, as soon as ``words`` stand in it or ten seconds have passed."""
-        return wait_until(self.log, lambda log: words in log)
+        """The log, as soon as ``words`` stand in it."""
+        return eventually(self.log, lambda log: words in log)
 
-    def end(self) -> int:
-        """Stop it and return its exit code."""
+    def outlive_lease(self, image_id: str) -> None:
+        """Wait until the lease on an image, of an short_leases server, would have run out twice."""
+        beats = self._beats(image_id)
+        eventually(lambda: self._beats(image_id) >= beats + 2 * BEATS_OF_A_LEASE)
+
+    def _beats(self, image_id: str) -> int:
+        """How often the holder of the claim on an image has renewed it."""
+        with contextlib.closing(sqlite3.connect(self.directory / "glance.sqlite")) as database:
+            [(beats,)] = database.execute(
+                "SELECT beats FROM image_claims WHERE image_id = ?", (image_id,)
+            )
+        return beats
+
+    def end(self) -> int | None:
+        """Stop it and return its exit code; None: it was never started."""
+        if self.process is None:
+            return None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(15)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
@@ -233,10 +257,8 @@ class ServerProcess:
         for process in processes:
             os.kill(process, signal.SIGKILL)
         self.process.wait()
-        with contextlib.suppress(OSError):
-            while True:  # the last of them takes connections until it is quite dead
-                self.connect().close()
-                time.sleep(0.01)
+        # The last of them takes connections until it is quite dead.
+        eventually(self.is_refused)
 
 
 class ServerCase(unittest.TestCase):
@@ -254,14 +276,6 @@ class ServerCase(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.server = ServerProcess(directory.name, self.command, **self.settings)
         self.addCleanup(self.server.end)
-
-
-def wait_until(get: Callable, is_good: Callable, seconds: float = 10):
-    """What ``look()`` returns, as soon as that is ``good`` or the time is over."""
-    deadline = time.monotonic() + seconds
-    while not is_good(found := get()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 def chunks(number: int, size: int) -> Iterator[bytes]:

@@ -15,29 +15,12 @@ from unittest import mock
 from gabbi import fixture
 from oslo_config import cfg
 
-from glance_py import app, claims, config
-from glance_py.db import engine, migrations
+from glance_py import app, config
+from tests.config import make_database, make_directories, text
 from tests.functional import registry
 
-CONFIGURATION = """\
-[DEFAULT]
-enabled_backends = fast:file, slow:file
-{options}
-[glance_store]
-default_backend = fast
-[fast]
-filesystem_store_datadir = {directory}/fast
-[slow]
-filesystem_store_datadir = {directory}/slow
-[os_glance_staging_store]
-filesystem_store_datadir = {directory}/staging
-[os_glance_tasks_store]
-filesystem_store_datadir = {directory}/tasks
-[database]
-connection = sqlite:///{directory}/glance.sqlite
-[paste_deploy]
-flavor = fakeauth
-"""
+#: Name of each file store -> its directory.
+STORES = {"fast": "fast", "slow": "slow"}
 
 
 @contextlib.contextmanager
@@ -52,43 +35,46 @@ def configured(
     """
     behind_registry = registry.is_requested() if behind_registry is None else behind_registry
     with tempfile.TemporaryDirectory(prefix="glance-") as directory:
-        for name in ("fast", "slow", "staging", "tasks"):
-            os.mkdir(os.path.join(directory, name))
+        make_directories(directory, STORES)
+        make_database(directory)
         path = os.path.join(directory, "glance-api.conf")
         with open(path, "w") as file:
             file.write(
-                CONFIGURATION.format(
-                    options=registry.OPTIONS + options if behind_registry else options,
-                    directory=directory,
-                )
+                text(directory, STORES, registry.OPTIONS + options if behind_registry else options)
             )
             file.write(registry.SECTIONS if behind_registry else "")
         conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
-        migrations.upgrade(engine.open_database(conf))
         with (
             registry.in_process_registries() if behind_registry else contextlib.nullcontext(),
-            released_claims(),
+            threads_stopped(),
         ):
             yield conf, directory
 
 
 @contextlib.contextmanager
-def released_claims() -> Iterator[None]:
-    """Services that are made meanwhile say at the end what they would say some seconds later.
+def threads_stopped() -> Iterator[None]:
+    """Services that are made meanwhile have no tasks and no claims any more at the end.
 
-    By then the database is gone, and the output of another test would show that.
+    Their threads would go on with files and a database that are gone, which the output and
+    the directory of another test would show.
     """
-    made: list[claims.Claims] = []
+    made: list[Any] = []
 
-    def make(*args: Any, **kwargs: Any) -> claims.Claims:
-        made.append(claims.Claims(*args, **kwargs))
-        return made[-1]
+    def recording(kind: type) -> Callable:
+        def make(*args: Any, **kwargs: Any) -> Any:
+            made.append(kind(*args, **kwargs))
+            return made[-1]
 
-    with mock.patch.object(app, "Claims", make):
+        return make
+
+    with (
+        mock.patch.object(app, "Claims", recording(app.Claims)),
+        mock.patch.object(app, "TaskExecutor", recording(app.TaskExecutor)),
+    ):
         try:
             yield
         finally:
-            for each in made:
+            for each in reversed(made):
                 each.stop()
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 
 from glance_py import claims, recovery
+from tests.functional.server import BEATS_OF_A_LEASE
 
-claims.HEARTBEAT_SECONDS, claims.LEASE_SECONDS, recovery.SCAN_SECONDS = 0.4, 2.0, 0.4
+claims.HEARTBEAT_SECONDS = recovery.SCAN_SECONDS = 0.4
+claims.LEASE_SECONDS = BEATS_OF_A_LEASE * claims.HEARTBEAT_SECONDS
 
 if __name__ == "__main__":
     from glance_py.cmd.api import main

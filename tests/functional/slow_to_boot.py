@@ -1,18 +1,17 @@
-"""The service with workers that take a second before they have handlers for signals."""
+"""The service with workers that begin when they are told to stop, before they have handlers."""
 
 from __future__ import annotations
 
+import signal
 import sys
-import time
 
 from glance_py.cmd import api, server
+from tests.waiting import eventually
 
 
 class Slow(server.Worker):
     def init_process(self) -> None:
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:  # A signal ends a sleep.
-            time.sleep(0.05)
+        eventually(lambda: signal.SIGTERM in signal.sigpending())
         super().init_process()
 
 

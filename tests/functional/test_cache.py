@@ -10,7 +10,6 @@ import io
 import json
 import os
 import threading
-import time
 import unittest
 from unittest import mock
 from wsgiref import simple_server
@@ -25,6 +24,7 @@ from glance_store_py.drivers.file import FileDriver
 from glance_store_py.errors import IncompleteData
 from tests.functional.client import AppClient
 from tests.functional.service import configured
+from tests.waiting import eventually
 
 OPTIONS = """\
 image_cache_dir = {cache}
@@ -77,12 +77,6 @@ class CacheTestCase(unittest.TestCase):
         """The cached images and their hits."""
         answer = self.root.call("GET", "/v2/cache").json
         return {image["image_id"]: image["hits"] for image in answer["cached_images"]}
-
-    def wait_until(self, condition) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, "it did not happen")
-            time.sleep(0.01)
 
     def raw(self, path: str, token: str = "ann:p1:member", **environ) -> tuple[str, dict, list]:
         """Status and headers as the server gets them, and the body's iterable."""
@@ -181,16 +175,24 @@ class TestDownload(CacheTestCase):
         image_id = self.active(data)
         stores, reads = self.service.deps.stores, []
         get = stores.get
+        begun, all_ask = [], threading.Event()
 
         def slow_get(*args, **kwargs):
             reads.append(args)
             found = get(*args, **kwargs)
-            chunks = ((time.sleep(0.005), chunk)[1] for chunk in found.chunks)
-            return Data(chunks, found.length, close=found.close)
+
+            def chunks():
+                self.assertTrue(all_ask.wait(60))  # No data before all clients ask for it.
+                yield from found.chunks
+
+            return Data(chunks(), found.length, close=found.close)
 
         stores.get = slow_get
 
-        def digest(_) -> str:
+        def digest(number: int) -> str:
+            begun.append(number)
+            if len(begun) == 20:
+                all_ask.set()
             return hashlib.sha256(self.ann.download(image_id).body).hexdigest()
 
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
@@ -323,7 +325,7 @@ class TestManagement(CacheTestCase):
     def test_an_image_is_queued_fetched_and_removed(self) -> None:
         image_id = self.active()
         self.assertEqual(202, self.root.call("PUT", f"/v2/cache/{image_id}").status_int)
-        self.wait_until(
+        eventually(
             lambda: (
                 self.cached() == {image_id: 0}
                 and not self.root.call("GET", "/v2/cache").json["queued_images"]
@@ -417,7 +419,7 @@ class TestTools(CacheTestCase):
         image_id = self.active()
         code, out, _ = self.run_command("-v", "queue-image", image_id)
         self.assertEqual((0, f"Queued image {image_id} for caching\n"), (code, out))
-        self.wait_until(self.cached)
+        eventually(self.cached)
         code, out, _ = self.run_command("list-cached")
         self.assertEqual(0, code)
         self.assertIn(f"| {image_id} |", out)

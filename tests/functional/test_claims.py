@@ -17,11 +17,12 @@ from oslo_config import cfg
 
 from glance_py import app, claims, config, recovery
 from glance_py.db import engine, migrations
+from tests.config import text
 from tests.contract.dal import backends
 from tests.functional import service
 from tests.functional.client import AppClient, files
+from tests.functional.test_recovery import Clock
 from tests.servers.proxy import Fault, FaultInjectingProxy
-from tests.unit.importing.test_recovery import Clock
 
 
 class Host:
@@ -29,14 +30,9 @@ class Host:
 
     def __init__(self, directory: str, name: str, url: sa.URL) -> None:
         path = os.path.join(directory, f"{name}.conf")
-        text = service.CONFIGURATION.format(options="", directory=directory)
+        connection = url.render_as_string(hide_password=False).replace("%", "%%")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(
-                text.replace(
-                    f"sqlite:///{directory}/glance.sqlite",
-                    url.render_as_string(hide_password=False).replace("%", "%%"),
-                )
-            )
+            file.write(text(directory, service.STORES, connection=connection))
         self.conf = config.load(["--config-file", path], conf=cfg.ConfigOpts())
         built = app.build_service(self.conf)
         self.deps = built.deps

@@ -12,7 +12,6 @@ import shutil
 import signal
 import sqlite3
 import threading
-import time
 import types
 import unittest
 from unittest import mock
@@ -22,8 +21,9 @@ from glance_py.domain import errors
 from glance_py.middleware import factory_deps, health, oslo
 from tests.functional import service
 from tests.functional.client import AppClient
-from tests.functional.server import GLANCE_API, UWSGI, ServerCase, wait_until
+from tests.functional.server import GLANCE_API, UWSGI, ServerCase
 from tests.unit.factories import make_conf
+from tests.waiting import eventually
 
 
 class ServiceTest(unittest.TestCase):
@@ -125,10 +125,9 @@ class BackendTest(unittest.TestCase):
             stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", check=check),
         )
         with mock.patch.object(health, "PROBE_TIMEOUT", 0.2):
-            before = time.monotonic()
+            # The check of the store would never end.
             for _ in range(3):
                 found = backend.healthcheck(0)
-            self.assertLess(time.monotonic() - before, 2)
         self.assertTrue(found.available)
         self.assertEqual("Not well: store hangs", found.reason)
         self.assertEqual(1, calls.count("hangs"))
@@ -226,6 +225,8 @@ class PasteTest(unittest.TestCase):
 class ReportCase(ServerCase):
     """A report of a serving process is written when an operator asks for it."""
 
+    settings = {"start": False}
+
     def setUp(self):
         super().setUp()
         self.reports = self.server.directory / "reports"
@@ -233,15 +234,13 @@ class ReportCase(ServerCase):
         self.trigger = self.server.directory / "trigger"
 
     def with_reports(self, options: str = "") -> None:
-        # Servers that are still starting stop slowly.
-        self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
-        self.server.end()
         self.server.write_config(f"[oslo_reports]\nlog_dir = {self.reports}\n{options}")
         self.server.start()
 
     def check_report(self) -> None:
-        files = wait_until(
-            lambda: [file for file in self.reports.iterdir() if file.stat().st_size], bool
+        files = eventually(
+            lambda: [file for file in self.reports.iterdir() if file.stat().st_size],
+            explain=self.server.log,
         )
         self.assertEqual(1, len(files), self.server.log())
         text = files[0].read_text()
@@ -271,7 +270,7 @@ class GlanceApiReportTest(ReportCase):
 
     def test_signal(self):
         self.with_reports()
-        [worker] = wait_until(self.server.workers, bool)
+        [worker] = eventually(self.server.workers)
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         os.kill(worker, signal.SIGUSR2)
         self.check_report()

@@ -6,8 +6,9 @@ import os
 import unittest
 
 from tests.functional.hosts import two_hosts
-from tests.functional.server import MIB, wait_until
+from tests.functional.server import MIB
 from tests.functional.web_source import web_source
+from tests.waiting import eventually
 
 DATA = os.urandom(MIB) * 3
 
@@ -64,7 +65,7 @@ class AHostDies(unittest.TestCase):
         ):
             image_id = one.create()
             self.assertEqual(202, one.import_(image_id, "web-download", uri=source.url("/stall")))
-            wait_until(lambda: os.listdir(one.staging), bool)
+            eventually(lambda: os.listdir(one.staging))
             one.kill()
             image, task = two.wait_for_task(image_id)
             self.assertEqual(("queued", "failure"), (image["status"], task["status"]))
@@ -72,7 +73,7 @@ class AHostDies(unittest.TestCase):
             self.assertEqual(202, two.import_(image_id, "web-download", uri=source.url("/image")))
             self.assertEqual("active", two.wait_for_task(image_id)[0]["status"])
             one.start()
-            self.assertEqual([], wait_until(lambda: os.listdir(one.staging), lambda left: not left))
+            eventually(lambda: not os.listdir(one.staging))
             self.assertEqual([("fast", f"{image_id}.3")], two.stored())
 
     def test_staged_data_of_an_image_that_was_given_back(self) -> None:
@@ -85,7 +86,7 @@ class AHostDies(unittest.TestCase):
             self.assertEqual(204, two.ask("DELETE", f"/v2/images/{image_id}")[0])
             self.assertEqual([image_id], os.listdir(one.staging))
             one.start()
-            self.assertEqual([], wait_until(lambda: os.listdir(one.staging), lambda left: not left))
+            eventually(lambda: not os.listdir(one.staging))
 
 
 if __name__ == "__main__":

@@ -73,14 +73,14 @@ class ImportLimitsTest(ImportCase):
 
         def add_copy(job, store):
             running.set()
-            go_on.wait(30)
+            go_on.wait(60)
             copies(job, store)
 
         with mock.patch.object(ImportJob, "add_copy", add_copy):
             self.assertEqual(
                 202, self.ask(image_id, "copy-image", self.admin, stores=["slow"]).status_int
             )
-            self.assertTrue(running.wait(30))
+            self.assertTrue(running.wait(60))
             self.assertEqual(413, self.stage(waiting).status_int)
             self.check_refused(*self.copy(other))
             go_on.set()
@@ -93,7 +93,7 @@ class ImportLimitsTest(ImportCase):
         running, go_on = threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
         copies, room = ImportJob.add_copy, limits.UnifiedLimits.check
-        seen = threading.Barrier(2, timeout=30)
+        seen = threading.Barrier(2, timeout=60)
 
         def waiting(book, project, deltas):
             most = room(book, project, deltas)
@@ -103,7 +103,7 @@ class ImportLimitsTest(ImportCase):
 
         def add_copy(job, store):
             running.set()
-            go_on.wait(30)
+            go_on.wait(60)
             copies(job, store)
 
         with (
@@ -122,7 +122,7 @@ class ImportLimitsTest(ImportCase):
                 thread.start()
             for thread in threads:
                 thread.join()
-            self.assertTrue(running.wait(30))
+            self.assertTrue(running.wait(60))
             go_on.set()
             tasks = [self.end(image_id)[1] for image_id in both]
         self.assertEqual(["failure", "success"], sorted(task["status"] for task in tasks))

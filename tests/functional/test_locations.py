@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import sqlite3
-import time
 import unittest
 
 from tests.functional.client import AppClient, files
 from tests.functional.origin_server import serve, web_store
 from tests.functional.service import running
+from tests.waiting import eventually
 
 DATA = b"0123456789"
 DIGEST = {"os_hash_algo": "sha256", "os_hash_value": hashlib.sha256(DATA).hexdigest()}
@@ -67,12 +67,10 @@ class LocationsTestCase(unittest.TestCase):
 
     def task(self, image_id: str) -> dict:
         """The newest task of an image when it has ended."""
-        for _ in range(200):
-            tasks = self.ann.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
-            if tasks and tasks[-1]["status"] in ("success", "failure"):
-                return tasks[-1]
-            time.sleep(0.05)
-        raise AssertionError("the task did not end")
+        return eventually(
+            lambda: self.ann.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"],
+            lambda tasks: tasks and tasks[-1]["status"] in ("success", "failure"),
+        )[-1]
 
     def uploaded(self, data: bytes = DATA, store: str = "fast") -> str:
         image_id = self.ann.create()
@@ -434,19 +432,17 @@ class TestRegistration(LocationsTestCase):
         self.origin.release.clear()
         self.addCleanup(self.origin.release.set)
         self.register(self.ann, image_id, self.url("data"), DIGEST)
-        while self.ann.show(image_id)["status"] != "importing":
-            time.sleep(0.02)
+        eventually(lambda: self.ann.show(image_id)["status"], lambda status: status == "importing")
         self.assert_status(204, self.ann.call("DELETE", f"/v2/images/{image_id}"))
         self.origin.release.set()
-        for _ in range(100):
+
+        def task_status() -> str:
             with contextlib.closing(sqlite3.connect(f"{self.directory}/glance.sqlite")) as db:
-                status = db.execute(
+                return db.execute(
                     "select status from tasks where image_id = ?", (image_id,)
                 ).fetchone()[0]
-            if status == "failure":
-                break
-            time.sleep(0.05)
-        self.assertEqual("failure", status)
+
+        eventually(task_status, lambda status: status == "failure")
         self.assertEqual([], self.rows(image_id))
 
     def test_locations_are_for_services(self) -> None:
@@ -537,10 +533,7 @@ class TestDeleting(LocationsTestCase):
         scrubber = self._scrubber(Scrubber)
         self.assertEqual(
             [(image_id, 1, 0)],
-            [
-                (done.image_id, done.removed, done.remaining)
-                for done in scrubber.scrub(0, orphaned=True)
-            ],
+            [(done.image_id, done.removed, done.left) for done in scrubber.scrub(0, orphaned=True)],
         )
         self.assertFalse(os.path.exists(path))
         self.assertEqual([("deleted", 1)], [row[1:] for row in self.rows(image_id)])

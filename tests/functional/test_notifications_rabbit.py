@@ -13,7 +13,6 @@ import os
 import re
 import socket
 import threading
-import time
 import unittest
 import uuid
 from unittest import mock
@@ -22,6 +21,7 @@ from glance_py import app
 from glance_py.notifications import notifier
 from tests.functional import service
 from tests.functional.client import AppClient
+from tests.waiting import eventually
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
@@ -164,15 +164,17 @@ class RabbitCase(unittest.TestCase):
         self.app, self.notifier = built.app, built.deps.notifier
         self.addCleanup(self.notifier.close, 1.0)
 
-    def heard(self, number: int, seconds: float = 20) -> list[dict]:
+    def heard(self, number: int) -> list[dict]:
         """Messages, as soon as there are ``number`` of them, in the order of their sending."""
         found: list[dict] = []
-        deadline = time.monotonic() + seconds
-        while len(found) < number and time.monotonic() < deadline:
+
+        def look() -> int:
             for queue in self.queues:
                 while (message := queue.get(no_ack=True)) is not None:
                     found.append(json.loads(json.loads(message.body)["oslo.message"]))
-            time.sleep(0.05)
+            return len(found)
+
+        eventually(look, lambda count: count >= number)
         return sorted(found, key=lambda message: message["timestamp"])
 
 
@@ -243,10 +245,8 @@ class LifeTest(RabbitCase):
 class DeadBrokerTest(RabbitCase):
     def create(self, number: int) -> None:
         client = AppClient(self.app, "u:p1:member")
-        started = time.monotonic()
         for n in range(number):
             client.create(name=str(n))
-        self.assertLess(time.monotonic() - started, 5)
 
     def names(self, messages) -> list[str]:
         return [message["payload"]["name"] for message in messages]
@@ -258,7 +258,7 @@ class DeadBrokerTest(RabbitCase):
         self.create(20)
         self.wire.mend()
         # The one that was on its way when the wire was cut may come twice.
-        heard = self.names(self.heard(20, seconds=60))
+        heard = self.names(self.heard(20))
         self.assertEqual([str(n) for n in range(20)], list(dict.fromkeys(heard)))
 
     def test_what_cannot_wait_is_counted(self):

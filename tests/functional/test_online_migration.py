@@ -14,7 +14,6 @@ import json
 import os
 import tempfile
 import threading
-import time
 import unittest
 import uuid
 
@@ -24,6 +23,7 @@ from glance_py.db import migrations
 from glance_py.db.engine import Database, create_engine
 from tests.contract.dal.upgrade_cases import STEPS
 from tests.functional.server import GLANCE_API, ServerProcess
+from tests.waiting import eventually
 
 PATCH = "application/openstack-images-v2.1-json-patch"
 #: What each client does at least before, between and after the phases: turns of a client of the
@@ -65,12 +65,14 @@ class OnlineCase:
     def meanwhile(self, clients: list[concurrent.futures.Future], number: int) -> None:
         """Let every client do so much more, however long that takes; return when one fails."""
         goals = {client: self.done.get(client, 0) + number for client in range(len(clients))}
-        deadline = time.monotonic() + PATIENCE
-        while any(self.done.get(client, 0) < goal for client, goal in goals.items()):
-            if any(client.done() for client in clients):
-                return
-            self.assertLess(time.monotonic(), deadline, f"clients stand still at {self.done}")
-            time.sleep(0.01)
+        eventually(
+            lambda: (
+                any(client.done() for client in clients)
+                or all(self.done.get(client, 0) >= goal for client, goal in goals.items())
+            ),
+            seconds=PATIENCE,
+            explain=lambda: f"clients stand still at {self.done}",
+        )
 
     def phases(self, clients: list[concurrent.futures.Future]) -> list[str]:
         """Expand, migrate and contract, and what clients do around each."""
@@ -116,9 +118,10 @@ class OnlineCase:
 
     def service(self) -> ServerProcess:
         """A service over the database as it is; the one that it comes with is left alone."""
-        server = ServerProcess(self.directory, GLANCE_API, workers=2, client_timeout=60)
+        server = ServerProcess(
+            self.directory, GLANCE_API, workers=2, client_timeout=60, start=False
+        )
         self.addCleanup(server.end)
-        server.end()
         conf = server.directory / "glance-api.conf"
         text = conf.read_text()
         own = f"sqlite:///{self.directory}/glance.sqlite"
@@ -217,7 +220,7 @@ class OnlineCase:
             )
             rows.append(row)
             self.done[0] = len(rows)
-            time.sleep(0.005)
+            self.stop.wait(0.005)
         return rows
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import sqlite3
 import threading
-import time
 import unittest
 import wsgiref.simple_server
 from unittest import mock
@@ -15,6 +14,7 @@ from glance_py.app import build
 from glance_py.importing import importer, sources
 from tests.functional import service
 from tests.functional.client import OCTETS, AppClient, files
+from tests.waiting import eventually
 
 DATA = bytes(range(256)) * 64
 
@@ -37,12 +37,11 @@ def served(app):
 
 
 def end(client: AppClient, image_id: str) -> tuple[dict, dict]:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        tasks = client.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"]
-        if tasks and tasks[-1]["status"] in ("success", "failure"):
-            break
-        time.sleep(0.05)
+    """The image and its newest task when that has ended."""
+    tasks = eventually(
+        lambda: client.call("GET", f"/v2/images/{image_id}/tasks").json["tasks"],
+        lambda tasks: tasks and tasks[-1]["status"] in ("success", "failure"),
+    )
     return client.show(image_id), tasks[-1]
 
 

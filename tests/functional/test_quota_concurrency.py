@@ -11,7 +11,8 @@ import json
 import unittest
 from collections import Counter
 
-from tests.functional.server import GLANCE_API, MIB, ServerCase, chunks, wait_until
+from tests.functional.server import GLANCE_API, MIB, ServerCase, chunks
+from tests.waiting import eventually
 
 CLIENTS = 20
 
@@ -24,11 +25,10 @@ def at_once(act) -> list[int]:
 
 class ParallelTest(ServerCase):
     command = GLANCE_API
-    settings = {"workers": 2, "client_timeout": 60}
+    settings = {"workers": 2, "client_timeout": 60, "start": False}
 
     def configure(self, options: str) -> None:
         """Run the server with ``options``."""
-        self.server.end()
         self.server.write_config(options)
         self.server.start()
 
@@ -86,12 +86,13 @@ class ParallelTest(ServerCase):
 
 class DeathTest(ServerCase):
     command = GLANCE_API
-    settings = {"client_timeout": 60, "short_leases": True}
+    settings = {
+        "client_timeout": 60,
+        "short_leases": True,
+        "options": f"user_storage_quota = {10 * MIB}",
+    }
 
     def test_what_a_dead_worker_held_is_given_back(self) -> None:
-        self.server.end()
-        self.server.write_config(f"user_storage_quota = {10 * MIB}")
-        self.server.start()
         first, second = self.server.create(), self.server.create()
         sock = self.server.start_upload(first, f"Content-Length: {9 * MIB}", b"x" * MIB)
         self.assertEqual("saving", self.server.wait(first, "saving"))
@@ -100,7 +101,7 @@ class DeathTest(ServerCase):
         self.server.kill()
         sock.close()
         self.server.start()
-        wait_until(self.server.files, lambda files: not files)
+        eventually(lambda: not self.server.files())
         self.assertEqual("queued", self.server.wait(first, "queued"), self.server.log())
         self.assertEqual(204, self.server.upload(second, chunks(2, MIB), 2 * MIB))
 

@@ -19,6 +19,7 @@ from glance_py.importing.location_import import recover as recover_location_impo
 from glance_store_py import errors as store_errors
 from tests.functional.origin_server import serve, web_store
 from tests.functional.service import configured
+from tests.waiting import eventually
 
 ANN = RequestContext(
     auth_token="ann:p1:member", user_id="ann", project_id="p1", roles=["member", "reader"]
@@ -109,8 +110,7 @@ class TestRetries(LocationImportCase):
 
         with mock.patch.object(self.deps.stores, "get", get):
             self.api.images.add_location(ANN, image, Registration(f"{self.origin.url}/data"))
-            while self.repositories.claims.get(image_id) is not None:
-                time.sleep(0.02)
+            eventually(lambda: self.repositories.claims.get(image_id) is None)
         return self.repositories.images.get(ANN, image_id)
 
     def test_reading_is_tried_http_retries_times_more(self) -> None:

@@ -16,7 +16,7 @@ from glance_py.registry import client
 from tests.functional import registry, service
 from tests.functional.client import AppClient, files
 from tests.functional.origin_server import serve, web_store
-from tests.functional.server import wait_until
+from tests.waiting import eventually
 
 
 class ServiceTest(unittest.TestCase):
@@ -240,7 +240,7 @@ class EntrustedTest(unittest.TestCase):
         )
         self.assertEqual(
             "fast,slow",
-            wait_until(lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores),
+            eventually(lambda: self.root.show(image_id)["stores"], lambda stores: "slow" in stores),
         )
 
     def test_data_that_another_service_registers(self) -> None:
@@ -255,12 +255,7 @@ class EntrustedTest(unittest.TestCase):
                 AppClient(self.app, "nova:p2:service"), f"{image_id}/locations", url=self.url
             ),
         )
-        self.assertEqual(
-            "active",
-            wait_until(
-                lambda: self.root.show(image_id)["status"], lambda status: status == "active"
-            ),
-        )
+        eventually(lambda: self.root.show(image_id)["status"], lambda status: status == "active")
 
     def test_a_share(self) -> None:
         image_id = self.root.create(visibility="shared")

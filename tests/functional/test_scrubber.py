@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import unittest.mock
 
@@ -21,6 +20,7 @@ from glance_store_py.stores import Stores
 from tests.functional import registry
 from tests.functional.client import AppClient
 from tests.functional.service import running
+from tests.waiting import eventually
 
 DATA = b"0123456789"
 OPTIONS = "delayed_delete = true\nshow_multiple_locations = true"
@@ -249,13 +249,10 @@ class TestDaemon(ScrubberTestCase):
         second = self.deleted()
         self.wait(second)
         daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(0, daemon.wait(10))
+        self.assertEqual(0, daemon.wait(60))
 
     def wait(self, image_id: str) -> None:
-        deadline = time.monotonic() + 20
-        while os.path.exists(self.path(image_id)):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.1)
+        eventually(lambda: not os.path.exists(self.path(image_id)))
 
 
 class TestPurpose(ScrubberTestCase):

@@ -20,24 +20,24 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 from collections.abc import Iterator
 
+from tests import config
 from tests.functional.client import PATCH
 from tests.functional.server import (
-    CONFIGURATION,
     GLANCE_API,
     GUNICORN,
     MIB,
     ROOT,
+    STORES,
     TOKEN,
     UWSGI,
     ServerCase,
     ServerProcess,
     chunks,
-    wait_until,
 )
+from tests.waiting import eventually
 
 __all__ = ["GLANCE_API", "ServerProcess"]
 
@@ -75,8 +75,8 @@ class ServerCases:
             ("Content-Length: 100", b""),
         ):
             image_id = self.server.create()
-            self.server.start_upload(image_id, framing, data).close()
-            time.sleep(0.3)
+            with self.server.start_upload(image_id, framing, data):
+                self.assertEqual("saving", self.server.wait(image_id, "saving"))
             self.assertEqual("queued", self.server.wait(image_id, "queued"))
             self.assertEqual([], self.server.files())
 
@@ -112,21 +112,27 @@ class ServerCases:
         with self.server.start_upload(image_id, "Content-Length: 10", b"hello") as sock:
             self.assertEqual("saving", self.server.wait(image_id, "saving"))
             self.server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
+            self.wait_for_the_signal()
             sock.sendall(b"world")
             self.assertIn(b" 204 No Content", sock.recv(100))
-        self.assertEqual(0, self.server.process.wait(20))
+        self.assertEqual(0, self.server.process.wait(60))
         self.server.start()
         self.assertEqual(b"helloworld", self.server.download(image_id))
+
+    def wait_for_the_signal(self) -> None:
+        """Wait until the server has begun to stop."""
+        eventually(self.server.is_refused)
 
 
 class SlowBootTest(ServerCase):
     command = ["-m", "tests.functional.slow_to_boot"]
+    settings = {"options": "graceful_shutdown_timeout = 600"}
 
     def test_a_stop_while_workers_start(self) -> None:
         """Nobody waits for a worker that has not heard of it."""
         self.server.process.send_signal(signal.SIGTERM)
-        self.assertEqual(0, self.server.process.wait(10))
+        # Without it this takes the time-out.
+        self.assertEqual(0, self.server.process.wait(120))
 
 
 class GlanceApiTest(ServerCases, ServerCase):
@@ -139,13 +145,11 @@ class GlanceApiTest(ServerCases, ServerCase):
             self.server.start_upload(image_id, "Content-Length: 100", b"hello") for image_id in ids
         ]
         self.addCleanup(lambda: [sock.close() for sock in stalled])
-        start = time.monotonic()
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
         for image_id in ids:
             self.assertEqual("queued", self.server.wait(image_id, "queued"))
         for sock in stalled:
             self.assertIn(b"400 Bad Request", sock.recv(100))
-        self.assertLess(time.monotonic() - start, 8)
 
     def test_stalled_download(self) -> None:
         """A client that takes nothing loses its connection; its thread serves others."""
@@ -158,7 +162,7 @@ class GlanceApiTest(ServerCases, ServerCase):
                 f"GET /v2/images/{image_id}/file HTTP/1.1\r\nHost: x\r\n"
                 f"X-Auth-Token: {TOKEN['X-Auth-Token']}\r\n\r\n".encode()
             )
-        time.sleep(0.5)
+            self.assertTrue(sock.recv(1))  # A thread has begun to send.
         self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
 
     def test_silent_connections(self) -> None:
@@ -168,10 +172,8 @@ class GlanceApiTest(ServerCases, ServerCase):
                 sock = self.server.connect()
                 self.addCleanup(sock.close)
                 sock.sendall(words)
-            start = time.monotonic()
+            # With all threads kept waiting the answer would not come in the client's 60 seconds.
             self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
-            # Unserved, it would be for ever; a busy machine takes its time.
-            self.assertLess(time.monotonic() - start, 20)
 
     def test_heads_that_come_byte_by_byte(self) -> None:
         """Unfinished heads occupy no thread, however many there are and however they come."""
@@ -200,13 +202,11 @@ class GlanceApiTest(ServerCases, ServerCase):
         dripping.start()
         try:
             for _ in range(20):
-                start = time.monotonic()
                 self.assertEqual(200, self.server.ask("GET", "/v2/images")[0])
-                # It would be the 20 seconds of a head.
-                self.assertLess(time.monotonic() - start, 15)
         finally:
             stop.set()
             dripping.join()
+        # Nobody was served because a slow head was given up: all of them are still there.
         for number, sock in enumerate(slow):
             send(number, len(head))
             self.assertIn(b"200 OK", sock.recv(1000))
@@ -233,8 +233,7 @@ class GlanceApiTest(ServerCases, ServerCase):
         self.assertEqual(before, versions())
         self.server.write_config(f"image_cache_dir = {self.server.directory}/cache")
         self.server.process.send_signal(signal.SIGHUP)
-        now = wait_until(versions, lambda found: found != before)
-        self.assertNotEqual(before, now, self.server.log())
+        eventually(versions, lambda found: found != before, explain=self.server.log)
 
     def test_request_line(self) -> None:
         """Each request leaves a line with its id."""
@@ -251,6 +250,10 @@ class GunicornTest(ServerCases, ServerCase):
 
 class UwsgiTest(ServerCases, ServerCase):
     command = UWSGI
+
+    def wait_for_the_signal(self) -> None:
+        """The master listens until its workers have ended, but says what it does."""
+        self.server.wait_for_log("racefully killing worker")
 
 
 class WritersTest(ServerCase):
@@ -346,15 +349,7 @@ class FakeAuthTest(unittest.TestCase):
                 ("registry", "192.0.2.1"),
             ):
                 with open(path, "w", encoding="utf-8") as file:
-                    file.write(
-                        CONFIGURATION.format(
-                            port=1,
-                            workers=1,
-                            client_timeout=2,
-                            options="",
-                            directory=directory,
-                        ).replace("bind_host = 127.0.0.1", f"bind_host = {host}")
-                    )
+                    file.write(config.text(directory, STORES, f"bind_host = {host}"))
                 with self.subTest(program, host=host):
                     done = subprocess.run(
                         [sys.executable, "-m", f"glance_py.cmd.{program}", "--config-file", path],

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 
-from tests.functional.server import GLANCE_API, GUNICORN, MIB, UWSGI, ServerCase, wait_until
+from tests.functional.server import GLANCE_API, GUNICORN, MIB, UWSGI, ServerCase
+from tests.waiting import eventually
 
 
 class ServerCases:
@@ -23,12 +23,12 @@ class ServerCases:
         sock = self.server.start_upload(image_id, f"Content-Length: {2 * MIB}", b"x" * MIB)
         self.addCleanup(sock.close)
         self.assertEqual("saving", self.server.wait(image_id, "saving"))
-        self.assertEqual([image_id], [name[1:37] for name in wait_until(self.server.files, bool)])
+        self.assertEqual([image_id], [name[1:37] for name in eventually(self.server.files)])
         return image_id, sock
 
     def check_recovered(self, image_id: str) -> None:
         """The part is removed, the image queued, and the client may upload it again."""
-        self.assertEqual([], wait_until(self.server.files, lambda files: not files))
+        eventually(lambda: not self.server.files())
         self.assertEqual("queued", self.server.wait(image_id, "queued"), self.server.log())
         self.assertIn(f"Image {image_id} was left saving", self.server.log())
         self.assertEqual(204, self.server.upload(image_id, iter([b"again"])))
@@ -47,7 +47,7 @@ class ServerCases:
     def test_a_slow_upload_lives(self) -> None:
         """An upload of which nothing arrives for longer than a lease is not taken for dead."""
         image_id, sock = self.begin()
-        time.sleep(4)
+        self.server.outlive_lease(image_id)
         self.assertEqual("saving", self.server.show(image_id)["status"])
         sock.sendall(b"x" * MIB)
         self.assertIn(b" 204 No Content", sock.recv(100))

@@ -13,7 +13,6 @@ import itertools
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 
 CHUNK_SIZE = 64 * 1024
@@ -30,9 +29,11 @@ class FaultyProxy:
 
     ``kill_after_received``: bytes of content, of all requests since it was healed, after
     which the service dies; ``kill_after_sent``: bytes of one answer; ``break_after_sent``:
-    only the connection breaks, once.  ``pause``: seconds before every piece of 64 KiB.
+    only the connection breaks, once.  ``pieces``: a semaphore that every
+    piece of 64 KiB takes.  ``asked``: how many requests there were since it was healed.
     ``fail_every`` n: each n-th request is answered with 500.  ``status_for_puts``: a status
-    for PUTs.  ``overloaded``: 503 for everything until ``overloaded.is_set()``.
+    for PUTs.  ``overloaded``: 503 for so many
+    requests.  ``hangs_up``: connections are closed when a request has come.
     ``fake_completion``: the content of an answer 200 to requests that complete an S3
     multipart upload, which the service never gets.
     """
@@ -48,8 +49,11 @@ class FaultyProxy:
         """No faults any more; a service that was killed is back."""
         self.kill_after_received = self.kill_after_sent = self.break_after_sent = None
         self.received = 0
-        self.pause, self.fail_every, self.status_for_puts = 0.0, 0, None
-        self.overloaded: threading.Event | None = None
+        self.fail_every, self.status_for_puts = 0, None
+        self.pieces: threading.Semaphore | None = None
+        self.asked = 0
+        self.hangs_up = False
+        self.overloaded = 0
         self.fake_completion: bytes | None = None
         self._count = itertools.count(1)
         if self.killed:
@@ -110,6 +114,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def relay(self) -> None:
         with contextlib.suppress(OSError, ServerKilled, http.client.HTTPException):
             self.close_connection = True
+            self.faulty.asked += 1
+            if self.faulty.hangs_up:
+                raise ServerKilled
             completion = self.faulty.fake_completion
             if not (self.command == "POST" and "uploadId=" in self.path):
                 completion = None
@@ -138,8 +145,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay
 
     def _is_overloaded(self) -> bool:
-        overloaded = self.faulty.overloaded
-        return overloaded is not None and not overloaded.is_set()
+        if not self.faulty.overloaded:
+            return False
+        self.faulty.overloaded -= 1
+        return True
+
+    def _take_piece(self) -> None:
+        """Wait until the service may be so quick; a service that was healed meanwhile may."""
+        if (pieces := self.faulty.pieces) is not None:
+            pieces.acquire()
 
     def _forward(self) -> None:
         there = http.client.HTTPConnection(self.faulty.target, timeout=60)
@@ -156,7 +170,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """The content of the request, framed as it came."""
         faulty = self.faulty
         for chunk in self._framed():
-            time.sleep(faulty.pause)
+            self._take_piece()
             faulty.received += len(chunk)
             limit = faulty.kill_after_received
             if limit is not None and faulty.received > limit:
@@ -195,7 +209,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         done = 0
         while chunk := answer.read(CHUNK_SIZE):
-            time.sleep(self.faulty.pause)
+            self._take_piece()
             self._apply_send_limits(done := done + len(chunk))
             self.wfile.write(chunk if sized else b"%x\r\n%s\r\n" % (len(chunk), chunk))
         if not sized:

@@ -10,10 +10,9 @@ import pathlib
 import signal
 import socket
 import subprocess
-import time
 
-#: Seconds that a server may take to start.
-START_TIMEOUT = 60
+from tests.waiting import eventually
+
 #: Of prctl(2): the signal that a process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
 
@@ -30,15 +29,20 @@ def free(number: int) -> list[int]:
 def wait(port: int, process: subprocess.Popen, log: pathlib.Path) -> None:
     """Wait until ``process`` takes connections.
 
-    :raises RuntimeError: it ended, or it takes too long.
+    :raises RuntimeError: it ended.
+    :raises AssertionError: it takes too long.
     """
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"{process.args} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+    def is_up() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args} did not start:\n{last_words()}")
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        return True
+
+    def last_words() -> str:
+        return log.read_text(errors="replace")[-2000:]
+
+    eventually(is_up, ignore=(OSError,), explain=last_words)
 
 
 def start(command: list[str], log: pathlib.Path, **environment: str) -> subprocess.Popen:

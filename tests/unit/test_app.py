@@ -8,27 +8,13 @@ import tempfile
 import unittest
 
 from glance_py import app, config, pipeline
-from glance_py.db import engine, migrations
+from tests.config import make_database, make_directories, text
 from tests.unit.middleware.wsgi_helpers import call
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-CONFIGURATION = """\
-[DEFAULT]
-enabled_backends = a:file
-[glance_store]
-default_backend = a
-[a]
-filesystem_store_datadir = {directory}/images
-[os_glance_staging_store]
-filesystem_store_datadir = {directory}/staging
-[os_glance_tasks_store]
-filesystem_store_datadir = {directory}/tasks
-[database]
-connection = sqlite:///{directory}/glance.sqlite
-[paste_deploy]
-{paste}
-"""
+#: Name of the file store -> its directory.
+STORES = {"a": "images"}
 
 #: A paste file as deployments have it.
 OLD = """\
@@ -70,18 +56,17 @@ class Case(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
-        for name in ("images", "staging", "tasks"):
-            (self.directory / name).mkdir()
+        make_directories(self.directory, STORES)
+        make_database(self.directory)
 
     def build(self, paste: str = "", beside: str | None = None):
         path = self.directory / "glance-api.conf"
-        path.write_text(CONFIGURATION.format(directory=self.directory, paste=paste))
+        path.write_text(text(self.directory, STORES, paste=paste))
         if beside is not None:
             (self.directory / "glance-api-paste.ini").write_text(
                 beside.replace("{directory}", str(self.directory))
             )
         conf = config.load(["--config-file", str(path)])
-        migrations.upgrade(engine.open_database(conf))
         return app.build(conf)
 
     def images(self, built, **environ) -> tuple[int, list | None]:

@@ -46,7 +46,10 @@ def caller(project, is_admin=False):
 
 
 def requires_server(case):
-    """A case for backends that can end the connections of others; elsewhere it is not there."""
+    """A case for servers, which take several writers and can end connections of others.
+
+    Elsewhere it is not generated.
+    """
     case.requires_server = True
     return case
 
@@ -83,9 +86,13 @@ class DatabaseCase(testtools.TestCase):
     def setUp(self):
         super().setUp()
         if self.starts_empty:
-            self.database.write(
-                lambda connection: [connection.execute(table.delete()) for table in _TABLES]
-            )
+            self.empty()
+
+    def empty(self):
+        """Remove everything."""
+        self.database.write(
+            lambda connection: [connection.execute(table.delete()) for table in _TABLES]
+        )
 
     def execute(self, statement, values=None):
         """Run one statement behind the DAL's back."""

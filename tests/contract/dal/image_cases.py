@@ -238,12 +238,12 @@ class ImageCases:
     def test_the_caller_learns_of_its_membership(self):
         image = self.create(visibility="community")
         self.repositories.members.create(caller("p1"), image.id, "p2")
-        self.assertEqual("p2", self.get(image.id, "p2").member)
-        self.assertIsNone(self.get(image.id, "p3").member)
-        self.assertIsNone(self.get(image.id, None).member)
+        self.assertEqual("p2", self.get(image.id, "p2").caller_membership)
+        self.assertIsNone(self.get(image.id, "p3").caller_membership)
+        self.assertIsNone(self.get(image.id, None).caller_membership)
         [member] = self.repositories.members.find(caller("p1"), image.id)
         self.repositories.members.delete(caller("p1"), member)
-        self.assertIsNone(self.get(image.id, "p2").member)
+        self.assertIsNone(self.get(image.id, "p2").caller_membership)
 
     def test_another_spelling_of_the_id_does_no_harm(self):
         image = self.create(id=f"abcdef00-{str(uuid.uuid4())[9:]}")
@@ -251,7 +251,7 @@ class ImageCases:
             self.repositories.members.create(caller("p1"), image.id.upper(), "p2")
         except errors.ImageNotFound:
             return
-        self.assertEqual("p2", self.get(image.id, "p2").member)
+        self.assertEqual("p2", self.get(image.id, "p2").caller_membership)
 
     def test_the_database_answers(self):
         self.assertIsNone(self.repositories.ping())

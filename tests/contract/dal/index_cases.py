@@ -98,14 +98,14 @@ class ServerIndexCases(IndexCases):
                 connection.exec_driver_sql("SELECT count(*) FROM images").scalar()
                 connection.exec_driver_sql("UPDATE images SET min_disk = 0")
                 held.set()
-                done.wait(20)
+                done.wait(60)
                 connection.exec_driver_sql("ROLLBACK")
 
         holder = threading.Thread(target=hold)
         holder.start()
         self.addCleanup(holder.join)
         self.addCleanup(done.set)
-        self.assertTrue(held.wait(10))
+        self.assertTrue(held.wait(60))
 
         def interrupt(progress):
             raise KeyboardInterrupt

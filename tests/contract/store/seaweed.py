@@ -13,9 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
+
+from tests.waiting import eventually
 
 ACCESS, SECRET = "glanceaccess", "glancesecret"
 #: Seconds that it may take to start.
@@ -130,19 +131,17 @@ def free_ports(number: int) -> list[int]:
 
 def wait(url: str, wanted: int, process: subprocess.Popen) -> None:
     """Wait until ``url`` answers with a status."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def status() -> int:
+        if process.poll() is not None:
+            raise RuntimeError(f"SeaweedFS did not start: {url} does not answer")
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
-                status = answer.status
+                return answer.status
         except urllib.error.HTTPError as error:
-            status = error.code
-        except OSError:
-            status = 0
-        if status == wanted:
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"SeaweedFS did not start: {url} does not answer")
+            return error.code
+
+    eventually(status, lambda found: found == wanted, ignore=(OSError,))
 
 
 def end(process: subprocess.Popen) -> None:

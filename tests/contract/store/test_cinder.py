@@ -9,13 +9,11 @@ volumes that are RBD, the modules rados and rbd must be there, and the keyring o
 in ``/etc/ceph``.
 """
 
-import contextlib
 import http.server
 import json
 import os
 import signal
 import threading
-import time
 import types
 import unittest
 import uuid
@@ -26,6 +24,7 @@ from glance_store_py.drivers.cinder_options import OPTIONS
 from glance_store_py.location import parse
 from glance_store_py.testing import DriverContract, settings
 from tests.contract.store import servers
+from tests.waiting import eventually
 
 URL = os.environ.get("GLANCE_TEST_CINDER")
 PROJECT = "5ad4ea1e0b6c4f6d8c2d4c1f6a5b9e01"
@@ -162,12 +161,20 @@ class CinderContract(DriverContract):
         self.assertRaises(errors.InUseByStore, self.store.delete, location)
         self.assertEqual(b"data", self.read(location))
         path = f"/snapshots/{snapshot}"
-        while self.volumes._request("GET", path)["snapshot"]["status"] != "available":
-            time.sleep(0.2)
+        eventually(
+            lambda: self.volumes._request("GET", path)["snapshot"]["status"],
+            lambda status: status == "available",
+        )
         self.volumes._request("DELETE", path)
-        with contextlib.suppress(errors.StoreObjectNotFound):
-            while self.volumes._request("GET", path):
-                time.sleep(0.2)
+
+        def is_gone() -> bool:
+            try:
+                self.volumes._request("GET", path)
+            except errors.StoreObjectNotFound:
+                return True
+            return False
+
+        eventually(is_gone)
         self.store.delete(location)
 
     def test_a_volume_that_somebody_writes_to_is_busy(self):

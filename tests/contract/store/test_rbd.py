@@ -8,7 +8,6 @@ a pool ``images`` (or ``GLANCE_TEST_CEPH_POOL``) that the user ``glance`` (or
 import json
 import os
 import tempfile
-import time
 import unittest
 import uuid
 from unittest import mock
@@ -25,6 +24,7 @@ from glance_store_py.drivers.rbd_options import OPTIONS
 from glance_store_py.location import parse
 from glance_store_py.testing import DriverContract, settings
 from glance_store_py.testing.contract import failing
+from tests.waiting import eventually
 
 MIB = 1024 * 1024
 
@@ -265,20 +265,16 @@ class TestRBDImages(TestRBD):
             return True
         return False
 
-    def wait_until(self, condition, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.5)
-        return condition()
-
     def set_quota(self, objects):
         self.command("osd pool set-quota", pool=POOL, field="max_objects", val=str(objects))
 
     def test_a_full_pool_says_so_and_lets_things_be_removed(self):
-        self.addCleanup(self.wait_until, lambda: not self.full())
+        self.addCleanup(eventually, self.full, lambda full: not full)
         self.addCleanup(self.set_quota, 0)
         self.set_quota(1)
-        if not self.wait_until(self.full):
+        try:
+            eventually(self.full)
+        except AssertionError:
             self.skipTest("the cluster has no manager that counts what is in a pool")
         self.assertEqual(b"data", self.read(self.location))
         self.store.delete(self.location)

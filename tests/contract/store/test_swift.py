@@ -63,6 +63,8 @@ class Service:
 class TestSwift(DriverContract, unittest.TestCase):
     capabilities = swift.SINGLE_TENANT_CAPABILITIES
     options: dict = {}
+    #: Three segments.
+    ATTEMPT_SIZE = 3 * MIB
 
     @classmethod
     def setUpClass(cls):
@@ -304,6 +306,8 @@ class MultiTenantContract(DriverContract):
     """Every project in its own account, with the token of the caller."""
 
     capabilities = swift.MULTI_TENANT_CAPABILITIES
+    #: Three segments.
+    ATTEMPT_SIZE = 3 * MIB
 
     def log_in_both(self):
         """The callers self.owner and self.other."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 
@@ -18,9 +17,8 @@ CHUNK = 64 * 1024
 class Store:
     """Images by id; remembers from which byte on each was read, and for whom.
 
-    ``pause`` seconds lie between two chunks; after ``stop_after`` bytes of an
-    image the store does what ``trouble`` says; chunks from the byte ``gate_at`` on
-    wait for ``gate``.
+    After ``stop_after`` bytes of an image the store does what ``trouble`` says; chunks
+    from the byte ``gate_at`` on wait for ``gate``.
     """
 
     def __init__(self) -> None:
@@ -28,7 +26,6 @@ class Store:
         self.reads: list[int] = []
         self.callers: list[object] = []
         self.closed = 0
-        self.pause = 0.0
         self.stop_after: int | None = None
         self.trouble: Exception | None = None
         self.gate_at = 0
@@ -61,8 +58,6 @@ class Store:
         for begin in range(start, len(data), CHUNK):
             if begin >= self.gate_at:
                 self.gate.wait(60)
-            if self.pause:
-                time.sleep(self.pause)
             if self.stop_after is not None and begin >= self.stop_after:
                 if self.trouble is not None:
                     raise self.trouble

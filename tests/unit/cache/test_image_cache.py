@@ -11,16 +11,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
+import types
 import unittest
+from unittest import mock
 
 from glance_py.cache import fill as fill_module
+from glance_py.cache import sqlite_driver
 from glance_py.cache.directory import CacheDirectory
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.cache.sqlite_driver import SqliteCacheDriver
 from glance_py.domain import errors
 from tests.unit.cache.fakes import CHUNK, Store
+from tests.waiting import eventually
 
 MIB = 1024 * 1024
 
@@ -63,10 +66,7 @@ class CacheCase(unittest.TestCase):
         return os.listdir(os.path.join(self.root, part))
 
     def until(self, condition) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, "it did not happen")
-            time.sleep(0.005)
+        eventually(condition, interval=0.005)
 
 
 class TestReading(CacheCase):
@@ -129,18 +129,27 @@ class TestOneFill(CacheCase):
 
     def test_twenty_readers_of_a_cold_image_read_the_store_once(self) -> None:
         image = self.store.image(20 * MIB)
-        self.store.pause = 0.0005
+        self.store.gate_at = CHUNK
+        self.store.gate.clear()
+        begun = threading.Barrier(20, action=self.store.gate.set, timeout=60)
+
+        def read(_: int) -> bytes:
+            cache_read = self.cache.read(image)
+            with contextlib.closing(cache_read.data):
+                first = next(cache_read.data.chunks)
+                begun.wait()  # All have the beginning before the rest comes.
+                return first + b"".join(cache_read.data.chunks)
+
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
-            bodies = [
-                each.result()[1] for each in [pool.submit(self.read, image) for _ in range(20)]
-            ]
+            bodies = list(pool.map(read, range(20)))
         self.assertTrue(all(body == self.store.data[image.id] for body in bodies))
         self.assertEqual([0], self.store.reads)
         self.assertTrue(self.cache.is_cached(image.id))
 
     def test_readers_in_two_processes_read_the_store_once(self) -> None:
         image = self.store.image(2 * MIB)
-        self.store.pause = 0.005
+        self.store.gate_at = CHUNK
+        self.store.gate.clear()
         elsewhere = Store()
         elsewhere.data = self.store.data
         other = self.new_cache(elsewhere)
@@ -148,6 +157,7 @@ class TestOneFill(CacheCase):
             first = pool.submit(self.read, image)
             self.until(lambda: self.names("incomplete"))
             rest = [pool.submit(self.read, image, other) for _ in range(5)]
+            self.store.gate.set()
             bodies = [each.result()[1] for each in [first, *rest]]
         self.assertEqual({self.store.data[image.id]}, set(bodies))
         self.assertEqual(([0], []), (self.store.reads, elsewhere.reads))
@@ -362,14 +372,14 @@ class TestTrouble(CacheCase):
             [
                 sys.executable,
                 "-c",
-                "import os, sys, time\n"
+                "import os, sys\n"
                 "from glance_py.cache.directory import CacheDirectory\n"
                 "directory = CacheDirectory(sys.argv[1])\n"
                 "with directory.locked():\n"
                 "    fd = directory.create_partial(sys.argv[2], int(sys.argv[3]))\n"
                 "os.write(fd, sys.stdin.buffer.read(int(sys.argv[4])))\n"
                 "print('written', flush=True)\n"
-                "time.sleep(60)\n",
+                "sys.stdin.read()\n",
                 self.root,
                 image.id,
                 str(image.size),
@@ -422,13 +432,22 @@ class TestSize(CacheCase):
             if len(name) == 36
         )
 
+    def setUp(self) -> None:
+        super().setUp()
+        #: What the books take for the time.
+        self.now = 1_000_000_000.0
+
+    def read_later(self, image) -> None:
+        """Read an image a second after the one before."""
+        self.now += 1
+        clock = types.SimpleNamespace(time=lambda: self.now)
+        with mock.patch.object(sqlite_driver, "time", clock):
+            self.read(image)
+
     def test_what_was_read_longest_ago_makes_room(self) -> None:
         old, used, new = (self.store.image(400 * 1024) for _ in range(3))
-        for image in (old, used):
-            self.read(image)
-            time.sleep(0.01)
-        self.read(old)
-        self.read(new)
+        for image in (old, used, old, new):
+            self.read_later(image)
         self.assertEqual({old.id, new.id}, {entry.image_id for entry in self.cache.entries()})
 
     def test_a_larger_image_is_not_cached_and_removes_nothing(self) -> None:
@@ -459,7 +478,6 @@ class TestSize(CacheCase):
     def test_it_is_never_exceeded_whatever_happens_at_once(self) -> None:
         images = [self.store.image(random.Random(n).randrange(1, 500 * 1024)) for n in range(12)]
         caches = [self.cache, self.new_cache(self.store)]
-        self.store.pause = 0.001
         peaks, done = [], threading.Event()
 
         def watch() -> None:
@@ -468,7 +486,7 @@ class TestSize(CacheCase):
                     peaks.append(self.used_bytes())
                 except FileNotFoundError:
                     continue
-                time.sleep(0.001)
+                done.wait(0.001)
 
         def use(seed: int) -> None:
             chance = random.Random(seed)
@@ -495,8 +513,7 @@ class TestSize(CacheCase):
     def test_prune_obeys_a_lower_maximum(self) -> None:
         images = [self.store.image(300 * 1024) for _ in range(3)]
         for image in images:
-            self.read(image)
-            time.sleep(0.01)
+            self.read_later(image)
         self.assertEqual((0, 0), self.cache.prune())
         self.cache._max_size = 350 * 1024
         self.assertEqual((2, 600 * 1024), self.cache.prune())

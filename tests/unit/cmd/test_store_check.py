@@ -46,6 +46,7 @@ class TestStoreCheck(unittest.TestCase):
         conf = cfg.ConfigOpts()
         config.load([], [self.file], conf)
         self.deps = build_dependencies(conf)
+        self.addCleanup(self.deps.claims.stop)
         self.images = self.deps.repositories.images
 
     def run_command(self, *words):

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import types
 import unittest
 from unittest import mock
@@ -19,6 +18,7 @@ from glance_py import config
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.importing.plugins import conversion
+from tests.waiting import eventually
 
 MIB = 1024**2
 
@@ -229,16 +229,15 @@ class EndlessTest(unittest.TestCase):
     def assert_ended(self) -> None:
         with open(self.number) as file:
             number = int(file.read())
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
+
+        def has_ended() -> bool:
             try:
                 with open(f"/proc/{number}/stat") as file:
-                    if ") Z " in file.read():
-                        return
+                    return ") Z " in file.read()
             except FileNotFoundError:
-                return
-            time.sleep(0.05)
-        self.fail("qemu-img goes on")
+                return True
+
+        eventually(has_ended)
 
     def test_a_task_that_is_over(self) -> None:
         """So it is when the service stops."""
@@ -285,9 +284,7 @@ class EndlessTest(unittest.TestCase):
         self.number = service.stdout.readline().strip()
         self.addCleanup(service.stdout.close)
         self.addCleanup(shutil.rmtree, os.path.dirname(self.number))
-        deadline = time.monotonic() + 60
-        while not os.path.exists(self.number) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: os.path.exists(self.number))
         service.kill()
         self.assert_ended()
 

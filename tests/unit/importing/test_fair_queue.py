@@ -53,7 +53,7 @@ class FairQueueTest(unittest.TestCase):
         thread.join(0.1)
         self.assertEqual([], got)
         queue.done("a")
-        thread.join(30)
+        thread.join(60)
         self.assertEqual([("a", 3)], got)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-import time
 import unittest
 
 from glance_py.domain import errors
 from glance_py.domain.task import Task
 from glance_py.importing import task_executor
 from glance_py.importing.task_executor import TaskExecutor
+from tests.waiting import eventually
 
 
 class Tasks:
@@ -40,13 +40,6 @@ class Tasks:
         self.log.append((task.id, "ran"))
 
 
-def until(look, seconds: float = 5) -> object:
-    deadline = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return found
-
-
 class TaskExecutorTest(unittest.TestCase):
     def setUp(self) -> None:
         self.tasks = Tasks()
@@ -56,13 +49,13 @@ class TaskExecutorTest(unittest.TestCase):
         self.task_executor.submit(Task(f"t{number}", "import", owner="p"), function)
 
     def ended(self, count: int = 1) -> list[tuple]:
-        until(lambda: sum(entry[1] == "ran" for entry in self.tasks.log) == count)
+        eventually(lambda: sum(entry[1] == "ran" for entry in self.tasks.log) == count)
         return [entry for entry in self.tasks.log if entry[1] != "tell"]
 
     def test_success(self) -> None:
         def function(running_task):
             running_task.set_progress("half")
-            until(lambda: ("t0", "tell", "half") in self.tasks.log)
+            eventually(lambda: ("t0", "tell", "half") in self.tasks.log)
             running_task.set_progress("all")
             return {"a": 1}
 
@@ -99,14 +92,14 @@ class TaskExecutorTest(unittest.TestCase):
         self.task_executor.submit(
             Task("good", "import", owner="p"), lambda running_task: {}, after=heard.append
         )
-        until(lambda: heard)
+        eventually(lambda: heard)
         self.tasks.succeed = self.tasks.fail = self.refuse
         with self.assertLogs(task_executor.LOG, "ERROR"):
             self.task_executor.submit(
                 Task("bad", "import", owner="p"), lambda running_task: {}, after=heard.append
             )
-            until(lambda: len(heard) == 2)
-            until(lambda: not self.task_executor._unfinished)
+            eventually(lambda: len(heard) == 2)
+            eventually(lambda: not self.task_executor._unfinished)
         self.assertEqual([True, False], heard)
 
     @staticmethod
@@ -119,12 +112,12 @@ class TaskExecutorTest(unittest.TestCase):
 
         def function(running_task):
             running.append(running_task.task.id)
-            go.wait(5)
+            go.wait(60)
             return {}
 
         for number in range(3):
             self.do(function, number)
-        until(lambda: ("t2", "tell", "") in self.tasks.log)
+        eventually(lambda: ("t2", "tell", "") in self.tasks.log)
         self.assertIn(("t2", "tell", ""), self.tasks.log)
         self.assertEqual(["t0", "t1"], sorted(running))
         go.set()
@@ -142,7 +135,7 @@ class TaskExecutorTest(unittest.TestCase):
         self.task_executor.submit(
             Task("other", "import", owner="q"), lambda running_task: done.set() or {}
         )
-        self.assertTrue(done.wait(30))
+        self.assertTrue(done.wait(60))
 
     def test_threads_are_used_again(self) -> None:
         before = threading.active_count()
@@ -157,7 +150,7 @@ class TaskExecutorTest(unittest.TestCase):
 
         def function(running_task):
             self.tasks.taken.add("t0")
-            until(lambda: running_task.cancel_reason)
+            eventually(lambda: running_task.cancel_reason)
             try:
                 running_task.raise_if_cancelled()
             except errors.TaskCancelled as error:
@@ -172,7 +165,7 @@ class TaskExecutorTest(unittest.TestCase):
     def test_an_objection(self) -> None:
         def function(running_task):
             running_task.get_cancel_reason = lambda: "The image was deleted."
-            until(lambda: running_task.cancel_reason)
+            eventually(lambda: running_task.cancel_reason)
             running_task.raise_if_cancelled()
             return {}
 
@@ -186,15 +179,13 @@ class TaskExecutorTest(unittest.TestCase):
         def function(running_task):
             started.set()
             try:
-                while True:
-                    running_task.raise_if_cancelled()
-                    time.sleep(0.01)
+                eventually(running_task.raise_if_cancelled)
             finally:
                 taken_back.set()
 
         self.do(function)
-        started.wait(5)
-        self.task_executor.stop(5)
+        started.wait(60)
+        self.task_executor.stop(60)
         self.assertTrue(taken_back.is_set())
         self.assertIn("stopped", self.ended()[0][2])
 
@@ -206,7 +197,7 @@ class TaskExecutorTest(unittest.TestCase):
         if pid == 0:
             done = threading.Event()
             self.do(lambda running_task: done.set() or {}, 1)
-            os._exit(0 if done.wait(5) else 1)
+            os._exit(0 if done.wait(60) else 1)
         self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 

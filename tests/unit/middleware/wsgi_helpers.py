@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from oslo_config import cfg
+from tests.config import loaded as options
 
-from glance_py import config
+__all__ = ["RecordingApp", "RoleEnforcer", "call", "options"]
 
 
 class RoleEnforcer:
@@ -23,16 +23,6 @@ class RecordingApp:
         self.environ = environ
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"end"]
-
-
-def options(**values) -> cfg.ConfigOpts:
-    """The service's options with ``values`` in DEFAULT."""
-    conf = cfg.ConfigOpts()
-    config.register(conf)
-    conf([], default_config_files=[])
-    for name, value in values.items():
-        conf.set_override(name, value)
-    return conf
 
 
 def call(app, path: str = "/", method: str = "GET", **environ) -> tuple[int, dict, bytes]:

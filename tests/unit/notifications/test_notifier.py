@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 import uuid
 
 from glance_py.notifications.notifier import _QUEUE_SIZE, LOG, Notifier, configured_drivers
 from tests.unit.factories import make_conf
+from tests.waiting import eventually
 
 BROKER = os.environ.get("GLANCE_TEST_RABBITMQ", "127.0.0.1:5672")
 
@@ -129,11 +129,10 @@ class SendTest(NotifierCase):
 
         notifier._sender = Sender
         with self.assertLogs(LOG, "ERROR") as logs:
-            start = time.monotonic()
+            # Who waited for the broker would wait for ever.
             for _ in range(_QUEUE_SIZE + 500):
                 notifier.info("image.create", {})
             notifier.close(0.2)
-            self.assertLess(time.monotonic() - start, 3)
         self.assertLessEqual(len(logs.output), 3, "one complaint now and two at the end")
 
     def test_a_failing_broker(self):
@@ -188,12 +187,7 @@ class RabbitMQTest(NotifierCase):
             bound.declare()
             self.addCleanup(self.drop, url, queue)
             notifier.info("image.create", {"id": "i"})
-            message = None
-            deadline = time.monotonic() + 10
-            while message is None and time.monotonic() < deadline:
-                message = bound.get(no_ack=True)
-                time.sleep(0.05)
-        self.assertIsNotNone(message)
+            message = eventually(lambda: bound.get(no_ack=True))
         envelope = json.loads(message.body)
         body = json.loads(envelope["oslo.message"])
         self.assertEqual(("image.create", {"id": "i"}), (body["event_type"], body["payload"]))

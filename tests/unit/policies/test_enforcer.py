@@ -252,7 +252,7 @@ class FilesTest(EnforcerCase):
 
         def slow_load() -> None:
             reading.set()
-            go_on.wait(30)
+            go_on.wait(60)
             load()
 
         with (
@@ -260,10 +260,10 @@ class FilesTest(EnforcerCase):
             concurrent.futures.ThreadPoolExecutor(4) as pool,
         ):
             first = pool.submit(rules.allows, make_member(), "get_image", {})
-            reading.wait(30)
+            reading.wait(60)
             others = [pool.submit(rules.allows, make_member(), "get_image", {}) for _ in range(3)]
             go_on.set()
-            self.assertEqual([False] * 4, [each.result(30) for each in (first, *others)])
+            self.assertEqual([False] * 4, [each.result(60) for each in (first, *others)])
 
     def test_a_directory_adds_to_the_file(self):
         rules = self.enforcer('"get_image": "!"')

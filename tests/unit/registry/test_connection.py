@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 from unittest import mock
 
@@ -35,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if body == b"sleep":
-            time.sleep(3)
+            self.server.answering.wait()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -49,6 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def registry(tls=None):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.connections = server.requests = 0
+    #: Requests whose body is "sleep" are answered when this is set: after the test.
+    server.answering = threading.Event()
     server.daemon_threads = True
     server.handle_error = lambda *args: None
     if tls is not None:
@@ -57,6 +58,7 @@ def registry(tls=None):
     try:
         yield server
     finally:
+        server.answering.set()
         server.shutdown()
         server.server_close()
 
@@ -71,7 +73,6 @@ class ConnectionTest(unittest.TestCase):
         self.connection = connection(self.server.server_port, registry_client_timeout=1)
 
     def away(self, body, is_repeatable=True, connection=None):
-        start = time.monotonic()
         with self.assertLogs("glance_py.registry.connection", "ERROR"):
             self.assertRaises(
                 errors.DatabaseUnavailable,
@@ -80,7 +81,6 @@ class ConnectionTest(unittest.TestCase):
                 {},
                 is_repeatable,
             )
-        self.assertLess(time.monotonic() - start, 2.5)
 
     def test_heartbeats_have_a_connection_that_gives_up_soon(self):
         patient = connection(self.server.server_port, registry_client_timeout=60)

@@ -236,7 +236,7 @@ class TestVolumes(unittest.TestCase):
         """Wait until nothing is owed to Cinder any more."""
         thread = self.volumes.deferred._thread
         if thread is not None:
-            thread.join(5)
+            thread.join(60)
             self.assertFalse(thread.is_alive())
 
     def test_what_an_upload_leaves_while_cinder_is_away_goes_when_it_is_back(self):

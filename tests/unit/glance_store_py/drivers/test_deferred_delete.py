@@ -36,12 +36,12 @@ class TestDeferredDeleter(unittest.TestCase):
             self.deferred.remove(
                 "it", self.remover(away, errors.StoreTimeout(1), errors.InUseByStore(), away)
             )
-            self.assertTrue(self.over.wait(5))
+            self.assertTrue(self.over.wait(60))
         self.assertEqual(["deferred-delete"] * 4, self.calls[1:])
 
     def test_a_service_that_is_known_to_be_away_is_not_asked_at_once(self):
         self.deferred.remove("it", self.remover(), immediately=False)
-        self.assertTrue(self.over.wait(5))
+        self.assertTrue(self.over.wait(60))
         self.assertEqual(["deferred-delete"], self.calls)
 
     def test_a_thread_ends_with_its_work_and_another_follows(self):
@@ -50,7 +50,7 @@ class TestDeferredDeleter(unittest.TestCase):
                 self.deferred.remove("it", self.remover(errors.RemoteServiceUnavailable()))
                 thread = self.deferred._thread
                 if thread is not None:
-                    thread.join(5)
+                    thread.join(60)
             self.assertIsNone(self.deferred._thread)
         self.assertEqual(4, len(self.calls))
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
+import types
 import unittest
 from collections.abc import Iterator
 from unittest import mock
 
-from glance_store_py import errors
+from glance_store_py import errors, watchdog
 from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http, http_connection
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
-from glance_store_py.watchdog import MinimumRate, Watchdog
 
 
 class SlowServerTest(unittest.TestCase):
@@ -52,10 +51,8 @@ class SlowServerTest(unittest.TestCase):
             self.slow_server(b"HTTP/1.1 200 OK\r\nX-Endless: ") as location,
             mock.patch.object(http_connection, "DEADLINE", 0.3),
         ):
-            began = time.monotonic()
             self.assertRaises(errors.BadStoreUri, self.store.size, location)
             self.assertRaises(errors.RemoteServiceUnavailable, self.store.get, location)
-        self.assertLess(time.monotonic() - began, 10)
 
     def test_the_handshake_of_tls(self) -> None:
         # A record that promises more than will ever come.
@@ -76,24 +73,25 @@ class SlowServerTest(unittest.TestCase):
 
     def test_a_reader_may_take_its_time(self) -> None:
         """What is waited for is the server; whoever reads slowly cuts nobody off."""
+        now = [0.0]
         with (
             self.slow_server(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nda") as location,
-            mock.patch.object(http, "MIN_RATE_SECONDS", 1.5),
+            mock.patch.object(watchdog, "time", types.SimpleNamespace(monotonic=lambda: now[0])),
         ):
             data = self.store.get(location)
             self.addCleanup(data.close)
             chunks = []
             for chunk in data.chunks:
                 chunks.append(chunk)
-                time.sleep(1.2)
+                now[0] += 10 * http.MIN_RATE_SECONDS
         self.assertEqual(b"daxx", b"".join(chunks))
 
 
 class MinimumRateTest(unittest.TestCase):
     def test_enough_in_time_begins_anew(self) -> None:
-        watchdog = Watchdog(lambda: None)
-        self.addCleanup(watchdog.stop)
-        rate = MinimumRate(watchdog, size=2, seconds=5)
+        watched = watchdog.Watchdog(lambda: None)
+        self.addCleanup(watched.stop)
+        rate = watchdog.MinimumRate(watched, size=2, seconds=5)
         self.assertEqual(b"x", rate.read(lambda: b"x"))
         self.assertLess(rate._seconds_left, 5)
         rate.read(lambda: b"x")

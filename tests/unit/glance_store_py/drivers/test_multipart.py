@@ -1,7 +1,6 @@
 """Parts: cut where they should be, sent in order, and never more of them than there is room."""
 
 import threading
-import time
 import unittest
 
 from glance_store_py.drivers.multipart import PartUploader, split_parts
@@ -25,8 +24,12 @@ class TestSplitParts(unittest.TestCase):
 
 class TestPartUploader(unittest.TestCase):
     def test_results_stand_in_the_order_of_the_parts(self):
+        sent = [threading.Event() for _ in range(7)]
+        sent[6].set()
+
         def send(number, part):
-            time.sleep(0.002 * (5 - number))
+            self.assertTrue(sent[number + 1].wait(60))  # The last part is sent first.
+            sent[number].set()
             return number, bytes(part)
 
         parts = [bytearray(b"%d" % number) for number in range(1, 6)]
@@ -38,13 +41,17 @@ class TestPartUploader(unittest.TestCase):
     def test_two_uploads_share_the_byte_limit(self):
         uploader, lock = PartUploader(2, 10), threading.Lock()
         now, most = 0, 0
+        # The first two parts meet; all the others go as they come.
+        meeting, meet = threading.Barrier(2, timeout=60), [True, True]
 
         def send(number, part):
             nonlocal now, most
             with lock:
                 now += len(part)
                 most = max(most, now)
-            time.sleep(0.002)
+                first = bool(meet) and meet.pop()
+            if first:
+                meeting.wait()
             with lock:
                 now -= len(part)
 

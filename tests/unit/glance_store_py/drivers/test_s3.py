@@ -444,7 +444,7 @@ class TestServiceFailures(unittest.TestCase):
         )
         guard.driver._client.pool.deferred._retry_interval = 0.01
         self.assertRaises(errors.RemoteServiceFailed, guard.add, "id", [bytes(6 * MIB)])
-        self.assertTrue(aborted.wait(30))
+        self.assertTrue(aborted.wait(60))
         self.assertEqual([], uploads)
 
     def test_an_upload_whose_beginning_got_no_answer_does_not_stay(self):

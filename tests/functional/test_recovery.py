@@ -92,9 +92,9 @@ class RecoveryTest(unittest.TestCase):
 
     def claim(self, image: Image, kind: str, **change) -> str:
         """Take the claim of an image as a process does that dies then; its token."""
-        claim_request = self.deps.claims.request(kind)
-        self.repositories.images.update(ADMIN, image, ImageChange(acquire=claim_request, **change))
-        return claim_request.holder
+        wanted = self.deps.claims.request(kind)
+        self.repositories.images.update(ADMIN, image, ImageChange(acquire=wanted, **change))
+        return wanted.holder
 
     def wait(self, seconds: float, live: tuple[str, ...] = ()) -> None:
         """Let time pass for the observer, while ``live`` holders give signs of life."""
@@ -386,9 +386,9 @@ class RecoveryTest(unittest.TestCase):
         self.assertEqual(2, self.take(image))
 
     def take(self, image: Image) -> int:
-        claim_request = self.deps.claims.request("upload")
+        wanted = self.deps.claims.request("upload")
         return self.repositories.images.update(
-            ADMIN, image, ImageChange(acquire=claim_request)
+            ADMIN, image, ImageChange(acquire=wanted)
         ).grant.generation
 
     def test_residue_of_staging(self) -> None:
@@ -437,13 +437,13 @@ class ClaimsTest(unittest.TestCase):
     """The signs of life of one process."""
 
     def setUp(self) -> None:
-        self.clock, self.repositories = Clock(), FakeRepository()
+        self.clock, self.repositories = Clock(), Repositories()
         self.claims = claims.Claims(self.repositories, None, self.clock)
 
     def keep(self, name: str) -> claims.Claim:
-        claim_request = self.claims.request("upload")
+        wanted = self.claims.request("upload")
         with mock.patch.object(threading.Thread, "start"):
-            return self.claims.keep_alive(name, ClaimGrant(1), claim_request)
+            return self.claims.keep_alive(name, ClaimGrant(1), wanted)
 
     def test_an_unforeseen_error_silences_nobody(self) -> None:
         one, two = self.keep("one"), self.keep("two")
@@ -474,10 +474,10 @@ class ClaimsTest(unittest.TestCase):
 
     def test_a_claim_that_was_granted_late_is_confirmed_first(self) -> None:
         """Observers count from when it was recorded, not from when its holder heard of it."""
-        claim_request = self.claims.request("upload")
+        wanted = self.claims.request("upload")
         self.clock.now += claims.LEASE_SECONDS
         with mock.patch.object(threading.Thread, "start"):
-            claim = self.claims.keep_alive("one", ClaimGrant(1), claim_request)
+            claim = self.claims.keep_alive("one", ClaimGrant(1), wanted)
         self.repositories.lost = {claim.holder}
         self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
 
@@ -503,7 +503,7 @@ class Clock:
         self.now += seconds
 
 
-class FakeRepository:
+class Repositories:
     """Claims in a database that may be away (``broken``) or have others' (``lost``)."""
 
     def __init__(self) -> None:

@@ -117,8 +117,11 @@ class DriverRegistry:
         return {alias: spec.name for spec in self.all() for alias in spec.aliases}
 
     def register(self, spec: DriverSpec) -> None:
-        """Add a driver that has no entry point, as tests of drivers do."""
-        if self._registered.get(spec.name) is not spec:
+        """Add a driver that has no entry point, as tests of drivers do.
+
+        It takes the place of an installed driver of the same name.
+        """
+        if self._specs.get(spec.name) is not spec:
             self._registered[spec.name] = spec
             self.reload()
 

@@ -81,7 +81,7 @@ OPTIONS = (
 class FileSettings(DriverSettings):
     """The options of a file store; their help says what they mean."""
 
-    filesystem_store_datadir: str | None
+    filesystem_store_datadir: str
     filesystem_store_datadirs: list[str] | None
     filesystem_store_metadata_file: str | None
     filesystem_store_file_perm: int

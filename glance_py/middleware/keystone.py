@@ -17,10 +17,10 @@ from keystoneauth1.exceptions import ClientException
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
-from glance_py.breaker import CircuitBreaker, CircuitOpen
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.middleware.factory_deps import FactoryDependencies, Filter, needs_dependencies
+from glance_store_py.breaker import CircuitBreaker, CircuitOpen
 
 LOG = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class _IdentityServer:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._breaker = CircuitBreaker()
+        self._breaker = CircuitBreaker(no_answer=(ClientException,))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
@@ -102,9 +102,7 @@ class _IdentityServer:
         :raises errors.IdentityUnavailable: Keystone does not answer.
         """
         try:
-            return self._breaker.call(
-                lambda: self._server.verify_token(token, **options), (ClientException,)
-            )
+            return self._breaker.call(lambda: self._server.verify_token(token, **options))
         except CircuitOpen:
             raise errors.IdentityUnavailable() from None
         except KEYSTONE_UNAVAILABLE as error:

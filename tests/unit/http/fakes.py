@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import types
+from unittest import mock
 
 import orjson
 
@@ -12,10 +13,10 @@ from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import RejectedChange
 from glance_py.domain.member import Member
-from glance_py.domain.ports import Data
+from glance_py.domain.ports import Data, DefinitionOperations, NamespaceOperations, TaskOperations
 from glance_py.domain.query import Page
 from glance_py.http.router import API
-from glance_py.settings import ApiSettings, FormatSettings, Settings
+from glance_py.settings import ApiSettings, FormatSettings, ImportSettings, Settings
 from glance_py.wire.image import image_resource
 
 NOW = datetime.datetime(2030, 1, 2, 3, 4, 5, 678)
@@ -109,6 +110,19 @@ class Images:
         length = (wanted.stop or image.size) - wanted.start
         return Data(iter([part]), length, close=lambda: setattr(self, "closed", True))
 
+    def import_(self, ctx, image, request):
+        self.imported = request
+
+    def list_locations(self, ctx, image):
+        return image.locations
+
+    def add_location(self, ctx, image, registration):
+        self.registration = registration
+
+    def delete_from_store(self, ctx, image, store):
+        self.deleted_from = store
+        return image
+
     def set_status(self, ctx, image, to):
         image.status = to
         return image
@@ -173,18 +187,18 @@ class Service:
 
     def __init__(self, limits=None, cache=None, **options):
         self.images, self.members = Images(), Members()
-        operations = types.SimpleNamespace(
-            images=self.images, members=self.members, tasks=None, namespaces=None, definitions=None
+        #: Operations that a test gives results to; a call that the port does not have fails.
+        self.tasks, self.namespaces, self.definitions = (
+            mock.Mock(spec=port)
+            for port in (TaskOperations, NamespaceOperations, DefinitionOperations)
         )
         self.stores = Stores()
-        self.api = API(
-            operations,
-            Settings(api=api_settings(**options), formats=FORMATS),
-            self.stores,
-            Enforcer(),
-            limits=limits,
-            cache=cache,
+        settings = Settings(
+            api=api_settings(**options),
+            formats=FORMATS,
+            imports=ImportSettings(image_import_plugins=("inject_image_metadata",)),
         )
+        self.api = API(self, settings, self.stores, Enforcer(), limits=limits, cache=cache)
 
     def call(
         self,

@@ -90,6 +90,20 @@ class Images(unittest.TestCase):
         self.stores.multi = False
         self.assertNotIn("stores", self.shown())
 
+    def test_one_store_has_no_order(self):
+        self.stores.multi = False
+        urls = [each["url"] for each in self.shown(show_multiple_locations=True)["locations"]]
+        self.assertEqual(["a://1", "b://2"], urls)
+
+    def test_locations_without_a_known_store(self):
+        self.image.locations.append(Location("c://3"))
+        self.assertEqual("slow,fast", self.shown()["stores"])
+        del self.image.locations[:2]
+        self.assertNotIn("stores", self.shown())
+        self.image.locations.clear()
+        shown = self.shown(show_multiple_locations=True, show_image_direct_url=True)
+        self.assertEqual(([], False), (shown["locations"], "direct_url" in shown))
+
     def test_places_of_a_deactivated_image_are_for_administrators(self):
         self.image.status = "deactivated"
         options = {"show_multiple_locations": True, "show_image_direct_url": True}

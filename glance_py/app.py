@@ -125,8 +125,8 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
     deps = build_dependencies(conf)
     api = gateway.build(deps)
     cache, prefetcher = build_image_cache(deps)
-    application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
     settings = Settings.from_conf(conf)
+    application = API(api, settings, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
     pipeline_deps = FactoryDependencies(
         conf,
         settings,

@@ -27,7 +27,6 @@ REQUIRED_STATUS = {
 LOCK_PROPERTY = "os_glance_import_task"
 PENDING_STORES = "os_glance_importing_to_stores"
 FAILED_STORES = "os_glance_failed_import"
-STAGE_HOST = "os_glance_stage_host"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import COPY, IMPORT, object_name
-from glance_py.domain.image import Image
+from glance_py.domain.image import STAGE_HOST, Image
 from glance_py.domain.importing import (
     FAILED_STORES,
     GLANCE_DIRECT,
@@ -28,7 +28,6 @@ from glance_py.domain.importing import (
     LOCK_PROPERTY,
     PENDING_STORES,
     REQUIRED_STATUS,
-    STAGE_HOST,
     WEB_DOWNLOAD,
     ImportRequest,
     join_stores,

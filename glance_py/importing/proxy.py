@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import Image
-from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
+from glance_py.domain.image import STAGE_HOST, Image
+from glance_py.domain.importing import GLANCE_DIRECT, ImportRequest
 from glance_py.domain.ports import LocatedImageOperations
 from glance_py.importing import stage_host
 from glance_py.importing.importer import Importer

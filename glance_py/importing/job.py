@@ -85,7 +85,7 @@ class ImportJob:
 
     def _find_cancel_reason(self) -> str | None:
         """Why there is no point in going on, if there is none."""
-        if self.claim.is_connection_lost:
+        if self.claim.is_lost:
             return "Another worker took the import over, because this one gave no sign of life."
         try:
             status = self.deps.repositories.images.get(self.ctx, self.image.id).status

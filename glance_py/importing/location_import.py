@@ -279,7 +279,7 @@ class LocationImportProxy(Proxy):
         self, ctx: Caller, image: Image, status: str, claim: Claim
     ) -> str | None:
         """Why nobody wants the hash any more; asked now and then while it is computed."""
-        if claim.is_connection_lost:
+        if claim.is_lost:
             return "Another worker took the work over, because this one gave no sign of life."
         try:
             found = self._repositories.images.get(ctx, image.id).status

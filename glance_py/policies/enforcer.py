@@ -200,7 +200,7 @@ class Enforcer:
         check_function, _, credentials = self._resolve_check(ctx, rule)
         return check_function is not None and check_function(target, credentials)
 
-    def check(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> None:
+    def enforce(self, ctx: Caller, rule: str, target: Mapping[str, object]) -> None:
         """:raises errors.PolicyForbids: the caller may not."""
         if not self.allows(ctx, rule, target):
             raise errors.PolicyForbids(rule)

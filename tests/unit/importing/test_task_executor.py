@@ -179,7 +179,7 @@ class TaskExecutorTest(unittest.TestCase):
         def function(running_task):
             started.set()
             try:
-                eventually(running_task.check)
+                eventually(running_task.raise_if_cancelled)
             finally:
                 taken_back.set()
 

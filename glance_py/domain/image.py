@@ -68,9 +68,6 @@ STATUSES = tuple(ImageStatus)
 #: Custom properties whose names start so belong to the service.
 RESERVED_PREFIX = "os_glance"
 
-#: Internal properties that no answer shows.
-HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
-
 #: What is known of an image's data only when all of it has passed.
 DIGEST_FIELDS = ("checksum", "os_hash_algo", "os_hash_value")
 

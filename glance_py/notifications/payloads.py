@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
+from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, stores_in
 from glance_py.domain.member import Member
 from glance_py.domain.task import Task
 
@@ -54,8 +55,8 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
 def data_payload(image: Image) -> dict[str, object]:
     """An image whose data is being stored: with the stores of its import."""
     lists = {
-        name: [store for store in image.properties.get(name, "").split(",") if store]
-        for name in ("os_glance_importing_to_stores", "os_glance_failed_import")
+        name: stores_in(image, name)
+        for name in (PENDING_STORES, FAILED_STORES)
     }
     return {**image_payload(image), **lists}
 

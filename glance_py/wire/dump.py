@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import HIDDEN_PROPERTIES, Image, Location
+from glance_py.domain.image import Image, Location
+from glance_py.domain.importing import HIDDEN_PROPERTIES
 from glance_py.domain.member import Member
 from glance_py.wire.field import Resource
 from glance_py.wire.member import MEMBER

@@ -25,6 +25,7 @@ from glance_py.cache.prefetch import Prefetcher
 from glance_py.claims import STAGING_STORE, Claims, Clock
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote, open_repositories
+from glance_py.dependencies import Dependencies
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Repositories
 from glance_py.http.router import API
@@ -40,6 +41,7 @@ from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.notifications.notifier import Notifier
 from glance_py.policies.enforcer import Enforcer
 from glance_py.safe_http import UriFilter
+from glance_py.settings import Settings
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -65,7 +67,7 @@ class ApiService:
     """
 
     app: Callable
-    deps: gateway.Dependencies
+    deps: Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
     #: What the pipeline demands of a server, see ``factory_deps.LOOPBACK_ONLY``.
@@ -81,7 +83,7 @@ class ApiService:
 
 
 def build_recovery(
-    deps: gateway.Dependencies, importer: Importer, clock: Clock = time
+    deps: Dependencies, importer: Importer, clock: Clock = time
 ) -> recovery.Recovery:
     """What finds and ends work that dead processes left."""
     return recovery.Recovery(
@@ -185,39 +187,43 @@ def staging_free_bytes(stores: Stores) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
+def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     """What the layers work with."""
     repositories: Repositories = open_repositories(conf)
     heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
     stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
+    settings = Settings.from_conf(conf)  # which needs the options of the stores
     stores.set_url_policy(url_policy(uri_filter))
-    deps = gateway.Dependencies(
+    notifier = Notifier(conf)
+    tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
+    return Dependencies(
         conf=conf,
+        settings=settings,
         repositories=repositories,
         stores=stores,
         enforcer=enforcer,
-        notifier=Notifier(conf),
+        notifier=notifier,
         claims=Claims(
             repositories.claims,
             repositories.images,
             open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
         ),
         uri_filter=uri_filter,
-        protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
+        task_executor=TaskExecutor(tasks, settings.tasks.task_pool_threads),
+        protections=PropertyProtections(conf, enforcer)
+        if settings.property_protection.property_protection_file
+        else None,
         limits=(
-            limits.UnifiedLimits(repositories, conf.keystone_limits_cache_time)
-            if conf.use_keystone_limits
+            limits.UnifiedLimits(repositories, settings.quota.keystone_limits_cache_time)
+            if settings.quota.use_keystone_limits
             else None
         ),
-    )
-    return dataclasses.replace(
-        deps, task_executor=TaskExecutor(internal_tasks(deps), conf.wsgi.task_pool_threads)
     )
 
 
 def build_image_cache(
-    deps: gateway.Dependencies,
+    deps: Dependencies,
 ) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
     """The image cache of this node and what fetches into it; Nones when it has none.
 

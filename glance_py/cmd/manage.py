@@ -241,13 +241,7 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
     """Print which layers a request passes, outermost first, and what each has a say in."""
     from glance_py import gateway
 
-    for noun, layers in (
-        ("Images", gateway.IMAGE_LAYERS),
-        ("Members", gateway.MEMBER_LAYERS),
-        ("Tasks", gateway.TASK_LAYERS),
-        ("Metadata namespaces", gateway.NAMESPACE_LAYERS),
-        ("Metadata definitions", gateway.DEFINITION_LAYERS),
-    ):
+    for noun, layers in gateway.STACKS.items():
         print(f"{noun}:")
         for layer in layers:
             print(f"  {layer.__name__:<28} {' '.join(layer.overrides())}")

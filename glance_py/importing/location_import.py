@@ -11,6 +11,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from glance_py import streams
 from glance_py.claims import Claim, Claims
@@ -21,32 +22,31 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import LOCATION_IMPORT as CLAIM_KIND
 from glance_py.domain.image import Image, Location, check_formats
 from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
-from glance_py.domain.ports import IMAGE_OPERATIONS, TaskOperations
+from glance_py.domain.ports import InternalImageOperations, InternalTaskOperations
 from glance_py.domain.registration import Registration
 from glance_py.domain.task import LOCATION_IMPORT, UNFINISHED, Task
 from glance_py.importing.task_executor import RunningTask, user_message
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import LocationImportAdapter
 from glance_py.layers.location_validation import LocationValidator
 from glance_py.layers.store_errors import translate_store_errors
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
 
-class LocationImportProxy(Proxy):
+class LocationImportProxy(LocationImportAdapter):
     """Registers data of images, and says where data is registered."""
 
-    operations = tuple(
-        operation for operation in IMAGE_OPERATIONS if operation != "import_"
-    )  # begun above
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: InternalImageOperations, deps: Dependencies) -> None:
         super().__init__(inner)
         self._conf = deps.conf
         self._repositories = deps.repositories
         self._stores = deps.stores
         self._background = deps.task_executor
         self._claims: Claims = deps.claims
-        self._validator = LocationValidator(deps)
+        self._validator = LocationValidator(deps.stores, deps.uri_filter, deps.repositories.pending)
         self._read_only_stores = {store.id for store in deps.stores.describe() if store.read_only}
 
     def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
@@ -290,7 +290,9 @@ class LocationImportProxy(Proxy):
         return f"The image became {found} while its data was looked at."
 
 
-def recover(repositories, images, tasks: TaskOperations, claims: Claims, claim: Claim) -> list[str]:
+def recover(
+    repositories, images, tasks: InternalTaskOperations, claims: Claims, claim: Claim
+) -> list[str]:
     """End a registration whose worker died; a line for each thing that was done.
 
     :param images: the operations behind the policy.

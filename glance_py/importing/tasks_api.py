@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glance_py.claims import Claim
 from glance_py.domain import errors
@@ -16,12 +16,15 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.claim import TASK as CLAIM_KIND
 from glance_py.domain.image import COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
-from glance_py.domain.ports import TASK_OPERATIONS
+from glance_py.domain.ports import TaskOperations
 from glance_py.domain.property_names import is_reserved
 from glance_py.domain.task import IMPORT, Task
 from glance_py.importing.importer import Importer
 from glance_py.importing.task_executor import RunningTask
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import TaskLayer
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 #: What ``image_properties`` may set on the image itself.
 _IMAGE_FIELDS = frozenset(
@@ -38,14 +41,12 @@ _IMAGE_FIELDS = frozenset(
 )
 
 
-class TaskStartProxy(Proxy):
+class TaskStartProxy(TaskLayer):
     """Has the work of a new task done."""
 
-    operations = TASK_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: TaskOperations, deps: Dependencies, importer: Importer) -> None:
         super().__init__(inner)
-        self._importer: Importer = deps.importer
+        self._importer = importer
         self._conf = deps.conf
 
     def create(self, ctx: Caller, task: Task) -> Task:

@@ -9,21 +9,27 @@ change an image that of the ownership layer behind that.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_OPERATIONS, MEMBER_OPERATIONS, Data, Download
+from glance_py.domain.ports import Data, Download, ImageOperations, MemberOperations
 from glance_py.domain.visibility import is_mutable, is_visible
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImageLayer, MemberLayer
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 
-class AuthorizationProxy(Proxy):
+class AuthorizationProxy(ImageLayer):
     """Images are seen when visible, and their data is found when they are not deactivated."""
 
-    operations = IMAGE_OPERATIONS
+    @classmethod
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        return cls(inner)
 
     def get(self, ctx: Caller, image_id: str) -> Image:
         return self._visible(ctx, self.inner.get(ctx, image_id))
@@ -56,7 +62,7 @@ class AuthorizationProxy(Proxy):
         return [] if image.status == "deactivated" and not ctx.is_admin else locations
 
 
-class MemberAuthorizationProxy(Proxy):
+class MemberAuthorizationProxy(MemberLayer):
     """Only shared images have members.
 
     The owner sees and rules the list; a member sees itself and decides whether
@@ -64,11 +70,13 @@ class MemberAuthorizationProxy(Proxy):
     back to the old defaults, which do not know owners.
     """
 
-    operations = MEMBER_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: MemberOperations, only_owner_shares: bool) -> None:
         super().__init__(inner)
-        self._only_owner_shares = not deps.conf.oslo_policy.enforce_new_defaults
+        self._only_owner_shares = only_owner_shares
+
+    @classmethod
+    def build(cls, inner: MemberOperations, deps: Dependencies) -> MemberOperations:
+        return cls(inner, not deps.settings.policy.enforce_new_defaults)
 
     @staticmethod
     def _require_shared(image: Image) -> None:

@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from oslo_log import log as logging
 
@@ -28,23 +29,35 @@ from glance_py.domain.image import (
     check_transition,
 )
 from glance_py.domain.importing import STAGE_HOST
-from glance_py.domain.ports import INTERNAL_OPERATIONS, Data, Download, Finalize, Upload
-from glance_py.layers.base import Proxy
+from glance_py.domain.ports import (
+    Data,
+    Download,
+    Finalize,
+    ImageRepository,
+    InternalImageOperations,
+    Upload,
+)
+from glance_py.layers.base import ImageAdapter
 from glance_py.layers.data_deletion import DataDeleter
 from glance_py.layers.store_errors import translate_store_errors
 from glance_store_py.driver import ObjectData
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import redacted
 
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
+
 LOG = logging.getLogger(__name__)
 
 
-class LocationProxy(Proxy):
+class LocationProxy(ImageAdapter):
     """Uploads, downloads and deletes the data of images."""
 
-    operations = INTERNAL_OPERATIONS
+    @classmethod
+    def build(cls, inner: ImageRepository, deps: Dependencies) -> InternalImageOperations:
+        return cls(inner, deps)
 
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: ImageRepository, deps: Dependencies) -> None:
         super().__init__(inner)
         self._stores = deps.stores
         self._claims: Claims = deps.claims

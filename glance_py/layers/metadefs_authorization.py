@@ -8,18 +8,22 @@ is told that there is none, before ownership is looked at.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
-    Definition,
+    DefinitionT,
     Kind,
     Namespace,
     is_mutable,
     is_visible,
 )
-from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
-from glance_py.layers.base import Proxy
+from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
+from glance_py.layers.base import DefinitionLayer, NamespaceLayer
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 
 def require_mutable(ctx: Caller, namespace: Namespace) -> None:
@@ -36,10 +40,12 @@ def require_unprotected(namespace: Namespace) -> None:
         )
 
 
-class NamespaceAuthorizationProxy(Proxy):
+class NamespaceAuthorizationProxy(NamespaceLayer):
     """Namespaces of other projects are seen when public and never changed."""
 
-    operations = NAMESPACE_OPERATIONS
+    @classmethod
+    def build(cls, inner: NamespaceOperations, deps: Dependencies) -> NamespaceOperations:
+        return cls(inner)
 
     def get(self, ctx: Caller, name: str) -> Namespace:
         return self._visible(ctx, self.inner.get(ctx, name))
@@ -79,15 +85,17 @@ class NamespaceAuthorizationProxy(Proxy):
         self.inner.delete(ctx, namespace)
 
 
-class DefinitionAuthorizationProxy(Proxy):
+class DefinitionAuthorizationProxy(DefinitionLayer):
     """Who owns a namespace owns what lies in it; from a protected one nothing is taken.
 
     Whoever holds a namespace was allowed to see it.
     """
 
-    operations = DEFINITION_OPERATIONS
+    @classmethod
+    def build(cls, inner: DefinitionOperations, deps: Dependencies) -> DefinitionOperations:
+        return cls(inner)
 
-    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
+    def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
         require_mutable(ctx, namespace)
         return self.inner.create(ctx, namespace, definition)
 
@@ -95,19 +103,23 @@ class DefinitionAuthorizationProxy(Proxy):
         self,
         ctx: Caller,
         namespace: Namespace,
-        kind: Kind,
-        definitions: Sequence[Definition],
+        kind: type[DefinitionT],
+        definitions: Sequence[DefinitionT],
         append: bool,
-    ) -> Sequence[Definition]:
+    ) -> Sequence[DefinitionT]:
         # wire: even in a protected namespace others may be put in their place.
         require_mutable(ctx, namespace)
         return self.inner.create_all(ctx, namespace, kind, definitions, append)
 
-    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(
+        self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
+    ) -> DefinitionT:
         require_mutable(ctx, namespace)
         return self.inner.update(ctx, namespace, name, after)
 
-    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
         require_mutable(ctx, namespace)
         if namespace.protected:
             # wire: what is not there is missed first.

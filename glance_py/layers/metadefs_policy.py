@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
-    Definition,
+    DefinitionT,
     Kind,
     Listing,
     Namespace,
@@ -24,8 +25,12 @@ from glance_py.domain.metadef import (
     ResourceType,
     Tag,
 )
-from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
-from glance_py.layers.base import Proxy
+from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
+from glance_py.layers.base import DefinitionLayer, NamespaceLayer
+from glance_py.policies.enforcer import Enforcer
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 _VIEW_RULE = "get_metadef_namespace"
 
@@ -88,14 +93,13 @@ def target(namespace: Namespace) -> dict[str, object]:
     }
 
 
-class _MetadefPolicyProxy(Proxy):
-    """What both layers of this module share: how they ask."""
+class _MetadefRules:
+    """Asks the rules about a namespace."""
 
-    def __init__(self, inner, deps) -> None:
-        super().__init__(inner)
-        self._enforcer = deps.enforcer
+    def __init__(self, enforcer: Enforcer) -> None:
+        self._enforcer = enforcer
 
-    def _check(self, ctx: Caller, namespace: Namespace, *rules: str) -> None:
+    def check(self, ctx: Caller, namespace: Namespace, *rules: str) -> None:
         """May the caller do this to the namespace?
 
         :raises errors.PolicyForbids: no, though it may see the namespace.
@@ -104,7 +108,7 @@ class _MetadefPolicyProxy(Proxy):
         if not self._allowed(ctx, target(namespace), rules):
             raise errors.NamespaceNotFound(namespace.name)
 
-    def _check_in_own_project(self, ctx: Caller, *rules: str) -> None:
+    def check_in_own_project(self, ctx: Caller, *rules: str) -> None:
         """The same where there is no namespace, judged as if it were one of the caller's.
 
         :raises errors.NotFound: it may not see any.
@@ -121,18 +125,27 @@ class _MetadefPolicyProxy(Proxy):
         return True
 
 
-class NamespacePolicyProxy(_MetadefPolicyProxy):
+class NamespacePolicyProxy(NamespaceLayer):
     """The rules about namespaces."""
 
-    operations = NAMESPACE_OPERATIONS
+    def __init__(self, inner: NamespaceOperations, enforcer: Enforcer) -> None:
+        super().__init__(inner)
+        self._enforcer = enforcer
+        self._rules = _MetadefRules(enforcer)
+
+    @classmethod
+    def build(cls, inner: NamespaceOperations, deps: Dependencies) -> NamespaceOperations:
+        return cls(inner, deps.enforcer)
 
     def get(self, ctx: Caller, name: str) -> Namespace:
         namespace = self.inner.get(ctx, name)
-        self._check(ctx, namespace, *_VIEW_CONTENTS_RULES)
+        self._rules.check(ctx, namespace, *_VIEW_CONTENTS_RULES)
         return namespace
 
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
-        self._check_in_own_project(ctx, "get_metadef_namespaces", "list_metadef_resource_types")
+        self._rules.check_in_own_project(
+            ctx, "get_metadef_namespaces", "list_metadef_resource_types"
+        )
         page = self.inner.list(ctx, query)
         visible = self._enforcer.memoized_check(ctx, _VIEW_RULE)
         return dataclasses.replace(
@@ -140,7 +153,7 @@ class NamespacePolicyProxy(_MetadefPolicyProxy):
         )
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        self._check_in_own_project(
+        self._rules.check_in_own_project(
             ctx,
             "add_metadef_namespace",
             *(rule for kind in namespace.contents for rule in RULES[kind]["create"]),
@@ -148,27 +161,38 @@ class NamespacePolicyProxy(_MetadefPolicyProxy):
         return self.inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
-        self._check(ctx, namespace, "modify_metadef_namespace")
+        self._rules.check(ctx, namespace, "modify_metadef_namespace")
         return self.inner.update(ctx, namespace, after)
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
-        self._check(ctx, namespace, "delete_metadef_namespace")
+        self._rules.check(ctx, namespace, "delete_metadef_namespace")
         self.inner.delete(ctx, namespace)
 
     def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
-        self._check_in_own_project(ctx, "list_metadef_resource_types")
+        self._rules.check_in_own_project(ctx, "list_metadef_resource_types")
         return self.inner.resource_types(ctx)
 
 
-class DefinitionPolicyProxy(_MetadefPolicyProxy):
+class DefinitionPolicyProxy(DefinitionLayer):
     """The rules about what lies in a namespace."""
 
-    operations = DEFINITION_OPERATIONS
+    def __init__(self, inner: DefinitionOperations, enforcer: Enforcer) -> None:
+        super().__init__(inner)
+        self._enforcer = enforcer
+        self._rules = _MetadefRules(enforcer)
+
+    @classmethod
+    def build(cls, inner: DefinitionOperations, deps: Dependencies) -> DefinitionOperations:
+        return cls(inner, deps.enforcer)
 
     def list(
-        self, ctx: Caller, namespace: Namespace, kind: Kind, listing: Listing | None = None
-    ) -> Sequence[Definition]:
-        self._check(ctx, namespace, *RULES[kind]["list"])
+        self,
+        ctx: Caller,
+        namespace: Namespace,
+        kind: type[DefinitionT],
+        listing: Listing | None = None,
+    ) -> Sequence[DefinitionT]:
+        self._rules.check(ctx, namespace, *RULES[kind]["list"])
         # wire: lists of properties and tags do not ask the rule on reading one.
         if kind in _FILTERED_KINDS and not all(
             self._enforcer.allows(ctx, rule, target(namespace)) for rule in RULES[kind]["get"]
@@ -176,33 +200,39 @@ class DefinitionPolicyProxy(_MetadefPolicyProxy):
             return []
         return self.inner.list(ctx, namespace, kind, listing)
 
-    def get(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
-        self._check(ctx, namespace, *RULES[kind]["get"])
+    def get(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
+        self._rules.check(ctx, namespace, *RULES[kind]["get"])
         return self.inner.get(ctx, namespace, kind, name)
 
-    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
-        self._check(ctx, namespace, *RULES[type(definition)]["create"])
+    def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
+        self._rules.check(ctx, namespace, *RULES[type(definition)]["create"])
         return self.inner.create(ctx, namespace, definition)
 
     def create_all(
         self,
         ctx: Caller,
         namespace: Namespace,
-        kind: Kind,
-        definitions: Sequence[Definition],
+        kind: type[DefinitionT],
+        definitions: Sequence[DefinitionT],
         append: bool,
-    ) -> Sequence[Definition]:
-        self._check(ctx, namespace, *RULES[kind]["create_all"])
+    ) -> Sequence[DefinitionT]:
+        self._rules.check(ctx, namespace, *RULES[kind]["create_all"])
         return self.inner.create_all(ctx, namespace, kind, definitions, append)
 
-    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
-        self._check(ctx, namespace, *RULES[type(after)]["update"])
+    def update(
+        self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
+    ) -> DefinitionT:
+        self._rules.check(ctx, namespace, *RULES[type(after)]["update"])
         return self.inner.update(ctx, namespace, name, after)
 
-    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
-        self._check(ctx, namespace, *RULES[kind]["delete"])
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
+        self._rules.check(ctx, namespace, *RULES[kind]["delete"])
         return self.inner.delete(ctx, namespace, kind, name)
 
     def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
-        self._check(ctx, namespace, *RULES[kind]["clear"])
+        self._rules.check(ctx, namespace, *RULES[kind]["clear"])
         self.inner.clear(ctx, namespace, kind)

@@ -7,16 +7,21 @@ judged before.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange, RejectedChange
 from glance_py.domain.image import Image
 from glance_py.domain.importing import ImportRequest
-from glance_py.domain.ports import IMAGE_OPERATIONS, Upload
+from glance_py.domain.ports import ImageOperations, Upload
 from glance_py.domain.registration import Registration
 from glance_py.domain.visibility import is_mutable
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImageLayer
 from glance_py.layers.location_validation import is_service
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 
 def require_mutable(ctx: Caller, image: Image) -> None:
@@ -30,13 +35,15 @@ def foreign_owner_error(image: Image) -> errors.Forbidden:
     return errors.Forbidden(f"You are not permitted to create images owned by '{image.owner}'.")
 
 
-class OwnershipProxy(Proxy):
+class OwnershipProxy(ImageLayer):
     """Images of other projects are never changed; protected ones are not deleted.
 
     The last room that judges rights: what is wrong with the image itself comes after it.
     """
 
-    operations = IMAGE_OPERATIONS
+    @classmethod
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        return cls(inner)
 
     def create(self, ctx: Caller, image: Image) -> Image:
         if not ctx.is_admin and image.owner != ctx.project_id:

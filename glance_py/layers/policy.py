@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
@@ -16,12 +17,16 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_OPERATIONS, MEMBER_OPERATIONS, Data, Download, Upload
+from glance_py.domain.ports import Data, Download, ImageOperations, MemberOperations, Upload
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.registration import Registration
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImageLayer, MemberLayer
 from glance_py.layers.ownership import foreign_owner_error
+from glance_py.policies.enforcer import Enforcer
 from glance_py.policies.target import ImageTarget, new_image_target
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 #: Visibilities that have a rule of their own.
 VISIBILITY_RULES = {"public": "publicize_image", "community": "communitize_image"}
@@ -48,14 +53,16 @@ def rules_for_change(change: ImageChange) -> list[str]:
     return rules
 
 
-class PolicyProxy(Proxy):
+class PolicyProxy(ImageLayer):
     """The rules about images."""
 
-    operations = IMAGE_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: ImageOperations, enforcer: Enforcer) -> None:
         super().__init__(inner)
-        self._enforcer = deps.enforcer
+        self._enforcer = enforcer
+
+    @classmethod
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        return cls(inner, deps.enforcer)
 
     def get(self, ctx: Caller, image_id: str) -> Image:
         image = self.inner.get(ctx, image_id)
@@ -124,7 +131,7 @@ class PolicyProxy(Proxy):
         self._enforcer.enforce_image(ctx, rule, image)
         self.inner.import_(ctx, image, request)
 
-    def download(self, ctx: Caller, image: Image, request: Download) -> Data:
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
         self._enforcer.enforce_image(ctx, "download_image", image)
         if request.prefer:
             self._enforcer.enforce_image(ctx, "download_from_store", image)
@@ -149,14 +156,16 @@ class PolicyProxy(Proxy):
         return self.inner.set_status(ctx, image, to)
 
 
-class MemberPolicyProxy(Proxy):
+class MemberPolicyProxy(MemberLayer):
     """The rules about the members of an image; what they judge is the image."""
 
-    operations = MEMBER_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: MemberOperations, enforcer: Enforcer) -> None:
         super().__init__(inner)
-        self._enforcer = deps.enforcer
+        self._enforcer = enforcer
+
+    @classmethod
+    def build(cls, inner: MemberOperations, deps: Dependencies) -> MemberOperations:
+        return cls(inner, deps.enforcer)
 
     def _check(self, ctx: Caller, rule: str, image: Image) -> None:
         """Who may not see the image is told nothing of its members."""

@@ -18,6 +18,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -26,10 +27,14 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.importing import ImportRequest
-from glance_py.domain.ports import IMAGE_OPERATIONS, Data, Download, Upload
+from glance_py.domain.ports import Data, Download, ImageOperations, Upload
 from glance_py.domain.property_names import fold, spellings
 from glance_py.domain.query import ImageQuery, Page
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImageLayer
+from glance_py.policies.enforcer import Enforcer
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +102,7 @@ class PropertyProtections:
         later, that is logged and the rules stay as they were.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, enforcer) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, enforcer: Enforcer) -> None:
         self.enabled = bool(conf.property_protection_file)
         self._enforcer = enforcer
         self._by_policy = conf.property_protection_rule_format == "policies"
@@ -150,7 +155,7 @@ class PropertyRules:
     :raises InvalidPropertyRules: something that has no meaning.
     """
 
-    def __init__(self, path: str, by_policy: bool, enforcer) -> None:
+    def __init__(self, path: str, by_policy: bool, enforcer: Enforcer) -> None:
         self._by_policy = by_policy
         self._enforcer = enforcer
         self._service = re.compile(rf"{RESERVED_PREFIX}.*")
@@ -268,19 +273,18 @@ def _with_all_properties(image: Image) -> Image:
     return image
 
 
-class PropertyProtectionProxy(Proxy):
+class PropertyProtectionProxy(ImageLayer):
     """Filters what is read and judges what is written."""
 
-    operations = IMAGE_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: ImageOperations, protections: PropertyProtections) -> None:
         super().__init__(inner)
-        self._allows = deps.protections.allows
+        self._allows = protections.allows
 
     @classmethod
-    def is_enabled(cls, deps) -> bool:
-        """Is there a rules file?"""
-        return deps.protections is not None and deps.protections.enabled
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        if deps.protections is None or not deps.protections.enabled:
+            return inner
+        return cls(inner, deps.protections)
 
     def _hide(self, ctx: Caller, image: Image, memo: dict[str, bool]) -> Image:
         properties = image.properties
@@ -330,7 +334,7 @@ class PropertyProtectionProxy(Proxy):
     def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         return self._hide(ctx, self.inner.stage(ctx, _with_all_properties(image), upload), {})
 
-    def download(self, ctx: Caller, image: Image, request: Download) -> Data:
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
         return self.inner.download(ctx, _with_all_properties(image), request)
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:

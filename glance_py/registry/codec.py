@@ -214,10 +214,10 @@ def _decode_mapping(hint: Any, strict: bool) -> Decoder:
 def _decode_time(value: Any) -> datetime.datetime:
     try:
         moment = datetime.datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        if moment.tzinfo is not None:
+            return moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (TypeError, ValueError, OverflowError):  # in UTC it may lie before the year 1
         raise DecodeError("not a time") from None
-    if moment.tzinfo is not None:
-        return moment.astimezone(datetime.UTC).replace(tzinfo=None)
     return moment
 
 

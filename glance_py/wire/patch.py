@@ -8,6 +8,7 @@ played on it in order, and what has changed in the end is the Change.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,9 @@ MAX_OPERATIONS = 10_000
 #: wire: computed, yet a PATCH may write a custom property of this name; the computed value
 #: hides it once there is one.
 _SHADOWED = frozenset({"stores"})
+
+#: A tilde that begins no escape (RFC 6901, section 3).
+_BAD_ESCAPE = re.compile("~(?![01])")
 
 #: How many parts the path of an operation on locations has.
 _LOCATION_DEPTH = {"add": 2, "insert": 2, "replace": 1, "remove": 2}
@@ -182,7 +186,7 @@ def _pointer_parts(path: object) -> list[str]:
 
 
 def _unescape(part: str, path: str) -> str:
-    if "~" in part.replace("~0", "").replace("~1", ""):
+    if _BAD_ESCAPE.search(part):
         raise errors.Invalid(f'Pointer `{path}` contains "~" not part of a recognized escape.')
     return part.replace("~1", "/").replace("~0", "~")
 

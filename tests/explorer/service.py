@@ -30,6 +30,7 @@ from glance_py.context import RequestContext
 from glance_py.db import engine, migrations
 from glance_py.db.images import SqlImages
 from glance_py.db.repositories import sql_repositories
+from glance_py.dependencies import Dependencies
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
 from glance_py.importing import (
@@ -45,6 +46,7 @@ from glance_py.layers.quota import QuotaProxy
 from glance_py.layers.tasks import internal_tasks
 from glance_py.safe_http import Response
 from glance_py.scrubber import Scrubber
+from glance_py.settings import Settings
 from glance_store_py import errors as store_errors
 from glance_store_py.driver import AddResult, ObjectData
 from glance_store_py.drivers import file, memory
@@ -414,23 +416,25 @@ class Host:
         self.repositories = repositories
         self.stores = stores
         self.claims = ProcessClaims(repositories.claims, repositories.images, CLOCK)
-        deps = gateway.Dependencies(
+        settings = Settings.from_conf(conf)
+        notifier = _NoNotifier()
+        tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
+        self.task_executor = InlineTaskExecutor(tasks, 1)
+        self.deps = deps = Dependencies(
             conf=conf,
+            settings=settings,
             repositories=repositories,
             stores=stores,
             enforcer=None,
-            notifier=_NoNotifier(),
+            notifier=notifier,
             claims=self.claims,
             uri_filter=_NoFilter(),
+            task_executor=self.task_executor,
         )
-        self.task_executor = InlineTaskExecutor(internal_tasks(deps), 1)
-        self.deps = deps = dataclasses.replace(deps, task_executor=self.task_executor)
-        self.images = gateway.build_stack(gateway.INTERNAL_LAYERS, repositories.images, deps)
+        self.images = gateway.build_internal_images(deps)
         self.importer = importer.Importer(self.images, deps)
         self.location_import = location_import.LocationImportProxy(self.images, deps)
-        self.tasks = tasks_api.TaskStartProxy(
-            self.task_executor.tasks, dataclasses.replace(deps, importer=self.importer)
-        )
+        self.tasks = tasks_api.TaskStartProxy(self.task_executor.tasks, deps, self.importer)
         self.process = Process(name)
 
     def configure(self, delayed: bool, quota: int) -> None:

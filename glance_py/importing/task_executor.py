@@ -62,7 +62,7 @@ TaskFunction = Callable[[RunningTask], Mapping[str, object]]
 AfterTask = Callable[[bool], object]
 
 
-def _do_nothing(ended: bool) -> None:
+def do_nothing(ended: bool) -> None:
     """The default of ``after``."""
 
 
@@ -108,7 +108,7 @@ class TaskExecutor:
         """True when no task of this process is queued or running."""
         return not self._process.get().unfinished
 
-    def submit(self, task: Task, function: TaskFunction, after: AfterTask = _do_nothing) -> None:
+    def submit(self, task: Task, function: TaskFunction, after: AfterTask = do_nothing) -> None:
         """Queue ``function`` for ``task``; see :data:`TaskFunction` and :data:`AfterTask`."""
         mine, running_task = self._process.get(), self._begin(task)
         with mine.changed:
@@ -117,7 +117,7 @@ class TaskExecutor:
                 mine.thread_count += 1
                 process.start_thread("task", self._run)
 
-    def run(self, task: Task, function: TaskFunction, after: AfterTask = _do_nothing) -> None:
+    def run(self, task: Task, function: TaskFunction, after: AfterTask = do_nothing) -> None:
         """Call ``function`` for ``task`` in this thread; see :meth:`submit`."""
         self._run_job(_Job(self._begin(task), function, after))
 

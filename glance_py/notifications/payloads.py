@@ -54,10 +54,7 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
 
 def data_payload(image: Image) -> dict[str, object]:
     """An image whose data is being stored: with the stores of its import."""
-    lists = {
-        name: stores_in(image, name)
-        for name in (PENDING_STORES, FAILED_STORES)
-    }
+    lists = {name: stores_in(image, name) for name in (PENDING_STORES, FAILED_STORES)}
     return {**image_payload(image), **lists}
 
 

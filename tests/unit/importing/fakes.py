@@ -38,6 +38,11 @@ ID = "11111111-1111-4111-8111-111111111111"
 CALLER = RequestContext(user_id="u", project_id="p", roles=["member"], request_id="req-1")
 
 
+def unused(*_: object) -> None:
+    """An operation that no import calls."""
+    raise AssertionError("not called by imports")
+
+
 class Images:
     """Images by id, with claims; ``fail`` is raised by the next update, before or after it."""
 
@@ -153,6 +158,8 @@ class ClaimRecords:
 class InternalImages:
     """The internal operations over :class:`Images`; writes copies to :class:`Stores`."""
 
+    list = upload = stage = download = set_status = staticmethod(unused)
+
     def __init__(self, images: Images, stores: Stores) -> None:
         self._images, self._stores = images, stores
         self.get = self.resolve = images.get
@@ -180,6 +187,8 @@ class InternalImages:
 
 class Tasks:
     """Tasks as the executor and the importer see them; ``events`` names what was recorded."""
+
+    list = list_for_image = staticmethod(unused)
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}

@@ -255,7 +255,7 @@ class LocationProxy(ImageAdapter):
                 recorded = self._claims.resolve_outcome(ctx, claim, is_recorded)
                 if recorded is not None:
                     return recorded
-                if claim.is_connection_lost:
+                if claim.is_lost:
                     raise errors.ClaimLost(image.id) from None
                 if last:
                     raise errors.DatabaseUnavailable() from None

@@ -257,7 +257,9 @@ class Applying(Patches):
         self.refused(errors.Conflict, op("replace", "/q", "x"))
         self.refused(errors.Conflict, op("remove", "/q"))
         self.refused(errors.Forbidden, op("remove", "/name"))
-        self.refused(errors.Conflict, {"add": "/name", "value": "x"}, media_type=media_types.PATCH_V20)
+        self.refused(
+            errors.Conflict, {"add": "/name", "value": "x"}, media_type=media_types.PATCH_V20
+        )
         self.refused(errors.Conflict, {"add": "/p", "value": "x"}, media_type=media_types.PATCH_V20)
 
     def test_formats_change_only_while_queued(self):

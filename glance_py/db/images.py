@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from glance_py.db import claims, galera, image_children, rows, select, usage
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.select import not_deleted
 from glance_py.db.tables import images
 from glance_py.domain import errors

@@ -26,6 +26,7 @@ from oslo_concurrency import processutils
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.importing.plugins.base import StagedImage
+from glance_py.settings import FormatSettings
 from glance_py.streams import FormatFilter
 
 LOG = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class ImageConversion:
     def _inspect(self, staged: StagedImage, declared: str | None) -> str | None:
         """The format of the data, which must be the declared one; for raw whatever it is."""
         image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
-        inspection = FormatFilter(image, self._conf)
+        inspection = FormatFilter(image, FormatSettings.from_conf(self._conf))
         with open(staged.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 inspection.update(chunk)

@@ -83,9 +83,7 @@ class LocationProxy(ImageAdapter):
                 settings.data.hashing_algorithm,
                 settings.formats,
             ),
-            StagingFlow(
-                recorder, claims, deps.repositories.claims, stores, settings.host.self_url
-            ),
+            StagingFlow(recorder, claims, deps.repositories.claims, stores, settings.host.self_url),
             Downloader(stores),
             deleter,
             pending,

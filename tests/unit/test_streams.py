@@ -1,6 +1,7 @@
 """Byte filters: untouched chunks, right verdicts, no thread left behind."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import struct
@@ -16,6 +17,7 @@ from cursive import signature_utils
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.image import Image
+from glance_py.settings import FormatSettings
 from tests.unit.factories import make_member
 
 KIB = 1024

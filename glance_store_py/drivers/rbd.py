@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import rbd_transfer
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
@@ -86,7 +86,7 @@ class RbdDriver(BaseDriver):
         self._fsid = self._cluster.configured_fsid()
         self._update_prefixes()
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         location = self._location(name)
         self._create(name, size or 0)
         rbd_id = None

@@ -146,14 +146,10 @@ class RbdDriver(BaseDriver):
 
     def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         name, snapshot = self._parse_location(location)
-        image = self._cluster.call(lambda pool: _open(pool, name, snapshot, read_only=True))
-        try:
-            end = image.size() if stop is None else min(stop, image.size())
-            start = min(start, end)
-            chunks = rbd_transfer.read(image, start, end)
-        except BaseException:
-            image.close()
-            raise
+        image, size = self._cluster.call(lambda pool: _open_to_read(pool, name, snapshot))
+        end = size if stop is None else min(stop, size)
+        start = min(start, end)
+        chunks = rbd_transfer.read(image, start, end)
 
         def close() -> None:
             chunks.close()  # Waits for reads in flight; then the image can be closed.
@@ -245,6 +241,16 @@ def _open(pool: Any, name: str, snapshot: str | None = None, read_only: bool = F
     import rbd
 
     return rbd.Image(pool, name, snapshot=snapshot, read_only=read_only)
+
+
+def _open_to_read(pool: Any, name: str, snapshot: str | None) -> tuple[Any, int]:
+    """An open image, and its size in bytes."""
+    image = _open(pool, name, snapshot, read_only=True)
+    try:
+        return image, int(image.size())
+    except BaseException:
+        image.close()
+        raise
 
 
 def _create_snapshot(image: Any, snapshot: str) -> None:

@@ -10,7 +10,7 @@ from oslo_config import cfg
 from glance_py import config, pipeline
 from glance_py.middleware import factory_deps
 from glance_py.policies.enforcer import Enforcer
-from glance_py.registry import client
+from glance_py.registry.repositories import remote_repositories
 from glance_py.registry.server import Registry
 from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
 from tests.contract.dal.claim_cases import ClaimCases
@@ -51,7 +51,7 @@ def through_registry(repositories, connect=lambda wire: wire):
             )
         ):
             wires.append(InProcessConnection(pipeline.load(conf, pipeline.REGISTRY)))
-    return client.remote_repositories(conf, connect(*wires))
+    return remote_repositories(conf, connect(*wires))
 
 
 class ThroughRegistry:

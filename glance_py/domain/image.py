@@ -68,12 +68,6 @@ STATUSES = tuple(ImageStatus)
 #: Custom properties whose names start so belong to the service.
 RESERVED_PREFIX = "os_glance"
 
-#: The property with the URL of the worker that has the staged data of the image.
-STAGE_HOST = "os_glance_stage_host"
-
-#: Internal properties that no answer shows.
-HIDDEN_PROPERTIES = frozenset({STAGE_HOST, "os_glance_hash_op_host"})
-
 #: What is known of an image's data only when all of it has passed.
 DIGEST_FIELDS = ("checksum", "os_hash_algo", "os_hash_value")
 

@@ -14,7 +14,8 @@ from typing import Protocol
 import orjson
 
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import HIDDEN_PROPERTIES, Image, ImageStatus, Location
+from glance_py.domain.image import Image, ImageStatus, Location
+from glance_py.domain.importing import HIDDEN_PROPERTIES
 from glance_py.domain.json_types import JsonDocument
 from glance_py.domain.member import Member
 from glance_py.settings import ApiSettings

@@ -103,7 +103,9 @@ class PointerTest(unittest.TestCase):
         """Names of one part are understood if and only if each ~ is that of an escape."""
         right = re.fullmatch("/(?:[^~/]|~[01])+", path)
         try:
-            [operation] = READER.operations(media_types.PATCH_V21, body(media_types.PATCH_V21, [("add", path, "v")]))
+            [operation] = READER.operations(
+                media_types.PATCH_V21, body(media_types.PATCH_V21, [("add", path, "v")])
+            )
         except errors.Invalid:
             self.assertIsNone(right)
         else:
@@ -123,7 +125,11 @@ class PropertiesTest(unittest.TestCase):
         expected: dict[str, str] | None = dict(properties)
         for do, name, value in steps:
             exists = name in expected
-            if exists if media_type == media_types.PATCH_V20 and do == "add" else do != "add" and not exists:
+            if (
+                exists
+                if media_type == media_types.PATCH_V20 and do == "add"
+                else do != "add" and not exists
+            ):
                 expected = None
                 break
             if do == "remove":

@@ -20,6 +20,11 @@ def body(**document):
 
 
 class LoadTest(unittest.TestCase):
+    def setUp(self):
+        """The compiled checks are made again, so that each test depends on them."""
+        load._resource_check.cache_clear()
+        load._property_check.cache_clear()
+
     def namespace(self, **document):
         return load.load_namespace(make_member("p1"), body(namespace="N", **document))
 
@@ -90,6 +95,22 @@ class LoadTest(unittest.TestCase):
             {"properties": {"p": {"title": "", "type": "string", "x": 1}}},
             {"description": "\U0001f600"},
             {"owner": "\x00"},
+            {"display_name": "\x00"},
+            {"objects": [{"name": "\x00"}]},
+            {"objects": [{"name": "o", "required": ["\x00"]}]},
+            {"objects": [{"name": "o", "required": [""]}]},
+            {"objects": [{"name": "o", "description": "\x00"}]},
+            {"objects": [{"name": "o", "properties": {"q": {"title": "", "type": 5}}}]},
+            {
+                "objects": [
+                    {"name": "o", "properties": {"q": {"title": "", "type": "string", "enum": [1]}}}
+                ]
+            },
+            {"resource_type_associations": [{"name": "T", "prefix": "\x00"}]},
+            {"resource_type_associations": [{"name": "T", "properties_target": "\x00"}]},
+            {"tags": [{"name": "\x00"}]},
+            {"properties": {"\x00": {"title": "", "type": "string"}}},
+            {"properties": {"p": {"title": "", "type": "string", "confidential": 1}}},
         ):
             with self.subTest(wrong):
                 self.assertRaises(errors.Invalid, self.namespace, **wrong)
@@ -156,6 +177,43 @@ class LoadTest(unittest.TestCase):
                     body(**{"name": "p", "title": "P", "type": "string", **wrong}),
                 )
 
+    def test_the_document_of_a_file(self):
+        found = load.load_namespace_document({"namespace": "N", "owner": "o"}, "admin")
+        self.assertEqual(Namespace("N", "o"), found)
+        for owner in ({}, {"owner": ""}):
+            found = load.load_namespace_document({"namespace": "N", **owner}, "admin")
+            self.assertEqual("admin", found.owner)
+        for wrong in ({}, [], {"namespace": "N", "x": 1}, {"namespace": "N", "created_at": "x"}):
+            with self.assertRaisesRegex(errors.Invalid, "^The namespace "):
+                load.load_namespace_document(wrong, "admin")
+
+    def test_one_of_each(self):
+        schema = {"title": "T", "type": "string"}
+        new = load.load_object(
+            body(name="o", description="d", required=["q"], properties={"q": schema})
+        )
+        self.assertEqual(Object("o", None, None, "d", ["q"], {"q": schema}), new)
+        self.assertEqual(Object("o"), load.load_object(body(name="o")))
+        self.assertEqual(Tag("t"), load.load_tag(body(name="t")))
+        self.assertEqual(
+            Association("T", None, None, "p", "t"),
+            load.load_association(body(name="T", prefix="p", properties_target="t")),
+        )
+        confidential = {**schema, "confidential": True}
+        found = self.namespace(properties={"p": confidential})
+        self.assertEqual([Property("p", schema=confidential)], found.contents[Property])
+        self.assertRaises(errors.Invalid, load.load_property, body(name="p", **confidential))
+
+    def test_bounds_of_numbers(self):
+        for key in ("minimum", "maximum"):
+            for value in (2**63 - 1, -(2**63) + 1):
+                schema = {"name": "p", "title": "P", "type": "integer", key: value}
+                self.assertEqual(value, load.load_property(body(**schema)).schema[key])
+            for value in (2**63, -(2**63)):
+                schema = {"name": "p", "title": "P", "type": "integer", key: value}
+                with self.assertRaisesRegex(errors.Invalid, f"{key} of the property p does not"):
+                    load.load_property(body(**schema))
+
     def test_tags(self):
         self.assertEqual(
             [Tag("a"), Tag("")], load.load_tags(body(tags=[{"name": "a"}, {"name": ""}]))
@@ -172,8 +230,11 @@ class LoadTest(unittest.TestCase):
         self.assertEqual(Tag("a"), load.load_tag_name("a"))
         self.assertRaises(errors.Invalid, load.load_tag_name, "a" * 81)
         self.assertEqual(
-            [True, True, False, False],
-            [load.load_append(header) for header in ("True", " yes ", "garbage", None)],
+            [*[True] * 6, False, False, False],
+            [
+                load.load_append(header)
+                for header in (*("True", " yes ", "1", "t", "on", "Y"), "garbage", "", None)
+            ],
         )
 
     def test_a_message_says_where_it_was_wrong_but_not_all_of_it(self):

@@ -6,7 +6,7 @@ import unittest
 import orjson
 
 from glance_py.domain import errors
-from glance_py.domain.metadef import Association, Namespace, Object, Property, Tag
+from glance_py.domain.metadef import Association, Namespace, Object, Property, ResourceType, Tag
 from glance_py.wire import metadef_dump as dump
 from glance_py.wire import metadef_load as load
 from glance_py.wire import metadef_query as query
@@ -330,9 +330,120 @@ class DumpTest(unittest.TestCase):
         self.namespace.contents[Property][0].schema = schema
         document = dump.file_document(self.namespace)
         self.assertEqual(schema, document["objects"][0]["properties"]["q"], "untouched")
-        loaded = load.load_namespace_document(document, "somebody")
+        loaded = load.load_namespace_document(document, "other")
         self.assertEqual("p1", loaded.owner)
         self.assertEqual(document, dump.file_document(loaded))
+
+    def test_a_file_has_everything_but_times(self):
+        self.namespace.contents[Tag] = [Tag("b", NOW, NOW), Tag("a", NOW, NOW)]
+        self.namespace.contents[Object].append(Object("bare", NOW, NOW, required=[]))
+        self.namespace.updated_at = NOW
+        self.namespace.display_name = "D"
+        self.assertEqual(
+            {
+                "namespace": "N",
+                "owner": "p1",
+                "display_name": "D",
+                "visibility": "private",
+                "protected": False,
+                "resource_type_associations": [{"name": "T", "prefix": "x_"}, {"name": "Bare"}],
+                "properties": {"p": {"name": "p", "minimum": 0.5}},
+                "objects": [
+                    {"name": "o", "required": ["q"], "properties": {"q": {"default": 1}}},
+                    {"name": "bare"},
+                ],
+                "tags": [{"name": "a"}, {"name": "b"}],
+            },
+            dump.file_document(self.namespace),
+        )
+        self.assertEqual(
+            {"namespace", "owner", "visibility", "protected"},
+            set(dump.file_document(Namespace("N", "p1"))),
+        )
+
+    def test_the_whole_namespace(self):
+        document = orjson.loads(dump.dump_namespace(self.namespace, "T"))
+        time = "2026-01-02T03:04:05Z"
+        self.assertEqual(
+            {
+                "namespace": "N",
+                "owner": "p1",
+                "visibility": "private",
+                "protected": False,
+                "created_at": time,
+                "resource_type_associations": [{"name": "T", "prefix": "x_"}, {"name": "Bare"}],
+                "objects": [
+                    {
+                        "name": "o",
+                        "created_at": time,
+                        "updated_at": time,
+                        "required": ["x_q"],
+                        "properties": {"x_q": {"default": "1"}},
+                        "self": "/v2/metadefs/namespaces/N/objects/o",
+                        "schema": "/v2/schemas/metadefs/object",
+                    }
+                ],
+                "properties": {"x_p": {"name": "p", "minimum": 0}},
+                "tags": [{"name": "t"}],
+                "self": "/v2/metadefs/namespaces/N",
+                "schema": "/v2/schemas/metadefs/namespace",
+            },
+            document,
+        )
+        bare = Object("o", NOW, NOW)
+        self.assertNotIn("required", dump.object_document("N", bare, "x_"))
+        self.assertNotIn("properties", dump.object_document("N", bare, "x_"))
+
+    def test_bodies(self):
+        time = "2026-01-02T03:04:05Z"
+        for body, expected in (
+            (
+                dump.dump_namespaces([Namespace("N", "p1")], "/first", None),
+                {
+                    "namespaces": [dump.namespace_document(Namespace("N", "p1"))],
+                    "first": "/first",
+                    "schema": "/v2/schemas/metadefs/namespaces",
+                },
+            ),
+            (
+                dump.dump_namespaces([], "/first", "/next"),
+                {
+                    "namespaces": [],
+                    "first": "/first",
+                    "next": "/next",
+                    "schema": "/v2/schemas/metadefs/namespaces",
+                },
+            ),
+            (
+                dump.dump_properties([Property("p", schema={"default": 1})]),
+                {"properties": {"p": {"default": "1"}}},
+            ),
+            (
+                dump.dump_definition(Association("T", NOW, NOW, "x_", "t")),
+                {
+                    "name": "T",
+                    "prefix": "x_",
+                    "properties_target": "t",
+                    "created_at": time,
+                    "updated_at": time,
+                },
+            ),
+            (
+                dump.dump_associations([Association("T", NOW)]),
+                {"resource_type_associations": [{"name": "T", "created_at": time}]},
+            ),
+            (
+                dump.dump_resource_types([ResourceType("T", NOW, NOW), ResourceType("U", NOW)]),
+                {
+                    "resource_types": [
+                        {"name": "T", "created_at": time, "updated_at": time},
+                        {"name": "U", "created_at": time},
+                    ]
+                },
+            ),
+            (dump.dump_definition(Tag("t")), {"name": "t"}),
+        ):
+            self.assertEqual(expected, orjson.loads(body))
 
 
 class QueryTest(unittest.TestCase):

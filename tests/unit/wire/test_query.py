@@ -102,20 +102,19 @@ class Filters(unittest.TestCase):
         self.assertEqual(("red", "big"), load("tag=red&tag=%20big%20").query.tags)
 
     def test_messages(self):
+        one_of = "It must be one of"
+        keys = "id, name, container_format, disk_format, status, size, created_at, updated_at"
         for text, message in (
             (
                 "visibility=x",
-                "Invalid visibility: 'x'. It must be one of private, public, shared, community, all.",
+                f"Invalid visibility: 'x'. {one_of} private, public, shared, community, all.",
             ),
             (
                 "member_status=x",
-                "Invalid member_status: 'x'. It must be one of pending, accepted, rejected, all.",
+                f"Invalid member_status: 'x'. {one_of} pending, accepted, rejected, all.",
             ),
-            (
-                "sort=x",
-                "Invalid sort key: 'x'. It must be one of id, name, container_format, disk_format, status, size, created_at, updated_at.",
-            ),
-            ("sort=name:x", "Invalid sort direction: 'x'. It must be one of asc, desc."),
+            ("sort=x", f"Invalid sort key: 'x'. {one_of} {keys}."),
+            ("sort=name:x", f"Invalid sort direction: 'x'. {one_of} asc, desc."),
             ("sort_key=name&sort=id", "Old and new sorting syntax cannot be combined"),
             (
                 "sort_dir=asc&sort_dir=asc",

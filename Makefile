@@ -144,7 +144,7 @@ coverage:
 	@$(bin)/coverage combine -q .coverage
 	@$(bin)/coverage json -q -o - | $(bin)/python tests/coverage_floor.py $(if $(TESTS),|| true)
 
-# Errors in the checks of rights that no test notices; two minutes.
+# Small errors that no test notices: in the checks of rights, and a sample in whole packages.
 mutants: $(VENV)/.test
 	$(bin)/python -m tests.mutants
 

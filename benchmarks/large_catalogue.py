@@ -27,7 +27,8 @@ import sqlalchemy as sa
 
 from glance_py.context import RequestContext
 from glance_py.db import indexes, migrations, rows, select, tables, usage
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.repositories import sql_repositories
 from glance_py.domain.image import Image, Location
 from glance_py.domain.query import Filter, ImageQuery

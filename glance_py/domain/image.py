@@ -144,6 +144,13 @@ COLUMNS = frozenset(f.name for f in dataclasses.fields(Image)) - {
 }
 
 
+#: The columns that an import or an upload sets; a client cannot.
+_DATA_COLUMNS = frozenset({"status", "size", "virtual_size", *DIGEST_FIELDS})
+
+#: The columns that a client may set, in a new image or by a PATCH.
+CLIENT_COLUMNS = COLUMNS - _DATA_COLUMNS
+
+
 def check_transition(image: Image, to: str) -> None:
     """Refuse a state that may not follow the image's present one.
 

@@ -14,7 +14,7 @@ from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.claim import TASK as CLAIM_KIND
-from glance_py.domain.image import COLUMNS, Image
+from glance_py.domain.image import CLIENT_COLUMNS, COLUMNS, Image
 from glance_py.domain.importing import WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.ports import TaskOperations
 from glance_py.domain.property_names import is_reserved
@@ -27,19 +27,8 @@ from glance_py.layers.base import TaskLayer
 if TYPE_CHECKING:
     from glance_py.dependencies import Dependencies
 
-#: What ``image_properties`` may set on the image itself.
-_IMAGE_FIELDS = frozenset(
-    {
-        "name",
-        "visibility",
-        "protected",
-        "os_hidden",
-        "disk_format",
-        "container_format",
-        "min_disk",
-        "min_ram",
-    }
-)
+#: What ``image_properties`` may set on the image itself; the image belongs to the caller.
+_IMAGE_FIELDS = CLIENT_COLUMNS - {"owner"}
 
 
 class TaskStartProxy(TaskLayer):

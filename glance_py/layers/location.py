@@ -22,13 +22,13 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import STAGE, UPLOAD, ClaimRelease, object_name
 from glance_py.domain.image import (
+    STAGE_HOST,
     TRANSITIONS,
     Image,
     Location,
     check_formats,
     check_transition,
 )
-from glance_py.domain.importing import STAGE_HOST
 from glance_py.domain.ports import (
     Data,
     Download,

@@ -26,7 +26,8 @@ from oslo_config import cfg
 
 from glance_py import app, claims, config, gateway, recovery
 from glance_py.context import RequestContext
-from glance_py.db import engine, migrations
+from glance_py.db import migrations
+from glance_py.db.database import Database, open_database
 from glance_py.db.images import SqlImages
 from glance_py.db.repositories import sql_repositories
 from glance_py.dependencies import Dependencies
@@ -149,7 +150,7 @@ class PersistentConnection(sqlite3.Connection):
         super().close()
 
 
-class SteppedDatabase(engine.Database):
+class SteppedDatabase(Database):
     """Stops before every read and transaction, and loses answers."""
 
     #: What a lost answer to COMMIT looks like.
@@ -501,7 +502,7 @@ class Cluster:
             ":memory:", check_same_thread=False, isolation_level=None, factory=PersistentConnection
         )
         self._stack.callback(self.sql.close_connection)
-        made = engine.open_database(conf).engine
+        made = open_database(conf).engine
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)

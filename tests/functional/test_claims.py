@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from glance_py import app, claims, config
 from glance_py.db import engine, migrations
+from glance_py.db.database import Database
 from tests.config import text
 from tests.contract.dal import backends
 from tests.functional import service
@@ -64,7 +65,7 @@ class TwoHosts:
         self.directory = self.enterContext(tempfile.TemporaryDirectory(prefix="glance-"))
         for name in ("fast", "slow", "staging", "tasks"):
             os.mkdir(os.path.join(self.directory, name))
-        database = engine.Database(engine.create_engine(url))
+        database = Database(engine.create_engine(url))
         migrations.upgrade(database)
         database.dispose()
         self.far = Host(self.directory, "far", self.proxy.url(url))

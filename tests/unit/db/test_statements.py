@@ -9,6 +9,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from glance_py.context import RequestContext
 from glance_py.db import engine, select
+from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images, metadata
 from glance_py.domain import errors
@@ -26,7 +27,7 @@ class TestCosts(testtools.TestCase):
         super().setUp()
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
-        self.database = engine.Database(engine.create_engine(f"sqlite:///{directory.name}/x"))
+        self.database = Database(engine.create_engine(f"sqlite:///{directory.name}/x"))
         self.addCleanup(self.database.dispose)
         metadata.create_all(self.database.engine)
         self.repositories = sql_repositories(self.database)

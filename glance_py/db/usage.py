@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from glance_py.db.database import Database
-from glance_py.db.select import no_index, not_deleted
+from glance_py.db.hints import no_index, not_deleted
 from glance_py.db.tables import image_locations, image_properties, images
 from glance_py.domain.importing import PENDING_STORES
 

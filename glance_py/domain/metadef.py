@@ -13,7 +13,6 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from glance_py.domain.caller import Caller
 from glance_py.domain.integers import MAX_INT64
 
 VISIBILITIES = ("public", "private")
@@ -161,13 +160,3 @@ def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(plain.get(key), float) and abs(plain[key]) <= MAX_INT64:
             plain[key] = int(plain[key])
     return plain
-
-
-def is_visible(ctx: Caller, namespace: Namespace) -> bool:
-    """May the caller see this namespace and what lies in it?"""
-    return namespace.visibility == "public" or is_mutable(ctx, namespace)
-
-
-def is_mutable(ctx: Caller, namespace: Namespace) -> bool:
-    """May the caller change this namespace, as far as ownership goes?"""
-    return ctx.is_admin or namespace.owner == ctx.project_id

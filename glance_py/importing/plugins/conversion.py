@@ -28,6 +28,7 @@ from oslo_config import cfg
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.importing.plugins.base import ImportPlugin, StagedImage
+from glance_py.settings import FormatSettings
 from glance_py.streams import FormatFilter
 from glance_store_py.process import start_thread
 
@@ -130,7 +131,7 @@ class ImageConversion(ImportPlugin):
         :raises errors.InvalidImageFormat: it is unsafe, or not ``declared``.
         """
         image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
-        inspection = FormatFilter(image, self._conf)
+        inspection = FormatFilter(image, FormatSettings.from_conf(self._conf))
         with open(staged.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 inspection.update(chunk)

@@ -48,6 +48,7 @@ from glance_py.safe_http import Response
 from glance_py.scrubber import Scrubber
 from glance_py.settings import Settings
 from glance_store_py import errors as store_errors
+from glance_store_py.config import STAGING_STORE
 from glance_store_py.driver import AddResult, ObjectData
 from glance_store_py.drivers import file, memory
 from glance_store_py.guard import GuardedDriver
@@ -59,7 +60,7 @@ from tests.explorer.scheduler import Actor, Process, Schedule
 #: Names of the processes of clients, of recoveries, and of what puts everything in order at last.
 CLIENTS, RECOVERIES, CLEANER = ("A", "B", "C"), ("R", "S"), "Z"
 
-STAGING = claims.STAGING_STORE
+STAGING = STAGING_STORE
 EPOCH = datetime.datetime(2030, 1, 1)
 PROJECT = "p"
 CONFIGURATION = """\

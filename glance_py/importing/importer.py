@@ -18,7 +18,7 @@ from glance_py.claims import Claim
 from glance_py.context import get_admin_context
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import ImageChange
+from glance_py.domain.change import ImageChange, without_data
 from glance_py.domain.claim import COPY, IMPORT, object_name
 from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.importing import (
@@ -279,34 +279,38 @@ class Importer:
         :param task_id: the value of the lock property, when the claim does not set it.
         :raises errors.QuotaExceeded: the limit is reached; the image is unchanged.
         """
-        change = self._begin_change(image, request, stores)
+        change = self._begin_change(image, request, stores, task_id)
         if self._limits is not None and request.method_name != GLANCE_DIRECT:
             counted = bool(stores_in(image, PENDING_STORES))
             most = self._limits.check(image.owner, {"image_count_uploading": 0 if counted else 1})
             if most:
-                change.reservation = QuotaReservation(image.owner, most)
-        if task_id is not None:
-            change.set_properties[LOCK_PROPERTY] = task_id
+                change = change.evolve(reservation=QuotaReservation(image.owner, most))
         return self.images.update(ctx, image, claim.guard(change))
 
     @staticmethod
     def _begin_change(
-        image: Image, request: ImportRequest, stores: Sequence[str | None]
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        task_id: str | None,
     ) -> ImageChange:
         """The change of the image that is made before the request is answered."""
+        mine = {store for store in stores if store is not None}
         change = ImageChange(
+            set_properties={
+                PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
+                FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
+                **({} if task_id is None else {LOCK_PROPERTY: task_id}),
+            },
             remove_properties={STAGE_HOST},
             expected=frozenset({REQUIRED_STATUS[request.method_name]}),
         )
-        if not request.is_copy:
-            change.fields["status"] = ImageStatus.IMPORTING
-            change.clear_data(image)
-        mine = {store for store in stores if store is not None}
-        change.set_properties = {
-            PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
-            FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
-        }
-        return change
+        if request.is_copy:
+            return change
+        return change.evolve(
+            fields={**without_data(image), "status": ImageStatus.IMPORTING},
+            remove_locations=tuple(image.locations),
+        )
 
     # ------------------------------------------------------------ the work
 

@@ -170,8 +170,10 @@ class InternalImages:
         store = self._stores.default if upload.store is None else upload.store
         stored = self._stores.add(store, name, filtered(upload.source, upload.filters))
         with finalize() as (now, change):
-            change.add_locations = (Location(stored.url, dict(stored.metadata)),)
-            change.fields.setdefault("size", stored.size)
+            change = change.evolve(
+                fields={"size": stored.size, **change.fields},
+                add_locations=(Location(stored.url, dict(stored.metadata)),),
+            )
             try:
                 return self._images.update(ctx, now, upload.attempt.guard(change))
             except errors.OutcomeUnknown:
@@ -179,8 +181,7 @@ class InternalImages:
                 raise
 
     def remove_copy(self, ctx, image: Image, location: Location, change: ImageChange) -> Image:
-        change.remove_locations = (location,)
-        after = self._images.update(ctx, image, change)
+        after = self._images.update(ctx, image, change.evolve(remove_locations=(location,)))
         self._stores.objects.pop(location.url, None)
         return after
 

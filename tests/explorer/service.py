@@ -112,7 +112,7 @@ class ScheduledClock:
         return EPOCH + datetime.timedelta(seconds=self.monotonic() - 1000.0)
 
     def step(self, kind: str, label: str) -> str | None:
-        """See :meth:`Schedule.step`; between schedules nobody waits."""
+        """See :meth:`Schedule.step`; between schedules it returns at once."""
         schedule = self.schedule
         return schedule.step(kind, label) if schedule is not None and schedule.active else None
 
@@ -246,7 +246,7 @@ class MemoryDriver(memory.MemoryDriver):
         #: Which process wrote an object, and objects of attempts that had lost their claim.
         self.published: dict[str, Process | None] = {}
         self.written_after_loss = written_after_loss
-        #: Objects whose writer was told that they could not be written.
+        #: Objects whose writer got an error although they were written.
         self.orphaned: set[str] = set()
 
     def add(self, image_id: str, data: Iterable[bytes], size: int | None) -> AddResult:
@@ -283,7 +283,7 @@ class MemoryDriver(memory.MemoryDriver):
             raise store_errors.RemoteServiceUnavailable
 
     def data(self) -> dict[str, bytes]:
-        """All objects by their addresses, whoever may see them."""
+        """All objects by URL."""
         return {f"memory://{self._store}{path}": data for path, data in self._objects.items()}
 
     def clear(self) -> None:
@@ -378,7 +378,7 @@ class _NoNotifier:
 
 class _NoFilter:
     def check(self, url: str, skip_lists: bool = True) -> None:
-        """Every address may be asked."""
+        """Every URL passes."""
 
 
 class _FakeFetcher:
@@ -611,7 +611,7 @@ class Cluster:
         )
 
     def is_left_behind(self, url: str) -> bool:
-        """Can nobody know of an object but ``glance-manage store check``?
+        """True for an object of which only ``glance-manage store check`` can know.
 
         It was published by an attempt that had lost its claim and died then, or after its
         store had reported an error.

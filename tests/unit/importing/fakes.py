@@ -121,7 +121,7 @@ class Images:
             self.held[image_id] = dataclasses.replace(self.held[image_id], holder="")
 
 
-class ClaimRecords:
+class ClaimTable:
     """The claims of the images of :class:`Images`."""
 
     def __init__(self, images: Images) -> None:
@@ -388,7 +388,7 @@ class World:
         self.tasks = Tasks()
         self.stores = Stores(self.directory)
         self.pending = Pending()
-        self.claim_records = ClaimRecords(self.images)
+        self.claim_records = ClaimTable(self.images)
         self.repositories = types.SimpleNamespace(
             images=self.images, claims=self.claim_records, tasks=self.tasks, pending=self.pending
         )

@@ -27,6 +27,7 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
+from glance_py.heartbeat import Clock
 from glance_py.importing.plugins.base import ImportPlugin, StagedImage
 from glance_py.settings import FormatSettings
 from glance_py.streams import FormatFilter
@@ -250,10 +251,11 @@ class ProcessSupervisor:
     ``reason`` is the error for which the process was killed, None when it was not.
     """
 
-    def __init__(self, check: Callable[[], None], seconds: float) -> None:
+    def __init__(self, check: Callable[[], None], seconds: float, clock: Clock = time) -> None:
         self.reason: errors.GlanceError | None = None
         self._check = check
         self._seconds = seconds
+        self._clock = clock
         self._ended = threading.Event()
 
     def on_start(self, process: subprocess.Popen[bytes]) -> None:
@@ -265,11 +267,11 @@ class ProcessSupervisor:
         self._ended.set()
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + self._seconds
+        deadline = self._clock.monotonic() + self._seconds
         while not self._ended.wait(POLL_SECONDS):
             try:
                 self._check()
-                if time.monotonic() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise errors.Invalid(
                         f"The conversion of the image took longer than {self._seconds:.0f} seconds."
                     )

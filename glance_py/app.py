@@ -23,7 +23,7 @@ from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.claims import Claims, LeaseTimes
-from glance_py.context import RequestContext
+from glance_py.context import get_admin_context
 from glance_py.data_access import is_remote, open_repositories
 from glance_py.dependencies import Dependencies
 from glance_py.domain.errors import GlanceError
@@ -244,7 +244,7 @@ def build_image_cache(
     conf, images = deps.conf, deps.repositories.images
     if not conf.image_cache_dir:
         return None, None
-    admin_context = RequestContext(is_admin=True)
+    admin_context = get_admin_context()
     data = LocationProxy.build(images, deps)
     try:
         return image_cache.build(

@@ -192,7 +192,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
     settings = Settings.from_conf(conf)  # which needs the options of the stores
     stores.set_url_policy(url_policy(uri_filter))
-    notifier = Notifier(conf)
+    notifier = Notifier(conf, settings.notifications)
     tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
     return Dependencies(
         conf=conf,

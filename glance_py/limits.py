@@ -141,7 +141,7 @@ class _LimitCache:
         self._library_enforcer: LimitEnforcer | None = None
         #: Project (None: the registered limits) -> when the entry expires, and the limits.
         self._entries: dict[str | None, tuple[float, dict[str, int]]] = {}
-        self._breaker = CircuitBreaker()
+        self._breaker = CircuitBreaker(no_answer=(Exception,), clock=clock)
         # Requests that need the same limits at the same time read them once.
         self._fetch_locks = [threading.Lock() for _ in range(16)]
 
@@ -157,7 +157,7 @@ class _LimitCache:
             if entry is not None and now < entry[0] and not refresh:
                 return entry[1]
             try:
-                limits = self._breaker.call(lambda: self._fetch(project, refresh), (Exception,))
+                limits = self._breaker.call(lambda: self._fetch(project, refresh))
             except CircuitOpen:
                 raise errors.IdentityUnavailable(_LIMITS_UNKNOWN) from None
             except Exception as error:

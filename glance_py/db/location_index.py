@@ -21,7 +21,7 @@ from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
 from glance_py.db.database import Database
-from glance_py.db.select import not_deleted
+from glance_py.db.hints import not_deleted
 from glance_py.db.tables import image_locations, location_digests
 
 LOG = logging.getLogger(__name__)

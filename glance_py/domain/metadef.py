@@ -13,6 +13,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+from glance_py.domain.integers import MAX_INT64
+
 VISIBILITIES = ("public", "private")
 
 
@@ -155,6 +157,6 @@ def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         plain["default"] = None if isinstance(default, list | dict | None) else str(default)
     for key in ("minimum", "maximum"):
         # Larger ones stay as they are: no JSON parser reads them as whole numbers.
-        if isinstance(plain.get(key), float) and abs(plain[key]) < 2**63:
+        if isinstance(plain.get(key), float) and abs(plain[key]) <= MAX_INT64:
             plain[key] = int(plain[key])
     return plain

@@ -100,7 +100,7 @@ class AttemptRecorder:
                 recorded = self._claims.resolve_outcome(ctx, claim, is_recorded)
                 if recorded is not None:
                     return recorded
-                if claim.is_connection_lost:
+                if claim.is_lost:
                     raise errors.ClaimLost(image.id) from None
         raise errors.DatabaseUnavailable()
 

@@ -201,7 +201,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     settings = Settings.from_conf(conf)  # which needs the options of the stores
     uri_filter = UriFilter(settings.uri_filter, functools.partial(service_endpoints, conf))
     stores.set_url_policy(url_policy(uri_filter))
-    notifier = Notifier(conf)
+    notifier = Notifier(conf, settings.notifications)
     tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
     claims = Claims(
         repositories.claims,

@@ -23,15 +23,17 @@ from glance_py.cache import build as image_cache
 from glance_py.cache.driver import BadDriverConfiguration
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
-from glance_py.claims import STAGING_STORE, Claims, Clock
+from glance_py.claims import Claims, LeaseTimes
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote, open_repositories
 from glance_py.dependencies import Dependencies
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Repositories
+from glance_py.heartbeat import Clock, Heartbeat
 from glance_py.http.router import API
 from glance_py.importing import location_import
 from glance_py.importing.importer import Importer
+from glance_py.importing.staging_recovery import StagingRecovery
 from glance_py.importing.task_executor import TaskExecutor
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.location_validation import url_policy
@@ -45,8 +47,9 @@ from glance_py.middleware.factory_deps import (
 )
 from glance_py.notifications.notifier import Notifier
 from glance_py.policies.enforcer import Enforcer
-from glance_py.safe_http import UriFilter
+from glance_py.safe_http import UriFilter, service_endpoints
 from glance_py.settings import Settings
+from glance_store_py.config import STAGING_STORE
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -88,23 +91,28 @@ class ApiService:
 
 
 def build_recovery(
-    deps: Dependencies, importer: Importer, clock: Clock = time
+    deps: Dependencies,
+    importer: Importer,
+    clock: Clock = time,
+    times: LeaseTimes | None = None,
 ) -> recovery.Recovery:
     """What finds and ends work that dead processes left."""
+    recover_location_import = functools.partial(
+        location_import.recover,
+        deps.repositories,
+        importer.images,
+        importer.tasks,
+        deps.claims,
+    )
     return recovery.Recovery(
-        deps,
-        recovery.recovery_handlers(
-            importer,
-            functools.partial(
-                location_import.recover,
-                deps.repositories,
-                importer.images,
-                importer.task_executor.tasks,
-                deps.claims,
-            ),
-        ),
-        importer.recover_staging,
+        deps.repositories,
+        deps.stores,
+        deps.claims,
+        recovery.recovery_handlers(importer.recover, recover_location_import),
+        StagingRecovery(deps.repositories, importer.staging).recover,
+        recovery.host_lock(deps.conf, deps.stores),
         clock,
+        times,
     )
 
 
@@ -126,7 +134,9 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
     deps = build_dependencies(conf)
     api = gateway.build(deps)
     cache, prefetcher = build_image_cache(deps)
-    application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
+    application = API(
+        api, deps.settings, deps.stores, deps.enforcer, limits=deps.limits, cache=cache
+    )
     pipeline_deps = FactoryDependencies(
         conf,
         deps.settings,
@@ -189,11 +199,17 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     repositories: Repositories = open_repositories(conf)
     heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
-    stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
+    stores = Stores.from_config(conf)
     settings = Settings.from_conf(conf)  # which needs the options of the stores
+    uri_filter = UriFilter(settings.uri_filter, functools.partial(service_endpoints, conf))
     stores.set_url_policy(url_policy(uri_filter))
     notifier = Notifier(conf)
     tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
+    claims = Claims(
+        repositories.claims,
+        repositories.images,
+        open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
+    )
     return Dependencies(
         conf=conf,
         settings=settings,
@@ -201,13 +217,11 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
         stores=stores,
         enforcer=enforcer,
         notifier=notifier,
-        claims=Claims(
-            repositories.claims,
-            repositories.images,
-            open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
-        ),
+        claims=claims,
         uri_filter=uri_filter,
-        task_executor=TaskExecutor(tasks, settings.tasks.task_pool_threads),
+        task_executor=TaskExecutor(
+            tasks, settings.tasks.task_pool_threads, Heartbeat("tasks", claims.times.heartbeat)
+        ),
         protections=PropertyProtections(conf, enforcer)
         if settings.property_protection.property_protection_file
         else None,

@@ -46,6 +46,9 @@ USER_CONTEXT = "user_context"
 ACLS = "acls"
 
 
+#: A piece of data on its way into a store; a memoryview has items of one byte.
+Chunk = bytes | memoryview
+
 _ATTEMPT_NAME = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:[2-9]|[1-9][0-9]+)\Z", re.IGNORECASE
 )
@@ -137,7 +140,7 @@ StoreUrlPolicy = Callable[[str, bool], Sequence[str]]
 class ObjectOperations(Protocol):
     """The operations on objects."""
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         """Store ``data`` as object ``name``; ``size`` bytes are announced, None is unknown.
 
         ``name`` is the id of an image, or ``<image id>.<N>`` for its upload

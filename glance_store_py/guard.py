@@ -24,6 +24,7 @@ from glance_store_py.breaker import CircuitBreaker
 from glance_store_py.driver import (
     AclDriver,
     AddResult,
+    Chunk,
     Driver,
     FindPartialDriver,
     ListingDriver,
@@ -56,16 +57,16 @@ class CheckedSource:
     raises, too: a driver has one kind of failure to clean up after.
     """
 
-    def __init__(self, data: Iterable[bytes], size: int | None) -> None:
+    def __init__(self, data: Iterable[Chunk], size: int | None) -> None:
         self._chunks = iter(data)
         self._size = size
         self.count = 0
         self.failure: BaseException | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Chunk]:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Chunk:
         try:
             while not (chunk := next(self._chunks)):
                 pass
@@ -101,7 +102,7 @@ class GuardedDriver:
     def add(
         self,
         name: str,
-        data: Iterable[bytes],
+        data: Iterable[Chunk],
         size: int | None = None,
         caller: StoreCaller | None = None,
     ) -> AddResult:

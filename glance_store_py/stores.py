@@ -18,6 +18,7 @@ from glance_store_py import config, errors, loading
 from glance_store_py import driver as drivers
 from glance_store_py.driver import (
     AddResult,
+    Chunk,
     ObjectData,
     ObjectInfo,
     StoreCaller,
@@ -103,7 +104,7 @@ class Stores:
         self,
         store_id: str | None,
         name: str,
-        data: Iterable[bytes],
+        data: Iterable[Chunk],
         size: int | None = None,
         reserved: bool = False,
         caller: StoreCaller | None = None,

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
+from glance_py.domain.uuids import is_uuid
 
 if TYPE_CHECKING:
     from glance_py.claims import Clock
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 #: Seconds to wait for the lock of the directory.
 LOCK_TIMEOUT = 5.0
 
-#: Names of images, UUIDs.  Other files in the directory are not touched.
-_IMAGE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: Names of marker files: any file name that does not begin with a dot.
 _QUEUE_NAME = re.compile(r"[^./\0][^/\0]{0,200}")
@@ -298,8 +297,8 @@ class CacheDirectory:
 
 
 def is_image_id(name: str) -> bool:
-    """Is this a UUID, and so the name of the file of an image?"""
-    return _IMAGE_ID.fullmatch(name) is not None
+    """Is this a UUID, and so the name of the file of an image?  Other files are not touched."""
+    return is_uuid(name)
 
 
 def is_write_lock_released(fd: int) -> bool:

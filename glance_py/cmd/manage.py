@@ -256,8 +256,9 @@ def _openapi(conf: cfg.ConfigOpts, options) -> None:
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
 
-    version = enabled_versions(Settings.from_conf(conf))[0]
-    print(dumps(openapi(version, image_resource(conf), ROUTES)).decode())
+    settings = Settings.from_conf(conf)
+    image = image_resource(settings.formats, settings.schema_image_file)
+    print(dumps(openapi(enabled_versions(settings)[0], image, ROUTES)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------

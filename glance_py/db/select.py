@@ -21,6 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from glance_py.db.tables import image_members, image_properties, image_tags, images
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
+from glance_py.domain.integers import MAX_INT64
 from glance_py.domain.query import ImageQuery
 
 #: The columns of an image in the order of the fields of ``domain.image.Image``.
@@ -42,8 +43,6 @@ _INDEXED = frozenset({"created_at", "updated_at"})
 
 #: Filters so narrow that walking the catalogue for them is never right.
 _SELECTIVE = frozenset({"id", "checksum", "os_hash_value"})
-
-_INT64 = 2**63 - 1
 
 _OPERATORS = {
     "eq": operator.eq,
@@ -261,7 +260,7 @@ def bind_values(ctx: Caller, query: ImageQuery, marker: Sequence | None) -> dict
 def _clamped(value: object) -> object:
     """Numbers that no column can hold become the largest one, which no image has."""
     if isinstance(value, int):
-        return max(-_INT64, min(_INT64, value))
+        return max(-MAX_INT64, min(MAX_INT64, value))
     if isinstance(value, tuple):
         return [_clamped(each) for each in value]
     return value

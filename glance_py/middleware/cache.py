@@ -17,8 +17,7 @@ from glance_py.domain import errors
 from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.ports import Data
 from glance_py.http import download
-from glance_py.http.request import Request
-from glance_py.middleware.context import CONTEXT_KEY
+from glance_py.http.request import CONTEXT_KEY, Request
 from glance_py.middleware.factory_deps import (
     CacheDependencies,
     FactoryDependencies,
@@ -28,6 +27,7 @@ from glance_py.middleware.factory_deps import (
 from glance_py.notifications.byte_count import count_bytes
 from glance_py.notifications.payloads import send_payload
 from glance_py.policies.enforcer import Enforcer
+from glance_py.wire import media_types
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -86,11 +86,11 @@ class CacheFilter:
                 start_response = _without_length(start_response)
             return self.app(environ, start_response)
         image, cache_read = found
-        headers = [("Content-Type", download.OCTET_STREAM), *download.headers(image)]
+        headers = [("Content-Type", media_types.OCTET_STREAM), *download.headers(image)]
         if cache_read.hit or _needs_length(environ):
             headers.append(("Content-Length", str(cache_read.data.length)))
         data = self._notify_when_sent(environ, image, cache_read)
-        body = download.body(environ, data, whole=True)
+        body = download.body(Request(environ), data, whole=True)
         start_response("200 OK", headers)
         return body
 
@@ -102,13 +102,14 @@ class CacheFilter:
         :raises errors.GlanceError: the image does not exist or the caller may not download it.
         """
         context = environ.get(CONTEXT_KEY)
-        if context is None or Request(environ).has_body:
+        request = Request(environ)
+        if context is None or request.has_body:
             return None
         image = self._images.resolve(context, image_id)
         self._enforcer.enforce_image(context, "download_image", image)
         if image.status != ImageStatus.ACTIVE and not context.is_admin:
             return None
-        if download.is_not_modified(environ, image):
+        if download.is_not_modified(request, image):
             return None
         # The preference for a store has a policy of its own.  Only the application asks it.
         prefers_store = "prefer=" in environ.get("QUERY_STRING", "")

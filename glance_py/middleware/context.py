@@ -16,15 +16,12 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import webob.exc
 
 from glance_py.context import RequestContext, set_current
-from glance_py.http.request import REQUEST_ID
+from glance_py.http.request import CONTEXT_KEY, REQUEST_ID
 from glance_py.middleware.factory_deps import FactoryDependencies, Filter, needs_dependencies
 from glance_py.policies.enforcer import Enforcer
 from glance_py.settings import ApiSettings
 
 LOG = logging.getLogger(__name__)
-
-#: The key of the RequestContext in the WSGI environment.
-CONTEXT_KEY = "glance.context"
 
 #: Arguments of RequestContext that have the value of a header -> the header.
 _CALLER_HEADERS = (

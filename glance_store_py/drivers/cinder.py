@@ -19,7 +19,7 @@ from typing import Any
 
 from glance_store_py import driver
 from glance_store_py.config import SINGLE_SECTION
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, StoreCaller
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, StoreCaller
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers.cinder_api import VolumeClient
 from glance_store_py.drivers.cinder_attachment import AttachmentManager
@@ -85,7 +85,7 @@ class CinderDriver(BaseDriver):
         bound_driver._owner = caller.project_id if caller is not None else None
         return bound_driver
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         gib = max(1, -(-(size or 0) // GIB))
         # The name is that of the upload attempt; Cinder and its users look at the image id.
         metadata = {"glance_image_id": driver.image_id_of(name)}
@@ -119,7 +119,7 @@ class CinderDriver(BaseDriver):
             self._attachments.force_detach(each)
             self._volumes.delete(each, wait=False)
 
-    def _write(self, volume: str, data: Iterable[bytes], gib: int) -> int:
+    def _write(self, volume: str, data: Iterable[Chunk], gib: int) -> int:
         """Write to a volume of ``gib`` GiB, which is extended as needed; returns the bytes."""
         source, offset = join_small_chunks(data), 0
         piece = next(source, b"")

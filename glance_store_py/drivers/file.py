@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import file_settings
 from glance_store_py.drivers.file_options import SPEC, FileSettings
@@ -77,7 +77,7 @@ class FileDriver(BaseDriver):
         for directory in self._directories:
             file_settings.make_directory(self._settings, directory.path, self._permissions)
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         if any(self._exists(location.path) for location in self.predict_locations(name)):
             raise errors.StoreObjectExists(name)
         directory = self._choose_directory(size)
@@ -102,7 +102,7 @@ class FileDriver(BaseDriver):
             os.close(fd)
         return AddResult(url, written, mount)
 
-    def _write(self, fd: int, data: Iterable[bytes]) -> int:
+    def _write(self, fd: int, data: Iterable[Chunk]) -> int:
         written = 0
         for chunk in data:
             if self._thin_provisioning and not chunk[0] and chunk == bytes(len(chunk)):
@@ -247,7 +247,7 @@ def _lock(fd: int, if_unsupported: bool = True) -> bool:
     return True
 
 
-def _write_all(fd: int, chunk: bytes) -> None:
+def _write_all(fd: int, chunk: Chunk) -> None:
     done = os.write(fd, chunk)
     while done < len(chunk):
         done += os.write(fd, memoryview(chunk)[done:])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, StoreUrlPolicy
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, StoreUrlPolicy
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers.http_messages import (
     CHUNK,
@@ -76,7 +76,7 @@ class HttpDriver(BaseDriver):
         self._pools: PerProcess[dict[str, PoolManager]] = PerProcess(dict)
         self._lock = threading.Lock()
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         raise errors.StoreAddDisabled(self._store)
 
     def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:

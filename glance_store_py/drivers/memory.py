@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.driver_spec import DriverSpec
 from glance_store_py.location import StoreLocation
@@ -56,7 +56,7 @@ class MemoryDriver(BaseDriver):
         self._lock = threading.Lock()
         self.prefixes = (StoreLocation("memory", store_id),)
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         location = self._location(name)
         whole = b"".join(data)
         with self._lock:

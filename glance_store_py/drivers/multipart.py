@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from glance_store_py.driver import Chunk
+
 Result = TypeVar("Result")
 
 
-def split_parts(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterator[bytearray]:
+def split_parts(data: Iterable[Chunk], size_of: Callable[[int], int]) -> Iterator[bytearray]:
     """``data`` in buffers of ``size_of(number)`` bytes, numbers from 1; the last may be shorter.
 
     No data gives no part.
@@ -38,11 +40,11 @@ def split_parts(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterato
 class CountedChunks:
     """Data, and in ``count`` the number of bytes that were read of it."""
 
-    def __init__(self, data: Iterable[bytes]) -> None:
+    def __init__(self, data: Iterable[Chunk]) -> None:
         self._data = data
         self.count = 0
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Chunk]:
         for chunk in self._data:
             self.count += len(chunk)
             yield chunk

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import rbd_transfer
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
@@ -86,7 +86,7 @@ class RbdDriver(BaseDriver):
         self._fsid = self._cluster.configured_fsid()
         self._update_prefixes()
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         location = self._location(name)
         self._create(name, size or 0)
         rbd_id = None
@@ -146,14 +146,10 @@ class RbdDriver(BaseDriver):
 
     def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         name, snapshot = self._parse_location(location)
-        image = self._cluster.call(lambda pool: _open(pool, name, snapshot, read_only=True))
-        try:
-            end = image.size() if stop is None else min(stop, image.size())
-            start = min(start, end)
-            chunks = rbd_transfer.read(image, start, end)
-        except BaseException:
-            image.close()
-            raise
+        image, size = self._cluster.call(lambda pool: _open_to_read(pool, name, snapshot))
+        end = size if stop is None else min(stop, size)
+        start = min(start, end)
+        chunks = rbd_transfer.read(image, start, end)
 
         def close() -> None:
             chunks.close()  # Waits for reads in flight; then the image can be closed.
@@ -245,6 +241,16 @@ def _open(pool: Any, name: str, snapshot: str | None = None, read_only: bool = F
     import rbd
 
     return rbd.Image(pool, name, snapshot=snapshot, read_only=read_only)
+
+
+def _open_to_read(pool: Any, name: str, snapshot: str | None) -> tuple[Any, int]:
+    """An open image, and its size in bytes."""
+    image = _open(pool, name, snapshot, read_only=True)
+    try:
+        return image, int(image.size())
+    except BaseException:
+        image.close()
+        raise
 
 
 def _create_snapshot(image: Any, snapshot: str) -> None:

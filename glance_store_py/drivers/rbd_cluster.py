@@ -108,7 +108,7 @@ class CephCluster:
             return function(pool)
 
     def _connect(self) -> ClusterConnection:
-        if self._failed is not None and time.monotonic() - self._failed[0] < RECONNECT_SECONDS:
+        if self._failed is not None and clock() - self._failed[0] < RECONNECT_SECONDS:
             raise errors.RemoteServiceUnavailable(self._failed[1])
         try:
             cluster = self._new_client()
@@ -129,7 +129,7 @@ class CephCluster:
                 self._settings.rbd_store_pool,
                 _describe_error(error),
             )
-            self._failed = time.monotonic(), "The cluster cannot be reached."
+            self._failed = clock(), "The cluster cannot be reached."
             raise errors.RemoteServiceUnavailable(self._failed[1]) from error
         self._failed = None
         return ClusterConnection(cluster, pool, fsid)
@@ -147,6 +147,11 @@ class CephCluster:
             for option in ("client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"):
                 client.conf_set(option, str(timeout))
         return client
+
+
+def clock() -> float:
+    """Seconds of a clock that never runs backwards; tests replace it."""
+    return time.monotonic()
 
 
 def _ceph_errors() -> tuple[type[Exception], ...]:

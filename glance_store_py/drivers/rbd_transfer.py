@@ -12,6 +12,8 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from glance_store_py.driver import Chunk
+
 #: Bytes of one request.
 REQUEST_SIZE = 1024 * 1024
 #: Bytes in flight, at most, of one upload and of one download.
@@ -61,7 +63,7 @@ class AsyncWriter:
         _check(write.get_return_value())
 
 
-def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: bool) -> int:
+def write(image: Any, data: Iterable[Chunk], size: int | None, step: int, thin: bool) -> int:
     """Write ``data`` to an image; returns the number of bytes.
 
     :param size: size of the image in bytes; None for unknown: the image grows, and is trimmed
@@ -92,13 +94,14 @@ def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: 
     return offset
 
 
-def join_small_chunks(data: Iterable[bytes]) -> Iterator[bytes]:
+def join_small_chunks(data: Iterable[Chunk]) -> Iterator[bytes]:
     """Join small chunks until they have REQUEST_SIZE bytes; large ones stay as they are."""
-    buffered: list[bytes] = []
+    buffered: list[Chunk] = []
     length = 0
     for chunk in data:
         if not buffered and len(chunk) >= REQUEST_SIZE:
-            yield chunk
+            # The library accepts bytes only.
+            yield chunk if isinstance(chunk, bytes) else bytes(chunk)
             continue
         buffered.append(chunk)
         length += len(chunk)

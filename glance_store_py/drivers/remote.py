@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
+from glance_store_py.driver import Chunk
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
 from glance_store_py.drivers.http_messages import CHUNK
 from glance_store_py.process import PerProcess
@@ -46,7 +47,7 @@ _FIRST_BACKOFF = 0.3
 _PIECE_SIZE = 256 * 1024
 
 #: A body that is sent piece by piece.
-RequestBody = Iterable[bytes]
+RequestBody = Iterable[Chunk]
 
 
 class HttpPool:
@@ -97,7 +98,8 @@ class HttpPool:
                 method,
                 url,
                 headers=headers,
-                body=body,
+                # urllib3 accepts memoryviews, which its types do not say.
+                body=cast("Iterable[bytes] | bytes | None", body),
                 preload_content=False,
                 redirect=False,
                 retries=_retries(attempts, self._may_retry_later),
@@ -282,9 +284,9 @@ class ChunkedBody:
     def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Chunk]:
         for at in range(0, len(self._data), _PIECE_SIZE):
-            yield cast(bytes, self._data[at : at + _PIECE_SIZE])
+            yield self._data[at : at + _PIECE_SIZE]
 
 
 def resumable_chunks(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import remote
 from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
@@ -151,7 +151,7 @@ class S3Driver(BaseDriver):
 
     # ------------------------------------------------------------ writing
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         writer_header = {_WRITER_HEADER: secrets.token_hex(16)}
         counted = CountedChunks(data)
         try:

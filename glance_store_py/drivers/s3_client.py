@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from glance_store_py import errors
+from glance_store_py.driver import Chunk
 from glance_store_py.drivers.remote import RETRYABLE_STATUSES, ChunkedBody, HttpPool, RequestBody
 from glance_store_py.drivers.s3_signature import (
     EMPTY_SHA256,
@@ -176,7 +177,7 @@ class S3Client:
         self._request_empty("PUT", key, headers=headers, body=data)
 
     def put_stream(
-        self, key: str, data: Iterable[bytes], size: int, writer_header: dict[str, str]
+        self, key: str, data: Iterable[Chunk], size: int, writer_header: dict[str, str]
     ) -> None:
         """Store an object of ``size`` bytes that can be sent only once."""
         headers = {**writer_header, **self._if_none_match(), "content-length": str(size)}

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from glance_store_py import driver, errors
-from glance_store_py.driver import AddResult, BaseDriver, ObjectData, ObjectInfo, StoreCaller
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo, StoreCaller
 from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers.remote import HttpPools
 from glance_store_py.drivers.swift_accounts import (
@@ -127,7 +127,7 @@ class SwiftDriver(BaseDriver):
 
     # ------------------------------------------------------------ in the account of the service
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         client = self._client(self._reference(self._default))
         container = self._container_of(name)
         try:

@@ -17,11 +17,11 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, unquote
 
 from glance_store_py import errors
-from glance_store_py.driver import ObjectData, image_id_of
+from glance_store_py.driver import Chunk, ObjectData, image_id_of
 from glance_store_py.drivers.http_messages import byte_range, part_length, timestamp
 from glance_store_py.drivers.remote import resumable_chunks
 from glance_store_py.drivers.swift_client import SwiftClient, SwiftListEntry
@@ -86,7 +86,7 @@ class SwiftObjects:
 
     # ------------------------------------------------------------ writing
 
-    def add(self, container: str, name: str, data: Iterable[bytes], size: int | None) -> int:
+    def add(self, container: str, name: str, data: Iterable[Chunk], size: int | None) -> int:
         """Store an image and return its size in bytes.
 
         :raises errors.StoreObjectExists: there is an object of this name.
@@ -358,7 +358,7 @@ class SegmentSource:
     ``count`` bytes were taken from the source; ``buffered`` of them were not given out yet.
     """
 
-    def __init__(self, data: Iterable[bytes]) -> None:
+    def __init__(self, data: Iterable[Chunk]) -> None:
         self._chunks = iter(data)
         self._rest = memoryview(b"")
         self.count = 0
@@ -376,13 +376,13 @@ class SegmentSource:
             self._rest = memoryview(chunk)
         return not self._rest
 
-    def read(self, length: int) -> Iterator[bytes]:
+    def read(self, length: int) -> Iterator[Chunk]:
         """The next ``length`` bytes, or as many as there are."""
         while length and not self.at_end():
             piece = self._rest[:length]
             self._rest = self._rest[len(piece) :]
             length -= len(piece)
-            yield cast(bytes, piece)
+            yield piece
 
 
 class SpooledBody:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
-from glance_store_py.driver import AddResult, ObjectData, StoreCaller
+from glance_store_py.driver import AddResult, Chunk, ObjectData, StoreCaller
 from glance_store_py.drivers.remote import HttpPools
 from glance_store_py.drivers.swift_client import SwiftClient
 from glance_store_py.drivers.swift_objects import SegmentLayout, SwiftObjects
@@ -57,7 +57,7 @@ class CallerOperations:
         self._layout = layout
         self._caller = caller
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         account = CallerAccount(self._caller, account_url(self._settings, self._caller))
         client = SwiftClient(account, self._pools.get(account.url()))
         container = f"{self._settings.swift_store_container}_{name}"

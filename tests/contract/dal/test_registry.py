@@ -10,7 +10,7 @@ from oslo_config import cfg
 from glance_py import config, pipeline
 from glance_py.middleware.factory_deps import FactoryDependencies
 from glance_py.policies.enforcer import Enforcer
-from glance_py.registry import client
+from glance_py.registry.repositories import remote_repositories
 from glance_py.registry.server import Registry
 from glance_py.settings import Settings
 from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
@@ -50,7 +50,7 @@ def through_registry(repositories, connect=lambda wire: wire):
             conf, Settings.from_conf(conf), Enforcer(conf), Registry(each), each.ping
         )
         wires.append(InProcessConnection(pipeline.load(deps, pipeline.REGISTRY)))
-    return client.remote_repositories(conf, connect(*wires))
+    return remote_repositories(conf, connect(*wires))
 
 
 class ThroughRegistry:

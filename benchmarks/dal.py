@@ -17,7 +17,8 @@ import uuid
 
 from glance_py.context import RequestContext
 from glance_py.db import migrations, tables
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from glance_py import app
-from glance_py.db import engine
+from glance_py.db.database import open_database
 from tests.budget.cases import RequestCases, fill
 from tests.functional import registry, service
 from tests.functional.registry_process import RegistryProcess
@@ -34,7 +34,7 @@ def cases_with_and_without_registry() -> Iterator[
 ]:
     """The cases without and with a registry, and that registry."""
     with service.configured(behind_registry=False) as (conf, directory):
-        database = engine.open_database(conf)
+        database = open_database(conf)
         database.write(fill)
         database.dispose()
         process = RegistryProcess(directory)

@@ -15,7 +15,8 @@ from oslo_config import cfg
 
 from glance_py import config
 from glance_py.db import migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 
 _FILE = """\
 [DEFAULT]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from glance_py.cmd.progress import ProgressLine
 from glance_py.db import indexes
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.indexes import IndexState, IndexStatus
 from glance_py.domain import errors
 

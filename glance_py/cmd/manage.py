@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from glance_py import config
 from glance_py.cmd import indexes, metadefs, store_check
-from glance_py.db import engine
+from glance_py.db.database import Database, open_database
 from glance_py.db.errors import to_domain
 from glance_py.db.timeouts import MAINTENANCE
 from glance_py.domain import errors
@@ -92,7 +92,7 @@ def _print_error(error: Exception) -> int:
 # --- Commands --------------------------------------------------------------------------------
 
 
-def _version(database: engine.Database, options) -> None:
+def _version(database: Database, options) -> None:
     """Print the revisions at which the database is."""
     from glance_py.db import migrations
 
@@ -104,7 +104,7 @@ def _version(database: engine.Database, options) -> None:
     )
 
 
-def _check(database: engine.Database, options) -> int:
+def _check(database: Database, options) -> int:
     """Tell by the exit code whether an upgrade is needed.
 
     0: up to date; 3: run 'db expand' next; 4: run 'db migrate' next; 5: run
@@ -120,7 +120,7 @@ def _check(database: engine.Database, options) -> int:
     return {"expand": NEEDS_EXPAND, "migrate": NEEDS_MIGRATE, "contract": NEEDS_CONTRACT}[phase]
 
 
-def _sync(database: engine.Database, options) -> None:
+def _sync(database: Database, options) -> None:
     """Bring the database to the newest schema in one go.
 
     Makes all tables in an empty database.  On one with data stop the service
@@ -136,7 +136,7 @@ def _sync(database: engine.Database, options) -> None:
     print("Database is synced successfully.")
 
 
-def _upgrade(database: engine.Database, options) -> None:
+def _upgrade(database: Database, options) -> None:
     """Bring the database to a revision, by default the newest one."""
     from glance_py.db import migrations
 
@@ -144,7 +144,7 @@ def _upgrade(database: engine.Database, options) -> None:
     _print_revisions(database)
 
 
-def _expand(database: engine.Database, options) -> None:
+def _expand(database: Database, options) -> None:
     """First phase of a rolling upgrade: add what the new release needs.
 
     The old release keeps working meanwhile.
@@ -154,11 +154,11 @@ def _expand(database: engine.Database, options) -> None:
     if migrations.next_phase(database) != "expand":
         print(_UP_TO_DATE)
         return
-    migrations.upgrade(database, migrations.EXPANDED)
+    migrations.upgrade(database, migrations.expand_head())
     _print_revisions(database)
 
 
-def _migrate(database: engine.Database, options) -> None:
+def _migrate(database: Database, options) -> None:
     """Second phase of a rolling upgrade: move data to its new place."""
     from glance_py.db import migrations
 
@@ -172,7 +172,7 @@ def _migrate(database: engine.Database, options) -> None:
     )
 
 
-def _contract(database: engine.Database, options) -> None:
+def _contract(database: Database, options) -> None:
     """Last phase of a rolling upgrade: remove what only the old release needed.
 
     Stop the last process of the old release before.
@@ -185,11 +185,11 @@ def _contract(database: engine.Database, options) -> None:
     if phase is None:
         print(_UP_TO_DATE)
         return
-    migrations.upgrade(database, migrations.CONTRACTED)
+    migrations.upgrade(database, migrations.contract_head())
     _print_revisions(database)
 
 
-def _version_control(database: engine.Database, options) -> None:
+def _version_control(database: Database, options) -> None:
     """Note a revision in a database that is not under migration control.
 
     Changes no table: only for a database of which you know the schema.  Without
@@ -202,7 +202,7 @@ def _version_control(database: engine.Database, options) -> None:
     print(f"Placed database under migration control at revision: {revision}")
 
 
-def _purge(database: engine.Database, options) -> None:
+def _purge(database: Database, options) -> None:
     """Remove for good what was deleted long ago, except the rows of images themselves.
 
     Locations whose data is still to be removed stay, and so do their images: nothing
@@ -219,7 +219,7 @@ def _purge(database: engine.Database, options) -> None:
         )
 
 
-def _purge_images(database: engine.Database, options) -> None:
+def _purge_images(database: Database, options) -> None:
     """Remove the rows of images that were deleted long ago.
 
     Afterwards anyone can make an image with such an id again, which users who
@@ -231,7 +231,7 @@ def _purge_images(database: engine.Database, options) -> None:
     print(f"Removed {removed} rows.")
 
 
-def _print_revisions(database: engine.Database) -> None:
+def _print_revisions(database: Database) -> None:
     from glance_py.db import migrations
 
     print(f"Current revision(s): {', '.join(migrations.current_revisions(database))}")
@@ -251,11 +251,14 @@ def _openapi(conf: cfg.ConfigOpts, options) -> None:
     """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
     from glance_py.http.routes import ROUTES
     from glance_py.middleware.versions import enabled_versions
+    from glance_py.settings import Settings
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
 
-    print(dumps(openapi(enabled_versions(conf)[0], image_resource(conf), ROUTES)).decode())
+    settings = Settings.from_conf(conf)
+    image = image_resource(settings.formats, settings.schema_image_file)
+    print(dumps(openapi(enabled_versions(settings)[0], image, ROUTES)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------
@@ -349,7 +352,7 @@ def _add_action(
     elif name == "indexes":
         indexes.add_arguments(parser)
     parser.set_defaults(
-        run=lambda conf, options: command(engine.open_database(conf, MAINTENANCE), options)
+        run=lambda conf, options: command(open_database(conf, MAINTENANCE), options)
     )
 
 
@@ -366,7 +369,7 @@ def _add_metadef_action(
     )
     metadefs.add_arguments(parser, name, legacy)
     parser.set_defaults(
-        run=lambda conf, options: command(conf, engine.open_database(conf, MAINTENANCE), options)
+        run=lambda conf, options: command(conf, open_database(conf, MAINTENANCE), options)
     )
 
 

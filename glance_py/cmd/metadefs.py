@@ -13,7 +13,7 @@ from collections.abc import Container, Sequence
 from importlib import resources
 
 from glance_py.db import metadef_bulk
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.domain import errors
 from glance_py.domain.metadef import Namespace
 from glance_py.wire.metadef_dump import file_document

@@ -290,10 +290,11 @@ def check_image_cache(conf: cfg.ConfigOpts) -> Result:
 
 def check_database(conf: cfg.ConfigOpts) -> Result:
     """The schema, and data that needs attention."""
-    from glance_py.db import counts, engine, indexes, migrations
+    from glance_py.db import counts, indexes, migrations
+    from glance_py.db.database import open_database
 
     try:
-        found = engine.open_database(conf)
+        found = open_database(conf)
         phase = migrations.next_phase(found)
     except Exception as error:
         return Result(Code.FAILURE, f"The database cannot be read: {error}")

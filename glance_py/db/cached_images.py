@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import cached_images, node_reference
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage

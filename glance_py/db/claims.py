@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from glance_py.db import galera, upsert
-from glance_py.db.engine import Database
-from glance_py.db.select import no_index, not_deleted
+from glance_py.db.database import Database
+from glance_py.db.hints import no_index, not_deleted
 from glance_py.db.tables import image_claims, image_properties, images, tasks
 from glance_py.domain import errors
 from glance_py.domain.claim import (

@@ -17,7 +17,7 @@ import orjson
 import sqlalchemy as sa
 
 from glance_py.db import galera, paging, upsert
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.errors import translate_duplicates
 from glance_py.db.tables import (
     metadef_namespace_resource_types,

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import registry_answers
 from glance_py.domain import errors
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from glance_py.db import upsert
 from glance_py.db.cipher import UrlCipher
+from glance_py.db.hints import not_deleted
 from glance_py.db.rows import dump_metadata
-from glance_py.db.select import not_deleted
 from glance_py.db.tables import image_locations, image_members, image_properties, image_tags
 from glance_py.domain import errors
 from glance_py.domain.image import Location

@@ -13,28 +13,26 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from glance_py.db import claims, galera, image_children, rows, select, usage
-from glance_py.db.engine import Database
-from glance_py.db.select import not_deleted
+from glance_py.db import claims, galera, image_children, list_query, rows, usage
+from glance_py.db.database import Database
+from glance_py.db.hints import not_deleted
 from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image
+from glance_py.domain.integers import MAX_INT32, MAX_INT64
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
 
 T = TypeVar("T")
 
-#: The largest number that an INTEGER column holds on every database.
-MAX_INTEGER = 2**31 - 1
-MAX_BIG_INTEGER = 2**63 - 1
 _MAX_VALUES = {
-    "min_disk": MAX_INTEGER,
-    "min_ram": MAX_INTEGER,
-    "size": MAX_BIG_INTEGER,
-    "virtual_size": MAX_BIG_INTEGER,
+    "min_disk": MAX_INT32,
+    "min_ram": MAX_INT32,
+    "size": MAX_INT64,
+    "virtual_size": MAX_INT64,
 }
 
 _THIS = images.c.id == sa.bindparam("this_id")
@@ -53,7 +51,7 @@ _UPDATES = {
 _STATUS = sa.select(images.c.status).where(_THIS, not_deleted(images))
 #: States that the service itself ends, together with what belongs to the image.
 _TRANSIENT_STATUSES = frozenset({"saving", "importing"})
-_COLUMN_NAMES = tuple(column.name for column in select.COLUMNS)
+_COLUMN_NAMES = tuple(column.name for column in rows.COLUMNS)
 
 
 class SqlImages:
@@ -100,7 +98,9 @@ class SqlImages:
             after = _marker(connection, ctx, query) if query.marker is not None else None
             if query.limit == 0:
                 return Page([], full=False)
-            found = [rows.to_image(row) for row in select.fetch_page(connection, ctx, query, after)]
+            found = [
+                rows.to_image(row) for row in list_query.fetch_page(connection, ctx, query, after)
+            ]
             rows.load_children(connection, ctx, found, self._database.cipher)
             return Page(found, full=len(found) == query.limit)
 
@@ -261,7 +261,7 @@ class SqlImages:
 
 
 def _marker(connection: sa.Connection, ctx: Caller, query: ImageQuery) -> Sequence:
-    statement = select.marker_query(query.sort, bool(ctx.is_admin))
+    statement = list_query.marker_query(query.sort, bool(ctx.is_admin))
     row = connection.execute(statement, {"marker": query.marker, "me": ctx.project_id}).first()
     if row is None:
         hidden = connection.execute(_STATUS, {"this_id": query.marker}).first() is not None

@@ -18,7 +18,9 @@ import sqlalchemy as sa
 
 from glance_py.db import errors as db_errors
 from glance_py.db import locks
-from glance_py.db.engine import RETRY_TIMEOUT, Database, is_behind_pooler
+from glance_py.db.connection_setup import is_behind_pooler
+from glance_py.db.database import Database
+from glance_py.db.timeouts import RETRY_TIMEOUT
 from glance_py.domain import errors
 
 #: Seconds between two looks at how far a build is.

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-from glance_py.db.engine import Database
-from glance_py.db.select import not_deleted
+from glance_py.db.database import Database
+from glance_py.db.hints import not_deleted
 from glance_py.db.tables import image_locations, location_digests
 
 LOG = logging.getLogger(__name__)

@@ -1,22 +1,17 @@
-"""Locks by name, which a database server keeps beside its tables.
+"""Advisory locks of the database server: they serialise writes that do not share a row.
 
-They make writes follow each other that have no row in common.  A server forgets
-the locks of a connection that goes away.  What is done under a lock is not
-known here.
+A server releases the locks of a connection that is closed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 
 from glance_py.domain import errors
-
-T = TypeVar("T")
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)")
 _TRY = sa.text("SELECT pg_try_advisory_lock(:key)")
@@ -24,28 +19,22 @@ _GET = sa.text("SELECT GET_LOCK(:name, :seconds)")
 _RELEASE = sa.text("SELECT RELEASE_LOCK(:name)")
 
 
-def with_transaction_lock(
-    name: str, work: Callable[[sa.Connection], T]
-) -> Callable[[sa.Connection], T]:
-    """``work`` of a transaction of PostgreSQL that holds the lock to its end.
+def lock_transaction(connection: sa.Connection, name: str) -> None:
+    """Take a lock of PostgreSQL until the end of the transaction.
 
-    PostgreSQL itself bounds the wait: see ``lock_timeout`` in ``engine``.
+    ``lock_timeout``, which each transaction sets, limits the wait (``transactions``).
     """
-
-    def locked(connection: sa.Connection) -> T:
-        connection.execute(_LOCK, {"key": _key(name)})
-        return work(connection)
-
-    return locked
+    connection.execute(_LOCK, {"key": _key(name)})
 
 
 @contextlib.contextmanager
 def session_lock(connection: sa.Connection, name: str, seconds: float) -> Iterator[None]:
     """Hold a lock of MySQL, whose locks belong to connections and not to transactions.
 
-    :raises errors.DatabaseUnavailable: somebody else held it for too long.
+    :param seconds: how long to wait for it.
+    :raises errors.DatabaseUnavailable: another connection held it for longer.
     """
-    # Names are those of the whole server, at most 64 characters long.
+    # A name is valid in the whole server and has at most 64 characters.
     bound = {
         "name": hashlib.sha256(f"{connection.engine.url.database} {name}".encode()).hexdigest()
     }
@@ -58,19 +47,20 @@ def session_lock(connection: sa.Connection, name: str, seconds: float) -> Iterat
             if not connection.invalidated:
                 connection.execute(_RELEASE, bound)
         except Exception:
-            # The lock is gone together with the connection.
+            # Closing the connection releases the lock.
             connection.invalidate()
 
 
 @contextlib.contextmanager
 def try_session_lock(connection: sa.Connection, name: str) -> Iterator[None]:
-    """Hold a lock outside of transactions, or do not wait for it.
+    """Hold a lock outside of transactions; do not wait for it.
 
-    On PostgreSQL it is held until the connection closes.  SQLite has one writer anyway.
+    On PostgreSQL it is held until the connection closes.  SQLite has one writer at a time and
+    takes no lock.
 
-    :raises errors.Conflict: somebody else holds it.
+    :raises errors.Conflict: another connection holds it.
     """
-    busy = errors.Conflict("Another process is at this very work on the database.")
+    busy = errors.Conflict("Another process does the same work on this database at this moment.")
     if connection.dialect.name == "mysql":
         with contextlib.ExitStack() as stack:
             try:
@@ -85,4 +75,5 @@ def try_session_lock(connection: sa.Connection, name: str) -> Iterator[None]:
 
 
 def _key(name: str) -> int:
+    """The 64-bit number that stands for ``name`` in PostgreSQL."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

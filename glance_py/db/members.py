@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from glance_py.db import galera
-from glance_py.db.engine import Database
-from glance_py.db.select import not_deleted
+from glance_py.db.database import Database
+from glance_py.db.hints import not_deleted
 from glance_py.db.tables import image_members, images
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from glance_py.db import definitions, metadefs
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import metadef_namespaces, metadef_resource_types
 from glance_py.domain import errors
 from glance_py.domain.metadef import Namespace

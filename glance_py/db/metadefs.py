@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from glance_py.db import definitions, paging
 from glance_py.db.batching import batched
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.errors import translate_duplicates
 from glance_py.db.tables import (
     metadef_namespace_resource_types,

@@ -14,10 +14,10 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from glance_py.db import claims, image_children
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
+from glance_py.db.hints import not_deleted
 from glance_py.db.location_index import LocationIndex
 from glance_py.db.rows import load_metadata
-from glance_py.db.select import not_deleted
 from glance_py.db.tables import (
     image_locations,
     image_members,

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
 
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import (
     image_claims,
     image_locations,

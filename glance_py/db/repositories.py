@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from glance_py.db.cached_images import SqlCachedImages
 from glance_py.db.claims import SqlClaims
+from glance_py.db.database import Database, open_database
 from glance_py.db.definitions import SqlDefinitions
-from glance_py.db.engine import Database, open_database
 from glance_py.db.idempotency import SqlIdempotentWrites
 from glance_py.db.images import SqlImages
 from glance_py.db.members import SqlMembers

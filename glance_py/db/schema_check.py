@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import metadata
 from glance_py.domain import errors
 

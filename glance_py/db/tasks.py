@@ -16,8 +16,8 @@ import orjson
 import sqlalchemy as sa
 
 from glance_py.db import paging
-from glance_py.db.engine import Database
-from glance_py.db.select import not_deleted
+from glance_py.db.database import Database
+from glance_py.db.hints import not_deleted
 from glance_py.db.tables import task_info, tasks
 from glance_py.domain import errors
 from glance_py.domain.task import UNFINISHED, Task, TaskQuery

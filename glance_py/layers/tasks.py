@@ -22,6 +22,7 @@ from glance_py.domain.ports import (
 )
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.layers.base import InternalTaskLayer, Proxy, TaskLayer
+from glance_py.layers.checks import Check, CheckedLayer, Method, Unchecked
 from glance_py.notifications.notifier import Notifier
 from glance_py.notifications.payloads import task_payload
 from glance_py.policies.enforcer import Enforcer
@@ -31,31 +32,45 @@ if TYPE_CHECKING:
     from glance_py.dependencies import Dependencies
 
 
-class TaskPolicyProxy(TaskLayer):
-    """One rule for the whole API of tasks; it is asked before a task is looked for."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskRules(Check):
+    """All ``rules`` are asked without a target, before a task is looked for."""
+
+    def method(self, operation: str) -> Method:
+        rules = self.rules
+
+        def checked(
+            layer: TaskPolicyProxy, ctx: Caller, *arguments: object, **named: object
+        ) -> object:
+            for rule in rules:
+                layer.enforcer.enforce(ctx, rule, {})
+            return getattr(layer.inner, operation)(ctx, *arguments, **named)
+
+        return checked
+
+
+_TASKS_API = TaskRules(("tasks_api_access",))
+
+
+class TaskPolicyProxy(CheckedLayer, TaskLayer):
+    """One rule guards the tasks API."""
+
+    checks = {
+        "list": _TASKS_API,
+        "get": _TASKS_API,
+        "create": _TASKS_API,
+        "list_for_image": Unchecked(
+            reason="a request about an image, which images.get checks; shows own tasks only"
+        ),
+    }
 
     def __init__(self, inner: TaskOperations, enforcer: Enforcer) -> None:
         super().__init__(inner)
-        self._enforcer = enforcer
+        self.enforcer = enforcer
 
     @classmethod
     def build(cls, inner: TaskOperations, deps: Dependencies) -> TaskOperations:
         return cls(inner, deps.enforcer)
-
-    def _check(self, ctx: Caller) -> None:
-        self._enforcer.enforce(ctx, "tasks_api_access", {})
-
-    def list(self, ctx: Caller, query: TaskQuery) -> Sequence[Task]:
-        self._check(ctx)
-        return self.inner.list(ctx, query)
-
-    def get(self, ctx: Caller, task_id: str) -> Task:
-        self._check(ctx)
-        return self.inner.get(ctx, task_id)
-
-    def create(self, ctx: Caller, task: Task) -> Task:
-        self._check(ctx)
-        return self.inner.create(ctx, task)
 
 
 class TaskNotifierProxy(InternalTaskLayer):

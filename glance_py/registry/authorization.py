@@ -26,8 +26,6 @@ from glance_py.domain.metadef import (
     NamespaceQuery,
     ResourceType,
 )
-from glance_py.domain.metadef import is_mutable as is_namespace_mutable
-from glance_py.domain.metadef import is_visible as is_namespace_visible
 from glance_py.domain.ports import (
     DefinitionOperations,
     ImageRepository,
@@ -37,7 +35,16 @@ from glance_py.domain.ports import (
 )
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
-from glance_py.domain.visibility import is_mutable, is_visible
+from glance_py.domain.visibility import (
+    check_owner_change,
+    is_mutable,
+    require_mutable,
+    require_namespace_mutable,
+    require_namespace_visible,
+    require_own_membership,
+    require_own_project,
+    require_visible,
+)
 from glance_py.registry import protocol
 
 #: The role of the service's own users in Keystone.
@@ -76,8 +83,8 @@ class ScopedImages:
 
     def get(self, ctx: Caller, image_id: str) -> Image:
         image = self._inner.get(ctx, image_id)
-        if not (is_visible(ctx, image) or is_service_request(ctx)):
-            raise errors.ImageNotFound(image_id)
+        if not is_service_request(ctx):
+            require_visible(ctx, image)
         return image
 
     def list(self, ctx: Caller, query: ImageQuery) -> Page:
@@ -86,19 +93,14 @@ class ScopedImages:
     def create(
         self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
     ) -> Image:
-        if not ctx.is_admin and image.owner != ctx.project_id:
-            raise errors.Forbidden(
-                f"You are not permitted to create images owned by '{image.owner}'."
-            )
+        require_own_project(ctx, image)
         return self._inner.create(ctx, image, reservation)
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if not ctx.is_admin:
             found = None if is_service_request(ctx) else self.get_mutable(ctx, image.id)
-            if "owner" in change.fields and (
-                found is None or change.fields["owner"] != found.owner
-            ):
-                raise errors.Forbidden("Only an administrator may give an image another owner.")
+            if "owner" in change.fields:
+                check_owner_change(ctx, found, change.fields["owner"])
         return self._inner.update(ctx, image, change)
 
     def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
@@ -113,8 +115,7 @@ class ScopedImages:
         :raises errors.Forbidden: it belongs to another project.
         """
         image = self.get(ctx, image_id)
-        if not is_mutable(ctx, image):
-            raise errors.Forbidden(f"You do not own image {image_id}.")
+        require_mutable(ctx, image)
         return image
 
 
@@ -140,8 +141,7 @@ class ScopedMembers:
         return self._inner.create(ctx, image_id, member_id)
 
     def update(self, ctx: Caller, member: Member, status: str) -> Member:
-        if not ctx.is_admin and member.member_id != ctx.project_id:
-            raise errors.Forbidden("Only the member itself accepts or rejects an image.")
+        require_own_membership(ctx, member)
         return self._inner.update(ctx, member, status)
 
     def delete(self, ctx: Caller, member: Member) -> None:
@@ -163,20 +163,19 @@ class ScopedNamespaces:
 
     @staticmethod
     def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
-        if not is_namespace_visible(ctx, namespace):
-            raise errors.NamespaceNotFound(namespace.name)
+        require_namespace_visible(ctx, namespace)
         return namespace
 
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
         return self._inner.list(ctx, query)  # the query selects what is visible to the caller
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        _require_mutable(ctx, namespace)
+        require_namespace_mutable(ctx, namespace)
         return self._inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         found = self.get_mutable(ctx, namespace)
-        _require_mutable(ctx, after)
+        require_namespace_mutable(ctx, after)
         return self._inner.update(ctx, found, after)
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
@@ -204,13 +203,8 @@ class ScopedNamespaces:
         :raises errors.Forbidden: it belongs to another project.
         """
         found = self.get_recorded(ctx, namespace)
-        _require_mutable(ctx, found)
+        require_namespace_mutable(ctx, found)
         return found
-
-
-def _require_mutable(ctx: Caller, namespace: Namespace) -> None:
-    if not is_namespace_mutable(ctx, namespace):
-        raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
 
 
 class ScopedDefinitions:

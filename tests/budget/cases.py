@@ -18,7 +18,8 @@ import sqlalchemy as sa
 import webob
 
 from glance_py import app
-from glance_py.db import engine, tables
+from glance_py.db import tables
+from glance_py.db.database import open_database
 from tests.functional import service
 from tests.functional.client import OCTETS, PATCH
 
@@ -198,7 +199,7 @@ NAMES = tuple(name for name in vars(RequestCases) if not name.startswith("_"))
 def cases(token: str = "u:p1:member") -> Iterator[RequestCases]:
     """The cases, while their service exists."""
     with service.configured() as (conf, _directory):
-        database = engine.open_database(conf)
+        database = open_database(conf)
         database.write(fill)
         database.dispose()
         yield RequestCases(app.build(conf), token)

@@ -19,7 +19,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from glance_py.db import migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.tables import metadata
 
 REVISIONS = (
@@ -86,7 +87,7 @@ class OldSchemaCase:
         with database.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": different})
             self.assertEqual([], compare_metadata(context, metadata))
-        self.assertEqual((migrations.CONTRACTED,), migrations.current_revisions(database))
+        self.assertEqual(migrations.newest_revisions(), migrations.current_revisions(database))
 
     def check_rows(self, database: Database, expected: tuple[str, ...]) -> None:
         found = database.read(
@@ -145,7 +146,8 @@ def walk(database: Database) -> None:
             migrations.migrate(database)
         else:
             migrations.upgrade(
-                database, migrations.EXPANDED if phase == "expand" else migrations.CONTRACTED
+                database,
+                migrations.expand_head() if phase == "expand" else migrations.contract_head(),
             )
 
 

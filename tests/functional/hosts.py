@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 
 from glance_py.db import migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from tests.functional.server import GLANCE_API, OCTETS, ServerProcess
 from tests.waiting import eventually
 

@@ -20,7 +20,8 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from tests.contract.dal.upgrade_cases import STEPS
 from tests.functional.server import GLANCE_API, ServerProcess
 from tests.waiting import eventually
@@ -86,11 +87,11 @@ class OnlineCase:
 
     def phase(self, name: str) -> None:
         if name == "expand":
-            migrations.upgrade(self.database, migrations.EXPANDED)
+            migrations.upgrade(self.database, migrations.expand_head())
         elif name == "migrate":
             migrations.migrate(self.database)
         else:
-            migrations.upgrade(self.database, migrations.CONTRACTED)
+            migrations.upgrade(self.database, migrations.contract_head())
 
     # --- Clients of the service ------------------------------------------------------------------
 

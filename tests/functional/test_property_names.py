@@ -8,7 +8,8 @@ import os
 import unittest
 
 from glance_py import app
-from glance_py.db import engine, migrations
+from glance_py.db import migrations
+from glance_py.db.database import open_database
 from tests.contract.dal import backends
 from tests.functional import service
 from tests.functional.client import AppClient
@@ -42,7 +43,7 @@ class NamesCase:
         url = self.connection(stack)
         if url:
             conf.set_override("connection", url, "database")
-            migrations.upgrade(engine.open_database(conf))
+            migrations.upgrade(open_database(conf))
         application = app.build(conf)
         self.ann = AppClient(application, "ann:p1:member")
         self.root = AppClient(application, "root:p:admin")

@@ -109,7 +109,7 @@ class InternalImageOperations(CommonImageOperations, Protocol):
         """Undo :meth:`add_copy`; ``change`` is applied in the same transaction."""
 
 
-_COMMON_OPERATIONS = (
+_COMMON_OPERATIONS: tuple[str, ...] = (
     "get",
     "resolve",
     "list",
@@ -123,14 +123,14 @@ _COMMON_OPERATIONS = (
 )
 #: The names of the operations of :class:`ImageOperations`, without and with ``import_``, and of
 #: :class:`InternalImageOperations`.
-LOCATED_OPERATIONS = (
+LOCATED_OPERATIONS: tuple[str, ...] = (
     *_COMMON_OPERATIONS,
     "add_location",
     "list_locations",
     "delete_from_store",
 )
-IMAGE_OPERATIONS = (*_COMMON_OPERATIONS, "import_", *LOCATED_OPERATIONS[-3:])
-INTERNAL_OPERATIONS = (*_COMMON_OPERATIONS, "add_copy", "remove_copy")
+IMAGE_OPERATIONS: tuple[str, ...] = (*_COMMON_OPERATIONS, "import_", *LOCATED_OPERATIONS[-3:])
+INTERNAL_OPERATIONS: tuple[str, ...] = (*_COMMON_OPERATIONS, "add_copy", "remove_copy")
 
 
 class ImageRepository(Protocol):

@@ -45,8 +45,8 @@ class InternalTaskOperations(TaskOperations, Protocol):
 
 
 #: The names of the operations of :class:`TaskOperations` and :class:`InternalTaskOperations`.
-TASK_OPERATIONS = ("list", "get", "create", "list_for_image")
-INTERNAL_TASK_OPERATIONS = (
+TASK_OPERATIONS: tuple[str, ...] = ("list", "get", "create", "list_for_image")
+INTERNAL_TASK_OPERATIONS: tuple[str, ...] = (
     *TASK_OPERATIONS,
     "start",
     "set_message",

@@ -14,7 +14,8 @@ import testtools
 
 from glance_py.context import RequestContext
 from glance_py.db import migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import (
     image_claims,

@@ -5,7 +5,8 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import engine
+from glance_py.db import engine, timeouts
+from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images
 from glance_py.db.timeouts import Timeouts
@@ -29,8 +30,8 @@ class ConnectionLossCases:
         url = sa.make_url(self.url)
         self.proxy = FaultInjectingProxy((url.host, url.port))
         self.addCleanup(self.proxy.close)
-        self.remote = engine.Database(
-            engine.create_engine(self.proxy.url(url), timeouts=SHORT), retry_timeout=SHORT.lock
+        self.remote = Database(
+            engine.create_engine(self.proxy.url(url), limits=SHORT), retry_timeout=SHORT.lock
         )
         self.addCleanup(self.remote.dispose)
         self.remote.ping()
@@ -126,7 +127,7 @@ class ConnectionLossCases:
         change = ImageChange.status("saving", expected="queued")
         change.acquire = ClaimRequest("me", "upload")
         sql_repositories(self.remote).images.update(CTX, Image(image_id, owner="p1"), change)
-        self.patch(engine.limits, "HEARTBEAT", SHORT)
+        self.patch(timeouts, "HEARTBEAT", SHORT)
         heartbeats = self.remote.for_heartbeats()
         self.addCleanup(heartbeats.dispose)
         busy, before = threading.Semaphore(0), self.proxy.accepted

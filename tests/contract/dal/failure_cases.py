@@ -6,6 +6,7 @@ import threading
 import uuid
 
 from glance_py.db import engine, timeouts
+from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
@@ -49,8 +50,8 @@ class FailureCases:
         sleep = {"postgresql": "SELECT pg_sleep(1)", "mysql": "DO SLEEP(1)"}
         if self.database.dialect not in sleep:
             return  # nothing but this process works on SQLite
-        bounded = engine.Database(
-            engine.create_engine(self.url, timeouts=dataclasses.replace(timeouts.REQUEST, read=0.5))
+        bounded = Database(
+            engine.create_engine(self.url, limits=dataclasses.replace(timeouts.REQUEST, read=0.5))
         )
         self.addCleanup(bounded.dispose)
         self.assertRaises(
@@ -136,8 +137,8 @@ class FailureCases:
         )
 
     def test_a_lock_that_nobody_releases_ends_in_a_clear_error(self):
-        self.patch(engine, "RETRY_TIMEOUT", 1)
-        impatient = engine.Database(engine.create_engine(self.url))
+        limits = dataclasses.replace(timeouts.REQUEST, lock=1)
+        impatient = Database(engine.create_engine(self.url, limits=limits), retry_timeout=1)
         self.addCleanup(impatient.dispose)
         image = self.create()
         change = ImageChange(fields={"name": "n"})

@@ -9,6 +9,7 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import engine, galera, migrations
+from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images, metadef_namespaces
 from glance_py.domain.change import ImageChange
@@ -23,7 +24,7 @@ class GaleraCases:
     def setUp(self):
         super().setUp()
         made = engine.create_engine(self.url, pool_size=1, max_overflow=0)
-        self.node = engine.Database(made)
+        self.node = Database(made)
         self.addCleanup(self.node.dispose)
 
         @sa.event.listens_for(made, "connect")

@@ -5,7 +5,8 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.db import idempotency
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import image_tags, registry_answers
 from glance_py.domain import errors

@@ -5,7 +5,8 @@ import threading
 import sqlalchemy as sa
 
 from glance_py.db import indexes, migrations
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.indexes import IndexState
 from glance_py.domain import errors
 
@@ -55,9 +56,9 @@ class IndexCases:
         migrations.upgrade(self.database)
         self.assertIsNone(migrations.next_phase(self.database))
         # Phases again, as after a return to the release before.
-        migrations.stamp(self.database, migrations.EXPANDED)
+        migrations.stamp(self.database, migrations.expand_head())
         migrations.migrate(self.database)
-        migrations.upgrade(self.database, migrations.CONTRACTED)
+        migrations.upgrade(self.database, migrations.contract_head())
         self.assertIsNone(migrations.next_phase(self.database))
         self.assertEqual({IndexState.PRESENT}, self.states())
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from glance_py.db import location_index
 from glance_py.db.cipher import UrlCipher
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import image_locations, images, location_digests
 from glance_py.domain import errors

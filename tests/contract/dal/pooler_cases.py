@@ -10,7 +10,8 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import engine, indexes
+from glance_py.db import connection_setup, engine, indexes
+from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
@@ -35,7 +36,7 @@ class PoolerCases:
         proxy = FaultInjectingProxy((url.host, url.port))
         self.addCleanup(proxy.close)
         proxy.rewrite = invent_key
-        self.pooled = engine.Database(engine.create_engine(proxy.url(url)))
+        self.pooled = Database(engine.create_engine(proxy.url(url)))
         self.addCleanup(self.pooled.dispose)
 
     def settings(self, database):
@@ -47,8 +48,8 @@ class PoolerCases:
         )
 
     def test_it_is_known(self):
-        self.assertTrue(self.pooled.read(engine.is_behind_pooler))
-        self.assertFalse(self.database.read(engine.is_behind_pooler))
+        self.assertTrue(self.pooled.read(connection_setup.is_behind_pooler))
+        self.assertFalse(self.database.read(connection_setup.is_behind_pooler))
 
     def test_the_session_stays_as_it_was(self):
         with self._admin.connect() as connection:

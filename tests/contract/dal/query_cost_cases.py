@@ -9,9 +9,9 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import location_index, purge, select
+from glance_py.db import list_query, location_index, purge
 from glance_py.db.cipher import UrlCipher
-from glance_py.db.engine import Database
+from glance_py.db.database import Database
 from glance_py.db.tables import image_locations, image_members, image_tags, images
 from glance_py.domain.query import Filter, ImageQuery
 from tests.contract.dal.backends import caller
@@ -99,7 +99,8 @@ class QueryCostCases:
         with self.database.engine.connect() as connection:
             found = []
             rows_examined = self.rows_examined(
-                connection, lambda: found.extend(select.fetch_page(connection, ctx, query, after))
+                connection,
+                lambda: found.extend(list_query.fetch_page(connection, ctx, query, after)),
             )
             return rows_examined, [row.id for row in found]
 
@@ -187,7 +188,7 @@ class QueryCostCases:
             index = location_index.LocationIndex(Database(self.database.engine, cipher=cipher))
             for _ in range(100):
                 self.assertTrue(index.has_other_image("other", urls[7]))
-                last_indexed, last = self.database.read(index._reach)
+                last_indexed, last = self.database.read(index._read_state)
                 if last - last_indexed <= location_index.MAX_UNINDEXED_ROWS:
                     break
             bound = {"this_image": "other", "digest": index._digest(urls[7]), "reach": last_indexed}
@@ -195,9 +196,9 @@ class QueryCostCases:
                 rows_examined = sum(
                     self.rows_examined(connection, functools.partial(work, connection))
                     for work in (
-                        index._reach,
-                        lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
-                        lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all(),
+                        index._read_state,
+                        lambda on, bound=bound: on.execute(location_index._INDEXED, bound).all(),
+                        lambda on, bound=bound: on.execute(location_index._UNINDEXED, bound).all(),
                     )
                 )
             self.assertLess(rows_examined, 3 * location_index.MAX_UNINDEXED_ROWS)

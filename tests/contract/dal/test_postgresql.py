@@ -5,6 +5,7 @@ import socket
 import sqlalchemy as sa
 
 from glance_py.db import engine
+from glance_py.db.database import Database
 from glance_py.db.timeouts import Timeouts
 from tests.contract.dal.backends import PostgreSQL
 from tests.contract.dal.claim_cases import ClaimCases
@@ -74,8 +75,8 @@ class TestConnectionParameters(PostgreSQL):
         url = url.set(host=None, port=None).update_query_dict(
             {"host": f"127.0.0.1,{url.host}", "port": f"{away.getsockname()[1]},{url.port or 5432}"}
         )
-        database = engine.Database(
-            engine.create_engine(url, timeouts=Timeouts(connect=2, response=10, lock=1))
+        database = Database(
+            engine.create_engine(url, limits=Timeouts(connect=2, response=10, lock=1))
         )
         self.addCleanup(database.dispose)
         database.ping()

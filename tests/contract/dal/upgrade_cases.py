@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from glance_py.db import migrations, schema_check, tables
+from glance_py.db.migrations import schema_2024_1 as snapshot
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -74,12 +75,12 @@ FURTHER = {
     "further_expand01": """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "further_expand01", "2024_1_expand01"
+revision, down_revision = "further_expand01", "{expand_head}"
 def upgrade():
     op.add_column("images", sa.Column("further", sa.String(10)))
 """,
     "further_contract01": """
-revision, down_revision = "further_contract01", "2024_1_contract01"
+revision, down_revision = "further_contract01", "{contract_head}"
 depends_on = "further_expand01"
 def upgrade():
     pass
@@ -88,12 +89,16 @@ def upgrade():
 
 
 @contextlib.contextmanager
-def further_release():
-    """Meanwhile there is a release that adds the column ``further`` to the images."""
+def further_release(*names):
+    """The chain with these revisions of FURTHER, which add the column ``further`` to images."""
     make = migrations._config
+    heads = {
+        "expand_head": migrations.expand_head(),
+        "contract_head": migrations.contract_head(),
+    }
     with tempfile.TemporaryDirectory() as directory:
-        for name, text in FURTHER.items():
-            pathlib.Path(directory, f"{name}.py").write_text(text)
+        for name in names:
+            pathlib.Path(directory, f"{name}.py").write_text(FURTHER[name].format(**heads))
 
         def config(connection):
             made = make(connection)
@@ -102,16 +107,46 @@ def further_release():
             made.set_main_option("version_locations", f"{own}:{directory}")
             return made
 
-        with (
-            mock.patch.object(migrations, "_config", config),
-            mock.patch.object(migrations, "EXPANDED", "further_expand01"),
-            mock.patch.object(migrations, "CONTRACTED", "further_contract01"),
-        ):
+        with mock.patch.object(migrations, "_config", config):
             migrations._scripts.cache_clear()
             try:
                 yield
             finally:
                 migrations._scripts.cache_clear()
+
+
+def describe(connection):
+    """The tables of the snapshot in a database, column by column and index by index."""
+    inspector = sa.inspect(connection)
+    return {table: _describe_table(inspector, table) for table in snapshot.metadata.tables}
+
+
+def _describe_table(inspector, table):
+    dialect = inspector.bind.dialect
+    return {
+        "columns": {
+            column["name"]: (
+                # MySQL tells BOOLEAN and the collation in no other way.
+                column["type"].compile(dialect),
+                column["nullable"],
+                column["default"],
+            )
+            for column in inspector.get_columns(table)
+        },
+        "primary key": inspector.get_pk_constraint(table)["constrained_columns"],
+        "indexes": {
+            index["name"]: (index["column_names"], bool(index["unique"]))
+            for index in inspector.get_indexes(table)
+        },
+        "unique": {
+            constraint["name"]: constraint["column_names"]
+            for constraint in inspector.get_unique_constraints(table)
+        },
+        "foreign keys": sorted(
+            (key["constrained_columns"], key["referred_table"], key["referred_columns"])
+            for key in inspector.get_foreign_keys(table)
+        ),
+    }
 
 
 class UpgradeCases:
@@ -178,7 +213,7 @@ class UpgradeCases:
         migrations.stamp(self.database, mark)
 
     def check_newest(self, mark):
-        self.assertEqual(("2024_1_contract01",), migrations.current_revisions(self.database))
+        self.assertEqual(migrations.newest_revisions(), migrations.current_revisions(self.database))
         with self.database.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             self.assertEqual([], compare_metadata(context, metadata))
@@ -265,9 +300,11 @@ class UpgradeCases:
             while phase := migrations.next_phase(self.database):
                 phases.append(phase)
                 {
-                    "expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
+                    "expand": lambda: migrations.upgrade(self.database, migrations.expand_head()),
                     "migrate": lambda: migrations.migrate(self.database),
-                    "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
+                    "contract": lambda: migrations.upgrade(
+                        self.database, migrations.contract_head()
+                    ),
                 }[phase]()
             needs_data = mark in ("queens_contract01", "mitaka02")
             self.assertEqual(["expand", *(["migrate"] if needs_data else []), "contract"], phases)
@@ -310,13 +347,13 @@ class UpgradeCases:
         while phase := migrations.next_phase(self.database):
             yield phase
             {
-                "expand": lambda: migrations.upgrade(self.database, migrations.EXPANDED),
+                "expand": lambda: migrations.upgrade(self.database, migrations.expand_head()),
                 "migrate": lambda: migrations.migrate(self.database),
-                "contract": lambda: migrations.upgrade(self.database, migrations.CONTRACTED),
+                "contract": lambda: migrations.upgrade(self.database, migrations.contract_head()),
             }[phase]()
 
     def check_further(self):
-        self.assertEqual(("further_contract01",), migrations.current_revisions(self.database))
+        self.assertEqual(migrations.newest_revisions(), migrations.current_revisions(self.database))
         self.assertIsNone(migrations.next_phase(self.database))
         self.assertIn("further", self.columns("images"))
 
@@ -328,11 +365,11 @@ class UpgradeCases:
             )
         }
 
-    def further_release(self):
-        self.addCleanup(migrations.stamp, self.database, "2024_1_contract01")
+    def further_release(self, *names):
+        self.addCleanup(migrations.stamp, self.database, migrations.contract_head())
         meanwhile = contextlib.ExitStack()
         self.addCleanup(meanwhile.close)
-        meanwhile.enter_context(further_release())
+        meanwhile.enter_context(further_release(*(names or FURTHER)))
 
     def test_a_further_release_reaches_an_empty_database(self):
         self.empty()
@@ -350,6 +387,38 @@ class UpgradeCases:
         self.further_release()
         self.assertEqual(["expand", "contract"], list(self.in_phases()))
         self.check_further()
+
+    def test_the_heads_of_a_further_release_are_those_of_its_scripts(self):
+        self.further_release()
+        self.assertEqual("further_expand01", migrations.expand_head())
+        self.assertEqual("further_contract01", migrations.contract_head())
+        self.assertEqual(("further_contract01",), migrations.newest_revisions())
+
+    def test_an_expansion_alone_is_a_release(self):
+        """One file in ``versions`` suffices for a new column."""
+        contracted = migrations.contract_head()
+        for make_database in (self.empty, self.start_over):
+            make_database()
+            with further_release("further_expand01"):
+                self.assertEqual("expand", migrations.next_phase(self.database))
+                migrations.upgrade(self.database)
+                self.check_further()
+                self.assertEqual(
+                    (contracted, "further_expand01"), migrations.current_revisions(self.database)
+                )
+            self.empty()
+            migrations.upgrade(self.database)
+
+    # --- The snapshot ----------------------------------------------------------------------------
+
+    def test_the_snapshot_is_the_schema_that_the_chain_makes(self):
+        self.empty()
+        migrations.upgrade(self.database, snapshot.CONTRACTED)
+        expected = self.database.read(describe)
+        self.grow_old("mitaka02")
+        migrations.upgrade(self.database, snapshot.CONTRACTED)
+        self.assertEqual(expected, self.database.read(describe))
+        self.assertEqual((snapshot.CONTRACTED,), migrations.current_revisions(self.database))
 
     # --- Tables of our own -----------------------------------------------------------------------
 
@@ -377,7 +446,7 @@ class UpgradeCases:
         indexes = self.database.read(lambda connection: sa.inspect(connection).get_indexes("own"))
         self.assertEqual(["own_at"], [index["name"] for index in indexes])
         # What the original knows, so that it takes the database back.
-        self.assertEqual(("2024_1_contract01",), migrations.current_revisions(self.database))
+        self.assertEqual(migrations.newest_revisions(), migrations.current_revisions(self.database))
         self.execute(table.insert().values(id="x"))
         migrations.upgrade(self.database)
         self.assertEqual(1, len(self.execute(table.select())))

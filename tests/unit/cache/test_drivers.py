@@ -14,7 +14,8 @@ from glance_py.cache.driver import BadDriverConfiguration
 from glance_py.cache.sqlite_driver import SqliteCacheDriver
 from glance_py.cache.xattr_driver import XattrCacheDriver
 from glance_py.db.cached_images import SqlCachedImages
-from glance_py.db.engine import Database, create_engine
+from glance_py.db.database import Database
+from glance_py.db.engine import create_engine
 from glance_py.db.tables import metadata
 from glance_py.domain import errors
 from tests.unit import factories

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import testtools
 
 from glance_py.cmd import manage
-from glance_py.db import tables
+from glance_py.db import migrations, tables
 
 
 class TestManage(testtools.TestCase):
@@ -39,7 +39,10 @@ class TestManage(testtools.TestCase):
     def test_sync_makes_the_schema_and_is_harmless_when_repeated(self):
         self.assertEqual(3, self.code("db", "check"))
         self.assertEqual(0, self.code("db", "sync"))
-        self.assertEqual((0, "2024_1_contract01\n"), self.run_tool("db", "version")[:2])
+        self.assertEqual(
+            (0, "".join(f"{name}\n" for name in migrations.newest_revisions())),
+            self.run_tool("db", "version")[:2],
+        )
         self.assertEqual(0, self.code("db", "sync", "mitaka"))
         self.assertEqual(0, self.code("db", "check"))
 
@@ -63,7 +66,10 @@ class TestManage(testtools.TestCase):
             self.assertIn("db expand", said)
             self.assertEqual(0, self.code("db", "sync"))
             self.assertEqual(0, self.code("db", "check"))
-        self.assertEqual((0, "2024_1_contract01\n"), self.run_tool("db", "version")[:2])
+        self.assertEqual(
+            (0, "".join(f"{name}\n" for name in migrations.newest_revisions())),
+            self.run_tool("db", "version")[:2],
+        )
 
     def test_old_spellings(self):
         for word in (
@@ -78,9 +84,9 @@ class TestManage(testtools.TestCase):
             self.assertEqual(0, self.code(word), word)
 
     def test_upgrade_and_version_control_take_a_revision_either_way(self):
-        self.assertEqual(0, self.code("db", "upgrade", "--version", "2024_1_expand01"))
+        self.assertEqual(0, self.code("db", "upgrade", "--version", migrations.expand_head()))
         self.assertEqual(5, self.code("db", "check"))
-        self.assertEqual(0, self.code("db", "version_control", "2024_1_contract01"))
+        self.assertEqual(0, self.code("db", "version_control", migrations.contract_head()))
         self.assertEqual(0, self.code("db", "check"))
         self.assertEqual(1, self.code("db", "version_control", "--version", "nonsense"))
 

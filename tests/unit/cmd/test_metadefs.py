@@ -10,6 +10,7 @@ import unittest
 
 from glance_py.cmd import manage, metadefs
 from glance_py.db import engine, metadef_bulk
+from glance_py.db.database import Database
 
 SHIPPED = pathlib.Path(metadefs.__file__).parents[1] / "etc" / "metadefs"
 
@@ -38,7 +39,7 @@ class ManageCase(unittest.TestCase):
         self.file.write_text(
             f"[DEFAULT]\nmetadata_source_path = {self.source}\n[database]\nconnection = {url}\n"
         )
-        self.database = engine.Database(engine.create_engine(url))
+        self.database = Database(engine.create_engine(url))
         self.addCleanup(self.database.dispose)
         self.run_tool("db", "sync")
 

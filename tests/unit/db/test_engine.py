@@ -7,8 +7,12 @@ import sqlalchemy as sa
 import testtools
 from oslo_config import cfg
 from oslo_db import exception as db_exc
+from oslo_db import options as oslo_db_options
 
 from glance_py.db import engine
+from glance_py.db import errors as db_errors
+from glance_py.db.database import Database, open_database
+from glance_py.db.settings import DatabaseSettings
 from glance_py.domain import errors
 
 
@@ -16,7 +20,7 @@ def options(**values):
     """A configuration with these options in [database]."""
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[])
-    conf.register_opts(engine.options.database_opts, group="database")
+    conf.register_opts(oslo_db_options.database_opts, group="database")
     for name, value in values.items():
         conf.set_override(name, value, group="database")
     return conf
@@ -28,7 +32,7 @@ class EngineCase(testtools.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.url = f"sqlite:///{directory.name}/test.sqlite"
-        self.database = engine.Database(engine.create_engine(self.url))
+        self.database = Database(engine.create_engine(self.url))
         self.addCleanup(self.database.dispose)
         self.database.write(lambda c: c.exec_driver_sql("CREATE TABLE t (x INTEGER)"))
 
@@ -54,13 +58,13 @@ class TestWrite(EngineCase):
         self.assertEqual((4, 1), (len(attempts), self.count()))
 
     def test_contention_without_end_is_given_up(self):
-        self.patch(engine, "RETRY_TIMEOUT", 0.2)
+        database = Database(self.database.engine, retry_timeout=0)
 
         def work(connection):
             raise db_exc.DBDeadlock()
 
-        # Without an end this would never return.
-        self.assertRaises(errors.DatabaseUnavailable, self.database.write, work)
+        # Without a limit this would never return.
+        self.assertRaises(errors.DatabaseUnavailable, database.write, work)
 
     def test_a_commit_that_may_have_happened_is_not_repeated(self):
         attempts = []
@@ -113,7 +117,7 @@ class TestRead(EngineCase):
 
     def test_lists_are_read_from_the_replica_and_nothing_else(self):
         other = engine.create_engine("sqlite://")
-        database = engine.Database(self.database.engine, other)
+        database = Database(self.database.engine, other)
 
         def where(connection):
             return connection.engine
@@ -136,9 +140,9 @@ class TestErrors(testtools.TestCase):
 
     def failing(self, statement, number, text, dialect="mysql"):
         """A database where one statement fails as a MySQL server lets it fail."""
-        database = engine.Database(engine.create_engine("sqlite://"))
+        database = Database(engine.create_engine("sqlite://"))
         self.addCleanup(database.dispose)
-        database.dialect = dialect
+        database._transactions.dialect = dialect
         driver = type("OperationalError", (Exception,), {})
 
         @sa.event.listens_for(database.engine, "before_cursor_execute")
@@ -172,26 +176,26 @@ class TestErrors(testtools.TestCase):
             (db_exc.DBDeadlock(), errors.DatabaseUnavailable),
             (db_exc.DBDataError(), errors.Invalid),
         ):
-            self.assertFalse(engine.errors.is_outcome_unknown(error, "mysql"))
-            self.assertIs(expected, type(engine.errors.to_domain(error)))
+            self.assertFalse(db_errors.is_outcome_unknown(error, "mysql"))
+            self.assertIs(expected, type(db_errors.to_domain(error)))
         refused = db_exc.DBError(sa.exc.OperationalError("COMMIT", {}, Exception("no")))
-        self.assertFalse(engine.errors.is_outcome_unknown(refused, "postgresql"))
-        self.assertTrue(engine.errors.is_outcome_unknown(refused, "mysql"))
+        self.assertFalse(db_errors.is_outcome_unknown(refused, "postgresql"))
+        self.assertTrue(db_errors.is_outcome_unknown(refused, "mysql"))
 
 
 class TestConnect(testtools.TestCase):
     def test_the_connection_must_be_named(self):
-        error = self.assertRaises(ValueError, engine.open_database, options())
+        error = self.assertRaises(ValueError, open_database, options())
         self.assertIn("connection", str(error))
 
     def test_a_wrong_url_is_refused_without_showing_it(self):
         error = self.assertRaises(
-            ValueError, engine.open_database, options(connection="mysql//root:secret@host")
+            ValueError, open_database, options(connection="mysql//root:secret@host")
         )
         self.assertNotIn("secret", str(error))
 
     def test_an_unreachable_server_is_a_clear_error(self):
-        database = engine.open_database(
+        database = open_database(
             options(connection="postgresql+psycopg2://root:secret@127.0.0.1:1/none")
         )
         for operation in (database.ping, lambda: database.write(lambda c: None)):
@@ -199,7 +203,7 @@ class TestConnect(testtools.TestCase):
             self.assertNotIn("secret", str(error))
 
     def test_options_reach_the_pool(self):
-        database = engine.open_database(
+        database = open_database(
             options(
                 connection="mysql+pymysql://root@localhost/x",
                 max_pool_size=7,
@@ -212,17 +216,19 @@ class TestConnect(testtools.TestCase):
         )
         pool = database.engine.pool
         self.assertEqual((7, 3, 2), (pool.size(), pool._max_overflow, pool._timeout))
-        self.assertEqual((4, 3), (database._max_reconnects, database._reconnect_interval))
+        self.assertEqual(
+            (4, 3), (database._settings.max_reconnects, database._settings.reconnect_interval)
+        )
 
     def test_no_connections_beyond_the_pool_are_a_choice(self):
-        pool = engine.open_database(
+        pool = open_database(
             options(connection="mysql+pymysql://root@localhost/x", max_overflow=0)
         ).engine.pool
         self.assertEqual(0, pool._max_overflow)
 
     def test_the_url_may_decide_for_itself(self):
         url = sa.make_url("mysql+pymysql://root@localhost/x?charset=utf8&read_timeout=3")
-        arguments = engine._connect_args(url, options().database)
+        arguments = engine.driver_arguments(url, DatabaseSettings.from_conf(options()))
         self.assertNotIn("charset", arguments)
         self.assertNotIn("read_timeout", arguments)
         self.assertEqual("TRADITIONAL", arguments["sql_mode"])
@@ -239,25 +245,26 @@ class TestConnect(testtools.TestCase):
     def test_psycopg_prepares_no_statements(self):
         """A pooler gives the next statement to another connection, which has not prepared it."""
         url = sa.make_url("postgresql+psycopg://root@localhost/x")
-        arguments = engine._connect_args(url, options().database)
+        arguments = engine.driver_arguments(url, DatabaseSettings.from_conf(options()))
         self.assertIn("prepare_threshold", arguments)
         self.assertIsNone(arguments["prepare_threshold"])
         self.assertNotIn(
             "prepare_threshold",
-            engine._connect_args(
-                sa.make_url("postgresql+psycopg2://root@localhost/x"), options().database
+            engine.driver_arguments(
+                sa.make_url("postgresql+psycopg2://root@localhost/x"),
+                DatabaseSettings.from_conf(options()),
             ),
         )
 
     def test_connection_parameters_are_added(self):
-        database = engine.open_database(
+        database = open_database(
             options(connection="mysql+pymysql://root@localhost/x", connection_parameters="a=b")
         )
         self.assertEqual({"a": "b"}, dict(database.engine.url.query))
 
     def test_sqlite_keeps_foreign_keys_true_and_readers_free(self):
         with tempfile.TemporaryDirectory() as directory:
-            database = engine.open_database(options(connection=f"sqlite:///{directory}/x"))
+            database = open_database(options(connection=f"sqlite:///{directory}/x"))
             read = [
                 database.read(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())
                 for name in ("foreign_keys", "journal_mode", "busy_timeout")

@@ -19,6 +19,7 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import COPY_IMAGE, GLANCE_DIRECT, ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
+    KINDS,
     Association,
     Namespace,
     NamespacePage,
@@ -711,6 +712,12 @@ class TaskAccessTest(AccessCase):
 
 # --- Metadata definitions --------------------------------------------------------------------
 
+#: The rules of each operation by kind; that of lists is in the method.
+DEFINITION_RULES = {
+    **DefinitionPolicyProxy.checks,
+    "list": DefinitionPolicyProxy.checks["get"],
+}
+
 NAMESPACES = {
     "private": (Namespace("private", "owner"), "owner agent admin", "owner agent admin"),
     "public": (Namespace("public", "owner", visibility="public"), EVERYBODY, "owner agent admin"),
@@ -887,8 +894,9 @@ class MetadefAccessTest(AccessCase):
         self.assertEqual(
             {
                 (operation, kind.__name__)
-                for kind, rules in metadefs_policy.RULES.items()
-                for operation in rules
+                for operation in DefinitionPolicyProxy.operations
+                for kind in KINDS
+                if DEFINITION_RULES[operation].by_kind[kind] is not None
             },
             {tuple(name.split()) for name in DEFINITION_ROWS},
         )

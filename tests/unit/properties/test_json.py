@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.wire import load
-from glance_py.wire.image import image_resource
 from glance_py.wire.load import MAX_DEPTH, ImageLoader
-from tests.unit.http.fakes import conf
+from tests.unit.http.fakes import IMAGE
 from tests.unit.properties import json_values
 
-LOADER = ImageLoader(image_resource(conf()))
+LOADER = ImageLoader(IMAGE)
 
-NAMES = st.sampled_from([field.name for field in image_resource(conf())])
+NAMES = st.sampled_from([field.name for field in IMAGE])
 
 #: Values that fit the fields of an image, more often than any JSON does.
 PLAUSIBLE = st.fixed_dictionaries(

@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange, RejectedChange
 from glance_py.domain.image import Image, Location
-from glance_py.wire import patch
-from glance_py.wire.image import image_resource
+from glance_py.wire import media_types, patch
 from glance_py.wire.load import ImageLoader
-from tests.unit.http.fakes import conf
+from tests.unit.http.fakes import IMAGE
 from tests.unit.properties import json_values
 
-LOADER = ImageLoader(image_resource(conf()))
+LOADER = ImageLoader(IMAGE)
 RULES = patch.LocationRules(allowed=True, algorithm="sha512", sort_locations=list)
 READER = patch.PatchLoader(LOADER)
 
-MEDIA_TYPES = st.sampled_from(patch.MEDIA_TYPES)
+MEDIA_TYPES = st.sampled_from(media_types.PATCH)
 
 #: Names of custom properties, with each character that a pointer escapes.
 PROPERTIES = st.sampled_from(["p", "q", "a/b", "~", "~1", "x y"])
@@ -65,7 +64,7 @@ def body(media_type: str, steps: list[tuple[str, str, Any]]) -> bytes:
     return json_values.body(
         [
             {"op": do, "path": path, "value": value}
-            if media_type == patch.V21
+            if media_type == media_types.PATCH_V21
             else {do: path, "value": value}
             for do, path, value in steps
         ]
@@ -74,10 +73,10 @@ def body(media_type: str, steps: list[tuple[str, str, Any]]) -> bytes:
 
 class AnyBodyTest(unittest.TestCase):
     @given(MEDIA_TYPES, st.lists(ITEMS, max_size=4) | json_values.values(), st.booleans())
-    @example(patch.V21, [{"op": ["add"], "path": "/p", "value": ""}], True)
-    @example(patch.V21, [{"op": "add", "path": ["/p"], "value": ""}], True)
-    @example(patch.V20, [{"add": {}, "value": ""}], True)
-    @example(patch.V21, [{"op": "add", "path": "/locations/٣", "value": {}}], False)
+    @example(media_types.PATCH_V21, [{"op": ["add"], "path": "/p", "value": ""}], True)
+    @example(media_types.PATCH_V21, [{"op": "add", "path": ["/p"], "value": ""}], True)
+    @example(media_types.PATCH_V20, [{"add": {}, "value": ""}], True)
+    @example(media_types.PATCH_V21, [{"op": "add", "path": "/locations/٣", "value": {}}], False)
     def test_it_is_read_and_applied_or_refused(
         self, media_type: str, document: Any, queued: bool
     ) -> None:
@@ -104,7 +103,9 @@ class PointerTest(unittest.TestCase):
         """Names of one part are understood if and only if each ~ is that of an escape."""
         right = re.fullmatch("/(?:[^~/]|~[01])+", path)
         try:
-            [operation] = READER.operations(patch.V21, body(patch.V21, [("add", path, "v")]))
+            [operation] = READER.operations(
+                media_types.PATCH_V21, body(media_types.PATCH_V21, [("add", path, "v")])
+            )
         except errors.Invalid:
             self.assertIsNone(right)
         else:
@@ -124,7 +125,11 @@ class PropertiesTest(unittest.TestCase):
         expected: dict[str, str] | None = dict(properties)
         for do, name, value in steps:
             exists = name in expected
-            if exists if media_type == patch.V20 and do == "add" else do != "add" and not exists:
+            if (
+                exists
+                if media_type == media_types.PATCH_V20 and do == "add"
+                else do != "add" and not exists
+            ):
                 expected = None
                 break
             if do == "remove":
@@ -171,7 +176,7 @@ class LocationsTest(unittest.TestCase):
                 del expected[-1 if position == "-" else int(position)]
         change = patch.apply(
             image(status="active", locations=before),
-            READER.operations(patch.V21, body(patch.V21, written)),
+            READER.operations(media_types.PATCH_V21, body(media_types.PATCH_V21, written)),
             LOADER,
             RULES,
         )

@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 from glance_py.domain import errors
 from glance_py.domain.query import Filter
 from glance_py.wire import query
-from glance_py.wire.image import image_resource
-from tests.unit.http.fakes import conf
+from tests.unit.http.fakes import IMAGE
 
 MAX_LIMIT = 1000
-LOADER = query.ImageQueryLoader(image_resource(conf()), default_limit=25, max_limit=MAX_LIMIT)
+LOADER = query.ImageQueryLoader(IMAGE, default_limit=25, max_limit=MAX_LIMIT)
 
 NAMES = st.sampled_from(
     [
         *sorted(query.FIXED_PARAMETERS),
-        *(field.name for field in image_resource(conf()) if field.filter),
+        *(field.name for field in IMAGE if field.filter),
         "size_min",
         "size_max",
         "changes-since",

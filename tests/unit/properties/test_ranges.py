@@ -15,24 +15,24 @@ NUMBERS = st.integers(0, 15) | st.integers(10**17, 10**40)
 BLANKS = st.sampled_from(["", " "])
 
 
-def part(environ: dict[str, str], data: bytes) -> bytes | None:
+def part(data: bytes, header: str | None, content_range: str | None = None) -> bytes | None:
     """The bytes of ``data`` that are sent; None when the range cannot be satisfied."""
     try:
-        found = requested_range(environ, len(data))
+        found = requested_range(header, content_range, len(data))
     except errors.RangeNotSatisfiable:
         return None
     if found is None:
         return data
     start, stop = found
     if not 0 <= start < stop <= len(data):
-        raise AssertionError(f"{environ}: {start}-{stop} of {len(data)} bytes")
+        raise AssertionError(f"{header} {content_range}: {start}-{stop} of {len(data)} bytes")
     return data[start:stop]
 
 
 class RangeTest(unittest.TestCase):
     def check(self, expected: bytes, header: str, data: bytes) -> None:
         """An empty part is one that cannot be satisfied."""
-        self.assertEqual(expected or None, part({"HTTP_RANGE": header}, data), header)
+        self.assertEqual(expected or None, part(data, header), header)
 
     @given(SIZES, NUMBERS, NUMBERS, BLANKS)
     def test_first_and_last(self, size: int, first: int, last: int, blank: str) -> None:
@@ -57,20 +57,20 @@ class RangeTest(unittest.TestCase):
         inside = first <= last < size
         self.assertEqual(
             data[first : last + 1] if inside else None,
-            part({"HTTP_CONTENT_RANGE": f"bytes {first}-{last}/{total}"}, data),
+            part(data, None, f"bytes {first}-{last}/{total}"),
         )
 
     @given(
         st.text(max_size=30) | st.text(alphabet="bytes=-,0123456789 \t٣", max_size=30),
-        st.sampled_from(["HTTP_RANGE", "HTTP_CONTENT_RANGE"]),
+        st.booleans(),
         SIZES,
     )
-    @example("bytes=0-0,2-3", "HTTP_RANGE", 12)
-    @example("bytes=٣-٣", "HTTP_RANGE", 12)
-    @example("bytes=0-0\n", "HTTP_RANGE", 12)
-    def test_any_header_is_understood_or_refused(self, header: str, name: str, size: int) -> None:
+    @example("bytes=0-0,2-3", False, 12)
+    @example("bytes=٣-٣", False, 12)
+    @example("bytes=0-0\n", False, 12)
+    def test_any_header_is_understood_or_refused(self, header: str, older: bool, size: int) -> None:
         try:
-            part({name: header}, bytes(range(size)))
+            part(bytes(range(size)), None if older else header, header if older else None)
         except errors.Invalid:
             self.assertIn(",", header)
 

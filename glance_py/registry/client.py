@@ -24,7 +24,7 @@ _MAX_REQUEST_ID_LENGTH = 64
 
 
 class RegistryTransport(Protocol):
-    """Carries requests to a registry; see :class:`~glance_py.registry.connection.RegistryConnection`."""
+    """Carries requests to a registry, for example ``connection.RegistryConnection``."""
 
     def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
         """Send a request and return the status and the body of the answer.

@@ -384,7 +384,7 @@ class SqlClaims:
         return None if row is None else _claim(row)
 
 
-def _claim(row: sa.Row[Any]) -> HeldClaim:
+def _claim(row: Sequence[Any]) -> HeldClaim:
     image_id, generation, holder, kind, beats, host, task_id, staged = row
     return HeldClaim(image_id, generation, holder or "", kind, beats, host, task_id, staged)
 

@@ -237,8 +237,8 @@ def delete_locations(
     by_status: dict[str, list[int | None]] = {}
     for location in locations:
         is_pending = location.status == LocationStatus.PENDING_DELETE
-        status = LocationStatus.PENDING_DELETE if is_pending else LocationStatus.DELETED
-        by_status.setdefault(status.value, []).append(location.id)
+        kept_as = LocationStatus.PENDING_DELETE if is_pending else LocationStatus.DELETED
+        by_status.setdefault(kept_as.value, []).append(location.id)
     for status, numbers in by_status.items():
         connection.execute(
             _DELETE_LOCATIONS,

@@ -93,8 +93,8 @@ def bind_values(
         values[f"tag_{n}"] = tag
     for n, (name, value) in enumerate(query.properties):
         values[f"name_{n}"], values[f"value_{n}"] = name, value
-    for n, value in enumerate(marker or ()):
-        values[f"after_{n}"] = value
+    for n, key in enumerate(marker or ()):
+        values[f"after_{n}"] = key
     return values
 
 

@@ -159,7 +159,7 @@ def _json(value: object) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
 
-def _task(row: sa.Row[Any]) -> Task:
+def _task(row: sa.Row[*tuple[Any, ...]]) -> Task:
     values = dict(row._mapping)
     for name in ("input", "result"):
         values[name] = orjson.loads(values[name]) if values[name] else None

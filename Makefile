@@ -20,7 +20,7 @@ pip     := $(bin)/python -m pip --disable-pip-version-check install --quiet
 package := setup.cfg setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv test lint style types imports unit mutants first-steps samples check-samples docs clean
+.PHONY: help run venv test lint style types imports unit coverage mutants canary canary-tests first-steps samples check-samples docs clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -127,13 +127,35 @@ types: $(VENV)/.test
 imports: $(VENV)/.test
 	$(bin)/lint-imports --no-cache
 
+# All tests: coverage is measured in every Python process that they start, and must not fall below
+# the floors. Some tests (TESTS=expression): nothing is measured, unless COVER=1 asks for it.
+COVER    ?= $(if $(TESTS),,1)
+measured := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml
+export COVERAGE_FILE := $(CURDIR)/.coverage/data
+
 unit: $(VENV)/.test $(VENV)/.servers
-	@$(bin)/stestr run --concurrency $(WORKERS) $(if $(TESTS),'$(TESTS)'); status=$$?; \
+	@rm -rf .coverage && mkdir .coverage; \
+	$(if $(COVER),$(measured)) $(bin)/stestr run --concurrency $(WORKERS) $(if $(TESTS),'$(TESTS)'); status=$$?; \
+	$(if $(COVER),$(MAKE) --no-print-directory coverage || status=1;) \
 	$(bin)/stestr last --subunit | $(bin)/python tests/summary.py; exit $$status
 
-# Errors in the checks of rights that no test notices; two minutes.
+# What the last run covered; for lines that no test runs: .venv/bin/coverage report -m
+coverage:
+	@$(bin)/coverage combine -q .coverage
+	@$(bin)/coverage json -q -o - | $(bin)/python tests/coverage_floor.py $(if $(TESTS),|| true)
+
+# Small errors that no test notices: in the checks of rights, and a sample in whole packages.
 mutants: $(VENV)/.test
 	$(bin)/python -m tests.mutants
+
+# Libraries whose private parts we use: their newest releases, upper bounds disregarded, in an
+# environment of their own (CI: once a week).
+canary:
+	@$(MAKE) --no-print-directory VENV=$(VENV)/newest canary-tests
+
+canary-tests: $(VENV)/.test
+	$(pip) --upgrade --pre $$($(bin)/python -m tests.canary --requirements)
+	$(bin)/python -m tests.canary
 
 # The base package alone must be enough for the first steps of a new user.
 first-steps:
@@ -154,4 +176,4 @@ docs: $(VENV)/.docs
 	$(bin)/sphinx-build -W -q -b html doc/source doc/build/html
 
 clean:
-	rm -rf $(VAR) build doc/build .stestr .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VAR) build doc/build .stestr .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -13,7 +13,7 @@ import os
 import time
 import urllib.parse
 from collections.abc import Callable
-from typing import Any
+from wsgiref.types import WSGIApplication
 
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -22,24 +22,33 @@ from glance_py import config, gateway, limits, pipeline, recovery, reports
 from glance_py.cache import build as image_cache
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
-from glance_py.claims import STAGING_STORE, Claims, Clock
+from glance_py.claims import Claims, LeaseTimes
 from glance_py.context import RequestContext
 from glance_py.data_access import is_remote, open_repositories
+from glance_py.dependencies import Dependencies
 from glance_py.domain.errors import GlanceError
 from glance_py.domain.ports import Download, Repositories
+from glance_py.heartbeat import Clock, Heartbeat
 from glance_py.http.router import API
 from glance_py.importing import location_import
 from glance_py.importing.importer import Importer
+from glance_py.importing.staging_recovery import StagingRecovery
 from glance_py.importing.task_executor import TaskExecutor
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.location_validation import url_policy
 from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
 from glance_py.layers.tasks import internal_tasks
-from glance_py.middleware import factory_deps
 from glance_py.middleware.catch_errors import CatchErrors
+from glance_py.middleware.factory_deps import (
+    CacheDependencies,
+    FactoryDependencies,
+    needs_dependencies,
+)
 from glance_py.notifications.notifier import Notifier
 from glance_py.policies.enforcer import Enforcer
-from glance_py.safe_http import UriFilter
+from glance_py.safe_http import UriFilter, service_endpoints
+from glance_py.settings import Settings
+from glance_store_py.config import STAGING_STORE
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.stores import Stores
 
@@ -65,10 +74,10 @@ class ApiService:
     """
 
     app: Callable
-    deps: gateway.Dependencies
+    deps: Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
-    #: What the pipeline demands of a server, see ``factory_deps.LOOPBACK_ONLY``.
+    #: What the pipeline requires of a server, see ``factory_deps.LOOPBACK_ONLY``.
     server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
@@ -81,23 +90,28 @@ class ApiService:
 
 
 def build_recovery(
-    deps: gateway.Dependencies, importer: Importer, clock: Clock = time
+    deps: Dependencies,
+    importer: Importer,
+    clock: Clock = time,
+    times: LeaseTimes | None = None,
 ) -> recovery.Recovery:
     """What finds and ends work that dead processes left."""
+    recover_location_import = functools.partial(
+        location_import.recover,
+        deps.repositories,
+        importer.images,
+        importer.tasks,
+        deps.claims,
+    )
     return recovery.Recovery(
-        deps,
-        recovery.recovery_handlers(
-            importer,
-            functools.partial(
-                location_import.recover,
-                deps.repositories,
-                importer.images,
-                importer.task_executor.tasks,
-                deps.claims,
-            ),
-        ),
-        importer.recover_staging,
+        deps.repositories,
+        deps.stores,
+        deps.claims,
+        recovery.recovery_handlers(importer.recover, recover_location_import),
+        StagingRecovery(deps.repositories, importer.staging).recover,
+        recovery.host_lock(deps.conf, deps.stores),
         clock,
+        times,
     )
 
 
@@ -119,20 +133,19 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
     deps = build_dependencies(conf)
     api = gateway.build(deps)
     cache, prefetcher = build_image_cache(deps)
-    application = API(api, conf, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
-    pipeline_deps = factory_deps.FactoryDependencies(
+    settings = Settings.from_conf(conf)
+    application = API(api, settings, deps.stores, deps.enforcer, limits=deps.limits, cache=cache)
+    pipeline_deps = FactoryDependencies(
         conf,
+        settings,
         deps.enforcer,
         application,
-        api.images,
-        cache,
-        deps.notifier,
         deps.repositories.ping,
-        deps.stores,
-        functools.partial(staging_free_bytes, deps.stores),
+        cache=None if cache is None else CacheDependencies(api.images, cache, deps.notifier),
+        stores=deps.stores,
+        staging_free_bytes=functools.partial(staging_free_bytes, deps.stores),
     )
-    with factory_deps.providing(pipeline_deps):
-        app = CatchErrors(pipeline.load(conf), conf)
+    app = CatchErrors(pipeline.load(pipeline_deps), settings.api)
     return ApiService(
         app, deps, api.importer, prefetcher, frozenset(pipeline_deps.server_requirements)
     )
@@ -163,17 +176,11 @@ def build_registry(conf: cfg.ConfigOpts) -> RegistryService:
             "set sqlalchemy here, and the registry on API hosts."
         )
     repositories = open_repositories(conf)
-    pipeline_deps = factory_deps.FactoryDependencies(
-        conf,
-        Enforcer(conf),
-        Registry(repositories),
-        images=None,
-        cache=None,
-        notifier=None,
-        ping=repositories.ping,
+    settings = Settings.from_conf(conf)
+    pipeline_deps = FactoryDependencies(
+        conf, settings, Enforcer(conf), Registry(repositories), repositories.ping
     )
-    with factory_deps.providing(pipeline_deps):
-        app = CatchErrors(pipeline.load(conf, pipeline.REGISTRY), conf)
+    app = CatchErrors(pipeline.load(pipeline_deps, pipeline.REGISTRY), settings.api)
     return RegistryService(app, frozenset(pipeline_deps.server_requirements))
 
 
@@ -185,39 +192,47 @@ def staging_free_bytes(stores: Stores) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def build_dependencies(conf: cfg.ConfigOpts) -> gateway.Dependencies:
+def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     """What the layers work with."""
     repositories: Repositories = open_repositories(conf)
     heartbeats = repositories.for_heartbeats
     enforcer = Enforcer(conf)
-    stores, uri_filter = Stores.from_config(conf), UriFilter(conf)
+    stores = Stores.from_config(conf)
+    settings = Settings.from_conf(conf)  # which needs the options of the stores
+    uri_filter = UriFilter(settings.uri_filter, functools.partial(service_endpoints, conf))
     stores.set_url_policy(url_policy(uri_filter))
-    deps = gateway.Dependencies(
+    notifier = Notifier(conf)
+    tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
+    claims = Claims(
+        repositories.claims,
+        repositories.images,
+        open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
+    )
+    return Dependencies(
         conf=conf,
+        settings=settings,
         repositories=repositories,
         stores=stores,
         enforcer=enforcer,
-        notifier=Notifier(conf),
-        claims=Claims(
-            repositories.claims,
-            repositories.images,
-            open_heartbeat_records=(None if heartbeats is None else lambda: heartbeats().claims),
-        ),
+        notifier=notifier,
+        claims=claims,
         uri_filter=uri_filter,
-        protections=PropertyProtections(conf, enforcer) if conf.property_protection_file else None,
+        task_executor=TaskExecutor(
+            tasks, settings.tasks.task_pool_threads, Heartbeat("tasks", claims.times.heartbeat)
+        ),
+        protections=PropertyProtections(conf, enforcer)
+        if settings.property_protection.property_protection_file
+        else None,
         limits=(
-            limits.UnifiedLimits(repositories, conf.keystone_limits_cache_time)
-            if conf.use_keystone_limits
+            limits.UnifiedLimits(repositories, settings.quota.keystone_limits_cache_time)
+            if settings.quota.use_keystone_limits
             else None
         ),
-    )
-    return dataclasses.replace(
-        deps, task_executor=TaskExecutor(internal_tasks(deps), conf.wsgi.task_pool_threads)
     )
 
 
 def build_image_cache(
-    deps: gateway.Dependencies,
+    deps: Dependencies,
 ) -> tuple[ImageCache, Prefetcher] | tuple[None, None]:
     """The image cache of this node and what fetches into it; Nones when it has none.
 
@@ -249,9 +264,12 @@ def build_image_cache(
         ) from None
 
 
-def api_factory(global_conf: dict, **local_conf: str) -> Any:
+@needs_dependencies
+def api_factory(
+    deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+) -> WSGIApplication:
     """Paste app factory of what ends the pipeline: the v2 API, or the registry."""
-    return factory_deps.current().api
+    return deps.application
 
 
 @functools.cache

@@ -1,15 +1,16 @@
-"""The claims that this process holds, and how they are kept alive.
+"""The claims that this process holds, and how it keeps them.
 
-A claim is a lease: its holder gives a sign of life every few seconds, and observers in other
-processes (``recovery``) take the claim of a silent holder over.  A holder that could not give
-a sign of life for nearly as long as the lease stops by itself before its next step, until
-the database confirms that it still has the claim.
+A claim is a lease on an image.  Its holder refreshes it every few seconds; processes that
+observe the claims (``recovery``) take over one that was not refreshed for as long as the lease
+lasts.  A holder that could not refresh its claim for nearly as long asks the database before its
+next step whether it still has the claim, and stops when it has not.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
 import os
 import secrets
@@ -17,7 +18,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from oslo_log import log as logging
 
@@ -33,43 +33,51 @@ from glance_py.domain.claim import (
 )
 from glance_py.domain.image import Image
 from glance_py.domain.ports import ImageRepository
+from glance_py.heartbeat import Clock as Clock
+from glance_py.heartbeat import Heartbeat
 from glance_py.streams import Chunk, StreamFilter
+from glance_store_py.config import STAGING_STORE as STAGING_STORE
+from glance_store_py.process import PerProcess
 
 LOG = logging.getLogger(__name__)
 
-#: The store that holds data between staging and import.
-STAGING_STORE = "os_glance_staging_store"
-#: Seconds between two signs of life.
-HEARTBEAT_SECONDS = 5.0
-#: Seconds of silence after which observers take a claim over.
-LEASE_SECONDS = 30.0
-#: How many take-overs of one image in a row recovery cleans up after: each one that dies adds one.
+#: How many take-overs of one image in a row recovery cleans up after: each one that is cut off by
+#: a crash adds one.
 MAX_TAKEOVERS = 8
-#: Seconds in which the outcome of a write has to be found out, and between two attempts.
-RESOLVE_TIMEOUT_SECONDS = 15.0
-RESOLVE_RETRY_SECONDS = 0.5
 
 
-class Clock(Protocol):
-    """Time, as far as claims need it; ``time`` is one."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """The times of the leases of one process, in seconds."""
 
-    def monotonic(self) -> float: ...
+    #: Between two refreshes of a claim.
+    heartbeat: float = 5.0
+    #: Without a refresh, after which an observer takes the claim over.
+    timeout: float = 30.0
+    #: Between two looks of an observer.
+    scan: float = 5.0
+    #: In which the outcome of a write must be found out, and between two attempts.
+    resolve_timeout: float = 15.0
+    resolve_retry: float = 0.5
 
-    def sleep(self, seconds: float, /) -> None: ...
+
+#: The times of processes that are given no others.
+LEASE_TIMES = LeaseTimes()
+LEASE_SECONDS = LEASE_TIMES.timeout
 
 
 def new_holder_token() -> str:
-    """A token that no other attempt has."""
+    """A random token for the holder of a claim: 32 hexadecimal digits."""
     return secrets.token_hex(16)
 
 
 def process_label() -> str:
-    """Host name and process id, for people."""
+    """Host name and process id of this process, for people who read the table of claims."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Claim:
-    """One claim of this process, for the time of one attempt.
+    """One claim that this process holds for one attempt.
 
     :param confirm: asks the database whether this claim is still held.
     """
@@ -81,6 +89,7 @@ class Claim:
         request: ClaimRequest,
         clock: Clock,
         confirm: Callable[[Claim], bool],
+        times: LeaseTimes = LEASE_TIMES,
     ) -> None:
         self.image_id = image_id
         self.generation = grant.generation
@@ -91,14 +100,15 @@ class Claim:
         self.holder = request.holder
         self.kind = request.kind
         self.task_id = request.task_id
-        #: May there be an object under ``object_name`` that no record names?
+        #: True when there may be an object under ``object_name`` that no record names.
         self.may_leave_objects = False
-        #: Another process has taken the claim over.
-        self.is_connection_lost = False
-        #: A write may have been committed, or may still be: only recovery may decide.
+        #: True when another process has taken the claim over.
+        self.is_lost = False
+        #: True when a write may have been committed, or may still be: only recovery may decide.
         self.outcome_unknown = False
         self._clock = clock
         self._confirm = confirm
+        self._max_age = times.timeout - times.heartbeat
         # The answer may have come late: the lease began when the claim was asked for.
         self._confirmed_at = request.asked
 
@@ -111,7 +121,7 @@ class Claim:
         )
 
     def guard(self, change: ImageChange, release: bool = False) -> ImageChange:
-        """``change`` made to happen only while this claim is held.
+        """Make ``change``, in place, conditional on this claim being held; returns it.
 
         :param release: give the claim back in the same transaction.
         """
@@ -120,26 +130,29 @@ class Claim:
         return change
 
     def build_release(self) -> ClaimRelease:
-        """How to give this claim back."""
+        """What the DAL has to know to give this claim back."""
         return ClaimRelease(self.task_id, forget=not self.may_leave_objects)
 
     def set_confirmed(self, at: float) -> None:
-        """The database confirmed the claim when asked at this time of the clock."""
+        """Record that the database confirmed the claim when it was asked.
+
+        :param at: when it was asked, in seconds of the clock.
+        """
         self._confirmed_at = max(self._confirmed_at, at)
 
     def raise_if_lost(self) -> None:
-        """Stop an attempt that may not go on.
+        """Return when this attempt may go on; may ask the database.
 
         :raises errors.ClaimLost: another process has taken the claim over.
-        :raises errors.DatabaseUnavailable: nobody can tell whether it has.
+        :raises errors.DatabaseUnavailable: the database does not answer.
         """
-        if self.is_connection_lost:
+        if self.is_lost:
             raise errors.ClaimLost(self.image_id)
-        if self._clock.monotonic() - self._confirmed_at < LEASE_SECONDS - HEARTBEAT_SECONDS:
+        if self._clock.monotonic() - self._confirmed_at < self._max_age:
             return
-        # This process slept, or its database was away: others may have taken the claim over.
+        # This process slept, or its database was away: the claim may have been taken over.
         if not self._confirm(self):
-            self.is_connection_lost = True
+            self.is_lost = True
             raise errors.ClaimLost(self.image_id)
 
 
@@ -150,18 +163,29 @@ class ClaimFilter(StreamFilter):
         self._claim = claim
 
     def update(self, chunk: Chunk) -> None:
+        """:raises errors.ClaimLost: see :meth:`Claim.raise_if_lost`."""
         self._claim.raise_if_lost()
 
     def finish(self) -> None:
+        """:raises errors.ClaimLost: see :meth:`Claim.raise_if_lost`."""
         self._claim.raise_if_lost()
 
 
-class Claims:
-    """All claims of this process.  Safe in threads and across a fork.
+@dataclasses.dataclass(slots=True)
+class _HeldClaims:
+    """The claims of one process: those that are refreshed, by holder, and holders to release."""
 
-    :param clock: has ``monotonic`` and ``sleep``.
-    :param open_heartbeat_records: opens another way to the records, for signs of life, which
-        must neither wait behind requests for a connection nor long for an answer.
+    held: dict[str, Claim] = dataclasses.field(default_factory=dict)
+    to_release: list[str] = dataclasses.field(default_factory=list)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+
+class Claims:
+    """All claims of this process.  Safe in threads; a forked child starts without claims.
+
+    :param open_heartbeat_records: opens another connection to the records, for refreshes, which
+        must neither wait for a connection that requests use nor long for an answer.
+    :param heartbeat: calls :meth:`send_heartbeats`; by default a thread of its own.
     """
 
     def __init__(
@@ -170,16 +194,20 @@ class Claims:
         images: ImageRepository,
         clock: Clock = time,
         open_heartbeat_records: Callable[[], ClaimRepository] | None = None,
+        times: LeaseTimes | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
+        self.times = LEASE_TIMES if times is None else times
         self._repository = repository
         self._open_heartbeat_records = open_heartbeat_records
         self._images = images
         self._clock = clock
-        self._lock = threading.Lock()
-        self._has_heartbeat_thread = False
-        self._pid: int | None = None
-        self._held: dict[str, Claim] = {}
-        self._to_release: list[str] = []
+        self._heartbeat = heartbeat or Heartbeat("claims", self.times.heartbeat, clock)
+        self._process = PerProcess(self._begin_process)
+
+    def _begin_process(self) -> _HeldClaims:
+        atexit.register(self.stop)
+        return _HeldClaims()
 
     @functools.cached_property
     def _heartbeat_records(self) -> ClaimRepository:
@@ -189,10 +217,21 @@ class Claims:
             else self._open_heartbeat_records()
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """True when this process holds no claim and has none to release."""
+        mine = self._process.get()
+        return not mine.held and not mine.to_release
+
     def request(
         self, kind: str, task_id: str | None = None, replaces: str | None = None
     ) -> ClaimRequest:
-        """A request for a claim, to be put into a change as ``acquire``."""
+        """A request for a claim, to be put into a change as ``acquire``.
+
+        :param kind: one of the kinds of ``domain.claim``.
+        :param task_id: the task that reports on the attempt.
+        :param replaces: the finished task whose id the lock property of the image may have.
+        """
         return ClaimRequest(
             new_holder_token(), kind, process_label(), task_id, replaces, self._clock.monotonic()
         )
@@ -201,9 +240,9 @@ class Claims:
     def hold(
         self, image_id: str, grant: ClaimGrant | None, request: ClaimRequest
     ) -> Iterator[Claim]:
-        """Keep a claim alive while the block runs; the block ends it, or leaves it to recovery.
+        """Refresh a claim while the block runs; the block ends it, or leaves it to recovery.
 
-        :param grant: the answer to ``request``.
+        :param grant: the answer of the DAL to ``request``.
         """
         claim = self.keep_alive(image_id, grant, request)
         try:
@@ -212,136 +251,124 @@ class Claims:
             self.stop_keeping_alive(claim)
 
     def keep_alive(self, image_id: str, grant: ClaimGrant | None, request: ClaimRequest) -> Claim:
-        """Keep a claim alive until :meth:`stop_keeping_alive`; see :meth:`hold`."""
+        """Refresh a claim until :meth:`stop_keeping_alive`; see :meth:`hold`.
+
+        :raises ValueError: ``grant`` is None.
+        """
         if grant is None:
             raise ValueError("A change that asks for a claim was answered without one.")
-        claim = Claim(image_id, grant, request, self._clock, self._confirm)
-        with self._lock:
-            self._ensure_heartbeat_thread()
-            self._held[request.holder] = claim
+        claim = Claim(image_id, grant, request, self._clock, self._confirm, self.times)
+        mine = self._process.get()
+        with mine.lock:
+            mine.held[request.holder] = claim
+            self._heartbeat.register("claims", self.send_heartbeats)
         return claim
 
     def stop_keeping_alive(self, claim: Claim) -> None:
-        """Give no more signs of life."""
-        with self._lock:
-            self._held.pop(claim.holder, None)
+        """Refresh the claim no more."""
+        mine = self._process.get()
+        with mine.lock:
+            mine.held.pop(claim.holder, None)
 
     def take(self, image_id: str, request: ClaimRequest) -> Claim:
         """Take and keep the claim of an image that does not exist yet.
 
-        :raises errors.ImageBusy: somebody else holds it.
+        :raises errors.ImageBusy: another attempt holds it.
         """
         return self.keep_alive(image_id, self._repository.take(image_id, request), request)
 
     def release_later(self, claim: Claim) -> None:
-        """Give back the claim of an attempt that succeeded, together with others, soon.
+        """Release the claim of an attempt that succeeded at the next heartbeat, with others.
 
-        Until then it stands in nobody's way: see ``db.claims``.
+        Until then it keeps no other attempt from the image: see ``db.claims``.
         """
-        with self._lock:
-            self._ensure_heartbeat_thread()
-            self._to_release.append(claim.holder)
+        mine = self._process.get()
+        with mine.lock:
+            mine.to_release.append(claim.holder)
+            self._heartbeat.register("claims", self.send_heartbeats)
 
     def release(self, claim: Claim) -> None:
-        """Give a claim back now; when that fails, recovery does it."""
+        """Release a claim now, unless an outcome is unknown; on an error, recovery does it."""
         if claim.outcome_unknown:
             return
         try:
             self._repository.release(claim.image_id, claim.holder, claim.build_release())
         except errors.GlanceError as error:
             LOG.warning(
-                "The claim of image %s could not be given back (%s); it expires in %d s",
+                "The claim of image %s could not be released (%s); it expires in %d s",
                 claim.image_id,
                 error,
-                LEASE_SECONDS,
+                self.times.timeout,
             )
 
     def end(self, claim: Claim, ended: bool = True) -> None:
-        """An attempt is over: give its claim back, and no more signs of life.
+        """Release the claim of an attempt that is over, and refresh it no more.
 
-        :param ended: False when its end, or its task's, may not be on record: recovery sees to
-            that when the claim has expired.
+        :param ended: False when the end of the attempt, or of its task, may not be recorded: then
+            the claim expires, and recovery ends both.
         """
         claim.outcome_unknown = claim.outcome_unknown or not ended
         self.release(claim)
         self.stop_keeping_alive(claim)
 
-    # ------------------------------------------------------------ signs of life
-
-    def _ensure_heartbeat_thread(self) -> None:
-        """Have a thread give signs of life; it ends when there is nothing to give them for.
-
-        A child process has neither the claims nor the threads of its parent.
-        """
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._held, self._to_release = {}, []
-            self._has_heartbeat_thread = False
-            atexit.register(self.stop)
-        if not self._has_heartbeat_thread:
-            self._has_heartbeat_thread = True
-            threading.Thread(target=self._run, name="claims", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            self._clock.sleep(HEARTBEAT_SECONDS)
-            self.send_heartbeats()
-            with self._lock:
-                if not self._held and not self._to_release:
-                    self._has_heartbeat_thread = False
-                    return
+    # ------------------------------------------------------------ heartbeats
 
     def send_heartbeats(self) -> None:
-        """Give one sign of life for all claims, and give back those that are done with."""
-        with self._lock:
-            claims, finished = list(self._held.values()), self._to_release
-            self._to_release = []
+        """Refresh all claims with one statement, and release those that are done with."""
+        mine = self._process.get()
+        with mine.lock:
+            claims, finished, mine.to_release = list(mine.held.values()), mine.to_release, []
+            if not claims and not finished:
+                self._heartbeat.unregister("claims")
         if claims:
-            self._send_heartbeats(claims)
+            self._refresh(claims)
         if finished:
             try:
                 self._heartbeat_records.finish(finished)
             except Exception as error:
-                LOG.warning("%d claims could not be given back: %s", len(finished), error)
-                with self._lock:
-                    self._to_release += finished
+                LOG.warning("%d claims could not be released: %s", len(finished), error)
+                with mine.lock:
+                    mine.to_release += finished
 
     def stop(self) -> None:
-        """Give back what is done with now: the process ends, and others would wait for it."""
-        with self._lock:
-            finished, self._to_release = self._to_release, []
-        if finished and self._pid == os.getpid():
+        """Release at the end of the process the claims that are done with, which would expire."""
+        mine = self._process.peek()
+        if mine is None:
+            return
+        with mine.lock:
+            finished, mine.to_release = mine.to_release, []
+        if finished:
             try:
                 self._heartbeat_records.finish(finished)
             except Exception as error:
                 LOG.info("%d claims are left to expire: %s", len(finished), error)
 
-    def _send_heartbeats(self, claims: Sequence[Claim]) -> None:
+    def _refresh(self, claims: Sequence[Claim]) -> None:
         started = self._clock.monotonic()
         try:
             lost = self._heartbeat_records.beat([claim.holder for claim in claims])
         except Exception as error:
             if len(claims) > 1:
-                # One row that somebody locks must not silence the others.
+                # One row that another transaction has locked must not keep the others from it.
                 for claim in claims:
-                    self._send_heartbeats([claim])
+                    self._refresh([claim])
                 return
             LOG.warning("The claim of image %s was not refreshed: %s", claims[0].image_id, error)
             return
         for claim in claims:
-            # The token may have been replaced meanwhile: then the answer is about the old one.
             if claim.holder not in lost:
                 claim.set_confirmed(started)
-            elif claim.holder in self._held:
+            elif claim.holder in self._process.get().held:
+                # Otherwise the token was replaced meanwhile: the answer is about the old one.
                 LOG.warning(
                     "The claim of image %s was taken over by another process", claim.image_id
                 )
-                claim.is_connection_lost = True
+                claim.is_lost = True
 
     def _confirm(self, claim: Claim) -> bool:
-        """Is the claim still held?  Asks the database.
+        """Ask the database whether the claim is still held.
 
-        :raises errors.DatabaseUnavailable: it does not answer.
+        :raises errors.DatabaseUnavailable: the database does not answer.
         """
         started = self._clock.monotonic()
         if claim.holder in self._heartbeat_records.beat([claim.holder]):
@@ -356,14 +383,14 @@ class Claims:
     ) -> Image | None:
         """Find out whether a write of this claim was committed.
 
-        The token of the claim is replaced first: whatever is still on its way under the old
-        one can no longer commit, so that what is read then is final.
+        The token of the claim is replaced first: a transaction that names the old one can no
+        longer commit, so that what is read then is final.
 
-        :param shows: does an image show that the write was committed?
-        :returns: the image that shows it; None when none does, and never will by that write.
-        :raises errors.OutcomeUnknown: the database did not answer in RESOLVE_TIMEOUT_SECONDS.
+        :param is_committed: True for an image that shows the write.
+        :returns: the image that shows it; None when the write was not and will not be committed.
+        :raises errors.OutcomeUnknown: the database did not answer in ``resolve_timeout`` seconds.
         """
-        deadline = self._clock.monotonic() + RESOLVE_TIMEOUT_SECONDS
+        deadline = self._clock.monotonic() + self.times.resolve_timeout
         tokens = [claim.holder]
         while True:
             token = new_holder_token()
@@ -373,7 +400,7 @@ class Claims:
                     self._replace_token(claim, token)
                     tokens = [token]
                 else:
-                    claim.is_connection_lost = True
+                    claim.is_lost = True
                 image = self._images.get(ctx, claim.image_id)
                 return image if is_committed(image) else None
             except errors.ImageNotFound:
@@ -381,10 +408,11 @@ class Claims:
             except errors.DatabaseUnavailable as error:
                 if self._clock.monotonic() >= deadline:
                     raise errors.OutcomeUnknown() from error
-                self._clock.sleep(RESOLVE_RETRY_SECONDS)
+                self._clock.sleep(self.times.resolve_retry)
 
     def _replace_token(self, claim: Claim, token: str) -> None:
-        with self._lock:
-            if self._held.pop(claim.holder, None) is not None:
-                self._held[token] = claim
+        mine = self._process.get()
+        with mine.lock:
+            if mine.held.pop(claim.holder, None) is not None:
+                mine.held[token] = claim
             claim.holder = token

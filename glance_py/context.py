@@ -71,3 +71,8 @@ class RequestContext(context.RequestContext):
     def credentials(self) -> Mapping[str, object]:
         """The caller as oslo.policy wants it, computed once a request."""
         return dict(self.to_policy_values())
+
+
+def get_admin_context() -> RequestContext:
+    """A new context with the rights of the service itself, for work that no request asks for."""
+    return RequestContext(is_admin=True)

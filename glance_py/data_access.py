@@ -22,9 +22,9 @@ def open_repositories(conf: cfg.ConfigOpts) -> Repositories:
     :raises ValueError: an option is missing or wrong.
     """
     if is_remote(conf):
-        from glance_py.registry import client
+        from glance_py.registry.repositories import remote_repositories
 
-        return client.remote_repositories(conf)
+        return remote_repositories(conf)
     from glance_py.db.repositories import sql_repositories
 
     return sql_repositories(conf)

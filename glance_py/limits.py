@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from glance_py.breaker import CircuitBreaker, CircuitOpen
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.ports import Repositories, UsageRepository
+from glance_store_py.breaker import CircuitBreaker, CircuitOpen
 
 LOG = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class _LimitCache:
         self._lock = threading.Lock()
         self._library_enforcer: Any = None
         self._entries: dict[str | None, tuple[float, dict[str, int]]] = {}
-        self._breaker = CircuitBreaker()
+        self._breaker = CircuitBreaker(no_answer=(Exception,))
         # Those who miss the same limits at the same time ask once.
         self._fetch_locks = [threading.Lock() for _ in range(16)]
 
@@ -165,7 +165,7 @@ class _LimitCache:
             if entry is not None and now < entry[0] and not refresh:
                 return entry[1]
             try:
-                limits = self._breaker.call(lambda: self._fetch(project, refresh), (Exception,))
+                limits = self._breaker.call(lambda: self._fetch(project, refresh))
             except CircuitOpen:
                 raise errors.IdentityUnavailable(_LIMITS_UNKNOWN) from None
             except Exception as error:

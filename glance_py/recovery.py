@@ -1,9 +1,9 @@
-"""Recovery: what a worker that died left behind is brought to an end.
+"""Recovery: brings work to an end that a crashed worker left.
 
-A worker holds the claim of the image that it works on and gives signs of life.  One process
-per host looks at all held claims every few seconds.  It measures silence by its own clock and
-counts only the time during which it was awake itself.  The claim of a silent holder is taken over
-first; only then its image and its objects are touched.
+A worker holds the claim of the image that it works on and refreshes it.  One process per host
+reads all held claims every few seconds.  It measures how long a claim was not refreshed with its
+own monotonic clock, because clocks of hosts differ, and does not count pauses of its own.  It
+takes the claim over first; only then it changes the image and removes objects.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from oslo_config import cfg
 from oslo_log import log as logging
 
-from glance_py import claims
-from glance_py.claims import Claim, Claims
-from glance_py.context import RequestContext
+from glance_py.claims import Claim, Claims, LeaseTimes
+from glance_py.context import get_admin_context
 from glance_py.data_access import is_remote
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
@@ -36,61 +36,63 @@ from glance_py.domain.claim import (
     HeldClaim,
     UnclaimedWork,
 )
-from glance_py.domain.image import Location
-from glance_py.domain.importing import LOCK_PROPERTY as LOCK_PROPERTY
+from glance_py.domain.image import ImageStatus, Location
+from glance_py.domain.importing import LOCK_PROPERTY
+from glance_py.domain.ports import Repositories
+from glance_py.heartbeat import Clock
 from glance_py.layers.data_deletion import DataDeleter
 from glance_py.scrubber import Scrubber
+from glance_store_py import process
+from glance_store_py.config import STAGING_STORE
 from glance_store_py.location import redacted
+from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at the held claims.
-SCAN_SECONDS = 5.0
-#: Seconds between two looks into the stores themselves, which costs more.
+#: Seconds between two clean-ups of the stores themselves, which cost more than reading claims.
 CLEANUP_SECONDS = 60.0
-#: Seconds between two looks for work of processes that do not know claims, and how far back they
-#: look: the first look is at everything.
+#: Seconds between two looks for work of processes that do not know claims, and how old the
+#: records of such work may be.  The first look is at records of any age.
 UNCLAIMED_SCAN_SECONDS = 600.0
 UNCLAIMED_WINDOW_SECONDS = 86400.0
-#: Turns between two looks for data that could not be removed with its image.
+#: Scans between two looks for data that could not be removed with its image.
 PENDING_SCAN_INTERVAL = 12
 
-_ADMIN = RequestContext(is_admin=True)
+#: What brings an attempt to an end whose claim was taken over; returns a log line for each action.
+RecoveryHandler = Callable[[Claim], Iterable[str]]
 
 
 @dataclasses.dataclass(slots=True)
 class LivenessState:
-    """For how many seconds something gave no sign of life while we were watching."""
+    """The last marker of a holder, and for how many observed seconds it has not changed."""
 
     marker: object
     silent_seconds: float = 0.0
 
 
 class LivenessMonitor:
-    """Measures silence with the clock of this process.
+    """Measures with the clock of this process for how long markers do not change.
 
-    A pause of this process (SIGSTOP, a suspended virtual machine, a slow database) is not
-    the silence of anybody else: of the time between two looks not much more counts than
-    is usual.
+    A pause of this process (SIGSTOP, a suspended virtual machine, a slow database) must not count
+    as silence of the holders: of the time between two updates, at most two periods count.
 
-    :param period: seconds between two looks.
+    :param period: the usual seconds between two updates.
     """
 
-    def __init__(self, clock: claims.Clock, period: float) -> None:
+    def __init__(self, clock: Clock, period: float) -> None:
         self._clock = clock
         self._period = period
         self._last = clock.monotonic()
         self._seen: dict[str, LivenessState] = {}
 
     def update(self, markers: Mapping[str, object]) -> Mapping[str, float]:
-        """Compare the present signs of life with those of the last look.
+        """Compare markers with those of the last update.
 
-        :param markers: by key, what changes with every sign of life.
-        :returns: seconds of silence by key.
+        :param markers: by key, a value that changes with every refresh.
+        :returns: by key, the observed seconds since the marker changed; 0 for a new key.
         """
         now = self._clock.monotonic()
-        passed = now - self._last
-        watched = min(passed, 2 * self._period)
+        watched = min(now - self._last, 2 * self._period)
         self._last = now
         seen: dict[str, LivenessState] = {}
         for key, marker in markers.items():
@@ -104,53 +106,59 @@ class LivenessMonitor:
 
 
 class Recovery:
-    """One background thread that looks for abandoned work.
+    """A thread that looks for abandoned work and brings it to an end.
 
-    :param deps: repositories, stores, claims and configuration.
-    :param handlers: by kind of claim, what brings an attempt of that kind to an end.  It is given
-        a claim that was taken over and returns a line for each thing that it did.
-    :param recover_staging: removes staged data that nobody waits for.
+    :param handlers: by kind of claim, see :func:`recovery_handlers`.
+    :param recover_staging: removes staged data that no image needs; returns log lines.
+    :param host_lock: lets one process of a host do this.
+    :param times: by default those of ``claims``.
     """
 
     def __init__(
         self,
-        deps,
-        handlers: Mapping[str, Callable[[Claim], Iterable[str]]],
+        repositories: Repositories,
+        stores: Stores,
+        claims: Claims,
+        handlers: Mapping[str, RecoveryHandler],
         recover_staging: Callable[[], Iterable[str]],
-        clock: claims.Clock = time,
+        host_lock: HostLock,
+        clock: Clock = time,
+        times: LeaseTimes | None = None,
     ) -> None:
-        self._repositories = deps.repositories
-        self._stores = deps.stores
-        self._claims: Claims = deps.claims
+        self._repositories = repositories
+        self._stores = stores
+        self._claims = claims
+        self._times = times or claims.times
         self._recover_staging = recover_staging
         self._handlers = {UPLOAD: self._requeue, STAGE: self._requeue, **handlers}
-        self._deleter = DataDeleter(deps.stores, deps.repositories.pending)
-        self._scrubber = Scrubber(deps.stores, deps.repositories.pending)
+        self._deleter = DataDeleter(stores, repositories.pending)
+        self._scrubber = Scrubber(stores, repositories.pending)
         self._clock = clock
-        self._holder_monitor = LivenessMonitor(clock, SCAN_SECONDS)
-        self._unclaimed_monitor = LivenessMonitor(clock, SCAN_SECONDS)
+        self._holder_monitor = LivenessMonitor(clock, self._times.scan)
+        self._unclaimed_monitor = LivenessMonitor(clock, self._times.scan)
         self._has_unclaimed = False
         self._scan_count = 0
         self._next_cleanup = self._next_unclaimed_scan = clock.monotonic()
         self._has_scanned_unclaimed = False
         self._stop = threading.Event()
-        # What is staged on a disk of its own is looked after by those who see it.
-        self._host_lock = HostLock(
-            f"{_database_id(deps.conf)} {_staging_directory_id(deps.stores)}"
-        )
-        os.register_at_fork(after_in_child=self._after_fork)
+        self._host_lock = host_lock
 
     def start(self) -> None:
-        """Begin looking, at once and then every SCAN_SECONDS seconds."""
-        self._stop = threading.Event()
-        threading.Thread(target=self._run, name="recovery", daemon=True).start()
+        """Scan now and then every ``times.scan`` seconds, here and in children of this process."""
+        process.run_in_children(self._restart)
+        self._start()
 
-    def _after_fork(self) -> None:
-        self._host_lock.close()
-        self.start()
+    def _start(self) -> None:
+        self._stop = threading.Event()
+        process.start_thread("recovery", self._run)
+
+    def _restart(self) -> None:
+        if not self._stop.is_set():
+            self._host_lock.release()
+            self._start()
 
     def stop(self) -> None:
-        """End the thread at its next turn."""
+        """End the thread after its present scan."""
         self._stop.set()
 
     def _run(self) -> None:
@@ -163,14 +171,17 @@ class Recovery:
                 LOG.warning("Abandoned work cannot be looked for: %s", error)
             except Exception:
                 LOG.exception("Looking for abandoned work failed; it will be tried again")
-            if stop.wait(SCAN_SECONDS):
+            if stop.wait(self._times.scan):
                 self._host_lock.release()
                 return
 
     def recover(self) -> list[str]:
-        """Bring abandoned work to an end.  Returns a line for each thing that was done.
+        """Scan once and bring abandoned work to an end.
 
-        What cannot be brought to an end now is in the log and does not hold up the rest.
+        An action that fails is logged, tried again at the next scan, and holds up no other.
+
+        :returns: a line for each action, which is in the log as well.
+        :raises errors.DatabaseUnavailable: the database does not answer.
         """
         done: list[str] = []
         for claim in self._expired_claims():
@@ -187,25 +198,25 @@ class Recovery:
         return done
 
     def _expired_claims(self) -> list[HeldClaim]:
-        """The claims whose holders were silent for as long as a lease lasts."""
+        """The claims that were not refreshed for as long as a lease lasts."""
         held = {claim.holder: claim for claim in self._repositories.claims.held()}
         silence = self._holder_monitor.update(
             {holder: claim.beats for holder, claim in held.items()}
         )
-        return [claim for holder, claim in held.items() if silence[holder] >= claims.LEASE_SECONDS]
+        return [claim for holder, claim in held.items() if silence[holder] >= self._times.timeout]
 
     def _take_over(self, claim: HeldClaim) -> Iterable[str]:
-        """Take over first, then act."""
+        """Take a claim over, and then bring its attempt to an end."""
         claim_request = self._claims.request(claim.kind, claim.task_id)
         grant = self._repositories.claims.take_over(claim, claim_request.holder)
         if grant is None:
             return ()
         LOG.warning(
-            "The holder of the claim of image %s (%s by %s) gave no sign of life for %d s",
+            "The holder of the claim of image %s (%s by %s) did not refresh it for %d s",
             claim.image_id,
             claim.kind,
             claim.host,
-            claims.LEASE_SECONDS,
+            self._times.timeout,
         )
         with self._claims.hold(claim.image_id, grant, claim_request) as mine:
             return list(self._handlers.get(claim.kind, self._release)(mine))
@@ -215,7 +226,7 @@ class Recovery:
     def _recover_unclaimed(self) -> list[str]:
         """Take over work that is recorded as under way and has no claim.
 
-        Processes that do not know claims refresh the record while they live.
+        Processes that do not know claims refresh the record of their work.
         """
         window = UNCLAIMED_WINDOW_SECONDS if self._has_scanned_unclaimed else None
         found = {
@@ -229,7 +240,7 @@ class Recovery:
         silence = self._unclaimed_monitor.update({key: each.stamp for key, each in found.items()})
         done: list[str] = []
         for key, each in found.items():
-            if silence[key] >= claims.LEASE_SECONDS:
+            if silence[key] >= self._times.timeout:
                 done += self._run_step(self._recover_unclaimed_work, each)
         return done
 
@@ -240,36 +251,39 @@ class Recovery:
         if grant is None:
             return ()
         with self._claims.hold(work.image_id, grant, claim_request) as mine:
-            # Whoever began it wrote under the name of a first attempt.
+            # The process that began the work wrote under the name of a first attempt.
             mine.may_leave_objects = True
             return list(self._handlers.get(work.kind, self._release)(mine))
 
     def _lock_task_id(self, image_id: str) -> str | None:
         try:
-            return self._repositories.images.get(_ADMIN, image_id).properties.get(LOCK_PROPERTY)
+            image = self._repositories.images.get(get_admin_context(), image_id)
         except errors.ImageNotFound:
             return None
+        return image.properties.get(LOCK_PROPERTY)
 
     # ------------------------------------------------------------ ends of attempts
 
     def _requeue(self, claim: Claim) -> list[str]:
-        """Bring the image of an upload back to queued, and remove what the upload wrote."""
-        stored = (claims.STAGING_STORE,) if claim.kind == STAGE else self._stores.ids
+        """Set the image of an upload to queued, and remove the objects that the upload wrote."""
+        admin = get_admin_context()
+        stores: Sequence[str] = (STAGING_STORE,) if claim.kind == STAGE else self._stores.ids
         try:
-            image = self._repositories.images.get(_ADMIN, claim.image_id)
+            image = self._repositories.images.get(admin, claim.image_id)
         except errors.ImageNotFound:
-            done = self._delete_objects(claim, stored, ())
+            done = self._delete_objects(claim, stores, ())
             self._claims.release(claim)
             return done
-        done = self._delete_objects(claim, stored, () if claim.kind == STAGE else image.locations)
-        if image.status not in ("saving", "uploading") or (
-            image.status == "uploading" and image.size is not None
-        ):
+        done = self._delete_objects(claim, stores, () if claim.kind == STAGE else image.locations)
+        is_staged = image.status == ImageStatus.UPLOADING and image.size is not None
+        if image.status not in (ImageStatus.SAVING, ImageStatus.UPLOADING) or is_staged:
             self._claims.release(claim)
             return done
-        change = ImageChange.status("queued", expected=image.status, size=None, virtual_size=None)
+        change = ImageChange.status(
+            ImageStatus.QUEUED, expected=image.status, size=None, virtual_size=None
+        )
         claim.may_leave_objects = True
-        self._repositories.images.update(_ADMIN, image, claim.guard(change, release=True))
+        self._repositories.images.update(admin, image, claim.guard(change, release=True))
         return [
             *done,
             f"Image {claim.image_id} was left {image.status} by a dead worker: it is queued again",
@@ -278,7 +292,7 @@ class Recovery:
     def _delete_objects(
         self, claim: Claim, stores: Iterable[str], recorded: Sequence[Location]
     ) -> list[str]:
-        """Remove the objects of dead attempts that no location records."""
+        """Remove the objects of earlier attempts that no location records."""
         return [
             f"Removed {redacted(url)}, which a dead worker left"
             for url in self._deleter.delete_attempts(
@@ -294,7 +308,10 @@ class Recovery:
 
     @staticmethod
     def _run_step(act: Callable[..., Iterable[str]], *subject: object) -> list[str]:
-        """What was done, which the log tells, too; nothing when that failed."""
+        """Call ``act`` and log its lines; an error is logged and gives no lines.
+
+        :raises errors.DatabaseUnavailable: the database does not answer.
+        """
         try:
             done = list(act(*subject))
         except errors.DatabaseUnavailable:
@@ -311,21 +328,21 @@ class Recovery:
         return done
 
     def _remove_pending(self) -> Iterator[str]:
-        """Finish deletions that a store or a dying worker left unfinished."""
+        """Finish deletions that a store or a crashed worker left unfinished."""
         return (
             f"Removed data of image {done.image_id} that was left behind"
-            for done in self._scrubber.scrub(claims.LEASE_SECONDS, orphaned=True)
+            for done in self._scrubber.scrub(self._times.timeout, orphaned=True)
             if done.removed
         )
 
 
 class HostLock:
-    """Lets one process of this host do something, and another one when that has ended.
+    """A lock that one process of a host holds, until it releases it or ends.
 
-    The name of a socket in the kernel's abstract namespace is taken: it is free again when the
-    process ends, however that happens.
+    It is the name of a socket in the kernel's abstract namespace, which the kernel frees when the
+    process ends, even after SIGKILL.
 
-    :param subject: what it is about, so that several services on one host do not meet.
+    :param subject: distinguishes services on one host, and users of the host are distinguished.
     """
 
     def __init__(self, subject: str) -> None:
@@ -334,7 +351,7 @@ class HostLock:
         self._socket: socket.socket | None = None
 
     def acquire(self) -> bool:
-        """Is it this process?  It stays this one until :meth:`release` or its end."""
+        """Take the lock without waiting; True when this process has it now or had it before."""
         if self._socket is None:
             taken = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
@@ -346,26 +363,31 @@ class HostLock:
         return True
 
     def release(self) -> None:
-        """Let another process do it."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the socket of this process; in a child, its copy of the parent's."""
+        """Give the lock up.  In a forked child: close its copy, and the parent keeps the lock."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
-def _database_id(conf) -> str:
-    """Where the records are."""
+def host_lock(conf: cfg.ConfigOpts, stores: Stores) -> HostLock:
+    """The lock of the services on this host that share records and a staging directory.
+
+    Staged data is on a disk that only the processes of some hosts or containers see, so one
+    process that sees it must look after it.
+    """
+    return HostLock(f"{_database_id(conf)} {_staging_directory_id(stores)}")
+
+
+def _database_id(conf: cfg.ConfigOpts) -> str:
+    """The database or registry that has the records."""
     if is_remote(conf):
         return f"{conf.registry_host}:{conf.registry_port}"
     return str(conf.database.connection)
 
 
-def _staging_directory_id(stores) -> str:
-    """Which directory holds staged data: containers may have different ones by one name."""
-    url = stores.predict_url(claims.STAGING_STORE, "image") or ""
+def _staging_directory_id(stores: Stores) -> str:
+    """Device and inode of the staging directory: containers may use one path for several."""
+    url = stores.predict_url(STAGING_STORE, "image") or ""
     directory = os.path.dirname(urllib.parse.urlsplit(url).path)
     try:
         found = os.stat(directory)
@@ -375,13 +397,12 @@ def _staging_directory_id(stores) -> str:
 
 
 def recovery_handlers(
-    importer,
-    registration: Callable[[Claim], Iterable[str]],
-) -> Mapping[str, Callable[[Claim], Iterable[str]]]:
-    """What brings an attempt of each kind to an end."""
+    recover_import: RecoveryHandler, recover_location_import: RecoveryHandler
+) -> Mapping[str, RecoveryHandler]:
+    """The handlers of :class:`Recovery` for kinds of claims that imports take."""
     return {
-        IMPORT: importer.recover,
-        COPY: importer.recover,
-        TASK: importer.recover,
-        LOCATION_IMPORT: registration,
+        IMPORT: recover_import,
+        COPY: recover_import,
+        TASK: recover_import,
+        LOCATION_IMPORT: recover_location_import,
     }

@@ -1,8 +1,8 @@
-"""Removing the data of images that were deleted, when its time has come.
+"""Removal of the data of deleted images.
 
-Works on what the records call pending: data kept by ``delayed_delete``, and
-data that could not be removed when its image was.  May be stopped at any moment
-and run in several places; it decides nothing about images that are not deleted.
+That is data that ``delayed_delete`` keeps for a time, and data that could not be removed together
+with its image; the database lists it as pending.  Several scrubbers may run at the same time, and
+each may be killed at any moment; none touches data of images that are not deleted.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from oslo_log import log as logging
 
 from glance_py.domain import errors
+from glance_py.domain.image import ImageStatus
 from glance_py.domain.ports import PendingData, PendingRepository
 from glance_py.layers.data_deletion import DataDeleter
+from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)
 
-#: Locations that are looked at together.
+#: The number of locations that are read from the database at once.
 PAGE_SIZE = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScrubResult:
-    """What was done about one image: copies removed and left, and what speaks against those."""
+    """The number of copies of one image that were removed and left, and why some were left."""
 
     image_id: str
     removed: int
@@ -38,24 +40,23 @@ class ScrubResult:
 class Scrubber:
     """Removes pending data.
 
-    :param stores: where the data is.
-    :param threads: images that are worked on at the same time.
+    :param threads: so many images are processed at the same time.
     """
 
-    def __init__(self, stores, pending: PendingRepository, threads: int = 1) -> None:
+    def __init__(self, stores: Stores, pending: PendingRepository, threads: int = 1) -> None:
         self._pending = pending
         self._deleter = DataDeleter(stores, pending)
         self._threads = threads
 
     def scrub(self, seconds: float, orphaned: bool = False) -> Iterator[ScrubResult]:
-        """Remove data that has been pending for ``seconds``; tells of each image.
+        """Remove data that has been pending for ``seconds``; yields a result for each image.
 
-        :param orphaned: only data that is not kept by delayed_delete.
+        :param orphaned: remove only data that delayed_delete does not keep.
         """
         with contextlib.ExitStack() as stack:
             each: Callable[..., Iterator[ScrubResult]] = map
             if self._threads > 1:
-                # Not for one: Python waits for a pool's threads at exit, however long.
+                # Not for one thread: at its exit Python waits for the threads of a pool.
                 each = stack.enter_context(
                     ThreadPoolExecutor(self._threads, thread_name_prefix="scrubber")
                 ).map
@@ -65,8 +66,9 @@ class Scrubber:
                 yield from each(self._scrub_image, _group_by_image(found))
 
     def _scrub_image(self, found: Sequence[PendingData]) -> ScrubResult:
+        """Remove the pending data of one image."""
         image_id, reason = found[0].image_id, ""
-        # First the record: whoever restores the image must not get one without its data.
+        # First the record, so that the image cannot be restored without its data.
         locations = [each.location for each in found]
         pending = set(self._pending.begin_removal(locations))
         locations = [location for location in locations if location.id in pending]
@@ -79,18 +81,18 @@ class Scrubber:
             self._pending.cancel_removal(
                 [location for location in locations if location in error.kept]
             )
-        if found[0].image_status == "pending_delete":
+        if found[0].image_status == ImageStatus.PENDING_DELETE:
             self._pending.complete_deletion(image_id)
         return ScrubResult(image_id, removed, len(locations) - removed, reason)
 
     def restore(self, image_id: str) -> None:
-        """Bring an image back whose data was kept by delayed_delete.
+        """Undo the deletion of an image whose data delayed_delete has kept.
 
-        :raises errors.Conflict: there is no such image, or it is not pending_delete.
-        :raises errors.CorruptImageData: its data is gone, or is being removed.
+        :raises errors.Conflict: no image in the status pending_delete has this id.
+        :raises errors.CorruptImageData: its data is removed, or is being removed.
         """
         try:
-            self._pending.restore(image_id, "active")
+            self._pending.restore(image_id, ImageStatus.ACTIVE)
         except errors.ImageNotFound:
             raise errors.Conflict(
                 f"Image {image_id} is not restored: there is no image with this id in the status "
@@ -100,6 +102,7 @@ class Scrubber:
 
 
 def _group_by_image(found: Sequence[PendingData]) -> Iterator[list[PendingData]]:
+    """Lists of the data of one image each."""
     by_id = sorted(found, key=lambda each: each.image_id)
     for _, group in itertools.groupby(by_id, key=lambda each: each.image_id):
         yield list(group)

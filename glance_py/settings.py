@@ -211,10 +211,12 @@ class StoreSettings(_FromGroup):
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> Self:
+        """In a registry ``default_backend`` is None: it does not register options of stores."""
         enabled = conf.enabled_backends or {}
+        has_default = bool(enabled) and "glance_store" in conf
         return cls(
             enabled_backends=dict(enabled),
-            default_backend=conf.glance_store.default_backend if enabled else None,
+            default_backend=conf.glance_store.default_backend if has_default else None,
         )
 
 
@@ -277,6 +279,18 @@ class PolicySettings(_FromGroup):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PasteSettings(_FromGroup):
+    """Which WSGI pipeline is built: the group ``[paste_deploy]``."""
+
+    flavor: str | None = None
+    config_file: str | None = None
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> Self:
+        return cls._read(conf.paste_deploy)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RegistrySettings(_FromGroup):
     """How an API host reaches the registry; timeouts in seconds."""
 
@@ -333,6 +347,7 @@ class Settings:
     uri_filter: UriFilterSettings = UriFilterSettings()
     notifications: NotificationSettings = NotificationSettings()
     policy: PolicySettings = PolicySettings()
+    paste: PasteSettings = PasteSettings()
     registry: RegistrySettings = RegistrySettings()
     server: ServerSettings = ServerSettings()
     #: The operator's ``schema-image.json`` beside the configuration files, None without one.
@@ -360,6 +375,7 @@ class Settings:
             uri_filter=UriFilterSettings.from_conf(conf),
             notifications=NotificationSettings.from_conf(conf),
             policy=PolicySettings.from_conf(conf),
+            paste=PasteSettings.from_conf(conf),
             registry=RegistrySettings.from_conf(conf),
             server=ServerSettings.from_conf(conf),
             schema_image_file=conf.find_file("schema-image.json"),

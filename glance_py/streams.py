@@ -17,6 +17,7 @@ from typing import Any
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
+from glance_py.settings import FormatSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -241,7 +242,7 @@ class FormatFilter(StreamFilter):
     #: Formats that cannot be told from their data.
     UNDETECTABLE = frozenset({"ami", "ari", "aki", "ploop"})
 
-    def __init__(self, image: Image, conf) -> None:
+    def __init__(self, image: Image, settings: FormatSettings) -> None:
         """Inspect the data of ``image`` under the options ``[image_format]``.
 
         The data of every container but ``compressed`` must be safe, because a
@@ -251,13 +252,12 @@ class FormatFilter(StreamFilter):
         """
         from oslo_utils.imageutils import format_inspector
 
-        options = conf.image_format
         declared = image.disk_format
         self._library = format_inspector
         self._declared = declared
-        self._require_match = options.require_image_format_match
-        self._vmdk_types = frozenset(name.lower() for name in options.vmdk_allowed_types)
-        self._nonfatal_gpt = frozenset(options.gpt_safety_checks_nonfatal)
+        self._require_match = settings.require_image_format_match
+        self._vmdk_types = frozenset(name.lower() for name in settings.vmdk_allowed_types)
+        self._nonfatal_gpt = frozenset(settings.gpt_safety_checks_nonfatal)
         if declared in ("ari", "aki"):
             # A kernel may look like a boot sector without being one.
             self._nonfatal_gpt |= {"mbr"}

@@ -1,7 +1,6 @@
 """Named stores for image data behind one small driver interface.
 
-``stores.Stores`` is the way in; ``driver.Driver`` is what a storage backend
-implements; ``testing.DriverContract`` proves that it does so rightly.  This
-package knows objects and bytes, not images: no hashes, no formats, no policy,
-and nothing of the service that uses it.
+``stores.Stores`` is the entry point; a storage driver implements ``driver.Driver`` and is
+tested with ``testing.DriverContract``.  This package stores objects, not images: it has no
+hashes, formats or policy, and does not import the service that uses it.
 """

@@ -1,46 +1,53 @@
-"""The interface of a storage backend: a handful of operations, and what it can do.
+"""The interface of a storage driver: its operations and its capabilities.
 
-A driver does I/O and nothing else.  Checks that are the same for all (capabilities,
-announced sizes, short reads, names of errors) are in ``guard.py``; which store an
-address belongs to is decided in ``stores.py``.
+A driver does input and output and nothing else.  Checks that are the same for all
+drivers (capabilities, announced sizes, short reads, names of errors) are in ``guard.py``;
+``stores.py`` decides which store a location belongs to.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
+from glance_store_py.driver_spec import DriverSpec
 from glance_store_py.location import StoreLocation
 
 #: Takes new objects.
 ADD = "add"
 #: Removes objects.
 DELETE = "delete"
-#: Reads a part of an object without reading what lies before it.
+#: Gives back the data and the size of its objects.
+READ = "read"
+#: Reads a part of an object without reading what comes before it.
 READ_RANDOM = "read_random"
-#: Gives out an open file that the operating system may send by itself.
+#: Gives out an open file that the operating system can send by itself.
 SENDFILE = "sendfile"
-#: Knows beforehand where the data of an image goes.
+#: Computes where the data of an image goes before it is written.
 PREDICTABLE_LOCATION = "predictable_location"
-#: Refuses a second object for an image, however close the two writers are.
+#: Refuses a second object for an image, also when both are written at the same time.
 EXCLUSIVE = "exclusive"
-#: Shows an object to readers only when all of it is there.
+#: Shows an object to readers only when it is complete.
 ATOMIC = "atomic"
-#: Finds and removes what writers left that died half way.
+#: Finds and removes what writers left that were killed half way.
 CLEANUP = "cleanup"
-#: Finds by the name of an object what was begun for it and never finished.
+#: Finds, by the name of an object, uploads of it that were begun and never finished.
 FIND_PARTIAL = "find_partial"
-#: Tells which objects it holds.
+#: Lists its objects.
 LIST = "list"
-#: Depends on one service elsewhere: while that is away, so are all its objects.
+#: Depends on one remote service: while that does not answer, no object can be reached.
 REMOTE = "remote"
-#: Works with what the caller proves of himself, not with what the operator configured.
+#: Uses the credentials of the caller, not only those that the operator configured.
 USER_CONTEXT = "user_context"
-#: Judges readers by lists of its own, which have to follow an image's visibility and members.
+#: Has access lists of its own, which must follow an image's visibility and members.
 ACLS = "acls"
 
+
+#: A piece of data on its way into a store; a memoryview has items of one byte.
+Chunk = bytes | memoryview
 
 _ATTEMPT_NAME = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:[2-9]|[1-9][0-9]+)\Z", re.IGNORECASE
@@ -51,7 +58,7 @@ def image_id_of(name: str) -> str:
     """The id of the image for which an object was added under ``name``.
 
     The first upload attempt of an image is stored under the id of the image,
-    attempt N under ``<image id>.<N>``; any other name stands for itself.
+    attempt N under ``<image id>.<N>``; any other name is returned as it is.
     """
     found = _ATTEMPT_NAME.match(name)
     return found[1] if found else name
@@ -59,19 +66,19 @@ def image_id_of(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AddResult:
-    """An object that was written: its address, its size in bytes, and what the
+    """An object that was written.
 
-    store wants remembered about it (JSON-ready: dicts, lists and strings).
+    ``size`` is in bytes; ``metadata`` is kept with the location of the image: a JSON object.
     """
 
     url: str
     size: int
-    metadata: dict = dataclasses.field(default_factory=dict)
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(slots=True)
 class ObjectData:
-    """Bytes on their way out of a store.
+    """The data of an object, or of a part of it, for one reader.
 
     ``chunks`` yields exactly ``length`` bytes or raises.  ``close`` must be
     called and may be called twice.  ``file``, where there is one, is an open
@@ -86,12 +93,12 @@ class ObjectData:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object of a store: size in bytes, time of its last change in seconds since 1970.
+    """An object in a listing: size in bytes, time of its last change in seconds since 1970.
 
     ``image_id`` is the image for which it was added, ``name`` the name under
     which it was added, see :func:`image_id_of` (empty: the id of the image).
-    What was begun and never finished has a name and a URL of its own where a
-    complete object may lie beside it: removing the one never removes the other.
+    An unfinished upload has a name and a URL of its own where a complete object of
+    the same name may exist: removing the one never removes the other.
     """
 
     url: str
@@ -102,32 +109,52 @@ class ObjectInfo:
 
 
 class StoreCaller(Protocol):
-    """Who asks the service.  ``service_catalog`` is the ``catalog`` of a Keystone token."""
+    """The caller of an operation, as drivers with USER_CONTEXT see it; read only."""
 
-    auth_token: str | None
-    user_id: str | None
-    project_id: str | None
-    service_catalog: Sequence[Mapping] | None
+    @property
+    def auth_token(self) -> str | None:
+        """The token of the request; a secret."""
+
+    @property
+    def user_id(self) -> str | None:
+        """Keystone's id of the user."""
+
+    @property
+    def project_id(self) -> str | None:
+        """Keystone's id of the project that the token is scoped to."""
+
+    @property
+    def roles(self) -> Sequence[str]:
+        """Names of the roles that the caller has in its project."""
+
+    @property
+    def service_catalog(self) -> Sequence[Mapping[str, Any]] | None:
+        """The ``catalog`` of the token as Keystone encodes it in JSON."""
+
+
+#: (url, whether a server redirected to it) -> network addresses that may be connected to for
+#: it.  Raises BadStoreUri when there are none.
+StoreUrlPolicy = Callable[[str, bool], Sequence[str]]
 
 
 class ObjectOperations(Protocol):
-    """What can be done with objects."""
+    """The operations on objects."""
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         """Store ``data`` as object ``name``; ``size`` bytes are announced, None is unknown.
 
         ``name`` is the id of an image, or ``<image id>.<N>`` for its upload
         attempt N: two names never share anything in the store.  Whatever is
         raised, by ``data`` too, nothing is left behind.
 
-        :raises errors.StoreObjectExists: there is an object of this name already, which stays.
-        :raises errors.StorageFull: there is no room for it.
+        :raises errors.StoreObjectExists: there is an object of this name already; it stays.
+        :raises errors.StorageFull: there is no space for it.
         """
 
     def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         """The bytes from ``start`` up to, not including, ``stop`` (None: the end).
 
-        What lies beyond the end of the object is left out.
+        Bounds beyond the end of the object stand for its end.
 
         :raises errors.StoreObjectNotFound: there is no such object.
         """
@@ -148,50 +175,87 @@ class ObjectOperations(Protocol):
 
 
 class Driver(ObjectOperations, Protocol):
-    """One store of one kind, for the life of the process; used by many threads.
+    """One store of one type, for the life of the process; used by many threads.
 
     It is built with (:class:`~glance_store_py.config.StoreOptions`, store id).
-    Building it must not need the backend: :meth:`configure_add` may.
-
-    schemes
-        URL schemes it reads.
-    capabilities
-        Which of the capabilities above it has.
-    prefixes
-        Under which addresses its objects lie.
-    properties
-        What administrators may know of its settings; never a secret.
+    Building it must not need the backend: :meth:`configure_add` may.  :class:`BaseDriver`
+    has defaults for everything but the operations on objects.
     """
 
-    schemes: tuple[str, ...]
-    capabilities: frozenset[str]
-    prefixes: tuple[StoreLocation, ...]
-    properties: Mapping[str, object]
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """URL schemes of its objects."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Those of the capabilities above that it has."""
+
+    @property
+    def prefixes(self) -> tuple[StoreLocation, ...]:
+        """The locations under which its objects are."""
+
+    @property
+    def properties(self) -> Mapping[str, object]:
+        """Settings that administrators may see; never a secret."""
 
     def configure_add(self) -> None:
-        """Get ready to write, once, at start.
+        """Prepare for writing, once, at start.
 
         :raises errors.BadStoreConfiguration: it will not be able to write.
         """
 
     def predict_locations(self, name: str) -> Sequence[StoreLocation]:
-        """Where add would put this object (PREDICTABLE_LOCATION), most likely place first."""
+        """Where add would put this object (PREDICTABLE_LOCATION), the most likely first."""
 
     def cleanup(self) -> list[str]:
-        """Remove what dead writers left (CLEANUP); one sentence for each thing removed."""
+        """Remove what killed writers left (CLEANUP); one sentence for each thing removed."""
 
     def health_check(self) -> None:
-        """Raise a GlanceStoreError when the store is not well.  Must be cheap."""
+        """Check at low cost that the store can be used.
+
+        :raises errors.GlanceStoreError: it cannot.
+        """
+
+
+class BaseDriver:
+    """Defaults of a driver: no capabilities, nothing to prepare, to clean up or to check.
+
+    A subclass sets ``spec`` and ``capabilities``, defines the operations on objects, and
+    overrides the methods that its capabilities need.
+    """
+
+    spec: ClassVar[DriverSpec]
+    capabilities: frozenset[str] = frozenset()
+    prefixes: tuple[StoreLocation, ...] = ()
+    properties: Mapping[str, object] = types.MappingProxyType({})
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """URL schemes of its objects, from the spec."""
+        return self.spec.schemes
+
+    def configure_add(self) -> None:
+        """Prepare nothing."""
+
+    def predict_locations(self, name: str) -> Sequence[StoreLocation]:
+        """Return nothing: where an object goes is not known beforehand."""
+        return ()
+
+    def cleanup(self) -> list[str]:
+        """Remove nothing."""
+        return []
+
+    def health_check(self) -> None:
+        """Check nothing."""
 
 
 class ListingDriver(Driver, Protocol):
     """A driver with the capability LIST."""
 
     def list_objects(self) -> Iterator[ObjectInfo]:
-        """All objects in the store, named after an image or not.
+        """All objects in the store, whether they are named after an image or not.
 
-        With them, what was begun for an image and never finished: deleting its
-        URL removes that and nothing else.
+        Unfinished uploads are among them: deleting their URL removes these and nothing else.
         """
 
 
@@ -199,9 +263,9 @@ class FindPartialDriver(Driver, Protocol):
     """A driver with the capability FIND_PARTIAL."""
 
     def find_partial(self, name: str) -> Sequence[StoreLocation]:
-        """What writers of this object may have left, the work of those alive included.
+        """The unfinished uploads of this object, those that are still running included.
 
-        With PREDICTABLE_LOCATION also where the complete object would lie.
+        With PREDICTABLE_LOCATION also the location of the complete object.
         """
 
 
@@ -209,16 +273,24 @@ class UserContextDriver(Driver, Protocol):
     """A driver with the capability USER_CONTEXT."""
 
     def as_caller(self, caller: StoreCaller | None) -> ObjectOperations:
-        """The driver as ``caller``, for the time of one request; see AclDriver, too.
+        """The operations with the credentials of ``caller``, for one request; see AclDriver.
 
-        :raises errors.StoreForbidden: nobody in particular asks.
+        :raises errors.StoreForbidden: the request has no token.
         """
 
 
 class AclDriver(ObjectOperations, Protocol):
-    """A driver with the capability ACLS."""
+    """The operations of a driver with the capability ACLS, for one caller."""
 
     def set_acls(
         self, location: StoreLocation, public: bool, readers: Sequence[str], writers: Sequence[str]
     ) -> None:
         """Let the projects ``readers``, or all projects, read an object, and ``writers`` write."""
+
+
+@runtime_checkable
+class UrlPolicyDriver(Protocol):
+    """A driver that connects to servers which clients name."""
+
+    #: Decides which network addresses are connected to; None allows all.
+    url_policy: StoreUrlPolicy | None

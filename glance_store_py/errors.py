@@ -1,8 +1,7 @@
-"""What can go wrong in a store, by name.
+"""The errors of stores.
 
-Every error is made of a sentence and its arguments.  The sentence may reach a
-client or a log: URLs are redacted before they get here, so that no message ever
-holds a credential.
+Every error has a sentence and arguments for it.  The sentence may be sent to a client or
+logged: URLs in arguments are redacted, so that no message contains a credential.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 class GlanceStoreError(Exception):
     """Base of all errors of the storage library.
 
-    Where ``text`` has places (``%s``) the arguments fill them; otherwise a
-    single argument replaces it.
+    Arguments fill the places (``%s``) of ``text``; where it has none, a single argument
+    replaces it.
     """
 
     text = "The store could not do this."
@@ -24,38 +23,44 @@ class GlanceStoreError(Exception):
 
 
 class StoreObjectNotFound(GlanceStoreError):
-    """(object): the store holds no such object."""
+    """(object): the store has no such object."""
 
     text = "The store holds no object %s."
 
 
 class StoreObjectExists(GlanceStoreError):
-    """(image id): the store already holds data for this image."""
+    """(name): the store has an object of this name already."""
 
     text = "The store already holds data for image %s."
 
 
 class StoreInvalidInput(GlanceStoreError):
-    """The data is not what was announced."""
+    """The data does not have the announced size, or an argument is malformed."""
 
     text = "The data is not what was announced."
 
 
 class IncompleteData(GlanceStoreError):
-    """(delivered, expected): an object ended before all its bytes had come."""
+    """(delivered, expected): an object ended before all its bytes were read."""
 
     text = "The store delivered %s of %s bytes."
 
 
 class StorageFull(GlanceStoreError):
+    """The store has no space for the data, or a quota of the store does not allow it."""
+
     text = "There is not enough room in the store."
 
 
 class StorageWriteDenied(GlanceStoreError):
+    """The service has no permission to write to the store."""
+
     text = "The store's medium does not let this service write."
 
 
 class StoreForbidden(GlanceStoreError):
+    """The store refuses an operation for lack of permission."""
+
     text = "The store does not permit this."
 
 
@@ -66,19 +71,19 @@ class InUseByStore(GlanceStoreError):
 
 
 class HasSnapshot(InUseByStore):
-    """The object has snapshots, which have to go first."""
+    """The object has snapshots, which must be removed first."""
 
     text = "The object has snapshots and cannot be removed."
 
 
 class StoreObjectBusy(GlanceStoreError):
-    """The backend cannot give access to the object while others have it."""
+    """The object is used elsewhere in a way that excludes other access."""
 
     text = "The object is in use elsewhere; try again later."
 
 
 class StoreAddDisabled(GlanceStoreError):
-    """(store): the store takes no data."""
+    """(store): the store accepts no data."""
 
     text = "Store %s does not accept data."
 
@@ -90,7 +95,7 @@ class StoreGetNotSupported(GlanceStoreError):
 
 
 class StoreRandomGetNotSupported(StoreGetNotSupported):
-    """(store): the store gives objects out as a whole only."""
+    """(store): the store reads whole objects only."""
 
     text = "Store %s cannot read parts of an object."
 
@@ -102,49 +107,51 @@ class StoreDeleteNotSupported(GlanceStoreError):
 
 
 class StoreListNotSupported(GlanceStoreError):
-    """(store): the store does not tell what it holds."""
+    """(store): the store cannot list its objects."""
 
     text = "Store %s cannot list its objects."
 
 
 class UnknownScheme(GlanceStoreError):
-    """(name): no store has this id, or none reads this URL scheme."""
+    """(name): no store has this id, or no driver has this URL scheme."""
 
     text = "No store is known by '%s'."
 
 
 class BadStoreUri(GlanceStoreError):
-    """The address of an object is malformed, or does not belong to the store."""
+    """A URL is malformed, or does not belong to the store."""
 
     text = "The address of the object is not valid."
 
 
 class BadStoreConfiguration(GlanceStoreError):
-    """(section, option, reason): an operator's setting cannot work."""
+    """(section, option, reason): a value of the configuration cannot be used."""
 
     text = "[%s] %s: %s"
 
 
 class RemoteServiceUnavailable(GlanceStoreError):
+    """The service of the store cannot be connected to, or the connection broke."""
+
     text = "The store cannot be reached."
 
 
 class RemoteServiceFailed(GlanceStoreError):
-    """(status): the store is there and answers, but it failed.
+    """(status): the service of the store answers, with an error of its own.
 
-    Services that run out of space in the middle of a request say no more than that.
+    Services that run out of space in the middle of a request answer so, too.
     """
 
     text = "The store failed (status %s): it may be full or overloaded."
 
 
 class StoreTimeout(GlanceStoreError):
-    """(seconds): the store did not answer in the time the operator allows."""
+    """(seconds): the store did not answer within the configured time."""
 
     text = "The store did not answer within %s seconds."
 
 
 class MaxRedirectsExceeded(GlanceStoreError):
-    """(redirects): a server sent us from address to address."""
+    """(redirects): servers redirected the request more often than allowed."""
 
     text = "Gave up after %s redirects."

@@ -1,9 +1,10 @@
-"""What every driver needs around it, written once.
+"""The checks that are the same for every driver.
 
-The guard asks for capabilities, counts what comes in against what was announced and
-what goes out against what was promised, keeps the source's own errors apart from
-the store's, gives errors of the operating system the names of ``errors.py``, and
-leaves a service alone that is away.  It opens nothing itself and holds no bytes.
+The guard refuses operations that a driver has no capability for, compares the bytes that
+come in with the announced size and the bytes that go out with the promised length, keeps
+errors of the source apart from errors of the store, translates errors of the operating
+system to those of ``errors.py``, and does not call a remote service that does not
+answer.  It opens nothing itself and buffers no data.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from typing import cast
 
 from glance_store_py import driver as drivers
 from glance_store_py import errors
-from glance_store_py.breaker import StoreBreaker
+from glance_store_py.breaker import CircuitBreaker
 from glance_store_py.driver import (
     AclDriver,
     AddResult,
+    Chunk,
     Driver,
     FindPartialDriver,
     ListingDriver,
@@ -40,24 +42,31 @@ _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _DENIED_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_BREAKER = contextlib.nullcontext()
 
+#: Failures in a row after which a remote service is not called, and for how many seconds.
+BREAKER_FAILURES = 5
+BREAKER_SECONDS = 10.0
+#: Errors that mean that the service does not answer.  A service that is full answers, and
+#: must still be read from.
+UNREACHABLE_ERRORS = (errors.RemoteServiceUnavailable, errors.StoreTimeout)
+
 
 class CheckedSource:
-    """Data on its way into a store: counted, and its failure remembered.
+    """Data on its way into a store; counts the bytes and keeps the error of the source.
 
-    When the announced ``size`` (bytes, None if unknown) turns out wrong the
-    source itself fails, so that a driver has one case to clean up after.
+    When the announced ``size`` (bytes, None if unknown) turns out wrong, iterating
+    raises, too: a driver has one kind of failure to clean up after.
     """
 
-    def __init__(self, data: Iterable[bytes], size: int | None) -> None:
+    def __init__(self, data: Iterable[Chunk], size: int | None) -> None:
         self._chunks = iter(data)
         self._size = size
         self.count = 0
         self.failure: BaseException | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Chunk]:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Chunk:
         try:
             while not (chunk := next(self._chunks)):
                 pass
@@ -78,9 +87,9 @@ class CheckedSource:
 
 
 class GuardedDriver:
-    """A driver that keeps its word.  Same operations as :class:`~glance_store_py.driver.Driver`.
+    """A driver with its checks.  Same operations as :class:`~glance_store_py.driver.Driver`.
 
-    ``writable`` is False for a store whose configuration keeps it from writing.
+    ``writable`` is False for a store that cannot write because of its configuration.
     """
 
     def __init__(self, driver: Driver, store_id: str, writable: bool = True) -> None:
@@ -88,12 +97,12 @@ class GuardedDriver:
         self.id = store_id
         disabled = frozenset() if writable else frozenset({drivers.ADD, drivers.DELETE})
         self.capabilities = driver.capabilities - disabled
-        self.breaker = StoreBreaker(store_id) if drivers.REMOTE in driver.capabilities else None
+        self.breaker = _new_breaker(store_id) if drivers.REMOTE in driver.capabilities else None
 
     def add(
         self,
         name: str,
-        data: Iterable[bytes],
+        data: Iterable[Chunk],
         size: int | None = None,
         caller: StoreCaller | None = None,
     ) -> AddResult:
@@ -118,15 +127,15 @@ class GuardedDriver:
             else:
                 self._require_exhausted(operations, source, stored)
         if source.failure is not None:
-            # Raised here, outside the handler, so that it leaves as it came,
-            # whatever the driver made of it.
+            # Raised outside the handler: without a context, and not what the driver
+            # translated it to.
             raise source.failure
         return stored
 
     def _require_exhausted(
         self, operations: ObjectOperations, source: CheckedSource, stored: AddResult
     ) -> None:
-        """Refuse an object for which the driver did not take the source to its end."""
+        """Remove an object for which the driver did not read the source to its end."""
         if source.failure is None:
             try:
                 next(source)
@@ -148,10 +157,12 @@ class GuardedDriver:
     ) -> ObjectData:
         """Read data; see Driver.get.
 
+        :raises errors.StoreGetNotSupported: the store gives no data out.
         :raises errors.StoreRandomGetNotSupported: a part was asked for, and the
-            store cannot give parts.
+            store cannot read parts.
         :raises errors.IncompleteData: (while reading) the object ended early.
         """
+        self._require_read()
         if start < 0 or (stop is not None and stop < start):
             raise errors.StoreInvalidInput("A part of an object ends after it starts.")
         if (start or stop is not None) and drivers.READ_RANDOM not in self.capabilities:
@@ -181,7 +192,11 @@ class GuardedDriver:
             data.close()
 
     def size(self, location: StoreLocation, caller: StoreCaller | None = None) -> int:
-        """The size of an object in bytes; see Driver.size."""
+        """The size of an object in bytes; see Driver.size.
+
+        :raises errors.StoreGetNotSupported: the store does not know.
+        """
+        self._require_read()
         with (
             self._log_duration("size", location.redacted),
             self._translate_errors(errors.StoreObjectNotFound(location.redacted)),
@@ -202,20 +217,20 @@ class GuardedDriver:
             self._operations_for(caller).delete(location)
 
     def predict_locations(self, name: str) -> Sequence[StoreLocation]:
-        """Where add would put this object; empty when that cannot be known."""
+        """Where add would put this object; empty when the driver does not know."""
         if drivers.PREDICTABLE_LOCATION not in self.capabilities:
             return ()
         return self.driver.predict_locations(name)
 
     def find_partial(self, name: str) -> Sequence[StoreLocation]:
-        """Where a writer of this object may have left something."""
+        """Where unfinished uploads of this object may be."""
         if drivers.FIND_PARTIAL not in self.capabilities:
             return self.predict_locations(name)
         with self._translate_errors():
             return cast(FindPartialDriver, self.driver).find_partial(name)
 
     def cleanup(self) -> list[str]:
-        """Remove what dead writers left; one sentence for each thing removed."""
+        """Remove what killed writers left; one sentence for each thing removed."""
         if drivers.CLEANUP not in self.capabilities:
             return []
         with self._translate_errors():
@@ -224,7 +239,7 @@ class GuardedDriver:
     def list_objects(self) -> Iterator[ObjectInfo]:
         """All objects of images in the store; see ListingDriver.list_objects.
 
-        :raises errors.StoreListNotSupported: the store does not tell.
+        :raises errors.StoreListNotSupported: the store cannot list them.
         """
         if drivers.LIST not in self.capabilities:
             raise errors.StoreListNotSupported(self.id)
@@ -239,7 +254,7 @@ class GuardedDriver:
         writers: Sequence[str] = (),
         caller: StoreCaller | None = None,
     ) -> None:
-        """Let others read an object; nothing to do for a store that has no such lists."""
+        """Let projects read an object; does nothing in a store without access lists."""
         if drivers.ACLS in self.capabilities:
             with self._translate_errors():
                 cast(AclDriver, self._operations_for(caller)).set_acls(
@@ -247,15 +262,22 @@ class GuardedDriver:
                 )
 
     def health_check(self) -> None:
-        """Raise a GlanceStoreError when the store is not well."""
+        """Check at low cost that the store can be used.
+
+        :raises errors.GlanceStoreError: it cannot.
+        """
         with self._translate_errors():
             self.driver.health_check()
 
     def _operations_for(self, caller: StoreCaller | None) -> ObjectOperations:
-        """The driver, as the caller where the store goes by that."""
+        """The operations of the driver, with the caller's credentials where it uses those."""
         if drivers.USER_CONTEXT in self.capabilities:
             return cast(UserContextDriver, self.driver).as_caller(caller)
         return self.driver
+
+    def _require_read(self) -> None:
+        if drivers.READ not in self.capabilities:
+            raise errors.StoreGetNotSupported(self.id)
 
     @contextlib.contextmanager
     def _log_duration(self, operation: str, name: str) -> Iterator[None]:
@@ -273,7 +295,7 @@ class GuardedDriver:
         not_found_error: errors.GlanceStoreError | None = None,
         denied_error: errors.GlanceStoreError | None = None,
     ) -> Iterator[None]:
-        """Around a call of the driver: errors by their names, and the service watched."""
+        """Around a call of the driver: translate its errors and count them in the breaker."""
         with (
             self.breaker.watch() if self.breaker else _NO_BREAKER,
             self._translate_os_errors(not_found_error, denied_error),
@@ -305,3 +327,15 @@ class GuardedDriver:
             raise errors.GlanceStoreError(
                 f"The store failed: {error.strerror or type(error).__name__}."
             ) from error
+
+
+def _new_breaker(store_id: str) -> CircuitBreaker:
+    return CircuitBreaker(
+        no_answer=UNREACHABLE_ERRORS,
+        # Other exceptions come from the source of the data, and say nothing of the service.
+        answers=(errors.GlanceStoreError,),
+        failures=BREAKER_FAILURES,
+        seconds=BREAKER_SECONDS,
+        open_error=errors.RemoteServiceUnavailable,
+        name=f"Store {store_id}",
+    )

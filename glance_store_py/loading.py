@@ -1,13 +1,12 @@
-"""From the configuration to the list of stores to build.
+"""Reads the configuration and returns the list of stores to build.
 
-Only the drivers that the configuration names are imported.  Whatever cannot work
-is refused here, at start, with the section and the option to look at.
+Only the drivers that the configuration names are imported.  A configuration that cannot
+work is refused here, at start, with the section and the option to look at.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -16,18 +15,17 @@ from oslo_config import cfg
 from glance_store_py import config, errors
 from glance_store_py.config import StoreOptions
 from glance_store_py.driver import Driver
-
-NAMESPACE = "glance_store.drivers"
+from glance_store_py.driver_spec import DRIVERS, UnusableDriver
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoreSpec:
-    """A store to build: ``driver`` is called with the settings and the id."""
+    """A store to build: ``driver`` is called with the options and the id."""
 
     id: str
     type: str
     driver: Callable[[StoreOptions, str], Driver]
-    settings: StoreOptions
+    options: StoreOptions
     description: str | None = None
     weight: int = 0
     reserved: bool = False
@@ -46,13 +44,13 @@ def load_multi(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, list
                 f"'{store_id}': names that start with {config.RESERVED_PREFIX} "
                 "belong to the service."
             )
-        driver, options = _load_driver(kind, "DEFAULT", "enabled_backends")
-        settings = StoreOptions(
-            conf, store_id, [*config.STORE_OPTIONS, *options], config.DEFAULTS_SECTION
+        driver, declared = _load_driver(kind, "DEFAULT", "enabled_backends")
+        options = StoreOptions(
+            conf, store_id, [*config.STORE_OPTIONS, *declared], config.DEFAULTS_SECTION
         )
         specs.append(
             StoreSpec(
-                store_id, kind, driver, settings, settings["store_description"], settings["weight"]
+                store_id, kind, driver, options, options["store_description"], options["weight"]
             )
         )
     default = conf[config.SINGLE_SECTION].default_backend
@@ -79,12 +77,12 @@ def load_single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, lis
     section = conf[config.SINGLE_SECTION]
     specs: dict[str, StoreSpec] = {}
     for name in section.stores:
-        kind = config.DRIVER_ALIASES.get(name, name)
-        driver, options = _load_driver(kind, config.SINGLE_SECTION, "stores")
+        kind = DRIVERS.aliases.get(name, name)
+        driver, declared = _load_driver(kind, config.SINGLE_SECTION, "stores")
         specs[kind] = StoreSpec(
-            kind, kind, driver, StoreOptions(conf, config.SINGLE_SECTION, options)
+            kind, kind, driver, StoreOptions(conf, config.SINGLE_SECTION, declared)
         )
-    default = config.DRIVER_ALIASES.get(section.default_store, section.default_store)
+    default = DRIVERS.aliases.get(section.default_store, section.default_store)
     if default not in specs:
         raise errors.BadStoreConfiguration(
             config.SINGLE_SECTION,
@@ -104,38 +102,30 @@ def load_single(conf: cfg.ConfigOpts, reserved: Sequence[str]) -> tuple[str, lis
 
 def _reserved_spec(conf: cfg.ConfigOpts, store_id: str, datadir: str | None) -> StoreSpec:
     driver, _ = _load_driver("file", "DEFAULT", "enabled_backends")
-    settings = StoreOptions(
+    options = StoreOptions(
         conf, store_id, config.reserved_options(store_id, datadir), settable=config.RESERVED_OPTIONS
     )
-    return StoreSpec(store_id, "file", driver, settings, reserved=True)
+    return StoreSpec(store_id, "file", driver, options, reserved=True)
 
 
 def _load_driver(
     kind: str, section: str, option: str
 ) -> tuple[Callable[[StoreOptions, str], Driver], Sequence[cfg.Opt]]:
-    """The driver class for a type, and its options."""
-    found = sorted(
-        importlib.metadata.entry_points(group=NAMESPACE, name=kind),
-        # Another package may offer a driver of the same name; ours comes first.
-        key=lambda point: not point.value.startswith(f"{__package__}."),
-    )
-    if not found:
-        raise errors.BadStoreConfiguration(
-            section, option, f"there is no driver for stores of type '{kind}'."
-        )
+    """The class of the driver for stores of type ``kind``, and its options.
+
+    :raises errors.BadStoreConfiguration: it does not exist or cannot be used; ``section`` and
+        ``option`` name the setting to look at.
+    """
     try:
-        driver = found[0].load()
+        spec = DRIVERS.find(kind)
+        return spec.load(), spec.options
+    except KeyError:
+        reason = f"there is no driver for stores of type '{kind}'."
     except ImportError as error:
-        raise errors.BadStoreConfiguration(
-            section, option, f"the driver for '{kind}' cannot be loaded: {error}."
-        ) from error
-    if not hasattr(driver, "capabilities"):
-        raise errors.BadStoreConfiguration(
-            section,
-            option,
-            f"the driver for '{kind}' ({found[0].value}) is not made for this library.",
-        )
-    return driver, config.DRIVER_OPTIONS.get(kind, getattr(driver, "options", ()))
+        reason = f"the driver for '{kind}' cannot be loaded: {error}."
+    except UnusableDriver as error:
+        reason = f"the driver for '{kind}' ({error}) is not made for this library."
+    raise errors.BadStoreConfiguration(section, option, reason)
 
 
 def _bad_backends(reason: str) -> errors.BadStoreConfiguration:

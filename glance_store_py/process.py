@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -70,3 +71,20 @@ def start_thread(name: str, target: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def run_in_children(method: Callable[[], object]) -> None:
+    """Call ``method`` in each child that Python forks from this process from now on.
+
+    Servers that fork in C do not run it, see the docstring of the module.
+
+    :param method: a bound method; its object is not kept alive for this.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def run() -> None:
+        method = reference()
+        if method is not None:
+            method()
+
+    os.register_at_fork(after_in_child=run)

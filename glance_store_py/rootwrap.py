@@ -1,7 +1,7 @@
-"""The command ``glance-rootwrap``: runs a few named commands as root, for a Cinder store.
+"""The command ``glance-rootwrap``: runs a few commands as root, for Cinder stores.
 
-``sudo`` lets the service's user start this and nothing else; which commands it
-may then run is written in files that only root can change.
+``sudo`` allows the user of the service to run this command only.  The commands that it
+may run are listed in filter files, which only root can change.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import sys
 
 
 def main() -> int | None:
-    """Run the command on the command line, if the filters allow it."""
+    """Run the command on the command line, if the filters allow it.
+
+    :returns: the exit status: 96 without oslo.rootwrap, else what that returns.
+    """
     try:
         from oslo_rootwrap import cmd
     except ImportError:
         sys.stderr.write("glance-rootwrap needs the Python package oslo.rootwrap.\n")
         return 96
-    return cmd.main()
+    status: int | None = cmd.main()
+    return status

@@ -1,9 +1,8 @@
-"""The stores of one service, by id: the way in to this package.
+"""The stores of one service, by id: the entry point of this package.
 
-One model for one store or many.  Which store an address belongs to is decided
-here, so that a driver never sees an address of somebody else; what a store may
-do is decided by its guard.  Nothing changes after it was built: any number of
-threads may use it.
+One model for one store or several.  Which store a URL belongs to is decided here, so
+that a driver only sees locations of its own; which operations a store allows is decided
+by its guard.  Nothing changes after it was built: any number of threads may use it.
 """
 
 from __future__ import annotations
@@ -11,13 +10,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from oslo_config import cfg
 
 from glance_store_py import config, errors, loading
 from glance_store_py import driver as drivers
-from glance_store_py.driver import AddResult, ObjectData, ObjectInfo, StoreCaller
+from glance_store_py.driver import (
+    AddResult,
+    Chunk,
+    ObjectData,
+    ObjectInfo,
+    StoreCaller,
+    StoreUrlPolicy,
+    UrlPolicyDriver,
+)
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import StoreLocation, parse
 
@@ -26,10 +33,10 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Store:
-    """A named store: a guarded driver and what its section says about it.
+    """A named store: a guarded driver, and the options that every store has.
 
-    A ``reserved`` store belongs to the service itself: it is never listed and
-    only used by those who name it.
+    A ``reserved`` store is for the service itself: it is never listed, and only used
+    where the service names it.
     """
 
     id: str
@@ -40,13 +47,13 @@ class Store:
     reserved: bool = False
 
     def match_depth(self, location: StoreLocation) -> int:
-        """How closely an address lies in this store; -1 when it does not."""
+        """The components of the longest prefix of this store that matches; -1 when none does."""
         return max(map(location.match_depth, self.guard.driver.prefixes), default=-1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What may be told about a store; ``properties`` are for administrators."""
+    """A store as store discovery describes it; ``properties`` are for administrators."""
 
     id: str
     type: str
@@ -60,9 +67,9 @@ class StoreInfo:
 class Stores:
     """Named stores.
 
-    ``ids`` are the ids that users may know, in the order of the configuration;
-    ``default`` is one of them; ``multi`` says whether users choose among them,
-    and then an object's metadata names its store.
+    ``ids`` are the ids that users may see, in the order of the configuration;
+    ``default`` is one of them; ``multi`` is True when users choose among them;
+    then the metadata of an object names its store.
     """
 
     def __init__(self, stores: Iterable[Store], default: str, multi: bool = True) -> None:
@@ -79,8 +86,8 @@ class Stores:
     ) -> Stores:
         """Build all stores that ``conf`` names, and the ``reserved`` ones.
 
-        A store that cannot write because of its configuration is built all the
-        same: it refuses to add.
+        A store that cannot write because of its configuration is built, too: it refuses
+        to add.
 
         :raises errors.BadStoreConfiguration: a store cannot be built at all, or
             the default is not one of them.
@@ -97,7 +104,7 @@ class Stores:
         self,
         store_id: str | None,
         name: str,
-        data: Iterable[bytes],
+        data: Iterable[Chunk],
         size: int | None = None,
         reserved: bool = False,
         caller: StoreCaller | None = None,
@@ -105,10 +112,10 @@ class Stores:
         """Store ``data`` for an image, in the default store when ``store_id`` is None.
 
         ``name`` is the id of the image for its first upload attempt, and
-        ``<image id>.<N>`` for attempt N: objects of two attempts never meet.
-        ``size`` is the announced number of bytes, None when unknown.  Only who
-        says ``reserved`` can write into a reserved store.  ``caller``, here and
-        below, matters to stores that act on behalf of those who ask.
+        ``<image id>.<N>`` for attempt N: two attempts never share an object.
+        ``size`` is the announced number of bytes, None when unknown.  A reserved
+        store accepts data only with ``reserved``.  ``caller``, here and below, is for
+        stores that use the caller's credentials.
 
         :raises errors.UnknownScheme: there is no such store.
         :raises errors.StoreAddDisabled: the store takes no data.
@@ -134,7 +141,7 @@ class Stores:
         """The bytes of an object from ``start`` up to ``stop`` (None: its end).
 
         :raises errors.UnknownScheme: there is no such store.
-        :raises errors.BadStoreUri: the address does not belong to the store.
+        :raises errors.BadStoreUri: the URL does not belong to the store.
         :raises errors.StoreObjectNotFound: the store has no such object.
         """
         store, location = self._resolve(url, store_id)
@@ -160,32 +167,32 @@ class Stores:
         readers: Sequence[str],
         caller: StoreCaller | None = None,
     ) -> None:
-        """Let the projects ``readers``, or all of them, read an object.  Errors as for get.
+        """Let the projects ``readers``, or all projects, read an object.  Errors as for get.
 
-        Nothing to do for stores that do not judge readers themselves.
+        Does nothing in stores without access lists.
         """
         store, location = self._resolve(url, store_id)
         store.guard.set_acls(location, public, readers, caller=caller)
 
     @property
     def has_acl_stores(self) -> bool:
-        """Is there a store that judges readers itself?"""
+        """True when a store has access lists of its own."""
         return any(drivers.ACLS in store.guard.capabilities for store in self._stores.values())
 
     def list_objects(self, store_id: str) -> Iterator[ObjectInfo]:
         """All objects of images in a store.
 
-        :raises errors.StoreListNotSupported: the store does not tell.
+        :raises errors.StoreListNotSupported: the store cannot list them.
         """
         return self._get_store(store_id).guard.list_objects()
 
     def weight(self, store_id: str | None) -> int:
-        """The weight of a store; 0 for one that is gone, so that sorting never fails."""
+        """The weight of a store; 0 for one that is not configured, so that sorting never fails."""
         store = self._stores.get(store_id) if store_id is not None else None
         return store.weight if store is not None else 0
 
     def describe(self) -> list[StoreInfo]:
-        """The stores that users may know, in the order of the configuration."""
+        """The stores that users may see, in the order of the configuration."""
         return [self._store_info(self._stores[store_id]) for store_id in self.ids]
 
     def _store_info(self, store: Store) -> StoreInfo:
@@ -201,9 +208,9 @@ class Stores:
         )
 
     def store_for_url(self, url: str) -> str | None:
-        """The id of the store that an address lies in, None when there is none.
+        """The id of the store that a URL belongs to, None when there is none.
 
-        Goes by whole components of the path; reserved stores do not count.
+        Whole components of the path are compared; reserved stores do not count.
         """
         try:
             store = self._owning_store(parse(url))
@@ -217,26 +224,25 @@ class Stores:
         return locations[0].url if locations else None
 
     def cleanup(self) -> list[str]:
-        """Remove what dead writers left in any store; one sentence for each removal."""
+        """Remove what killed writers left in any store; one sentence for each removal."""
         lines = []
         for store in self._stores.values():
             try:
                 lines += store.guard.cleanup()
             except errors.GlanceStoreError as error:
-                LOG.warning("Store %s could not be swept: %s", store.id, error)
+                LOG.warning("Store %s could not be cleaned up: %s", store.id, error)
         return lines
 
     def delete_attempt(
         self, name: str, store_id: str | None = None, strict: bool = False
     ) -> list[str]:
-        """Remove what :meth:`add` made, or would have made, under ``name``.
+        """Remove what :meth:`add` stored, or would have stored, under ``name``.
 
-        In one store, or (None) in all, reserved ones too; a store that knows
-        neither where an object goes nor what was left of it is left out.  What
-        other attempts of the same image stored stays.  Returns the URLs of what
-        was removed.
+        In one store, or (None) in all, reserved ones included; skips stores that
+        cannot find objects by name.  Objects of other attempts of the image stay.
 
-        :param strict: raise what kept something from being removed, after all was tried.
+        :param strict: raise the first error, after everything was tried.
+        :returns: the URLs of the objects that were removed.
         """
         stores = self._stores.values() if store_id is None else (self._get_store(store_id),)
         removed: list[str] = []
@@ -263,7 +269,7 @@ class Stores:
     def _collect_failures(
         self, name: str, store: Store, failures: list[errors.GlanceStoreError]
     ) -> Iterator[None]:
-        """What cannot be discarded must not keep the rest from going."""
+        """Log and collect errors of the block, so that the other locations are tried, too."""
         try:
             yield
         except errors.StoreObjectNotFound:
@@ -272,14 +278,17 @@ class Stores:
             LOG.warning("Store %s could not delete %s: %s", store.id, name, error)
             failures.append(error)
 
-    def set_url_policy(self, url_policy: Callable[[str, bool], Sequence[str]]) -> None:
-        """Have ``url_policy`` say where stores on the web may be asked; see ``drivers/http.py``."""
+    def set_url_policy(self, url_policy: StoreUrlPolicy) -> None:
+        """Let ``url_policy`` decide which servers the http stores connect to."""
         for store in self._stores.values():
-            if hasattr(store.guard.driver, "url_policy"):
+            if isinstance(store.guard.driver, UrlPolicyDriver):
                 store.guard.driver.url_policy = url_policy
 
     def health_check(self, store_id: str) -> None:
-        """Raise a GlanceStoreError when a store is not well."""
+        """Check at low cost that a store can be used.
+
+        :raises errors.GlanceStoreError: it cannot.
+        """
         self._get_store(store_id).guard.health_check()
 
     def _get_store(self, store_id: str) -> Store:
@@ -289,7 +298,7 @@ class Stores:
             raise errors.UnknownScheme(store_id) from None
 
     def _owning_store(self, location: StoreLocation) -> Store | None:
-        """The store whose own part of the world is closest around an address."""
+        """The store with the longest prefix that matches a location."""
         depth, store = -1, None
         for candidate in self._stores.values():
             found = candidate.match_depth(location)
@@ -298,7 +307,7 @@ class Stores:
         return store
 
     def _resolve(self, url: str, store_id: str | None) -> tuple[Store, StoreLocation]:
-        """Judge who may touch an address: a store only what is its own."""
+        """The store and the location of a URL; a store may only use locations of its own."""
         location = parse(url)
         owner = self._owning_store(location)
         if store_id is None or not self.multi and store_id not in self._stores:
@@ -308,14 +317,14 @@ class Stores:
         store = self._get_store(store_id)
         if location.scheme not in store.guard.driver.schemes:
             raise errors.UnknownScheme(location.scheme)
-        # Two stores may share a place; a third one's place inside it is not theirs.
+        # Two stores may have the same prefix; a longer prefix of a third store is not theirs.
         if owner is None or store.match_depth(location) < owner.match_depth(location):
             raise errors.BadStoreUri(f"The address does not belong to store {store_id}.")
         return store, location
 
 
 def _build_store(spec: loading.StoreSpec) -> Store:
-    driver = spec.driver(spec.settings, spec.id)
+    driver = spec.driver(spec.options, spec.id)
     writable = True
     if drivers.ADD in driver.capabilities:
         try:

@@ -1,8 +1,9 @@
-"""Waiting for others, but not for ever.
+"""Time limits for a whole step, and a minimum transfer rate.
 
-A limit on the silence between two bytes holds nobody who sends one byte a minute:
-he keeps a thread for days.  A watch limits how long a whole step takes, and a
-pace how slowly data may come.  What is cut off, and how, is not known here.
+A per-read timeout does not bound a peer that sends one byte a minute.  A
+:class:`Watchdog` bounds the duration of a step, whatever its thread waits for;
+:class:`MinimumRate` bounds how slowly data may arrive.  What cuts the connection off is
+the caller's ``on_timeout``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from glance_store_py.process import start_thread
+
 
 class Watchdog:
-    """Calls ``on_timeout`` when a step takes too long, whatever its thread waits for.
+    """Calls ``on_timeout`` from a thread of its own when a step takes too long.
 
-    ``stop`` must be called when there will be no more steps.
+    It looks once a second.  :meth:`stop` must be called after the last step.
     """
 
     def __init__(self, on_timeout: Callable[[], object]) -> None:
@@ -24,7 +27,7 @@ class Watchdog:
         self._stopped = threading.Event()
         self._deadline: float | None = None
         self._has_timed_out = False
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
+        start_thread("watch", self._run)
 
     def _run(self) -> None:
         while not self._stopped.wait(1.0):
@@ -37,9 +40,9 @@ class Watchdog:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """The block must end in time.
+        """Limit the duration of the block.
 
-        :raises TimeoutError: it was cut off.
+        :raises TimeoutError: it took longer, and ``on_timeout`` was called.
         """
         self._deadline = time.monotonic() + seconds
         try:
@@ -50,14 +53,14 @@ class Watchdog:
             raise TimeoutError()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop watching; the thread ends."""
         self._stopped.set()
 
 
 class MinimumRate:
-    """Reads of which at least ``size`` bytes must come in ``seconds`` of waiting for them.
+    """Reads that must deliver at least ``size`` bytes in each ``seconds`` of waiting.
 
-    Time that the reader takes for itself between two reads does not count.
+    The time between two reads does not count.
     """
 
     def __init__(self, watchdog: Watchdog, size: int, seconds: float) -> None:
@@ -69,7 +72,7 @@ class MinimumRate:
     def read(self, read: Callable[[], bytes]) -> bytes:
         """What ``read`` returns.
 
-        :raises TimeoutError: data comes too slowly.
+        :raises TimeoutError: data arrives too slowly.
         """
         started = time.monotonic()
         with self._watchdog.within(self._seconds_left):

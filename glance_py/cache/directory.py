@@ -21,12 +21,12 @@ import time
 from collections.abc import Iterator
 
 from glance_py.domain import errors
+from glance_py.domain.uuids import is_uuid
 
 #: Seconds to wait for another process to finish its few steps in the directory.
 LOCK_TIMEOUT = 5.0
 
 #: Names of images: everything else in the directory is somebody else's.
-_IMAGE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: Names of markers may be any text that is one name of a file and not a hidden one.
 _QUEUE_NAME = re.compile(r"[^./\0][^/\0]{0,200}")
@@ -284,7 +284,7 @@ class CacheDirectory:
 
 def is_image_id(name: str) -> bool:
     """Can a file of this name be an image?  All others are not for the cache to touch."""
-    return _IMAGE_ID.fullmatch(name) is not None
+    return is_uuid(name)
 
 
 def is_write_lock_released(fd: int) -> bool:

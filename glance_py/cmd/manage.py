@@ -241,13 +241,7 @@ def _layers(conf: cfg.ConfigOpts, options) -> None:
     """Print which layers a request passes, outermost first, and what each has a say in."""
     from glance_py import gateway
 
-    for noun, layers in (
-        ("Images", gateway.IMAGE_LAYERS),
-        ("Members", gateway.MEMBER_LAYERS),
-        ("Tasks", gateway.TASK_LAYERS),
-        ("Metadata namespaces", gateway.NAMESPACE_LAYERS),
-        ("Metadata definitions", gateway.DEFINITION_LAYERS),
-    ):
+    for noun, layers in gateway.STACKS.items():
         print(f"{noun}:")
         for layer in layers:
             print(f"  {layer.__name__:<28} {' '.join(layer.overrides())}")
@@ -257,11 +251,14 @@ def _openapi(conf: cfg.ConfigOpts, options) -> None:
     """Print the API as this service offers it, an OpenAPI 3.1 document in JSON."""
     from glance_py.http.routes import ROUTES
     from glance_py.middleware.versions import enabled_versions
+    from glance_py.settings import Settings
     from glance_py.wire.dump import dumps
     from glance_py.wire.image import image_resource
     from glance_py.wire.openapi import openapi
 
-    print(dumps(openapi(enabled_versions(conf)[0], image_resource(conf), ROUTES)).decode())
+    settings = Settings.from_conf(conf)
+    image = image_resource(settings.formats, settings.schema_image_file)
+    print(dumps(openapi(enabled_versions(settings)[0], image, ROUTES)).decode())
 
 
 # --- Command line ----------------------------------------------------------------------------

@@ -32,8 +32,7 @@ from oslo_log import log as logging
 
 from glance_py import config
 from glance_py.context import request_log_fields, set_current
-from glance_py.http.request import REQUEST_ID
-from glance_py.middleware.context import CONTEXT_KEY
+from glance_py.http.request import CONTEXT_KEY, REQUEST_ID
 from glance_py.middleware.factory_deps import LOOPBACK_ONLY
 from glance_store_py.watchdog import Watchdog
 

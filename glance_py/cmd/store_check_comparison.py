@@ -20,6 +20,7 @@ from glance_py.domain import errors, importing
 from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import Repositories
 from glance_py.domain.query import ImageQuery
+from glance_py.domain.uuids import UUID
 from glance_store_py import errors as store_errors
 from glance_store_py.driver import ObjectInfo, image_id_of
 from glance_store_py.location import parse, redacted
@@ -39,9 +40,7 @@ ORPHAN = "orphan"
 
 #: Names of objects in a URL: the id of an image, or that of one of its upload attempts.
 _OBJECT_NAME = re.compile(
-    r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])"
-    r"(?:\.(?:[2-9]|[1-9][0-9]+)(?![^/?#]))?",
-    re.IGNORECASE,
+    f"(?<![0-9a-fA-F]){UUID}(?![0-9a-fA-F])" r"(?:\.(?:[2-9]|[1-9][0-9]+)(?![^/?#]))?"
 )
 
 #: In all but these states an image may get data at any moment.

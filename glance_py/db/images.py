@@ -23,19 +23,17 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, ImageStatus, Location
+from glance_py.domain.integers import MAX_INT32, MAX_INT64
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
 
 T = TypeVar("T")
 
-#: The largest number that an INTEGER column holds on every database.
-MAX_INTEGER = 2**31 - 1
-MAX_BIG_INTEGER = 2**63 - 1
 _MAX_VALUES = {
-    "min_disk": MAX_INTEGER,
-    "min_ram": MAX_INTEGER,
-    "size": MAX_BIG_INTEGER,
-    "virtual_size": MAX_BIG_INTEGER,
+    "min_disk": MAX_INT32,
+    "min_ram": MAX_INT32,
+    "size": MAX_INT64,
+    "virtual_size": MAX_INT64,
 }
 
 _THIS = images.c.id == sa.bindparam("this_id")

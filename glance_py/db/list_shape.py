@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from glance_py.db.tables import images
 from glance_py.db.visibility import Scope
 from glance_py.domain.caller import Caller
+from glance_py.domain.integers import MAX_INT64
 from glance_py.domain.query import ImageQuery
 
 #: How many of the first images in the order of the list a window holds.
@@ -21,9 +22,6 @@ INDEXED_KEYS = frozenset({"created_at", "updated_at"})
 
 #: Filters that a handful of images pass.
 _SELECTIVE_FILTERS = frozenset({"id", "checksum", "os_hash_value"})
-
-#: The largest number that drivers can send.
-_MAX_INTEGER = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def window_size(query: ImageQuery) -> int:
 def _clamp(value: object) -> object:
     """Replace numbers that no column can hold by the largest one, which no image has."""
     if isinstance(value, int):
-        return max(-_MAX_INTEGER, min(_MAX_INTEGER, value))
+        return max(-MAX_INT64, min(MAX_INT64, value))
     if isinstance(value, tuple):
         return [_clamp(each) for each in value]
     return value

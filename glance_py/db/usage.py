@@ -14,9 +14,7 @@ from glance_py.db.database import Database
 from glance_py.db.hints import no_index, not_deleted
 from glance_py.db.tables import image_locations, image_properties, images
 from glance_py.domain.image import ImageStatus
-
-#: The property that names the stores to which an image is being copied.
-COPY_TARGETS_PROPERTY = "os_glance_importing_to_stores"
+from glance_py.domain.importing import PENDING_STORES
 
 _OWNED = images.c.owner == sa.bindparam("owner")
 _IS_COUNTED = no_index(images.c.status).not_in(
@@ -25,7 +23,7 @@ _IS_COUNTED = no_index(images.c.status).not_in(
 _STORE_NAMES = sa.func.coalesce(image_properties.c.value, "")
 _IS_COPY_PROPERTY = (
     (image_properties.c.image_id == images.c.id)
-    & (image_properties.c.name == COPY_TARGETS_PROPERTY)
+    & (image_properties.c.name == PENDING_STORES)
     & not_deleted(image_properties)
 )
 _IS_COPIED = sa.exists().where(_IS_COPY_PROPERTY, _STORE_NAMES != "")

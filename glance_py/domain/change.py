@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from glance_py.domain.claim import ClaimRelease, ClaimRequest
 from glance_py.domain.errors import GlanceError
@@ -75,8 +75,11 @@ class ImageChange:
     def clear_data(self, image: Image) -> None:
         """Data is on its way to a queued image: what data that was refused left there, goes."""
         self.remove_locations = (*self.remove_locations, *image.locations)
-        if image.checksum is not None or image.os_hash_value is not None:
-            self.fields = {**dict.fromkeys(DIGEST_FIELDS), **self.fields}
+        self.fields = {**without_data(image), **self.fields}
+
+    def evolve(self, **fields: Any) -> Self:
+        """A copy of this change with other values of some fields."""
+        return dataclasses.replace(self, **fields)
 
     def __bool__(self) -> bool:
         return bool(
@@ -116,3 +119,13 @@ class RejectedChange(ImageChange):
     """
 
     error: GlanceError = dataclasses.field(default_factory=GlanceError)
+
+
+def without_data(image: Image) -> dict[str, None]:
+    """The fields to set when data is on its way to a queued image.
+
+    A queued image has the digests of data that was refused, if there was any.
+    """
+    if image.checksum is None and image.os_hash_value is None:
+        return {}
+    return dict.fromkeys(DIGEST_FIELDS)

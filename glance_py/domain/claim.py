@@ -17,15 +17,15 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from glance_py.domain.uuids import UUID
+
 #: What an attempt does.
 UPLOAD, STAGE, IMPORT, COPY = "upload", "stage", "import", "copy"
 LOCATION_IMPORT, REMOVE = "location_import", "remove"
 #: A task of the deprecated tasks API, before its image exists.
 TASK = "task"
 
-_NAME = re.compile(
-    r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:\.([1-9][0-9]{0,9}))?\Z"
-)
+_NAME = re.compile(rf"({UUID})(?:\.([1-9][0-9]{{0,9}}))?\Z")
 
 
 def object_name(image_id: str, generation: int) -> str:

@@ -68,9 +68,6 @@ STATUSES = tuple(ImageStatus)
 #: Custom properties whose names start so belong to the service.
 RESERVED_PREFIX = "os_glance"
 
-#: Internal properties that no answer shows.
-HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
-
 #: What is known of an image's data only when all of it has passed.
 DIGEST_FIELDS = ("checksum", "os_hash_algo", "os_hash_value")
 
@@ -145,6 +142,13 @@ COLUMNS = frozenset(f.name for f in dataclasses.fields(Image)) - {
     "updated_at",
     "deleted_at",
 }
+
+
+#: The columns that an import or an upload sets; a client cannot.
+_DATA_COLUMNS = frozenset({"status", "size", "virtual_size", *DIGEST_FIELDS})
+
+#: The columns that a client may set, in a new image or by a PATCH.
+CLIENT_COLUMNS = COLUMNS - _DATA_COLUMNS
 
 
 def check_transition(image: Image, to: str) -> None:

@@ -13,7 +13,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from glance_py.domain.caller import Caller
+from glance_py.domain.integers import MAX_INT64
 
 VISIBILITIES = ("public", "private")
 
@@ -157,16 +157,6 @@ def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         plain["default"] = None if isinstance(default, list | dict | None) else str(default)
     for key in ("minimum", "maximum"):
         # Larger ones stay as they are: no JSON parser reads them as whole numbers.
-        if isinstance(plain.get(key), float) and abs(plain[key]) < 2**63:
+        if isinstance(plain.get(key), float) and abs(plain[key]) <= MAX_INT64:
             plain[key] = int(plain[key])
     return plain
-
-
-def is_visible(ctx: Caller, namespace: Namespace) -> bool:
-    """May the caller see this namespace and what lies in it?"""
-    return namespace.visibility == "public" or is_mutable(ctx, namespace)
-
-
-def is_mutable(ctx: Caller, namespace: Namespace) -> bool:
-    """May the caller change this namespace, as far as ownership goes?"""
-    return ctx.is_admin or namespace.owner == ctx.project_id

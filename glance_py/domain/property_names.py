@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from glance_py.domain.image import HIDDEN_PROPERTIES, RESERVED_PREFIX
-from glance_py.domain.importing import FAILED_STORES, LOCK_PROPERTY, PENDING_STORES, STAGE_HOST
+from glance_py.domain.image import RESERVED_PREFIX
+from glance_py.domain.importing import (
+    FAILED_STORES,
+    HIDDEN_PROPERTIES,
+    LOCK_PROPERTY,
+    PENDING_STORES,
+)
 
 #: The properties that the service itself keeps, as it spells them.
-SERVICE_PROPERTIES = frozenset({LOCK_PROPERTY, PENDING_STORES, FAILED_STORES, STAGE_HOST}) | (
-    HIDDEN_PROPERTIES
-)
+SERVICE_PROPERTIES = frozenset({LOCK_PROPERTY, PENDING_STORES, FAILED_STORES}) | HIDDEN_PROPERTIES
 
 #: Letters that collations take for others although Unicode does not decompose them.
 _LETTERS = str.maketrans(

@@ -1,5 +1,5 @@
-"""The Image API over HTTP: one table of routes, one of errors, and thin controllers.
+"""The Image API over HTTP: a table of routes, a table of errors, and the controllers.
 
-With ``middleware`` the only room that knows WebOb; what the JSON means is known
-in ``wire``, what a caller may do in ``layers``.
+Only this package and ``middleware`` import WebOb.  The meaning of the JSON is in ``wire``, the
+rights of a caller are in ``layers``.
 """

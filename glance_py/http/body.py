@@ -1,40 +1,58 @@
-"""The body of a request as pieces, the same under every WSGI server.
+"""The body of a request as pieces of bytes.
 
-Servers differ in how they pass on a chunked body; this is the only place that
-knows.  Nothing is kept: a piece is gone when the next one is asked for, and
-whatever a client does, no more than one piece is in memory here.
+WSGI servers differ in how they pass on a chunked body; only this module knows how.  It keeps no
+piece: whatever a client sends, at most one piece is in memory here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
+from wsgiref.types import WSGIEnvironment
 
 from glance_py.domain import errors
 
-try:
-    # Exists only inside a uWSGI process.
-    import uwsgi
-except ImportError:
-    uwsgi = None
 
-#: A piece that is still in the processor's cache when it is hashed and written
+class UwsgiModule(Protocol):
+    """What this package uses of the module ``uwsgi``."""
+
+    def chunked_read(self) -> bytes:
+        """The next chunk of the body of the current request, empty at its end."""
+
+    def connection_fd(self) -> int:
+        """The file descriptor of the connection of the current request."""
+
+
+def _import_uwsgi() -> UwsgiModule | None:
+    """The module ``uwsgi``, which exists inside a uWSGI process only."""
+    try:
+        import uwsgi
+    except ImportError:
+        return None
+    module: UwsgiModule = uwsgi
+    return module
+
+
+uwsgi = _import_uwsgi()
+
+#: Bytes of a piece: one that is still in the processor's cache when it is hashed and written.
 CHUNK_SIZE = 512 * 1024
 
 
-def is_chunked(environ: dict) -> bool:
-    """Does the body come in chunks of HTTP/1.1 (RFC 9112, 7.1), so without a known length?"""
+def is_chunked(environ: WSGIEnvironment) -> bool:
+    """Return True when the body comes in chunks, without a known length (RFC 9112, 7.1)."""
     return "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
 
 
-def body_chunks(environ: dict, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+def body_chunks(environ: WSGIEnvironment, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
     """Yield the body in pieces of at most ``chunk_size`` bytes.
 
     uWSGI hands over chunks as the client made them, up to a limit of its own
-    (``chunked-input-limit``).  They are cut, because several pieces wait to be
-    hashed at a time.
+    (``chunked-input-limit``).  They are cut here, because several pieces wait to be hashed at a
+    time.
 
-    :raises errors.Invalid: the length is no number, the body ended before its
-        announced length, or the client fell silent or sent malformed chunks.
+    :raises errors.Invalid: the Content-Length is no number, the body ended before it, or the
+        client stopped sending or sent malformed chunks.
     """
     if is_chunked(environ):
         if uwsgi is not None:
@@ -74,9 +92,10 @@ def _read_exactly(length: int, read: Callable[[int], bytes], chunk_size: int) ->
 
 
 def _read_piece(read: Callable[[], bytes]) -> bytes:
-    """What ``read`` gives; the servers' own words for a broken body become one of ours.
+    """The result of ``read``.
 
-    They have no class in common: OSError, ValueError and some of their own.
+    :raises errors.Invalid: ``read`` failed.  The exceptions of the servers for a broken body have
+        no class in common: OSError, ValueError and some of their own.
     """
     try:
         return read()

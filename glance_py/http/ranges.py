@@ -1,4 +1,4 @@
-"""Which bytes a download asks for: RFC 9110 ranges, and the older form.
+"""Which bytes of an image a download asks for: RFC 9110 ranges, and an older form.
 
 Knows headers and sizes, nothing of images or stores.
 """
@@ -6,28 +6,33 @@ Knows headers and sizes, nothing of images or stores.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from glance_py.domain import errors
 
 _RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*\Z", re.ASCII | re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)\Z", re.ASCII)
 
+#: A number with more digits than this is larger than every image.
+_MAX_DIGITS = 19
 
-def requested_range(environ: Mapping[str, str], size: int) -> tuple[int, int] | None:
-    """First byte and the one behind the last of what is wanted; None for all.
 
-    wire: a request may also say Content-Range; Range wins over it, and a
-    suffix of no bytes means the whole image.
+def requested_range(
+    range_header: str | None, content_range_header: str | None, size: int
+) -> tuple[int, int] | None:
+    """The offsets of the first requested byte and of the byte after the last one.
 
-    :param size: of the whole image, in bytes.
-    :raises errors.RangeNotSatisfiable: no byte of the image is meant.
-    :raises errors.Invalid: several ranges are asked for.
+    wire: a request may also have a Content-Range; Range takes precedence, and a suffix of no
+    bytes means the whole image.
+
+    :param size: bytes of the whole image.
+    :returns: None when the request asks for the whole image.
+    :raises errors.RangeNotSatisfiable: the range is malformed or contains no byte of the image.
+    :raises errors.Invalid: the request has several ranges.
     """
-    if "HTTP_RANGE" in environ:
-        return _from_range(environ["HTTP_RANGE"], size)
-    if "HTTP_CONTENT_RANGE" in environ:
-        return _from_content_range(environ["HTTP_CONTENT_RANGE"], size)
+    if range_header is not None:
+        return _from_range(range_header, size)
+    if content_range_header is not None:
+        return _from_content_range(content_range_header, size)
     return None
 
 
@@ -39,11 +44,12 @@ def _from_range(header: str, size: int) -> tuple[int, int]:
     if not found or found[1] == found[2] == "":
         raise errors.RangeNotSatisfiable(f"The byte range '{header}' is not understood.", size)
     first, last = found.groups()
-    if not first:
-        start, stop = (max(size - _capped_int(last), 0) if _capped_int(last) else 0), size
-    else:
+    if first:
         start = _capped_int(first)
         stop = min(_capped_int(last) + 1, size) if last else size
+    else:
+        suffix = _capped_int(last)
+        start, stop = max(size - suffix, 0) if suffix else 0, size
     if start >= stop:
         raise errors.RangeNotSatisfiable(
             f"The byte range '{header}' lies outside the {size} bytes of the image.", size
@@ -52,7 +58,7 @@ def _from_range(header: str, size: int) -> tuple[int, int]:
 
 
 def _from_content_range(header: str, size: int) -> tuple[int, int]:
-    """``bytes first-last/size``, meant for answers but used in requests by old clients."""
+    """``bytes first-last/size``: a header of responses that old clients send in requests."""
     found = _CONTENT_RANGE.match(header.strip())
     start, stop = (_capped_int(found[1]), _capped_int(found[2]) + 1) if found else (0, 0)
     if not start < stop <= size:
@@ -63,5 +69,5 @@ def _from_content_range(header: str, size: int) -> tuple[int, int]:
 
 
 def _capped_int(digits: str) -> int:
-    """A number that may be absurdly long."""
-    return int(digits) if len(digits) < 20 else 10**20
+    """The number; 10**20 for one of more than 19 digits, since Python refuses 4,300 and more."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else 10**20

@@ -1,25 +1,26 @@
-"""The application at the end of the pipeline: from a WSGI request to a controller.
+"""The application at the end of the pipeline: it gives a request to the controller of its route.
 
-Built once per process.  Decides whether path, method and body belong together
-and turns what goes wrong into a response; everything else is the controllers'.
+It checks what the table of routes says of method, path and body, and makes responses of errors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import webob
-from webob import exc
 
 from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.http.controllers import controllers
+from glance_py.http.ports import Cache, Operations, PolicyEnforcer, ProjectLimits, StoreList
 from glance_py.http.request import Request
-from glance_py.http.routes import METHODS, NO_BODY, ROUTES, Route, RouteTable
+from glance_py.http.routes import ROUTES, Route, RouteTable
+from glance_py.settings import Settings
 from glance_py.wire.field import Resource
 from glance_py.wire.image import image_resource
+from glance_py.wire.media_types import BodyKind
 
 _SLASHES = re.compile("//+")
 
@@ -27,38 +28,30 @@ _SLASHES = re.compile("//+")
 class API:
     """The Image API v2 as a WSGI application.
 
-    :param gateway: has ``images`` and ``members``, the operations of
-        :mod:`glance_py.domain.ports`.
-    :param conf: ConfigOpts.
-    :param stores: the stores by id (``glance_store_py.stores.Stores``).
-    :param enforcer: answers ``check(ctx, rule, target)``.
-    :param image_schema: the image as declared; by default as ``conf`` and the
-        operator's ``schema-image.json`` have it.
-    :param limits: answers ``usage(ctx)`` with what the project uses of its
-        limits; None when the operator sets none.
-    :param cache: the image cache (``glance_py.cache.image_cache.ImageCache``);
-        None when this node has none.
+    :param operations: the outermost layers, see ``glance_py.gateway.Gateway``.
+    :param image_schema: the image as it is declared; by default for ``settings``, with the
+        operator's ``schema-image.json``.
+    :param limits: None when the operator sets no limits in Keystone.
+    :param cache: None when this host has no image cache.
+    :raises RouteError: a route has no controller method.
     """
 
     def __init__(
         self,
-        gateway,
-        conf,
-        stores,
-        enforcer,
+        operations: Operations,
+        settings: Settings,
+        stores: StoreList,
+        enforcer: PolicyEnforcer,
         image_schema: Resource | None = None,
-        limits=None,
-        cache=None,
+        limits: ProjectLimits | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self._routes = RouteTable()
-        image_schema = image_schema or image_resource(conf)
-        built = controllers(gateway, conf, stores, enforcer, image_schema, limits, cache)
-        self._actions: dict[Route, Callable[..., webob.Response]] = {}
-        for route in ROUTES:
-            controller, _, method = route.action.partition(".")
-            self._actions[route] = getattr(built[controller], method)
+        image_schema = image_schema or image_resource(settings.formats, settings.schema_image_file)
+        by_name = controllers(operations, settings, stores, enforcer, image_schema, limits, cache)
+        self._actions = bind_actions(ROUTES, by_name)
 
-    def __call__(self, environ: dict[str, Any], start_response) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         try:
             response = self._respond(request)
@@ -76,49 +69,46 @@ class API:
                     ("Content-Length", "0"),
                 ],
             )
-        route, variables = self._match(request)
+        route, variables = self._routes.match(_path(request.environ), request.environ)
         context = request.context
         if context.read_only and route.method != "GET":
             raise errors.Forbidden("Read-only access: this needs authentication.")
-        if route.body == NO_BODY and request.has_body:
+        if route.body is BodyKind.NONE and request.has_body:
             raise errors.Invalid("A body is not expected with this request.")
         return self._actions[route](request, **variables)
 
-    def _match(self, request: Request) -> tuple[Route, Mapping[str, str]]:
-        path = _path(request.environ)
-        method = request.environ["REQUEST_METHOD"]
-        found = self._routes.match(path)
-        if found is None:
-            if method not in METHODS:
-                raise exc.HTTPNotImplemented(explanation=f"The method {method} is not known here.")
-            raise errors.NotFound("The resource could not be found.")
-        variables, routes = found
-        route = routes.get(method)
-        if route is None:
-            raise _not_allowed(method, routes)
-        return route, variables
+
+class RouteError(LookupError):
+    """A route names a controller, or a method of it, that does not exist."""
 
 
-def _not_allowed(method: str, routes: Mapping[str, Route]) -> Exception:
-    allowed = sorted(each for each, route in routes.items() if route.in_allow_header)
-    if not allowed:
-        return errors.NotFound("The resource could not be found.")
-    return exc.HTTPMethodNotAllowed(
-        explanation=f"The method {method} is not allowed for this resource.",
-        headers={"Allow": ", ".join(allowed)},
-    )
+def bind_actions(
+    declared: Sequence[Route], controllers: Mapping[str, object]
+) -> dict[Route, Callable[..., webob.Response]]:
+    """The controller method of each route.
+
+    :raises RouteError: there is none.
+    """
+    actions = {}
+    for route in declared:
+        controller, _, method = route.action.partition(".")
+        action = getattr(controllers.get(controller), method, None)
+        if action is None:
+            raise RouteError(f"{route.method} {route.path}: there is no action {route.action}.")
+        actions[route] = action
+    return actions
 
 
-def _path(environ: dict[str, Any]) -> str:
-    """The path below the application, repeated slashes taken as one.
+def _path(environ: WSGIEnvironment) -> str:
+    """The path below the application, with repeated slashes as one.
 
-    wire: it stays the way WSGI hands it over, one character for each byte of UTF-8
-    (PEP 3333).  So are the tags that clients of Glance have put into databases by
-    this way, and by it they look for them.
+    wire: it keeps the form of WSGI, one character for each byte of UTF-8 (PEP 3333).  Databases
+    hold the tags that clients of Glance set through a path in this form, and clients look for
+    them by it.
 
     :raises errors.Invalid: it is not UTF-8 (RFC 3987).
     """
-    path = environ.get("PATH_INFO") or "/"
+    path: str = environ.get("PATH_INFO") or "/"
     try:
         if not path.isascii():
             path.encode("latin-1").decode()

@@ -1,4 +1,4 @@
-"""A queue that gives each project its share of the threads that take from it."""
+"""A queue that divides threads fairly among projects."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Items of several owners, who take turns.
+    """Items of several owners, taken in turns.  Safe in threads.
 
-    What is taken next belongs to the owner of whom the fewest items are being
-    worked on, and of those to the one who has waited longest.  A quarter of the
-    threads is never taken by one owner alone, so that slow work of one does not
-    stop all others.  Safe in threads.
+    The next item belongs to the owner with the fewest items in work, and among those to the one
+    that has waited longest.  One owner has at most three quarters of the threads, so that its
+    slow work does not stop that of all others.
 
     :param threads: how many threads take items.
     """
@@ -33,7 +32,7 @@ class FairQueue(Generic[T]):
             self._changed.notify()
 
     def get(self) -> tuple[str, T]:
-        """The next item and its owner, as soon as there is one; :meth:`done` must follow."""
+        """Wait for the next item and return (owner, item); call :meth:`done` after the work."""
         with self._changed:
             while True:
                 # A dict keeps the order in which owners began to wait, and min takes the first.
@@ -48,11 +47,11 @@ class FairQueue(Generic[T]):
             items = self._waiting.pop(owner)
             item = items.popleft()
             if items:
-                self._waiting[owner] = items  # behind the others
+                self._waiting[owner] = items  # behind the other owners
             return owner, item
 
     def done(self, owner: str) -> None:
-        """An item that was taken is not worked on any more."""
+        """Report that the work on an item of ``owner`` is over."""
         with self._changed:
             self._running[owner] -= 1
             if not self._running[owner]:
@@ -60,6 +59,6 @@ class FairQueue(Generic[T]):
             self._changed.notify()
 
     def qsize(self) -> int:
-        """How many items wait."""
+        """The number of items that wait."""
         with self._changed:
             return sum(map(len, self._waiting.values()))

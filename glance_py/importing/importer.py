@@ -1,50 +1,53 @@
-"""Judges a request to import, takes the claim and hands the work to the background.
+"""Starts and runs imports.
 
-When it returns, the import is on record and will have an end: in success, or
-with the image as it was.  What the steps are is not known here; who may ask is
-decided before.
+``start`` checks a request, takes the claim of the image, records the task and queues the work.
+Once it has returned, the import ends in success or in a rollback, by this process or by recovery.
+The caller's rights are checked by the layers before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
-import logging
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from glance_py.claims import LEASE_SECONDS, Claim, Claims
-from glance_py.context import RequestContext
+from glance_py.claims import Claim
+from glance_py.context import get_admin_context
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.claim import COPY, IMPORT, object_name
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.importing import (
     FAILED_STORES,
     GLANCE_DIRECT,
-    GLANCE_DOWNLOAD,
     LOCK_PROPERTY,
     PENDING_STORES,
     REQUIRED_STATUS,
     STAGE_HOST,
-    WEB_DOWNLOAD,
     ImportRequest,
     join_stores,
     stores_in,
 )
+from glance_py.domain.ports import InternalImageOperations
 from glance_py.domain.quota import QuotaReservation
-from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task
+from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task, TaskStatus
+from glance_py.heartbeat import Clock
+from glance_py.importing.claimed_tasks import ClaimedTasks
 from glance_py.importing.job import ImportDependencies, ImportJob
 from glance_py.importing.plugins import load as load_plugins
 from glance_py.importing.rollback import ImportRollback
-from glance_py.importing.sources import GlanceDownload, ImportSource, WebDownload
-from glance_py.importing.staging import StagedObject, StagingArea
-from glance_py.importing.task_executor import RunningTask, TaskExecutor, user_message
+from glance_py.importing.sources import ImportSource, build_source
+from glance_py.importing.staging import StagingArea
+from glance_py.importing.target_stores import target_stores
+from glance_py.importing.task_executor import RunningTask, user_message
 from glance_py.safe_http import Fetcher
 
-LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 WORKER_DIED = "The worker that did this died; start it again."
 
@@ -53,117 +56,100 @@ URI_WITH_GLANCE_DIRECT = (
     "them. The staged data is still there."
 )
 
-#: Seconds that staged data must lie still before it can be taken for lost.
-STAGING_IDLE_SECONDS = 10.0
 
-#: On whose behalf dead workers are cleaned up after.
-_ADMIN_CONTEXT = RequestContext(is_admin=True)
+def _utc_now() -> datetime.datetime:
+    """The present as the database has times: naive UTC."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 class Importer:
-    """The imports of one process; built once, used by all threads.
+    """The imports of one process.  Built once; safe in threads.
 
-    :param images: the operations behind the policy.
-    :raises ValueError: a plugin cannot be used, with a sentence for the operator.
+    :param images: the internal operations, without the layers that check callers.
+    :param now: naive UTC, to be compared with times of tasks.
+    :raises ValueError: a plugin cannot be used; the text is for the operator.
     """
 
-    def __init__(self, images, deps) -> None:
+    def __init__(
+        self,
+        images: InternalImageOperations,
+        deps: Dependencies,
+        clock: Clock = time,
+        now: Callable[[], datetime.datetime] = _utc_now,
+        staging: StagingArea | None = None,
+        fetcher: Fetcher | None = None,
+    ) -> None:
         self.images = images
-        self.task_executor: TaskExecutor = deps.task_executor
-        self.staging = StagingArea(deps.stores)
-        self.filter = deps.uri_filter
-        self._conf = deps.conf
+        self.tasks = deps.task_executor.tasks
+        self.staging = staging or StagingArea(deps.stores)
+        self._uri_filter = deps.uri_filter
         self._repositories = deps.repositories
         self._stores = deps.stores
         self._limits = deps.limits
-        self._plugins = load_plugins(deps.conf)
-        self.claims: Claims = deps.claims
-        self.rollback = ImportRollback(images, deps.repositories, deps.stores, self.claims)
-
-    @functools.cached_property
-    def _import_deps(self) -> ImportDependencies:
-        return ImportDependencies(
-            self._conf,
-            self.images,
-            self._repositories,
-            self._stores,
+        self._claims = deps.claims
+        self._claimed_tasks = ClaimedTasks.of(deps)
+        self._now = now
+        self._plugins = load_plugins(deps.settings.imports.image_import_plugins, deps.conf)
+        self.rollback = ImportRollback(
+            images, deps.repositories, deps.stores, self.staging, deps.claims
+        )
+        self._job_deps = ImportDependencies(
+            deps.settings.imports,
+            deps.settings.tasks,
+            deps.settings.quota.image_size_cap,
+            images,
+            deps.repositories,
+            deps.stores,
             self.staging,
-            Fetcher(self._conf, self.filter),
+            deps.uri_filter,
+            fetcher or Fetcher(deps.uri_filter),
             self.rollback,
+            clock,
         )
 
     def start(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
-        """Begin an import; returns when its end is certain.
+        """Start an import in the background; returns when its task is recorded.
 
-        :raises errors.ImportActive: another one is going on.
-        :raises errors.Invalid, errors.Conflict: stores or the source make no sense.
-        :raises errors.QuotaExceeded: there is no room for the data.
+        :raises errors.ImportActive: another import of the image goes on.
+        :raises errors.Invalid, errors.Conflict: the stores or the source cannot be used.
+        :raises errors.QuotaExceeded: the data would exceed a limit of the project.
         """
         self._check_limits(image, request)
         replaces = self._finished_task_id(image)
         if request.store_error is not None:
             raise request.store_error
-        stores = self._target_stores(image, request)
+        stores = target_stores(self._stores, image, request)
         if request.is_copy and not stores:
-            return  # wire: there is nothing left to copy, and no task to look at
-        source = self.source(ctx, request)
-        task_id = str(uuid.uuid4())
-        tasks = self.task_executor.tasks
-        claim = self._take_claim(ctx, image, request, task_id, replaces)
-        try:
+            return  # wire: nothing is left to copy, and there is no task
+        source = build_source(request, self._uri_filter)
+        claim = self._claimed_tasks.take_claim(
+            ctx,
+            image,
+            COPY if request.is_copy else IMPORT,
+            REQUIRED_STATUS[request.method_name],
+            str(uuid.uuid4()),
+            replaces,
+        )
+        with self._claimed_tasks.ended_on_error(claim):
             if request.is_copy:
                 # Another copy may have been made or removed before the claim was taken.
                 image = self._repositories.images.get(ctx, image.id)
-                stores = self._target_stores(image, request)
-                if not stores:
-                    self.claims.end(claim)
-                    return
-            task = tasks.start(
-                tasks.create(
-                    ctx,
-                    Task(
-                        task_id,
-                        API_IMAGE_IMPORT,
-                        owner=ctx.project_id or "",
-                        input={
-                            "image_id": image.id,
-                            "import_req": request.document,
-                            "backend": list(stores),
-                        },
-                        image_id=image.id,
-                        request_id=ctx.request_id,
-                        user_id=ctx.user_id,
-                    ),
-                )
+                stores = target_stores(self._stores, image, request)
+            begun = (
+                None
+                if request.is_copy and not stores
+                else self._begin_task(ctx, image, request, stores, claim)
             )
-            if request.method_name == GLANCE_DIRECT and request.method.get("uri"):
-                # wire: the task says so, and stands in the image until the next import.
-                tasks.fail(task, URI_WITH_GLANCE_DIRECT)
-                claim.task_id = None
-                self.claims.end(claim)
+            if begun is None:
+                self._claims.end(claim)
                 return
-            try:
-                image = self._begin_import(ctx, image, request, stores, claim)
-            except errors.QuotaExceeded as error:
-                # wire: too many images on their way is what the task says, not the answer.
-                tasks.fail(task, user_message(error))
-                self.claims.end(claim)
-                return
-            except BaseException as error:
-                # The image may be importing, or become so: recovery brings it back.
-                claim.outcome_unknown = isinstance(error, errors.OutcomeUnknown)
-                tasks.fail(task, user_message(error))
-                raise
-        except BaseException as error:
-            # The task may be on record, whatever the database said: then recovery ends it.
-            self.claims.end(claim, not isinstance(error, errors.DatabaseUnavailable))
-            raise
-        self.task_executor.submit(
+        task, begun_image = begun
+        self._claimed_tasks.submit(
             task,
             lambda running_task: self._run_job(
-                ctx, image, request, stores, source, running_task, claim
+                ctx, begun_image, request, stores, source, running_task, claim
             ),
-            after=lambda ended: self.claims.end(claim, ended),
+            claim,
         )
 
     def run(
@@ -174,39 +160,23 @@ class Importer:
         running_task: RunningTask,
         claim: Claim,
     ) -> Mapping[str, object]:
-        """Do an import here and now, for a task that is being worked on already.
+        """Do an import in this thread, for a task that runs already; returns the task's result.
 
-        :param claim: the claim of the image, which the caller took and gives back.
+        :param claim: the claim of the image, which the caller holds and ends.
         :raises errors.GlanceError: why it failed; the image is queued again.
         """
-        stores = self._target_stores(image, request)
-        source = self.source(ctx, request)
+        stores = target_stores(self._stores, image, request)
+        source = build_source(request, self._uri_filter)
         image = self._begin_import(ctx, image, request, stores, claim, running_task.task.id)
         return self._run_job(ctx, image, request, stores, source, running_task, claim)
 
-    def _take_claim(
-        self, ctx: Caller, image: Image, request: ImportRequest, task_id: str, replaces: str | None
-    ) -> Claim:
-        """Take the claim of the image for a task.
-
-        :raises errors.ImportActive: somebody else works on the image.
-        """
-        claim_request = self.claims.request(COPY if request.is_copy else IMPORT, task_id, replaces)
-        try:
-            claimed = self._repositories.images.update(
-                ctx,
-                image,
-                ImageChange(
-                    acquire=claim_request,
-                    expected=frozenset({REQUIRED_STATUS[request.method_name]}),
-                ),
-            )
-        except errors.ImageBusy:
-            raise errors.ImportActive(image.id) from None
-        return self.claims.keep_alive(image.id, claimed.grant, claim_request)
+    # ------------------------------------------------------------ checks
 
     def _check_limits(self, image: Image, request: ImportRequest) -> None:
-        """Is there room now?  The copies themselves claim theirs when they come."""
+        """Check unified limits for the request; each copy reserves its bytes when it is written.
+
+        :raises errors.QuotaExceeded: a limit of the project is reached.
+        """
         if self._limits is None:
             return
         size = image.size or 0
@@ -217,99 +187,81 @@ class Importer:
             self._limits.check(image.owner, {"image_size_total": size, "image_stage_total": size})
 
     def _finished_task_id(self, image: Image) -> str | None:
-        """The finished task that the image still names, which the next import may replace.
+        """The finished task that the lock property of the image names, None when it names none.
 
-        Whether somebody works on the image is decided by its claim; this is about processes
-        that do not know claims, for which the property is the lock.
+        The claim decides whether the image is worked on; the property is the lock of processes
+        that do not know claims.
 
-        :raises errors.ImportActive: the task that the image names goes on.
+        :raises errors.ImportActive: the task has not finished.
         """
         holder = image.properties.get(LOCK_PROPERTY)
-        task = None if holder is None else self._task(holder)
+        task = None if holder is None else self._find_task(holder)
         if task is not None and not self._is_finished(task):
             raise errors.ImportActive(image.id)
         return holder
 
-    @staticmethod
-    def _is_finished(task: Task) -> bool:
-        """wire: a task that failed holds the image for a while longer."""
+    def _is_finished(self, task: Task) -> bool:
+        """wire: a task that failed keeps the lock for as long as a lease lasts."""
         if task.status in UNFINISHED:
             return False
-        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         return (
-            task.status == "success"
+            task.status == TaskStatus.SUCCESS
             or task.updated_at is None
-            or (now - task.updated_at).total_seconds() > LEASE_SECONDS
+            or (self._now() - task.updated_at).total_seconds() > self._claims.times.timeout
         )
 
-    def _task(self, task_id: str) -> Task | None:
+    def _find_task(self, task_id: str) -> Task | None:
         try:
             return self._repositories.tasks.get(task_id)
         except errors.TaskNotFound:
             return None
 
-    def _target_stores(self, image: Image, request: ImportRequest) -> list[str | None]:
-        """Ids of the stores to bring the data to; [None] when there is only one store.
+    # ------------------------------------------------------------ the beginning
 
-        :raises errors.Invalid: they were chosen in two ways, hold the data already, or do not
-            take any.
-        :raises errors.Conflict: one is not known.
+    def _begin_task(
+        self,
+        ctx: Caller,
+        image: Image,
+        request: ImportRequest,
+        stores: Sequence[str | None],
+        claim: Claim,
+    ) -> tuple[Task, Image] | None:
+        """Record the task and that the image is importing.
+
+        :returns: None when the task failed with an error that is not in the answer.
         """
-        if not self._stores.multi:
-            if not request.all_must_succeed:
-                raise errors.Invalid("all_stores_must_succeed needs a service with many stores.")
-            return [None]
-        if request.all_stores:
-            if request.stores is not None:
-                raise errors.Invalid("Either name stores or ask for all_stores.")
-            chosen = [store.id for store in self._stores.describe() if not store.read_only]
-        else:
-            chosen = (
-                [self._stores.default]
-                if request.stores is None
-                else list(dict.fromkeys(request.stores))
-            )
-        unknown = [store for store in chosen if store not in self._stores.ids]
-        if unknown:
-            raise errors.Conflict(f"There is no store {unknown[0]!r} to import to.")
-        read_only = {store.id for store in self._stores.describe() if store.read_only}
-        barred = [store for store in chosen if store in read_only]
-        if barred and (request.all_must_succeed or barred == chosen):
-            raise errors.Invalid(
-                f"Nothing can be imported into {', '.join(map(str, barred))}: "
-                f"such stores are read-only."
-            )
-        if request.all_stores and not chosen:
-            raise errors.Invalid("Nothing can be imported: all stores are read-only.")
-        if not request.is_copy:
-            return list(chosen)
-        present = {location.store for location in image.locations}
-        double = present & set(chosen)
-        if double and not request.all_stores:
-            raise errors.Invalid(f"The image is in store {sorted(double, key=str)[0]} already.")
-        return [store for store in chosen if store not in present]
-
-    def source(self, ctx: Caller, request: ImportRequest) -> ImportSource | None:
-        """What will fetch the data; None when it is here.
-
-        :raises errors.Invalid: it may not be fetched from there.
-        """
-        method = request.method
-        if request.method_name == WEB_DOWNLOAD:
-            uri = str(method["uri"]).strip()
-            self.filter.check(uri)
-            checksum = method.get("checksum")
-            return WebDownload(
-                uri, (str(method["checksum_algorithm"]), str(checksum)) if checksum else None
-            )
-        if request.method_name == GLANCE_DOWNLOAD:
-            return GlanceDownload(
-                *(
-                    str(method[key])
-                    for key in ("glance_region", "glance_service_interface", "glance_image_id")
-                )
-            )
-        return None
+        task = self._claimed_tasks.start(
+            ctx,
+            Task(
+                str(claim.task_id),
+                API_IMAGE_IMPORT,
+                owner=ctx.project_id or "",
+                input={
+                    "image_id": image.id,
+                    "import_req": request.document,
+                    "backend": list(stores),
+                },
+                image_id=image.id,
+                request_id=ctx.request_id,
+                user_id=ctx.user_id,
+            ),
+        )
+        if request.method_name == GLANCE_DIRECT and request.method.get("uri"):
+            # wire: the task has the error, and the image names the task until the next import.
+            self.tasks.fail(task, URI_WITH_GLANCE_DIRECT)
+            claim.task_id = None
+            return None
+        try:
+            return task, self._begin_import(ctx, image, request, stores, claim)
+        except errors.QuotaExceeded as error:
+            # wire: that too many images are being imported is in the task, not in the answer.
+            self.tasks.fail(task, user_message(error))
+            return None
+        except BaseException as error:
+            # The image may be importing, or become so: then recovery rolls it back.
+            claim.outcome_unknown = isinstance(error, errors.OutcomeUnknown)
+            self.tasks.fail(task, user_message(error))
+            raise
 
     def _begin_import(
         self,
@@ -320,12 +272,12 @@ class Importer:
         claim: Claim,
         task_id: str | None = None,
     ) -> Image:
-        """Let the import begin, if there is a place among the images whose data is on its way.
+        """Record that the import has begun, within the limit of images being imported.
 
-        Staged data has its place already.
+        Staged data counts for that limit already.
 
-        :param task_id: the task that the image is to name, when the claim does not say it.
-        :raises errors.QuotaExceeded: too many are on their way; the image is as it was.
+        :param task_id: the value of the lock property, when the claim does not set it.
+        :raises errors.QuotaExceeded: the limit is reached; the image is unchanged.
         """
         change = self._begin_change(image, request, stores)
         if self._limits is not None and request.method_name != GLANCE_DIRECT:
@@ -337,16 +289,17 @@ class Importer:
             change.set_properties[LOCK_PROPERTY] = task_id
         return self.images.update(ctx, image, claim.guard(change))
 
+    @staticmethod
     def _begin_change(
-        self, image: Image, request: ImportRequest, stores: Sequence[str | None]
+        image: Image, request: ImportRequest, stores: Sequence[str | None]
     ) -> ImageChange:
-        """The image says that an import has begun, before the request is answered."""
+        """The change of the image that is made before the request is answered."""
         change = ImageChange(
             remove_properties={STAGE_HOST},
             expected=frozenset({REQUIRED_STATUS[request.method_name]}),
         )
         if not request.is_copy:
-            change.fields["status"] = "importing"
+            change.fields["status"] = ImageStatus.IMPORTING
             change.clear_data(image)
         mine = {store for store in stores if store is not None}
         change.set_properties = {
@@ -354,6 +307,8 @@ class Importer:
             FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
         }
         return change
+
+    # ------------------------------------------------------------ the work
 
     def _run_job(
         self,
@@ -367,64 +322,36 @@ class Importer:
     ) -> Mapping[str, object]:
         from glance_py.importing import flow
 
-        job = ImportJob(self._import_deps, ctx, image, request, stores, running_task, claim)
+        job = ImportJob(self._job_deps, ctx, image, request, stores, running_task, claim)
         try:
             return flow.run(job, source, () if request.is_copy else self._plugins)
         except errors.OutcomeUnknown:
-            claim.outcome_unknown = True  # What is still on its way needs the claim to be harmless.
+            # A transaction that may still commit must find the claim held.
+            claim.outcome_unknown = True
             raise
 
     def recover(self, claim: Claim) -> list[str]:
-        """Roll back the import of a worker that died; a line for each thing that was done.
+        """Roll back the import of a crashed worker; returns a log line.
 
-        :param claim: the claim of the image, taken over from the dead worker.
+        :param claim: the claim of the image, which was taken over.
         """
-        task = None if claim.task_id is None else self._task(claim.task_id)
+        task = None if claim.task_id is None else self._find_task(claim.task_id)
         if task is not None and task.status in UNFINISHED:
             with contextlib.suppress(errors.TaskAlreadyFinished):
-                self.task_executor.tasks.fail(task, WORKER_DIED)
+                self.tasks.fail(task, WORKER_DIED)
         stores = ((task.input or {}).get("backend") if task is not None else None) or (
             self._stores.ids
         )
         status = self.rollback.roll_back(
-            _ADMIN_CONTEXT, claim, stores, stores, claim.abandoned_object_names()
+            get_admin_context(), claim, stores, stores, claim.abandoned_object_names()
         )
         return [
             f"The import of task {claim.task_id} was left by a dead worker: image "
             f"{claim.image_id} is {status or 'gone'}"
         ]
 
-    def recover_staging(self) -> list[str]:
-        """Remove staged data that nobody waits for: its image is gone, or waits for other data."""
-        done = []
-        for staged in list(self.staging.list()):
-            reason = self._unneeded_reason(staged)
-            if reason is not None and self.staging.remove_if_idle(
-                staged.name, 0.0 if reason == "gone" else STAGING_IDLE_SECONDS
-            ):
-                done.append(f"Removed staged data {staged.name}: the image is {reason}")
-        return done
-
     def has_staged_data(self, image_id: str) -> bool:
-        """Is the staged data of an image within reach of this host?"""
+        """True when this host can read the staged data of an image."""
         claim = self._repositories.claims.get(image_id)
         name = object_name(image_id, 1 if claim is None else claim.staged)
         return self.staging.size(name) is not None
-
-    def _unneeded_reason(self, staged: StagedObject) -> str | None:
-        """Why staged data is not needed, None while it is: the status of its image."""
-        try:
-            image = self._repositories.images.get(_ADMIN_CONTEXT, staged.image_id)
-        except errors.ImageNotFound:
-            return "gone"
-        claim = self._repositories.claims.get(image.id)
-        waiting = {1} if claim is None else {claim.staged}
-        if claim is not None and claim.holder:
-            waiting.add(claim.generation)
-        needed = (
-            claim is not None
-            and claim.holder != ""
-            or LOCK_PROPERTY in image.properties
-            or image.status in ("uploading", "importing")
-        )
-        return None if needed and staged.generation in waiting else image.status

@@ -1,7 +1,7 @@
-"""One import while it is being done: the image, the stores, and how far it is.
+"""The state of one import while it runs: the image, its stores and the copies made so far.
 
-Several threads may write to stores for one job; what they share changes under
-its lock.  The order of steps is not known here.
+Threads that write to stores at the same time share a job; what they change is guarded by its
+lock.  The order of the steps is in ``flow``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from glance_py.claims import Claim
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
-from glance_py.domain.image import Image, Location
+from glance_py.domain.image import Image, ImageStatus, Location
 from glance_py.domain.importing import (
     FAILED_STORES,
     GLANCE_DIRECT,
@@ -25,36 +25,60 @@ from glance_py.domain.importing import (
     join_stores,
     stores_in,
 )
-from glance_py.domain.ports import Upload, UploadAttempt
+from glance_py.domain.ports import (
+    InternalImageOperations,
+    Repositories,
+    Upload,
+    UploadAttempt,
+)
+from glance_py.heartbeat import Clock
 from glance_py.importing.staging import StagingArea
 from glance_py.importing.task_executor import RunningTask
 from glance_py.layers.store_errors import translate_store_errors
+from glance_py.safe_http import Fetcher, UriFilter
+from glance_py.settings import ImportSettings, TaskSettings
 from glance_py.streams import Chunk, StreamFilter
+from glance_store_py.driver import ObjectData
+from glance_store_py.stores import Stores
+
+if TYPE_CHECKING:
+    from glance_py.importing.rollback import ImportRollback
 
 MIB = 1024**2
+
+#: The states of an image to which an import may still write.
+_WRITABLE = frozenset({ImageStatus.IMPORTING, ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImportDependencies:
-    """What every import of a process works with.
+    """What all imports of a process share.
 
-    ``images`` are the operations behind the policy: what the caller may was decided
-    before the import began.
+    ``images`` are the internal operations: the caller's rights were checked before the import
+    began.  ``image_size_cap`` is in bytes.
     """
 
-    conf: Any
-    images: Any
-    repositories: Any
-    stores: Any
+    imports: ImportSettings
+    tasks: TaskSettings
+    image_size_cap: int
+    images: InternalImageOperations
+    repositories: Repositories
+    stores: Stores
     staging: StagingArea
-    fetcher: Any
-    rollback: Any
+    uri_filter: UriFilter
+    fetcher: Fetcher
+    rollback: ImportRollback
+    clock: Clock
 
 
 class ImportJob:
-    """The import of one image into ``stores`` (ids; [None] is the only store there is).
+    """The import of one image.
 
-    ``copied`` are the locations that it made, ``failed`` why it made none.
+    :param stores: the ids of the stores to write to; [None] for the only store of a service
+        without named stores.
+
+    ``copied`` has the location that was made in a store, ``failed`` the error for which a store
+    got none.
     """
 
     def __init__(
@@ -84,42 +108,43 @@ class ImportJob:
         running_task.get_cancel_reason = self._find_cancel_reason
 
     def _find_cancel_reason(self) -> str | None:
-        """Why there is no point in going on, if there is none."""
-        if self.claim.is_connection_lost:
+        """The reason for which the import must stop, None when it may go on."""
+        if self.claim.is_lost:
             return "Another worker took the import over, because this one gave no sign of life."
         try:
             status = self.deps.repositories.images.get(self.ctx, self.image.id).status
         except errors.ImageNotFound:
             return "The image was deleted while its data was being imported."
-        if status in ("importing", "active", "deactivated"):
+        if status in _WRITABLE:
             return None
         return f"The image became {status} while its data was being imported."
 
     def raise_if_cancelled(self) -> None:
-        """Is it still worth going on, and may this worker go on?
+        """Return when the import may go on.
 
-        :raises errors.TaskCancelled: no, with the reason.
+        :raises errors.TaskCancelled: the task is cancelled, with the reason.
         :raises errors.ClaimLost: another worker took the import over.
         """
         self.running_task.raise_if_cancelled()
         self.claim.raise_if_lost()
 
     def update_image(self, change: ImageChange) -> None:
-        """Change the image in a way that the import itself wants."""
+        """Apply a change to the image while the claim is held, with a notification."""
         with self._lock:
             self.image = self.deps.images.update(self.ctx, self.image, self.claim.guard(change))
 
     def set_staged_size(self, size: int) -> None:
-        """Record how many bytes are staged, without a notification."""
+        """Record the number of staged bytes, without a notification."""
         with self._lock:
             self.image = self.deps.repositories.images.update(
                 self.ctx, self.image, self.claim.guard(ImageChange(fields={"size": size}))
             )
 
     def add_copy(self, store: str | None) -> None:
-        """Bring the data into one store; the last one makes the image active.
+        """Write the data to one store.
 
-        Or the first one, when not all need to succeed.
+        The image becomes active with the last store, or with the first one when not all stores
+        must succeed.
         """
         self.raise_if_cancelled()
         with self._open_source() as (chunks, size):
@@ -144,31 +169,31 @@ class ImportJob:
 
     @contextlib.contextmanager
     def _finalize_copy(self, store: str | None) -> Iterator[tuple[Image, ImageChange]]:
-        """Several stores may be ready at the same time; one of them is the last."""
+        """The image and the change to record with a copy; only one store at a time is inside."""
         with self._lock:
             ready = len(self.copied) + 1 == len(self.stores) or not self.request.all_must_succeed
-            status = {"status": "active"} if self.image.status == "importing" and ready else {}
+            activate = ready and self.image.status == ImageStatus.IMPORTING
             yield (
                 self.image,
                 ImageChange(
-                    fields=dict(status),
+                    fields={"status": ImageStatus.ACTIVE} if activate else {},
                     set_properties=self.store_lists(without=store),
-                    expected=frozenset({"importing", "active", "deactivated"}),
+                    expected=_WRITABLE,
                 ),
             )
             self.copied[store] = Location("")
-            if status:
-                self.image = dataclasses.replace(self.image, status="active")
+            if activate:
+                self.image = dataclasses.replace(self.image, status=ImageStatus.ACTIVE)
 
     def record_failure(self, store: str | None, error: BaseException) -> None:
-        """A store got no copy; whether that matters is decided by others."""
+        """Record that a store got no copy."""
         with self._lock:
             self.failed[store] = error
         self.update_image(ImageChange(set_properties=self.store_lists()))
 
     def remove_copy(self, store: str | None) -> None:
-        """Take back what :meth:`add_copy` did, unless that made an image that can be used."""
-        first = self.image.status == "importing"
+        """Undo :meth:`add_copy`, unless users can read the image because of it."""
+        first = self.image.status == ImageStatus.IMPORTING
         if not (first or self.request.is_copy and self.request.all_must_succeed):
             return
         location = self.copied.pop(store, None)
@@ -181,35 +206,35 @@ class ImportJob:
                 )
 
     def store_lists(self, without: str | None = None) -> dict[str, str]:
-        """The properties that say which stores are waited for, and which failed."""
+        """The values of the properties that list pending and failed stores.
+
+        :param without: a store that is not pending any more.
+        """
         mine = {store for store in self.stores if store is not None}
-        over = {*self.copied, *self.failed, without}
-        waiting = mine - over
+        pending = mine - {*self.copied, *self.failed, without}
         failed = mine & set(self.failed)
         return {
-            PENDING_STORES: join_stores(
-                waiting | (set(stores_in(self.image, PENDING_STORES)) - mine)
-            ),
-            FAILED_STORES: join_stores(failed | (set(stores_in(self.image, FAILED_STORES)) - mine)),
+            name: join_stores(stores | (set(stores_in(self.image, name)) - mine))
+            for name, stores in ((PENDING_STORES, pending), (FAILED_STORES, failed))
         }
 
     @contextlib.contextmanager
     def _open_source(self) -> Iterator[tuple[Iterator[bytes], int]]:
-        """The data: staged, or for a copy of what a store has."""
+        """Open the staged data, or for a copy the data of the image: (chunks, bytes)."""
         if not self.request.is_copy:
             with self.deps.staging.read(self.staged_name) as data:
                 yield data
             return
-        data = self._open_stored()
+        stored = self._open_stored()
         try:
-            yield data.chunks, data.length
+            yield stored.chunks, stored.length
         finally:
-            data.close()
+            stored.close()
 
-    def _open_stored(self):
-        """The data from the default store, or else from any that has it.
+    def _open_stored(self) -> ObjectData:
+        """Open the data in the default store, or in the first other one that can read it.
 
-        :raises errors.SourceFailed: none has it.
+        :raises errors.SourceFailed: no store can.
         """
         stores = self.deps.stores
         reason: object = "it has none"
@@ -223,33 +248,38 @@ class ImportJob:
 
 
 def reset_to_importing() -> ImageChange:
-    """A change that may take the last copy of an image, since that has no user yet."""
-    return ImageChange.status("importing", expected="importing")
+    """A change with which the last copy of an image may be removed, as no user can read it yet."""
+    return ImageChange.status(ImageStatus.IMPORTING, expected=ImageStatus.IMPORTING)
 
 
 class ProgressFilter(StreamFilter):
-    """Lets a task tell how many bytes have passed, and stops them when it is over."""
+    """Sets the progress of a task to the MiB that have passed; stops when it is cancelled.
+
+    :param text: a format with one place for the amount.
+    :param size: the total number of bytes, None when unknown.
+    """
 
     def __init__(self, running_task: RunningTask, text: str, size: int | None) -> None:
-        """``text`` has a place for the amount; ``size`` in bytes, None if unknown."""
-        self._work = running_task
+        self._running_task = running_task
         self._text = text
         self._of_total = "" if size is None else f" of {size // MIB}"
         self._bytes = 0
         self._reported = -1
 
     def update(self, chunk: Chunk) -> None:
-        self._work.raise_if_cancelled()
+        """:raises errors.TaskCancelled: the task is cancelled."""
+        self._running_task.raise_if_cancelled()
         self._bytes += len(chunk)
         if self._bytes // MIB > self._reported:
             self._report()
 
     def finish(self) -> None:
+        """Report the last amount."""
         self._report()
 
     def _report(self) -> None:
         self._reported = self._bytes // MIB
-        self._work.set_progress(self._text.format(f"{self._reported}{self._of_total} MiB"))
+        self._running_task.set_progress(self._text.format(f"{self._reported}{self._of_total} MiB"))
 
 
 def _store_suffix(store: str | None) -> str:

@@ -1,34 +1,39 @@
-"""The layer between those that judge callers and those that do what they ask for.
+"""The layer that starts imports.
 
-Starts imports, and passes on to another worker what only that one can do.
+Data that is staged on the disk of another worker can be imported and deleted only there, so such
+requests are forwarded to that worker.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.importing import GLANCE_DIRECT, STAGE_HOST, ImportRequest
-from glance_py.domain.ports import IMAGE_OPERATIONS
+from glance_py.domain.ports import LocatedImageOperations
 from glance_py.importing import stage_host
 from glance_py.importing.importer import Importer
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImportAdapter
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
 
-class ImportProxy(Proxy):
-    """Imports, and data that was staged on the disk of another worker."""
+class ImportProxy(ImportAdapter):
+    """Starts imports, or forwards requests to the worker that has the staged data."""
 
-    operations = IMAGE_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(
+        self, inner: LocatedImageOperations, deps: Dependencies, importer: Importer
+    ) -> None:
         super().__init__(inner)
         self._conf = deps.conf
-        self._importer: Importer = deps.importer
-        self._own_url = deps.conf.worker_self_reference_url or deps.conf.public_endpoint
+        self._importer = importer
+        self._own_url = deps.settings.host.self_url
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
         host = self._other_stage_host(image) if request.method_name == GLANCE_DIRECT else None
@@ -40,8 +45,8 @@ class ImportProxy(Proxy):
             self._importer.start(ctx, image, request)
 
     def delete(self, ctx: Caller, image: Image) -> None:
-        """Data that is staged elsewhere is removed there, when somebody is there."""
-        host = self._other_stage_host(image) if image.status == "uploading" else None
+        """Delete an image on the worker that has its staged data, when that worker answers."""
+        host = self._other_stage_host(image) if image.status == ImageStatus.UPLOADING else None
         if host:
             try:
                 stage_host.forward_request(
@@ -50,7 +55,7 @@ class ImportProxy(Proxy):
                 return
             except (errors.PeerUnreachable, errors.PeerFailed) as error:
                 LOG.warning(
-                    "Image %s is deleted, but what %s staged for it may be left: %s",
+                    "Image %s is deleted, but data that %s staged for it may be left: %s",
                     image.id,
                     host,
                     error,
@@ -61,7 +66,7 @@ class ImportProxy(Proxy):
         self.inner.delete(ctx, image)
 
     def _other_stage_host(self, image: Image) -> str | None:
-        """The worker that has to be asked for staged data; None when it is within reach."""
+        """The URL of the worker that alone can read the staged data; None when this one can."""
         host = image.properties.get(STAGE_HOST)
         if not host or host == self._own_url or self._importer.has_staged_data(image.id):
             return None

@@ -1,8 +1,8 @@
-"""Where imported data comes from: a web server, or the image service of another region.
+"""The sources of imported data: a web server, or the image service of another region.
 
-A connection that is cut is taken up where it ended, as long as the server
-proves that it still has the same object (RFC 9110, 13.1.5); what cannot be
-taken up begins again.  Addresses are judged by ``safe_http``.
+After a lost connection the rest is requested with If-Range, so that the server sends it only when
+the object is still the same one (RFC 9110, 13.1.5); otherwise the data is requested again from
+its start.  ``safe_http`` checks all URLs.
 """
 
 from __future__ import annotations
@@ -19,35 +19,64 @@ from glance_py.claims import ClaimFilter
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
+from glance_py.domain.image import ImageStatus
+from glance_py.domain.importing import GLANCE_DOWNLOAD, WEB_DOWNLOAD, ImportRequest
 from glance_py.domain.property_names import is_reserved
+from glance_py.heartbeat import Clock
 from glance_py.importing.job import ImportJob, ProgressFilter
 from glance_py.safe_http import Fetcher, Response, Target, UriFilter
 from glance_py.streams import Chunk, SizeLimit, StreamFilter, filtered
 
 LOG = logging.getLogger(__name__)
 
-#: How often a source is asked again after it failed, and how long between, in seconds.
+#: How often a failed request is sent again, and the seconds before each retry.
 RETRIES = 5
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
 
-#: A connection that brought so many bytes was no failure: the count begins anew.
+#: A connection that transferred so many bytes is no failed attempt: the retries start at zero.
 PROGRESS_BYTES = 64 * 1024
 
-#: Digests that a client may have its data compared with; all are known to hashlib.
+#: The algorithms of a checksum that a client may give; hashlib has all of them.
 CHECKSUM_ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")
 
-#: Bytes of metadata that another region may answer.
+#: The most bytes of metadata that another region may send.
 MAX_METADATA_BYTES = 1024 * 1024
 
 
 class ImportSource(Protocol):
-    """Brings the data of a job to its staging store."""
+    """Writes the data of a job to the staging store."""
 
-    def fetch(self, job: ImportJob) -> None: ...
+    def fetch(self, job: ImportJob) -> None:
+        """Fetch and stage the data.
+
+        :raises errors.GlanceError: the data cannot be fetched, or is not as announced.
+        """
+
+
+def build_source(request: ImportRequest, uri_filter: UriFilter) -> ImportSource | None:
+    """The source that a request names; None when the data is staged or stored already.
+
+    :raises errors.Invalid: the filter refuses the URL.
+    """
+    method = request.method
+    if request.method_name == WEB_DOWNLOAD:
+        uri = str(method["uri"]).strip()
+        uri_filter.check(uri)
+        checksum = method.get("checksum")
+        return WebDownload(
+            uri, (str(method["checksum_algorithm"]), str(checksum)) if checksum else None
+        )
+    if request.method_name == GLANCE_DOWNLOAD:
+        return GlanceDownload(
+            str(method["glance_region"]),
+            str(method["glance_service_interface"]),
+            str(method["glance_image_id"]),
+        )
+    return None
 
 
 class _RestartRequired(Exception):
-    """The data has to be fetched from its start once more."""
+    """The data must be fetched again from its start."""
 
 
 class WebDownload:
@@ -61,18 +90,17 @@ class WebDownload:
         self._checksum = checksum
 
     def fetch(self, job: ImportJob) -> None:
+        """See :meth:`ImportSource.fetch`."""
         filters = (ChecksumFilter(*self._checksum),) if self._checksum else ()
-        conf = job.deps.conf
-        stage_data(
-            job,
-            ResumableBody(
-                job.deps.fetcher,
-                self._uri,
-                conf.image_size_cap,
-                timeout=conf.image_import_opts.source_timeout,
-            ),
-            filters,
+        deps = job.deps
+        body = ResumableBody(
+            deps.fetcher,
+            self._uri,
+            deps.image_size_cap,
+            timeout=deps.imports.source_timeout,
+            clock=deps.clock,
         )
+        stage_data(job, body, filters)
 
 
 def stage_data(
@@ -81,14 +109,15 @@ def stage_data(
     filters: Sequence[StreamFilter] = (),
     expected: int | None = None,
 ) -> None:
-    """Write ``body`` to the staging store.
+    """Write ``body`` to the staging store and record its size.
 
-    :param expected: how many bytes it must have, when that is known.
-    :raises errors.GlanceError: it could not be fetched, or is not what was said.
+    :param filters: see all bytes.
+    :param expected: the number of bytes that the body must have, None when unknown.
+    :raises errors.GlanceError: the body cannot be fetched, or is not as announced.
     """
     for attempt in range(RETRIES + 1):
         job.raise_if_cancelled()
-        cap = job.deps.conf.image_size_cap
+        cap = job.deps.image_size_cap
         passed = (
             SizeLimit(cap, too_large_error(cap)),
             *filters,
@@ -103,7 +132,7 @@ def stage_data(
             filters = tuple(
                 each.restarted() if isinstance(each, ChecksumFilter) else each for each in filters
             )
-            time.sleep(RETRY_DELAYS[min(attempt, len(RETRY_DELAYS) - 1)])
+            job.deps.clock.sleep(RETRY_DELAYS[min(attempt, len(RETRY_DELAYS) - 1)])
         else:
             break
     if expected is not None and size != expected:
@@ -112,16 +141,17 @@ def stage_data(
 
 
 def too_large_error(cap: int) -> errors.ImageTooLarge:
-    """What is said of data over ``image_size_cap``."""
+    """The error about data of more than ``cap`` bytes, the value of ``image_size_cap``."""
     shown = f"{cap // 1024**3} GiB" if cap >= 1024**3 else f"{cap} bytes"
     return errors.ImageTooLarge(f"The data is larger than image_size_cap ({shown}).")
 
 
 class ResumableBody:
-    """The bytes of a URL, over as many connections as it takes.
+    """The bytes of a URL, fetched with several connections when one is lost.
 
-    :param cap: how many bytes there may be.
-    :param timeout: how long it may take until all have arrived, from now on; 0 for ever.
+    :param cap: the most bytes that there may be.
+    :param headers: sent with each request.
+    :param timeout: seconds from now on in which all bytes must arrive; 0 is no limit.
     """
 
     def __init__(
@@ -131,19 +161,22 @@ class ResumableBody:
         cap: int,
         headers: Mapping[str, str] | None = None,
         timeout: float = 0,
+        clock: Clock = time,
     ) -> None:
+        self._clock = clock
         self._timeout = timeout
-        self._deadline = time.monotonic() + timeout if timeout else float("inf")
+        self._deadline = clock.monotonic() + timeout if timeout else float("inf")
         self._fetcher = fetcher
         self._uri = uri
         self._cap = cap
         self._headers = headers
 
     def chunks(self) -> Iterator[bytes]:
-        """All bytes, once.
+        """Yield all bytes, once.
 
-        :raises errors.SourceFailed: the source has no such bytes, or takes too long.
-        :raises errors.ImageTooLarge: it announces too many.
+        :raises errors.SourceFailed: the source does not have or send the bytes, or is too slow.
+        :raises errors.ImageTooLarge: the source announces more bytes than allowed.
+        :raises _RestartRequired: the rest cannot be requested: fetch all bytes again.
         """
         received, validator, retries = 0, None, 0
         while True:
@@ -175,20 +208,24 @@ class ResumableBody:
                 response.close()
 
     def _check_deadline(self) -> None:
-        if time.monotonic() > self._deadline:
+        if self._clock.monotonic() > self._deadline:
             raise errors.SourceFailed(
                 f"The source did not send the data within {self._timeout:.0f} seconds."
             )
 
     def _wait_before_retry(self, retries: int, reason: str) -> int:
-        """Wait a little before the next attempt; give up when there were enough."""
+        """Sleep before the next attempt; returns the number of retries with it.
+
+        :raises errors.SourceFailed: there were RETRIES retries.
+        """
         if retries == RETRIES:
             raise errors.SourceFailed(reason)
-        LOG.info("A source failed and is asked again: %s", reason)
-        time.sleep(RETRY_DELAYS[min(retries, len(RETRY_DELAYS) - 1)])
+        LOG.info("A request to a source failed and is sent again: %s", reason)
+        self._clock.sleep(RETRY_DELAYS[min(retries, len(RETRY_DELAYS) - 1)])
         return retries + 1
 
     def _check_response(self, response: Response, received: int) -> None:
+        """Check an answer to a request for the bytes from number ``received`` on."""
         if received and response.status == 200:
             raise _RestartRequired("The source has other data now than when the import began.")
         if received and response.status == 416:  # RFC 9110, 15.5.17
@@ -208,7 +245,7 @@ def _status_message(response: Response) -> str:
 
 
 def _validator(response: Response) -> str | None:
-    """What proves that a later answer is about the same object (RFC 9110, 8.8)."""
+    """The validator of an object for If-Range: its ETag, or else its date (RFC 9110, 8.8)."""
     tag = response.headers.get("ETag")
     if tag and not tag.startswith("W/"):
         return tag
@@ -216,7 +253,7 @@ def _validator(response: Response) -> str | None:
 
 
 class ChecksumFilter(StreamFilter):
-    """Refuses data that does not have the digest that its user knows."""
+    """Refuses data without the expected digest, ``expected`` in hexadecimal."""
 
     def __init__(self, algorithm: str, expected: str) -> None:
         self._algorithm = algorithm
@@ -224,13 +261,15 @@ class ChecksumFilter(StreamFilter):
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
 
     def restarted(self) -> ChecksumFilter:
-        """The same filter for data that begins again."""
+        """A filter with the same digest that has seen no data."""
         return ChecksumFilter(self._algorithm, self._expected)
 
     def update(self, chunk: Chunk) -> None:
+        """Add a chunk to the digest."""
         self._hash.update(chunk)
 
     def finish(self) -> None:
+        """:raises errors.SourceFailed: the digest is another one."""
         found = self._hash.hexdigest()
         if found != self._expected:
             raise errors.SourceFailed(
@@ -240,7 +279,7 @@ class ChecksumFilter(StreamFilter):
 
 
 class GlanceDownload:
-    """An image of the image service in another region, read as the caller."""
+    """An image of the image service in another region, read with the caller's token."""
 
     def __init__(self, region: str, interface: str, image_id: str) -> None:
         self._region = region
@@ -248,66 +287,78 @@ class GlanceDownload:
         self._image_id = image_id
 
     def fetch(self, job: ImportJob) -> None:
-        conf = job.deps.conf
+        """See :meth:`ImportSource.fetch`.  Copies formats and some properties of the image, too.
+
+        :raises errors.Invalid: the catalogue has no endpoint for the region.
+        """
+        deps = job.deps
         endpoint = find_endpoint(job.ctx, self._region, self._interface)
         url = f"{endpoint}/v2/images/{self._image_id}"
-        fetcher = Fetcher(conf, CatalogEndpointFilter(UriFilter(conf), endpoint))
+        fetcher = Fetcher(CatalogEndpointFilter(deps.uri_filter, endpoint))
         headers = {"X-Auth-Token": job.ctx.auth_token or ""}
-        remote = self._metadata(fetcher, url, headers)
-        if remote.get("status") != "active":
+        remote = _fetch_metadata(fetcher, url, headers)
+        if remote.get("status") != ImageStatus.ACTIVE:
             raise errors.SourceFailed("The image in the other region is not active.")
-        wanted = tuple(conf.glance_download_properties.extra_properties)
-        job.update_image(
-            ImageChange(
-                fields={
-                    name: remote[name]
-                    for name in ("disk_format", "container_format")
-                    if isinstance(remote.get(name), str)
-                },
-                set_properties={
-                    name: value
-                    for name, value in remote.items()
-                    if isinstance(value, str) and name.startswith(wanted) and not is_reserved(name)
-                },
-            )
-        )
+        job.update_image(_copied_metadata(remote, tuple(deps.imports.extra_properties)))
         size = remote.get("size")
         checksum = _expected_checksum(remote)
+        body = ResumableBody(
+            fetcher,
+            f"{url}/file",
+            deps.image_size_cap,
+            headers,
+            deps.imports.source_timeout,
+            deps.clock,
+        )
         stage_data(
             job,
-            ResumableBody(
-                fetcher,
-                f"{url}/file",
-                conf.image_size_cap,
-                headers,
-                conf.image_import_opts.source_timeout,
-            ),
+            body,
             (ChecksumFilter(*checksum),) if checksum else (),
             expected=size if isinstance(size, int) else None,
         )
 
-    @staticmethod
-    def _metadata(fetcher: Fetcher, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        response = fetcher.open(url, headers=headers)
-        try:
-            if response.status != 200:
-                raise errors.SourceFailed(
-                    f"The image service of the other region answered {response.status}."
-                )
-            document = bytearray()
-            for chunk in response.chunks:
-                document += chunk
-                if len(document) > MAX_METADATA_BYTES:
-                    raise errors.SourceFailed("The description of the image is too long.")
-        finally:
-            response.close()
-        try:
-            remote = json.loads(document)
-        except ValueError:
-            remote = None
-        if not isinstance(remote, dict):
-            raise errors.SourceFailed("The other region does not describe the image in JSON.")
-        return remote
+
+def _fetch_metadata(fetcher: Fetcher, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON description of an image.
+
+    :raises errors.SourceFailed: the answer is an error, too long or no JSON object.
+    """
+    response = fetcher.open(url, headers=headers)
+    try:
+        if response.status != 200:
+            raise errors.SourceFailed(
+                f"The image service of the other region answered {response.status}."
+            )
+        document = bytearray()
+        for chunk in response.chunks:
+            document += chunk
+            if len(document) > MAX_METADATA_BYTES:
+                raise errors.SourceFailed("The description of the image is too long.")
+    finally:
+        response.close()
+    try:
+        remote = json.loads(document)
+    except ValueError:
+        remote = None
+    if not isinstance(remote, dict):
+        raise errors.SourceFailed("The other region does not describe the image in JSON.")
+    return remote
+
+
+def _copied_metadata(remote: Mapping[str, Any], prefixes: tuple[str, ...]) -> ImageChange:
+    """The change that copies formats, and properties whose names start with a prefix."""
+    return ImageChange(
+        fields={
+            name: remote[name]
+            for name in ("disk_format", "container_format")
+            if isinstance(remote.get(name), str)
+        },
+        set_properties={
+            name: value
+            for name, value in remote.items()
+            if isinstance(value, str) and name.startswith(prefixes) and not is_reserved(name)
+        },
+    )
 
 
 def _expected_checksum(remote: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -318,10 +369,10 @@ def _expected_checksum(remote: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 class CatalogEndpointFilter:
-    """Lets requests go to an endpoint of the identity service's catalogue.
+    """Lets requests pass to an endpoint of Keystone's catalogue, and filters all others.
 
-    The operator named it, so the lists for addresses that users name do not
-    apply; where it redirects to is judged by them.
+    The operator configured the endpoint, so the lists for URLs that users name do not apply to
+    it; they apply to the targets of its redirects.
     """
 
     def __init__(self, uri_filter: UriFilter, endpoint: str) -> None:
@@ -337,9 +388,10 @@ class CatalogEndpointFilter:
 
 
 def find_endpoint(ctx: Caller, region: str, interface: str) -> str:
-    """The URL of the image service of a region, from the caller's catalogue.
+    """The URL of the image service of a region, from the caller's catalogue, without /v2.
 
-    :raises errors.Invalid: the catalogue names none.
+    :param interface: public, internal or admin.
+    :raises errors.Invalid: the catalogue has none.
     """
     for service in ctx.service_catalog or ():
         if service.get("type") != "image":

@@ -1,14 +1,14 @@
-"""Asks another worker of this service for what only it can do, as the caller.
+"""Requests to another worker of this service, for data that is staged on its own disk.
 
-Data that was staged on a worker's own disk is imported and removed there.  The
-request goes out with the caller's token and comes back as it was answered.
+The request is sent with the token of the caller, and an error of the other worker is passed on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+
+from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
@@ -20,26 +20,29 @@ TIMEOUT_SECONDS = 60
 
 
 def forward_request(
-    conf,
+    conf: cfg.ConfigOpts,
     ctx: Caller,
     host: str,
     method: str,
     path: str,
     document: Mapping[str, object] | None = None,
 ) -> None:
-    """Have ``host`` answer a request; returns when it did so with success.
+    """Send a request to ``host`` as the caller; returns when the answer is a success.
 
+    :param conf: its [keystone_authtoken] says how certificates are verified.
     :param host: the base URL of the other worker, from the record of the image.
-    :raises errors.PeerUnreachable: it did not answer.
-    :raises errors.PeerFailed: it could not be spoken with.
-    :raises errors.PeerRefused: it answered with an error.
+    :raises errors.PeerUnreachable: no connection, or no answer in time.
+    :raises errors.PeerFailed: another error of the connection.
+    :raises errors.PeerRefused: the answer is an error; its arguments are status and reason.
     """
     from keystoneauth1 import exceptions, session, token_endpoint
 
     url = host.rstrip("/") + path
-    speaker = session.Session(auth=token_endpoint.Token(host, ctx.auth_token or ""), **_tls(conf))
+    client = session.Session(
+        auth=token_endpoint.Token(host, ctx.auth_token or ""), verify=_verify(conf)
+    )
     try:
-        answer = speaker.request(
+        answer = client.request(
             url,
             method,
             json=document,
@@ -56,14 +59,14 @@ def forward_request(
             "data again if it does not come back."
         ) from error
     except exceptions.ClientException as error:
-        LOG.error("The worker %s could not be spoken with: %s", host, type(error).__name__)
+        LOG.error("The request to the worker %s failed: %s", host, type(error).__name__)
         raise errors.PeerFailed() from error
     if not 200 <= answer.status_code < 300:
         raise errors.PeerRefused(answer.status_code, answer.reason or "")
 
 
 def _headers(ctx: Caller) -> dict[str, str]:
-    """The request keeps its id, so that the logs of both workers tell one story."""
+    """The id of the request, for the log of the other worker, and the service token."""
     headers = {"X-Openstack-Request-Id": ctx.request_id} if ctx.request_id else {}
     service_token = getattr(ctx, "service_token", None)
     if service_token:
@@ -71,13 +74,15 @@ def _headers(ctx: Caller) -> dict[str, str]:
     return headers
 
 
-def _tls(conf) -> dict[str, Any]:
-    """How the middleware of Keystone checks certificates is good for our own workers, too."""
+def _verify(conf: cfg.ConfigOpts) -> bool | str:
+    """How certificates are verified: as keystonemiddleware verifies those of Keystone.
+
+    :returns: a file with certificates of authorities, or True for those of the system.
+    """
     group = "keystone_authtoken"
     if group not in conf:
-        return {}
+        return True
     options = conf[group]
     if getattr(options, "insecure", False):
-        return {"verify": False}
-    cafile = getattr(options, "cafile", None)
-    return {"verify": cafile} if cafile else {}
+        return False
+    return getattr(options, "cafile", None) or True

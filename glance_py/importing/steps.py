@@ -1,8 +1,7 @@
-"""The steps of an import, each with how it is taken back.
+"""The steps of an import, each with its undo, as tasks of TaskFlow.
 
-Steps of the taskflow library: when one fails, those before it are reverted,
-last one first.  What a step needs is in its job; where bytes come from is in
-``sources``.
+When a step fails, the steps before it are reverted, the last one first.  The steps get what they
+need from their job.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from taskflow import task
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.importing.job import ImportJob
-from glance_py.importing.plugins.base import StagedImage
+from glance_py.importing.plugins.base import ImportPlugin, StagedImage
 from glance_py.importing.sources import ImportSource
 
 LOG = logging.getLogger(__name__)
 
 
-class Step(task.Task):
+class Step(task.Task):  # type: ignore[misc]  # TaskFlow has no types
     """A step of one job."""
 
     def __init__(self, name: str, job: ImportJob) -> None:
@@ -29,7 +28,7 @@ class Step(task.Task):
 
 
 class RollbackGuard(Step):
-    """Does nothing; reverted last, it rolls the whole import back."""
+    """The first step.  It does nothing; its undo, the last one, rolls the whole import back."""
 
     def __init__(self, job: ImportJob) -> None:
         super().__init__("begin", job)
@@ -37,10 +36,8 @@ class RollbackGuard(Step):
     def execute(self) -> None:
         self.job.raise_if_cancelled()
 
-    def revert(self, **kwargs) -> None:
+    def revert(self, **_: object) -> None:
         job = self.job
-        # Where nothing was tried, the data never came, and then it came to no store.
-        failed = job.failed or job.stores
         if job.claim.outcome_unknown:
             LOG.warning(
                 "The import into image %s is left to recovery: the outcome of its last "
@@ -48,6 +45,8 @@ class RollbackGuard(Step):
                 job.image.id,
             )
             return
+        # When no store was tried, the data did not arrive, and so it reached none of them.
+        failed = job.failed or job.stores
         try:
             job.deps.rollback.roll_back(
                 job.ctx, job.claim, job.stores, failed, (job.claim.object_name,)
@@ -55,12 +54,12 @@ class RollbackGuard(Step):
         except errors.ClaimLost:
             LOG.warning("The import into image %s was taken over by another worker", job.image.id)
         except BaseException:
-            job.claim.outcome_unknown = True  # Recovery does what could not be done.
+            job.claim.outcome_unknown = True  # Recovery completes the rollback.
             raise
 
 
 class Fetch(Step):
-    """Brings the data to the staging store."""
+    """Writes the data of a source to the staging store."""
 
     def __init__(self, job: ImportJob, source: ImportSource) -> None:
         super().__init__("fetch", job)
@@ -71,9 +70,9 @@ class Fetch(Step):
 
 
 class RunPlugin(Step):
-    """Has a plugin look at the staged data, and perhaps change it."""
+    """Runs a plugin on the staged data."""
 
-    def __init__(self, job: ImportJob, name: str, plugin) -> None:
+    def __init__(self, job: ImportJob, name: str, plugin: ImportPlugin) -> None:
         super().__init__(f"plugin {name}", job)
         self._plugin = plugin
 
@@ -83,7 +82,7 @@ class RunPlugin(Step):
 
 
 class CopyToStore(Step):
-    """Brings the data into one store."""
+    """Writes the data to one store; its undo removes it."""
 
     def __init__(self, job: ImportJob, store: str | None) -> None:
         super().__init__(f"copy to {store or 'the store'}", job)
@@ -105,25 +104,27 @@ class CopyToStore(Step):
                 raise
             LOG.warning("Image %s: no copy in store %s: %s", self.job.image.id, self._store, error)
 
-    def revert(self, **kwargs) -> None:
+    def revert(self, **_: object) -> None:
         try:
             self.job.remove_copy(self._store)
         except errors.ImageNotFound:
-            LOG.debug("Image %s is gone, and its copies with it", self.job.image.id)
+            LOG.debug("Image %s is deleted, and its copies with it", self.job.image.id)
         except errors.ClaimLost:
             LOG.warning(
-                "The import into image %s was taken over; its copies are left to those who did",
+                "The import into image %s was taken over by another worker, which removes its "
+                "copies",
                 self.job.image.id,
             )
 
 
 class Finish(Step):
-    """Makes sure that there is an image now, and cleans up."""
+    """Checks that at least one copy was made, and removes the staged data."""
 
     def __init__(self, job: ImportJob) -> None:
         super().__init__("finish", job)
 
     def execute(self) -> None:
+        """:raises Exception: the error of a store, when none has the data."""
         job = self.job
         if not job.copied:
             raise next(

@@ -7,16 +7,28 @@ records already; the next change tells it again.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from oslo_log import log as logging
 
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
-from glance_py.domain.ports import INTERNAL_OPERATIONS, MEMBER_OPERATIONS, Finalize, Upload
-from glance_py.layers.base import Proxy
+from glance_py.domain.ports import (
+    Finalize,
+    InternalImageOperations,
+    MemberOperations,
+    MemberRepository,
+    Upload,
+)
+from glance_py.layers.base import InternalImageLayer, MemberLayer
 from glance_store_py.errors import GlanceStoreError
 from glance_store_py.location import redacted
+from glance_store_py.stores import Stores
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
@@ -27,9 +39,9 @@ _PUBLIC = frozenset({"public", "community"})
 class StoreAcls:
     """Tells stores who may read an image."""
 
-    def __init__(self, deps) -> None:
-        self._stores = deps.stores
-        self._members = deps.repositories.members
+    def __init__(self, stores: Stores, members: MemberRepository) -> None:
+        self._stores = stores
+        self._members = members
 
     def sync(self, ctx: Caller, image: Image) -> None:
         """Bring the stores' lists in line with an image's visibility and members."""
@@ -52,23 +64,18 @@ class StoreAcls:
                 )
 
 
-class _AclProxy(Proxy):
-    """What both layers of this module share."""
-
-    def __init__(self, inner, deps) -> None:
-        super().__init__(inner)
-        self._acls = StoreAcls(deps)
-
-    @classmethod
-    def is_enabled(cls, deps) -> bool:
-        """Does a store judge readers?"""
-        return deps.stores.has_acl_stores
-
-
-class StoreAclProxy(_AclProxy):
+class StoreAclProxy(InternalImageLayer):
     """Tells the stores when an image gets data or another visibility."""
 
-    operations = INTERNAL_OPERATIONS
+    def __init__(self, inner: InternalImageOperations, acls: StoreAcls) -> None:
+        super().__init__(inner)
+        self._acls = acls
+
+    @classmethod
+    def build(cls, inner: InternalImageOperations, deps: Dependencies) -> InternalImageOperations:
+        if not deps.stores.has_acl_stores:
+            return inner
+        return cls(inner, StoreAcls(deps.stores, deps.repositories.members))
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         after = self.inner.update(ctx, image, change)
@@ -87,10 +94,18 @@ class StoreAclProxy(_AclProxy):
         return image
 
 
-class MemberStoreAclProxy(_AclProxy):
+class MemberStoreAclProxy(MemberLayer):
     """Tells the stores when an image gets or loses a member."""
 
-    operations = MEMBER_OPERATIONS
+    def __init__(self, inner: MemberOperations, acls: StoreAcls) -> None:
+        super().__init__(inner)
+        self._acls = acls
+
+    @classmethod
+    def build(cls, inner: MemberOperations, deps: Dependencies) -> MemberOperations:
+        if not deps.stores.has_acl_stores:
+            return inner
+        return cls(inner, StoreAcls(deps.stores, deps.repositories.members))
 
     def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         member = self.inner.create(ctx, image, member_id)

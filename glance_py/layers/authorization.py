@@ -1,78 +1,110 @@
-"""What holds whatever the operator allows: who sees an image, and what it says of itself.
+"""What holds whatever the policy allows: which callers see an image, its data and its members.
 
-The outermost layer.  It compares the caller with the owner, the visibility and
-the membership, and looks whether the image is deactivated.  What
-the operator allows is the business of the policy layer behind it, and who may
-change an image that of the ownership layer behind that.
+The outermost layers.  They compare the caller with owner, visibility and membership, and look
+whether the image is deactivated.  What the operator allows is checked by the policy layer behind,
+and whether the caller may change the image by the ownership layer behind that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
-from glance_py.domain.image import Image, Location
+from glance_py.domain.image import Image, ImageStatus, Location, Visibility
 from glance_py.domain.member import Member
-from glance_py.domain.ports import IMAGE_OPERATIONS, MEMBER_OPERATIONS, Data, Download
-from glance_py.domain.visibility import is_mutable, is_visible
-from glance_py.layers.base import Proxy
+from glance_py.domain.ports import Data, Download, ImageOperations, MemberOperations
+from glance_py.domain.visibility import (
+    check_owner_change,
+    foreign_membership_error,
+    is_mutable,
+    require_own_membership,
+    require_visible,
+)
+from glance_py.layers.base import ImageLayer, MemberLayer
+from glance_py.layers.checks import CheckedLayer, OwnMethod, Unchecked
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
+
+_RESOLVED = Unchecked(reason="the caller got the image from resolve, which checks visibility")
 
 
-class AuthorizationProxy(Proxy):
-    """Images are seen when visible, and their data is found when they are not deactivated."""
+class AuthorizationProxy(CheckedLayer, ImageLayer):
+    """Hides invisible images, and the data and locations of deactivated ones."""
 
-    operations = IMAGE_OPERATIONS
+    checks = {
+        "get": OwnMethod(),
+        "resolve": OwnMethod(),
+        "list": Unchecked(reason="the DAL lists visible images only"),
+        "create": Unchecked(reason="there is no image yet"),
+        "update": OwnMethod(),
+        "delete": _RESOLVED,
+        "upload": _RESOLVED,
+        "stage": _RESOLVED,
+        "download": OwnMethod(),
+        "set_status": _RESOLVED,
+        "import_": _RESOLVED,
+        "add_location": _RESOLVED,
+        "list_locations": OwnMethod(),
+        "delete_from_store": _RESOLVED,
+    }
+
+    @classmethod
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        return cls(inner)
 
     def get(self, ctx: Caller, image_id: str) -> Image:
-        return self._visible(ctx, self.inner.get(ctx, image_id))
+        image = self.inner.get(ctx, image_id)
+        require_visible(ctx, image)
+        return image
 
     def resolve(self, ctx: Caller, image_id: str) -> Image:
-        return self._visible(ctx, self.inner.resolve(ctx, image_id))
-
-    @staticmethod
-    def _visible(ctx: Caller, image: Image) -> Image:
-        if not is_visible(ctx, image):
-            raise errors.ImageNotFound(image.id)
+        image = self.inner.resolve(ctx, image_id)
+        require_visible(ctx, image)
         return image
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
-        if (
-            "owner" in change.fields
-            and not ctx.is_admin
-            and not (change.fields["owner"] == image.owner and is_mutable(ctx, image))
-        ):
-            raise errors.Forbidden("Only an administrator may give an image another owner.")
+        if "owner" in change.fields:
+            check_owner_change(ctx, image, change.fields["owner"])
         return self.inner.update(ctx, image, change)
 
     def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
-        if image.status == "deactivated" and not ctx.is_admin:
+        if image.status == ImageStatus.DEACTIVATED and not ctx.is_admin:
             raise errors.Forbidden(f"Image {image.id} is deactivated; its data cannot be read.")
         return self.inner.download(ctx, image, request)
 
     def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
         locations = self.inner.list_locations(ctx, image)
-        return [] if image.status == "deactivated" and not ctx.is_admin else locations
+        is_hidden = image.status == ImageStatus.DEACTIVATED and not ctx.is_admin
+        return [] if is_hidden else locations
 
 
-class MemberAuthorizationProxy(Proxy):
+class MemberAuthorizationProxy(CheckedLayer, MemberLayer):
     """Only shared images have members.
 
-    The owner sees and rules the list; a member sees itself and decides whether
-    it accepts.  Who may share an image the policy says, unless the operator went
-    back to the old defaults, which do not know owners.
+    The owner sees all members, adds and removes them; a member sees itself and accepts or
+    rejects the image.  The policy decides who may add a member, unless the operator uses the old
+    defaults of the rules, which do not compare the caller with the owner.
+
+    :param only_owner_shares: only the owner may add members.
     """
 
-    operations = MEMBER_OPERATIONS
+    checks = {name: OwnMethod() for name in MemberLayer.operations}
 
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: MemberOperations, only_owner_shares: bool) -> None:
         super().__init__(inner)
-        self._only_owner_shares = not deps.conf.oslo_policy.enforce_new_defaults
+        self._only_owner_shares = only_owner_shares
+
+    @classmethod
+    def build(cls, inner: MemberOperations, deps: Dependencies) -> MemberOperations:
+        return cls(inner, not deps.settings.policy.enforce_new_defaults)
 
     @staticmethod
     def _require_shared(image: Image) -> None:
-        if image.visibility != "shared":
+        if image.visibility != Visibility.SHARED:
             raise errors.Forbidden("Only shared images have members.")
 
     @staticmethod
@@ -92,7 +124,8 @@ class MemberAuthorizationProxy(Proxy):
         return self.inner.get(ctx, image, member_id)
 
     def resolve(self, ctx: Caller, image: Image, member_id: str) -> Member:
-        # wire: what the rules refuse is said before whether the member is there.
+        # wire: a refusal of the policy is answered before it is looked whether the member exists
+        # (tests/unit/layers/test_access.py, MemberAccessTest).
         self._require_shared(image)
         member = self.inner.resolve(ctx, image, member_id)
         self._require_visible(ctx, image, member_id)
@@ -113,10 +146,9 @@ class MemberAuthorizationProxy(Proxy):
 
     def update(self, ctx: Caller, image: Image, member: Member, status: str) -> Member:
         self._require_shared(image)
-        if not ctx.is_admin and (
-            member.member_id != ctx.project_id or image.owner == ctx.project_id
-        ):
-            raise errors.Forbidden("Only the member itself accepts or rejects an image.")
+        require_own_membership(ctx, member)
+        if image.owner == ctx.project_id and not ctx.is_admin:
+            raise foreign_membership_error()
         return self.inner.update(ctx, image, member, status)
 
     def delete(self, ctx: Caller, image: Image, member: Member) -> None:

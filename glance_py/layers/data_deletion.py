@@ -17,20 +17,21 @@ from oslo_log import log as logging
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Location
+from glance_py.domain.ports import PendingRepository
+from glance_py.domain.uuids import UUID
 from glance_store_py import errors as store_errors
 from glance_store_py.location import redacted
+from glance_store_py.stores import Stores
 
 LOG = logging.getLogger(__name__)
 
-_UUID = re.compile(
-    r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
-)
+_UUID = re.compile(f"(?<![0-9a-fA-F]){UUID}(?![0-9a-fA-F])")
 
 
 class DataDeleter:
     """Removes bytes from stores and says so in the records."""
 
-    def __init__(self, stores, pending) -> None:
+    def __init__(self, stores: Stores, pending: PendingRepository) -> None:
         self._stores = stores
         self._pending = pending
 

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oslo_log import log as logging
 
@@ -20,13 +20,18 @@ from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
-from glance_py.domain.ports import IMAGE_OPERATIONS
+from glance_py.domain.ports import ImageOperations, PendingRepository
 from glance_py.domain.registration import Registration
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImageLayer
 from glance_py.layers.data_deletion import DataDeleter
 from glance_py.layers.quota import check_locations
+from glance_py.safe_http import UriFilter
 from glance_store_py import errors as store_errors
 from glance_store_py.location import redacted
+from glance_store_py.stores import Stores
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +49,7 @@ def is_service(ctx: Caller) -> bool:
     return "service" in ctx.roles or "service" in (ctx.service_roles or ())
 
 
-def url_policy(uri_filter) -> Callable[[str, bool], Sequence[str]]:
+def url_policy(uri_filter: UriFilter) -> Callable[[str, bool], Sequence[str]]:
     """Where a store on the web may connect to: the filter in the words of the store library."""
 
     def policy(url: str, redirected: bool) -> Sequence[str]:
@@ -59,10 +64,10 @@ def url_policy(uri_filter) -> Callable[[str, bool], Sequence[str]]:
 class LocationValidator:
     """Judges addresses for one configuration; safe in threads."""
 
-    def __init__(self, deps) -> None:
-        self._stores = deps.stores
-        self._filter = deps.uri_filter
-        self._deleter = DataDeleter(deps.stores, deps.repositories.pending)
+    def __init__(self, stores: Stores, uri_filter: UriFilter, pending: PendingRepository) -> None:
+        self._stores = stores
+        self._filter = uri_filter
+        self._deleter = DataDeleter(stores, pending)
 
     def check_scheme(self, ctx: Caller, url: str) -> str:
         """The scheme of ``url``, which the caller may name.
@@ -134,17 +139,32 @@ class LocationValidator:
         return digest.hexdigest()
 
 
-class LocationValidationProxy(Proxy):
+class LocationValidationProxy(ImageLayer):
     """Locations that clients add, change and remove."""
 
-    operations = IMAGE_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(
+        self,
+        inner: ImageOperations,
+        validator: LocationValidator,
+        compare_hashes: bool,
+        quota: int,
+        has_http_store: bool,
+    ) -> None:
         super().__init__(inner)
-        self._validator = LocationValidator(deps)
-        self._compare_hashes = deps.conf.do_secure_hash
-        self._quota = deps.conf.image_location_quota
-        self._has_http_store = any(store.type == "http" for store in deps.stores.describe())
+        self._validator = validator
+        self._compare_hashes = compare_hashes
+        self._quota = quota
+        self._has_http_store = has_http_store
+
+    @classmethod
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        return cls(
+            inner,
+            LocationValidator(deps.stores, deps.uri_filter, deps.repositories.pending),
+            deps.settings.data.do_secure_hash,
+            deps.settings.quota.image_location_quota,
+            any(store.type == "http" for store in deps.stores.describe()),
+        )
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if change.add_locations or change.update_locations or change.remove_locations:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import Image
 from glance_py.domain.member import STATUSES, Member
-from glance_py.domain.ports import MEMBER_OPERATIONS
+from glance_py.domain.ports import MEMBER_OPERATIONS, MemberOperations, MemberRepository
 from glance_py.layers.base import Proxy
 
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
-class MemberAdapter(Proxy):
+
+class MemberAdapter(Proxy[MemberRepository]):
     """Finds, writes and drops members of one image by project id."""
 
     operations = MEMBER_OPERATIONS
+
+    @classmethod
+    def build(cls, inner: MemberRepository, deps: Dependencies) -> MemberOperations:
+        return cls(inner)
 
     def list(self, ctx: Caller, image: Image) -> Sequence[Member]:
         return self.inner.find(ctx, image.id)

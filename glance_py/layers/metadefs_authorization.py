@@ -1,70 +1,105 @@
-"""Ownership of metadata definitions: who sees a namespace, and who may change it.
+"""Ownership of metadata definitions: which callers see a namespace, and which may change it.
 
-Everything in a namespace is the namespace's: seen and changed with it.  This
-layer stands behind the policy, so that whoever may not see a public namespace
-is told that there is none, before ownership is looked at.
+What a namespace holds is seen and changed with it.  These layers stand behind the policy, so that
+a caller whom the policy does not let see a public namespace gets 404 before ownership is checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.metadef import (
-    Definition,
-    Kind,
-    Namespace,
-    is_mutable,
-    is_visible,
+from glance_py.domain.metadef import DefinitionT, Namespace
+from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
+from glance_py.domain.visibility import (
+    is_namespace_mutable,
+    require_namespace_mutable,
+    require_namespace_visible,
 )
-from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import DefinitionLayer, NamespaceLayer
+from glance_py.layers.checks import Check, CheckedLayer, Method, OwnMethod, Unchecked
 
-
-def require_mutable(ctx: Caller, namespace: Namespace) -> None:
-    """:raises errors.Forbidden: the namespace is another project's."""
-    if not is_mutable(ctx, namespace):
-        raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 
 def require_unprotected(namespace: Namespace) -> None:
-    """:raises errors.Forbidden: nothing of the namespace may be deleted, by nobody."""
+    """:raises errors.Forbidden: the namespace is protected, also against administrators."""
     if namespace.protected:
         raise errors.Forbidden(
             f"The metadata namespace {namespace.name} is protected: nothing of it can be deleted."
         )
 
 
-class NamespaceAuthorizationProxy(Proxy):
-    """Namespaces of other projects are seen when public and never changed."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamespaceOwned(Check):
+    """The namespace belongs to the caller's project, or the caller is an administrator.
 
-    operations = NAMESPACE_OPERATIONS
+    deletes
+        The operation deletes something, so the namespace must not be protected.
+    """
+
+    deletes: bool = False
+
+    def method(self, operation: str) -> Method:
+        deletes = self.deletes
+
+        def checked(
+            layer: NamespaceLayer | DefinitionLayer,
+            ctx: Caller,
+            namespace: Namespace,
+            *arguments: object,
+            **named: object,
+        ) -> object:
+            require_namespace_mutable(ctx, namespace)
+            if deletes:
+                require_unprotected(namespace)
+            return getattr(layer.inner, operation)(ctx, namespace, *arguments, **named)
+
+        return checked
+
+
+class NamespaceAuthorizationProxy(CheckedLayer, NamespaceLayer):
+    """Shows namespaces of other projects when they are public; refuses to change them."""
+
+    checks = {
+        "get": OwnMethod(),
+        "resolve": OwnMethod(),
+        "list": Unchecked(reason="the DAL lists visible namespaces only"),
+        "create": OwnMethod(),
+        "update": OwnMethod(),
+        "delete": NamespaceOwned(deletes=True),
+        "resource_types": Unchecked(reason="resource types belong to no project"),
+    }
+
+    @classmethod
+    def build(cls, inner: NamespaceOperations, deps: Dependencies) -> NamespaceOperations:
+        return cls(inner)
 
     def get(self, ctx: Caller, name: str) -> Namespace:
-        return self._visible(ctx, self.inner.get(ctx, name))
+        namespace = self.inner.get(ctx, name)
+        require_namespace_visible(ctx, namespace)
+        return namespace
 
     def resolve(self, ctx: Caller, name: str) -> Namespace:
-        return self._visible(ctx, self.inner.resolve(ctx, name))
-
-    @staticmethod
-    def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
-        if not is_visible(ctx, namespace):
-            raise errors.NamespaceNotFound(namespace.name)
+        namespace = self.inner.resolve(ctx, name)
+        require_namespace_visible(ctx, namespace)
         return namespace
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         self._require_owner(namespace)
-        if not is_mutable(ctx, namespace):
+        if not is_namespace_mutable(ctx, namespace):
             raise errors.Forbidden(
                 f"You are not permitted to create namespaces owned by '{namespace.owner}'."
             )
         return self.inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
-        require_mutable(ctx, namespace)
+        require_namespace_mutable(ctx, namespace)
         self._require_owner(after)
-        if not is_mutable(ctx, after):
+        if not is_namespace_mutable(ctx, after):
             raise errors.Forbidden("Only an administrator may give a namespace another owner.")
         return self.inner.update(ctx, namespace, after)
 
@@ -73,49 +108,34 @@ class NamespaceAuthorizationProxy(Proxy):
         if namespace.owner is None:
             raise errors.Invalid("A caller without a project must say who owns the namespace.")
 
-    def delete(self, ctx: Caller, namespace: Namespace) -> None:
-        require_mutable(ctx, namespace)
-        require_unprotected(namespace)
-        self.inner.delete(ctx, namespace)
+
+_RESOLVED = Unchecked(reason="the caller got the namespace from resolve, which checks visibility")
 
 
-class DefinitionAuthorizationProxy(Proxy):
-    """Who owns a namespace owns what lies in it; from a protected one nothing is taken.
+class DefinitionAuthorizationProxy(CheckedLayer, DefinitionLayer):
+    """The owner of a namespace owns what it holds; nothing is deleted from a protected one."""
 
-    Whoever holds a namespace was allowed to see it.
-    """
+    checks = {
+        "list": _RESOLVED,
+        "get": _RESOLVED,
+        "create": NamespaceOwned(),
+        # wire: it may replace definitions, even in a protected namespace.
+        "create_all": NamespaceOwned(),
+        "update": NamespaceOwned(),
+        "delete": OwnMethod(),
+        "clear": NamespaceOwned(deletes=True),
+    }
 
-    operations = DEFINITION_OPERATIONS
+    @classmethod
+    def build(cls, inner: DefinitionOperations, deps: Dependencies) -> DefinitionOperations:
+        return cls(inner)
 
-    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
-        require_mutable(ctx, namespace)
-        return self.inner.create(ctx, namespace, definition)
-
-    def create_all(
-        self,
-        ctx: Caller,
-        namespace: Namespace,
-        kind: Kind,
-        definitions: Sequence[Definition],
-        append: bool,
-    ) -> Sequence[Definition]:
-        # wire: even in a protected namespace others may be put in their place.
-        require_mutable(ctx, namespace)
-        return self.inner.create_all(ctx, namespace, kind, definitions, append)
-
-    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
-        require_mutable(ctx, namespace)
-        return self.inner.update(ctx, namespace, name, after)
-
-    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
-        require_mutable(ctx, namespace)
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
+        require_namespace_mutable(ctx, namespace)
         if namespace.protected:
-            # wire: what is not there is missed first.
+            # wire: 404 for a missing definition comes before 403 for the protection.
             self.inner.get(ctx, namespace, kind, name)
             require_unprotected(namespace)
         return self.inner.delete(ctx, namespace, kind, name)
-
-    def clear(self, ctx: Caller, namespace: Namespace, kind: Kind) -> None:
-        require_mutable(ctx, namespace)
-        require_unprotected(namespace)
-        self.inner.clear(ctx, namespace, kind)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain.caller import Caller
 from glance_py.domain.metadef import (
     Association,
     Definition,
+    DefinitionT,
     Kind,
     Namespace,
     Object,
     Property,
     Tag,
 )
-from glance_py.domain.ports import DEFINITION_OPERATIONS, NAMESPACE_OPERATIONS
-from glance_py.layers.notifying import NotifyingProxy
+from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
+from glance_py.layers.base import DefinitionLayer, NamespaceLayer
 from glance_py.notifications.metadef_payloads import definition_payload, namespace_payload
+from glance_py.notifications.notifier import Notifier
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 #: First part of the events about a kind, and what its removal as a whole is called.
 EVENTS: dict[Kind, str] = {
@@ -32,26 +38,31 @@ _CLEAR_EVENTS: dict[Kind, str] = {
 }
 
 
-class _MetadefNotifierProxy(NotifyingProxy):
-    """What both layers of this module announce."""
+def _notify_created(
+    notifier: Notifier, namespace: Namespace, definitions: Sequence[Definition]
+) -> None:
+    for definition in definitions:
+        notifier.info(
+            f"{EVENTS[type(definition)]}.create", definition_payload(namespace, definition)
+        )
 
-    def _notify_created(self, namespace: Namespace, definitions: Sequence[Definition]) -> None:
-        for definition in definitions:
-            self._notifier.info(
-                f"{EVENTS[type(definition)]}.create", definition_payload(namespace, definition)
-            )
 
-
-class NamespaceNotifierProxy(_MetadefNotifierProxy):
+class NamespaceNotifierProxy(NamespaceLayer):
     """Announces changes of namespaces, and what came with a new one."""
 
-    operations = NAMESPACE_OPERATIONS
+    def __init__(self, inner: NamespaceOperations, notifier: Notifier) -> None:
+        super().__init__(inner)
+        self._notifier = notifier
+
+    @classmethod
+    def build(cls, inner: NamespaceOperations, deps: Dependencies) -> NamespaceOperations:
+        return cls(inner, deps.notifier) if deps.notifier.enabled else inner
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
         created = self.inner.create(ctx, namespace)
         self._notifier.info("metadef_namespace.create", namespace_payload(created))
         for definitions in created.contents.values():
-            self._notify_created(created, definitions)
+            _notify_created(self._notifier, created, definitions)
         return created
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
@@ -66,36 +77,46 @@ class NamespaceNotifierProxy(_MetadefNotifierProxy):
         self._notifier.info("metadef_namespace.delete", namespace_payload(namespace, deleted=True))
 
 
-class DefinitionNotifierProxy(_MetadefNotifierProxy):
+class DefinitionNotifierProxy(DefinitionLayer):
     """Announces changes of what lies in a namespace."""
 
-    operations = DEFINITION_OPERATIONS
+    def __init__(self, inner: DefinitionOperations, notifier: Notifier) -> None:
+        super().__init__(inner)
+        self._notifier = notifier
 
-    def create(self, ctx: Caller, namespace: Namespace, definition: Definition) -> Definition:
+    @classmethod
+    def build(cls, inner: DefinitionOperations, deps: Dependencies) -> DefinitionOperations:
+        return cls(inner, deps.notifier) if deps.notifier.enabled else inner
+
+    def create(self, ctx: Caller, namespace: Namespace, definition: DefinitionT) -> DefinitionT:
         created = self.inner.create(ctx, namespace, definition)
-        self._notify_created(namespace, [created])
+        _notify_created(self._notifier, namespace, [created])
         return created
 
     def create_all(
         self,
         ctx: Caller,
         namespace: Namespace,
-        kind: Kind,
-        definitions: Sequence[Definition],
+        kind: type[DefinitionT],
+        definitions: Sequence[DefinitionT],
         append: bool,
-    ) -> Sequence[Definition]:
+    ) -> Sequence[DefinitionT]:
         created = self.inner.create_all(ctx, namespace, kind, definitions, append)
-        self._notify_created(namespace, created)
+        _notify_created(self._notifier, namespace, created)
         return created
 
-    def update(self, ctx: Caller, namespace: Namespace, name: str, after: Definition) -> Definition:
+    def update(
+        self, ctx: Caller, namespace: Namespace, name: str, after: DefinitionT
+    ) -> DefinitionT:
         updated = self.inner.update(ctx, namespace, name, after)
         self._notifier.info(
             f"{EVENTS[type(after)]}.update", definition_payload(namespace, updated, old=name)
         )
         return updated
 
-    def delete(self, ctx: Caller, namespace: Namespace, kind: Kind, name: str) -> Definition:
+    def delete(
+        self, ctx: Caller, namespace: Namespace, kind: type[DefinitionT], name: str
+    ) -> DefinitionT:
         removed = self.inner.delete(ctx, namespace, kind, name)
         self._notifier.info(
             f"{EVENTS[kind]}.delete", definition_payload(namespace, removed, deleted=True)

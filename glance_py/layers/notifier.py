@@ -8,27 +8,33 @@ message to arrive.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image, Location
 from glance_py.domain.member import Member
 from glance_py.domain.ports import (
-    INTERNAL_OPERATIONS,
-    MEMBER_OPERATIONS,
     Data,
     Download,
     Finalize,
+    InternalImageOperations,
+    MemberOperations,
     Upload,
 )
-from glance_py.layers.notifying import NotifyingProxy
+from glance_py.domain.quota import QuotaReservation
+from glance_py.layers.base import InternalImageLayer, MemberLayer
 from glance_py.notifications.byte_count import count_bytes
+from glance_py.notifications.notifier import Notifier
 from glance_py.notifications.payloads import (
     data_payload,
     image_payload,
     member_payload,
     send_payload,
 )
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 #: Step of an upload -> event.
 STEP_EVENTS = {
@@ -42,18 +48,26 @@ STEP_EVENTS = {
 }
 
 
-class NotifierProxy(NotifyingProxy):
+class NotifierProxy(InternalImageLayer):
     """Announces changes of images and transfers of their data."""
 
-    operations = INTERNAL_OPERATIONS
+    def __init__(
+        self, inner: InternalImageOperations, notifier: Notifier, default_store: str | None
+    ) -> None:
+        super().__init__(inner)
+        self._notifier = notifier
+        self._default_store = default_store
 
-    def __init__(self, inner, deps) -> None:
-        super().__init__(inner, deps)
-        conf = deps.conf
-        self._default_store = conf.glance_store.default_backend if conf.enabled_backends else None
+    @classmethod
+    def build(cls, inner: InternalImageOperations, deps: Dependencies) -> InternalImageOperations:
+        if not deps.notifier.enabled:
+            return inner
+        return cls(inner, deps.notifier, deps.settings.stores.default_backend)
 
-    def create(self, ctx: Caller, image: Image) -> Image:
-        created = self.inner.create(ctx, image)
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image:
+        created = self.inner.create(ctx, image, reservation)
         self._notifier.info("image.create", image_payload(created))
         return created
 
@@ -122,10 +136,16 @@ class NotifierProxy(NotifyingProxy):
         return count_bytes(data, report)
 
 
-class MemberNotifierProxy(NotifyingProxy):
+class MemberNotifierProxy(MemberLayer):
     """Announces with whom images are shared."""
 
-    operations = MEMBER_OPERATIONS
+    def __init__(self, inner: MemberOperations, notifier: Notifier) -> None:
+        super().__init__(inner)
+        self._notifier = notifier
+
+    @classmethod
+    def build(cls, inner: MemberOperations, deps: Dependencies) -> MemberOperations:
+        return cls(inner, deps.notifier) if deps.notifier.enabled else inner
 
     def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         member = self.inner.create(ctx, image, member_id)

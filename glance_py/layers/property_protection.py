@@ -12,12 +12,11 @@ import configparser
 import dataclasses
 import functools
 import logging
-import os
 import re
-import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -26,17 +25,19 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.importing import ImportRequest
-from glance_py.domain.ports import IMAGE_OPERATIONS, Data, Download, Upload
+from glance_py.domain.ports import Data, Download, ImageOperations, Upload
 from glance_py.domain.property_names import fold, spellings
 from glance_py.domain.query import ImageQuery, Page
-from glance_py.layers.base import Proxy
+from glance_py.layers.base import ImageLayer
+from glance_py.policies.enforcer import Enforcer
+from glance_py.watched_file import WatchedFile
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 LOG = logging.getLogger(__name__)
 
 OPERATIONS = ("create", "read", "update", "delete")
-
-#: Seconds between two looks at the rules file.
-_CHECK_INTERVAL = 1.0
 
 #: May this caller?
 PropertyPermission = Callable[[Caller], bool]
@@ -97,12 +98,10 @@ class PropertyProtections:
         later, that is logged and the rules stay as they were.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, enforcer) -> None:
+    def __init__(
+        self, conf: cfg.ConfigOpts, enforcer: Enforcer, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.enabled = bool(conf.property_protection_file)
-        self._enforcer = enforcer
-        self._by_policy = conf.property_protection_rule_format == "policies"
-        self._lock = threading.Lock()
-        self._next_check = time.monotonic() + _CHECK_INTERVAL
         if not self.enabled:
             return
         path = conf.find_file(conf.property_protection_file)
@@ -110,38 +109,19 @@ class PropertyProtections:
             raise InvalidPropertyRules(
                 f"The property protection file {conf.property_protection_file} was not found."
             )
-        self._path = path
-        self._loaded_version = self._file_version()
-        self._rules = PropertyRules(path, self._by_policy, enforcer)
+        by_policy = conf.property_protection_rule_format == "policies"
+        self._rules = WatchedFile(
+            f"The property protection file {path}",
+            lambda: PropertyRules(path, by_policy, enforcer),
+            [path],
+            LOG,
+            clock,
+        )
 
     def allows(self, ctx: Caller, name: str, operation: str) -> bool:
         """May the caller do ``operation`` (one of OPERATIONS) to property ``name``?"""
-        if time.monotonic() >= self._next_check:
-            self._reload_if_changed()
-        permissions = self._rules.lookup(name)
+        permissions = self._rules.get().lookup(name)
         return permissions is not None and permissions[operation](ctx)
-
-    def _file_version(self) -> tuple[int, int, int]:
-        found = os.stat(self._path)
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    def _reload_if_changed(self) -> None:
-        """One thread looks at the file, the others go on with the rules there are."""
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            self._next_check = time.monotonic() + _CHECK_INTERVAL
-            version = self._file_version()
-            if version != self._loaded_version:
-                self._loaded_version = version
-                self._rules = PropertyRules(self._path, self._by_policy, self._enforcer)
-                LOG.info("The property protection file %s was read again.", self._path)
-        except (InvalidPropertyRules, OSError) as error:
-            LOG.error(
-                "The changed property protection file is not used, the old rules stay: %s", error
-            )
-        finally:
-            self._lock.release()
 
 
 class PropertyRules:
@@ -150,7 +130,7 @@ class PropertyRules:
     :raises InvalidPropertyRules: something that has no meaning.
     """
 
-    def __init__(self, path: str, by_policy: bool, enforcer) -> None:
+    def __init__(self, path: str, by_policy: bool, enforcer: Enforcer) -> None:
         self._by_policy = by_policy
         self._enforcer = enforcer
         self._service = re.compile(rf"{RESERVED_PREFIX}.*")
@@ -268,19 +248,18 @@ def _with_all_properties(image: Image) -> Image:
     return image
 
 
-class PropertyProtectionProxy(Proxy):
+class PropertyProtectionProxy(ImageLayer):
     """Filters what is read and judges what is written."""
 
-    operations = IMAGE_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: ImageOperations, protections: PropertyProtections) -> None:
         super().__init__(inner)
-        self._allows = deps.protections.allows
+        self._allows = protections.allows
 
     @classmethod
-    def is_enabled(cls, deps) -> bool:
-        """Is there a rules file?"""
-        return deps.protections is not None and deps.protections.enabled
+    def build(cls, inner: ImageOperations, deps: Dependencies) -> ImageOperations:
+        if deps.protections is None or not deps.protections.enabled:
+            return inner
+        return cls(inner, deps.protections)
 
     def _hide(self, ctx: Caller, image: Image, memo: dict[str, bool]) -> Image:
         properties = image.properties
@@ -330,7 +309,7 @@ class PropertyProtectionProxy(Proxy):
     def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image:
         return self._hide(ctx, self.inner.stage(ctx, _with_all_properties(image), upload), {})
 
-    def download(self, ctx: Caller, image: Image, request: Download) -> Data:
+    def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
         return self.inner.download(ctx, _with_all_properties(image), request)
 
     def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:

@@ -9,7 +9,8 @@ and again while it comes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
@@ -17,16 +18,20 @@ from glance_py.domain.change import ImageChange
 from glance_py.domain.image import RESERVED_PREFIX, Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import (
-    INTERNAL_OPERATIONS,
-    MEMBER_OPERATIONS,
     Finalize,
+    InternalImageOperations,
+    MemberOperations,
     Upload,
     UploadAttempt,
 )
 from glance_py.domain.quota import QuotaReservation
-from glance_py.layers.base import Proxy
-from glance_py.limits import MIB, storage_quota
+from glance_py.layers.base import InternalImageLayer, MemberLayer
+from glance_py.limits import MIB, UnifiedLimits
+from glance_py.settings import QuotaSettings
 from glance_py.streams import Chunk, SizeLimit, StreamFilter
+
+if TYPE_CHECKING:
+    from glance_py.dependencies import Dependencies
 
 
 def _check(what: str, count: int, quota: int) -> None:
@@ -35,7 +40,7 @@ def _check(what: str, count: int, quota: int) -> None:
         raise errors.QuotaExceeded(f"An image may have {quota} {what}; this would make {count}.")
 
 
-def _count_properties(properties) -> int:
+def _count_properties(properties: Iterable[str]) -> int:
     """How many properties count: those of the service itself do not."""
     return sum(1 for name in properties if not name.startswith(RESERVED_PREFIX))
 
@@ -50,33 +55,41 @@ def check_locations(image: Image, change: ImageChange, quota: int) -> None:
         )
 
 
-class QuotaProxy(Proxy):
+class QuotaProxy(InternalImageLayer):
     """Quotas of images: properties, tags, locations, sizes and unified limits."""
 
-    operations = INTERNAL_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(
+        self,
+        inner: InternalImageOperations,
+        settings: QuotaSettings,
+        limits: UnifiedLimits | None,
+    ) -> None:
         super().__init__(inner)
-        conf = deps.conf
-        self._properties = conf.image_property_quota
-        self._tags = conf.image_tag_quota
-        self._locations = conf.image_location_quota
-        self._images = conf.image_count_quota
-        self._size_cap = conf.image_size_cap
-        self._limits = deps.limits
+        self._properties = settings.image_property_quota
+        self._tags = settings.image_tag_quota
+        self._locations = settings.image_location_quota
+        self._images = settings.image_count_quota
+        self._size_cap = settings.image_size_cap
+        self._limits = limits
         # Unified limits take the place of the option.
-        self._storage = 0 if deps.limits else storage_quota(conf)
+        self._storage = 0 if limits else settings.user_storage_quota
 
-    def create(self, ctx: Caller, image: Image) -> Image:
+    @classmethod
+    def build(cls, inner: InternalImageOperations, deps: Dependencies) -> InternalImageOperations:
+        return cls(inner, deps.settings.quota, deps.limits)
+
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image:
         limits = self._limits.check(image.owner, {"image_count_total": 1}) if self._limits else {}
         _check("properties", _count_properties(image.properties), self._properties)
         # wire: a tag given twice counts twice.
         _check("tags", len(image.tags), self._tags)
         if self._images >= 0:
             limits["images"] = min(self._images, limits.get("images", self._images))
-        if not limits:
-            return self.inner.create(ctx, image)
-        return self.inner.create(ctx, image, QuotaReservation(image.owner, limits))
+        if limits:
+            reservation = QuotaReservation(image.owner, limits)
+        return self.inner.create(ctx, image, reservation)
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if change.set_properties.keys() - image.properties.keys():
@@ -203,7 +216,7 @@ class ReservationFilter(StreamFilter):
 
     def __init__(
         self,
-        record_change,
+        record_change: Callable[[Caller, Image, ImageChange], Image],
         ctx: Caller,
         image: Image,
         reservation: QuotaReservation,
@@ -269,19 +282,17 @@ class ReservationFilter(StreamFilter):
         self._reserved = size
 
 
-class MemberQuotaProxy(Proxy):
+class MemberQuotaProxy(MemberLayer):
     """How many projects an image may be shared with."""
 
-    operations = MEMBER_OPERATIONS
-
-    def __init__(self, inner, deps) -> None:
+    def __init__(self, inner: MemberOperations, quota: int) -> None:
         super().__init__(inner)
-        self._quota = deps.conf.image_member_quota
+        self._quota = quota
 
     @classmethod
-    def is_enabled(cls, deps) -> bool:
-        """Is there a quota?"""
-        return deps.conf.image_member_quota >= 0
+    def build(cls, inner: MemberOperations, deps: Dependencies) -> MemberOperations:
+        quota = deps.settings.quota.image_member_quota
+        return cls(inner, quota) if quota >= 0 else inner
 
     def create(self, ctx: Caller, image: Image, member_id: str) -> Member:
         _check("members", len(self.inner.list(ctx, image)) + 1, self._quota)

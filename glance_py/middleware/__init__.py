@@ -1,5 +1,5 @@
-"""Filters of the WSGI pipeline: who asks, which version of the API, what the cache can answer.
+"""WSGI filters in front of the API: the caller, the API version, the image cache, health.
 
-Each is named by a paste file and gets what it needs from ``factory_deps`` while
-the pipeline is built.  None of them decides who may do what.
+Each is named in a paste file; its factory gets a ``FactoryDependencies`` (``factory_deps``) while
+the pipeline is built.  No filter decides what a caller may do; the cache filters ask the policies.
 """

@@ -1,8 +1,7 @@
-"""Who is asking: from the identity headers to a RequestContext.
+"""Makes the RequestContext of a request from identity headers.
 
-keystonemiddleware has verified the token and left what it knows in headers;
-this room believes only those it leaves and refuses callers without identity.
-It judges nothing but "who".
+keystonemiddleware verifies the token, removes identity headers that the client sent and sets its
+own.  The filters here read those and refuse callers whose identity is not confirmed.
 """
 
 from __future__ import annotations
@@ -10,21 +9,21 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import webob.exc
 
 from glance_py.context import RequestContext, set_current
-from glance_py.http.request import REQUEST_ID
-from glance_py.middleware import factory_deps
+from glance_py.http.request import CONTEXT_KEY, REQUEST_ID
+from glance_py.middleware.factory_deps import FactoryDependencies, Filter, needs_dependencies
+from glance_py.policies.enforcer import Enforcer
+from glance_py.settings import ApiSettings
 
 LOG = logging.getLogger(__name__)
 
-#: Where the context stands in the WSGI environment.
-CONTEXT_KEY = "glance.context"
-
-#: Context arguments that are taken over as they are, and their header.
+#: Arguments of RequestContext that have the value of a header -> the header.
 _CALLER_HEADERS = (
     ("auth_token", "HTTP_X_AUTH_TOKEN"),
     ("user_id", "HTTP_X_USER_ID"),
@@ -39,7 +38,7 @@ _CALLER_HEADERS = (
     ("system_scope", "HTTP_OPENSTACK_SYSTEM_SCOPE"),
 )
 
-#: The same of a service that acts for the caller.
+#: The same for a service that acts for the caller (service token).
 _SERVICE_HEADERS = (
     ("service_token", "HTTP_X_SERVICE_TOKEN"),
     ("service_user_id", "HTTP_X_SERVICE_USER_ID"),
@@ -54,39 +53,45 @@ _SERVICE_HEADERS = (
 
 
 class ContextMiddleware:
-    """Makes the context from keystonemiddleware's headers.
+    """Makes the context from the headers of keystonemiddleware.
 
-    401 for a caller whose identity is not confirmed (``delay_auth_decision``
-    leaves the refusal to us), unless ``allow_anonymous_access`` lets it look
-    around without changing anything.  431 for an overlong request id.
+    Answers 401 to a caller whose identity is not confirmed (with ``delay_auth_decision``
+    keystonemiddleware leaves that to this filter); with ``allow_anonymous_access`` such a caller
+    may read.  Answers 431 to a request id that is too long.
     """
 
-    def __init__(self, app: Callable, conf: Any, enforcer: Any) -> None:
+    def __init__(self, app: WSGIApplication, settings: ApiSettings, enforcer: Enforcer) -> None:
         self.app = app
-        self.allow_anonymous = conf.allow_anonymous_access
-        self.max_request_id_length = conf.max_request_id_length
+        self.allow_anonymous = settings.allow_anonymous_access
+        self.max_request_id_length = settings.max_request_id_length
         self.is_admin = enforcer.is_admin
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
+    @needs_dependencies
+    def factory(
+        cls, deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+    ) -> Filter:
         """Paste filter factory."""
-        deps = factory_deps.current()
-        return lambda app: cls(app, deps.conf, deps.enforcer)
+        return lambda app: cls(app, deps.settings.api, deps.enforcer)
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if len(environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")) > self.max_request_id_length:
-            return webob.exc.HTTPRequestHeaderFieldsTooLarge(
-                f"The request id has more than {self.max_request_id_length} characters."
-            )(environ, start_response)
+            return _refuse(
+                webob.exc.HTTPRequestHeaderFieldsTooLarge(
+                    f"The request id has more than {self.max_request_id_length} characters."
+                ),
+                environ,
+                start_response,
+            )
         ctx = self.context(environ, environ.get(REQUEST_ID))
         if ctx is None:
-            return webob.exc.HTTPUnauthorized()(environ, start_response)
+            return _refuse(webob.exc.HTTPUnauthorized(), environ, start_response)
         set_current(ctx)
         environ[CONTEXT_KEY] = ctx
         return self.app(environ, start_response)
 
-    def context(self, environ: dict, request_id: str | None) -> RequestContext | None:
-        """The caller, or None when it may not even ask."""
+    def context(self, environ: WSGIEnvironment, request_id: str | None) -> RequestContext | None:
+        """The caller, None when the request must be refused with 401."""
         if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
             if not self.allow_anonymous:
                 return None
@@ -98,8 +103,8 @@ class ContextMiddleware:
         return ctx
 
     @staticmethod
-    def context_from_headers(environ: dict, request_id: str | None) -> RequestContext:
-        """The caller that keystonemiddleware has confirmed."""
+    def context_from_headers(environ: WSGIEnvironment, request_id: str | None) -> RequestContext:
+        """The caller by the headers of keystonemiddleware."""
         get = environ.get
         fields = {name: environ[header] for name, header in _CALLER_HEADERS if header in environ}
         fields.update(_service_fields(environ))
@@ -114,38 +119,52 @@ class ContextMiddleware:
 
 
 class UnauthenticatedContextMiddleware(ContextMiddleware):
-    """Takes everybody for an administrator without a project.
+    """Makes every caller an administrator without a project.
 
-    wire: that alone does not satisfy policies, which look at roles; the option
-    ``roles`` of the filter (separated by commas, none by default) gives everybody some.
+    wire: ``is_admin`` alone does not satisfy policies, which ask for roles.  The option ``roles``
+    of the filter (names separated by commas, none by default) gives every caller some.
     """
 
     roles: tuple[str, ...] = ()
 
     @classmethod
-    def factory(cls, global_conf: dict, roles: str = "", **local_conf: str) -> Callable:
+    @needs_dependencies
+    def factory(
+        cls,
+        deps: FactoryDependencies,
+        global_conf: dict[str, str],
+        /,
+        roles: str = "",
+        **local_conf: str,
+    ) -> Filter:
         """Paste filter factory."""
-        make_base = super().factory(global_conf, **local_conf)
         if not _split_roles(roles):
             LOG.warning(
-                "Nobody is authenticated and nobody has a role: policies will refuse "
-                "nearly everything. Choose a flavor such as keystone, or write roles = ... "
-                "into the section of the filter unauthenticated-context."
+                "Callers are not authenticated and have no role: policies will refuse nearly "
+                "everything. Choose a flavor such as keystone, or write roles = ... into the "
+                "section of the filter unauthenticated-context."
             )
 
-        def make_filter(app: Callable) -> Callable:
-            middleware = make_base(app)
+        def make_filter(app: WSGIApplication) -> WSGIApplication:
+            middleware = cls(app, deps.settings.api, deps.enforcer)
             middleware.roles = _split_roles(roles)
             return middleware
 
         return make_filter
 
-    def context(self, environ: dict, request_id: str | None) -> RequestContext:
+    def context(self, environ: WSGIEnvironment, request_id: str | None) -> RequestContext:
         return RequestContext(request_id=request_id, is_admin=True, roles=list(self.roles))
 
 
-def _service_fields(environ: dict) -> dict[str, Any]:
-    """The service that acts for the caller, if there is one, as context arguments."""
+def _refuse(
+    error: webob.exc.WSGIHTTPException, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    body: Iterable[bytes] = error(environ, start_response)
+    return body
+
+
+def _service_fields(environ: WSGIEnvironment) -> dict[str, Any]:
+    """Arguments of RequestContext about the service that acts for the caller; {} without one."""
     if "HTTP_X_SERVICE_TOKEN" not in environ and "HTTP_X_SERVICE_ROLES" not in environ:
         return {}
     fields: dict[str, Any] = {
@@ -165,12 +184,13 @@ def _roles(text: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _parse_catalog(text: str | None) -> list | None:
-    """The service catalogue; parsed once for all requests that carry the same one."""
+def _parse_catalog(text: str | None) -> list[Mapping[str, Any]] | None:
+    """The service catalogue, JSON; parsed once for all requests that carry the same one."""
     if not text:
         return None
     try:
-        return json.loads(text)
+        catalog: list[Mapping[str, Any]] = json.loads(text)
+        return catalog
     except ValueError:
         LOG.warning("The service catalogue of a request is not valid JSON; it is ignored.")
         return None

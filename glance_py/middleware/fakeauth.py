@@ -1,9 +1,9 @@
 """Identity without Keystone, for demonstrations and tests.
 
-Believes what the token says, so anyone can be anyone: it is part of no
-pipeline but the flavor ``fakeauth``, says so loudly at the start and answers
-this machine only.  It sets the headers that keystonemiddleware would set and
-removes those a client sends.
+The token itself names user, project and roles, and is not verified.  Only the pipelines of the
+flavor ``fakeauth`` have this filter; it logs a warning at the start and answers requests from
+loopback addresses only.  It sets the headers that keystonemiddleware sets and removes those that a
+client sends.
 """
 
 from __future__ import annotations
@@ -11,20 +11,26 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import (
+    LOOPBACK_ONLY,
+    FactoryDependencies,
+    Filter,
+    needs_dependencies,
+)
 
 LOG = logging.getLogger(__name__)
 
-#: What a role brings with it, as in a Keystone with its usual implications.
+#: Role -> the role and those that it implies, as ``keystone-manage bootstrap`` sets them up.
 IMPLIED_ROLES = {
     "admin": ("admin", "manager", "member", "reader"),
     "manager": ("manager", "member", "reader"),
     "member": ("member", "reader"),
 }
 
-#: Headers that only an identity service may set.
+#: WSGI keys of the headers that only the filter may set.
 _IDENTITY_HEADERS = tuple(
     f"HTTP_X_{service}{name}"
     for service in ("", "SERVICE_")
@@ -52,7 +58,7 @@ _IDENTITY_HEADERS = tuple(
 ) + ("HTTP_X_SERVICE_CATALOG", "HTTP_OPENSTACK_SYSTEM_SCOPE")
 
 
-#: Addresses of this machine, as servers usually write them.
+#: Loopback addresses as servers usually write them; a Unix socket has none.
 _LOCAL_ADDRESSES = frozenset({"", "127.0.0.1", "::1"})
 
 _FORBIDDEN_BODY = (
@@ -69,32 +75,33 @@ def _is_loopback(address: str) -> bool:
 
 
 class FakeAuth:
-    """``X-Auth-Token: user:project:role``; X-Service-Token likewise.
+    """Reads ``X-Auth-Token: user:project:role`` and X-Service-Token of the same form.
 
-    Roles are joined by ``+`` or ``,``; admin implies manager, member and
-    reader, and so on down.  The project ``none`` means no project.  Any other
-    token leaves the identity "Invalid".
+    Roles are joined by ``+`` or ``,``; IMPLIED_ROLES are added.  The project ``none`` means no
+    project.  A token of another form leaves the identity status "Invalid".
     """
 
-    def __init__(self, app: Callable) -> None:
+    def __init__(self, app: WSGIApplication) -> None:
         self.app = app
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
-        """Paste filter factory; warns that nothing is checked.
+    @needs_dependencies
+    def factory(
+        cls, deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+    ) -> Filter:
+        """Paste filter factory; logs a warning that callers are not authenticated.
 
-        A server that knows where it listens refuses to start elsewhere than on
-        loopback; under other servers each request is looked at.
+        The command ``glance-api`` then listens on loopback only (LOOPBACK_ONLY).  Other servers
+        do not read that; the address of each request is checked in any case.
         """
-        factory_deps.current().server_requirements.add(factory_deps.LOOPBACK_ONLY)
+        deps.server_requirements.add(LOOPBACK_ONLY)
         LOG.warning(
-            "Authentication is a fake: every caller is believed to be whom its token "
-            "names. Never let anyone reach this service but yourself."
+            "The flavor fakeauth does not authenticate callers: each is the user that its token "
+            "names. Only you may be able to reach this service."
         )
         return cls
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        # Servers behind a Unix socket name no address.
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         address = environ.get("REMOTE_ADDR", "")
         if address not in _LOCAL_ADDRESSES and not _is_loopback(address):
             start_response(
@@ -111,8 +118,11 @@ class FakeAuth:
         return self.app(environ, start_response)
 
     @staticmethod
-    def set_identity_headers(environ: dict, token: str, prefix: str) -> None:
-        """Set the identity headers that start with ``prefix`` as ``token`` says."""
+    def set_identity_headers(environ: WSGIEnvironment, token: str, prefix: str) -> None:
+        """Set the identity headers that ``token`` means; none when it has another form.
+
+        :param prefix: ``HTTP_X_`` for the caller, ``HTTP_X_SERVICE_`` for a service.
+        """
         parts = token.split(":")
         if len(parts) != 3:
             return

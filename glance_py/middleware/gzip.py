@@ -1,28 +1,30 @@
-"""Compressed answers for clients that ask for them.
+"""Compresses answers for clients that ask for it.
 
-Image data is left alone: it is large, mostly incompressible, and its length
-and checksum are promised in headers.
+Image data is not compressed: the headers of a download give its length and its checksum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import webob
+
+from glance_py.middleware.factory_deps import Filter
 
 
 class GzipMiddleware:
     """Compresses JSON and text when the request accepts gzip (RFC 9110, 12.5.3)."""
 
-    def __init__(self, app: Callable) -> None:
+    def __init__(self, app: WSGIApplication) -> None:
         self.app = app
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
+    def factory(cls, global_conf: dict[str, str], **local_conf: str) -> Filter:
         """Paste filter factory."""
         return cls
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
             return self.app(environ, start_response)
         request = webob.Request(environ)
@@ -32,4 +34,5 @@ class GzipMiddleware:
         if response.content_type != "application/octet-stream" and response.content_length:
             response.encode_content("gzip")
             response.vary = (*(response.vary or ()), "Accept-Encoding")
-        return response(environ, start_response)
+        body: Iterable[bytes] = response(environ, start_response)
+        return body

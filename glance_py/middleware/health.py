@@ -1,126 +1,75 @@
-"""Is this worker fit to serve?  Backends for the health check of oslo.middleware.
+"""Backends for the health check of oslo.middleware: is this worker ready to serve?
 
-``glance_database``, ``glance_identity``, ``glance_stores`` and
-``glance_staging`` are named in the section of a paste file that says what ready
-means.  All looks begin together, each is limited in time and remembered for a
-moment, so that neither a hanging server nor a busy load balancer occupies this
-worker.  Whether the process lives at all is
-not asked here: that must not depend on anything else.
+``glance_database``, ``glance_identity``, ``glance_stores`` and ``glance_staging`` are named in the
+section of the health check in a paste file.  All checks start together in threads, each has a time
+limit and its result is reused for some seconds (``probe.py``): a server that does not answer and a
+load balancer that asks often take little of this worker.  Liveness is not checked here: it must
+not depend on other servers.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
+from oslo_config import cfg
 from oslo_middleware.healthcheck import pluginbase
 from oslo_middleware.healthcheck.pluginbase import HealthcheckResult
 
 from glance_py.domain import errors
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import FactoryDependencies
+from glance_py.middleware.probe import Probe
 
-LOG = logging.getLogger(__name__)
+#: Key of the FactoryDependencies in the section that the library passes on to each backend.
+DEPENDENCIES = "glance_py.dependencies"
 
-#: Seconds for which what was seen is believed, and for which a look may take.
-RESULT_TTL = 5.0
-PROBE_TIMEOUT = 3.0
-#: Seconds for which it is believed that Keystone gives this service a token: each look takes one.
+#: Seconds for which it is assumed that Keystone gives this service a token: each check takes one.
 IDENTITY_RESULT_TTL = 60.0
 
 
-class Probe:
-    """One thing that is looked at, by one thread at a time.
+class _Backend(pluginbase.HealthcheckBaseExtension):
+    """Base of the backends; the library creates them when the first health check is requested.
 
-    :param check: returns when the thing is well, else raises.
-    :param ttl: seconds for which that it is well is believed; RESULT_TTL unless given, which
-        also holds for what is wrong.
+    :param conf: the section of the paste file, and DEPENDENCIES.
     """
 
-    def __init__(self, check: Callable[[], None], ttl: float | None = None) -> None:
-        self._check = check
-        self._ttl = ttl
-        self._started = 0.0
-        self._lock = threading.Lock()
-        self._result: tuple[float, str | None] | None = None
-        self._done: threading.Event | None = None
-
-    def start(self) -> None:
-        """Begin to look, unless somebody does already or did a moment ago."""
-        with self._lock:
-            if self._done is not None or self._is_fresh():
-                return
-            self._started = time.monotonic()
-            self._done = threading.Event()
-            threading.Thread(
-                target=self._run, args=(self._done,), name="health", daemon=True
-            ).start()
-
-    def _is_fresh(self) -> bool:
-        if self._result is None:
-            return False
-        when, failure = self._result
-        ttl = RESULT_TTL if self._ttl is None or failure else self._ttl
-        return time.monotonic() - when < ttl
-
-    def _run(self, done: threading.Event) -> None:
-        failure = None
-        try:
-            self._check()
-        except Exception as error:
-            LOG.warning("Health check: %s: %s", type(error).__name__, error)
-            failure = type(error).__name__  # the rest may be nobody's business
-        with self._lock:
-            self._result, self._done = (time.monotonic(), failure), None
-        done.set()
-
-    def failure(self) -> str | None:
-        """What is wrong with the thing, None when it is well.
-
-        Waits until PROBE_TIMEOUT has passed since the look began.
-        """
-        done = self._done
-        if done is not None and not done.wait(
-            max(0.0, self._started + PROBE_TIMEOUT - time.monotonic())
-        ):
-            return f"no answer within {PROBE_TIMEOUT:.0f} seconds"
-        return self._result[1] if self._result else None
-
-
-class _Backend(pluginbase.HealthcheckBaseExtension):
-    """Built by the library while the pipeline is being composed."""
-
-    def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
+    def __init__(self, oslo_conf: cfg.ConfigOpts, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
-        self._deps = factory_deps.current()
+        self._deps = _dependencies(conf)
         self._probes: dict[str, Probe] = {}
 
     def _set_probes(self, probes: dict[str, Probe]) -> None:
-        """Set what this backend looks at."""
+        """Set what this backend checks, by name."""
         self._probes = probes
         self._deps.probes.extend(probes.values())
 
     def _failures(self) -> dict[str, str]:
-        """What is wrong, by what it is wrong with."""
-        # Backends are asked one after the other; their looks need not wait for each other.
+        """Name of a probe -> what failed."""
+        # The library asks one backend after the other.  The probes of all backends start now, so
+        # that the waiting times do not add up.
         for probe in self._deps.probes:
             probe.start()
-        failures = {what: probe.failure() for what, probe in self._probes.items()}
-        return {what: message for what, message in failures.items() if message is not None}
+        failures = {name: probe.failure() for name, probe in self._probes.items()}
+        return {name: message for name, message in failures.items() if message is not None}
+
+
+def _dependencies(conf: Mapping[str, object]) -> FactoryDependencies:
+    deps = conf.get(DEPENDENCIES)
+    if not isinstance(deps, FactoryDependencies):
+        raise LookupError("this backend works in a pipeline of glance_py only")
+    return deps
 
 
 class DatabaseHealthcheck(_Backend):
     """Does the database answer, and has it the schema of this release?"""
 
-    def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
+    def __init__(self, oslo_conf: cfg.ConfigOpts, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
         self._set_probes({"database": Probe(self._deps.ping)})
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
-        """Unavailable when not."""
+        """The result; not available when one of the answers is no."""
         failures = self._failures()
         if failures.get("database") == errors.DatabaseNotReady.__name__:
             return HealthcheckResult(
@@ -134,17 +83,17 @@ class DatabaseHealthcheck(_Backend):
 class IdentityHealthcheck(_Backend):
     """Does Keystone give this service a token?
 
-    Without one no token of a caller can be checked.  In a pipeline without Keystone there is
-    nothing to ask.
+    Without one it cannot verify tokens of callers.  A pipeline without Keystone is always
+    available here.
     """
 
-    def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
+    def __init__(self, oslo_conf: cfg.ConfigOpts, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
         check = self._deps.checks.get("identity")
         self._set_probes({"identity": Probe(check, IDENTITY_RESULT_TTL)} if check else {})
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
-        """Unavailable when it does not."""
+        """The result; not available when Keystone gives no token."""
         failures = self._failures()
         if failures:
             return HealthcheckResult(
@@ -154,20 +103,25 @@ class IdentityHealthcheck(_Backend):
 
 
 class StoresHealthcheck(_Backend):
-    """Are the stores well?"""
+    """Do the stores work?
 
-    def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
+    :raises LookupError: the service has none: a registry.
+    """
+
+    def __init__(self, oslo_conf: cfg.ConfigOpts, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
         stores = self._deps.stores
+        if stores is None:
+            raise LookupError("a registry has no stores; its backends cannot name glance_stores")
         self._default = stores.default
         self._set_probes(
             {store: Probe(functools.partial(stores.health_check, store)) for store in stores.ids}
         )
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
-        """Unavailable when the default store is not.
+        """The result; not available when the default store does not work.
 
-        Another store that is away is named, but what the others hold can be served.
+        The reason names other stores that do not work; images in working stores can be served.
         """
         failures = self._failures()
         if not failures:
@@ -180,23 +134,31 @@ class StoresHealthcheck(_Backend):
 
 
 class StagingHealthcheck(_Backend):
-    """Is there room for data that waits for its import?
+    """Is there enough free space in the staging area, where data waits for its import?
 
-    ``staging_min_free`` of the paste section is in bytes; 1 GiB unless given.
+    ``staging_min_free`` of the paste section is in bytes, 1 GiB by default.
+
+    :raises LookupError: the service has no staging area: a registry.
     """
 
-    def __init__(self, oslo_conf: Any, conf: dict[str, Any]) -> None:
+    def __init__(self, oslo_conf: cfg.ConfigOpts, conf: dict[str, Any]) -> None:
         super().__init__(oslo_conf, conf)
+        free_bytes = self._deps.staging_free_bytes
+        if free_bytes is None:
+            raise LookupError(
+                "a registry has no staging area; its backends cannot name glance_staging"
+            )
+        self._free_bytes = free_bytes
         self._min_free = int(conf.get("staging_min_free", 1 << 30))
         self._set_probes({"staging": Probe(self._check)})
 
     def _check(self) -> None:
-        free = self._deps.staging_free_bytes()
+        free = self._free_bytes()
         if free < self._min_free:
             raise OSError(f"{free} bytes are free, of which there should be {self._min_free}")
 
     def healthcheck(self, server_port: int) -> HealthcheckResult:
-        """Unavailable when there is not enough."""
+        """The result; not available when there is not enough."""
         failures = self._failures()
         if failures:
             return HealthcheckResult(False, "Staging has no room", failures["staging"])

@@ -1,36 +1,36 @@
-"""keystonemiddleware, for a service that goes on while Keystone is away.
+"""keystonemiddleware, with time limits and another answer while Keystone does not answer.
 
-The library marks a token as invalid that it could not check, and waits for
-Keystone as long as it takes.  Here a token that cannot be checked is answered
-with 503, nobody waits long, and a configuration that can never check one stops
-the start.  Which token is valid remains the library's decision.
+The library treats a token that it could not verify as invalid, and waits for Keystone without a
+limit.  Here such a request is answered with 503 and Keystone has time limits; a configuration with
+which no token can ever be verified stops the start.  The library decides which token is valid.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from keystoneauth1.exceptions import ClientException
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
-from glance_py.breaker import CircuitBreaker, CircuitOpen
 from glance_py.domain import errors
 from glance_py.http import faults
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import FactoryDependencies, Filter, needs_dependencies
+from glance_store_py.breaker import CircuitBreaker, CircuitOpen
 
 LOG = logging.getLogger(__name__)
 
 GROUP = "keystone_authtoken"
 
-#: Defaults of [keystone_authtoken] here: seconds that Keystone may take for an answer, and how
-#: often an attempt to connect is repeated.  The library waits for ever, and repeats three times.
+#: Defaults of [keystone_authtoken] here: seconds to wait for an answer of Keystone, and how often
+#: a request is repeated.  Those of the library are no limit, and three times.
 DEFAULTS = {"http_connect_timeout": 5, "http_request_max_retries": 1}
 
-#: What the library raises when Keystone did not say anything about the token.
+#: What the library raises when Keystone did not answer about a token.
 KEYSTONE_UNAVAILABLE = (ClientException, auth_token.ServiceError)
 
 
@@ -41,15 +41,18 @@ class AuthToken(auth_token.AuthProtocol):
     """
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: Any) -> Callable:
-        """Paste filter factory; options in the paste file come before those of the service."""
-        deps = factory_deps.current()
-        conf = {**global_conf, **local_conf}
+    @needs_dependencies
+    def factory(
+        cls, deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+    ) -> Filter:
+        """Paste filter factory; options in the paste file override those of the service."""
+        # Strings, and the ConfigOpts that the library takes under a key of its own.
+        conf: dict[str, object] = {**global_conf, **local_conf}
         if "oslo_config_project" not in conf:
             set_defaults(deps.conf)
             conf["oslo_config_config"] = deps.conf
 
-        def make_filter(app: Callable) -> AuthToken:
+        def make_filter(app: WSGIApplication) -> WSGIApplication:
             with _translate_configuration_errors():
                 middleware = cls(app, dict(conf))
             if middleware._auth is None:
@@ -58,15 +61,17 @@ class AuthToken(auth_token.AuthProtocol):
                     f"example to password, with the credentials of this service's user."
                 )
             deps.checks["identity"] = middleware.check_service_token
-            return middleware
+            filtered: WSGIApplication = middleware
+            return filtered
 
         return make_filter
 
     def _create_identity_server(self) -> _IdentityServer:
         return _IdentityServer(super()._create_identity_server())
 
+    # Requests and responses are those of WebOb, which the library does not declare.
     def process_request(self, request: Any) -> Any:
-        """Find out who asks; a response when that cannot be known."""
+        """Verify the token of a request; returns a response when that is not possible."""
         try:
             return super().process_request(request)
         except errors.IdentityUnavailable as error:
@@ -81,25 +86,23 @@ class AuthToken(auth_token.AuthProtocol):
 
 
 class _IdentityServer:
-    """What the library asks about tokens, with time limits for outages."""
+    """The library's client of Keystone, behind a circuit breaker."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._breaker = CircuitBreaker()
+        self._breaker = CircuitBreaker(no_answer=(ClientException,))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
 
     def verify_token(self, token: str, **options: Any) -> Any:
-        """What Keystone says about a token.
+        """The data of a token, as the library returns it.
 
         :raises auth_token.InvalidToken: it is not valid.
-        :raises errors.IdentityUnavailable: Keystone says nothing.
+        :raises errors.IdentityUnavailable: Keystone does not answer.
         """
         try:
-            return self._breaker.call(
-                lambda: self._server.verify_token(token, **options), (ClientException,)
-            )
+            return self._breaker.call(lambda: self._server.verify_token(token, **options))
         except CircuitOpen:
             raise errors.IdentityUnavailable() from None
         except KEYSTONE_UNAVAILABLE as error:

@@ -1,9 +1,8 @@
-"""The middleware of the oslo libraries, out of the way when it has nothing to do.
+"""The middleware of the oslo libraries, loaded and called only when it has something to do.
 
-Their classes build a request and a response object and inspect themselves for
-every call, and loading them costs each worker several megabytes.  The behaviour
-is theirs; here it is only decided, once per process or by one look at a request,
-whether they are asked at all.
+Its classes build a request and a response object for every call, and loading them costs each
+worker several megabytes.  The behaviour is theirs; the code here decides, once per process or by
+one look at a request, whether they are called.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 from importlib import metadata
-from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oslo_config import cfg
 
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import FactoryDependencies, Filter, needs_dependencies
 
 CORS_DEFAULTS = {
     "allow_headers": [
@@ -32,8 +31,8 @@ CORS_DEFAULTS = {
         "X-User-Id",
         "X-Tenant-Id",
         "X-OpenStack-Request-ID",
-        # A browser asks for leave to send these, too; without it no upload through it can name
-        # its size or its store.
+        # Without these a browser does not let an upload name its size or its store
+        # (tests/unit/middleware/test_filters.py).
         "X-OpenStack-Image-Size",
         "X-Image-Meta-Store",
         "X-OpenStack-Append",
@@ -54,14 +53,14 @@ CORS_DEFAULTS = {
 
 
 def set_cors_defaults() -> None:
-    """Defaults of the library that differ here."""
+    """Set the defaults of the library that differ for this service."""
     from oslo_middleware import cors
 
     cors.set_defaults(**CORS_DEFAULTS)
 
 
 def set_sample_defaults() -> None:
-    """The same for oslo-config-generator, and for those who validate files."""
+    """Set the defaults for oslo-config-generator and oslo-config-validator."""
     set_cors_defaults()
     with contextlib.suppress(ImportError):  # comes with glance-py[keystone]
         from keystonemiddleware.auth_token import _opts
@@ -71,8 +70,8 @@ def set_sample_defaults() -> None:
         cfg.set_defaults(_opts._OPTS, **keystone.DEFAULTS)
 
 
-def is_group_configured(conf: Any, group: str) -> bool:
-    """Does the operator say anything about a group, in a file or in the environment?"""
+def is_group_configured(conf: cfg.ConfigOpts, group: str) -> bool:
+    """Does a configuration file or the environment set an option of the group?"""
     return group in conf.list_all_sections() or any(
         name.startswith(f"OS_{group.upper()}__") for name in os.environ
     )
@@ -80,16 +79,16 @@ def is_group_configured(conf: Any, group: str) -> bool:
 
 def filter_conf(
     section: dict[str, str], conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]
-) -> Any:
-    """What a library's filter is built with: its section of the paste file before the service's.
+) -> cfg.ConfigOpts | dict[str, str]:
+    """The configuration for a filter of a library: the paste section overrides the service.
 
-    :param section: the options in the paste file.
-    :param conf: the service's options, which do not change.
-    :param group: where the library has its options.
-    :param options: the options of the library; they are registered there.
-    :returns: a ConfigOpts, ``conf`` itself when the section sets none of them; the section, when
-        it names a configuration of its own (``oslo_config_file``, another
-        ``oslo_config_project``) that the library reads by itself.
+    :param section: the options of the filter in the paste file.
+    :param conf: the options of the service; they do not change.
+    :param group: the group of the library's options.
+    :param options: the options of the library; they are registered in the group.
+    :returns: a ConfigOpts, ``conf`` itself when the section sets none of the options; the section
+        when it names another configuration (``oslo_config_file``, ``oslo_config_project``), which
+        the library then reads.
     :raises ValueError: the section has a value that is wrong.
     """
     if section.get("oslo_config_project", "glance") != "glance" or "oslo_config_file" in section:
@@ -109,50 +108,60 @@ def filter_conf(
 
 
 class LazyApp:
-    """An application that is built when it is first asked."""
+    """An application that is built at its first request."""
 
-    def __init__(self, build: Callable[[], Callable]) -> None:
+    def __init__(self, build: Callable[[], WSGIApplication]) -> None:
         self._build = build
 
     @functools.cached_property
-    def app(self) -> Callable:
-        """The application itself."""
+    def app(self) -> WSGIApplication:
+        """The application; built now if it was not."""
         return self._build()
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self.app(environ, start_response)
 
 
 class Cors:
-    """Cross-origin requests; only those with an Origin header, and OPTIONS, concern it."""
+    """The library's CORS filter, called for requests with an Origin header and for OPTIONS.
 
-    def __init__(self, app: Callable, conf: Any, section: dict[str, str]) -> None:
+    :param section: the options of the filter in the paste file.
+    :raises ValueError: an option of CORS has a value that is wrong.
+    """
+
+    def __init__(self, app: WSGIApplication, conf: cfg.ConfigOpts, section: dict[str, str]) -> None:
         self.app = app
         self.cors = LazyApp(functools.partial(_build_cors, app, conf, section))
         if section or is_group_configured(conf, "cors"):
-            _ = self.cors.app  # a wrong value is told at the start
+            _ = self.cors.app  # a wrong value stops the start
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
+    @needs_dependencies
+    def factory(
+        cls, deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+    ) -> Filter:
         """Paste filter factory."""
-        conf, section = factory_deps.current().conf, _section_options(global_conf, local_conf)
-        return lambda app: cls(app, conf, section)
+        section = _section_options(global_conf, local_conf)
+        return lambda app: cls(app, deps.conf, section)
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if "HTTP_ORIGIN" in environ or environ["REQUEST_METHOD"] == "OPTIONS":
             return self.cors(environ, start_response)
         return self.app(environ, start_response)
 
 
-def _build_cors(app: Callable, conf: Any, section: dict[str, str]) -> Callable:
+def _build_cors(
+    app: WSGIApplication, conf: cfg.ConfigOpts, section: dict[str, str]
+) -> WSGIApplication:
     from oslo_middleware import cors
 
     set_cors_defaults()
-    return cors.CORS(app, filter_conf(section, conf, "cors", cors.OPTS))
+    built: WSGIApplication = cors.CORS(app, filter_conf(section, conf, "cors", cors.OPTS))
+    return built
 
 
 def _section_options(global_conf: dict[str, str], local_conf: dict[str, str]) -> dict[str, str]:
-    """The options of a filter in the paste file, without what Paste itself adds."""
+    """The options of a filter in the paste file, without those that Paste adds."""
     return {
         name: value
         for name, value in {**global_conf, **local_conf}.items()
@@ -160,9 +169,15 @@ def _section_options(global_conf: dict[str, str], local_conf: dict[str, str]) ->
     }
 
 
-def http_proxy_to_wsgi(global_conf: dict, **local_conf: str) -> Callable:
-    """Paste filter factory: believe X-Forwarded-* and Forwarded, if the operator does."""
-    conf, section = factory_deps.current().conf, _section_options(global_conf, local_conf)
+@needs_dependencies
+def http_proxy_to_wsgi(
+    deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+) -> Filter:
+    """Paste filter factory: the scheme and host of X-Forwarded-* and Forwarded headers.
+
+    No filter unless ``enable_proxy_headers_parsing`` is set.
+    """
+    conf, section = deps.conf, _section_options(global_conf, local_conf)
     if not section and not is_group_configured(conf, "oslo_middleware"):
         return lambda app: app
     from oslo_middleware import HTTPProxyToWSGI, http_proxy_to_wsgi
@@ -176,11 +191,14 @@ def http_proxy_to_wsgi(global_conf: dict, **local_conf: str) -> Callable:
     return lambda app: HTTPProxyToWSGI(app, filter_options)
 
 
-def healthcheck(global_conf: dict, **local_conf: str) -> Callable:
+@needs_dependencies
+def healthcheck(
+    deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+) -> WSGIApplication:
     """Paste app factory: the library's health check.
 
-    :raises LookupError: it names a backend that there is not.  The library would
-        leave it out, and call healthy what nobody looked at.
+    :raises LookupError: ``backends`` names one that is not installed.  The library would leave it
+        out, and answer 200 without the check.
     """
     named = {name.strip() for name in local_conf.get("backends", "").split(",") if name.strip()}
     known = metadata.entry_points(group="oslo.middleware.healthcheck").names
@@ -188,34 +206,46 @@ def healthcheck(global_conf: dict, **local_conf: str) -> Callable:
         raise LookupError(
             "there is no healthcheck backend named " + " or ".join(sorted(named - known))
         )
-    deps = factory_deps.current()
 
-    def build() -> Callable:
+    def build() -> WSGIApplication:
         from oslo_middleware import Healthcheck
 
-        with factory_deps.providing(deps):
-            return Healthcheck.app_factory(global_conf, **local_conf)
+        from glance_py.middleware.health import DEPENDENCIES
+
+        # The library passes the section, and with it this entry, on to each backend.
+        app: WSGIApplication = Healthcheck.app_factory(
+            {**global_conf, DEPENDENCIES: deps}, **local_conf
+        )
+        return app
 
     return LazyApp(build)
 
 
-def osprofiler(global_conf: dict, **local_conf: str) -> Callable:
-    """Paste filter factory: traces for requests that ask for them, if [profiler] is enabled.
+@needs_dependencies
+def osprofiler(
+    deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+) -> Filter:
+    """Paste filter factory: traces of requests that ask for them, if [profiler] is enabled.
 
-    ``hmac_keys`` and ``enabled`` may stand in the paste file, too.
+    ``hmac_keys`` and ``enabled`` can also be set in the paste file.
     """
-    conf = factory_deps.current().conf
+    conf = deps.conf
     is_enabled = local_conf.get("enabled", "").lower() in ("1", "true", "yes", "on")
     if not is_enabled and "profiler" not in conf.list_all_sections():
         return lambda app: app
-    # Pulls in an HTTP client and the trace back ends: only for those who trace.
+    # Imports an HTTP client and the trace back ends: only where tracing is enabled.
     from osprofiler import initializer, opts, web
 
     opts.set_defaults(conf)
     if conf.profiler.enabled:
         initializer.init_from_conf(
-            conf=conf, context={}, project="glance", service="api", host=conf.bind_host
+            conf=conf,
+            context={},
+            project="glance",
+            service="api",
+            host=deps.settings.server.bind_host,
         )
     elif not is_enabled:
         return lambda app: app
-    return web.WsgiMiddleware.factory(global_conf, **{**local_conf, "enabled": True})
+    found: Filter = web.WsgiMiddleware.factory(global_conf, **{**local_conf, "enabled": True})
+    return found

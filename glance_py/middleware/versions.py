@@ -1,21 +1,22 @@
-"""Which versions of the Image API there are, and which one a request means.
+"""The versions of the Image API that a deployment offers, and the version that a request names.
 
-Any accepted version leads to the same application under /v2: a minor version
-tells what a deployment can do, it does not switch anything.  This room looks
-at path and Accept header only.
+Requests of every offered version are served by the same application under /v2: a minor version
+says what a deployment can do and changes nothing.  Only path and Accept header are read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Self
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import webob
 
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import FactoryDependencies, Filter, needs_dependencies
+from glance_py.settings import Settings
 
-#: An Accept header that starts so names a version.
+#: Prefix of an Accept header that names a version.
 _MEDIA_TYPE_PREFIX = "application/vnd.openstack.images-"
 
 BASE_VERSIONS = ("2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.9", "2.15", "2.17")
@@ -23,45 +24,59 @@ MULTI_STORE_VERSIONS = ("2.8", "2.10", "2.11", "2.12", "2.13")
 CACHE_VERSIONS = ("2.14", "2.16", "2.18")
 
 
-def enabled_versions(conf: Any) -> list[str]:
-    """The versions that this deployment offers, the newest first.
+def enabled_versions(settings: Settings) -> list[str]:
+    """The versions that this deployment offers, the newest first, such as "2.17".
 
-    Several stores (``enabled_backends``) and an image cache
-    (``image_cache_dir``) bring versions of their own.
+    Several stores (``enabled_backends``) and an image cache (``image_cache_dir``) add versions.
     """
     versions = list(BASE_VERSIONS)
-    if conf.enabled_backends:
+    if settings.stores.enabled_backends:
         versions += MULTI_STORE_VERSIONS
-    if conf.image_cache_dir:
+    if settings.cache.image_cache_dir:
         versions += CACHE_VERSIONS
     return sorted(versions, key=lambda version: int(version.split(".")[1]), reverse=True)
 
 
 class Versions:
-    """The version document: 200 at /versions, 300 wherever no version was recognised."""
+    """Serves the version document: status 200 at /versions, 300 at other paths.
 
-    def __init__(self, conf: Any) -> None:
-        self.versions = enabled_versions(conf)
-        self.public_endpoint = (conf.public_endpoint or "").rstrip("/")
+    :param versions: the newest first, such as "2.17".
+    :param public_endpoint: URL that links begin with; None for the URL of the request.
+    """
+
+    def __init__(self, versions: Sequence[str], public_endpoint: str | None = None) -> None:
+        self.versions = versions
+        self.public_endpoint = (public_endpoint or "").rstrip("/")
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: str) -> Versions:
+    def from_settings(cls, settings: Settings) -> Self:
+        """The document of this deployment."""
+        return cls(enabled_versions(settings), settings.api.public_endpoint)
+
+    @classmethod
+    @needs_dependencies
+    def factory(
+        cls, deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+    ) -> WSGIApplication:
         """Paste app factory."""
-        return cls(factory_deps.current().conf)
+        return cls.from_settings(deps.settings)
 
     def __call__(
-        self, environ: dict, start_response: Callable, status: int | None = None
+        self, environ: WSGIEnvironment, start_response: StartResponse, status: int | None = None
     ) -> Iterable[bytes]:
         request = webob.Request(environ)
         if status is None:
             status = 200 if _first_segment(environ["PATH_INFO"]) == "versions" else 300
-        body = self.document(self.public_endpoint or request.application_url)
-        return webob.Response(
+        base: str = self.public_endpoint or request.application_url
+        body = self.document(base)
+        response = webob.Response(
             body,
             status=status,
             content_type="application/json",
             charset="",
-        )(environ, start_response)
+        )
+        chunks: Iterable[bytes] = response(environ, start_response)
+        return chunks
 
     def document(self, base: str) -> bytes:
         """The JSON document with links under ``base``, a URL without a slash at its end."""
@@ -77,20 +92,22 @@ class Versions:
 
 
 class VersionNegotiationFilter:
-    """Leads /v2.N to /v2 and everything without a known version to the document."""
+    """Rewrites /v2.N to /v2; answers requests without an offered version with ``document``."""
 
-    def __init__(self, app: Callable, conf: Any) -> None:
+    def __init__(self, app: WSGIApplication, document: Versions) -> None:
         self.app = app
-        self.document = Versions(conf)
-        self.accepted = {"v2"} | {f"v{version}" for version in enabled_versions(conf)}
+        self.document = document
+        self.accepted = {"v2"} | {f"v{version}" for version in document.versions}
 
     @classmethod
-    def factory(cls, global_conf: dict, **local_conf: str) -> Callable:
+    @needs_dependencies
+    def factory(
+        cls, deps: FactoryDependencies, global_conf: dict[str, str], /, **local_conf: str
+    ) -> Filter:
         """Paste filter factory."""
-        conf = factory_deps.current().conf
-        return lambda app: cls(app, conf)
+        return lambda app: cls(app, Versions.from_settings(deps.settings))
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if "/." in path:
             path = environ["PATH_INFO"] = remove_dot_segments(path)
@@ -117,7 +134,7 @@ class VersionNegotiationFilter:
 def remove_dot_segments(path: str) -> str:
     """``path`` with its segments ``.`` and ``..`` resolved (RFC 3986, 5.2.4).
 
-    Some servers do it before they call, others do not.
+    Not all WSGI servers do that.
     """
     kept: list[str] = []
     segments = path.split("/")[1:]

@@ -6,11 +6,14 @@ had them; what is not there is null.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import operator
 from collections.abc import Mapping
 
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import Image
+from glance_py.domain.image import Image, ImageStatus, Visibility
+from glance_py.domain.importing import FAILED_STORES, PENDING_STORES, stores_in
 from glance_py.domain.member import Member
 from glance_py.domain.task import Task
 
@@ -26,37 +29,44 @@ def deletion_fields(deleted: bool) -> dict[str, object]:
     return {"deleted": deleted, "deleted_at": time_text(now)}
 
 
-def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
-    """An image as consumers of notifications know it.  Without its locations."""
-    return {
-        "id": image.id,
-        "name": image.name,
-        "status": "deleted" if deleted else image.status,
-        "created_at": time_text(image.created_at),
-        "updated_at": time_text(image.updated_at),
-        "min_disk": image.min_disk,
-        "min_ram": image.min_ram,
-        "protected": image.protected,
-        "checksum": image.checksum,
-        "owner": image.owner,
-        "disk_format": image.disk_format,
-        "container_format": image.container_format,
-        "size": image.size,
-        "virtual_size": image.virtual_size,
-        "is_public": image.visibility == "public",
-        "visibility": image.visibility,
-        "properties": dict(image.properties),
-        "tags": list(image.tags),
-        **deletion_fields(deleted),
+#: What of an image is in no message: consumers have never had it.
+_UNPUBLISHED = frozenset(
+    {
+        "os_hidden",
+        "os_hash_algo",
+        "os_hash_value",
+        "deleted_at",
+        "locations",
+        "caller_membership",
+        "grant",
     }
+)
+_PUBLISHED = tuple(f.name for f in dataclasses.fields(Image) if f.name not in _UNPUBLISHED)
+_published_values = operator.attrgetter(*_PUBLISHED)
+
+
+def image_payload(image: Image, deleted: bool = False) -> dict[str, object]:
+    """An image as consumers of notifications know it, without its locations.
+
+    A new field of the image is in it unless ``_UNPUBLISHED`` names it.
+    """
+    payload: dict[str, object] = dict(zip(_PUBLISHED, _published_values(image), strict=True))
+    payload.update(
+        created_at=time_text(image.created_at),
+        updated_at=time_text(image.updated_at),
+        is_public=image.visibility == Visibility.PUBLIC,
+        properties=dict(image.properties),
+        tags=list(image.tags),
+        **deletion_fields(deleted),
+    )
+    if deleted:
+        payload["status"] = ImageStatus.DELETED
+    return payload
 
 
 def data_payload(image: Image) -> dict[str, object]:
     """An image whose data is being stored: with the stores of its import."""
-    lists = {
-        name: [store for store in image.properties.get(name, "").split(",") if store]
-        for name in ("os_glance_importing_to_stores", "os_glance_failed_import")
-    }
+    lists = {name: stores_in(image, name) for name in (PENDING_STORES, FAILED_STORES)}
     return {**image_payload(image), **lists}
 
 

@@ -1,7 +1,7 @@
-"""The vocabulary of the default rules, and the rules that name roles.
+"""Check strings that default rules share, a function that makes rules, and rules about roles.
 
-Check strings are configuration data that operators know by heart and quote in
-their own policy files: they are kept letter by letter.
+Check strings and names of rules are those of Glance, because policy files of operators refer to
+them (``tests/unit/policies/test_defaults.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from oslo_policy import policy
 
 from glance_py.policies import extension
 
-# Before the first rule is made, and with it parsed.
+# Before the first rule is created: that parses its check string.
 extension.install_lazy_extension_checks()
 
 ADMIN = "rule:context_is_admin"
@@ -49,11 +49,11 @@ def rule(
     deprecated_check: str | None = None,
     deprecated_since: str | None = None,
 ) -> policy.RuleDefault:
-    """One rule of scope ``project``.
+    """A rule of scope ``project``.
 
-    ``operations`` are "METHOD path" texts; ``deprecated_check`` is the default that the rule
-    had until release ``deprecated_since``, still honoured (ORed) when the operator sets
-    ``[oslo_policy] enforce_new_defaults`` to false.
+    :param operations: the requests that it guards, each "METHOD path".
+    :param deprecated_check: the default until release ``deprecated_since``.  It is ORed to the
+        rule when the operator sets ``[oslo_policy] enforce_new_defaults`` to false.
     """
     deprecated = None
     if deprecated_check is not None:
@@ -83,7 +83,7 @@ RULES = (
     policy.RuleDefault(
         name="default",
         check_str="",
-        description="What holds for a rule that is defined nowhere, and in old policy files.",
+        description="The rule that stands for undefined ones, and that old policy files refer to.",
         deprecated_rule=policy.DeprecatedRule(
             name="default",
             check_str="rule:context_is_admin",
@@ -94,7 +94,7 @@ RULES = (
     policy.RuleDefault(
         name="context_is_admin",
         check_str="role:admin",
-        description="Who is an administrator: sees and changes the images of all projects.",
+        description="Who is an administrator, and sees and changes the images of all projects.",
     ),
     policy.RuleDefault(
         name="service_api",

@@ -1,4 +1,4 @@
-"""Rules about what the service tells of itself."""
+"""Rules about requests for information on the deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about metadata definitions: namespaces and what lies in them."""
+"""Rules about metadata definitions: namespaces and the definitions in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _TAG = f"{_NAMESPACE}/tags/{{tag_name}}"
 _RESOURCE_TYPES = f"{_NAMESPACE}/resource_types"
 
 
-def _read_rule(name: str, description: str, *operations: str, check: str = _READ):
+def _read_rule(
+    name: str, description: str, *operations: str, check: str = _READ
+) -> policy.RuleDefault:
     return rule(
         name,
         check,
@@ -32,7 +34,7 @@ def _read_rule(name: str, description: str, *operations: str, check: str = _READ
     )
 
 
-def _write_rule(name: str, description: str, *operations: str):
+def _write_rule(name: str, description: str, *operations: str) -> policy.RuleDefault:
     return rule(name, _WRITE, description, *operations)
 
 

@@ -1,4 +1,4 @@
-"""What a rule is asked about, as oslo.policy reads it: by key, lazily."""
+"""Targets of policy rules: mappings from which a rule reads the keys that it names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from glance_py.domain.image import Image
 
-#: Key of a rule -> field of the image.
+#: Key that a rule may name -> field of the image.
 _FIELDS = {
     field.name: field.name
     for field in dataclasses.fields(Image)
@@ -15,11 +15,11 @@ _FIELDS = {
 } | {"project_id": "owner", "member_id": "caller_membership", "image_id": "id"}
 
 
-class ImageTarget(Mapping):
-    """An image as the target of a rule: its fields, then its custom properties.
+class ImageTarget(Mapping[str, object]):
+    """An image as the target of a rule: its fields and, under other keys, its properties.
 
-    ``project_id`` is the owner and ``member_id`` the caller's project when the
-    image is shared with it.  Nothing is copied.
+    ``project_id`` is the owner.  ``member_id`` is the project of the caller when that is a member
+    of the image, else None.
     """
 
     __slots__ = ("image",)
@@ -42,12 +42,12 @@ class ImageTarget(Mapping):
 
 
 def new_image_target(owner: str | None, visibility: str) -> dict[str, object]:
-    """The target of a creation: an image that is not there has only these facts."""
+    """The target of rules about creating an image."""
     return {"project_id": owner, "owner": owner, "visibility": visibility}
 
 
-class RecordingTarget(Mapping):
-    """Passes a target through and remembers which keys were read."""
+class RecordingTarget(Mapping[str, object]):
+    """A target that records in ``read`` which keys were read."""
 
     __slots__ = ("target", "read")
 

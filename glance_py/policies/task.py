@@ -1,7 +1,7 @@
 """Rules about tasks.
 
-``get_task``, ``get_tasks``, ``add_task`` and ``modify_task`` guard no request
-any more: they stay so that policy files which set them keep loading quietly.
+``get_task``, ``get_tasks``, ``add_task`` and ``modify_task`` guard no request any more.  They stay
+defined, so that oslopolicy-validator accepts policy files that set them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The registry: the records of the service behind HTTP, for API hosts without a database.
+"""The registry: access to the database over HTTP, for API hosts without database credentials.
 
-``client`` has the ports of the DAL and asks a registry; ``server`` is that
-registry, with the ports of a real DAL below it; ``protocol`` is what they say to
-each other.  ``authorization`` checks every call on the registry's side.
+``repositories`` implements the ports of the DAL with a ``client``, which sends commands to a
+registry; ``server`` is the registry, which executes them with the DAL of its database.
+``protocol`` and ``codec`` define the commands and their JSON.  ``authorization`` checks every
+command on the registry's side.  Decision record 0007 gives the reasons.
 """

@@ -1,14 +1,13 @@
-"""What a caller may ask of a registry: the rules of ownership, once more.
+"""Authorization in the registry: visibility and ownership, checked for every command.
 
-API hosts judge their callers by policies that are not known here.  Should one of
-them fall into the wrong hands, it still sees and changes only what the callers
-whose tokens it has may see and change, and what the work in the background
-needs.  So nothing that comes with a request is believed about whose an image or
-a namespace is: it is looked up.
+The registry does not trust API hosts, whose policies it does not know.  A compromised host can act
+only for the callers whose tokens it holds, and execute the commands of background work.  Therefore
+the owner of an image or namespace is read from the database, never taken from the request.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,13 +24,27 @@ from glance_py.domain.metadef import (
     Namespace,
     NamespacePage,
     NamespaceQuery,
+    ResourceType,
 )
-from glance_py.domain.metadef import is_mutable as is_namespace_mutable
-from glance_py.domain.metadef import is_visible as is_namespace_visible
-from glance_py.domain.ports import ImageRepository, MemberRepository, Repositories
+from glance_py.domain.ports import (
+    DefinitionOperations,
+    ImageRepository,
+    MemberRepository,
+    NamespaceOperations,
+    Repositories,
+)
 from glance_py.domain.query import ImageQuery, Page
 from glance_py.domain.quota import QuotaReservation
-from glance_py.domain.visibility import is_mutable, is_visible
+from glance_py.domain.visibility import (
+    check_owner_change,
+    is_mutable,
+    require_mutable,
+    require_namespace_mutable,
+    require_namespace_visible,
+    require_own_membership,
+    require_own_project,
+    require_visible,
+)
 from glance_py.registry import protocol
 
 #: The role of the service's own users in Keystone.
@@ -39,11 +52,10 @@ SERVICE_ROLE = "service"
 
 
 def is_api_host(ctx: Caller) -> bool:
-    """Does the request come from an API host?
+    """True when the request comes from an API host, that is, with a token of the role service.
 
-    Its own token comes with each request: users who reach a registry with
-    nothing but their tokens could go round all policies.  Without
-    authentication everybody is believed.
+    A user who can reach the registry has no such token, and could bypass all policies otherwise.
+    Without authentication every caller is an administrator without a user id, and accepted.
     """
     return (
         SERVICE_ROLE in ctx.roles
@@ -53,47 +65,42 @@ def is_api_host(ctx: Caller) -> bool:
 
 
 def is_service_request(ctx: Caller) -> bool:
-    """Does the API host ask on its own account?  So it does in the background."""
+    """True when the command acts with the rights of the service, as background work does."""
     return bool(ctx.is_admin) or SERVICE_ROLE in ctx.roles
 
 
 def require_service(ctx: Caller) -> None:
-    """:raises errors.Forbidden: this is asked on the account of a user."""
+    """:raises errors.Forbidden: the command acts with the rights of a user."""
     if not is_service_request(ctx):
         raise errors.Forbidden("Only the service itself may ask this.")
 
 
 class ScopedImages:
-    """The images of the records, as far as the caller may see and change them."""
+    """:class:`ImageRepository`, limited to what the caller may see and change."""
 
     def __init__(self, inner: ImageRepository) -> None:
         self._inner = inner
 
     def get(self, ctx: Caller, image_id: str) -> Image:
         image = self._inner.get(ctx, image_id)
-        if not (is_visible(ctx, image) or is_service_request(ctx)):
-            raise errors.ImageNotFound(image_id)
+        if not is_service_request(ctx):
+            require_visible(ctx, image)
         return image
 
     def list(self, ctx: Caller, query: ImageQuery) -> Page:
-        return self._inner.list(ctx, query)  # it holds only what the caller may see
+        return self._inner.list(ctx, query)  # the query selects what is visible to the caller
 
     def create(
         self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
     ) -> Image:
-        if not ctx.is_admin and image.owner != ctx.project_id:
-            raise errors.Forbidden(
-                f"You are not permitted to create images owned by '{image.owner}'."
-            )
+        require_own_project(ctx, image)
         return self._inner.create(ctx, image, reservation)
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image:
         if not ctx.is_admin:
             found = None if is_service_request(ctx) else self.get_mutable(ctx, image.id)
-            if "owner" in change.fields and (
-                found is None or change.fields["owner"] != found.owner
-            ):
-                raise errors.Forbidden("Only an administrator may give an image another owner.")
+            if "owner" in change.fields:
+                check_owner_change(ctx, found, change.fields["owner"])
         return self._inner.update(ctx, image, change)
 
     def delete(self, ctx: Caller, image: Image, status: str = "deleted") -> None:
@@ -102,19 +109,21 @@ class ScopedImages:
         self._inner.delete(ctx, image, status)
 
     def get_mutable(self, ctx: Caller, image_id: str) -> Image:
-        """The image, which the caller may change.
+        """The image, read from the database, which the caller may change.
 
-        :raises errors.ImageNotFound: the caller may not even see it.
-        :raises errors.Forbidden: it is another project's.
+        :raises errors.ImageNotFound: it does not exist or is not visible to the caller.
+        :raises errors.Forbidden: it belongs to another project.
         """
         image = self.get(ctx, image_id)
-        if not is_mutable(ctx, image):
-            raise errors.Forbidden(f"You do not own image {image_id}.")
+        require_mutable(ctx, image)
         return image
 
 
 class ScopedMembers:
-    """The members of images: the owner's to see and change, and each project's own."""
+    """:class:`MemberRepository`, limited to what the caller may see and change.
+
+    The owner of an image sees all its members; other projects see their own membership.
+    """
 
     def __init__(self, inner: MemberRepository, images: ScopedImages) -> None:
         self._inner = inner
@@ -132,8 +141,7 @@ class ScopedMembers:
         return self._inner.create(ctx, image_id, member_id)
 
     def update(self, ctx: Caller, member: Member, status: str) -> Member:
-        if not ctx.is_admin and member.member_id != ctx.project_id:
-            raise errors.Forbidden("Only the member itself accepts or rejects an image.")
+        require_own_membership(ctx, member)
         return self._inner.update(ctx, member, status)
 
     def delete(self, ctx: Caller, member: Member) -> None:
@@ -142,9 +150,9 @@ class ScopedMembers:
 
 
 class ScopedNamespaces:
-    """Metadata namespaces, as far as the caller may see and change them."""
+    """:class:`NamespaceOperations`, limited to what the caller may see and change."""
 
-    def __init__(self, inner) -> None:
+    def __init__(self, inner: NamespaceOperations) -> None:
         self._inner = inner
 
     def get(self, ctx: Caller, name: str) -> Namespace:
@@ -155,32 +163,33 @@ class ScopedNamespaces:
 
     @staticmethod
     def _visible(ctx: Caller, namespace: Namespace) -> Namespace:
-        if not is_namespace_visible(ctx, namespace):
-            raise errors.NamespaceNotFound(namespace.name)
+        require_namespace_visible(ctx, namespace)
         return namespace
 
     def list(self, ctx: Caller, query: NamespaceQuery) -> NamespacePage:
-        return self._inner.list(ctx, query)  # it holds only what the caller may see
+        return self._inner.list(ctx, query)  # the query selects what is visible to the caller
 
     def create(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        _require_mutable(ctx, namespace)
+        require_namespace_mutable(ctx, namespace)
         return self._inner.create(ctx, namespace)
 
     def update(self, ctx: Caller, namespace: Namespace, after: Namespace) -> Namespace:
         found = self.get_mutable(ctx, namespace)
-        _require_mutable(ctx, after)
+        require_namespace_mutable(ctx, after)
         return self._inner.update(ctx, found, after)
 
     def delete(self, ctx: Caller, namespace: Namespace) -> None:
         self._inner.delete(ctx, self.get_mutable(ctx, namespace))
 
-    def resource_types(self, ctx: Caller) -> Sequence[Any]:
+    def resource_types(self, ctx: Caller) -> Sequence[ResourceType]:
         return self._inner.resource_types(ctx)
 
     def get_recorded(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        """The namespace as it is recorded, which the caller may see.
+        """The namespace, read from the database.
 
-        :raises errors.NamespaceNotFound: it is gone, or was never seen by the caller.
+        Its name and its id must belong to the same row: rows are found by id.
+
+        :raises errors.NamespaceNotFound: it does not exist or is not visible to the caller.
         """
         found = self.resolve(ctx, namespace.name)
         if found.id != namespace.id:
@@ -188,24 +197,20 @@ class ScopedNamespaces:
         return found
 
     def get_mutable(self, ctx: Caller, namespace: Namespace) -> Namespace:
-        """The same, which the caller may change.
+        """The namespace, read from the database, which the caller may change.
 
-        :raises errors.Forbidden: it is another project's.
+        :raises errors.NamespaceNotFound: it does not exist or is not visible to the caller.
+        :raises errors.Forbidden: it belongs to another project.
         """
         found = self.get_recorded(ctx, namespace)
-        _require_mutable(ctx, found)
+        require_namespace_mutable(ctx, found)
         return found
 
 
-def _require_mutable(ctx: Caller, namespace: Namespace) -> None:
-    if not is_namespace_mutable(ctx, namespace):
-        raise errors.Forbidden(f"You do not own the metadata namespace {namespace.name}.")
-
-
 class ScopedDefinitions:
-    """What lies in a namespace is seen and changed with it."""
+    """:class:`DefinitionOperations`, limited like the namespaces that they belong to."""
 
-    def __init__(self, inner, namespaces: ScopedNamespaces) -> None:
+    def __init__(self, inner: DefinitionOperations, namespaces: ScopedNamespaces) -> None:
         self._inner = inner
         self._namespaces = namespaces
 
@@ -253,30 +258,34 @@ class ScopedDefinitions:
 
 
 def authorized_commands(repositories: Repositories) -> Mapping[str, Callable[..., Any]]:
-    """Every command by name, as a function of the caller and the command's arguments.
+    """Command name -> function of the caller and the command's arguments, which checks rights.
 
-    Where the port has no caller, only the service itself may ask.
+    Only the service itself may execute the commands of ports whose methods take no caller.
     """
-    images, namespaces = (
-        ScopedImages(repositories.images),
-        ScopedNamespaces(repositories.namespaces),
+    images = ScopedImages(repositories.images)
+    namespaces = ScopedNamespaces(repositories.namespaces)
+    scoped = dataclasses.replace(
+        repositories,
+        images=images,
+        members=ScopedMembers(repositories.members, images),
+        namespaces=namespaces,
+        definitions=ScopedDefinitions(repositories.definitions, namespaces),
     )
-    ports: Mapping[str, Any] = {
-        "images": images,
-        "members": ScopedMembers(repositories.members, images),
-        "namespaces": namespaces,
-        "definitions": ScopedDefinitions(repositories.definitions, namespaces),
-    }
     functions: dict[str, Callable[..., Any]] = {"ping": lambda ctx: repositories.ping()}
-    for command in protocol.COMMANDS.values():
+    for command in protocol.BY_METHOD.values():
         port, _, operation = command.name.partition(".")
-        if command.takes_context:
-            functions[command.name] = getattr(ports[port], operation)
-        elif operation:
-            functions[command.name] = functools.partial(
-                _as_service, getattr(getattr(repositories, port), operation)
-            )
+        method = getattr(getattr(scoped, port), operation)
+        if not command.takes_context:
+            functions[command.name] = functools.partial(_as_service, method)
+        elif port in _SCOPED_PORTS:
+            functions[command.name] = method
+        else:
+            raise TypeError(f"No class of this module checks the callers of {command.name}.")
     return functions
+
+
+#: The ports that :func:`authorized_commands` replaces by a class of this module.
+_SCOPED_PORTS = frozenset({"images", "members", "namespaces", "definitions"})
 
 
 def _as_service(method: Callable[..., Any], ctx: Caller, **arguments: Any) -> Any:

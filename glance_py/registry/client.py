@@ -1,106 +1,109 @@
-"""The records of the service as a registry has them: the ports of the DAL over HTTP.
+"""Sends commands to a registry and returns what its methods returned or raised.
 
-One call is one request; callers whose question makes no sense to the registry
-get the errors that a database would have given them.  Whether a caller may ask
-is judged on both sides.
+A request has one command.  A write that may have been executed, although its answer was lost, is
+sent once more with the same idempotency key.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.ports import Repositories
 from glance_py.registry import protocol
-from glance_py.registry.connection import RegistryConnection
-from glance_py.registry.identity import IdentityHeaders, KeystoneTokens, is_service_account
-from glance_py.registry.protocol import DecodeError, RpcCommand
+from glance_py.registry.codec import DecodeError
+from glance_py.registry.identity import is_service_account
+from glance_py.registry.protocol import RpcCommand
 
 LOG = logging.getLogger(__name__)
 
-#: The longest request id that a registry takes unless told otherwise.
+#: The longest request id that a registry accepts by default (option ``max_request_id_length``).
 _MAX_REQUEST_ID_LENGTH = 64
 
 
+class Connection(Protocol):
+    """The way to a registry; see :class:`~glance_py.registry.connection.RegistryConnection`."""
+
+    def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
+        """Send a request and return the status and the body of the answer.
+
+        :param is_repeatable: it may be executed twice.
+        :raises errors.DatabaseUnavailable: there was no answer, and nothing was executed.
+        :raises errors.OutcomeUnknown: there was no answer, and a request that is not repeatable
+            may have been executed.
+        """
+
+    def for_heartbeats(self) -> Connection:
+        """Another connection to the same registry, with a short timeout."""
+
+
+class Identity(Protocol):
+    """Determines as whom a command is sent; see :mod:`glance_py.registry.identity`."""
+
+    def headers(self, ctx: Caller | None) -> dict[str, str]:
+        """The headers that name the caller and this API host; without a caller, this host alone.
+
+        :raises errors.DatabaseUnavailable: this host got no token from Keystone.
+        """
+
+    def refresh(self) -> bool:
+        """Replace the token of this host; False when it has none."""
+
+
 class RegistryClient:
-    """Asks a registry.
+    """Executes commands on a registry.  Safe in threads."""
 
-    :param connection: has ``post`` (see ``connection.RegistryConnection``).
-    :param identity: has ``headers`` and ``refresh`` (see ``identity``).
-    """
-
-    def __init__(self, connection: Any, identity: Any) -> None:
+    def __init__(self, connection: Connection, identity: Identity) -> None:
         self._connection = connection
         self._identity = identity
 
     def call(self, command: RpcCommand, ctx: Caller | None, arguments: dict[str, Any]) -> Any:
-        """Have one command done for ``ctx``, None being this host itself.
+        """Execute one command.
 
-        :returns: what the method of the port returns.
-        :raises errors.GlanceError: what it raises.
+        :param ctx: None for a command of this host itself.
+        :param arguments: what :meth:`RpcCommand.encode_arguments` returned.
+        :returns: what the method of the port returned on the registry.
+        :raises errors.GlanceError: what the method raised there.
+        :raises errors.NotAuthenticated: the caller's token is not valid.
+        :raises errors.DatabaseUnavailable: the registry cannot be reached or does not accept this
+            host; nothing was executed.
+        :raises errors.OutcomeUnknown: the answer to a write was lost twice.
         """
-        [outcome] = self.call_batch(ctx, [(command, arguments)])
-        if isinstance(outcome, errors.GlanceError):
-            raise outcome
-        return outcome
-
-    def call_batch(
-        self, ctx: Caller | None, calls: Sequence[tuple[RpcCommand, dict[str, Any]]]
-    ) -> list[Any]:
-        """Have several commands done, one after the other, in one request.
-
-        A write whose answer was lost is asked for once more, in a way that lets the registry
-        know it again.
-
-        :returns: what each returned; an error stands in its place.
-        :raises errors.NotAuthenticated: the caller's token is not accepted.
-        :raises errors.DatabaseUnavailable: the registry is away, or does not know this host.
-        :raises errors.OutcomeUnknown: the answer to writes was lost, and they may be done.
-        """
-        if not any(command.needs_idempotency_key for command, _ in calls):
-            return self._send(ctx, calls, protocol.dump_request(calls), is_repeatable=True)
-        body = protocol.dump_request(calls, uuid.uuid4().hex)
+        if not command.needs_idempotency_key:
+            body = protocol.dump_request(command, arguments)
+            return self._send(command, ctx, body, is_repeatable=True)
+        body = protocol.dump_request(command, arguments, uuid.uuid4().hex)
         try:
-            outcomes = self._send(ctx, calls, body, is_repeatable=False)
-            if not any(isinstance(each, errors.OutcomeUnknown) for each in outcomes):
-                return outcomes
+            return self._send(command, ctx, body, is_repeatable=False)
         except errors.OutcomeUnknown:
-            pass
-        LOG.info("The outcome of a change is unknown; the registry is asked again")
+            LOG.info("The outcome of %s is unknown; it is sent again", command.name)
         try:
-            return self._send(ctx, calls, body, is_repeatable=False)
+            return self._send(command, ctx, body, is_repeatable=False)
         except (errors.DatabaseUnavailable, errors.NotAuthenticated) as error:
-            # What became of the first request is still not known.
+            # The registry did not execute this one, but it may have executed the first.
             raise errors.OutcomeUnknown() from error
 
     def _send(
-        self,
-        ctx: Caller | None,
-        calls: Sequence[tuple[RpcCommand, dict[str, Any]]],
-        body: bytes,
-        is_repeatable: bool,
-    ) -> list[Any]:
-        """:param is_repeatable: does it do no harm when it is done twice?"""
+        self, command: RpcCommand, ctx: Caller | None, body: bytes, is_repeatable: bool
+    ) -> Any:
         status, answer = self._post(ctx, body, is_repeatable)
         if status in (401, 403) and self._identity.refresh():
-            # Nothing was done: it may be this host's token that is old.
+            # Nothing was executed; the token of this host may have expired.
             status, answer = self._post(ctx, body, is_repeatable)
         if status == 401 and not is_service_account(ctx):
             raise errors.NotAuthenticated()
         if status != 200:
             LOG.error("The registry answered %s: %s", status, answer[:200].decode(errors="replace"))
             if status >= 500 and not is_repeatable:
-                # Perhaps a proxy's, which lost the registry's answer.
+                # A proxy may have sent it, after it lost the answer of the registry.
                 raise errors.OutcomeUnknown()
             raise errors.DatabaseUnavailable()
         try:
-            return protocol.load_response([command for command, _ in calls], answer)
+            return protocol.load_response(command, answer)
         except DecodeError as error:
-            LOG.error("The registry gave no answer that makes sense: %s", error)
+            LOG.error("The answer of the registry to %s is not valid: %s", command.name, error)
             raise (
                 errors.DatabaseUnavailable() if is_repeatable else errors.OutcomeUnknown()
             ) from error
@@ -111,44 +114,3 @@ class RegistryClient:
         if ctx is not None and ctx.request_id:
             headers["X-Openstack-Request-Id"] = ctx.request_id[:_MAX_REQUEST_ID_LENGTH]
         return self._connection.post(body, headers, is_repeatable)
-
-
-class RemoteRepository:
-    """One port: a method for each of its commands and nothing else."""
-
-    def __init__(self, client: RegistryClient, name: str) -> None:
-        for command in protocol.COMMANDS.values():
-            port, _, operation = command.name.partition(".")
-            if port == name and operation:
-                setattr(self, operation, _method(client, command))
-
-
-def _method(client: RegistryClient, command: RpcCommand) -> Callable[..., Any]:
-    if command.takes_context:
-        return lambda ctx, *args, **kwargs: client.call(
-            command, ctx, command.encode_arguments(args, kwargs)
-        )
-    return lambda *args, **kwargs: client.call(
-        command, None, command.encode_arguments(args, kwargs)
-    )
-
-
-def remote_repositories(conf: Any, connection: Any = None) -> Repositories:
-    """The records behind the registry that the options name; it is not spoken with yet.
-
-    :param conf: an oslo.config ConfigOpts.
-    :param connection: another way to the registry than the options name.
-    :raises ValueError: an option is wrong.
-    """
-    identity = IdentityHeaders(conf) if conf.send_identity_headers else KeystoneTokens(conf)
-    return _connect_repositories(connection or RegistryConnection(conf), identity)
-
-
-def _connect_repositories(connection: Any, identity: Any) -> Repositories:
-    client = RegistryClient(connection, identity)
-    ports = {name: cast(Any, RemoteRepository(client, name)) for name in protocol.PORTS}
-    return Repositories(
-        **ports,
-        ping=lambda: client.call(protocol.COMMANDS["ping"], None, {}),
-        for_heartbeats=lambda: _connect_repositories(connection.for_heartbeats(), identity),
-    )

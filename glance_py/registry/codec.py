@@ -1,9 +1,9 @@
-"""Values of the domain as JSON and back, led by their type hints.
+"""Converts values of the domain to JSON and back, according to type hints.
 
-A dataclass is an object of its fields, a datetime is its ISO form, a kind of
-metadata definitions is its noun.  Only types that the ports name are made; which
-type is made is decided by the hint, never by what came.  Writing is orjson's,
-as far as it knows the types.
+A dataclass becomes an object of its fields, a datetime its ISO 8601 form, a kind of metadata
+definitions its noun.  The type of a decoded value follows from the hint alone: the JSON cannot
+name types.  orjson encodes all types that it supports; :func:`encode` converts the others before.
+Why there is no library for this: decision record 0007.
 """
 
 from __future__ import annotations
@@ -14,26 +14,35 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
 from glance_py.domain.metadef import KINDS, Definition, Kind, Namespace, NamespacePage, ResourceType
 from glance_py.domain.query import Filter, ImageQuery
 
-Decoder = Callable[[Any], Any]
+#: A type as an annotation has it, for example ``Image``, ``str | None`` or ``Sequence[Task]``.
+#: Python 3.11 has no static type for these; the functions below are generic in it, and therefore
+#: take and return ``Any``.
+TypeHint: TypeAlias = object
+
+#: Takes a part of parsed JSON and returns the value of the type that the decoder was made for.
+Decoder: TypeAlias = Callable[[Any], Any]
 
 _ALL_KINDS: tuple[Kind, ...] = (*KINDS, ResourceType)
 _KINDS: Mapping[str, Kind] = {kind.noun: kind for kind in _ALL_KINDS}
 
 
 class DecodeError(ValueError):
-    """JSON of another form; the text says where, without the values."""
+    """JSON does not have the form that a type requires.
+
+    The message names the field and never contains its value, which may be a secret.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class PartialOf:
-    """The hint for an object that holds some fields of a dataclass."""
+    """A hint for a dict with some of the fields of the dataclass ``cls``."""
 
     cls: type
 
@@ -41,16 +50,20 @@ class PartialOf:
 # --- To JSON ---------------------------------------------------------------------------------
 
 
-def encode(hint: Any, value: Any) -> Any:
-    """``value`` as far as orjson needs help with it; see :func:`encode_default` for the rest."""
+def encode(hint: TypeHint, value: Any) -> Any:
+    """Convert the parts of ``value`` that orjson would encode in another form, or not at all.
+
+    :param hint: the type of ``value`` in the port's signature.
+    :returns: a value for orjson with :func:`encode_default` as its ``default``.
+    """
     encoder = _encoder(hint)
     return value if encoder is None or value is None else encoder(value)
 
 
 def encode_default(value: Any) -> Any:
-    """For orjson: what it cannot write by itself.
+    """Convert a value of a type that orjson does not support; its ``default`` hook.
 
-    :raises TypeError: neither can we.
+    :raises TypeError: there is no JSON form for this type, either.
     """
     if isinstance(value, type) and issubclass(value, Definition):
         return value.noun
@@ -62,8 +75,8 @@ def encode_default(value: Any) -> Any:
 
 
 @functools.cache
-def _encoder(hint: Any) -> Callable[[Any], Any] | None:
-    """None: orjson writes such values itself."""
+def _encoder(hint: TypeHint) -> Callable[[Any], Any] | None:
+    """The function that converts values of this type; None when orjson needs no help with them."""
     if isinstance(hint, TypeVar) or hint is Definition:
         return _encode_definition
     if hint is Namespace:
@@ -78,12 +91,15 @@ def _encoder(hint: Any) -> Callable[[Any], Any] | None:
     if get_origin(hint) in (list, Sequence):
         inner = _encoder(get_args(hint)[0])
         if inner is not None:
-            return lambda those: [inner(each) for each in those]
+            return lambda values: [inner(value) for value in values]
     return None
 
 
 def _encode_query(query: ImageQuery) -> ImageQuery:
-    """The same with numbers that orjson can write: a larger one compares like the largest."""
+    """Clamp the integers of filters to 64 bits, which is all that orjson can encode.
+
+    The result of a comparison does not change: no column of an image holds a larger number.
+    """
     return dataclasses.replace(
         query,
         filters=tuple(
@@ -101,18 +117,20 @@ def _encode_definition(definition: Definition) -> list[Any]:
 
 def _encode_namespace(namespace: Namespace) -> dict[str, Any]:
     fields = {each.name: getattr(namespace, each.name) for each in dataclasses.fields(Namespace)}
-    return {**fields, "contents": {kind.noun: those for kind, those in namespace.contents.items()}}
+    contents = {kind.noun: definitions for kind, definitions in namespace.contents.items()}
+    return {**fields, "contents": contents}
 
 
 # --- From JSON -------------------------------------------------------------------------------
 
 
-def decode(hint: Any, value: Any, strict: bool = False) -> Any:
-    """The value of type ``hint`` that ``value``, read from JSON, stands for.
+def decode(hint: TypeHint, value: object, strict: bool = False) -> Any:
+    """Convert parsed JSON to a value of the type ``hint``.
 
-    :param strict: look at every value, and refuse fields that are not known; without
-        it the other side is believed, and may be newer.
-    :raises DecodeError: it stands for no such value.
+    :param strict: check the type of every value and refuse unknown fields, for requests.  Without
+        it scalars are not checked and unknown fields are ignored, for answers: a newer registry
+        may send more.
+    :raises DecodeError: ``value`` does not have the form of this type.
     """
     return _decoder(hint, strict)(value)
 
@@ -122,7 +140,7 @@ def _identity(value: Any) -> Any:
 
 
 @functools.cache
-def _decoder(hint: Any, strict: bool) -> Decoder:  # noqa: C901 - one line for each kind of hint
+def _decoder(hint: TypeHint, strict: bool) -> Decoder:  # noqa: C901 - a branch for each form of hint
     special = _SPECIAL.get(hint) if isinstance(hint, type) else None
     if special is not None:
         return special(strict)
@@ -147,11 +165,11 @@ def _decoder(hint: Any, strict: bool) -> Decoder:  # noqa: C901 - one line for e
         return _decode_list(_LISTS[origin], _decoder(inner[0], strict))
     if hint in (dict, Mapping) or origin in (dict, Mapping):
         return _decode_mapping(inner[1] if inner else Any, strict)
-    return _decode_scalar(hint) if strict else _identity
+    return _decode_scalar(hint) if strict and isinstance(hint, type) else _identity
 
 
-#: What a JSON list becomes.
-_LISTS: Mapping[Any, Callable[[Iterable], Any]] = {
+#: The collection in an annotation -> the type that a JSON list is decoded to.
+_LISTS: Mapping[Any, Callable[[Iterable[Any]], Any]] = {
     list: list,
     Sequence: list,
     Collection: list,
@@ -162,11 +180,11 @@ _LISTS: Mapping[Any, Callable[[Iterable], Any]] = {
 }
 
 
-def _decode_scalar(hint: Any) -> Decoder:
+def _decode_scalar(hint: type) -> Decoder:
     allowed = (int, float) if hint is float else (hint,)
 
     def decode(value: Any) -> Any:
-        # Old rows may lack what has a value today.  bool is an int for isinstance, not in JSON.
+        # A row of an old release may have NULL in any column.  For isinstance(), bool is an int.
         if value is not None and type(value) not in allowed:
             raise DecodeError(f"not of type {hint.__name__}")
         return value
@@ -180,7 +198,7 @@ def _decode_optional(inner: Decoder) -> Decoder:
     )
 
 
-def _decode_list(make: Callable[[Iterable], Any], inner: Decoder) -> Decoder:
+def _decode_list(make: Callable[[Iterable[Any]], Any], inner: Decoder) -> Decoder:
     def decode(value: Any) -> Any:
         if type(value) is not list:
             raise DecodeError("not a list")
@@ -192,7 +210,7 @@ def _decode_list(make: Callable[[Iterable], Any], inner: Decoder) -> Decoder:
 
 
 def _decode_fixed_list(inner: tuple[Decoder, ...]) -> Decoder:
-    def decode(value: Any) -> tuple:
+    def decode(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or len(value) != len(inner):
             raise DecodeError(f"not a list of {len(inner)}")
         return tuple(each(part) for each, part in zip(inner, value, strict=True))
@@ -200,10 +218,10 @@ def _decode_fixed_list(inner: tuple[Decoder, ...]) -> Decoder:
     return decode
 
 
-def _decode_mapping(hint: Any, strict: bool) -> Decoder:
+def _decode_mapping(hint: TypeHint, strict: bool) -> Decoder:
     inner = _decoder(hint, strict)
 
-    def decode(value: Any) -> dict:
+    def decode(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             raise DecodeError("not an object")
         return value if inner is _identity else {key: inner(each) for key, each in value.items()}
@@ -212,12 +230,13 @@ def _decode_mapping(hint: Any, strict: bool) -> Decoder:
 
 
 def _decode_time(value: Any) -> datetime.datetime:
+    """A naive datetime in UTC, as the domain has them."""
     try:
         moment = datetime.datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        if moment.tzinfo is not None:
+            return moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (TypeError, ValueError, OverflowError):  # OverflowError: before the year 1 in UTC
         raise DecodeError("not a time") from None
-    if moment.tzinfo is not None:
-        return moment.astimezone(datetime.UTC).replace(tzinfo=None)
     return moment
 
 
@@ -232,13 +251,14 @@ def _decode_definition(strict: bool) -> Decoder:
     def decode(value: Any) -> Definition:
         if type(value) is not list or len(value) != 2:
             raise DecodeError("not a definition")
-        kind: Any = _decode_kind(value[0])
-        return _decoder(kind, strict)(value[1])
+        kind: TypeHint = _decode_kind(value[0])
+        definition: Definition = _decoder(kind, strict)(value[1])
+        return definition
 
     return decode
 
 
-def _field_hints(cls: type) -> dict[str, Any]:
+def _field_hints(cls: type) -> dict[str, TypeHint]:
     hints = get_type_hints(cls)
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
 
@@ -294,17 +314,20 @@ def _decode_dataclass(cls: type, strict: bool, **special: Decoder) -> Decoder:
 
 
 def _decode_change(strict: bool) -> Decoder:
-    """The fields of a change are fields of an image and have their types."""
+    """``ImageChange.fields`` holds fields of an image, with the types that they have there."""
     return _decode_dataclass(ImageChange, strict, fields=_decode_partial(Image, strict))
 
 
 def _decode_filter(strict: bool) -> Decoder:
-    """The value of a filter has the type of the field that it is compared with."""
+    """``Filter.value`` has the type of the image's field that it is compared with.
+
+    It is checked even when ``strict`` is false.
+    """
     hints = _field_hints(Image)
     simple = _decode_dataclass(Filter, strict)
 
     def decode(value: Any) -> Filter:
-        found = simple(value)
+        found: Filter = simple(value)
         hint = hints.get(found.field)
         if hint is None:
             raise DecodeError("there is no such field")
@@ -318,20 +341,21 @@ def _decode_filter(strict: bool) -> Decoder:
 
 
 def _decode_namespace(strict: bool) -> Decoder:
-    """The contents of a namespace are named by their kind."""
+    """The keys of ``Namespace.contents`` are kinds, and determine the types of the values."""
 
     def contents(value: Any) -> dict[Kind, list[Any]]:
         if type(value) is not dict:
             raise DecodeError("not an object")
-        return {
-            kind: _decoder(list[kind], strict)(those)  # type: ignore[valid-type]
-            for kind, those in ((_decode_kind(noun), those) for noun, those in value.items())
-        }
+        found = {}
+        for noun, definitions in value.items():
+            kind = _decode_kind(noun)
+            found[kind] = _decoder(list[kind], strict)(definitions)  # type: ignore[valid-type]
+        return found
 
     return _decode_dataclass(Namespace, strict, contents=contents)
 
 
-#: Types whose form does not follow from their hints alone.
+#: Types whose JSON form does not follow from the hints of their fields alone.
 _SPECIAL: Mapping[type, Callable[[bool], Decoder]] = {
     ImageChange: _decode_change,
     Filter: _decode_filter,

@@ -1,15 +1,14 @@
-"""The way to a registry: HTTP over connections that are kept open.
+"""HTTP connections from an API host to a registry.
 
-It knows nothing of what it carries.  It never waits longer than it was told to,
-and sends again what might have been done already only when it is told that this
-does no harm.
+Connections are kept open and reused.  Every step has a timeout.  A request is sent a second time
+only if the first was not sent, or if it may be executed twice.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-import weakref
 from typing import Any
 
 import urllib3
@@ -17,123 +16,124 @@ from urllib3 import exceptions
 
 from glance_py.domain import errors
 from glance_py.registry import protocol
+from glance_py.settings import RegistrySettings
+from glance_store_py.process import PerProcess
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds for the registry to accept a connection.
 CONNECT_TIMEOUT = 5.0
 #: Seconds for the registry to answer a heartbeat: several must fit into a lease (30 s).
-HEARTBEAT_TIMEOUT = 5.0
+HEARTBEAT_TIMEOUT = 5
 
-#: Nothing was sent yet.
+#: Errors that urllib3 raises before it has sent a byte of the request.
 _NOT_SENT = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)
 
 
 class RegistryConnection:
-    """A pool of connections to the registry of ``conf``; safe in threads and across a fork.
+    """A pool of connections to one registry.  Safe in threads and across a fork.
 
-    :param timeout: seconds to wait for an answer, instead of what ``conf`` says.
+    :param max_connections: how many idle connections are kept.
+    :raises ValueError: a file with a key or certificate does not exist.
     """
 
-    def __init__(self, conf: Any, timeout: float | None = None) -> None:
-        self._conf = conf
-        timeout = timeout or conf.registry_client_timeout
-        self._timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout)
-        host = conf.registry_host
-        self._host = f"[{host}]" if ":" in host else host
-        self._port = conf.registry_port
-        self._tls = _tls(conf) if conf.registry_client_protocol == "https" else None
-        # As many as the process has threads; none is made before it is needed.
-        self._max_connections = conf.threads + conf.wsgi.task_pool_threads
-        self._connect()
-        _reset_after_fork(self)
+    def __init__(self, settings: RegistrySettings, max_connections: int) -> None:
+        self._settings = settings
+        self._max_connections = max_connections
+        tls = _tls(settings) if settings.registry_client_protocol == "https" else None
+        # A child process must not use the sockets of its parent.
+        self._pool = PerProcess(lambda: self._open_pool(tls))
 
     def for_heartbeats(self) -> RegistryConnection:
-        """Another way to the same registry that soon gives up."""
-        return RegistryConnection(
-            self._conf, min(HEARTBEAT_TIMEOUT, self._conf.registry_client_timeout)
-        )
+        """Another connection to the same registry that waits HEARTBEAT_TIMEOUT for an answer."""
+        timeout = min(HEARTBEAT_TIMEOUT, self._settings.registry_client_timeout)
+        settings = dataclasses.replace(self._settings, registry_client_timeout=timeout)
+        return RegistryConnection(settings, self._max_connections)
 
-    def _connect(self) -> None:
-        pool: type[urllib3.HTTPConnectionPool] = urllib3.HTTPConnectionPool
-        more = {}
-        if self._tls is not None:
-            pool, more = urllib3.HTTPSConnectionPool, self._tls
-        self._pool = pool(
-            self._host,
-            self._port,
-            timeout=self._timeout,
+    def _open_pool(self, tls: dict[str, Any] | None) -> urllib3.HTTPConnectionPool:
+        pool = urllib3.HTTPConnectionPool if tls is None else urllib3.HTTPSConnectionPool
+        host, timeout = self._settings.registry_host, self._settings.registry_client_timeout
+        return pool(
+            f"[{host}]" if ":" in host else host,
+            self._settings.registry_port,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
             maxsize=self._max_connections,
             retries=False,
-            **more,
+            **(tls or {}),
         )
-
-    def reset(self) -> None:
-        """In a child process: leave the sockets to the parent."""
-        self._connect()
 
     def post(self, body: bytes, headers: dict[str, str], is_repeatable: bool) -> tuple[int, bytes]:
-        """Send a request and take the answer.
+        """Send a request and return the status and the body of the answer.
 
-        :param is_repeatable: does it do no harm when it is done twice?
-        :returns: status and body.
-        :raises errors.DatabaseUnavailable: there was no answer.
-        :raises errors.OutcomeUnknown: there was none to a request that was, perhaps, received,
-            and that does harm when it is done twice.
+        :param is_repeatable: the request may be executed twice.
+        :raises errors.DatabaseUnavailable: there was no answer, and nothing was executed or the
+            request is repeatable.
+        :raises errors.OutcomeUnknown: there was no answer, and the registry may have executed the
+            request, which is not repeatable.
         """
-        for last in (False, True):
-            try:
-                answer = self._pool.urlopen(
-                    "POST", protocol.PATH, body=body, headers=headers, redirect=False
-                )
-                return answer.status, answer.data
-            except exceptions.HTTPError as error:
-                if not last and (
-                    isinstance(error, _NOT_SENT)
-                    or is_repeatable
-                    and isinstance(error, exceptions.ProtocolError)
-                ):
-                    continue  # a registry that was started again, or another one
-                LOG.error(
-                    "The registry at %s:%s does not answer: %s", self._host, self._port, error
-                )
-                if is_repeatable or isinstance(error, _NOT_SENT):
-                    raise errors.DatabaseUnavailable() from error
-                raise errors.OutcomeUnknown() from error
-        raise errors.DatabaseUnavailable()
+        try:
+            return self._post_once(body, headers)
+        except exceptions.HTTPError as error:
+            if not (_was_not_sent(error) or is_repeatable and _was_interrupted(error)):
+                raise self._failure(error, is_repeatable) from error
+        # The registry was restarted, or a proxy chooses another one now.
+        try:
+            return self._post_once(body, headers)
+        except exceptions.HTTPError as error:
+            raise self._failure(error, is_repeatable) from error
+
+    def _post_once(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        answer = self._pool.get().urlopen(
+            "POST", protocol.PATH, body=body, headers=headers, redirect=False
+        )
+        return answer.status, answer.data
+
+    def _failure(self, error: exceptions.HTTPError, is_repeatable: bool) -> errors.GlanceError:
+        LOG.error(
+            "The registry at %s port %s does not answer: %s",
+            self._settings.registry_host,
+            self._settings.registry_port,
+            error,
+        )
+        if is_repeatable or _was_not_sent(error):
+            return errors.DatabaseUnavailable()
+        return errors.OutcomeUnknown()
 
 
-def _tls(conf: Any) -> dict[str, Any]:
-    """What urllib3 has to know of certificates.
+def _was_not_sent(error: exceptions.HTTPError) -> bool:
+    return isinstance(error, _NOT_SENT)
 
-    :raises ValueError: a file is missing.
+
+def _was_interrupted(error: exceptions.HTTPError) -> bool:
+    """True when the connection was closed before an answer; not when a timeout expired."""
+    return isinstance(error, exceptions.ProtocolError)
+
+
+def _tls(settings: RegistrySettings) -> dict[str, Any]:
+    """The arguments of urllib3.HTTPSConnectionPool about keys and certificates.
+
+    :raises ValueError: a file does not exist.
     """
-    for name in ("key", "cert", "ca"):
-        path = conf[f"registry_client_{name}_file"]
+    files = {
+        "key": settings.registry_client_key_file,
+        "cert": settings.registry_client_cert_file,
+        "ca": settings.registry_client_ca_file,
+    }
+    for name, path in files.items():
         if path and not os.path.exists(path):
             raise ValueError(f"[DEFAULT] registry_client_{name}_file: there is no file {path!r}.")
-    if conf.registry_client_key_file and not conf.registry_client_cert_file:
+    if files["key"] and not files["cert"]:
         raise ValueError("[DEFAULT] registry_client_key_file needs registry_client_cert_file.")
-    settings: dict[str, Any] = {
-        "key_file": conf.registry_client_key_file,
-        "cert_file": conf.registry_client_cert_file,
-        "ca_certs": conf.registry_client_ca_file,
+    arguments: dict[str, Any] = {
+        "key_file": files["key"],
+        "cert_file": files["cert"],
+        "ca_certs": files["ca"],
         "cert_reqs": "CERT_REQUIRED",
     }
-    if conf.registry_client_insecure:
+    if settings.registry_client_insecure:
         LOG.warning(
-            "registry_client_insecure is on: whoever stands between this host and the "
-            "registry reads and changes everything."
+            "registry_client_insecure is on: the certificate of the registry is not checked, so "
+            "that a host on the network path can read and change all requests."
         )
-        settings.update(cert_reqs="CERT_NONE", assert_hostname=False)
-    return settings
-
-
-def _reset_after_fork(connection: RegistryConnection) -> None:
-    reference = weakref.ref(connection)
-
-    def reset_inherited() -> None:
-        if (inherited := reference()) is not None:
-            inherited.reset()
-
-    os.register_at_fork(after_in_child=reset_inherited)
+        arguments.update(cert_reqs="CERT_NONE", assert_hostname=False)
+    return arguments

@@ -1,15 +1,15 @@
-"""Who asks the registry: the caller, or this host on its own account.
+"""As whom an API host sends commands to the registry.
 
-With Keystone the caller's own token goes with each request, and beside it the
-token of this host, which says that the request comes from the service.  Then
-Keystone also accepts a caller's token that ran out during a long upload.  Work
-in the background has no caller: it goes with the token of this host alone.
+With Keystone a command carries two tokens: ``X-Auth-Token`` is the caller's, ``X-Service-Token``
+this host's, which proves that the command comes from the service.  Keystone then accepts a token
+of the caller that expired during a long upload.  Background work has no caller and sends the token
+of this host as ``X-Auth-Token``.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -18,11 +18,15 @@ from glance_py.domain.caller import Caller
 from glance_py.registry.authorization import SERVICE_ROLE
 from glance_py.registry.options import KEYSTONE_TIMEOUT, SERVICE_USER_GROUP
 
+if TYPE_CHECKING:
+    from keystoneauth1.plugin import BaseAuthPlugin
+    from keystoneauth1.session import Session
+
 LOG = logging.getLogger(__name__)
 
 SECRET_HEADER = "X-Registry-Secret"
 
-#: Identity headers as keystonemiddleware would set them, and whence their values come.
+#: Header of keystonemiddleware -> key of :attr:`Caller.credentials` with its value.
 _IDENTITY_HEADERS = (
     ("X-User-Id", "user_id"),
     ("X-User-Domain-Id", "user_domain_id"),
@@ -34,25 +38,26 @@ _IDENTITY_HEADERS = (
 
 
 def is_service_account(ctx: Caller | None) -> bool:
-    """Does the service itself ask?
+    """True when a command is sent with the rights of the service instead of the caller's.
 
-    So it does when there is no caller, and for a caller whom the operator's
-    rules let have something done to what belongs to somebody else.
+    That is the case without a caller, for an elevated caller (``Caller.elevated``), and for the
+    service's own context (``is_admin`` without a token).
     """
     return ctx is None or ctx.is_elevated or (ctx.auth_token is None and bool(ctx.is_admin))
 
 
 class KeystoneTokens:
-    """Callers by their tokens, this host by the credentials in ``[service_user]``."""
+    """Identity by tokens: the caller's, and this host's with the credentials in [service_user].
+
+    :param conf: registers the options of keystoneauth in that section.
+    :raises ValueError: the section has a wrong value.
+    """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._session, self._auth = _service_credentials(conf)
+        self._credentials = _service_credentials(conf)
 
     def headers(self, ctx: Caller | None) -> dict[str, str]:
-        """Who asks.
-
-        :raises errors.DatabaseUnavailable: this host got no token.
-        """
+        """See :class:`glance_py.registry.client.Identity`."""
         service_token = self._token()
         if ctx is None or is_service_account(ctx):
             return {"X-Auth-Token": service_token} if service_token else {}
@@ -62,23 +67,27 @@ class KeystoneTokens:
         return headers
 
     def refresh(self) -> bool:
-        """Get another token of this host's own; False when it has none."""
-        return self._auth is not None and self._auth.invalidate()
+        """Discard the token of this host, so that the next command gets another.
+
+        :returns: False when this host has no credentials.
+        """
+        return self._credentials is not None and self._credentials[1].invalidate()
 
     def _token(self) -> str | None:
-        if self._auth is None:
+        if self._credentials is None:
             return None
+        session, auth = self._credentials
         try:
-            return self._auth.get_token(self._session)
+            return auth.get_token(session)
         except Exception as error:
-            LOG.error("There is no token for [%s]: %s", SERVICE_USER_GROUP, error)
+            LOG.error("Keystone gave no token for [%s]: %s", SERVICE_USER_GROUP, error)
             raise errors.DatabaseUnavailable() from error
 
 
-def _service_credentials(conf: cfg.ConfigOpts) -> tuple[Any, Any]:
-    """Session and plugin for ``[service_user]``; Nones when it names no ``auth_type``.
+def _service_credentials(conf: cfg.ConfigOpts) -> tuple[Session, BaseAuthPlugin] | None:
+    """Session and plugin for ``[service_user]``; None when the section has no ``auth_type``.
 
-    :raises ValueError: the section is wrong.
+    :raises ValueError: the section has a wrong value.
     """
     from keystoneauth1 import exceptions, loading
 
@@ -89,38 +98,40 @@ def _service_credentials(conf: cfg.ConfigOpts) -> tuple[Any, Any]:
         auth = loading.load_auth_from_conf_options(conf, SERVICE_USER_GROUP)
         if auth is None:
             LOG.warning(
-                "There are no credentials in [%s]: only a registry without "
-                "authentication will answer.",
+                "There are no credentials in [%s]: only a registry without authentication accepts "
+                "requests of this host.",
                 SERVICE_USER_GROUP,
             )
-            return None, None
+            return None
         return loading.load_session_from_conf_options(conf, SERVICE_USER_GROUP), auth
     except (exceptions.ClientException, cfg.Error) as error:
         raise ValueError(f"[{SERVICE_USER_GROUP}]: {error}") from None
 
 
 class IdentityHeaders:
-    """Callers by name, for a registry that believes its API hosts (trusted-auth)."""
+    """Identity by headers without a token, for a registry with the flavor trusted-auth.
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    :param shared_secret: sent with every command (option ``registry_shared_secret``).
+    """
+
+    def __init__(self, shared_secret: str | None = None) -> None:
         self._base_headers = {"X-Identity-Status": "Confirmed", "X-Service-Roles": SERVICE_ROLE}
-        if conf.registry_shared_secret:
-            self._base_headers[SECRET_HEADER] = conf.registry_shared_secret
+        if shared_secret:
+            self._base_headers[SECRET_HEADER] = shared_secret
 
     def headers(self, ctx: Caller | None) -> dict[str, str]:
-        """Who asks."""
+        """See :class:`glance_py.registry.client.Identity`."""
         if ctx is None or is_service_account(ctx):
             return {**self._base_headers, "X-User-Id": SERVICE_ROLE, "X-Roles": SERVICE_ROLE}
         headers = {**self._base_headers, "X-Roles": ",".join(ctx.roles)}
         if ctx.read_only:
             headers["X-Identity-Status"] = "Invalid"
-        headers.update(
-            (header, value)
-            for header, name in _IDENTITY_HEADERS
-            if (value := getattr(ctx, name)) is not None
-        )
+        for header, name in _IDENTITY_HEADERS:
+            value = ctx.credentials.get(name)
+            if value is not None:
+                headers[header] = str(value)
         return headers
 
     def refresh(self) -> bool:
-        """There is nothing to renew."""
+        """There is no token: always False."""
         return False

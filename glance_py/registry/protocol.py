@@ -1,8 +1,11 @@
-"""What client and registry say to each other: which commands, in which JSON.
+"""The protocol between API host and registry: commands, and requests and responses as JSON.
 
-The commands are the methods of the DAL's ports, the values are those of the
-domain, and errors go by class name and arguments.  Nothing that the other side
-names is imported or looked up outside of what stands here.
+The commands are the methods of the DAL's ports, derived from their signatures.  Arguments and
+results are values of the domain (``codec.py``).  An error is sent as the name of its class and
+its arguments.  Names that the peer sends are looked up in the tables of this module only.
+
+A request is a list of commands, a response the list of their outcomes in the same order.
+:mod:`glance_py.registry.client` sends one command in a request.
 """
 
 from __future__ import annotations
@@ -10,20 +13,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, get_type_hints
 
 import orjson
 
 from glance_py.domain import errors, ports
 from glance_py.domain.task import Task
 from glance_py.registry import codec
-from glance_py.registry.codec import DecodeError
+from glance_py.registry.codec import DecodeError, TypeHint
 
 PATH = "/rpc"
 JSON = "application/json"
 
-#: The rooms of the records and their ports.
+#: Field of :class:`~glance_py.domain.ports.Repositories` -> its port.
 PORTS: Mapping[str, type] = {
     "images": ports.ImageRepository,
     "members": ports.MemberRepository,
@@ -36,7 +39,8 @@ PORTS: Mapping[str, type] = {
     "pending": ports.PendingRepository,
 }
 
-#: Commands that change nothing: they may be sent again, and by callers who may only look.
+#: Commands that change nothing.  They may be repeated, and callers who are ``read_only`` may
+#: send them.
 READ_COMMANDS = frozenset(
     {
         "ping",
@@ -68,7 +72,7 @@ READ_COMMANDS = frozenset(
     }
 )
 
-#: Writes that do no harm when they are done twice.
+#: Writes that have the same effect when they are executed twice.
 IDEMPOTENT_COMMANDS = frozenset(
     {
         "claims.beat",
@@ -84,7 +88,7 @@ IDEMPOTENT_COMMANDS = frozenset(
     }
 )
 
-#: Characters of a key.
+#: Valid lengths of an idempotency key, in characters.
 KEY_LENGTHS = range(16, 65)
 
 
@@ -92,34 +96,44 @@ KEY_LENGTHS = range(16, 65)
 class RpcCommand:
     """One method of a port.
 
+    name
+        Field of ``Repositories`` and method: ``images.get``.
     parameters
-        Their types by name, in order, without the caller.
+        Name -> type hint, in the order of the signature, without the caller.
     required
-        Those that have no default.
+        The names of the parameters without a default.
+    result
+        The type hint of what the method returns.
     takes_context
-        Is the caller the method's first argument?
+        True when the first argument of the method is the caller.
     kwargs_parameter
-        The parameter that stands for any fields of a task, None when there is none.
+        The name of the method's ``**`` parameter, whose values are fields of a task; None when it
+        has no such parameter.
     """
 
     name: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, TypeHint]
     required: frozenset[str]
-    result: Any
+    result: TypeHint
     takes_context: bool
     kwargs_parameter: str | None = None
 
     @property
     def is_read(self) -> bool:
+        """True when the command changes nothing."""
         return self.name in READ_COMMANDS
 
     @property
     def needs_idempotency_key(self) -> bool:
-        """Must a repeated call of it be known as such?"""
+        """True when the registry must not execute a repeated request a second time."""
         return not self.is_read and self.name not in IDEMPOTENT_COMMANDS
 
     def encode_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call of the method, ready for JSON, by name."""
+        """The arguments of a call of the method, by name, as values for :func:`dump_request`.
+
+        :param args: the positional arguments, without the caller.
+        :param kwargs: the keyword arguments.
+        """
         given = dict(zip(self.parameters, args, strict=False))
         if self.kwargs_parameter is None:
             given.update(kwargs)
@@ -127,10 +141,10 @@ class RpcCommand:
             given[self.kwargs_parameter] = dict(kwargs)
         return {name: codec.encode(self.parameters[name], value) for name, value in given.items()}
 
-    def decode_arguments(self, kwargs: Any) -> dict[str, Any]:
-        """The arguments that came as JSON.
+    def decode_arguments(self, kwargs: object) -> dict[str, Any]:
+        """The keyword arguments for the method, from the parsed JSON of a request.
 
-        :raises DecodeError: they are not those of this command.
+        :raises DecodeError: an argument is unknown, missing or of another type.
         """
         if not isinstance(kwargs, dict):
             raise DecodeError(f"The kwargs of {self.name} must be an object.")
@@ -151,10 +165,10 @@ class RpcCommand:
         return checked
 
 
-def _command(name: str, method: Callable) -> RpcCommand:
+def _command(name: str, method: Callable[..., Any]) -> RpcCommand:
     hints = get_type_hints(method)
     result = hints.pop("return")
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, TypeHint] = {}
     required, kwargs_parameter = set(), None
     signature = inspect.signature(method).parameters
     for each in list(signature.values())[1:]:
@@ -171,16 +185,21 @@ def _command(name: str, method: Callable) -> RpcCommand:
     )
 
 
-def _commands() -> Iterator[RpcCommand]:
-    for port_name, port in PORTS.items():
-        for operation, method in vars(port).items():
-            if inspect.isfunction(method) and not operation.startswith("_"):
-                yield _command(f"{port_name}.{operation}", method)
-    yield RpcCommand("ping", {}, frozenset(), type(None), takes_context=False)
+#: Answers the health check of the registry's database.
+PING = RpcCommand("ping", {}, frozenset(), type(None), takes_context=False)
 
+#: Method of a port -> its command.
+BY_METHOD: Mapping[Callable[..., Any], RpcCommand] = {
+    method: _command(f"{port_name}.{operation}", method)
+    for port_name, port in PORTS.items()
+    for operation, method in vars(port).items()
+    if inspect.isfunction(method) and not operation.startswith("_")
+}
 
-#: Every command by its name.
-COMMANDS: Mapping[str, RpcCommand] = {command.name: command for command in _commands()}
+#: Name -> command.
+COMMANDS: Mapping[str, RpcCommand] = {
+    command.name: command for command in (*BY_METHOD.values(), PING)
+}
 
 
 def _subclasses(of: type[errors.GlanceError]) -> Iterator[type[errors.GlanceError]]:
@@ -189,7 +208,7 @@ def _subclasses(of: type[errors.GlanceError]) -> Iterator[type[errors.GlanceErro
         yield from _subclasses(each)
 
 
-#: Errors by name: those of the domain and no others.
+#: Name -> error class; only errors of the domain.
 ERRORS: Mapping[str, type[errors.GlanceError]] = {
     each.__name__: each
     for each in _subclasses(errors.GlanceError)
@@ -197,17 +216,21 @@ ERRORS: Mapping[str, type[errors.GlanceError]] = {
 }
 
 
+#: The outcome of one command in a response.
+Outcome: TypeAlias = Mapping[str, Any] | orjson.Fragment
+
+
 class UnknownCommand(DecodeError):
-    """There is no such command here."""
+    """A request names a command that does not exist."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RpcCall:
-    """One command of a request.
+    """One command of a request, decoded.
 
     digest
-        Of the whole command with its key: the same when the client repeats it, and
-        no other.  None when it has no key.
+        SHA-256 of the command with its arguments and its idempotency key: equal for a repetition
+        of the request, different for every other request.  None when the command has no key.
     """
 
     command: RpcCommand
@@ -216,31 +239,25 @@ class RpcCall:
 
 
 def dump_request(
-    calls: Iterable[tuple[RpcCommand, Mapping[str, Any]]], key: str | None = None
+    command: RpcCommand, arguments: Mapping[str, Any], key: str | None = None
 ) -> bytes:
-    """The body of a request; arguments are those of :meth:`RpcCommand.encode_arguments`.
+    """The body of a request with one command.
 
-    :param key: random text that no other request has.  A request that is repeated with the
-        same key, byte by byte, is done once.
-    :raises errors.Invalid: a value cannot be written as JSON.
+    :param arguments: what :meth:`RpcCommand.encode_arguments` returned.
+    :param key: random text that is different for every request, with a length in KEY_LENGTHS.  The
+        registry executes requests with the same body and key once.
+    :raises errors.Invalid: a value cannot be encoded, for example an integer of more than 64 bits
+        or a lone surrogate.
     """
-    return _dump_json(
-        [
-            {
-                "command": command.name,
-                "kwargs": kwargs,
-                **({"key": f"{key}-{number}"} if key and command.needs_idempotency_key else {}),
-            }
-            for number, (command, kwargs) in enumerate(calls)
-        ]
-    )
+    keys = {} if key is None else {"key": key}
+    return _dump_json([{"command": command.name, "kwargs": arguments, **keys}])
 
 
 def load_request(body: bytes) -> list[RpcCall]:
-    """Every command of a request, all of them checked.
+    """The commands of a request; all of them are decoded before the first is executed.
 
     :raises UnknownCommand: a command does not exist.
-    :raises DecodeError: the body is something else.
+    :raises DecodeError: the body is not a valid request.
     """
     calls = []
     document = _load_json(body)
@@ -270,55 +287,48 @@ def _digest(entry: dict[str, Any]) -> bytes | None:
 
 
 def encode_result(command: RpcCommand, result: Any) -> dict[str, Any]:
-    """What a command returned, as a part of :func:`dump_response`."""
+    """The outcome of a command that returned ``result``, for :func:`dump_response`."""
     return {"result": codec.encode(command.result, result)}
 
 
 def dump_result(command: RpcCommand, result: Any) -> bytes:
-    """What a command returned, to be kept."""
+    """The same as bytes, which are stored under an idempotency key."""
     return _dump_json(encode_result(command, result))
 
 
 def stored_result(stored: bytes) -> orjson.Fragment:
-    """What :func:`dump_result` made, as a part of :func:`dump_response`."""
+    """The outcome that :func:`dump_result` encoded, for :func:`dump_response`."""
     return orjson.Fragment(stored)
 
 
 def encode_error(error: errors.GlanceError) -> dict[str, Any]:
-    """What a command raised, as a part of :func:`dump_response`."""
-    args = [each if isinstance(each, str | int | None) else str(each) for each in error.args]
+    """The outcome of a command that raised ``error``, for :func:`dump_response`."""
+    args = [value if isinstance(value, str | int | None) else str(value) for value in error.args]
     return {"error": {"class": type(error).__name__, "args": args}}
 
 
-def dump_response(results: Sequence[dict[str, Any] | orjson.Fragment]) -> bytes:
-    """The body of a response, one part for each command."""
-    return _dump_json(results)
+def dump_response(outcomes: Sequence[Outcome]) -> bytes:
+    """The body of a response, with one outcome for each command of the request."""
+    return _dump_json(outcomes)
 
 
-def load_response(commands: Sequence[RpcCommand], body: bytes) -> list[Any]:
-    """What each command returned; an error stands in its place as an exception.
+def load_response(command: RpcCommand, body: bytes) -> Any:
+    """What the method of ``command``, the only one of its request, returned on the registry.
 
-    :raises DecodeError: the body is something else.
+    :raises errors.GlanceError: what the method raised there; the base class itself for an error
+        that this release does not know.
+    :raises DecodeError: the body is not a response to such a request.
     """
-    document = _load_json(body)
-    if not isinstance(document, list) or len(document) != len(commands):
-        raise DecodeError("The answer is not a list with one result for each command.")
-    return [_decode_result(*each) for each in zip(commands, document, strict=True)]
+    match _load_json(body):
+        case [{"result": result}]:
+            return codec.decode(command.result, result)
+        case [{"error": {"class": str(name), "args": [*args]}}]:
+            raise ERRORS.get(name, errors.GlanceError)(*args)
+        case _:
+            raise DecodeError(f"The answer to {command.name} is neither a result nor an error.")
 
 
-def _decode_result(command: RpcCommand, part: Any) -> Any:
-    if isinstance(part, dict) and "result" in part:
-        return codec.decode(command.result, part["result"])
-    try:
-        name, args = part["error"]["class"], part["error"]["args"]
-        return ERRORS.get(name, errors.GlanceError)(*args)
-    except (KeyError, TypeError):
-        raise DecodeError(
-            f"The answer to {command.name} is neither a result nor an error."
-        ) from None
-
-
-def _dump_json(document: Any) -> bytes:
+def _dump_json(document: object) -> bytes:
     try:
         return orjson.dumps(document, default=codec.encode_default)
     except TypeError:
@@ -327,8 +337,9 @@ def _dump_json(document: Any) -> bytes:
         ) from None
 
 
-def _load_json(body: bytes) -> Any:
+def _load_json(body: bytes) -> object:
     try:
-        return orjson.loads(body)
+        document: object = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise DecodeError("The body is not JSON.") from None
+    return document

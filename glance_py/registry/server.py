@@ -1,32 +1,30 @@
-"""The registry itself: ``POST /rpc`` over the records of a database.
+"""The registry: a WSGI application that executes commands, ``POST /rpc``, on its database.
 
-A WSGI application at the end of a pipeline whose middleware has found out who
-asks.  It checks a whole request before it does any of it and tells of errors by
-their names.  A process holds nothing between two requests: the answers to
-repeated writes are in the database.  What went wrong unforeseen is
-in the log only.
+It is the innermost application of a pipeline; the middleware has authenticated the caller.  All
+commands of a request are decoded before the first is executed.  Errors are sent by the name of
+their class; an unexpected exception is logged and sent as a plain GlanceError.  A process keeps no
+state between two requests: the results of writes with an idempotency key are in the database.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
-
-import orjson
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
 from glance_py.domain.ports import Repositories
 from glance_py.registry import authorization, protocol
-from glance_py.registry.protocol import DecodeError, RpcCall, UnknownCommand
+from glance_py.registry.codec import DecodeError
+from glance_py.registry.protocol import Outcome, RpcCall, UnknownCommand
 
 LOG = logging.getLogger(__name__)
 
-#: Bytes of one request: what one request to the API may hold, as the API sends it on.
+#: Most bytes of a request.  A request to the API may cause a command of this size.
 MAX_BODY = 64 * 1024 * 1024
-#: Commands of one request.
+#: Most commands of a request.
 MAX_COMMANDS = 1000
 
 _REASONS = {
@@ -41,37 +39,46 @@ _REASONS = {
 
 
 class RequestError(Exception):
-    """(status, sentence): the request is not one."""
+    """A request that is refused as a whole.
+
+    :param status: the HTTP status of the answer.
+    :param message: the text of the answer.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
 
 
 class Registry:
-    """The WSGI application; built once per process, safe in threads."""
+    """The WSGI application; built once per process.  Safe in threads."""
 
     def __init__(self, repositories: Repositories) -> None:
         self._commands = authorization.authorized_commands(repositories)
         self._run_once = repositories.once
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             status, body = 200, self._handle(environ)
         except RequestError as error:
-            status, message = error.args
-            body = protocol.dump_response([{"message": message}])
+            status = error.status
+            body = protocol.dump_response([{"message": error.message}])
         headers = [("Content-Type", protocol.JSON), ("Content-Length", str(len(body)))]
         if status == 405:
             headers.append(("Allow", "POST"))
         start_response(f"{status} {_REASONS[status]}", headers)
         return [body]
 
-    def _handle(self, environ: dict[str, Any]) -> bytes:
+    def _handle(self, environ: WSGIEnvironment) -> bytes:
         if environ.get("PATH_INFO", "").rstrip("/") != protocol.PATH:
             raise RequestError(404, "There is nothing but /rpc here.")
         if environ["REQUEST_METHOD"] != "POST":
             raise RequestError(405, "Commands come by POST.")
-        ctx = environ.get("glance.context")
+        ctx: Caller | None = environ.get("glance.context")
         if ctx is None or not authorization.is_api_host(ctx):
             LOG.warning(
-                "A request that no API host vouches for was refused (%s)",
+                "Refused a request without a service token, from %s",
                 environ.get("REMOTE_ADDR", "-"),
             )
             raise RequestError(403, "Requests come from API hosts, with the token of the service.")
@@ -85,7 +92,7 @@ class Registry:
             raise RequestError(413, f"A request may hold {MAX_COMMANDS} commands.")
         return protocol.dump_response([self._run(ctx, call) for call in calls])
 
-    def _run(self, ctx: Caller, call: RpcCall) -> dict[str, Any] | orjson.Fragment:
+    def _run(self, ctx: Caller, call: RpcCall) -> Outcome:
         command, function = call.command, self._commands[call.command.name]
         try:
             if ctx.read_only and not command.is_read:
@@ -110,18 +117,18 @@ class Registry:
 
 
 def _key(ctx: Caller, digest: bytes) -> str:
-    """The key of a call: that of another caller is another one, whatever it holds."""
+    """The idempotency key in the database: different for every caller, hexadecimal."""
     caller = f"{ctx.user_id}\0{ctx.project_id}\0{bool(ctx.is_admin)}\0".encode()
     return hashlib.sha256(caller + digest).hexdigest()
 
 
-def _body(environ: dict[str, Any]) -> bytes:
+def _body(environ: WSGIEnvironment) -> bytes:
     length = environ.get("CONTENT_LENGTH") or ""
     if not length.isascii() or not length.isdigit():
         raise RequestError(411, "A request needs its Content-Length.")
     if len(length) > 9 or int(length) > MAX_BODY:
         raise RequestError(413, f"A request may have {MAX_BODY} bytes.")
-    body = environ["wsgi.input"].read(int(length))
+    body: bytes = environ["wsgi.input"].read(int(length))
     if len(body) != int(length):
         raise RequestError(400, "The body is shorter than announced.")
     return body

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from glance_py.domain.image import RESERVED_PREFIX
+
 ImageDocument = dict[str, Any]
 
 #: Attributes that a server gives itself, or that mean something there only.
@@ -34,9 +36,6 @@ READ_ONLY = frozenset(
         "schema",
     }
 )
-
-#: Properties whose names start so are the bookkeeping of a server.
-RESERVED_PREFIX = "os_glance"
 
 _ID = re.compile("[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}(?:\\1[0-9A-Fa-f]{4}){2}\\1[0-9A-Fa-f]{12}")
 

@@ -1,12 +1,11 @@
-"""Requests of the service to addresses that a client named (SSRF, CWE-918).
+"""HTTP requests to URLs that a client named, without server-side request forgery (CWE-918).
 
-An address is judged before anything is sent: its parts by the operator's lists,
-and every network address behind its name by what kind of place it is.  The
-connection then goes to a judged address, and each redirect is judged again, so
-that neither names nor servers can lead the service elsewhere.
+``UriFilter`` checks a URL before anything is sent: its parts against the operator's lists, and
+every IP address of its host.  ``Fetcher`` connects to a checked address, without resolving the
+name again, and has each redirect checked.
 """
 
-from glance_py.safe_http.fetch import Fetcher, Response
-from glance_py.safe_http.uri_filter import Target, UriFilter
+from glance_py.safe_http.fetch import Fetcher, Response, UriPolicy
+from glance_py.safe_http.uri_filter import Target, UriFilter, service_endpoints
 
-__all__ = ["Fetcher", "Response", "Target", "UriFilter"]
+__all__ = ["Fetcher", "Response", "Target", "UriFilter", "UriPolicy", "service_endpoints"]

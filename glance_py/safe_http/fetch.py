@@ -1,9 +1,9 @@
-"""GET over HTTP, from an address that was judged and from no other.
+"""HTTP GET requests to IP addresses that passed the filter.
 
-The socket is connected here to the judged address, and TLS is spoken on it with
-the name of the URL; redirects are judged like the first address.  A server that
-answers slowly, endlessly or in an encoding cannot hold a thread or fill memory.
-Proxies of the environment are not used: they would resolve the name themselves.
+The socket is connected to a checked address, and TLS verifies the name in the URL; redirects are
+checked like the first URL.  Timeouts, a minimum rate and the refusal of encodings keep a server
+from occupying a thread or memory.  Proxies of the environment are not used, because they would
+resolve the name themselves.
 """
 
 from __future__ import annotations
@@ -20,36 +20,35 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from typing import Protocol
 
-from oslo_config import cfg
-
 from glance_py.domain import errors
-from glance_py.safe_http.uri_filter import Target, UriFilter
+from glance_py.safe_http.uri_filter import Target
 from glance_store_py.watchdog import MinimumRate, Watchdog
 
 CHUNK = 1024 * 1024
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-#: Seconds to reach an address, to wait for any byte, and for TLS and all headers to be through.
+#: Seconds for the connection to one address, for each read, and for TLS and all headers.
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 HEADER_TIMEOUT = 60.0
 
-#: At least so many bytes must come in so many seconds of waiting for them.
+#: At least so many bytes must arrive in so many seconds of reading.
 MIN_RATE_BYTES = 1024 * 1024
 MIN_RATE_SECONDS = 60.0
 
-#: How many addresses of one name are tried.
+#: How many addresses of one host are tried.
 _MAX_ADDRESSES = 4
 
 
 @dataclasses.dataclass(slots=True)
 class Response:
-    """An answer: its body unread.
+    """An answer, its body unread.
 
-    ``length`` is how many bytes ``chunks`` will yield, None when the server
-    does not say.  ``headers`` are found whatever their case.  ``chunks`` raises
-    when the body ends early.  ``close`` must be called and may be called twice.
+    ``length`` is the number of bytes that ``chunks`` yields, None when the server does not
+    announce it.  The names of ``headers`` are case-insensitive.  ``chunks`` raises
+    errors.StoreUnavailable when the body ends early.  ``close`` must be called and may be called
+    twice.
     """
 
     status: int
@@ -60,20 +59,23 @@ class Response:
 
 
 class UriPolicy(Protocol):
-    """Says where a request for a URL may go, or raises errors.Invalid."""
+    """What a Fetcher needs of a filter of URLs."""
 
-    def check(self, url: str) -> Target: ...
+    def check(self, url: str) -> Target:
+        """The target of a request for ``url``.
+
+        :raises errors.Invalid: no request may be sent.
+        """
 
 
 class Fetcher:
-    """Asks web servers; built once per process, used by all threads.
+    """Sends GET requests; may be used by several threads.
 
-    :param conf: ConfigOpts with [import_filtering_opts].
-    :param uri_filter: judges each address; by default one made from ``conf``.
+    :param uri_filter: checks each URL.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, uri_filter: UriPolicy | None = None) -> None:
-        self._filter: UriPolicy = uri_filter or UriFilter(conf)
+    def __init__(self, uri_filter: UriPolicy) -> None:
+        self._filter = uri_filter
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -86,14 +88,13 @@ class Fetcher:
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Ask for ``url`` from byte ``start`` on (RFC 9110, 14.2).
+        """Request ``url`` from byte ``start`` on (RFC 9110, 14.2).
 
-        :param if_range: an entity tag or date: the part is only wanted of the
-            same object, otherwise all of it comes (status 200).
-        :param headers: sent to the origin of ``url`` only, not to where it redirects.
-        :returns: any answer that is no redirect; look at its status.
-        :raises errors.Invalid: an address on the way may not be asked, or the
-            answer comes in an encoding.
+        :param if_range: an entity tag or date: the range is sent only when the object is still
+            the same one, otherwise all of it (status 200).
+        :param headers: sent to the origin of ``url`` only, not to targets of redirects.
+        :returns: the first answer that is no redirect, of any status.
+        :raises errors.Invalid: the filter refuses a URL, or the body has a content encoding.
         :raises errors.StoreUnavailable: a server cannot be reached or is too slow.
         """
         target = first = self._filter.check(url)
@@ -121,7 +122,7 @@ class Fetcher:
     def _send(self, target: Target, headers: dict[str, str]) -> Response:
         with _translate_errors(target):
             sock = self._connect(target)
-        # The plain socket's: a reader may be inside TLS at that moment.
+        # The method of the plain socket: another thread may be inside of TLS at that moment.
         watch = Watchdog(lambda: socket.socket.shutdown(sock, socket.SHUT_RDWR))
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = sock
@@ -151,7 +152,10 @@ class Fetcher:
         )
 
     def _connect(self, target: Target) -> socket.socket:
-        """A connection to the first judged address that takes it."""
+        """A connection to the first address that accepts one.
+
+        :raises OSError: no address does.
+        """
         failure: OSError | None = None
         for address in target.addresses[:_MAX_ADDRESSES]:
             try:
@@ -162,7 +166,7 @@ class Fetcher:
             try:
                 sock.settimeout(READ_TIMEOUT)
                 if target.scheme == "https":
-                    # Its handshake comes later, when somebody watches how long it takes.
+                    # The handshake comes later, when the watchdog limits its duration.
                     sock = self._tls.wrap_socket(
                         sock, server_hostname=target.host, do_handshake_on_connect=False
                     )
@@ -175,7 +179,7 @@ class Fetcher:
 
 @contextlib.contextmanager
 def _translate_errors(target: Target) -> Iterator[None]:
-    """Errors of the network in words for the client, without addresses or secrets."""
+    """Turn errors of the network into errors for the client, without IP addresses or secrets."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -191,7 +195,7 @@ def _translate_errors(target: Target) -> Iterator[None]:
 def _chunks(
     target: Target, answer: http.client.HTTPResponse, length: int | None, watch: Watchdog
 ) -> Iterator[bytes]:
-    """The body; time that the reader of the chunks takes for itself does not count."""
+    """The body; the minimum rate does not count the time between two reads."""
     left = length
     pace = MinimumRate(watch, MIN_RATE_BYTES, MIN_RATE_SECONDS)
     while left is None or left:
@@ -218,7 +222,10 @@ def _require_identity_encoding(response: Response) -> Response:
 
 
 def _content_length(answer: http.client.HTTPResponse) -> int | None:
-    """How long the body is, when the answer says so in one voice."""
+    """The length of the body; None when it is not announced.
+
+    :raises errors.Invalid: the headers contradict each other, or hold no number.
+    """
     said = set(answer.headers.get_all("Content-Length", []))
     if answer.chunked or not said:
         return None

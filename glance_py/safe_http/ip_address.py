@@ -1,7 +1,7 @@
-"""Network addresses: which kind of place each one leads to.
+"""Kinds of IP addresses: loopback, link-local, private and so on.
 
-An IPv6 address may carry an IPv4 one, and a gateway, tunnel or kernel sends
-packets there; the carried one is judged too.  Names are not resolved here.
+An IPv6 address may contain an IPv4 address, to which a gateway, tunnel or kernel sends the
+packets; the contained address is checked too.  Names are not resolved here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ipaddress import IPv6Address as IPv6
 
 Address = IPv4 | IPv6
 
-#: Prefixes whose addresses are nothing but an IPv4 address in their last 32 bits:
+#: Prefixes of addresses that have an IPv4 address in their last 32 bits:
 #: mapped (RFC 4291), NAT64 (RFC 6052), SIIT (RFC 2765) and the deprecated compatible form.
 _IPV4_WRAPPERS = tuple(
     map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96", "::ffff:0:0:0/96", "::/96"))
@@ -24,7 +24,7 @@ _IPV4_WRAPPERS = tuple(
 #: the lengths of RFC 6052, and only its translator knows which.
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
-#: ``::`` and ``::1`` lie among the compatible addresses and are none.
+#: ``::`` and ``::1`` are in the range of the compatible addresses without being such.
 _UNSPECIFIED_AND_LOOPBACK = frozenset({IPv6("::"), IPv6("::1")})
 
 #: Interface identifiers of ISATAP (RFC 5214, 6.1).
@@ -37,11 +37,10 @@ _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 
 
 def parse_literal(host: str) -> Address | None:
-    """The address that ``host`` is, in its one standard form; None for a name.
+    """The IP address that ``host`` is, in its standard form; None for a host name.
 
-    :raises ValueError: neither a name nor an address in that form.  Decimal,
-        hexadecimal, octal and short forms of IPv4 are such: resolvers read
-        them, and each reads them differently.
+    :raises ValueError: it is neither.  Decimal, hexadecimal, octal and short forms of IPv4 are
+        refused, because resolvers read them differently.
     """
     if ":" in host:
         if "%" in host:
@@ -56,7 +55,7 @@ def parse_literal(host: str) -> Address | None:
 
 
 def embedded_ipv4(address: Address) -> Iterator[IPv4]:
-    """The IPv4 addresses inside an address."""
+    """The IPv4 addresses that an IPv6 address contains; none for an IPv4 address."""
     if isinstance(address, IPv4):
         return
     number = int(address)
@@ -73,8 +72,8 @@ def embedded_ipv4(address: Address) -> Iterator[IPv4]:
 def _nat64_candidates(number: int) -> Iterator[IPv4]:
     """The IPv4 addresses to which a translator might send a local NAT64 address.
 
-    One for each length of prefix (RFC 6052, 2.2): shorter ones leave out bits 64 to 71.
-    A reading inside of 0.0.0.0/8 leads nowhere; it counts when there is no other.
+    One for each length of prefix (RFC 6052, 2.2): shorter ones leave out bits 64 to 71.  A
+    candidate in 0.0.0.0/8 cannot be reached; it counts only when all candidates are there.
     """
     without_u = number >> 64 << 56 | number & (1 << 56) - 1
     readings = [IPv4(without_u >> 120 - length - 32 & 0xFFFFFFFF) for length in (48, 56, 64)]
@@ -83,14 +82,17 @@ def _nat64_candidates(number: int) -> Iterator[IPv4]:
 
 
 def normalize(address: Address) -> Address:
-    """The same place written one way: an IPv4 address without its wrapper."""
+    """The contained address of an IPv6 address that stands for an IPv4 one; else ``address``."""
     if isinstance(address, IPv6) and _wraps_ipv4(address):
         return next(embedded_ipv4(address))
     return address
 
 
 def denied_kind(address: Address, deny_private: bool = False) -> str | None:
-    """What kind of place speaks against an address, for example "loopback"; None if nothing."""
+    """The kind for which requests to an address are refused, such as "loopback"; None if none.
+
+    :param deny_private: refuse addresses that are not globally reachable as "private".
+    """
     translated = isinstance(address, IPv6) and address in _LOCAL_NAT64
     for each in (*(() if translated else (normalize(address),)), *embedded_ipv4(address)):
         kind = _special_kind(each)

@@ -1,14 +1,15 @@
-"""May the service send a request to this address?
+"""The filter of URLs to which the service may send a request.
 
-The lists of [import_filtering_opts] are asked for scheme, host and port, in
-this order; then the name is resolved and every address behind it is judged.
-Nothing is sent from here except questions to the resolver.
+It checks scheme, host and port, in this order, against the lists of [import_filtering_opts];
+then it resolves the name of the host and checks every IP address.  It sends nothing but questions
+to the resolver.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import ipaddress
 import posixpath
 import re
 import socket
@@ -19,28 +20,29 @@ from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.safe_http import ip_address
-from glance_py.safe_http.ip_address import Address, IPv4, IPv6, normalize
+from glance_py.safe_http.ip_address import Address, normalize
+from glance_py.settings import UriFilterSettings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 #: Ports of databases whose URL names none.
 _DATABASE_PORTS = {"mysql": 3306, "postgresql": 5432}
 
-#: Nothing that two parsers could read differently: no blanks, controls or backslashes.
+#: A URL that all parsers read the same way: no blanks, control characters or backslashes.
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@\\]*)@)?"
     r"(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[^/?#@\\:\[\]]+)(?::([0-9]*))?"
     r"(/[^?#\\]*)?(?:\?([^#\\]*))?(?:#.*)?\Z"
 )
 
-#: (name, port) -> addresses as text, in the order in which they should be tried.
+#: (host name, port) -> IP addresses as text, in the order in which they should be tried.
 Resolver = Callable[[str, int], Sequence[str]]
 
 
 def resolve_host(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, as the operating system knows them.
+    """The IP addresses of a host name, from the resolver of the operating system.
 
-    :raises OSError: there are none.
+    :raises OSError: the name has no addresses.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
@@ -48,10 +50,10 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """An address that may be asked: its parts, and where to connect to.
+    """A URL that passed the filter, and the IP addresses to connect to.
 
-    ``addresses`` are the judged ones; ``path`` has the query with it and is
-    ready to be sent; ``credentials`` is ``user:password``, still quoted.
+    ``addresses`` are those that passed; ``path`` includes the query and is ready to be sent;
+    ``credentials`` is ``user:password``, still percent-encoded.
     """
 
     scheme: str
@@ -63,12 +65,12 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port (RFC 6454): whom a request's secrets are for."""
+        """Scheme, host and port (RFC 6454): the server that a request's secrets are for."""
         return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """Host and, where it is not the usual one, port, as the Host header has them."""
+        """The value of the Host header: the host, and the port unless it is the default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -84,41 +86,44 @@ class _UrlParts:
 
 
 class UriFilter:
-    """Judges URLs; built once per process, used by all threads.
+    """Checks URLs; built once per process, used by all threads.
 
-    :param conf: ConfigOpts with [import_filtering_opts].
-    :param resolver: asked for the addresses of names.
+    :param endpoints: the service's own endpoints, which no request may reach; called at the first
+        check, since the pipeline registers the options of Keystone late.
+    :param resolver: resolves host names.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, resolver: Resolver = resolve_host) -> None:
-        options = conf.import_filtering_opts
+    def __init__(
+        self,
+        settings: UriFilterSettings,
+        endpoints: Callable[[], Sequence[ServiceEndpoint]] = tuple,
+        resolver: Resolver = resolve_host,
+    ) -> None:
         self._schemes = _AllowDenyLists(
-            {each.lower() for each in options.allowed_schemes},
-            {each.lower() for each in options.disallowed_schemes},
+            {each.lower() for each in settings.allowed_schemes},
+            {each.lower() for each in settings.disallowed_schemes},
         )
-        self._ports = _AllowDenyLists(set(options.allowed_ports), set(options.disallowed_ports))
+        self._ports = _AllowDenyLists(set(settings.allowed_ports), set(settings.disallowed_ports))
         self._hosts = _AllowDenyLists(
-            set(map(_normalize_host, options.allowed_hosts)),
-            set(map(_normalize_host, options.disallowed_hosts)),
+            set(map(_normalize_host, settings.allowed_hosts)),
+            set(map(_normalize_host, settings.disallowed_hosts)),
         )
-        self._deny_private = options.deny_private_addresses
+        self._deny_private = settings.deny_private_addresses
         self._resolve = resolver
-        self._conf = conf
+        self._endpoints = endpoints
 
     @functools.cached_property
-    def _service_endpoints(self) -> list[_ServiceEndpoint]:
-        """Found at the first question: the pipeline registers options of Keystone late."""
-        return _configured_endpoints(self._conf)
+    def _service_endpoints(self) -> Sequence[ServiceEndpoint]:
+        return self._endpoints()
 
     def check(self, url: str, skip_lists: bool = False) -> Target:
-        """Judge a URL.
+        """Check a URL that a client named.
 
-        :param skip_lists: it was let in before.  Then the lists of schemes, hosts
-            and ports, which may have changed since, are not asked again; where
-            it leads is.
-        :returns: where a request for it may go.  Connect to the addresses in
-            it: a name that is resolved again may lead elsewhere.
-        :raises errors.Invalid: it may not be asked, with the reason.
+        :param skip_lists: do not check scheme, host and port against the lists, because the URL
+            passed them before and they may have changed since; check its IP addresses only.
+        :returns: the target of a request.  Connect to its addresses: resolving the name again may
+            give others.
+        :raises errors.Invalid: the URL is refused, with the reason.
         """
         try:
             return self._check(url, skip_lists)
@@ -142,9 +147,9 @@ class UriFilter:
         )
 
     def resolve_trusted(self, url: str) -> Target:
-        """Where a request may go for a URL that the operator named: any place it is.
+        """The target of a request for a URL that the operator named, without lists and checks.
 
-        :raises errors.Invalid: it is no URL of HTTP, or its host has no address.
+        :raises errors.Invalid: it is no URL of HTTP, or its host has no IP address.
         """
         parts = _parse_url(url)
         if parts.scheme not in DEFAULT_PORTS:
@@ -164,7 +169,7 @@ class UriFilter:
             raise errors.Invalid(f"URLs of the scheme {parts.scheme} are not allowed here.")
         if not self._hosts.allows(host_or_ip):
             raise errors.Invalid(f"The host {parts.host} is not allowed here.")
-        # wire: the lists of ports speak of ports that the URL names.
+        # wire: the lists of ports apply only to a port that the URL names.
         if parts.port is not None and not self._ports.allows(parts.port):
             raise errors.Invalid(f"The port {parts.port} is not allowed here.")
 
@@ -173,13 +178,13 @@ class UriFilter:
             return [parts.literal]
         try:
             found = self._resolve(parts.host, port)
-            # A zone only says through which interface this host reaches it.
-            judged = [_parse_ip(text.partition("%")[0]) for text in found]
+            # The zone of an address is the interface through which this host reaches it.
+            parsed = [_parse_ip(text.partition("%")[0]) for text in found]
         except (OSError, ValueError):
-            judged = []
-        if not judged:
+            parsed = []
+        if not parsed:
             raise errors.Invalid(f"The host {parts.host} has no address.")
-        return judged
+        return parsed
 
     def _check_addresses(self, parts: _UrlParts, port: int, found: list[Address]) -> None:
         for each in found:
@@ -208,35 +213,38 @@ class UriFilter:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _AllowDenyLists:
-    """An operator's two lists: the first, when it says anything, decides alone."""
+    """An operator's two lists; the second counts only while the first is empty."""
 
-    allowed: Collection
-    disallowed: Collection
+    allowed: Collection[object]
+    disallowed: Collection[object]
 
     def allows(self, value: object) -> bool:
+        """True when the lists let ``value`` pass."""
         return value in self.allowed if self.allowed else value not in self.disallowed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _ServiceEndpoint:
-    """Something that only the service itself should talk to."""
+class ServiceEndpoint:
+    """An endpoint that only the service itself may talk to; an empty ``path`` is the whole port."""
 
     host: str
     port: int
     path: str
 
     def covers(self, path: str) -> bool:
-        """Does ``path`` lie in this part of the host?  Dots and quoting do not hide it."""
+        """True when ``path`` is inside of this endpoint, after dots and quoting are resolved."""
         plain = urllib.parse.unquote(path.partition("?")[0])
         plain = "/" + posixpath.normpath(plain).lstrip("/")
         return not self.path or plain == self.path or plain.startswith(self.path + "/")
 
 
-def _configured_endpoints(conf: cfg.ConfigOpts) -> list[_ServiceEndpoint]:
-    """The database, Keystone and this very worker, as far as the configuration names them.
+def service_endpoints(conf: cfg.ConfigOpts) -> list[ServiceEndpoint]:
+    """The database, Keystone and this worker, as far as the configuration names them.
 
-    Where services share a host and a port their paths tell them apart, so the
-    image service of the same cloud stays a source that can be imported from.
+    Services that share a host and a port are distinguished by their paths, so that a client may
+    import from the image service of the same cloud.
+
+    :param conf: with the options of oslo.db and keystonemiddleware, when these are used.
     """
     urls = [conf.worker_self_reference_url]
     if "database" in conf:
@@ -257,7 +265,7 @@ def _configured_endpoints(conf: cfg.ConfigOpts) -> list[_ServiceEndpoint]:
             continue
         if parts.hostname and port:
             path = parts.path.rstrip("/") if scheme in DEFAULT_PORTS else ""
-            found.append(_ServiceEndpoint(parts.hostname, port, path))
+            found.append(ServiceEndpoint(parts.hostname, port, path))
     return found
 
 
@@ -282,11 +290,12 @@ def _parse_url(url: str) -> _UrlParts:
 
 
 def _parse_port(text: str | None) -> int | None:
-    """The port of a URL; None where it names none.
+    """The port of a URL; None when the URL names none.
 
-    The number that is returned is the one that is judged and connected to.  Five
-    digits are enough for every port, so longer numbers, whose leading zeros readers
-    may treat differently, are refused.
+    Numbers of more than five digits are refused: parsers treat leading zeros differently, and
+    five digits are enough for every port.
+
+    :raises errors.Invalid: the text is no port.
     """
     if not text:
         return None
@@ -298,7 +307,7 @@ def _parse_port(text: str | None) -> int | None:
 
 
 def _normalize_host(host: str) -> str | Address:
-    """A host of an operator's list, written as hosts of URLs are."""
+    """A host of an operator's list in the form in which the hosts of URLs are compared."""
     host = host.strip("[]").rstrip(".").lower()
     try:
         return normalize(_parse_ip(host))
@@ -307,4 +316,5 @@ def _normalize_host(host: str) -> str | Address:
 
 
 def _parse_ip(text: str) -> Address:
-    return IPv6(text) if ":" in text else IPv4(text)
+    """:raises ValueError: the text is no IP address."""
+    return ipaddress.IPv6Address(text) if ":" in text else ipaddress.IPv4Address(text)

@@ -1,5 +1,5 @@
-"""The JSON of the Image API, declared once for each resource.
+"""The JSON of the Image API: declarations of its resources, and what follows from them.
 
-Validation, serialisation, schemas, filters and the OpenAPI document follow from
-those declarations.  This room knows neither HTTP nor what a caller may do.
+Requests become objects of the domain, and objects of the domain become documents.  This package
+knows neither HTTP nor the database.
 """

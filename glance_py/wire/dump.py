@@ -1,20 +1,25 @@
-"""Domain objects to JSON, by serialisers that are made once per process.
+"""Serialisers: objects of the domain to JSON.  They are made once per process.
 
-Dates are left to orjson, which writes them in C in the form of Image API v2
-(``YYYY-MM-DDTHH:MM:SSZ``); attributes are fetched in one call per object.
+orjson, which is written in C, encodes dates in the form of Image API v2
+(``YYYY-MM-DDTHH:MM:SSZ``), and one call fetches all attributes of an object: tests/budget counts
+both.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Protocol
 
 import orjson
 
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import HIDDEN_PROPERTIES, Image, Location
+from glance_py.domain.image import Image, ImageStatus, Location
+from glance_py.domain.importing import HIDDEN_PROPERTIES
+from glance_py.domain.json_types import JsonDocument
 from glance_py.domain.member import Member
+from glance_py.settings import ApiSettings
+from glance_py.wire import paths
 from glance_py.wire.field import Resource
 from glance_py.wire.member import MEMBER
 
@@ -22,50 +27,60 @@ _OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECOND
 
 
 def dumps(document: object) -> bytes:
-    """JSON of a document that may hold naive UTC dates."""
+    """Encode a document as JSON; its dates are naive UTC."""
     return orjson.dumps(document, option=_OPTIONS)
 
 
-def compile_attributes(resource: Resource) -> Callable[[Any], Iterable[tuple[str, Any]]]:
-    """A function from a domain object to (key, value) of all fields with a source."""
+def compile_attributes(resource: Resource) -> Callable[[object], Iterable[tuple[str, object]]]:
+    """A function from an object of the domain to (key, value) of all fields with a source."""
     fields = [field for field in resource if field.source is not None]
     names = [field.name for field in fields]
     get_values = operator.attrgetter(*[str(field.source) for field in fields])
     return lambda item: zip(names, get_values(item), strict=True)
 
 
+class StoreOrder(Protocol):
+    """How the stores of the service order the locations of an image."""
+
+    @property
+    def multi(self) -> bool:
+        """True when the service has named stores, among which clients choose."""
+
+    def weight(self, store_id: str | None) -> int:
+        """The weight of a store; 0 for None and for a store that does not exist."""
+
+
 class ImageDumper:
     """Serialises images for one configuration.
 
-    ``stores`` gives the weights that order locations (heavier first) and says
-    whether there are several stores to name.
+    :param stores: their weights order the locations in a document, heavier ones first.
     """
 
-    def __init__(self, resource: Resource, conf, stores) -> None:
+    def __init__(self, resource: Resource, api: ApiSettings, stores: StoreOrder) -> None:
         self._attributes = compile_attributes(resource)
-        self._show_locations = conf.show_multiple_locations
-        self._show_direct_url = conf.show_image_direct_url
+        self._show_locations = api.show_multiple_locations
+        self._show_direct_url = api.show_image_direct_url
         self._stores = stores
 
-    def document(self, ctx: Caller, image: Image) -> dict[str, Any]:
-        """One image as the caller may see it, JSON-ready except for its dates."""
-        path = f"/v2/images/{image.id}"
-        document: dict[str, Any] = {**image.properties}
+    def document(self, ctx: Caller, image: Image) -> JsonDocument:
+        """One image as the caller may see it, with dates that are not text yet."""
+        path = f"{paths.IMAGES}/{image.id}"
+        document: JsonDocument = {**image.properties}
         for name in HIDDEN_PROPERTIES & document.keys():
             del document[name]
         document.update(self._attributes(image))
         document["self"] = path
         document["file"] = f"{path}/file"
-        document["schema"] = "/v2/schemas/image"
+        document["schema"] = f"{paths.SCHEMAS}/image"
         self._add_locations(document, ctx, image)
         return document
 
-    def _add_locations(self, document: dict[str, Any], ctx: Caller, image: Image) -> None:
-        """Say where the data lies, as far as the operator shows it.
+    def _add_locations(self, document: JsonDocument, ctx: Caller, image: Image) -> None:
+        """Add what the configuration shows of the locations of an image.
 
-        The places of a deactivated image are an administrator's business.
+        Those of a deactivated image are shown to administrators only.
         """
-        hidden = image.status == "deactivated" and not ctx.is_admin
+        hidden = image.status == ImageStatus.DEACTIVATED and not ctx.is_admin
         locations = [] if hidden else self.sort_locations(image.locations)
         if self._show_locations:
             document["locations"] = [
@@ -82,7 +97,7 @@ class ImageDumper:
                 document["stores"] = ",".join(stores)
 
     def sort_locations(self, locations: Sequence[Location]) -> Sequence[Location]:
-        """Copies with the heaviest store first; equal ones keep their order."""
+        """Locations in the heaviest store first; the order of equal ones stays."""
         if len(locations) < 2 or not self._stores.multi:
             return locations
         return sorted(locations, key=lambda location: -self._stores.weight(location.store))
@@ -94,11 +109,15 @@ class ImageDumper:
     def dump_page(
         self, ctx: Caller, images: Iterable[Image], first: str, next_page: str | None
     ) -> bytes:
-        """The body of a list: ``first`` and ``next_page`` are paths of pages."""
-        body = {
+        """The body of a list of images.
+
+        :param first: the path of the first page.
+        :param next_page: the path of the next page, None on the last one.
+        """
+        body: JsonDocument = {
             "images": [self.document(ctx, image) for image in images],
             "first": first,
-            "schema": "/v2/schemas/images",
+            "schema": f"{paths.SCHEMAS}/images",
         }
         if next_page is not None:
             body["next"] = next_page
@@ -108,13 +127,16 @@ class ImageDumper:
 _member_attributes = compile_attributes(MEMBER)
 
 
-def member_document(member: Member) -> dict[str, Any]:
-    """One member, JSON-ready except for its dates."""
-    return {**dict(_member_attributes(member)), "schema": "/v2/schemas/member"}
+def member_document(member: Member) -> JsonDocument:
+    """One member, with dates that are not text yet."""
+    return {**dict(_member_attributes(member)), "schema": f"{paths.SCHEMAS}/member"}
 
 
 def dump_member(member: Member, shown_id: str | float | None = None) -> bytes:
-    """The body that shows one member, its project id as the client wrote it if that is given."""
+    """The body that shows one member.
+
+    :param shown_id: the project id as the client wrote it, instead of the recorded one.
+    """
     document = member_document(member)
     if shown_id is not None:
         document["member_id"] = shown_id
@@ -126,6 +148,6 @@ def dump_members(members: Iterable[Member]) -> bytes:
     return dumps(
         {
             "members": [member_document(member) for member in members],
-            "schema": "/v2/schemas/members",
+            "schema": f"{paths.SCHEMAS}/members",
         }
     )

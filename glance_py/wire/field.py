@@ -1,37 +1,45 @@
-"""How the JSON of a resource is declared: fields, and resources made of them.
+"""Declarations of the JSON of a resource: fields, and resources made of them.
 
-Everything else in this package is derived from these declarations: request
-validation, serialisers, filters, sort keys, schema documents and OpenAPI.  This
-module knows no particular resource and no HTTP.
+The checks of requests, the serialisers, filters, sort keys, schema documents and the OpenAPI
+document are derived from these declarations.  This module knows no particular resource and no
+HTTP.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-UUID_PATTERN = (
+from glance_py.domain.json_types import JsonDocument, JsonObject
+
+#: wire: the pattern of an id as the schema documents show it.
+_UUID_PATTERN = (
     "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 )
 
-#: JSON Schema fragments that several fields share.
-STRING: Mapping[str, Any] = {"type": "string"}
-BOOLEAN: Mapping[str, Any] = {"type": "boolean"}
-INTEGER: Mapping[str, Any] = {"type": "integer"}
-UUID: Mapping[str, Any] = {"type": "string", "pattern": UUID_PATTERN}
+#: JSON Schemas that several fields share.
+STRING: JsonObject = {"type": "string"}
+BOOLEAN: JsonObject = {"type": "boolean"}
+INTEGER: JsonObject = {"type": "integer"}
+UUID: JsonObject = {"type": "string", "pattern": _UUID_PATTERN}
 
 
-def string(max_length: int) -> dict[str, Any]:
-    """A string of at most ``max_length`` characters."""
+def string(max_length: int) -> JsonDocument:
+    """The schema of a string of at most ``max_length`` characters."""
     return {"type": "string", "maxLength": max_length}
 
 
-def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The same schema, null allowed."""
+def choice(values: Iterable[str]) -> JsonDocument:
+    """The schema of a string that is one of ``values``."""
+    return {"type": "string", "enum": list(values)}
+
+
+def nullable(schema: JsonObject) -> JsonDocument:
+    """The same schema, which allows null, too."""
     widened = {**schema, "type": ["null", schema["type"]]}
-    if "enum" in schema:
-        widened["enum"] = [None, *schema["enum"]]
+    choices = schema.get("enum")
+    if isinstance(choices, list):
+        widened["enum"] = [None, *choices]
     return widened
 
 
@@ -41,20 +49,22 @@ class Field:
 
     schema
         JSON Schema of the value, without annotations.
+    read_only
+        True when only the service sets it.
     source
-        The attribute of the domain object that is shown under this name; None
-        when the value is computed or not shown.
+        The attribute of the domain object that has the value; None when the value is computed
+        or not shown.
     filter
-        How a list may be filtered by it: "text" (``in:`` and ``eq:`` allowed),
-        "exact", "number", "time" or "flag"; None when it may not.
+        How a list may be filtered by it: "text" (``in:`` and ``eq:`` allowed), "exact",
+        "number", "time" or "flag"; None when it may not.
     sort
-        Whether a list may be sorted by it.
+        True when a list may be sorted by it.
     is_base
         False for custom properties that the operator declared.
     """
 
     name: str
-    schema: Mapping[str, Any]
+    schema: JsonObject
     description: str = ""
     read_only: bool = False
     source: str | None = None
@@ -62,8 +72,8 @@ class Field:
     sort: bool = False
     is_base: bool = True
 
-    def document(self) -> dict[str, Any]:
-        """The field as it stands in a schema document."""
+    def document(self) -> JsonDocument:
+        """The field as a schema document contains it."""
         document = dict(self.schema)
         if self.read_only:
             document["readOnly"] = True
@@ -76,28 +86,30 @@ class Field:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resource:
-    """A noun of the API: its fields and what a schema document says of it.
+    """A noun of the API: its fields, and the rest of its schema document.
 
     additional
-        Schema of keys that are not declared; False forbids them, None leaves
-        them unmentioned.
+        ``additionalProperties`` of the document: the schema of keys that are not declared;
+        False forbids them, None leaves it out.
+    links
+        Pairs of ``rel`` and ``href``.
     links, required, definitions
-        As in the schema document; empty ones are left out.
+        As in the schema document, which leaves out empty ones.
     """
 
     name: str
     fields: Sequence[Field]
-    additional: Mapping[str, Any] | bool | None = None
+    additional: JsonObject | bool | None = None
     links: Sequence[tuple[str, str]] = ()
     required: Sequence[str] = ()
-    definitions: Mapping[str, Any] | None = None
+    definitions: JsonObject | None = None
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonDocument:
         """The schema document of one item, as Image API v2 serves it."""
-        document: dict[str, Any] = {
+        document: JsonDocument = {
             "name": self.name,
             "properties": {field.name: field.document() for field in self.fields},
         }
@@ -111,29 +123,31 @@ class Resource:
             document["definitions"] = dict(self.definitions)
         return document
 
-    def collection(self, name: str, *, paged: bool = True, keyed: bool = False) -> dict[str, Any]:
+    def collection(self, name: str, *, paged: bool = True, keyed: bool = False) -> JsonDocument:
         """The schema document of a list of these items.
 
-        ``paged`` lists have first and next; ``keyed`` ones are objects by name
-        instead of arrays.
+        :param paged: the list has the links first and next.
+        :param keyed: the list is an object with the names of the items as keys, not an array.
         """
         item = self.document()
         definitions = item.pop("definitions", None)
-        items = (
+        items: JsonDocument = (
             {"type": "object", "additionalProperties": item}
             if keyed
             else {"type": "array", "items": item}
         )
         rels = ("first", "next") if paged else ()
-        document: dict[str, Any] = {
+        document: JsonDocument = {
             "name": name,
             "properties": {
                 name: items,
                 **{rel: dict(STRING) for rel in rels},
                 "schema": dict(STRING),
             },
-            "links": [{"rel": rel, "href": f"{{{rel}}}"} for rel in rels]
-            + [{"rel": "describedby", "href": "{schema}"}],
+            "links": [
+                *({"rel": rel, "href": f"{{{rel}}}"} for rel in rels),
+                {"rel": "describedby", "href": "{schema}"},
+            ],
         }
         if definitions:
             document["definitions"] = definitions

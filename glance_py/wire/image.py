@@ -1,25 +1,33 @@
-"""The image on the wire: every key, its type, who may write it, how it filters.
+"""The JSON of an image: every key, its type, whether a client may write it, how lists filter by it.
 
-A new field is declared here once.  Formats come from the configuration and
-further properties from the operator's ``schema-image.json``.
+A new field is declared here, in ``domain/image.py`` and in ``db/tables.py``.  The formats come from
+the configuration, and further properties from the operator's ``schema-image.json``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from glance_py.domain.image import STATUSES, VISIBILITIES
-from glance_py.wire.field import BOOLEAN, INTEGER, STRING, UUID, Field, Resource, nullable, string
+from glance_py.domain.json_types import JsonDocument, JsonObject
+from glance_py.settings import FormatSettings
+from glance_py.wire.field import (
+    BOOLEAN,
+    INTEGER,
+    STRING,
+    UUID,
+    Field,
+    Resource,
+    choice,
+    nullable,
+    string,
+)
 
-#: Image API v2: keys that nobody may write, in either form of request.
+#: Image API v2: keys that no client may write, in a new image or a PATCH.
 RESERVED_NAMES = frozenset({"location", "deleted", "deleted_at"})
 
-#: The largest min_disk and min_ram: both are 32-bit columns.
-MAX_INTEGER = 2**31 - 1
-
-LOCATION_SCHEMA: dict[str, Any] = {
+LOCATION_SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
         "url": string(255),
@@ -41,11 +49,11 @@ LOCATION_SCHEMA: dict[str, Any] = {
 
 
 class SchemaConflict(ValueError):
-    """schema-image.json contradicts the service; the start must fail."""
+    """``schema-image.json`` cannot be used: the service does not start."""
 
 
-def _writable_fields(conf) -> tuple[Field, ...]:
-    """What a client may set."""
+def _writable_fields(formats: FormatSettings) -> tuple[Field, ...]:
+    """The fields that a client may set."""
     return (
         Field(
             "id",
@@ -65,7 +73,7 @@ def _writable_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "visibility",
-            {"type": "string", "enum": list(VISIBILITIES)},
+            choice(VISIBILITIES),
             "Which projects can use the image.",
             source="visibility",
         ),
@@ -91,7 +99,7 @@ def _writable_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "container_format",
-            nullable({"type": "string", "enum": list(conf.image_format.container_formats)}),
+            nullable(choice(formats.container_formats)),
             "Format of the container around the disk.",
             source="container_format",
             filter="text",
@@ -99,7 +107,7 @@ def _writable_fields(conf) -> tuple[Field, ...]:
         ),
         Field(
             "disk_format",
-            nullable({"type": "string", "enum": list(conf.image_format.disk_formats)}),
+            nullable(choice(formats.disk_formats)),
             "Format of the disk.",
             source="disk_format",
             filter="text",
@@ -134,15 +142,23 @@ def _writable_fields(conf) -> tuple[Field, ...]:
 
 
 def _computed_fields() -> tuple[Field, ...]:
-    """What only the service sets."""
+    """The fields that only the service sets."""
 
-    def computed(name: str, schema, description: str, **options: Any) -> Field:
-        return Field(name, schema, description, read_only=True, **options)
+    def computed(
+        name: str,
+        schema: JsonObject,
+        description: str,
+        *,
+        source: str | None = None,
+        filter: str | None = None,
+        sort: bool = False,
+    ) -> Field:
+        return Field(name, schema, description, True, source, filter, sort)
 
     return (
         computed(
             "status",
-            {"type": "string", "enum": list(STATUSES)},
+            choice(STATUSES),
             "State of the image.",
             source="status",
             filter="text",
@@ -208,16 +224,14 @@ def _computed_fields() -> tuple[Field, ...]:
     )
 
 
-def image_resource(conf) -> Resource:
-    """Declare the image for this configuration.
+def image_resource(formats: FormatSettings, schema_file: str | None = None) -> Resource:
+    """The image as one configuration declares it.
 
-    :param conf: ConfigOpts; ``image_format`` and the search path of
-        ``schema-image.json`` are used.
-    :raises SchemaConflict: the operator's file is unusable or redefines a field.
+    :param schema_file: the path of the operator's ``schema-image.json``, None without one.
+    :raises SchemaConflict: the file is unusable or redefines a field.
     """
-    fields = (*_writable_fields(conf), *_computed_fields())
-    path = conf.find_file("schema-image.json")
-    extra, required = load_custom_properties(path, fields) if path else ((), ())
+    fields = (*_writable_fields(formats), *_computed_fields())
+    extra, required = load_custom_properties(schema_file, fields) if schema_file else ((), ())
     return Resource(
         name="image",
         fields=(*fields, *extra),
@@ -230,12 +244,14 @@ def image_resource(conf) -> Resource:
 def load_custom_properties(
     path: str, base: Sequence[Field]
 ) -> tuple[tuple[Field, ...], tuple[str, ...]]:
-    """Read the operator's custom properties and which of them are required.
+    """The custom properties that the operator declares, and the names of the required ones.
 
-    Two forms of the file are in use: ``{name: schema}``, and an object with
-    ``properties`` and ``required``.
+    Two forms of the file are in use: ``{name: schema}``, and an object with ``properties`` and
+    ``required``.
 
-    :raises SchemaConflict: not JSON of that shape, or another meaning for a base field.
+    :param path: of a file in JSON.
+    :param base: the fields of the API.
+    :raises SchemaConflict: it is not JSON of that shape, or redefines a base field.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -268,7 +284,7 @@ def load_custom_properties(
     return tuple(extra), tuple(required)
 
 
-def _check_schema(path: str, name: str, schema: dict[str, Any]) -> None:
+def _check_schema(path: str, name: str, schema: JsonObject) -> None:
     """:raises SchemaConflict: this is no JSON Schema (draft 4)."""
     import jsonschema
 
@@ -280,7 +296,7 @@ def _check_schema(path: str, name: str, schema: dict[str, Any]) -> None:
         ) from None
 
 
-def _without_annotations(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_annotations(schema: JsonObject) -> JsonDocument:
     return {
         key: value
         for key, value in schema.items()

@@ -1,4 +1,4 @@
-"""The request to import the data of an image, and what an import can do here.
+"""The request to import the data of an image, and the description of imports for clients.
 
 wire: the body has no schema in Image API v2; unknown keys are ignored.
 """
@@ -16,21 +16,20 @@ from glance_py.domain.importing import (
     WEB_DOWNLOAD,
     ImportRequest,
 )
+from glance_py.domain.json_types import JsonDocument, JsonObject
+from glance_py.domain.uuids import is_uuid
 from glance_py.wire.dump import dumps
-from glance_py.wire.field import UUID_PATTERN
 from glance_py.wire.load import parse_object
 
-#: Digests that a client may have a download compared with.
+#: Algorithms of the digest with which a client may have a download compared.
 CHECKSUM_ALGORITHMS = ("md5", "sha1", "sha256", "sha384", "sha512")
-
-_UUID = re.compile(UUID_PATTERN)
 
 
 def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
-    """The import that a request asks for; what depends on the image is not judged yet.
+    """The import that a request body describes; :func:`load_method_and_stores` checks the rest.
 
-    :param enabled: the methods that the operator offers.
-    :raises errors.Invalid: it makes no sense.
+    :param enabled: the methods that the configuration offers.
+    :raises errors.Invalid: the method is missing or unknown, or a flag is not boolean.
     """
     document = parse_object(body)
     method = document.get("method")
@@ -52,13 +51,13 @@ def load_import(body: bytes, enabled: Sequence[str]) -> ImportRequest:
 
 
 def load_method_and_stores(request: ImportRequest, header: str | None) -> ImportRequest:
-    """The same request with what its method needs judged, and the stores.
+    """The same request with the arguments of its method checked, and with its stores.
 
-    wire: an image in the wrong state is answered before any of this, and what is wrong
-    with the stores after everything else.
+    wire: the status of the image is checked before any of this, and errors in the stores come
+    after all others, so that they are returned as ``store_error``.
 
-    :param header: the value of X-Image-Meta-Store.
-    :raises errors.Invalid: something is missing, or of the wrong form.
+    :param header: the value of X-Image-Meta-Store, None without it.
+    :raises errors.Invalid: an argument of the method is missing or malformed.
     """
     method = dict(request.method)
     if request.method_name == WEB_DOWNLOAD:
@@ -91,7 +90,7 @@ def _stores(request: ImportRequest, header: str | None) -> Sequence[str] | None:
     return stores
 
 
-def _check_checksum(method: Mapping[str, object]) -> None:
+def _check_checksum(method: JsonObject) -> None:
     checksum, algorithm = method.get("checksum"), method.get("checksum_algorithm")
     if checksum is None and algorithm is None:
         return
@@ -102,11 +101,11 @@ def _check_checksum(method: Mapping[str, object]) -> None:
         raise errors.Invalid(f"The checksum must be {2 * size} hexadecimal digits.")
 
 
-def _check_glance_download(method: Mapping[str, object]) -> None:
+def _check_glance_download(method: JsonObject) -> None:
     for key in ("glance_region", "glance_image_id"):
         if not method.get(key) or not isinstance(method[key], str):
             raise errors.Invalid(f"glance-download needs '{key}'.")
-    if not _UUID.fullmatch(str(method["glance_image_id"])):
+    if not is_uuid(str(method["glance_image_id"])):
         # wire: clients look for these words.
         raise errors.Invalid("glance_image_id: image id does not look like a UUID.")
     if not isinstance(method.get("glance_service_interface", "public"), str):
@@ -114,8 +113,12 @@ def _check_glance_download(method: Mapping[str, object]) -> None:
 
 
 def dump_import_info(methods: Sequence[str], plugins: Sequence[str]) -> bytes:
-    """The body that tells what an import can do beyond Image API v2."""
-    info: dict[str, object] = {
+    """The body of GET /v2/ext/info/import, which Image API v2 does not have.
+
+    :param methods: the import methods that the configuration offers.
+    :param plugins: the import plugins, in the order in which they run.
+    """
+    info: JsonDocument = {
         "plugins": {
             "description": "What is done to imported data before it is stored, in this order.",
             "type": "array",

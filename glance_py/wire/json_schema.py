@@ -1,19 +1,21 @@
-"""JSON Schema as plain functions: each schema is compiled once per process.
+"""JSON Schema compiled to functions, once per process.
 
-Only what the API's own fields use is written here; a schema of the operator
-that says more is given to the jsonschema library, which is loaded only then.
+Only the keywords that the API's own fields use are implemented here; for a schema of the operator
+with other keywords the jsonschema library is imported.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeGuard
 
-#: Characters of a message of the library that are passed on: it quotes the value, however long.
+from glance_py.domain.json_types import CheckedObject, CheckedValue, JsonObject
+
+#: Characters of a message of the library that are passed on: it quotes the whole value.
 _MAX_MESSAGE = 200
 
-#: Says what is wrong with a value, or None when nothing is.
+#: Returns the rest of a sentence about the error in a value, None when it is valid.
 SchemaCheck = Callable[[object], str | None]
 
 _ANNOTATIONS = frozenset(
@@ -54,10 +56,14 @@ def _is_integer(value: object) -> bool:
     )
 
 
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 _TYPES: Mapping[str, Callable[[object], bool]] = {
     "string": lambda value: isinstance(value, str),
     "integer": _is_integer,
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "number": _is_number,
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
     "array": lambda value: isinstance(value, list),
@@ -65,8 +71,11 @@ _TYPES: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def compile_schema(schema: Mapping[str, Any]) -> SchemaCheck:
-    """A function that judges one value by ``schema`` (JSON Schema)."""
+def compile_schema(schema: JsonObject) -> SchemaCheck:
+    """A function that checks one value by ``schema`` (JSON Schema, draft 4).
+
+    :raises jsonschema.SchemaError: ``schema`` is none.
+    """
     keywords = schema.keys() - _ANNOTATIONS
     if (
         keywords - _SUPPORTED_KEYWORDS
@@ -100,7 +109,7 @@ def _type_check(names: str | list[str]) -> SchemaCheck:
     return lambda value: None if any(test(value) for test in tests) else f"is not of type {wanted}"
 
 
-def _enum_check(choices: list[Any]) -> SchemaCheck:
+def _enum_check(choices: list[object]) -> SchemaCheck:
     allowed = ", ".join("null" if choice is None else str(choice) for choice in choices)
     plain = frozenset(choice for choice in choices if isinstance(choice, str | None))
 
@@ -137,22 +146,14 @@ def _pattern(pattern: str) -> SchemaCheck:
 
 
 def _minimum(limit: float) -> SchemaCheck:
-    return lambda value: (
-        f"is less than {limit}"
-        if _TYPES["number"](value) and value < limit  # type: ignore
-        else None
-    )
+    return lambda value: f"is less than {limit}" if _is_number(value) and value < limit else None
 
 
 def _maximum(limit: float) -> SchemaCheck:
-    return lambda value: (
-        f"is greater than {limit}"
-        if _TYPES["number"](value) and value > limit  # type: ignore
-        else None
-    )
+    return lambda value: f"is greater than {limit}" if _is_number(value) and value > limit else None
 
 
-def _items(schema: Mapping[str, Any]) -> SchemaCheck:
+def _items(schema: JsonObject) -> SchemaCheck:
     item = compile_schema(schema)
 
     def check(value: object) -> str | None:
@@ -166,7 +167,7 @@ def _items(schema: Mapping[str, Any]) -> SchemaCheck:
     return check
 
 
-def _object_check(schema: Mapping[str, Any]) -> SchemaCheck:
+def _object_check(schema: CheckedObject) -> SchemaCheck:
     checks = {name: compile_schema(each) for name, each in schema.get("properties", {}).items()}
     required = frozenset(schema.get("required", ()))
     closed = schema.get("additionalProperties") is False
@@ -188,7 +189,7 @@ def _object_check(schema: Mapping[str, Any]) -> SchemaCheck:
     return check
 
 
-def _compile_with_jsonschema(schema: Mapping[str, Any]) -> SchemaCheck:
+def _compile_with_jsonschema(schema: JsonObject) -> SchemaCheck:
     import jsonschema
 
     jsonschema.Draft4Validator.check_schema(schema)
@@ -208,8 +209,8 @@ def _compile_with_jsonschema(schema: Mapping[str, Any]) -> SchemaCheck:
     return check
 
 
-#: In the order in which a value is judged.
-_COMPILERS: Mapping[str, Callable[[Any], SchemaCheck]] = {
+#: By keyword, in the order in which a value is checked.
+_COMPILERS: Mapping[str, Callable[[CheckedValue], SchemaCheck]] = {
     "type": _type_check,
     "enum": _enum_check,
     "maxLength": _max_length,

@@ -1,50 +1,51 @@
-"""Requests to domain objects: what a client sent is checked here and nowhere else.
+"""Loaders: JSON of requests about images and members to objects of the domain.
 
-Judges form only: types, bounds, and names that no client may write.  Who may
-own what, how much fits and what the operator allows is decided by the layers.
+They check the form alone: types, bounds, and names that no client may write.  The layers check
+ownership, quotas and policies.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 import orjson
 
 from glance_py.domain import errors, property_names
 from glance_py.domain.caller import Caller
 from glance_py.domain.image import RESERVED_PREFIX, Image
-from glance_py.wire.field import Resource, string
-from glance_py.wire.image import MAX_INTEGER, RESERVED_NAMES
+from glance_py.domain.integers import MAX_INT32
+from glance_py.domain.json_types import CheckedObject, CheckedValue
+from glance_py.wire.field import INTEGER, Resource, string
+from glance_py.wire.image import RESERVED_NAMES
 from glance_py.wire.json_schema import SchemaCheck, compile_schema
 
-#: wire: a new image may name these; what it says of them is ignored.
+#: wire: keys that a new image may have; their values are ignored.
 _IGNORED = frozenset({"os_hash_algo", "os_hash_value"})
 
-_NAME_LENGTH = 255
+#: Characters of the name of a property, of a tag and of a project id.
+_MAX_LENGTH = 255
 
 #: Characters outside the Basic Multilingual Plane, which old MySQL tables cannot hold, and
 #: NUL, which PostgreSQL cannot.
 _UNSTORABLE = re.compile("[\x00\U00010000-\U0010ffff]")
 
-#: How many arrays and objects may lie in each other in a request.  No document of the API needs
-#: a dozen, and the serialiser ends at 254.
+#: Levels of arrays and objects in the JSON of a request.  No document of the API needs a dozen,
+#: and orjson encodes no more than 254.
 MAX_DEPTH = 100
 
-_check_tag = compile_schema(string(255))
+_check_tag = compile_schema(string(_MAX_LENGTH))
 
 
-def parse_json(body: bytes) -> Any:
-    """The JSON of a request body (RFC 8259).
+def parse_json(body: bytes) -> object:
+    """Decode the JSON of a request body (RFC 8259).
 
-    :raises errors.Invalid: empty, not UTF-8, not JSON, or nested deeper than MAX_DEPTH.
+    :raises errors.Invalid: it is empty, not JSON in UTF-8, or nested deeper than MAX_DEPTH.
     """
     if not body:
         raise errors.Invalid("Body expected in request.")
     try:
-        document = orjson.loads(body)
+        document: object = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise errors.Invalid("Malformed JSON in request body.") from None
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
@@ -54,7 +55,7 @@ def parse_json(body: bytes) -> Any:
 
 def _check_depth(document: object) -> None:
     """:raises errors.Invalid: nested deeper than MAX_DEPTH."""
-    level: list[Any] = [document] if isinstance(document, dict | list) else []
+    level: list[CheckedValue] = [document] if isinstance(document, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [
             inner
@@ -67,10 +68,10 @@ def _check_depth(document: object) -> None:
     raise errors.Invalid(f"The JSON of a request cannot be nested deeper than {MAX_DEPTH} levels.")
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """A request body that must be a JSON object.
+def parse_object(body: bytes) -> dict[str, CheckedValue]:
+    """Decode a request body that must be a JSON object; its values are not checked yet.
 
-    :raises errors.Invalid: it is not.
+    :raises errors.Invalid: it is no JSON object.
     """
     document = parse_json(body)
     if not isinstance(document, dict):
@@ -79,16 +80,27 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def check_storable(name: str, value: str) -> None:
-    """Refuse characters that not every database can hold.
+    """Refuse characters that some database cannot hold.
 
-    :raises errors.Invalid: ``value`` has one; ``name`` says where it stood.
+    :param name: how the message names ``value``.
+    :raises errors.Invalid: ``value`` has one.
     """
     if _UNSTORABLE.search(value):
         raise errors.Invalid(f"{name} cannot contain 4 byte unicode characters or NUL.")
 
 
 class ImageLoader:
-    """Checks and reads images; compiled once per process from the declaration."""
+    """Checks and loads images, as a resource declares them; made once per process.
+
+    required
+        Names of keys that a new image must have.
+    read_only
+        Names of fields that only the service sets.
+    base
+        Names of the fields of the API; other keys are custom properties.
+    writable
+        Names of fields of the API that a client may set.
+    """
 
     def __init__(self, resource: Resource) -> None:
         self._checks: dict[str, SchemaCheck] = {
@@ -101,12 +113,15 @@ class ImageLoader:
         self.read_only = frozenset(field.name for field in resource if field.read_only)
         self.base = frozenset(field.name for field in resource if field.is_base)
         self.writable = self.base - self.read_only
+        self._integers = frozenset(
+            field.name for field in resource if field.schema is INTEGER and not field.read_only
+        )
 
     def image(self, ctx: Caller, body: bytes) -> Image:
-        """The new image that a request body describes, owned by the caller by default.
+        """The new image that a request body describes; by default the caller owns it.
 
-        :raises errors.Invalid: a value of the wrong type or out of bounds.
-        :raises errors.Forbidden: a name that no client may write.
+        :raises errors.Invalid: a value has the wrong type or is out of bounds.
+        :raises errors.Forbidden: the body has a name that no client may write.
         """
         document = parse_object(body)
         self._check_document(document)
@@ -123,8 +138,11 @@ class ImageLoader:
             properties={name: self.to_domain(name, value) for name, value in document.items()},
         )
 
-    def _check_document(self, document: dict[str, Any]) -> None:
-        """wire: types come first, then read-only names, then reserved ones."""
+    def _check_document(self, document: CheckedObject) -> None:
+        """Check all keys and values.
+
+        wire: types come first, then read-only names, then reserved ones.
+        """
         for name, value in document.items():
             self.check(name, value)
         for name in self.required:
@@ -136,28 +154,29 @@ class ImageLoader:
         for name in document:
             if name == "locations" or is_reserved(name):
                 raise errors.ReservedAttribute(name)
-            if len(name) > _NAME_LENGTH:
+            if len(name) > _MAX_LENGTH:
                 raise errors.Invalid(
-                    f"The name of a property cannot be longer than {_NAME_LENGTH} characters."
+                    f"The name of a property cannot be longer than {_MAX_LENGTH} characters."
                 )
 
     def check(self, name: str, value: object) -> None:
-        """Judge one value by the schema of its field.
+        """Check one value by the schema of its field.
 
-        :raises errors.Invalid: it does not fit.
+        :raises errors.Invalid: it is not valid.
         """
         problem = self._checks.get(name, self._custom_check)(value)
         if problem is not None:
             raise errors.Invalid(f"The value of '{name}' {problem}.")
 
-    def to_domain(self, name: str, value: Any) -> Any:
-        """A checked value as the domain holds it.
+    def to_domain(self, name: str, value: CheckedValue) -> CheckedValue:
+        """A value that :meth:`check` accepted, in the type that the domain has for it.
 
-        :raises errors.Invalid: out of the bounds of the database.
+        :raises errors.Invalid: it is out of the bounds of the database.
         """
-        convert = _CONVERTERS.get(name)
-        if convert is not None:
-            return convert(name, value)
+        if name in self._integers:
+            return _bounded(name, value)
+        if name == "tags":
+            return _tags(value)
         if name not in self.base:
             check_storable("The name of a property", name)
             if not isinstance(value, str | None):
@@ -168,39 +187,32 @@ class ImageLoader:
 
 
 def is_reserved(name: str) -> bool:
-    """Is this a name that no client may write, in any request?"""
+    """Return True for the name of a property that no client may write, in any request."""
     if name.isascii() and name.isprintable():
-        # What nearly all names are; each property of each request passes here.
+        # Nearly all names are; for others the spelling is normalised, which takes longer.
         return name in RESERVED_NAMES or name.lower().startswith(RESERVED_PREFIX)
     return property_names.is_reserved(name)
 
 
 def _bounded(name: str, value: float) -> int:
-    if not 0 <= value <= MAX_INTEGER:
-        raise errors.Invalid(f"'{name}' must lie between 0 and {MAX_INTEGER}.")
+    if not 0 <= value <= MAX_INT32:
+        raise errors.Invalid(f"'{name}' must lie between 0 and {MAX_INT32}.")
     return int(value)
 
 
-def _tags(name: str, value: list[str]) -> list[str]:
-    """wire: repeated tags count towards the quota, so they are left for the DAL to drop."""
+def _tags(value: list[str]) -> list[str]:
+    """wire: repeated tags count towards the quota, so that the repository drops them, later."""
     for tag in value:
         check_storable("A tag", tag)
     return list(value)
 
 
-_CONVERTERS: dict[str, Callable[[str, Any], Any]] = {
-    "min_ram": _bounded,
-    "min_disk": _bounded,
-    "tags": _tags,
-}
-
-
 def load_tag(tag: str) -> str:
-    """A tag that was given in the path of a request.
+    """Check a tag in the path of a request.
 
-    wire: characters of 4 bytes are left to the database here; a list of tags may not have them.
+    wire: characters of 4 bytes are not refused here, as they are in a list of tags.
 
-    :raises errors.Invalid: too long, or with a NUL, which not every database can hold.
+    :raises errors.Invalid: it is longer than 255 characters, or has a NUL.
     """
     problem = _check_tag(tag)
     if problem is not None:
@@ -211,11 +223,11 @@ def load_tag(tag: str) -> str:
 
 
 def load_member(body: bytes) -> str | float:
-    """The project id in the request that shares an image; :func:`stored_member` keeps it.
+    """The project id in the request that shares an image; :func:`project_id_text` is recorded.
 
-    wire: a number is taken for its text, and the database says how long a text may be.
+    wire: it may be a number, and its length is checked by the database only.
 
-    :raises errors.Invalid: none, empty, or neither text nor number.
+    :raises errors.Invalid: it is missing, empty, or neither text nor number.
     """
     project = parse_object(body).get("member")
     if not project:
@@ -227,14 +239,14 @@ def load_member(body: bytes) -> str | float:
 
 
 def project_id_text(project: str | float) -> str:
-    """The text of a project id."""
+    """The text that is recorded for a project id: 1 for true, 0 for false."""
     return str(int(project) if isinstance(project, bool) else project)
 
 
-def load_member_status(body: bytes) -> Any:
-    """The status in the request that answers a share, whatever it is.
+def load_member_status(body: bytes) -> CheckedValue:
+    """The status in the request of a member; the layers check its value.
 
-    :raises errors.Invalid: none.
+    :raises errors.Invalid: it is missing.
     """
     status = parse_object(body).get("status")
     if status is None:

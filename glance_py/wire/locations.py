@@ -1,8 +1,7 @@
-"""Changes of an image's locations, as a PATCH may ask for them.
+"""Changes of the locations of an image, in a PATCH or in a request of their own.
 
-Decides what the state of the image allows and what the client's list means.
-Whether an address can be used, how large the data is and that the image becomes
-active by it, is found out by the layer that knows the stores.
+This module checks the form, and what the status of the image allows.  The layers validate the
+URLs, find the size of the data, and make the image active.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Hashable, Iterable
-from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
-from glance_py.domain.image import Image, Location, check_formats
+from glance_py.domain.image import Image, ImageStatus, Location, check_formats
+from glance_py.domain.json_types import CheckedObject
 from glance_py.domain.registration import Registration
 from glance_py.wire import load
 from glance_py.wire.json_schema import compile_schema
 
-#: The body of a request to register data; other keys are ignored.
+#: The body of a request to add a location; other keys are ignored.
 REGISTRATION = {
     "type": "object",
     "required": ["url"],
@@ -40,9 +39,9 @@ _check_registration = compile_schema(REGISTRATION)
 
 
 def load_registration(body: bytes) -> Registration:
-    """The body of POST /v2/images/{image_id}/locations.
+    """Load the body of POST /v2/images/{image_id}/locations.
 
-    :raises errors.Invalid: it has another form.
+    :raises errors.Invalid: it does not have the form of ``REGISTRATION``.
     """
     document = load.parse_object(body)
     problem = _check_registration(document)
@@ -59,24 +58,35 @@ def load_registration(body: bytes) -> Registration:
 
 
 class LocationDraft:
-    """The locations of an image while operations are played on them."""
+    """The locations of an image while the operations of a PATCH are applied to them.
+
+    :param image: the image; ``image`` is set again when an operation changes it.
+    :param locations: in the order in which clients see them.
+    :param algorithm: the only one that validation data may name (``hashing_algorithm``).
+    """
 
     def __init__(self, image: Image, locations: Iterable[Location], algorithm: str) -> None:
-        #: The image as it is by now; what stands before in a request may change it.
+        #: The image after the operations so far.
         self.image = image
         self._algorithm = algorithm
-        # A queued image has no data, whatever was refused there.
-        self._current = [] if image.status == "queued" else list(locations)
+        # A queued image has no data; its locations are of data that was refused.
+        self._current = [] if image.status == ImageStatus.QUEUED else list(locations)
         self._original = {location.id: location for location in self._current}
         self._identities = {_identity(location) for location in self._current}
         self._digests: dict[str, str] = {}
         self._missing: tuple[Location, ...] = ()
 
-    def add(self, position: str, value: dict[str, Any]) -> None:
-        """Record another copy; ``position`` is ``-`` or a number, the last by default."""
+    def add(self, position: str, value: CheckedObject) -> None:
+        """Add a location.
+
+        :param position: ``-`` for the end, or its index; a larger index is the end.
+        :param value: of the form ``LOCATION_SCHEMA``.
+        :raises errors.Invalid: the position is none, or the image has this location already.
+        :raises errors.Conflict: the status does not allow it, or the digests contradict others.
+        """
         if position != "-" and not position.isdecimal():
             raise errors.Invalid("Invalid position for adding a location.")
-        self._require("active", "queued")
+        self._require(ImageStatus.ACTIVE, ImageStatus.QUEUED)
         location = _location(value)
         identity = _identity(location)
         if identity in self._identities:
@@ -86,11 +96,15 @@ class LocationDraft:
         self._identities.add(identity)
 
     def remove(self, position: str) -> None:
-        """Forget one copy and its data, never the last.
+        """Remove one location, with its data.
 
-        wire: that a place does not exist is told only to those who may remove.
+        wire: the layers answer 404 for an index that does not exist, after the policies.
+
+        :param position: ``-`` for the last one, or its index.
+        :raises errors.Forbidden: it is the only one.
+        :raises errors.Conflict: the status does not allow it.
         """
-        self._require("active")
+        self._require(ImageStatus.ACTIVE)
         if position != "-" and not position.isdecimal():
             raise errors.Invalid("Invalid position for removing a location.")
         if len(self._current) == 1:
@@ -102,20 +116,25 @@ class LocationDraft:
             self._missing = (Location(""),)
 
     def _index(self, position: str, last: int) -> int:
-        """Where ``position`` is in the list: ``-`` is ``last``, what is beyond it is its length.
+        """The index of ``position``: ``last`` for ``-``, at most the length of the list.
 
-        Digits are counted first, since Python refuses to convert thousands of them.
+        Digits are counted first, since Python refuses to convert 4,300 of them and more.
         """
         if position == "-":
             return last
         digits = position.lstrip("0") or "0"
         return len(self._current) if len(digits) > 9 else min(int(digits), len(self._current))
 
-    def replace(self, values: list[dict[str, Any]]) -> None:
-        """The whole list: new metadata for the same addresses, or the first copies."""
+    def replace(self, values: list[CheckedObject]) -> None:
+        """Replace the whole list: other metadata for the same URLs, or the first locations.
+
+        :raises errors.Forbidden: the new list is empty.
+        :raises errors.Invalid: the URLs differ, or a location is given twice.
+        :raises errors.Conflict: the status does not allow it, or the digests contradict others.
+        """
         if not values:
             raise errors.Forbidden("Cannot set locations to empty list.")
-        self._require("active", "queued")
+        self._require(ImageStatus.ACTIVE, ImageStatus.QUEUED)
         given = [_location(value) for value in values]
         identities = {_identity(location) for location in given}
         if len(identities) < len(given):
@@ -133,16 +152,16 @@ class LocationDraft:
                 location.id, location.status = old.id, old.status
         self._current, self._identities = given, identities
 
-    def _require(self, *states: str) -> None:
+    def _require(self, *states: ImageStatus) -> None:
         if self.image.status not in states:
             raise errors.Conflict(f"Locations cannot be changed in status {self.image.status}.")
-        if self.image.status == "queued":
+        if self.image.status == ImageStatus.QUEUED:
             check_formats(self.image)
 
     def _verify(self, data: dict[str, str] | None) -> None:
-        """Digests of data that the service will not read itself.
+        """Check the digests of data that the service will not read itself.
 
-        :raises errors.Conflict: other than the known ones, or of no use here.
+        :raises errors.Conflict: they contradict known ones, or cannot be compared here.
         """
         if not data:
             return
@@ -153,7 +172,7 @@ class LocationDraft:
             _check_digest("checksum", data["checksum"], "md5")
         for name, value in data.items():
             known = self._digests.get(name)
-            queued = self.image.status == "queued"
+            queued = self.image.status == ImageStatus.QUEUED
             if known is None and not queued:
                 known = getattr(self.image, name)
             if known is None:
@@ -164,7 +183,7 @@ class LocationDraft:
                 raise errors.Conflict(f"{name} is already set with a different value.")
 
     def apply_to(self, change: ImageChange) -> None:
-        """Say in ``change`` how the list differs from before."""
+        """Add the difference to the locations of the image to ``change``."""
         kept = {location.id for location in self._current if location.id is not None}
         change.add_locations = tuple(x for x in self._current if x.id is None)
         change.location_indexes = tuple(
@@ -181,18 +200,18 @@ class LocationDraft:
         change.fields.update(self._digests)
 
 
-def _location(value: dict[str, Any]) -> Location:
-    """wire: the answer repeats what it does not understand, and the digests."""
+def _location(value: CheckedObject) -> Location:
+    """wire: the response repeats unknown keys of a new location, and its digests."""
     extra = {key: value[key] for key in value.keys() - {"url", "metadata", "status"}}
     return Location(value["url"], value["metadata"], extra=extra)
 
 
 def _identity(location: Location) -> Hashable:
-    """Equal for copies that have the same address and the same metadata."""
+    """A key that is equal for locations with the same URL and the same metadata."""
     return location.url, _hashable(location.metadata)
 
 
-def _hashable(value: Any) -> Hashable:
+def _hashable(value: object) -> Hashable:
     if isinstance(value, dict):
         return frozenset((key, _hashable(each)) for key, each in value.items())
     if isinstance(value, list):

@@ -1,10 +1,11 @@
-"""The member of an image on the wire."""
+"""The JSON of a member of an image."""
 
 from __future__ import annotations
 
 from glance_py.domain.member import STATUSES
-from glance_py.wire.field import STRING, UUID, Field, Resource
+from glance_py.wire.field import STRING, UUID, Field, Resource, choice
 
+#: A project that an image is shared with.
 MEMBER = Resource(
     "member",
     (
@@ -12,7 +13,7 @@ MEMBER = Resource(
         Field("image_id", UUID, "Image that is shared.", source="image_id"),
         Field(
             "status",
-            {"type": "string", "enum": list(STATUSES)},
+            choice(STATUSES),
             "Whether the project wants to see the image in its lists.",
             source="status",
         ),

@@ -1,15 +1,13 @@
-"""The metadata definitions catalogue on the wire, declared once.
+"""The JSON of metadata definitions: namespaces, objects, properties, tags and resource types.
 
-Namespaces, objects, properties, tags and resource types.  The nested forms
-share JSON Schema definitions, which stand at the top of each document.
+The nested forms share JSON Schema definitions, which each document has at its top.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from glance_py.domain.json_types import JsonDocument, JsonObject
 from glance_py.domain.metadef import VISIBILITIES
-from glance_py.wire.field import BOOLEAN, STRING, Field, Resource, string
+from glance_py.wire.field import BOOLEAN, STRING, Field, Resource, choice, string
 
 _TYPE = {
     "type": "string",
@@ -20,21 +18,24 @@ _COUNT_FROM_ZERO = {"$ref": "#/definitions/positiveIntegerDefault0"}
 _PROPERTIES = {"$ref": "#/definitions/property"}
 _STRINGS = {"$ref": "#/definitions/stringArray"}
 _DATE = {"type": "string", "format": "date-time"}
-_NAME = string(80)
 
-_NUMBERS: dict[str, Any] = {
+#: Characters of a name.
+MAX_NAME_LENGTH = 80
+_NAME = string(MAX_NAME_LENGTH)
+
+_NUMBERS: JsonObject = {
     "positiveInteger": {"type": "integer", "minimum": 0},
     "positiveIntegerDefault0": {
         "allOf": [{"$ref": "#/definitions/positiveInteger"}, {"default": 0}],
     },
 }
-_STRING_ARRAY: dict[str, Any] = {
+_STRING_ARRAY: JsonObject = {
     "type": "array",
     "items": {"type": "string"},
     "uniqueItems": True,
 }
 
-#: What can be said about the values of one property.
+#: The keys of a property, which is a JSON schema of its own.
 _PROPERTY_FIELDS = (
     Field("name", _NAME),
     Field("title", STRING),
@@ -57,7 +58,7 @@ _PROPERTY_FIELDS = (
     Field("pattern", {"type": "string", "format": "regex"}),
 )
 
-_PROPERTY_MAP: dict[str, Any] = {
+_PROPERTY_MAP: JsonObject = {
     "type": "object",
     "additionalProperties": {
         "type": "object",
@@ -93,7 +94,8 @@ _LINK_FIELDS = (
 )
 
 
-def _list_of(**properties: Any) -> dict[str, Any]:
+def _list_of(**properties: JsonObject) -> JsonDocument:
+    """The schema of a list of objects with these keys."""
     return {"type": "array", "items": {"type": "object", "properties": properties}}
 
 
@@ -111,7 +113,7 @@ NAMESPACE = Resource(
         ),
         Field(
             "visibility",
-            {"type": "string", "enum": list(VISIBILITIES)},
+            choice(VISIBILITIES),
             "Whether other projects see the namespace.",
             source="visibility",
             sort=True,
@@ -165,7 +167,7 @@ PROPERTY = Resource(
     definitions=_PROPERTY_DEFINITIONS,
 )
 
-#: A property in a list stands under its name, which need not be repeated.
+#: A property in an object whose key is its name, so that the name may be missing.
 PROPERTY_BY_NAME = Resource(
     "property",
     _PROPERTY_FIELDS,
@@ -206,8 +208,8 @@ RESOURCE_TYPE = Resource(
     required=("name",),
 )
 
-#: Several tags at once, as a client sends them.
-TAGS: dict[str, Any] = {
+#: The body of a request that creates several tags.
+TAGS: JsonObject = {
     "type": "object",
     "additionalProperties": False,
     "required": ["tags"],

@@ -1,13 +1,13 @@
-"""Metadata definitions to JSON.
+"""Serialisers of metadata definitions.
 
-What is not there is left out rather than shown as null.
+wire: a document leaves out attributes that are None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
+from glance_py.domain.json_types import JsonDocument
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -19,34 +19,34 @@ from glance_py.domain.metadef import (
     Tag,
     plain_schema,
 )
-from glance_py.wire import metadef
+from glance_py.wire import metadef, paths
 from glance_py.wire.dump import compile_attributes, dumps
 
-NAMESPACES_PATH = "/v2/metadefs/namespaces"
-_SCHEMAS_PATH = "/v2/schemas/metadefs"
-
 _namespace_attributes = compile_attributes(metadef.NAMESPACE)
-_attributes: dict[Kind, Callable[[Any], Iterable[tuple[str, Any]]]] = {
+_attributes: dict[Kind, Callable[[object], Iterable[tuple[str, object]]]] = {
     Object: compile_attributes(metadef.OBJECT),
     Tag: compile_attributes(metadef.TAG),
     Association: compile_attributes(metadef.RESOURCE_TYPE),
 }
 
 
-def _without_none(attributes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _without_none(attributes: Iterable[tuple[str, object]]) -> JsonDocument:
     return {name: value for name, value in attributes if value is not None}
 
 
 # --- Documents -------------------------------------------------------------------------------
 
 
-def property_document(found: Property) -> dict[str, Any]:
-    """A property that stands for itself."""
+def property_document(found: Property) -> JsonDocument:
+    """A property that belongs to no object."""
     return {**plain_schema(found.schema), "name": found.name}
 
 
-def object_document(namespace: str, found: Object, prefix: str = "") -> dict[str, Any]:
-    """An object; ``prefix`` is put before the names of its properties."""
+def object_document(namespace: str, found: Object, prefix: str = "") -> JsonDocument:
+    """An object.
+
+    :param prefix: is put before the names of its properties.
+    """
     document = _without_none(_attributes[Object](found))
     if found.properties is not None:
         document["properties"] = {
@@ -55,21 +55,21 @@ def object_document(namespace: str, found: Object, prefix: str = "") -> dict[str
     if prefix and found.required:
         document["required"] = [prefix + name for name in found.required]
     if found.created_at is not None:
-        document["self"] = f"{NAMESPACES_PATH}/{namespace}/objects/{found.name}"
-        document["schema"] = f"{_SCHEMAS_PATH}/object"
+        document["self"] = f"{paths.NAMESPACES}/{namespace}/objects/{found.name}"
+        document["schema"] = f"{paths.METADEF_SCHEMAS}/object"
     return document
 
 
-def definition_document(found: Definition) -> dict[str, Any]:
+def definition_document(found: Definition) -> JsonDocument:
     """A tag or an association."""
     return _without_none(_attributes[type(found)](found))
 
 
-def namespace_document(namespace: Namespace, resource_type: str = "") -> dict[str, Any]:
-    """A namespace with as much of its contents as it carries.
+def namespace_document(namespace: Namespace, resource_type: str = "") -> JsonDocument:
+    """A namespace with those of its contents that were read.
 
-    :param resource_type: for a resource of this type: the prefix of the
-        association is put before the names of properties.
+    :param resource_type: the prefix of the association with this type is put before the names
+        of properties; empty for none.
     """
     prefix = ""
     for association in namespace.contents.get(Association, ()):
@@ -82,12 +82,12 @@ def namespace_document(namespace: Namespace, resource_type: str = "") -> dict[st
         elif kind is Object:
             document["objects"] = [object_document(namespace.name, o, prefix) for o in found]
         elif kind is Property:
-            # wire: the name is the key, and in the schema only when it was recorded with it.
+            # wire: the schema has the name only when it was recorded with it.
             document["properties"] = {prefix + p.name: plain_schema(p.schema) for p in found}
         else:
             document["tags"] = _tag_names(found)
-    document["self"] = f"{NAMESPACES_PATH}/{namespace.name}"
-    document["schema"] = f"{_SCHEMAS_PATH}/namespace"
+    document["self"] = f"{paths.NAMESPACES}/{namespace.name}"
+    document["schema"] = f"{paths.METADEF_SCHEMAS}/namespace"
     return document
 
 
@@ -95,14 +95,14 @@ def _tag_names(tags: Iterable[Tag]) -> list[dict[str, str]]:
     return [{"name": tag.name} for tag in tags]
 
 
-def file_document(namespace: Namespace) -> dict[str, Any]:
-    """A namespace as the files of ``glance-manage db load_metadefs`` have it, schemas untouched."""
-    document: dict[str, Any] = {
+def file_document(namespace: Namespace) -> JsonDocument:
+    """A namespace as a file of ``glance-manage db load_metadefs``, with unchanged schemas."""
+    document: JsonDocument = {
         name: value
         for name, value in _without_none(_namespace_attributes(namespace)).items()
         if name not in ("created_at", "updated_at")
     }
-    contents: Mapping[Kind, list[Any]] = namespace.contents
+    contents = namespace.contents
     if Association in contents:
         document["resource_type_associations"] = [
             _without_none(
@@ -133,16 +133,20 @@ def file_document(namespace: Namespace) -> dict[str, Any]:
 
 
 def dump_namespace(namespace: Namespace, resource_type: str = "") -> bytes:
-    """The body that shows one namespace."""
+    """The body that shows one namespace; see :func:`namespace_document`."""
     return dumps(namespace_document(namespace, resource_type))
 
 
 def dump_namespaces(namespaces: Iterable[Namespace], first: str, next_page: str | None) -> bytes:
-    """The body of a list of namespaces: ``first`` and ``next_page`` are paths of pages."""
-    body = {
+    """The body of a list of namespaces.
+
+    :param first: the path of the first page.
+    :param next_page: the path of the next page, None on the last one.
+    """
+    body: JsonDocument = {
         "namespaces": [namespace_document(each) for each in namespaces],
         "first": first,
-        "schema": f"{_SCHEMAS_PATH}/namespaces",
+        "schema": f"{paths.METADEF_SCHEMAS}/namespaces",
     }
     if next_page is not None:
         body["next"] = next_page
@@ -162,7 +166,7 @@ def dump_objects(namespace: Namespace, objects: Iterable[Object]) -> bytes:
     return dumps(
         {
             "objects": [object_document(namespace.name, each) for each in objects],
-            "schema": f"{_SCHEMAS_PATH}/objects".removeprefix("/"),
+            "schema": f"{paths.METADEF_SCHEMAS}/objects".removeprefix("/"),
         }
     )
 

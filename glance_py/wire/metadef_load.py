@@ -1,17 +1,18 @@
-"""Requests about metadata definitions to domain objects.
+"""Loaders: JSON of requests about metadata definitions to objects of the domain.
 
-Judges form only.  The checks are made at their first use, since most processes
-never write a definition and the library for JSON schemas is large.
+They check the form alone.  The checks are compiled when they are first used, because most
+processes never write a definition, and importing the library for JSON schemas takes long.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
+from glance_py.domain.integers import MAX_INT64
+from glance_py.domain.json_types import CheckedObject, CheckedValue, JsonDocument
 from glance_py.domain.metadef import (
     Association,
     Definition,
@@ -26,9 +27,7 @@ from glance_py.wire.field import Resource
 from glance_py.wire.json_schema import SchemaCheck, compile_schema
 from glance_py.wire.load import check_storable, parse_object
 
-_NAME_LENGTH = 80
-
-#: Names that nobody may write, declared or not.
+#: Keys that no client may write, whether the resource has them or not.
 _TIME_NAMES = frozenset({"created_at", "updated_at"})
 
 _RESOURCES = {
@@ -47,12 +46,12 @@ _check_tags = compile_schema(metadef.TAGS)
 _TRUE_STRINGS = frozenset({"1", "t", "true", "on", "y", "yes"})
 
 
-def _schema(resource: Resource, required: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """JSON schema of what a client may write of a resource."""
-    schema: dict[str, Any] = {
+def _schema(resource: Resource) -> JsonDocument:
+    """The JSON Schema of what a client may write of a resource."""
+    schema: JsonDocument = {
         "type": "object",
         "properties": {f.name: f.document() for f in resource if not f.read_only},
-        "required": list(resource.required if required is None else required),
+        "required": list(resource.required),
         "additionalProperties": False,
     }
     if resource.definitions:
@@ -66,8 +65,8 @@ def _resource_check(name: str) -> SchemaCheck:
 
 
 @functools.cache
-def _check_schema() -> SchemaCheck:
-    """Of a property that stands under its name."""
+def _property_check() -> SchemaCheck:
+    """Checks a property in an object whose key is its name."""
     return compile_schema(_schema(metadef.PROPERTY_BY_NAME))
 
 
@@ -75,10 +74,10 @@ def _read_only(resource: Resource) -> frozenset[str]:
     return _TIME_NAMES | {field.name for field in resource if field.read_only}
 
 
-def _load_document(body: bytes, resource: Resource) -> dict[str, Any]:
-    """A request body that fits ``resource``.
+def _load_document(body: bytes, resource: Resource) -> CheckedObject:
+    """A request body that is valid for ``resource``.
 
-    wire: names that only the service writes are refused before anything else.
+    wire: keys that only the service writes are refused before anything else.
     """
     document = parse_object(body)
     for name in sorted(_read_only(resource) & document.keys()):
@@ -92,67 +91,74 @@ def _raise_if_invalid(problem: str | None, what: str) -> None:
         raise errors.Invalid(f"{what} {problem}.")
 
 
-# --- What lies in a namespace ----------------------------------------------------------------
+# --- The contents of a namespace -------------------------------------------------------------
 
 
 def load_object(body: bytes) -> Object:
-    """:raises Invalid, ReadOnlyAttribute: it is not an object as Image API v2 has it."""
+    """Load an object.
+
+    :raises errors.Invalid: it is not valid.
+    :raises errors.ReadOnlyAttribute: it has a key that only the service writes.
+    """
     return _object(_load_document(body, metadef.OBJECT))
 
 
 def load_property(body: bytes) -> Property:
-    """:raises Invalid, ReadOnlyAttribute: it is not a property as Image API v2 has it."""
+    """Load a property; errors as of :func:`load_object`."""
     document = _load_document(body, metadef.PROPERTY)
-    return _property(document["name"], document)
+    return _property(document["name"], dict(document))
 
 
 def load_tag(body: bytes) -> Tag:
-    """:raises Invalid, ReadOnlyAttribute: it is not a tag as Image API v2 has it."""
+    """Load a tag; errors as of :func:`load_object`."""
     return _tag(_load_document(body, metadef.TAG))
 
 
 def load_tag_name(name: str) -> Tag:
-    """A tag that was given in the path of a request.
+    """Load a tag of which the path of a request has the name.
 
-    :raises errors.Invalid: too long.
+    :raises errors.Invalid: the name is too long, or some database cannot hold it.
     """
     return _tag({"name": _name("tag", name)})
 
 
 def load_tags(body: bytes) -> list[Tag]:
-    """:raises errors.Invalid: it is not ``{"tags": [{"name": ...}]}``."""
+    """Load a list of tags.
+
+    :raises errors.Invalid: the body is not ``{"tags": [{"name": ...}]}``.
+    """
     document = parse_object(body)
     _raise_if_invalid(_check_tags(document), "The document")
     return [_tag(each) for each in document["tags"]]
 
 
 def load_append(header: str | None) -> bool:
-    """Does the header X-Openstack-Append ask to keep what is there?"""
+    """True when the header X-Openstack-Append asks to keep the tags of the namespace."""
     return header is not None and header.strip().lower() in _TRUE_STRINGS
 
 
 def load_association(body: bytes) -> Association:
-    """:raises Invalid, ReadOnlyAttribute: it is not an association as Image API v2 has it."""
+    """Load an association; errors as of :func:`load_object`."""
     return _association(_load_document(body, metadef.RESOURCE_TYPE))
 
 
 def _name(noun: str, name: str) -> str:
-    if len(name) > _NAME_LENGTH:
+    if len(name) > metadef.MAX_NAME_LENGTH:
         raise errors.Invalid(
-            f"The name of a {noun} cannot be longer than {_NAME_LENGTH} characters."
+            f"The name of a {noun} cannot be longer than {metadef.MAX_NAME_LENGTH} characters."
         )
     check_storable(f"The name of a {noun}", name)
     return name
 
 
-def _text(document: Mapping[str, Any], key: str) -> Any:
-    value = document.get(key)
+def _text(document: CheckedObject, key: str) -> str | None:
+    value: str | None = document.get(key)
     if value is not None:
         check_storable(key, value)
     return value
 
 
-def _object(document: Mapping[str, Any]) -> Object:
+def _object(document: CheckedObject) -> Object:
     properties = document.get("properties")
     for name, schema in (properties or {}).items():
         _require_schema(name, schema)
@@ -171,8 +177,8 @@ def _object(document: Mapping[str, Any]) -> Object:
     )
 
 
-def _property(name: str, schema: dict[str, Any]) -> Property:
-    # wire: inside a namespace a property may say this, too.
+def _property(name: str, schema: dict[str, CheckedValue]) -> Property:
+    # wire: a property of a namespace may have the key "confidential", which a schema has not.
     described = {key: value for key, value in schema.items() if key != "confidential"}
     _require_schema(name, described)
     if not isinstance(schema.get("confidential", False), bool):
@@ -180,18 +186,18 @@ def _property(name: str, schema: dict[str, Any]) -> Property:
     return Property(_name("property", name), schema=schema)
 
 
-def _require_schema(name: str, schema: Mapping[str, Any]) -> None:
-    _raise_if_invalid(_check_schema()(schema), f"The property {name}")
+def _require_schema(name: str, schema: CheckedObject) -> None:
+    _raise_if_invalid(_property_check()(schema), f"The property {name}")
     _require_readable(name, schema)
     for key in ("minimum", "maximum"):
-        if abs(schema.get(key, 0)) >= 2**63:
+        if abs(schema.get(key, 0)) > MAX_INT64:
             raise errors.Invalid(f"The {key} of the property {name} does not fit into 64 bits.")
 
 
-def _require_readable(name: str, schema: Mapping[str, Any]) -> None:
-    """Refuse what the schema of properties allows, but other services on this database cannot read.
+def _require_readable(name: str, schema: CheckedObject) -> None:
+    """Refuse schemas that other services on the same database cannot read.
 
-    :raises errors.Invalid: choices that are no texts, items of no type, a list of required names.
+    :raises errors.Invalid: a choice is no text, the items have no type, or names are required.
     """
     items = schema.get("items", {"type": "string"})
     for each in (schema, items):
@@ -203,11 +209,11 @@ def _require_readable(name: str, schema: Mapping[str, Any]) -> None:
         raise errors.Invalid(f"The property {name} cannot say what is required.")
 
 
-def _tag(document: Mapping[str, Any]) -> Tag:
+def _tag(document: CheckedObject) -> Tag:
     return Tag(_name("tag", document["name"]))
 
 
-def _association(document: Mapping[str, Any]) -> Association:
+def _association(document: CheckedObject) -> Association:
     return Association(
         _name("resource type", document["name"]),
         None,
@@ -221,25 +227,27 @@ def _association(document: Mapping[str, Any]) -> Association:
 
 
 def load_namespace(ctx: Caller, body: bytes) -> Namespace:
-    """The namespace that a request describes, with its contents, the caller's by default.
+    """Load a namespace with its contents; by default the caller owns it.
 
-    :raises errors.Invalid, errors.ReadOnlyAttribute: it is not one as Image API v2 has it.
+    :raises errors.Invalid: it is not valid.
+    :raises errors.ReadOnlyAttribute: it has a key that only the service writes.
     """
     document = _load_document(body, metadef.NAMESPACE)
     return _namespace(document, document.get("owner", ctx.project_id))
 
 
-def load_namespace_document(document: Any, owner: str) -> Namespace:
-    """The namespace that a file describes, with its contents.
+def load_namespace_document(document: CheckedValue, owner: str) -> Namespace:
+    """Load a namespace of a file, with its contents.
 
+    :param document: the decoded JSON of the file.
     :param owner: the owner when the file names none.
-    :raises errors.Invalid: naming the key that is wrong.
+    :raises errors.Invalid: it is not valid; the message names the key.
     """
     _raise_if_invalid(_resource_check(metadef.NAMESPACE.name)(document), "The namespace")
     return _namespace(document, document.get("owner") or owner)
 
 
-def _namespace(document: Mapping[str, Any], owner: str | None) -> Namespace:
+def _namespace(document: CheckedObject, owner: str | None) -> Namespace:
     if owner is not None:
         check_storable("owner", owner)
     return Namespace(
@@ -257,15 +265,17 @@ def _namespace(document: Mapping[str, Any], owner: str | None) -> Namespace:
     )
 
 
-def _list_reader(resource: Resource, load: Callable[[Mapping[str, Any]], Definition]):
-    """A function that reads a list of nested things.
+def _list_loader(
+    resource: Resource, load: Callable[[CheckedObject], Definition]
+) -> Callable[[list[CheckedObject]], list[Definition]]:
+    """A function that loads a list of definitions inside a namespace.
 
-    What only the service writes is ignored here, so that an answer of the
-    service can be sent as a request.
+    wire: keys that only the service writes are ignored here, so that a client can send a
+    response of the service as a request.
     """
     ignored = _read_only(resource)
 
-    def read(documents: list[dict[str, Any]]) -> list[Definition]:
+    def load_all(documents: list[CheckedObject]) -> list[Definition]:
         found = []
         for number, document in enumerate(documents):
             writable = {key: value for key, value in document.items() if key not in ignored}
@@ -276,17 +286,17 @@ def _list_reader(resource: Resource, load: Callable[[Mapping[str, Any]], Definit
             found.append(load(writable))
         return found
 
-    return read
+    return load_all
 
 
-def _properties(table: Mapping[str, dict[str, Any]]) -> list[Definition]:
+def _properties(table: Mapping[str, dict[str, CheckedValue]]) -> list[Definition]:
     return [_property(name, schema) for name, schema in table.items()]
 
 
-#: Under which key the contents of a namespace stand, and how they are read.
-_CONTENT_LOADERS: dict[Kind, tuple[str, Callable[[Any], list[Definition]]]] = {
-    Association: ("resource_type_associations", _list_reader(metadef.RESOURCE_TYPE, _association)),
-    Object: ("objects", _list_reader(metadef.OBJECT, _object)),
-    Tag: ("tags", _list_reader(metadef.TAG, _tag)),
+#: The key of each kind of contents in a namespace, and the function that loads them.
+_CONTENT_LOADERS: Mapping[Kind, tuple[str, Callable[[CheckedValue], list[Definition]]]] = {
+    Association: ("resource_type_associations", _list_loader(metadef.RESOURCE_TYPE, _association)),
+    Object: ("objects", _list_loader(metadef.OBJECT, _object)),
+    Tag: ("tags", _list_loader(metadef.TAG, _tag)),
     Property: ("properties", _properties),
 }

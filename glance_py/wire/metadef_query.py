@@ -1,7 +1,7 @@
 """Query strings of lists of metadata definitions, and the paths of their pages.
 
-wire: of a repeated name the first value counts, but links carry the last; names
-that are not understood are carried along in links of lists and otherwise ignored.
+wire: of a repeated name the first value counts, but links have the last one; links of lists have
+unknown names, too, which are ignored otherwise.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import urllib.parse
 
 from glance_py.domain import errors
 from glance_py.domain.metadef import VISIBILITIES, Listing, NamespaceQuery
+from glance_py.wire import paths
 from glance_py.wire.field import Resource
 from glance_py.wire.metadef import NAMESPACE, TAG
-from glance_py.wire.metadef_dump import NAMESPACES_PATH
 from glance_py.wire.query import Parameters, parse_parameters
 
 _NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
@@ -22,23 +22,27 @@ _NUMBER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NamespaceListRequest:
-    """A list of namespaces that was asked for, and the paths of its pages."""
+    """A request for a list of namespaces, with the paths of its pages.
+
+    parameters
+        Names and values of the query string, for links to pages.
+    """
 
     query: NamespaceQuery
     parameters: dict[str, str]
 
     @property
     def first_page(self) -> str:
-        """Path of the first page."""
+        """The path of the first page."""
         return (
-            f"{NAMESPACES_PATH}?{urllib.parse.urlencode(self.parameters)}"
+            f"{paths.NAMESPACES}?{urllib.parse.urlencode(self.parameters)}"
             if self.parameters
-            else NAMESPACES_PATH
+            else paths.NAMESPACES
         )
 
     def page_after(self, marker: str) -> str:
-        """Path of the page that begins behind the namespace ``marker``."""
-        return f"{NAMESPACES_PATH}?{urllib.parse.urlencode({**self.parameters, 'marker': marker})}"
+        """The path of the page after the namespace ``marker``."""
+        return f"{paths.NAMESPACES}?{urllib.parse.urlencode({**self.parameters, 'marker': marker})}"
 
 
 def load_namespace_query(
@@ -46,7 +50,7 @@ def load_namespace_query(
 ) -> NamespaceListRequest:
     """The page of namespaces that a query string (as in WSGI) asks for.
 
-    :raises errors.Invalid: a value that is not understood.
+    :raises errors.Invalid: a value is not valid.
     """
     pairs = parse_parameters(query_string)
     parameters = _first_values(pairs)
@@ -65,20 +69,20 @@ def load_namespace_query(
 def load_tag_query(query_string: str) -> Listing:
     """The part of the tags that a query string asks for; all of them unless it has a limit.
 
-    :raises errors.Invalid: a value that is not understood.
+    :raises errors.Invalid: a value is not valid.
     """
     parameters = _first_values(parse_parameters(query_string))
     listing = _listing(parameters, TAG, _limit(parameters))
-    # wire: an empty marker is none here.
+    # wire: an empty marker counts as none, in this list only.
     return dataclasses.replace(listing, marker=listing.marker or None)
 
 
 def check_object_query(query_string: str) -> None:
-    """Judge the query string of a list of objects.
+    """Check the query string of a list of objects.
 
-    wire: that list is always whole and in order of names, whatever is asked for.
+    wire: the list is always whole and in order of names, and no parameter changes it.
 
-    :raises errors.Invalid: a value that makes no sense.
+    :raises errors.Invalid: a value is not valid.
     """
     parameters = _first_values(parse_parameters(query_string))
     if _limit(parameters) == 0:
@@ -88,9 +92,9 @@ def check_object_query(query_string: str) -> None:
 
 
 def load_resource_type(query_string: str) -> str:
-    """For which type of resources names are wanted with their prefix; empty for none.
+    """The resource type whose prefix the names in the response have; empty for none.
 
-    :raises errors.Invalid: the query string is not UTF-8, or asks for something else.
+    :raises errors.Invalid: the query string is not UTF-8, or has another parameter.
     """
     parameters = _first_values(parse_parameters(query_string))
     for name in parameters:
@@ -119,7 +123,7 @@ def _direction(parameters: dict[str, str]) -> str:
 
 
 def _visibility(parameters: dict[str, str]) -> str | None:
-    """wire: an empty one is that of no namespace."""
+    """wire: an empty visibility is valid, and no namespace has it."""
     visibility = parameters.get("visibility")
     if visibility and visibility not in VISIBILITIES:
         raise errors.Invalid(

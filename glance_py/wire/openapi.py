@@ -1,31 +1,33 @@
 """An OpenAPI 3.1 document of the API, made from the declared resources and routes.
 
-OpenAPI 3.1 schemas are JSON Schema, so the documents under /v2/schemas are used
-as they are; nothing is described twice.
+OpenAPI 3.1 schemas are JSON Schema, so that the documents under /v2/schemas are parts of it as they
+are.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from glance_py.domain.image import VISIBILITIES
-from glance_py.wire import metadef, patch
+from glance_py.domain.json_types import JsonDocument, JsonObject
+from glance_py.wire import media_types, metadef
 from glance_py.wire.field import Resource
+from glance_py.wire.media_types import BodyKind
 from glance_py.wire.member import MEMBER
 from glance_py.wire.query import FIXED_PARAMETERS
 from glance_py.wire.task import TASK
 
 _VARIABLE = re.compile(r"{(\w+)}")
 
-#: What a PATCH carries; other requests with JSON carry their resource.
-_PATCH = {
+#: The body of a PATCH; the body of other requests with JSON is their resource.
+_PATCH: JsonObject = {
     media_type: {"schema": {"type": "array", "items": {"type": "object"}}}
-    for media_type in patch.MEDIA_TYPES
+    for media_type in media_types.PATCH
 }
 
-#: What a request carries where the name of the controller does not say it.
+#: The resource in the body of a request, where it is not the name of the controller.
 _RESOURCE_NAMES = {
     f"metadef_{collection}.{operation}": resource.name
     for collection, resource in (
@@ -40,7 +42,7 @@ _RESOURCE_NAMES = {
 
 
 class OpenAPIRoute(Protocol):
-    """A row of the route table."""
+    """A route of the API; ``action`` is ``controller.method``."""
 
     @property
     def method(self) -> str: ...
@@ -52,14 +54,15 @@ class OpenAPIRoute(Protocol):
     def action(self) -> str: ...
 
     @property
-    def body(self) -> str: ...
+    def body(self) -> BodyKind: ...
 
 
-def openapi(version: str, image: Resource, routes: Iterable[OpenAPIRoute]) -> dict[str, Any]:
-    """The document.
+def openapi(version: str, image: Resource, routes: Iterable[OpenAPIRoute]) -> JsonDocument:
+    """The OpenAPI document.
 
     :param version: of the Image API, such as ``2.18``.
-    :param routes: the route table; ``body`` is none, json, bytes or ignored.
+    :param image: the image as the configuration declares it.
+    :param routes: all routes of the API.
     """
     resources = (
         image,
@@ -71,7 +74,7 @@ def openapi(version: str, image: Resource, routes: Iterable[OpenAPIRoute]) -> di
         metadef.TAG,
         metadef.RESOURCE_TYPE,
     )
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, JsonDocument] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, image)
     return {
@@ -89,14 +92,14 @@ def openapi(version: str, image: Resource, routes: Iterable[OpenAPIRoute]) -> di
     }
 
 
-def _operation(route: OpenAPIRoute, image: Resource) -> dict[str, Any]:
+def _operation(route: OpenAPIRoute, image: Resource) -> JsonDocument:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _VARIABLE.findall(route.path)
     ]
     if route.action == "images.index":
         parameters += _list_parameters(image)
-    operation: dict[str, Any] = {
+    operation: JsonDocument = {
         "operationId": route.action if route.action != "schemas.show" else f"schemas:{route.path}",
         "parameters": parameters,
         "responses": {"default": {"description": "Success, or an error that explains itself."}},
@@ -107,21 +110,21 @@ def _operation(route: OpenAPIRoute, image: Resource) -> dict[str, Any]:
     return operation
 
 
-def _content(route: OpenAPIRoute) -> dict[str, Any]:
-    if route.body == "bytes":
-        return {"application/octet-stream": {}}
-    if route.body != "json":
+def _content(route: OpenAPIRoute) -> JsonDocument:
+    if route.body is BodyKind.BYTES:
+        return {media_types.OCTET_STREAM: {}}
+    if route.body is not BodyKind.JSON:
         return {}
     if route.method == "PATCH":
-        return _PATCH
+        return dict(_PATCH)
     if route.action == "metadef_tags.create_all":
-        return {"application/json": {"schema": metadef.TAGS}}
+        return {media_types.JSON: {"schema": metadef.TAGS}}
     name = _RESOURCE_NAMES.get(route.action) or route.action.partition(".")[0].removesuffix("s")
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {media_types.JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
 
-def _list_parameters(image: Resource) -> list[dict[str, Any]]:
-    schemas: dict[str, dict[str, Any]] = {
+def _list_parameters(image: Resource) -> list[JsonDocument]:
+    schemas: dict[str, JsonDocument] = {
         name: {"type": "string"} for name in sorted(FIXED_PARAMETERS)
     }
     schemas["limit"] = {"type": "integer", "minimum": 0}

@@ -1,55 +1,57 @@
-"""PATCH requests to a Change.
+"""PATCH requests to an ImageChange.
 
-Both media types of Image API v2 are read into the same operations.  The whole
-list is read and checked before the image is looked at; then the operations are
-played on it in order, and what has changed in the end is the Change.
+Both media types of Image API v2 are loaded into the same operations.  The whole list is loaded and
+checked before the image is read; then the operations are applied to it in order, and the difference
+that results is the ImageChange.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange, RejectedChange
-from glance_py.domain.image import DIGEST_FIELDS, Image, Location
-from glance_py.wire import load
+from glance_py.domain.image import DIGEST_FIELDS, Image, ImageStatus, Location
+from glance_py.domain.json_types import CheckedObject, CheckedValue
+from glance_py.wire import load, media_types
 from glance_py.wire.load import ImageLoader, is_reserved, parse_json
 from glance_py.wire.locations import LocationDraft
 
-V21 = "application/openstack-images-v2.1-json-patch"
-V20 = "application/openstack-images-v2.0-json-patch"
-
-#: Media types of a PATCH, as the Accept-Patch header (RFC 5789) names them.
-MEDIA_TYPES = (V20, V21)
-
 _OPERATIONS = ("add", "replace", "remove")
 
-#: Operations of one PATCH, each location of a new list counting as one.  They are read before it
-#: is known what the caller may do.
+#: Operations of one PATCH; each location of a new list counts as one.  They are loaded before the
+#: rights of the caller are known.
 MAX_OPERATIONS = 10_000
 
-#: wire: computed, yet a PATCH may write a custom property of this name; the computed value
-#: hides it once there is one.
+#: wire: computed fields of which a PATCH may write a custom property of the same name, which is
+#: shown until the computed value exists.
 _SHADOWED = frozenset({"stores"})
 
-#: How many parts the path of an operation on locations has.
+#: A tilde that begins no escape (RFC 6901, section 3).
+_BAD_ESCAPE = re.compile("~(?![01])")
+
+#: Number of parts in the path of an operation on locations.
 _LOCATION_DEPTH = {"add": 2, "insert": 2, "replace": 1, "remove": 2}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """One step: ``op`` is add, insert (must be new), replace or remove.
+    """One operation of a PATCH.
 
-    ``position`` is the second part of a path into the locations, ``error`` why
-    the value cannot be kept; it counts when its turn comes.
+    op
+        add, insert (the property must be new), replace or remove.
+    position
+        The second part of a path into the locations, empty otherwise.
+    error
+        Why the value cannot be recorded; raised when the operation is applied.
     """
 
     op: str
     name: str
     position: str = ""
-    value: Any = None
+    value: CheckedValue = None
     error: errors.GlanceError | None = None
 
 
@@ -58,11 +60,11 @@ class LocationRules:
     """What the configuration says about locations in a PATCH.
 
     allowed
-        Whether clients may touch them at all (``show_multiple_locations``).
+        False when clients may not change them (``show_multiple_locations``).
     algorithm
         ``hashing_algorithm``: the only one that validation data may name.
     sort_locations
-        Sorts locations as answers show them, since clients count in answers.
+        Sorts locations into the order of responses, from which clients take an index.
     """
 
     allowed: bool
@@ -71,18 +73,18 @@ class LocationRules:
 
 
 class PatchLoader:
-    """Reads PATCH bodies; compiled once per process."""
+    """Loads bodies of PATCH requests; made once per process."""
 
     def __init__(self, loader: ImageLoader) -> None:
         self._loader = loader
         self._read_only = (loader.read_only | {"id"}) - _SHADOWED
 
     def operations(self, media_type: str, body: bytes) -> list[Operation]:
-        """The operations in ``body``, checked as far as that goes without the image.
+        """Load the operations in ``body`` and check what does not depend on the image.
 
-        :raises errors.Invalid: wrong shape, path or value.
-        :raises errors.Forbidden: a read-only or reserved name.
-        :raises errors.LimitExceeded: more than MAX_OPERATIONS.
+        :raises errors.Invalid: the form, a path or a value is wrong.
+        :raises errors.Forbidden: an operation has a read-only or reserved name.
+        :raises errors.LimitExceeded: there are more than MAX_OPERATIONS.
         """
         document = parse_json(body)
         if not isinstance(document, list):
@@ -91,10 +93,10 @@ class PatchLoader:
             raise errors.LimitExceeded(
                 f"A PATCH cannot hold more than {MAX_OPERATIONS} operations or locations."
             )
-        read = _read_v21 if media_type == V21 else _read_v20
-        return [self._operation(*read(item)) for item in document]
+        load_item = _load_v21 if media_type == media_types.PATCH_V21 else _load_v20
+        return [self._operation(*load_item(item)) for item in document]
 
-    def _operation(self, op: str, path: object, item: dict[str, Any]) -> Operation:
+    def _operation(self, op: str, path: object, item: CheckedObject) -> Operation:
         name, *rest = _pointer_parts(path)
         if len(rest) + 1 != (_LOCATION_DEPTH[op] if name == "locations" else 1):
             raise errors.Invalid(f"Invalid JSON pointer for this resource: '{path}'")
@@ -103,7 +105,7 @@ class PatchLoader:
         if is_reserved(name):
             raise errors.ReservedAttribute(name)
         if name == "image_id":
-            # wire: the name of a column of properties. A new image may have it.
+            # wire: the name of a column of properties; only a new image may have such a property.
             raise (
                 errors.ReservedAttribute(name)
                 if op == "remove"
@@ -123,17 +125,17 @@ class PatchLoader:
         except errors.Invalid as error:
             return Operation(op, name, position, value, error)
 
-    def _to_domain(self, name: str, value: Any) -> Any:
+    def _to_domain(self, name: str, value: CheckedValue) -> CheckedValue:
         if name in _SHADOWED:
             load.check_storable(name, value)
             return value
         if name == "owner" and value == "":
-            return None  # wire: a PATCH takes the owner away; a new image keeps what it was given.
+            return None  # wire: an empty owner means none in a PATCH, but not in a new image.
         return value if name == "locations" else self._loader.to_domain(name, value)
 
 
-def _count_items(document: list[Any]) -> int:
-    """How many operations there are, and how many items their values hold."""
+def _count_items(document: list[object]) -> int:
+    """The number of operations and of the items of their values."""
     return len(document) + sum(
         len(item["value"])
         for item in document
@@ -141,8 +143,8 @@ def _count_items(document: list[Any]) -> int:
     )
 
 
-def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:
-    """``{"op": ..., "path": ..., "value": ...}``, as in RFC 6902."""
+def _load_v21(item: object) -> tuple[str, object, CheckedObject]:
+    """The op, path and document of ``{"op": ..., "path": ..., "value": ...}`` (RFC 6902)."""
     if not isinstance(item, dict):
         raise errors.Invalid("Operations must be JSON objects.")
     op = item.get("op")
@@ -153,8 +155,8 @@ def _read_v21(item: object) -> tuple[str, object, dict[str, Any]]:
     return op, item["path"], item
 
 
-def _read_v20(item: object) -> tuple[str, object, dict[str, Any]]:
-    """``{"add": path, "value": ...}``, the form before RFC 6902 was finished."""
+def _load_v20(item: object) -> tuple[str, object, CheckedObject]:
+    """The same of ``{"add": path, "value": ...}``, the form of a draft of RFC 6902."""
     if not isinstance(item, dict):
         raise errors.Invalid("Operations must be JSON objects.")
     named = [op for op in _OPERATIONS if op in item]
@@ -167,9 +169,11 @@ def _read_v20(item: object) -> tuple[str, object, dict[str, Any]]:
 
 
 def _pointer_parts(path: object) -> list[str]:
-    """The parts of a JSON pointer (RFC 6901), blanks around them dropped.
+    """The parts of a JSON pointer (RFC 6901), without blanks around them.
 
-    wire: a second slash at the beginning is tolerated.
+    wire: a second slash at the beginning is allowed.
+
+    :raises errors.Invalid: it is no pointer.
     """
     if not isinstance(path, str) or not path.startswith("/"):
         raise errors.Invalid(f'Pointer `{path}` does not start with "/".')
@@ -182,7 +186,7 @@ def _pointer_parts(path: object) -> list[str]:
 
 
 def _unescape(part: str, path: str) -> str:
-    if "~" in part.replace("~0", "").replace("~1", ""):
+    if _BAD_ESCAPE.search(part):
         raise errors.Invalid(f'Pointer `{path}` contains "~" not part of a recognized escape.')
     return part.replace("~1", "/").replace("~0", "~")
 
@@ -190,10 +194,10 @@ def _unescape(part: str, path: str) -> str:
 def apply(
     image: Image, operations: list[Operation], loader: ImageLoader, rules: LocationRules
 ) -> ImageChange:
-    """What ``operations`` change in ``image``; empty when they change nothing.
+    """The difference that ``operations`` make to ``image``; empty when they make none.
 
-    An RejectedChange when a property exists that must not or the other way round, or
-    the image's state, its database or the configuration forbids a step.
+    It is a RejectedChange when a property exists that must not or the other way round, or when
+    the status of the image, the bounds of the database or the configuration forbid an operation.
     """
     applier = _PatchApplier(image, loader, rules)
     for operation in operations:
@@ -205,7 +209,7 @@ def apply(
 
 
 class _PatchApplier:
-    """Operations, one after the other, on an image that they leave as it is."""
+    """Collects the change that operations make to an image, which stays as it is."""
 
     def __init__(self, image: Image, loader: ImageLoader, rules: LocationRules) -> None:
         self._image = image
@@ -215,7 +219,7 @@ class _PatchApplier:
         self._draft: LocationDraft | None = None
 
     def apply_operation(self, operation: Operation) -> None:
-        """:raises errors.GlanceError: this cannot be done to the image as it is by now."""
+        """:raises errors.GlanceError: the operation is not possible after those before it."""
         if operation.error is not None:
             raise operation.error
         if operation.name == "locations":
@@ -231,23 +235,26 @@ class _PatchApplier:
         if self._draft is None:
             self._draft = _draft_of(self._image, self._rules)
         _apply_to_draft(self._draft, operation)
-        if self._image.status == "queued":
-            # With digests of its own; those of refused data are not its.
-            self._update_image(status="active", **dict.fromkeys(DIGEST_FIELDS))
+        if self._image.status == ImageStatus.QUEUED:
+            # The new location has digests of its own; those of refused data do not apply.
+            self._update_image(status=ImageStatus.ACTIVE, **dict.fromkeys(DIGEST_FIELDS))
 
-    def _update_image(self, **fields: Any) -> None:
+    def _update_image(self, **fields: CheckedValue) -> None:
         self._image = dataclasses.replace(self._image, **fields)
         if self._draft is not None:
             self._draft.image = self._image
 
     def change(self) -> ImageChange:
-        """What the steps so far change."""
+        """The change that the operations so far make."""
         if self._draft is not None:
             self._draft.apply_to(self._change)
         return self._change
 
     def rejected_change(self, operation: Operation, error: errors.GlanceError) -> ImageChange:
-        """The same with what ``operation``, to which there is an error, would have touched."""
+        """The same with the fields that ``operation``, which failed with ``error``, would change.
+
+        The layers ask for the rights to all of them before they raise the error.
+        """
         change = self.change()
         if operation.name == "locations":
             if operation.op == "remove":
@@ -271,11 +278,11 @@ def _set_field(image: Image, change: ImageChange, operation: Operation) -> None:
         change.tags = operation.value
         return
     if operation.name in ("disk_format", "container_format"):
-        if image.status != "queued":
+        if image.status != ImageStatus.QUEUED:
             raise errors.Forbidden(
                 f"Attribute {operation.name} can only be replaced for a queued image."
             )
-        change.expected = frozenset({"queued"})
+        change.expected = frozenset({ImageStatus.QUEUED})
     change.fields[operation.name] = operation.value
 
 

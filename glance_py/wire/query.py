@@ -1,8 +1,8 @@
-"""The query string of ``GET /v2/images`` to an ImageQuery, and links to pages.
+"""The query string of ``GET /v2/images`` to an ImageQuery, and the paths of pages.
 
-Every filter, sort and paging rule of Image API v2 stands here; the DAL gets a
-query that it need not doubt.  A value that no image can have, such as letters
-for a number, asks for an empty list and is not an error.
+All filters, sort keys and rules of paging of Image API v2 are checked here, so that repositories
+do not check them again.  A value that no image can have, such as letters for a number, is no error:
+the list is empty.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import re
 import urllib.parse
 from collections.abc import Callable
 
-from glance_py.domain import errors, member
+from glance_py.domain import errors
 from glance_py.domain.image import VISIBILITIES
+from glance_py.domain.integers import MAX_INT64
+from glance_py.domain.member import STATUSES, MemberStatus
 from glance_py.domain.query import Filter, ImageQuery
+from glance_py.wire import paths
 from glance_py.wire.field import Resource
 
-#: A condition that no image meets.
+#: A condition that no image fulfils.
 MATCH_NONE = Filter("id", "in", ())
 
 #: Parameters of a list that are not fields of the image.
@@ -36,10 +39,10 @@ FIXED_PARAMETERS = frozenset(
     }
 )
 
-#: What a list has one of.
+#: Parameters that a list has once.
 _SINGLE_VALUED = frozenset({"visibility", "member_status", "sort", "limit", "marker"})
 
-#: Not filters on their own; ``deleted`` never had an effect on a list of images.
+#: Parameters that are no filters; ``deleted`` has no effect on a list of images.
 _NOT_FILTERS = FIXED_PARAMETERS | {"deleted"}
 _UNSUPPORTED = frozenset({"changes-since", "locations"})
 
@@ -47,9 +50,7 @@ _UNSUPPORTED = frozenset({"changes-since", "locations"})
 #: default; each further condition is more work for the database.
 MAX_CONDITIONS = 256
 
-_PATH = "/v2/images"
 _DIRECTIONS = ("asc", "desc")
-_MAX_INT64 = 2**63 - 1
 _INTEGER = re.compile(r"\s*[+-]?0*\d{1,40}\s*", re.ASCII)
 _RANGE = re.compile(r"(.+)_(min|max)\Z", re.DOTALL)
 _TIME_OPERATORS = ("gt", "gte", "lt", "lte", "eq", "neq")
@@ -62,32 +63,39 @@ Parameters = list[tuple[str, str]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImageListRequest:
-    """A list that was asked for, and the paths of its pages."""
+    """A request for a list of images, with the paths of its pages.
+
+    parameters
+        Names and values of the query string without the marker, for links to pages.
+    """
 
     query: ImageQuery
     parameters: tuple[tuple[str, str], ...]
 
     @property
     def first_page(self) -> str:
-        """Path of the first page.
+        """The path of the first page.
 
-        wire: of a repeated name only the last value is kept here.  The path of
-        the next page keeps them all, or walking the pages would leave the list.
+        wire: of a repeated name it has the last value only.  The path of the next page has them
+        all, since the next page must belong to the same list.
         """
         return self._path(tuple(dict(self.parameters).items()))
 
     def page_after(self, marker: str) -> str:
-        """Path of the page that begins behind image ``marker``."""
+        """The path of the page after the image ``marker``."""
         return self._path((*self.parameters, ("marker", marker)))
 
     @staticmethod
     def _path(parameters: tuple[tuple[str, str], ...]) -> str:
-        return f"{_PATH}?{urllib.parse.urlencode(parameters)}" if parameters else _PATH
+        return (
+            f"{paths.IMAGES}?{urllib.parse.urlencode(parameters)}" if parameters else paths.IMAGES
+        )
 
 
 def parse_parameters(query_string: str) -> Parameters:
     """Names and values in the order of the query string.
 
+    :param query_string: as in WSGI, one character for each byte.
     :raises errors.Invalid: it is not UTF-8.
     """
     try:
@@ -99,7 +107,11 @@ def parse_parameters(query_string: str) -> Parameters:
 
 
 class ImageQueryLoader:
-    """Reads query strings; compiled once per process from the declaration."""
+    """Loads query strings, as a resource declares its filters and sort keys; made once per process.
+
+    :param default_limit: images of a page when the query string has no limit.
+    :param max_limit: images of a page at most.
+    """
 
     def __init__(self, resource: Resource, default_limit: int, max_limit: int) -> None:
         self._default_limit = default_limit
@@ -113,7 +125,8 @@ class ImageQueryLoader:
     def load(self, query_string: str) -> ImageListRequest:
         """The page that ``query_string`` (as in WSGI) asks for.
 
-        :raises errors.Invalid: a value or name that is not understood.
+        :raises errors.Invalid: a name or a value is not valid.
+        :raises errors.MarkerNotFound: the marker cannot be an id.
         """
         parameters = parse_parameters(query_string)
         last = dict(parameters)
@@ -139,9 +152,9 @@ class ImageQueryLoader:
             member_status=_one_of(
                 "member_status",
                 last.get("member_status"),
-                (*member.STATUSES, "all"),
+                (*STATUSES, "all"),
             )
-            or "accepted",
+            or MemberStatus.ACCEPTED,
             os_hidden=_boolean("os_hidden", last.get("os_hidden", "false").lower()),
             sort=self._sort(parameters, last),
             marker=self._marker(last),
@@ -184,13 +197,13 @@ class ImageQueryLoader:
         number = _integer(value)
         if number is None:
             raise errors.Invalid("Unable to filter on a range with a non-numeric value.")
-        if abs(number) > _MAX_INT64:
+        if abs(number) > MAX_INT64:
             matches_all = (number < 0) == (end == "min")
             return [] if matches_all else [MATCH_NONE]
         return [Filter(field, "gte" if end == "min" else "lte", number)]
 
     def _sort(self, parameters: Parameters, last: dict[str, str]) -> tuple[tuple[str, str], ...]:
-        """(key, direction) pairs, made total by created_at and id."""
+        """Pairs of key and direction; created_at and id are added, so that the order is total."""
         keys = [value.strip() for name, value in parameters if name == "sort_key"]
         directions = [value.strip() for name, value in parameters if name == "sort_dir"]
         if "sort" in last:
@@ -235,7 +248,7 @@ class ImageQueryLoader:
 
 
 def _repeated(parameters: Parameters) -> set[str]:
-    """Names that may stand in a query string once, and stand there more often."""
+    """Names that a query string may have once and that this one has more often."""
     names = [name for name, _ in parameters if name in _SINGLE_VALUED]
     return {name for name in names if names.count(name) > 1}
 
@@ -248,7 +261,7 @@ def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str | Non
 
 
 def _integer(value: str) -> int | None:
-    """The number that ``value`` writes out; None when it is none, or absurdly long."""
+    """The number in ``value``; None when it is none, or has more than 40 digits."""
     return int(value) if _INTEGER.fullmatch(value) else None
 
 
@@ -268,7 +281,7 @@ def _flag_filters(name: str, value: str) -> list[Filter]:
 
 def _number_filters(name: str, value: str) -> list[Filter]:
     number = _integer(value)
-    if number is None or abs(number) > _MAX_INT64:
+    if number is None or abs(number) > MAX_INT64:
         return [MATCH_NONE]
     return [Filter(name, "eq", number)]
 
@@ -287,9 +300,9 @@ def _text_filters(name: str, value: str) -> list[Filter]:
 
 
 def split_list(text: str) -> list[str]:
-    """The values of a comma list in which quoted ones may hold commas.
+    """The values of a list with commas between them; quoted values may contain commas.
 
-    :raises errors.Invalid: a quote is left open, or stands inside a value.
+    :raises errors.Invalid: a quote is not closed, or is inside a value.
     """
     values = []
     position = 0
@@ -307,7 +320,7 @@ def split_list(text: str) -> list[str]:
 
 
 def _time_filters(name: str, value: str) -> list[Filter]:
-    """``op:time``, or a time alone for equality."""
+    """``operator:time``, or a time alone for equality."""
     operator, colon, operand = value.partition(":")
     if colon and operator in _TIME_OPERATORS:
         return [Filter(name, operator, _time(name, operand))]
@@ -315,7 +328,7 @@ def _time_filters(name: str, value: str) -> list[Filter]:
 
 
 def _time(name: str, value: str) -> datetime.datetime:
-    """A naive UTC time from ISO 8601, a date alone or even a year."""
+    """A naive UTC time of ISO 8601 text; the time, the day and the month may be missing."""
     value = value.strip()
     short = _YEAR_OR_MONTH.match(value)
     if short:

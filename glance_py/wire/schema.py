@@ -1,18 +1,17 @@
-"""The documents under /v2/schemas, written out once per process."""
+"""The documents under /v2/schemas, encoded once per process."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
+from glance_py.domain.json_types import JsonDocument
 from glance_py.wire import metadef
 from glance_py.wire.field import Resource
 from glance_py.wire.member import MEMBER
 from glance_py.wire.task import TASK, TASK_SUMMARY
 
 
-def _documents(image: Resource) -> dict[str, dict[str, Any]]:
+def _documents(image: Resource) -> dict[str, JsonDocument]:
     return {
         "image": image.document(),
         "images": image.collection("images"),
@@ -33,7 +32,7 @@ def _documents(image: Resource) -> dict[str, dict[str, Any]]:
     }
 
 
-#: Every name under /v2/schemas/.
+#: The name of each document under /v2/schemas/; the routes are made of them.
 NAMES = (
     "image",
     "images",
@@ -55,5 +54,8 @@ NAMES = (
 
 
 def schema_documents(image: Resource) -> dict[str, bytes]:
-    """All schema documents as JSON, by their path below /v2/schemas/."""
+    """The schema documents in JSON, by their path below /v2/schemas/.
+
+    :param image: the image as the configuration declares it.
+    """
     return {name: orjson.dumps(document) for name, document in _documents(image).items()}

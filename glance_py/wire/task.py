@@ -1,26 +1,28 @@
-"""The task on the wire: what it looks like, how it is asked for and how lists of it are."""
+"""The JSON of tasks: serialisers, and loaders of requests and query strings."""
 
 from __future__ import annotations
 
-import re
+import datetime
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
+from glance_py.domain.json_types import JsonDocument
 from glance_py.domain.task import IMPORT, STATUSES, TYPES, Task, TaskQuery
+from glance_py.domain.uuids import is_uuid
+from glance_py.wire import paths
 from glance_py.wire.dump import compile_attributes, dumps
-from glance_py.wire.field import STRING, UUID, UUID_PATTERN, Field, Resource, nullable
+from glance_py.wire.field import STRING, UUID, Field, Resource, choice, nullable
 from glance_py.wire.load import parse_object
 from glance_py.wire.query import parse_parameters
 
 _COMMON_FIELDS = (
     Field("id", UUID, "Identifier of the task.", source="id"),
-    Field("type", {"type": "string", "enum": list(TYPES)}, "What the task does.", source="type"),
+    Field("type", choice(TYPES), "What the task does.", source="type"),
     Field(
         "status",
-        {"type": "string", "enum": list(STATUSES)},
+        choice(STATUSES),
         "How far it has come.",
         source="status",
     ),
@@ -46,13 +48,12 @@ _METADATA_FIELDS = (
 
 TASK = Resource("task", (*_COMMON_FIELDS, *_DETAIL_FIELDS, *_METADATA_FIELDS))
 
-#: A task in a list: without what was asked and what came out.
+#: A task in a list, without its input and result.
 TASK_SUMMARY = Resource("task", (*_COMMON_FIELDS, *_METADATA_FIELDS))
 
 _attributes = compile_attributes(TASK)
 _summary_attributes = compile_attributes(TASK_SUMMARY)
 
-_PATH = "/v2/tasks"
 _SORT_KEYS = (
     "created_at",
     "expires_at",
@@ -65,13 +66,12 @@ _SORT_KEYS = (
     "updated_at",
     "user_id",
 )
-_UUID = re.compile(UUID_PATTERN)
 
 
 def dump_task(task: Task) -> bytes:
     """The body that shows one task.
 
-    wire: what is not known of its origin is left out.
+    wire: image_id, request_id and user_id are left out when they are not known.
     """
     document = _with_links(dict(_attributes(task)), task)
     for name in _ORIGIN_FIELDS:
@@ -80,21 +80,24 @@ def dump_task(task: Task) -> bytes:
     return dumps(document)
 
 
-def _with_links(document: dict[str, Any], task: Task) -> dict[str, Any]:
+def _with_links(document: JsonDocument, task: Task) -> JsonDocument:
     if task.expires_at is not None:
         document["expires_at"] = task.expires_at
-    document["self"] = f"{_PATH}/{task.id}"
-    document["schema"] = "/v2/schemas/task"
+    document["self"] = f"{paths.TASKS}/{task.id}"
+    document["schema"] = f"{paths.SCHEMAS}/task"
     return document
 
 
 def dump_tasks(tasks: Sequence[Task], query: TaskQuery, query_string: str) -> bytes:
-    """The body that lists tasks, with the paths of the first page and of the next one."""
+    """The body that lists tasks, with the paths of the first page and of the next one.
+
+    :param query_string: of the request, as in WSGI.
+    """
     kept = [pair for pair in parse_parameters(query_string) if pair[0] != "marker"]
-    body: dict[str, Any] = {
+    body: JsonDocument = {
         "tasks": [_with_links(dict(_summary_attributes(task)), task) for task in tasks],
         "first": _page_path(kept),
-        "schema": "/v2/schemas/tasks",
+        "schema": f"{paths.SCHEMAS}/tasks",
     }
     if tasks and len(tasks) == query.limit:
         body["next"] = _page_path([*kept, ("marker", tasks[-1].id)])
@@ -102,16 +105,16 @@ def dump_tasks(tasks: Sequence[Task], query: TaskQuery, query_string: str) -> by
 
 
 def _page_path(parameters: Sequence[tuple[str, str]]) -> str:
-    return f"{_PATH}?{urllib.parse.urlencode(parameters)}" if parameters else _PATH
+    return f"{paths.TASKS}?{urllib.parse.urlencode(parameters)}" if parameters else paths.TASKS
 
 
 def dump_image_tasks(tasks: Sequence[Task]) -> bytes:
     """The body that lists the tasks about an image.
 
-    wire: times are as the database has them, with fractions and without a zone.
+    wire: times have microseconds and no zone, other than in the rest of the API.
     """
 
-    def time(moment) -> str | None:
+    def time(moment: datetime.datetime | None) -> str | None:
         return None if moment is None else moment.isoformat(timespec="microseconds")
 
     return dumps(
@@ -141,9 +144,9 @@ def dump_image_tasks(tasks: Sequence[Task]) -> bytes:
 
 
 def load_task(ctx: Caller, task_id: str, body: bytes) -> Task:
-    """The new task that a request describes, owned by the caller.
+    """The new task that a request body describes; the caller owns it.
 
-    :raises errors.Invalid: its type or its input make no sense.
+    :raises errors.Invalid: its type or its input is not valid.
     """
     document = parse_object(body)
     kind, task_input = document.get("type"), document.get("input")
@@ -178,7 +181,9 @@ def _check_import(task_input: Mapping[str, object]) -> None:
 def load_task_query(query_string: str, default_limit: int, max_limit: int) -> TaskQuery:
     """The page of tasks that a query string asks for.
 
-    :raises errors.Invalid: a value that is not understood.
+    :param default_limit: tasks of a page when the query string has no limit.
+    :param max_limit: tasks of a page at most.
+    :raises errors.Invalid: a value is not valid.
     """
     given = dict(parse_parameters(query_string))
     limit = given.get("limit", str(default_limit))
@@ -193,8 +198,8 @@ def load_task_query(query_string: str, default_limit: int, max_limit: int) -> Ta
     if status is not None and status not in STATUSES:
         raise errors.Invalid(f"Invalid status value: {status}.")
     if kind is not None and kind != IMPORT:
-        # wire: no other type can be asked for.
+        # wire: a list can be filtered by this type only.
         raise errors.Invalid(f"Invalid type value: {kind}.")
-    if marker is not None and not _UUID.fullmatch(marker):
+    if marker is not None and not is_uuid(marker):
         raise errors.Invalid("The marker must be the id of a task.")
     return TaskQuery(kind, status, (key, direction), marker, min(int(limit[:12]), max_limit))

@@ -1,5 +1,5 @@
-"""Storage backends, one module each: input and output, and nothing else.
+"""Storage drivers: one module with the driver, one (``<name>_options``) with its spec.
 
-Each module has a class ``Driver`` that an entry point ``glance_store.drivers``
-names; a backend's client library is imported when the backend is first used.
+An entry point of the group ``glance_store.drivers`` names the spec.  The client library of
+a backend is imported when a store is built or first used.
 """

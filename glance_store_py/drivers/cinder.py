@@ -1,9 +1,9 @@
-"""Objects as volumes of Cinder, all of them in one project.
+"""Objects as volumes of Cinder, all in one project.
 
-A volume is made, attached to this host, written, and marked read-only; its
-metadata says how many of its bytes are the image.  Cinder may refuse to remove a
-volume.  Needs os-brick and keystoneauth1, and where the volumes are not RBD or
-NFS the rights of root.
+A volume is created, attached to this host, written, and marked read-only; its metadata
+has the size of the image in bytes.  Cinder may refuse to remove a volume.  Needs os-brick
+and keystoneauth1, and commands run as root (``rootwrap.py``) where the volumes are not RBD
+or NFS.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from glance_store_py import driver
-from glance_store_py.config import SINGLE_SECTION, StoreOptions
-from glance_store_py.driver import AddResult, ObjectData, StoreCaller
+from glance_store_py.config import SINGLE_SECTION
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, StoreCaller
+from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers.cinder_api import VolumeClient
 from glance_store_py.drivers.cinder_attachment import AttachmentManager
+from glance_store_py.drivers.cinder_options import SPEC, CinderSettings
 from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
 from glance_store_py.drivers.rbd_transfer import join_small_chunks
 from glance_store_py.location import StoreLocation
@@ -30,18 +32,19 @@ LOG = logging.getLogger(__name__)
 
 GIB = 1024**3
 
-#: Metadata of volumes that are being written; the value is of one upload alone.
+#: Metadata of volumes that are being written; the value is unique for each upload.
 UNFINISHED_KEY = "glance_unfinished"
 
 
-class CinderDriver:
-    """Volumes named ``image-<name>``; addresses are ``cinder://<store id>/<volume id>``."""
+class CinderDriver(BaseDriver):
+    """Volumes named ``image-<name>``; URLs are ``cinder://<store id>/<volume id>``."""
 
-    schemes = ("cinder",)
+    spec = SPEC
     capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
+            driver.READ,
             driver.READ_RANDOM,
             driver.USER_CONTEXT,
             driver.FIND_PARTIAL,
@@ -49,23 +52,23 @@ class CinderDriver:
         }
     )
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
-        self._settings = settings
+    def __init__(self, options: OptionValues, store_id: str) -> None:
+        settings = self._settings = CinderSettings.read(options)
         self._volumes = VolumeClient(settings)
         self._attachments = AttachmentManager(settings, self._volumes)
-        self._extends_attached = settings["cinder_do_extend_attached"]
+        self._extends_attached = settings.cinder_do_extend_attached
         self._owner: str | None = None
-        #: With one store only, and in old databases, an address names no store.
-        self._name = "" if settings.section == SINGLE_SECTION else store_id
+        #: With one store only, and in old databases, a URL names no store.
+        self._name = "" if options.section == SINGLE_SECTION else store_id
         self.prefixes = tuple(StoreLocation("cinder", name) for name in {self._name, ""})
         self.properties = {
-            "volume_type": settings["cinder_volume_type"],
-            "use_multipath": settings["cinder_use_multipath"],
+            "volume_type": settings.cinder_volume_type,
+            "use_multipath": settings.cinder_use_multipath,
         }
 
     def configure_add(self) -> None:
         self._volumes.check_settings()
-        # Imported now, in the main thread: os-brick brings eventlet, and a thread that is the
+        # Imported now, in the main thread: os-brick imports eventlet, and a thread that is the
         # first to import eventlet can never be joined, so that the process would not end.
         for module in ("os_brick.initiator.connector", "keystoneauth1"):
             try:
@@ -77,14 +80,14 @@ class CinderDriver:
                 ) from error
 
     def as_caller(self, caller: StoreCaller | None) -> CinderDriver:
-        """The driver that tells Cinder whose image it is: that project may clone the volume."""
+        """A driver that records the caller's project in new volumes: it may clone them."""
         bound_driver = copy.copy(self)
         bound_driver._owner = caller.project_id if caller is not None else None
         return bound_driver
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         gib = max(1, -(-(size or 0) // GIB))
-        # The volume has the name of the attempt; for Cinder and its users it is the image's.
+        # The name is that of the upload attempt; Cinder and its users look at the image id.
         metadata = {"glance_image_id": driver.image_id_of(name)}
         if self._owner:
             metadata["image_owner"] = self._owner
@@ -97,9 +100,9 @@ class CinderDriver:
             self._volumes.mark_complete(volume, {**metadata, "image_size": str(written)})
         except BaseException as error:
             is_unavailable = isinstance(error, UNAVAILABLE_ERRORS)
-            if volume or is_unavailable:  # Else Cinder has refused, and made nothing.
+            if volume or is_unavailable:  # Otherwise Cinder has refused to create a volume.
                 self._volumes.deferred.remove(
-                    f"What may be left of volume {_volume_name(name)}",
+                    f"The incomplete volume {_volume_name(name)}",
                     functools.partial(self._remove_failed_upload, volume, writer_mark),
                     immediately=not is_unavailable,
                 )
@@ -107,7 +110,7 @@ class CinderDriver:
         return AddResult(self._location(volume).url, written)
 
     def _remove_failed_upload(self, volume: str | None, writer_mark: dict[str, str]) -> None:
-        """Remove the volume of an upload that failed; of which Cinder may not have told the id."""
+        """Remove the volume of a failed upload; found by its mark when its id is not known."""
         for each in (
             [volume]
             if volume
@@ -116,8 +119,8 @@ class CinderDriver:
             self._attachments.force_detach(each)
             self._volumes.delete(each, wait=False)
 
-    def _write(self, volume: str, data: Iterable[bytes], gib: int) -> int:
-        """Write to a volume of ``gib`` GiB that grows as it must; the number of bytes."""
+    def _write(self, volume: str, data: Iterable[Chunk], gib: int) -> int:
+        """Write to a volume of ``gib`` GiB, which is extended as needed; returns the bytes."""
         source, offset = join_small_chunks(data), 0
         piece = next(source, b"")
         while piece:
@@ -134,7 +137,7 @@ class CinderDriver:
         return offset
 
     def _extend(self, volume: str, gib: int, needed: int, status: str) -> int:
-        """Make room for ``needed`` bytes, and an eighth more; the new size in GiB."""
+        """Extend a volume to ``needed`` bytes, by an eighth at least; returns its size in GiB."""
         gib = max(gib + max(1, gib // 8), -(-needed // GIB))
         self._volumes.extend(volume, gib, status)
         return gib
@@ -158,9 +161,9 @@ class CinderDriver:
     def _detach_before_last_chunk(
         volume: str, data: Iterable[bytes], size: int, attachment: contextlib.ExitStack
     ) -> Iterator[bytes]:
-        """``data``; before its last piece goes out the volume is let go of.
+        """``data``; the volume is detached before the last piece is given out.
 
-        Whoever has all of an image may remove it at once.
+        A client that has all of an image may delete it at once.
         """
         for piece in data:
             size -= len(piece)
@@ -168,7 +171,7 @@ class CinderDriver:
                 try:
                     attachment.close()
                 except Exception:
-                    LOG.exception("Volume %s was read, but could not be let go of", volume)
+                    LOG.exception("Volume %s was read, but could not be detached", volume)
             yield piece
 
     def size(self, location: StoreLocation) -> int:
@@ -180,10 +183,6 @@ class CinderDriver:
             self._attachments.force_detach(volume)
         self._volumes.delete(volume)
 
-    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
-        """Cinder chooses the id of a volume."""
-        return ()
-
     def find_partial(self, name: str) -> list[StoreLocation]:
         found = self._volumes.find_by_metadata({"glance_image_id": driver.image_id_of(name)})
         return [
@@ -191,10 +190,6 @@ class CinderDriver:
             for volume in found
             if UNFINISHED_KEY in volume["metadata"] and volume["name"] == _volume_name(name)
         ]
-
-    def cleanup(self) -> list[str]:
-        """Whether the writer of a volume is alive is not known here; see find_partial."""
-        return []
 
     def health_check(self) -> None:
         self._volumes.ping()
@@ -216,6 +211,6 @@ def _volume_id(location: StoreLocation) -> str:
 
 
 def _image_size(volume: dict[str, Any]) -> int:
-    """Bytes of the image in a volume; all of it when its metadata does not say."""
+    """Bytes of the image in a volume; the size of the volume when its metadata has no size."""
     text = volume.get("metadata", {}).get("image_size", "")
-    return int(text) if text.isascii() and text.isdigit() else volume["size"] * GIB
+    return int(text) if text.isascii() and text.isdigit() else int(volume["size"]) * GIB

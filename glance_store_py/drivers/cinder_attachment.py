@@ -1,9 +1,10 @@
 """Volumes on this host: attached through Cinder, connected by os-brick.
 
-Readers of one volume in one process share its attachment.  What the kernel holds
-for a volume goes away only with the last attachment of this host, also when that
-belongs to another worker; a lock of the host keeps the workers apart.  A volume
-is always disconnected first and its attachment deleted after that.
+Readers of one volume in one process share its attachment.  The block device of a volume
+is shared by all processes of the host and is disconnected with the last attachment only;
+file locks serialise what the processes do with one volume.  A volume is disconnected
+before its attachment is deleted.  Connectors and devices are objects of os-brick, which
+has no types: ``Any``.
 """
 
 from __future__ import annotations
@@ -20,46 +21,45 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from glance_store_py import errors
-from glance_store_py.config import StoreOptions
 from glance_store_py.drivers.cinder_api import VolumeClient, VolumeStateConflict
 from glance_store_py.drivers.cinder_device import Device, open_device
+from glance_store_py.drivers.cinder_options import CinderSettings
 from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
+from glance_store_py.process import PerProcess
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two attempts to attach, at first.
+#: Seconds before the second attempt to attach; doubled each time.
 FIRST_RETRY_DELAY = 1.0
 
-#: Kinds of connections that leave nothing in the kernel for others to share.
+#: Types of connections without a block device that the processes of a host share.
 _UNSHARED_TYPES = frozenset({"rbd", "nfs"})
-
-_process_lock = threading.Lock()
-_process_prepared = 0
 
 
 @dataclasses.dataclass(slots=True)
 class ConnectedVolume:
-    """A volume on this host; ``path`` is what os-brick calls its path."""
+    """A volume that is connected to this host."""
 
     attachment: str
     connection: dict[str, Any]
     connector: Any
     device: dict[str, Any]
-    #: Does this host still hold it?
+    #: False after it was disconnected.
     is_connected: bool = True
 
     @property
     def path(self) -> Any:
+        """What os-brick calls its path: a string, or a file object for a volume that is RBD."""
         return self.device["path"]
 
     def rescan_size(self) -> None:
-        """Let the host see that the volume has grown."""
+        """Make the new size of an extended volume known to the host."""
         self.connector.extend_volume(self.connection)
 
 
 @dataclasses.dataclass(slots=True)
 class _SharedAttachment:
-    """A volume that is being read; ``lock`` is held while it comes or goes."""
+    """A volume that is being read; ``lock`` is held while it is connected or disconnected."""
 
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     readers: int = 0
@@ -67,21 +67,21 @@ class _SharedAttachment:
 
 
 class AttachmentManager:
-    """This host, as a place to attach the volumes of one store to."""
+    """Attaches the volumes of one store to this host."""
 
-    def __init__(self, settings: StoreOptions, volumes: VolumeClient) -> None:
+    def __init__(self, settings: CinderSettings, volumes: VolumeClient) -> None:
         self._settings = settings
         self._volumes = volumes
-        self._helper = f"sudo glance-rootwrap {settings['rootwrap_config']}"
-        self._attempts = settings["cinder_attachment_retry_attempts"]
-        self._multipath = settings["cinder_use_multipath"]
-        self._properties: dict[str, Any] | None = None
+        self._helper = f"sudo glance-rootwrap {settings.rootwrap_config}"
+        self._attempts = settings.cinder_attachment_retry_attempts
+        self._multipath = settings.cinder_use_multipath
+        self._properties = PerProcess(self._read_host_properties)
         self._shared: dict[str, _SharedAttachment] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def attach_for_write(self, volume: str) -> Iterator[tuple[Device, ConnectedVolume]]:
-        """A volume to write to; all is written when the block ends without an error."""
+        """Attach a volume for the block, to write; a block without an error ends with a flush."""
         connected = self._connect(volume, "rw")
         try:
             with self._accessible(connected.path), open_device(connected.path, True) as device:
@@ -91,7 +91,7 @@ class AttachmentManager:
 
     @contextlib.contextmanager
     def attach_for_read(self, volume: str) -> Iterator[Device]:
-        """A volume to read; others in this process may be reading it too."""
+        """Attach a volume for the block, to read; readers of this process share the attachment."""
         with self._lock:
             shared = self._shared.setdefault(volume, _SharedAttachment())
             shared.readers += 1
@@ -146,7 +146,10 @@ class AttachmentManager:
         return connected
 
     def _attach(self, volume: str, properties: dict[str, Any], mode: str) -> dict[str, Any]:
-        """Attach, and try again while the volume is attached elsewhere."""
+        """Attach a volume; try again while it is attached elsewhere.
+
+        :raises errors.StoreObjectBusy: it stays attached elsewhere.
+        """
         for attempt in range(1, self._attempts + 1):
             try:
                 return self._volumes.attach(volume, properties, mode)
@@ -162,7 +165,10 @@ class AttachmentManager:
         )
 
     def _run_or_defer(self, attachment: str, step: Callable[[], None]) -> None:
-        """Take a step that ends an attachment; when Cinder is away it fails, and is taken later."""
+        """Run ``step``, which ends an attachment.
+
+        When Cinder does not answer the error is raised, and the step is repeated later.
+        """
         try:
             step()
         except UNAVAILABLE_ERRORS:
@@ -170,7 +176,7 @@ class AttachmentManager:
             raise
 
     def _disconnect_and_detach(self, volume: str, connected: ConnectedVolume) -> None:
-        """Disconnect, then detach; neither when Cinder does not tell who else is connected."""
+        """Disconnect, then detach; neither when Cinder does not list the other attachments."""
         try:
             self._disconnect_from_host(volume, connected)
         except UNAVAILABLE_ERRORS:
@@ -201,7 +207,7 @@ class AttachmentManager:
 
     @contextlib.contextmanager
     def _accessible(self, path: Any) -> Iterator[None]:
-        """Let this service open a device that belongs to root."""
+        """Give the device to the user of this service for the block, when it belongs to root."""
         if not isinstance(path, str) or os.access(path, os.R_OK | os.W_OK):
             yield
             return
@@ -216,7 +222,7 @@ class AttachmentManager:
                 yield
 
     def force_detach(self, volume: str) -> None:
-        """Let go of a volume whose writer died: disconnect it, if that was on this host."""
+        """Detach a volume whose writer was killed; disconnect it if that was on this host."""
         host = self._host_properties()["host"]
         for attachment in self._volumes.attachments(volume):
             connection = attachment.get("connection_info") or {}
@@ -229,34 +235,39 @@ class AttachmentManager:
             self._volumes.detach(attachment["id"])
 
     def _host_properties(self) -> dict[str, Any]:
-        """What Cinder has to know of this host."""
-        if self._properties is None:
-            import socket
+        """The properties of this host that Cinder needs for attachments."""
+        return self._properties.get()
 
-            from os_brick.initiator import connector
+    def _read_host_properties(self) -> dict[str, Any]:
+        import socket
 
-            prepare_process(self._settings)
-            self._properties = connector.get_connector_properties(
-                self._helper,
-                socket.gethostname(),
-                self._multipath,
-                self._multipath and self._settings["cinder_enforce_multipath"],
-                host=socket.gethostname(),
-            )
-        return self._properties
+        from os_brick.initiator import connector
+
+        prepare_process(self._settings)
+        found: dict[str, Any] = connector.get_connector_properties(
+            self._helper,
+            socket.gethostname(),
+            self._multipath,
+            self._multipath and self._settings.cinder_enforce_multipath,
+            host=socket.gethostname(),
+        )
+        return found
 
     def _connector(self, kind: str, connection: dict[str, Any]) -> Any:
         from os_brick.initiator.connector import InitiatorConnector
 
         if kind == "nfs":
-            connection["mount_point_base"] = self._settings["cinder_mount_point_base"]
+            connection["mount_point_base"] = self._settings.cinder_mount_point_base
         return InitiatorConnector.factory(
             kind, self._helper, conn=connection, use_multipath=self._multipath
         )
 
 
 def _check_connection(connection: dict[str, Any]) -> None:
-    """Some volumes do not give the bytes that were written to them."""
+    """Refuse volumes that do not return the bytes that were written to the device.
+
+    :raises errors.GlanceStoreError: it is encrypted, or a file of another format than raw.
+    """
     if connection.get("encrypted"):
         raise errors.GlanceStoreError("Encrypted volumes cannot hold images.")
     if connection.get("format") not in (None, "raw"):
@@ -267,49 +278,67 @@ def _check_connection(connection: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _volume_lock(volume: str) -> Iterator[None]:
-    """One worker of this host at a time connects or disconnects a volume."""
+    """Hold the lock of a volume on this host while it is connected or disconnected."""
     from oslo_concurrency import lockutils
 
     with lockutils.lock(volume, lock_file_prefix="glance-volume-", external=True):
         yield
 
 
-def prepare_process(settings: StoreOptions) -> None:
-    """Set up os-brick and its privileged helper, once per process.
+class _Brick:
+    """Whether os-brick is set up in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_ready = False
+
+    def prepare(self, settings: CinderSettings) -> None:
+        """Set up os-brick with the settings of the first store that needs it."""
+        with self._lock:
+            if not self._is_ready:
+                _set_up_brick(settings)
+                self._is_ready = True
+
+
+_BRICK = PerProcess(_Brick)
+
+
+def prepare_process(settings: CinderSettings) -> None:
+    """Set up os-brick and its privileged helper, once per process."""
+    _BRICK.get().prepare(settings)
+
+
+def _set_up_brick(settings: CinderSettings) -> None:
+    """Set up os-brick and its privileged helper.
 
     Both read the process-wide configuration, which this service does not use
     otherwise: it gets the files that the service has read.
     """
-    global _process_prepared
-    with _process_lock:
-        if _process_prepared == os.getpid():
-            return
-        import os_brick
-        from os_brick import privileged
-        from oslo_concurrency import lockutils
-        from oslo_config import cfg
-        from oslo_privsep import priv_context
+    import os_brick
+    from os_brick import privileged
+    from oslo_concurrency import lockutils
+    from oslo_config import cfg
+    from oslo_privsep import priv_context
 
-        try:
-            cfg.CONF.config_file  # noqa: B018 (fails when nothing was read)
-        except cfg.NoSuchOptError:
-            cfg.CONF([], project="glance", default_config_files=list(settings.config_files))
-        if not cfg.CONF.oslo_concurrency.lock_path:
-            lockutils.set_defaults(_lock_directory())
-        os_brick.setup(cfg.CONF)
-        if os.geteuid() == 0:
-            for context in (privileged.default, privileged.brick_privsep_hide_output):
-                context.set_client_mode(False)
-        else:
-            priv_context.init(root_helper=["sudo", "glance-rootwrap", settings["rootwrap_config"]])
-        _process_prepared = os.getpid()
+    try:
+        cfg.CONF.config_file  # noqa: B018 (fails when nothing was read)
+    except cfg.NoSuchOptError:
+        cfg.CONF([], project="glance", default_config_files=list(settings.options.config_files))
+    if not cfg.CONF.oslo_concurrency.lock_path:
+        lockutils.set_defaults(_lock_directory())
+    os_brick.setup(cfg.CONF)
+    if os.geteuid() == 0:
+        for context in (privileged.default, privileged.brick_privsep_hide_output):
+            context.set_client_mode(False)
+    else:
+        priv_context.init(root_helper=["sudo", "glance-rootwrap", settings.rootwrap_config])
 
 
 def _lock_directory() -> str:
     """A directory for the locks of this service on this host.
 
-    :raises errors.BadStoreConfiguration: somebody else was there first, who could let our
-        locks lead anywhere.
+    :raises errors.BadStoreConfiguration: it belongs to another user, who could replace the
+        lock files by links.
     """
     place = os.path.join(tempfile.gettempdir(), f"glance-locks-{os.getuid()}")
     os.makedirs(place, mode=0o700, exist_ok=True)
@@ -317,6 +346,6 @@ def _lock_directory() -> str:
         raise errors.BadStoreConfiguration(
             "oslo_concurrency",
             "lock_path",
-            f"it is not set, and {place} belongs to somebody else. Set it.",
+            f"it is not set, and {place} belongs to another user. Set it.",
         )
     return place

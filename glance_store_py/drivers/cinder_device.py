@@ -1,7 +1,7 @@
-"""Bytes to and from a volume that is attached: a block device, a file on a share,
+"""Reads and writes an attached volume: a block device, a file on a share, or an RBD image.
 
-or an RBD image that is read and written without the kernel.  Connecting the
-volume to this host is the work of ``cinder_attachment.py``.
+RBD images are read and written through librbd, without the kernel.
+``cinder_attachment.py`` connects volumes to this host.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from glance_store_py.drivers import rbd_transfer
 
+#: Bytes of one read from the kernel.
 PIECE = 1024 * 1024
 
 
@@ -21,7 +22,10 @@ class Device(Protocol):
     """An attached volume, for one reader or writer."""
 
     def write(self, piece: bytes, offset: int) -> None:
-        """Write a piece; errors of earlier pieces may show here."""
+        """Write a piece at ``offset``.
+
+        :raises OSError: this or an earlier write failed.
+        """
 
     def flush(self) -> None:
         """Return when everything is written."""
@@ -30,11 +34,11 @@ class Device(Protocol):
         """The bytes from ``start`` to ``stop``."""
 
     def close(self) -> None:
-        """Whatever happens, nothing is in flight afterwards.  May be called twice."""
+        """Wait until no request is in flight.  May be called twice."""
 
 
 class FileDevice:
-    """A volume that the kernel knows, by its path."""
+    """A volume that the kernel has a path for."""
 
     def __init__(self, path: str, writable: bool) -> None:
         self._file = open(  # noqa: SIM115 (closed by close)
@@ -62,7 +66,7 @@ class FileDevice:
 
 
 class RbdDevice:
-    """A volume that librbd knows, several requests in flight."""
+    """An image of librbd, with several requests in flight."""
 
     def __init__(self, image: Any) -> None:
         self._image = image
@@ -89,7 +93,10 @@ class RbdDevice:
 
 @contextlib.contextmanager
 def open_device(path: Any, writable: bool) -> Iterator[Device]:
-    """A device from what os-brick calls its path: a string, or a handle of librbd."""
+    """Open what os-brick calls the path of a device: a string, or a file object of librbd.
+
+    A block that wrote and ends without an error ends with a flush.
+    """
     made: Device
     if isinstance(path, io.RawIOBase):
         made = RbdDevice(path.rbd_image)  # type: ignore[attr-defined]

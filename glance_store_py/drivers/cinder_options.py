@@ -1,10 +1,21 @@
-"""The options of a Cinder store: declared here, so that listing them needs no client."""
+"""The spec of Cinder stores: their options, their URLs, and where the driver is.
+
+Needs no client library.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import uuid
+
 from oslo_config import cfg
 
-#: Where Cinder is and who asks it.
+from glance_store_py import errors
+from glance_store_py.driver_settings import DriverSettings
+from glance_store_py.driver_spec import DriverSpec
+from glance_store_py.location import StoreLocation, has_unprintable
+
+#: Where Cinder is, and the account that is used.
 _SERVICE = (
     cfg.StrOpt(
         "cinder_catalog_info",
@@ -115,3 +126,53 @@ _VOLUMES = (
 )
 
 OPTIONS = (*_SERVICE, *_VOLUMES)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CinderSettings(DriverSettings):
+    """The options of a Cinder store; their help says what they mean."""
+
+    cinder_catalog_info: str
+    cinder_endpoint_template: str | None
+    cinder_os_region_name: str | None
+    cinder_ca_certificates_file: str | None
+    cinder_http_retries: int
+    cinder_api_insecure: bool
+    cinder_store_auth_address: str | None
+    cinder_store_user_name: str | None
+    cinder_store_user_domain_name: str
+    cinder_store_password: str | None
+    cinder_store_application_credential_id: str | None
+    cinder_store_application_credential_secret: str | None
+    cinder_store_project_name: str | None
+    cinder_store_project_domain_name: str
+    cinder_volume_type: str | None
+    cinder_state_transition_timeout: int
+    cinder_attachment_retry_attempts: int
+    cinder_do_extend_attached: bool
+    cinder_use_multipath: bool
+    cinder_enforce_multipath: bool
+    cinder_mount_point_base: str
+    rootwrap_config: str
+
+
+def _parse(scheme: str, rest: str) -> StoreLocation:
+    """Parse ``<store>/<volume id>``, or ``<volume id>`` alone, which names no store."""
+    store, _, volume = rest.rpartition("/")
+    try:
+        volume = str(uuid.UUID(volume))
+    except ValueError:
+        store = "/"
+    if "/" in store or has_unprintable(store):
+        raise errors.BadStoreUri("A cinder address is cinder://store/volume.")
+    return StoreLocation(scheme, store, f"/{volume}") if store else StoreLocation(scheme, volume)
+
+
+SPEC = DriverSpec(
+    name="cinder",
+    schemes=("cinder",),
+    parse=_parse,
+    import_path="glance_store_py.drivers.cinder:CinderDriver",
+    options=OPTIONS,
+    aliases=("glance.store.cinder.Store",),
+)

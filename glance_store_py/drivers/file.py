@@ -1,10 +1,9 @@
 """Objects as files in one or several directories.
 
-A file is written under a hidden name beside its place and takes its final name
-only when all of it is on the disk: readers never see a part, and a crash leaves
-nothing but a hidden file that :meth:`FileDriver.cleanup` recognises, because its writer
-no longer holds the lock.  Nothing outside the configured directories is touched;
-``stores.py`` sees to that before an address gets here.
+A file is written under a hidden name in its directory and gets its final name only when
+all of it is on the disk: readers never see a part.  After a crash only a hidden file
+remains, which :meth:`FileDriver.cleanup` recognises because its writer no longer holds
+the lock on it.  ``stores.py`` refuses locations outside the configured directories.
 """
 
 from __future__ import annotations
@@ -21,28 +20,31 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from glance_store_py import driver, errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
+from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import file_settings
+from glance_store_py.drivers.file_options import SPEC, FileSettings
 from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
+#: The end of the hidden name of a file that is being written.
 PART_SUFFIX = ".part"
 
-#: What file systems answer that know no hard links, or no locks.
+#: Errors of file systems without hard links, and of those without locks.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
-class FileDriver:
-    """Files named as they were added; addresses are ``file://<directory>/<name>``."""
+class FileDriver(BaseDriver):
+    """Files named as they were added; URLs are ``file://<directory>/<name>``."""
 
-    schemes = ("file", "filesystem")
+    spec = SPEC
     capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
+            driver.READ,
             driver.READ_RANDOM,
             driver.SENDFILE,
             driver.EXCLUSIVE,
@@ -53,18 +55,18 @@ class FileDriver:
         }
     )
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
-        self._settings = settings
+    def __init__(self, options: OptionValues, store_id: str) -> None:
+        settings = self._settings = FileSettings.read(options)
         self._directories = file_settings.directories(settings)
-        self._thin_provisioning = settings["filesystem_thin_provisioning"]
+        self._thin_provisioning = settings.filesystem_thin_provisioning
         self._read_size = file_settings.read_size(settings)
         self._permissions: int | None = None
-        self._mounts: list[dict] = []
+        self._mounts: list[file_settings.Mount] = []
         self._call_file_system = file_settings.file_system_caller(settings)
         self.prefixes = tuple(StoreLocation("file", path=d.path) for d in self._directories)
         self.properties = {
             "data_dir": self._directories[0].path,
-            "chunk_size": settings["filesystem_store_chunk_size"],
+            "chunk_size": settings.filesystem_store_chunk_size,
             "thin_provisioning": self._thin_provisioning,
         }
 
@@ -75,12 +77,12 @@ class FileDriver:
         for directory in self._directories:
             file_settings.make_directory(self._settings, directory.path, self._permissions)
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         if any(self._exists(location.path) for location in self.predict_locations(name)):
             raise errors.StoreObjectExists(name)
         directory = self._choose_directory(size)
         final = os.path.join(directory, name)
-        # Before the file has its name: after that nothing may fail any more.
+        # Computed before the file has its name: after that nothing may fail.
         url, mount = (
             StoreLocation("file", path=final).url,
             file_settings.find_mount(self._mounts, final),
@@ -93,14 +95,14 @@ class FileDriver:
             os.fsync(fd)
             _publish(fd, part, final, name)
         finally:
-            # Unlocked last: whoever gets the lock may take the file for abandoned.
-            # What cannot be removed now is for the next cleanup.
+            # Unlocked last: a process that gets the lock takes the file for abandoned.
+            # The next cleanup removes what cannot be removed now.
             with contextlib.suppress(OSError):
                 _unlink_if_same(part, os.fstat(fd))
             os.close(fd)
         return AddResult(url, written, mount)
 
-    def _write(self, fd: int, data: Iterable[bytes]) -> int:
+    def _write(self, fd: int, data: Iterable[Chunk]) -> int:
         written = 0
         for chunk in data:
             if self._thin_provisioning and not chunk[0] and chunk == bytes(len(chunk)):
@@ -129,7 +131,10 @@ class FileDriver:
         return self._stat_file(location).st_size
 
     def _stat_file(self, location: StoreLocation) -> os.stat_result:
-        """What stat says: the call that a hanging file system does not answer."""
+        """The status of a regular file, through the caller with the time limit.
+
+        :raises errors.StoreObjectNotFound: it is something else.
+        """
         status = self._call_file_system(os.stat, location.path)
         if not stat.S_ISREG(status.st_mode):
             raise errors.StoreObjectNotFound(location.redacted)
@@ -181,7 +186,12 @@ class FileDriver:
                 raise errors.StorageWriteDenied()
 
     def _choose_directory(self, size: int | None) -> str:
-        """The directory of the highest priority that has room; the emptiest of equals."""
+        """The directory of the highest priority with space for ``size`` bytes.
+
+        Among equals the one with the most free space.
+
+        :raises errors.StorageFull: none has.
+        """
         if len(self._directories) == 1 and size is None:
             return self._directories[0].path
         candidates = [
@@ -194,7 +204,7 @@ class FileDriver:
         return max(enough, key=lambda entry: entry[:2])[2]
 
     def _free_bytes(self, path: str) -> float:
-        """Free bytes; endless where the file system does not say."""
+        """Free bytes; infinite where the file system does not say."""
         status = self._call_file_system(os.statvfs, path)
         return status.f_bavail * status.f_frsize if status.f_blocks else math.inf
 
@@ -211,21 +221,21 @@ def _file_name(name: str) -> str:
 
 
 def _open_part(directory: str, name: str) -> tuple[int, str]:
-    """A new hidden file for an image, locked by us: (descriptor, path)."""
+    """A new hidden file for an object, locked by this process: (descriptor, path)."""
     while True:
         path = os.path.join(directory, f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
             continue
-        # A cleanup may have come between the two steps; then the name is gone.
+        # A cleanup between the two steps has removed the name.
         if _lock(fd) and os.fstat(fd).st_nlink:
             return fd, path
         os.close(fd)
 
 
 def _lock(fd: int, if_unsupported: bool = True) -> bool:
-    """Lock a file against cleanups; ``if_unsupported`` is the answer where locks are not known."""
+    """Lock a file against cleanups; ``if_unsupported`` is returned where there are no locks."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -237,19 +247,19 @@ def _lock(fd: int, if_unsupported: bool = True) -> bool:
     return True
 
 
-def _write_all(fd: int, chunk: bytes) -> None:
+def _write_all(fd: int, chunk: Chunk) -> None:
     done = os.write(fd, chunk)
     while done < len(chunk):
         done += os.write(fd, memoryview(chunk)[done:])
 
 
 def _publish(fd: int, part: str, final: str, name: str) -> None:
-    """Give a complete file its name, never one that is taken, and make that last.
+    """Give a complete file its final name, and sync the directory.
 
-    ``fd`` is the file.  What this writer did not make is never removed: the
-    inode decides, not the name.
+    ``fd`` is the open file.  A file is removed only after its inode was compared: one of
+    another writer stays.
 
-    :raises errors.StoreObjectExists: the name is taken.
+    :raises errors.StoreObjectExists: there is a file of this name.
     """
     own_status = os.fstat(fd)
     try:
@@ -271,7 +281,7 @@ def _link_name(part: str, final: str, own_status: os.stat_result) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # No hard links here: take the name with an empty file, then replace that.
+        # Without hard links: reserve the name with an empty file, then replace that.
         reserved = os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
             placeholder = os.fstat(reserved)
@@ -287,7 +297,7 @@ def _link_name(part: str, final: str, own_status: os.stat_result) -> None:
 
 
 def _is_same_file(path: str, own_status: os.stat_result) -> bool:
-    """Is this very file, and no other, at ``path``?"""
+    """True when the file at ``path`` is the one with this status."""
     try:
         return os.path.samestat(os.lstat(path), own_status)
     except FileNotFoundError:
@@ -295,7 +305,7 @@ def _is_same_file(path: str, own_status: os.stat_result) -> bool:
 
 
 def _unlink_if_same(path: str, own_status: os.stat_result) -> None:
-    """Remove a name, unless another file has taken it."""
+    """Remove a name, unless it belongs to another file now."""
     if _is_same_file(path, own_status):
         os.unlink(path)
 
@@ -315,7 +325,7 @@ def _chunks(file: BinaryIO, length: int, size: int) -> Iterator[bytes]:
 
 
 def _remove_if_abandoned(path: str) -> int | None:
-    """Remove a hidden file whose writer is dead; its size, or None if it stays."""
+    """Remove a hidden file that no process has locked; its size, or None if it stays."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

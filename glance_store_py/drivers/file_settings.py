@@ -1,7 +1,7 @@
-"""What the options of a file store mean, checked.
+"""Checks the options of a file store and converts them to what the driver uses.
 
-Reads settings and looks at directories at start; moves no data.  Everything that
-is wrong is said with the option to look at.
+Reads settings and looks at directories at start; moves no data.  Errors name the option
+that is wrong.
 """
 
 from __future__ import annotations
@@ -10,33 +10,40 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
-from glance_store_py.config import StoreOptions
+from glance_store_py.drivers.file_options import FileSettings
 from glance_store_py.drivers.timeout_executor import TimeoutExecutor
 
 LOG = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Bytes to read at a time when the operator does not say.
 DEFAULT_READ_SIZE = 1024 * 1024
+
+#: An entry of the metadata file: an object of JSON.
+Mount = dict[str, object]
 
 
 class DataDirectory(NamedTuple):
-    """A directory for image files; the higher the priority, the sooner it is used."""
+    """A directory for image files; the one with the highest priority is used first."""
 
     path: str
     priority: int = 0
 
 
-def directories(settings: StoreOptions) -> list[DataDirectory]:
-    """The directories of a store, the one to use first in front.
+def directories(settings: FileSettings) -> list[DataDirectory]:
+    """The directories of a store, by descending priority.
 
     :raises errors.BadStoreConfiguration: a priority is not a number, a directory
-        comes twice, or there is none.
+        has two priorities, or there is none.
     """
     option = "filesystem_store_datadirs"
     found: dict[str, DataDirectory] = {}
-    for text in settings[option] or ():
+    for text in settings.filesystem_store_datadirs or ():
         path, colon, priority = text.rpartition(":")
         try:
             directory = DataDirectory(
@@ -48,58 +55,60 @@ def directories(settings: StoreOptions) -> list[DataDirectory]:
         if known.priority != directory.priority:
             raise settings.error(option, f"{directory.path} has two priorities.")
         if known is not directory:
-            LOG.warning("[%s] %s: %s is named twice.", settings.section, option, directory.path)
+            LOG.warning(
+                "[%s] %s: %s is named twice.", settings.options.section, option, directory.path
+            )
     if found:
         return sorted(found.values(), key=lambda directory: -directory.priority)
-    if not settings["filesystem_store_datadir"]:
+    if not settings.filesystem_store_datadir:
         raise settings.error("filesystem_store_datadir", "a file store needs a directory.")
-    return [DataDirectory(_absolute(settings["filesystem_store_datadir"]))]
+    return [DataDirectory(_absolute(settings.filesystem_store_datadir))]
 
 
 def _absolute(path: str) -> str:
     return os.path.abspath(path.strip())
 
 
-def check_directories(settings: StoreOptions) -> None:
-    """Refuse a store that says twice where its files are.
+def check_directories(settings: FileSettings) -> None:
+    """Refuse a store with both options for directories.
 
     :raises errors.BadStoreConfiguration: both options are set.
     """
-    both = settings["filesystem_store_datadirs"] and settings["filesystem_store_datadir"]
-    if both and settings.is_set("filesystem_store_datadir"):
+    both = settings.filesystem_store_datadirs and settings.filesystem_store_datadir
+    if both and settings.options.is_set("filesystem_store_datadir"):
         raise settings.error(
             "filesystem_store_datadirs", "filesystem_store_datadir is set too; set one of them."
         )
 
 
-def permissions(settings: StoreOptions) -> int | None:
+def permissions(settings: FileSettings) -> int | None:
     """The mode of new files, None to leave it to the umask.
 
     :raises errors.BadStoreConfiguration: the digits are not octal, or the owner
         could not read.
     """
-    option = "filesystem_store_file_perm"
-    if settings[option] <= 0:
+    option, digits = "filesystem_store_file_perm", settings.filesystem_store_file_perm
+    if digits <= 0:
         return None
     try:
-        mode = int(str(settings[option]), 8)
+        mode = int(str(digits), 8)
     except ValueError:
-        raise settings.error(option, f"{settings[option]} is not octal.") from None
+        raise settings.error(option, f"{digits} is not octal.") from None
     if mode > 0o777 or not mode & stat.S_IRUSR:
         raise settings.error(
-            option, f"{settings[option]} does not let the owner read, or is more than permissions."
+            option, f"{digits} does not let the owner read, or is more than permissions."
         )
     return mode
 
 
-def make_directory(settings: StoreOptions, path: str, mode: int | None) -> None:
-    """Make a directory that is missing, and let in who may read the files.
+def make_directory(settings: FileSettings, path: str, mode: int | None) -> None:
+    """Create a directory if needed, and let those users enter it who may read the files.
 
     :raises errors.BadStoreConfiguration: it cannot be made or written to.
     """
     option = (
         "filesystem_store_datadirs"
-        if settings["filesystem_store_datadirs"]
+        if settings.filesystem_store_datadirs
         else "filesystem_store_datadir"
     )
     try:
@@ -117,20 +126,20 @@ def make_directory(settings: StoreOptions, path: str, mode: int | None) -> None:
         raise settings.error(option, f"{path} is not readable and writable for this service.")
 
 
-def mounts(settings: StoreOptions) -> list[dict]:
+def mounts(settings: FileSettings) -> list[Mount]:
     """The objects of the metadata file.
 
-    :raises errors.BadStoreConfiguration: the file cannot be read, or is not made
+    :raises errors.BadStoreConfiguration: the file cannot be read, or does not consist
         of objects with the strings id and mountpoint.
     """
-    option = "filesystem_store_metadata_file"
-    if not settings[option]:
+    option, path = "filesystem_store_metadata_file", settings.filesystem_store_metadata_file
+    if not path:
         return []
     try:
-        with open(settings[option], encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except (OSError, ValueError) as error:
-        raise settings.error(option, f"{settings[option]} cannot be read: {error}.") from error
+        raise settings.error(option, f"{path} cannot be read: {error}.") from error
     entries = [content] if isinstance(content, dict) else content
     if not isinstance(entries, list) or not all(map(_is_mount, entries)):
         raise settings.error(
@@ -140,7 +149,7 @@ def mounts(settings: StoreOptions) -> list[dict]:
         if not os.path.isabs(entry["mountpoint"]):
             LOG.warning(
                 "[%s] %s: the mountpoint %s is not an absolute path and holds no file.",
-                settings.section,
+                settings.options.section,
                 option,
                 entry["mountpoint"],
             )
@@ -153,10 +162,10 @@ def _is_mount(entry: object) -> bool:
     )
 
 
-def find_mount(mounts: list[dict], path: str) -> dict:
-    """The entry of the metadata file whose mountpoint holds a file."""
+def find_mount(mounts: Sequence[Mount], path: str) -> Mount:
+    """A copy of the entry of the metadata file whose mountpoint holds a file; empty: none does."""
     for entry in mounts:
-        mountpoint = os.path.normpath(entry["mountpoint"])
+        mountpoint = os.path.normpath(str(entry["mountpoint"]))
         if os.path.isabs(mountpoint) and os.path.commonpath([mountpoint, path]) == mountpoint:
             return dict(entry)
     if mounts:
@@ -164,25 +173,33 @@ def find_mount(mounts: list[dict], path: str) -> dict:
     return {}
 
 
-def read_size(settings: StoreOptions) -> int:
-    """Bytes to read at a time."""
-    option = "filesystem_store_chunk_size"
-    return settings[option] if settings.is_set(option) else max(settings[option], DEFAULT_READ_SIZE)
+def read_size(settings: FileSettings) -> int:
+    """Bytes to read at a time: the option when it was set, else at least DEFAULT_READ_SIZE."""
+    size = settings.filesystem_store_chunk_size
+    if settings.options.is_set("filesystem_store_chunk_size"):
+        return size
+    return max(size, DEFAULT_READ_SIZE)
 
 
-def file_system_caller(settings: StoreOptions) -> Callable:
-    """How to ask the file system: ``call(function, *arguments)``.
+class FileSystemCaller(Protocol):
+    """How the driver calls the file system: ``call(function, *arguments)``."""
 
-    Directly, or with ``filesystem_store_timeout`` in a thread that is given up
-    when it does not answer in time (errors.StoreTimeout).
-    """
-    seconds = settings["filesystem_store_timeout"]
+    def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What ``function`` returns or raises.
+
+        :raises errors.StoreTimeout: it did neither within ``filesystem_store_timeout``.
+        """
+
+
+def file_system_caller(settings: FileSettings) -> FileSystemCaller:
+    """Direct calls, or with ``filesystem_store_timeout`` calls in threads."""
+    seconds = settings.filesystem_store_timeout
     if not seconds:
         return _call_directly
-    threads = settings["filesystem_store_thread_pool_size"]
-    share = settings["filesystem_store_threadpool_threshold"]
+    threads = settings.filesystem_store_thread_pool_size
+    share = settings.filesystem_store_threadpool_threshold
     return TimeoutExecutor(seconds, threads, threads * share / 100)
 
 
-def _call_directly(function: Callable, *arguments: object) -> object:
-    return function(*arguments)
+def _call_directly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return function(*args, **kwargs)

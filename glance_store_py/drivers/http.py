@@ -1,25 +1,32 @@
-"""Objects that lie on somebody else's web server: read, never written.
+"""Objects on web servers that clients name: read, never written.
 
-Redirects are followed by hand, so that each address is judged like the first one
-and credentials stay with the host they are for.  Which hosts may be asked at all
-is not decided here but by the :data:`StoreUrlPolicy` that the service puts in: connections
-go to the network addresses that it gives.
+The driver follows redirects itself, so that every URL is checked like the first one and
+credentials are sent to their host only.  A :data:`~glance_store_py.driver.StoreUrlPolicy`
+decides which servers may be asked; connections go to the network addresses that it
+returns, and the name is not resolved again.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin
 
 from glance_store_py import driver, errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, StoreUrlPolicy
+from glance_store_py.driver_settings import OptionValues
+from glance_store_py.drivers.http_messages import (
+    CHUNK,
+    byte_range,
+    content_length,
+    content_range,
+)
+from glance_store_py.drivers.http_options import SPEC, HttpSettings
 from glance_store_py.location import StoreLocation, parse
+from glance_store_py.process import PerProcess
 from glance_store_py.watchdog import MinimumRate, Watchdog
 
 if TYPE_CHECKING:
@@ -27,40 +34,33 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-CHUNK = 1024 * 1024
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 4
 
-#: Seconds to reach a server, and to wait for each piece of its answer.
+#: Seconds to connect to a server, and to wait for each piece of its answer.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 
-#: At least so many bytes must come in so many seconds of waiting for them.
+#: At least this many bytes must arrive in this many seconds of waiting for them.
 MIN_RATE_BYTES = 64 * 1024
 MIN_RATE_SECONDS = 60.0
-
-#: (url, whether a server redirected to it) -> network addresses that may be asked for it.
-#: Raises BadStoreUri when there are none.
-StoreUrlPolicy = Callable[[str, bool], Sequence[str]]
 
 #: How many network addresses of one name are tried.
 _MAX_ADDRESSES = 4
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)\Z")
 
+class HttpDriver(BaseDriver):
+    """GET and HEAD of any http or https URL."""
 
-class HttpDriver:
-    """GET and HEAD; addresses are plain URLs, all of them."""
-
-    schemes = ("http", "https")
-    capabilities = frozenset({driver.READ_RANDOM})
+    spec = SPEC
+    capabilities = frozenset({driver.READ, driver.READ_RANDOM})
     prefixes = (StoreLocation("http"), StoreLocation("https"))
-    properties: dict[str, object] = {}
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
+    def __init__(self, options: OptionValues, store_id: str) -> None:
+        settings = HttpSettings.read(options)
         self._store = store_id
-        self._ca_file = settings["https_ca_certificates_file"]
-        self._insecure = settings["https_insecure"] and not self._ca_file
+        self._ca_file = settings.https_ca_certificates_file
+        self._insecure = settings.https_insecure and not self._ca_file
         if self._insecure:
             LOG.warning(
                 "Store %s does not check the certificates of https servers: "
@@ -69,29 +69,24 @@ class HttpDriver:
             )
         self._proxies = {
             scheme: proxy if "://" in proxy else f"http://{proxy}"
-            for scheme, proxy in settings["http_proxy_information"].items()
+            for scheme, proxy in settings.http_proxy_information.items()
         }
-        #: Set once, before the first request; None: names are resolved as usual.
+        #: Set once, before the first request; None: every URL is allowed.
         self.url_policy: StoreUrlPolicy | None = None
-        self._pools: dict[str, PoolManager] = {}
+        self._pools: PerProcess[dict[str, PoolManager]] = PerProcess(dict)
         self._lock = threading.Lock()
 
-    def configure_add(self) -> None:
-        """There is nothing to write to."""
-
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         raise errors.StoreAddDisabled(self._store)
 
     def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
-        headers = {}
-        if start or stop is not None:
-            if stop is not None and stop <= start:
-                return ObjectData(iter(()), 0)
-            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        response = self._request("GET", location, headers)
+        if stop is not None and stop <= start:
+            return ObjectData(iter(()), 0)
+        part = byte_range(start, stop)
+        response = self._request("GET", location, {} if part is None else {"Range": part})
         try:
-            if response.status == 416 and "Range" in headers:
-                length = 0  # The part lies behind the end.
+            if response.status == 416 and part is not None:
+                length = 0  # The part begins behind the end.
             else:
                 length = self._part_length(response, location, start, stop)
         except BaseException:
@@ -107,39 +102,29 @@ class HttpDriver:
                 response = self._request("GET", location, {})
                 response.close()
         except errors.RemoteServiceUnavailable as error:
-            # wire: an address is checked by its size, and one that does not
-            # answer is a bad address (400), not a broken store (503).
+            # wire: the size is asked for to validate a URL of a client: a server that does
+            # not answer makes it a bad URL (400), not a broken store (503).
             raise errors.BadStoreUri(str(error)) from error
         self._raise_for_status(response, location)
-        return _content_length(response) or 0
+        return content_length(response) or 0
 
     def delete(self, location: StoreLocation) -> None:
         raise errors.StoreDeleteNotSupported(self._store)
 
-    def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
-        return ()
-
-    def cleanup(self) -> list[str]:
-        """Nothing was written."""
-        return []
-
-    def health_check(self) -> None:
-        """There is no one server whose health this could be."""
-
     def _part_length(
         self, response: BaseHTTPResponse, location: StoreLocation, start: int, stop: int | None
     ) -> int:
-        """How many bytes an answer to GET holds of what was asked for."""
+        """How many bytes of the part an answer to GET has."""
         self._raise_for_status(response, location)
         if response.status == 206:
-            found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != start:
+            found = content_range(response)
+            if found is None or found[0] != start:
                 raise errors.BadStoreUri(f"{location.redacted} gave another part than asked for.")
-            end = int(found[2]) + 1
+            end = found[1]
             return (end if stop is None else min(stop, end)) - start
         if start:
             raise errors.StoreRandomGetNotSupported(self._store)
-        length = _content_length(response)
+        length = content_length(response)
         if length is None:
             raise errors.BadStoreUri(f"{location.redacted} does not say how long it is.")
         return length if stop is None else min(stop, length)
@@ -153,9 +138,9 @@ class HttpDriver:
     def _request(
         self, method: str, location: StoreLocation, headers: dict[str, str]
     ) -> BaseHTTPResponse:
-        """The answer behind all redirects, its body unread.
+        """The answer after all redirects, its body unread.
 
-        :raises errors.MaxRedirectsExceeded: it was sent on too often.
+        :raises errors.MaxRedirectsExceeded: there are too many.
         :raises errors.RemoteServiceUnavailable: a server cannot be reached.
         """
         for hop in range(MAX_REDIRECTS + 1):
@@ -195,7 +180,7 @@ class HttpDriver:
     ) -> BaseHTTPResponse:
         import urllib3
 
-        # identity: the bytes of the object, and a Content-Length that counts them.
+        # identity: the bytes of the object as they are, and their number in Content-Length.
         headers = {"Accept-Encoding": "identity", **headers}
         if location.credentials is not None:
             headers |= urllib3.make_headers(basic_auth=unquote(location.credentials))
@@ -225,7 +210,7 @@ class HttpDriver:
         location: StoreLocation,
         headers: dict[str, str],
     ) -> BaseHTTPResponse:
-        """Ask the first of the judged addresses that answers, in the name of the URL's host."""
+        """Send a request to the first of the addresses that answers; Host and TLS use the name."""
         from urllib3.exceptions import HTTPError, LocationParseError
         from urllib3.util import parse_url
 
@@ -253,10 +238,11 @@ class HttpDriver:
         raise failure or LocationParseError(location.redacted)
 
     def _pool(self, scheme: str) -> PoolManager:
+        pools = self._pools.get()
         with self._lock:
-            if scheme not in self._pools:
-                self._pools[scheme] = self._new_pool(scheme)
-            return self._pools[scheme]
+            if scheme not in pools:
+                pools[scheme] = self._new_pool(scheme)
+            return pools[scheme]
 
     def _new_pool(self, scheme: str) -> PoolManager:
         import urllib3
@@ -264,10 +250,10 @@ class HttpDriver:
         from glance_store_py.drivers import http_connection
 
         if self._insecure and scheme == "https":
-            # The line of __init__ says it once, instead of a warning with every connection.
+            # __init__ logs it once, instead of a warning with every connection.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        options = {
-            # One more try when a connection turns out dead that was kept open.
+        options: dict[str, Any] = {
+            # One more attempt, for connections that the server closed while they were idle.
             "retries": urllib3.Retry(
                 connect=0, read=1, redirect=0, status=0, other=0, respect_retry_after_header=False
             ),
@@ -283,11 +269,6 @@ class HttpDriver:
         )
         pools.pool_classes_by_scheme = http_connection.POOL_CLASSES
         return pools
-
-
-def _content_length(response: BaseHTTPResponse) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _chunks(response: BaseHTTPResponse) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
-"""Connections of urllib3 to servers that somebody else chose.
+"""Connections of urllib3 to servers that clients name, with time limits for whole steps.
 
-Its time limits hold for one wait; here the handshake of TLS and the headers of
-an answer have to be through in time as a whole.  Imported with the first request,
-as urllib3 is.
+The time limits of urllib3 are for one read from the socket.  Here connecting with the
+handshake of TLS, and receiving the headers of an answer, are limited as a whole.
+Imported with the first request, as urllib3 is.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
 
-#: Seconds for a connection to be ready, and for all headers of an answer to come.
+#: Seconds for connecting, and for receiving all headers of an answer.
 DEADLINE = 60.0
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _DeadlineMixin(_Base):
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         self._close_socket_copy()
-        # Of the same connection: TLS takes the first descriptor away from under us.
+        # A second descriptor of the same connection: TLS detaches the first one.
         self._socket_copy = sock.dup()
         return sock
 
@@ -39,7 +40,7 @@ class _DeadlineMixin(_Base):
         with self._with_deadline():
             super().connect()
 
-    def getresponse(self) -> Any:
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         with self._with_deadline():
             return super().getresponse()
 
@@ -71,7 +72,7 @@ class _DeadlineMixin(_Base):
         finally:
             timer.cancel()
         if expired.is_set():
-            # Headers that end with the connection would pass for whole ones.
+            # http.client takes headers that end with the connection for complete ones.
             raise TimeoutError
 
 

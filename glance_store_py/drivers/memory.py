@@ -1,7 +1,7 @@
 """Objects in the memory of one process: for tests and demonstrations.
 
-The one place that holds bytes, and therefore never a place for real images: they
-are gone with the process, and other workers do not see them.
+Never for real images: the objects are lost when the process ends, and other workers do
+not see them.
 """
 
 from __future__ import annotations
@@ -10,39 +10,53 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from glance_store_py import driver, errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData
+from glance_store_py.driver_settings import OptionValues
+from glance_store_py.driver_spec import DriverSpec
 from glance_store_py.location import StoreLocation
 
+#: Bytes of one chunk of a download.
 CHUNK = 1024 * 1024
 
 
-class MemoryDriver:
-    """A dictionary as a store; addresses are ``memory://<store id>/<name>``."""
+def _parse(scheme: str, rest: str) -> StoreLocation:
+    authority, slash, key = rest.partition("/")
+    if not (authority and key):
+        raise errors.BadStoreUri("A memory address is memory://store/object.")
+    return StoreLocation(scheme, authority, slash + key)
 
-    schemes = ("memory",)
+
+SPEC = DriverSpec(
+    name="memory",
+    schemes=("memory",),
+    parse=_parse,
+    import_path=f"{__name__}:MemoryDriver",
+)
+
+
+class MemoryDriver(BaseDriver):
+    """A dictionary as a store; URLs are ``memory://<store id>/<name>``."""
+
+    spec = SPEC
     capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
+            driver.READ,
             driver.READ_RANDOM,
             driver.EXCLUSIVE,
             driver.ATOMIC,
             driver.PREDICTABLE_LOCATION,
         }
     )
-    properties: dict[str, object] = {}
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
+    def __init__(self, options: OptionValues, store_id: str) -> None:
         self._store = store_id
         self._objects: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self.prefixes = (StoreLocation("memory", store_id),)
 
-    def configure_add(self) -> None:
-        """Memory is always ready."""
-
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         location = self._location(name)
         whole = b"".join(data)
         with self._lock:
@@ -64,13 +78,6 @@ class MemoryDriver:
 
     def predict_locations(self, name: str) -> tuple[StoreLocation, ...]:
         return (self._location(name),)
-
-    def cleanup(self) -> list[str]:
-        """Nothing outlives its writer here."""
-        return []
-
-    def health_check(self) -> None:
-        """Memory is always well."""
 
     def _location(self, name: str) -> StoreLocation:
         return StoreLocation("memory", self._store, f"/{name}")

@@ -1,8 +1,7 @@
-"""A stream cut into parts that are sent side by side, in bounded memory.
+"""Splits a stream into parts and sends several at a time, in bounded memory.
 
-Sizes of parts, the bytes that may be under way, and the order "read, wait for
-room, send": for every service that takes a large object in pieces.  What a part
-is sent to is not known here.
+For every service that takes a large object in parts.  A part is read, then waits until
+the parts that are being sent leave memory for it, then it is sent.
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from glance_store_py.driver import Chunk
+
 Result = TypeVar("Result")
 
 
-def split_parts(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterator[bytearray]:
+def split_parts(data: Iterable[Chunk], size_of: Callable[[int], int]) -> Iterator[bytearray]:
     """``data`` in buffers of ``size_of(number)`` bytes, numbers from 1; the last may be shorter.
 
-    Nothing comes from no data.
+    No data gives no part.
     """
     number, part = 1, bytearray()
     size = size_of(number)
@@ -37,22 +38,24 @@ def split_parts(data: Iterable[bytes], size_of: Callable[[int], int]) -> Iterato
 
 
 class CountedChunks:
-    """Data, and how many bytes of it have come."""
+    """Data, and in ``count`` the number of bytes that were read of it."""
 
-    def __init__(self, data: Iterable[bytes]) -> None:
+    def __init__(self, data: Iterable[Chunk]) -> None:
         self._data = data
         self.count = 0
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Chunk]:
         for chunk in self._data:
             self.count += len(chunk)
             yield chunk
 
 
 class ByteSemaphore:
-    """How many bytes may be under way in this process.
+    """Limits the bytes that are in memory at the same time.
 
-    A part that is larger than all of it goes alone.
+    A part that is larger than the limit is let in when no other one is there.
+
+    :param size: the limit in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -61,20 +64,20 @@ class ByteSemaphore:
         self._changed = threading.Condition()
 
     def acquire(self, size: int) -> None:
-        """Wait until there is room for ``size`` bytes, and take it."""
+        """Wait until ``size`` bytes may be added, and add them."""
         with self._changed:
             self._changed.wait_for(lambda: not self._used or self._used + size <= self._size)
             self._used += size
 
     def release(self, size: int) -> None:
-        """Give back what was taken."""
+        """Subtract bytes that are no longer in memory."""
         with self._changed:
             self._used -= size
             self._changed.notify_all()
 
 
 class PartUploader:
-    """Threads that send parts, and room for them; one per store and process.
+    """Sends parts in threads, with one limit of memory for all uploads of a store.
 
     :param threads: parts that are sent at the same time.
     :param size: bytes of a usual part.
@@ -89,8 +92,8 @@ class PartUploader:
     ) -> list[Result]:
         """Call ``send_part(number, part)`` for all ``parts`` and return the results in order.
 
-        The first failure, of the source or of a part, is raised when nothing is
-        under way any more: then it is safe to clean up.
+        The first error, of the source or of a part, is raised after all threads have ended:
+        then it is safe to clean up.
         """
         futures: list[concurrent.futures.Future[Result]] = []
         failed = threading.Event()
@@ -102,7 +105,7 @@ class PartUploader:
                     self._budget.acquire(len(part))
                     number = len(futures) + 1
                     futures.append(pool.submit(self._upload_part, send_part, number, part, failed))
-                    del part  # It may be gone before the next one has come.
+                    del part  # Its memory can be freed before the next one is read.
             except BaseException:
                 failed.set()
                 raise

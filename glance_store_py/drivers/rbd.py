@@ -1,9 +1,10 @@
 """Objects as RBD images in one pool of a Ceph cluster.
 
-An image is complete when it has its snapshot, and only the snapshot is read: so
-nobody sees half an object, and Nova and Cinder clone from it without a copy.
-Because of such clones a delete can be refused.  Images of other pools are never
-touched.  Needs the modules rados and rbd of the distribution's Ceph packages.
+An image is complete when it has its snapshot, and only the snapshot is read: readers never
+see an incomplete object, and Nova and Cinder clone the snapshot without copying data.
+While there are clones, deleting is refused.  Images in other pools are never touched.
+Needs the modules rados and rbd of the distribution's Ceph packages; their objects, which
+have no types, are ``Any``.
 """
 
 from __future__ import annotations
@@ -17,29 +18,32 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from glance_store_py import driver, errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
+from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import rbd_transfer
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
 from glance_store_py.drivers.rbd_cluster import CephCluster
+from glance_store_py.drivers.rbd_options import SPEC, RbdSettings
 from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
+#: The name of the snapshot of a complete image, as in Glance.
 SNAPSHOT = "snap"
-#: Seconds after which an incomplete image that nobody has open counts as left.
+#: Age in seconds from which an incomplete image without a watcher counts as abandoned.
 ABANDONED_SECONDS = 60
 
 
-class RbdDriver:
-    """Images named as they were added; addresses are ``rbd://<fsid>/<pool>/<name>/snap``."""
+class RbdDriver(BaseDriver):
+    """Images named as they were added; URLs are ``rbd://<fsid>/<pool>/<name>/snap``."""
 
-    schemes = ("rbd",)
+    spec = SPEC
     capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
+            driver.READ,
             driver.READ_RANDOM,
             driver.EXCLUSIVE,
             driver.ATOMIC,
@@ -49,24 +53,25 @@ class RbdDriver:
         }
     )
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
-        self._pool = settings["rbd_store_pool"]
+    def __init__(self, options: OptionValues, store_id: str) -> None:
+        settings = RbdSettings.read(options)
+        self._pool = settings.rbd_store_pool
         if not self._pool:
             raise settings.error("rbd_store_pool", "an RBD store needs a pool.")
-        self._chunk = settings["rbd_store_chunk_size"] * MIB
-        self._thin_provisioning = settings["rbd_thin_provisioning"]
+        self._chunk = settings.rbd_store_chunk_size * MIB
+        self._thin_provisioning = settings.rbd_thin_provisioning
         self._cluster = CephCluster(settings)
         self._deferred = DeferredDeleter()
         self._fsid: str | None = None
         self._update_prefixes()
 
     def _update_prefixes(self) -> None:
-        """What is known of the store, with the id of its cluster as soon as that is known."""
+        """Set prefixes and properties, with the id of the cluster when it is known."""
         self.prefixes = (
             StoreLocation(
                 "rbd", quote(self._fsid or "", safe=""), f"/{quote(self._pool, safe='')}"
             ),
-            # Addresses that are only a name, as the first releases made them.
+            # URLs that are only a name, as the first releases wrote them.
             StoreLocation("rbd"),
         )
         self.properties = {
@@ -81,7 +86,7 @@ class RbdDriver:
         self._fsid = self._cluster.configured_fsid()
         self._update_prefixes()
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         location = self._location(name)
         self._create(name, size or 0)
         rbd_id = None
@@ -110,7 +115,7 @@ class RbdDriver:
                     if not _is_abandoned(pool, name):
                         raise
                     LOG.warning(
-                        "RBD image %s/%s was left by a dead writer; it is written anew",
+                        "RBD image %s/%s was left by a killed writer; it is written again",
                         self._pool,
                         name,
                     )
@@ -120,8 +125,10 @@ class RbdDriver:
                 raise errors.StoreObjectExists(name) from None
 
     def _remove_failed_upload(self, name: str, rbd_id: str) -> None:
-        """Remove the image of this name whose internal id is ``rbd_id``; later when the cluster
-        is away, and not what another writer made meanwhile."""
+        """Remove the image of this name if its internal id is ``rbd_id``.
+
+        Later when the cluster does not answer.  An image of another writer has another id.
+        """
 
         def remove() -> None:
             try:
@@ -139,17 +146,13 @@ class RbdDriver:
 
     def get(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> ObjectData:
         name, snapshot = self._parse_location(location)
-        image = self._cluster.call(lambda pool: _open(pool, name, snapshot, read_only=True))
-        try:
-            end = image.size() if stop is None else min(stop, image.size())
-            start = min(start, end)
-            chunks = rbd_transfer.read(image, start, end)
-        except BaseException:
-            image.close()
-            raise
+        image, size = self._cluster.call(lambda pool: _open_to_read(pool, name, snapshot))
+        end = size if stop is None else min(stop, size)
+        start = min(start, end)
+        chunks = rbd_transfer.read(image, start, end)
 
         def close() -> None:
-            chunks.close()  # First what is in flight, then the image.
+            chunks.close()  # Waits for reads in flight; then the image can be closed.
             image.close()
 
         return ObjectData(chunks, end - start, close=close)
@@ -159,7 +162,7 @@ class RbdDriver:
 
         def read_size(pool: Any) -> int:
             with _open(pool, name, snapshot, read_only=True) as image:
-                return image.size()
+                return int(image.size())
 
         return self._cluster.call(read_size)
 
@@ -172,7 +175,7 @@ class RbdDriver:
         return (self._location(name),)
 
     def list_objects(self) -> Iterator[ObjectInfo]:
-        """Also incomplete ones.  What is not named like an image of ours is a disk, perhaps."""
+        """All RBD images named like objects of images, incomplete ones too; others may be disks."""
         import rbd
 
         with self._cluster.pool() as pool:
@@ -189,10 +192,6 @@ class RbdDriver:
                         modified.replace(tzinfo=datetime.UTC).timestamp(),
                         name,
                     )
-
-    def cleanup(self) -> list[str]:
-        """What is incomplete lies at the address of its object, where it is looked for."""
-        return []
 
     def health_check(self) -> None:
         import rados
@@ -215,9 +214,9 @@ class RbdDriver:
         )
 
     def _parse_location(self, location: StoreLocation) -> tuple[str, str | None]:
-        """The image and the snapshot that an address means.
+        """The image and the snapshot that a location means.
 
-        The id of the cluster is not compared: a copy of a cluster has another one.
+        The id of the cluster is not compared: a copy of the cluster has another one.
 
         :raises errors.BadStoreUri: it is in another pool.
         """
@@ -230,7 +229,7 @@ class RbdDriver:
 
 
 def _is_image(name: str) -> bool:
-    """Is this the name of an image's object, of whatever attempt?"""
+    """True when this is the name of an object of an image, of any upload attempt."""
     image_id = driver.image_id_of(name)
     try:
         return str(uuid.UUID(image_id)) == image_id
@@ -244,23 +243,34 @@ def _open(pool: Any, name: str, snapshot: str | None = None, read_only: bool = F
     return rbd.Image(pool, name, snapshot=snapshot, read_only=read_only)
 
 
+def _open_to_read(pool: Any, name: str, snapshot: str | None) -> tuple[Any, int]:
+    """An open image, and its size in bytes."""
+    image = _open(pool, name, snapshot, read_only=True)
+    try:
+        return image, int(image.size())
+    except BaseException:
+        image.close()
+        raise
+
+
 def _create_snapshot(image: Any, snapshot: str) -> None:
-    """Declare an image complete; protected, because clones may depend on it."""
+    """Mark an image as complete.  Cloning needs a protected snapshot."""
     image.create_snap(snapshot)
     image.protect_snap(snapshot)
 
 
 def _remove(pool: Any, name: str, snapshot: str | None) -> None:
-    """Remove an image with the snapshot that makes it complete.
+    """Remove an image and its snapshot.
 
-    One that has other snapshots goes to the trash, which keeps them.
+    An image that has other snapshots is moved to the trash, which keeps them.
 
-    :raises errors.InUseByStore: it has clones, or somebody has it open; it stays
-        as it was.
+    :raises errors.InUseByStore: it has clones or is open elsewhere; it stays as it was.
     """
     import rbd
 
-    with _open(pool, name, read_only=True) as image:  # Who only reads does not watch.
+    with _open(
+        pool, name, read_only=True
+    ) as image:  # Opened read-only: this does not add a watcher.
         if list(image.watchers_list()):
             raise errors.InUseByStore("The image is open elsewhere and cannot be removed.")
     with _open(pool, name) as image:
@@ -277,7 +287,7 @@ def _remove(pool: Any, name: str, snapshot: str | None) -> None:
 
 
 def _is_abandoned(pool: Any, name: str) -> bool:
-    """Has the writer of an image died before it was complete?"""
+    """True when an incomplete image has no watcher and is older than ABANDONED_SECONDS."""
     with _open(pool, name, read_only=True) as image:
         begun = image.create_timestamp().replace(tzinfo=datetime.UTC)
         age = datetime.datetime.now(datetime.UTC) - begun
@@ -289,7 +299,10 @@ def _is_abandoned(pool: Any, name: str) -> bool:
 
 
 def _remove_snapshot(image: Any, snapshot: str) -> bool:
-    """Take a snapshot away; False if there is none, as in an image that is incomplete."""
+    """Remove a snapshot; False if there is none, as in an incomplete image.
+
+    :raises errors.InUseByStore: it has clones.
+    """
     import rbd
 
     if not any(found["name"] == snapshot for found in image.list_snaps()):

@@ -1,8 +1,19 @@
-"""The options of an RBD store: declared here, so that listing them needs no Ceph library."""
+"""The spec of RBD stores: their options, their URLs, and where the driver is.
+
+Needs no Ceph library.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from urllib.parse import quote, unquote
+
 from oslo_config import cfg
+
+from glance_store_py import errors
+from glance_store_py.driver_settings import DriverSettings
+from glance_store_py.driver_spec import DriverSpec
+from glance_store_py.location import StoreLocation, has_unprintable
 
 OPTIONS = (
     cfg.IntOpt(
@@ -40,4 +51,34 @@ OPTIONS = (
         default=False,
         help="Write nothing where the data is zero.",
     ),
+)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RbdSettings(DriverSettings):
+    """The options of an RBD store; their help says what they mean."""
+
+    rbd_store_chunk_size: int
+    rbd_store_pool: str
+    rbd_store_user: str | None
+    rbd_store_ceph_conf: str
+    rados_connect_timeout: int
+    rbd_thin_provisioning: bool
+
+
+def _parse(scheme: str, rest: str) -> StoreLocation:
+    """Parse ``<fsid>/<pool>/<image>/<snapshot>``, percent-encoded, or ``<image>`` alone."""
+    parts = [quote(unquote(part), safe="") for part in rest.split("/")]
+    if len(parts) not in (1, 4) or not all(parts) or has_unprintable(rest):
+        raise errors.BadStoreUri("An rbd address is rbd://fsid/pool/image/snapshot.")
+    return StoreLocation(scheme, parts[0], "".join(f"/{part}" for part in parts[1:]))
+
+
+SPEC = DriverSpec(
+    name="rbd",
+    schemes=("rbd",),
+    parse=_parse,
+    import_path="glance_store_py.drivers.rbd:RbdDriver",
+    options=OPTIONS,
+    aliases=("glance.store.rbd.Store",),
 )

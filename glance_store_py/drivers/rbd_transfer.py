@@ -1,7 +1,8 @@
-"""Bytes into and out of an open RBD image, several requests at a time.
+"""Reads and writes an open RBD image with several requests at a time.
 
-A cluster answers each request late and many at once: what is in flight hides
-the waiting, and is bounded, so that memory stays small however long the image.
+Requests in flight hide the latency of the cluster; their number is bounded, so that memory
+does not depend on the size of the image.  Images and their requests are objects of the
+library ``rbd``, which has no types.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from glance_store_py.driver import Chunk
+
 #: Bytes of one request.
 REQUEST_SIZE = 1024 * 1024
 #: Bytes in flight, at most, of one upload and of one download.
 WRITE_WINDOW = 16 * REQUEST_SIZE
 READ_WINDOW = 4 * REQUEST_SIZE
-#: The largest step by which an image of unknown size grows.
+#: The largest step in bytes by which an image of unknown size grows.
 MAX_STEP = 8 * 1024**3
 
 
@@ -25,17 +28,17 @@ class AsyncWriter:
 
     def __init__(self, image: Any) -> None:
         self._image = image
-        self._in_flight: collections.deque = collections.deque()
+        self._in_flight: collections.deque[tuple[Any, int]] = collections.deque()
         self._bytes = 0
 
     def add(self, piece: bytes, offset: int) -> None:
-        """Begin a write, after waiting until there is room for it.
+        """Begin a write; waits first until WRITE_WINDOW leaves space for it.
 
         :raises OSError: an earlier write failed.
         """
         while self._in_flight and self._bytes + len(piece) > WRITE_WINDOW:
             self._wait_for_oldest()
-        # The binding keeps the bytes alive until they are written.
+        # The library keeps a reference to the bytes until they are written.
         write = self._image.aio_write(piece, offset, _ignore_completion)
         self._in_flight.append((write, len(piece)))
         self._bytes += len(piece)
@@ -49,7 +52,7 @@ class AsyncWriter:
             self._wait_for_oldest()
 
     def drain(self) -> None:
-        """Wait for what is in flight, whatever becomes of it."""
+        """Wait for all writes in flight and ignore their results."""
         while self._in_flight:
             self._in_flight.popleft()[0].wait_for_complete_and_cb()
 
@@ -60,13 +63,14 @@ class AsyncWriter:
         _check(write.get_return_value())
 
 
-def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: bool) -> int:
-    """Write ``data`` to an image of ``size`` bytes (None: unknown, it grows).
+def write(image: Any, data: Iterable[Chunk], size: int | None, step: int, thin: bool) -> int:
+    """Write ``data`` to an image; returns the number of bytes.
 
-    It grows by ``step`` bytes at first, then by twice as much each time, and is
-    trimmed at the end.  ``thin`` leaves zeros out.  Returns the number of bytes.
-
-    :raises OSError: the cluster did not take them.
+    :param size: size of the image in bytes; None for unknown: the image grows, and is trimmed
+        at the end.
+    :param step: bytes by which it grows at first; doubled each time.
+    :param thin: do not write zeros.
+    :raises OSError: the cluster refused a write.
     """
     writes = AsyncWriter(image)
     allocated, offset = size or 0, 0
@@ -90,13 +94,14 @@ def write(image: Any, data: Iterable[bytes], size: int | None, step: int, thin: 
     return offset
 
 
-def join_small_chunks(data: Iterable[bytes]) -> Iterator[bytes]:
-    """Small chunks joined until they are worth a request; large ones as they come."""
-    buffered: list[bytes] = []
+def join_small_chunks(data: Iterable[Chunk]) -> Iterator[bytes]:
+    """Join small chunks until they have REQUEST_SIZE bytes; large ones stay as they are."""
+    buffered: list[Chunk] = []
     length = 0
     for chunk in data:
         if not buffered and len(chunk) >= REQUEST_SIZE:
-            yield chunk
+            # The library accepts bytes only.
+            yield chunk if isinstance(chunk, bytes) else bytes(chunk)
             continue
         buffered.append(chunk)
         length += len(chunk)
@@ -108,11 +113,11 @@ def join_small_chunks(data: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def read(image: Any, start: int, stop: int) -> Generator[bytes, None, None]:
-    """The bytes of an image from ``start`` to ``stop``, which lies within it.
+    """The bytes of an image from ``start`` to ``stop``, which is at most its size.
 
-    :raises OSError: the cluster did not deliver them.
+    :raises OSError: the cluster refused a read.
     """
-    in_flight: collections.deque = collections.deque()
+    in_flight: collections.deque[tuple[Any, list[bytes]]] = collections.deque()
     asked = start
     try:
         while asked < stop or in_flight:
@@ -140,4 +145,4 @@ def _check(result: int) -> None:
 
 
 def _ignore_completion(completion: object) -> None:
-    """The result is looked at when the write is waited for."""
+    """Do nothing: the result is read after waiting for the write."""

@@ -1,8 +1,8 @@
-"""HTTP towards a storage service, for the drivers of such services.
+"""HTTP requests to a storage service, for its driver.
 
-One pool of connections per store and process, a limit on every wait, and the
-failures of the network under the names of ``errors.py``.  What is asked of a
-service, and what its answers mean, is for the drivers.
+One pool of connections per store and process, time limits, retries, and errors of the
+network translated to those of ``errors.py``.  The drivers know the protocols of the
+services.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import os
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -19,26 +17,28 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
+from glance_store_py.driver import Chunk
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
+from glance_store_py.drivers.http_messages import CHUNK
+from glance_store_py.process import PerProcess
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
+    from urllib3.connection import HTTPConnection
 
 LOG = logging.getLogger(__name__)
 
-#: Bytes that are handed over at a time.
-CHUNK = 1024 * 1024
-#: Seconds to reach a service.
+#: Seconds to connect to a service.
 CONNECT_TIMEOUT = 10
-#: Seconds to get rid of one piece, and to wait for an answer: a service that writes
-#: to its disks what it has got may take nothing for a while.
+#: Seconds to send one piece of a body, and to wait for an answer: a service that writes
+#: to its disks may accept no data for a while.
 READ_TIMEOUT = 60
-#: What a service answers that may do better the next time.
+#: Statuses after which the same request may succeed.
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
-#: What says in so many words that it is overloaded, or restarting, and wants to be asked later.
+#: Statuses of a service that is overloaded or restarting and asks for a later attempt.
 RETRY_LATER_STATUSES = frozenset({429, 498, 503})
-#: Seconds for which a service that wants to be asked later is asked again, counted from when
-#: it began: requests that come when this time is over are not kept waiting for another one.
+#: Seconds for which such a service is asked again, counted from its first answer of that
+#: kind: requests that begin after this time do not wait for another period.
 RETRY_LATER_SECONDS = 30.0
 #: Seconds between two attempts at most, and at first.
 MAX_BACKOFF = 8.0
@@ -46,18 +46,18 @@ _FIRST_BACKOFF = 0.3
 
 _PIECE_SIZE = 256 * 1024
 
-#: What can be sent, piece by piece.
-RequestBody = Iterable[bytes]
+#: A body that is sent piece by piece.
+RequestBody = Iterable[Chunk]
 
 
 class HttpPool:
     """Connections of this process to one service.
 
-    They are made when they are first needed, and anew in a process that was
-    forked: two processes must never share a connection.
+    They are created at first use: two processes must never share a connection.
 
-    :param url: an address of the service, which decides about proxies.
-    :param ca_file: a file of certificate authorities, None for the system's.
+    :param url: any URL of the service; proxies are chosen by its scheme and host.
+    :param ca_file: a file of certificate authorities, None for those of the system.
+    :param size: connections that are kept open.
     """
 
     def __init__(
@@ -67,13 +67,11 @@ class HttpPool:
         self._ca_file = ca_file
         self._insecure = insecure
         self._size = size
-        self._process = 0
-        self._manager: PoolManager | None = None
-        self._lock = threading.Lock()
-        #: When the service began to ask to come later, and when it did so last; None when
-        #: its last answer was another one.
+        self._manager = PerProcess(self._new_manager)
+        #: When the service first and last asked for a later attempt; None when its last
+        #: answer was another one.
         self._overloaded_period: tuple[float, float] | None = None
-        #: What could not be removed from the service yet.
+        #: Deletions that failed because the service did not answer.
         self.deferred = DeferredDeleter()
 
     def request(
@@ -87,20 +85,21 @@ class HttpPool:
     ) -> BaseHTTPResponse:
         """The answer to a request, its content unread: close it, or read it to its end.
 
-        :param attempts: how often to try while the service is busy or away, and
-            longer, for RETRY_LATER_SECONDS, while it asks to come later; 1 for a body that
-            exists only once.
-        :param wait: seconds that the service may take.
-        :raises errors.RemoteServiceUnavailable: it cannot be reached.
+        :param attempts: how often to send the request when the service fails or cannot be
+            reached; more often, for RETRY_LATER_SECONDS, while it asks for a later attempt.
+            1 for a body that can be sent only once.
+        :param wait: seconds that the service may take to answer.
+        :raises errors.RemoteServiceUnavailable: the service cannot be reached.
         """
         import urllib3
 
         with self.translate_errors():
-            response = self._connections().request(
+            response = self._manager.get().request(
                 method,
                 url,
                 headers=headers,
-                body=body,
+                # urllib3 accepts memoryviews, which its types do not say.
+                body=cast("Iterable[bytes] | bytes | None", body),
                 preload_content=False,
                 redirect=False,
                 retries=_retries(attempts, self._may_retry_later),
@@ -111,19 +110,22 @@ class HttpPool:
         return response
 
     def _may_retry_later(self, status: int) -> bool:
-        """Does an answer ask to come later, and is there still patience for that?"""
+        """True when an answer asks for a later attempt, and RETRY_LATER_SECONDS are not over."""
         if status not in RETRY_LATER_STATUSES:
             return False
         now = clock()
         since, last = self._overloaded_period or (now, now)
         if now - last > RETRY_LATER_SECONDS:
-            since = now  # In between nobody asked.
+            since = now  # No request was sent in between.
         self._overloaded_period = since, now
         return now - since < RETRY_LATER_SECONDS
 
     @contextlib.contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Give failures of the network their name."""
+        """Translate errors of urllib3.
+
+        :raises errors.RemoteServiceUnavailable: the block failed because of the network.
+        """
         import urllib3
 
         try:
@@ -132,16 +134,6 @@ class HttpPool:
             cause = getattr(error, "reason", None) or error  # of a MaxRetryError
             LOG.warning("%s: %s", self._url.netloc.rpartition("@")[2], type(cause).__name__)
             raise errors.RemoteServiceUnavailable() from error
-
-    def _connections(self) -> PoolManager:
-        if self._process != os.getpid():
-            with self._lock:
-                if self._process != os.getpid():
-                    self._manager = self._new_manager()
-                    self._process = os.getpid()
-        if self._manager is None:
-            raise errors.RemoteServiceUnavailable()
-        return self._manager
 
     def _new_manager(self) -> PoolManager:
         import urllib3
@@ -167,7 +159,7 @@ class HttpPool:
 
 @functools.cache
 def _pool_classes() -> dict[str, type[HTTPConnectionPool]]:
-    """Pools whose connections must be there sooner than a piece must be gone.
+    """Pools with CONNECT_TIMEOUT for connecting and READ_TIMEOUT for sending a piece.
 
     For urllib3 both are one limit.
     """
@@ -193,17 +185,18 @@ def _pool_classes() -> dict[str, type[HTTPConnectionPool]]:
 
 
 @contextlib.contextmanager
-def _connect_timeout(connection: Any) -> Iterator[None]:
+def _connect_timeout(connection: HTTPConnection) -> Iterator[None]:
     read_timeout, connection.timeout = connection.timeout, CONNECT_TIMEOUT
     try:
         yield
     finally:
         connection.timeout = read_timeout
-    connection.sock.settimeout(read_timeout)
+    if connection.sock is not None:
+        connection.sock.settimeout(read_timeout)
 
 
 class HttpPools:
-    """A pool for each service that turns out to be needed."""
+    """A pool for each service, created when it is first asked for."""
 
     def __init__(self, ca_file: str | None = None, insecure: bool = False) -> None:
         self._options = (ca_file, insecure)
@@ -220,8 +213,8 @@ class HttpPools:
 
 
 def _retries(attempts: int, may_retry_later: Callable[[int], bool]) -> Retry:
-    """How to go on after a failure: ``attempts`` times, and while the service asks for time."""
-    made = _retry_class()(
+    """When to send a request again: ``attempts`` times, and while the service asks for that."""
+    made: Any = _retry_class()(
         total=None,
         connect=min(attempts - 1, 1),
         read=attempts - 1,
@@ -237,12 +230,12 @@ def _retries(attempts: int, may_retry_later: Callable[[int], bool]) -> Retry:
         respect_retry_after_header=False,
     )
     made.attempts, made.may_retry_later = attempts, may_retry_later
-    return made
+    return cast("Retry", made)
 
 
 @functools.cache
-def _retry_class() -> type:
-    """A Retry that counts answers by ``attempts``, and goes on while it is asked for time."""
+def _retry_class() -> type[Retry]:
+    """A Retry with at most ``attempts``, and more while ``may_retry_later`` allows them."""
     from urllib3 import Retry
 
     class BoundedRetry(Retry):
@@ -255,7 +248,7 @@ def _retry_class() -> type:
             return made
 
         def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
-            # Asked in any case: it takes note of when a service began to ask for time.
+            # Called in any case: it records when a service began to ask for later attempts.
             has_time = self.may_retry_later(status_code)
             return (
                 self.attempts > 1
@@ -270,18 +263,19 @@ def _retry_class() -> type:
 
 
 def sleep_before_retry(seconds: float) -> None:
-    """Wait before another attempt."""
+    """Wait before another attempt; tests replace it."""
     time.sleep(seconds)
 
 
 def clock() -> float:
+    """Seconds of a clock that never runs backwards; tests replace it."""
     return time.monotonic()
 
 
 class ChunkedBody:
     """Bytes as a body that can be sent more than once, in pieces.
 
-    A piece at a time, because the limit on waiting holds for one piece.
+    READ_TIMEOUT is for one piece.
     """
 
     def __init__(self, data: bytes | bytearray) -> None:
@@ -290,23 +284,23 @@ class ChunkedBody:
     def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Chunk]:
         for at in range(0, len(self._data), _PIECE_SIZE):
-            yield cast(bytes, self._data[at : at + _PIECE_SIZE])
+            yield self._data[at : at + _PIECE_SIZE]
 
 
 def resumable_chunks(
-    pool: HttpPool,
     response: BaseHTTPResponse,
     length: int,
     reopen: Callable[[int], BaseHTTPResponse],
     attempts: int,
 ) -> Iterator[bytes]:
-    """The content of ``response``; when it breaks off, the rest from a new one.
+    """The content of ``response``; when the connection breaks, the rest from a new answer.
 
-    :param length: how many bytes there must be.
-    :param reopen: asks for what follows the bytes that have come already.
-    :param attempts: how often to ask again.
+    :param length: bytes of the whole content.
+    :param reopen: sends a request for the content from this byte on.
+    :param attempts: how often to call ``reopen``.
+    :raises errors.RemoteServiceUnavailable: the connection broke more often.
     """
     import urllib3
 

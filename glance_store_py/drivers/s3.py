@@ -1,15 +1,14 @@
 """Objects in a bucket of an S3 service, named as they were added.
 
-An image is one object: sent as a whole when it is small or its size is known, in
-parts otherwise, and visible only when all of it is there.  No name is taken
-twice, as far as the service knows conditional writes (``If-None-Match``); an
-older one is asked beforehand.  Credentials come from the configuration only,
-also for addresses that still carry some.
+An image is one object: sent in one request when it is small or its size is known, as a
+multipart upload otherwise, and visible only when it is complete.  A name is never
+overwritten where the service has conditional writes (``If-None-Match``); elsewhere the
+driver looks for the object before it writes.  Credentials come from the configuration
+only; those in URLs of old databases are ignored.
 """
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import logging
 import re
@@ -20,10 +19,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from glance_store_py import driver, errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData, ObjectInfo
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo
+from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers import remote
 from glance_store_py.drivers.deferred_delete import UNAVAILABLE_ERRORS
+from glance_store_py.drivers.http_messages import byte_range, part_length, timestamp
 from glance_store_py.drivers.multipart import CountedChunks, PartUploader, split_parts
 from glance_store_py.drivers.remote import resumable_chunks
 from glance_store_py.drivers.s3_client import (
@@ -37,6 +37,7 @@ from glance_store_py.drivers.s3_client import (
     region_from_host,
     uses_virtual_host,
 )
+from glance_store_py.drivers.s3_options import SPEC, S3Settings
 from glance_store_py.drivers.s3_signature import S3Credentials
 from glance_store_py.location import StoreLocation
 
@@ -48,34 +49,35 @@ LOG = logging.getLogger(__name__)
 MIB = 1024 * 1024
 MIN_PART_SIZE = 5 * MIB
 MAX_PARTS = 10_000
-#: So many parts of an image of unknown size are equal, 49 GiB by default; then they
-#: double after every PARTS_PER_DOUBLING ones, so that 10,000 hold the largest object of S3.
+#: The number of equal parts of an image of unknown size (49 GiB by default).  Then the size
+#: of parts doubles every PARTS_PER_DOUBLING parts, so that MAX_PARTS hold the largest object
+#: of S3.
 EQUAL_SIZED_PARTS = 5_000
 PARTS_PER_DOUBLING = 500
-#: Parts that one process sends at the same time when the operator does not say.
+#: Parts that one process sends at the same time, unless the operator sets the option.
 DEFAULT_UPLOAD_THREADS = 4
-#: Seconds after which a service is asked once more to put an object together, or for one
-#: that it says to have stored.
+#: Seconds to wait before each further attempt to complete an upload, or to find an object
+#: that the service has confirmed.
 RETRY_DELAYS = (1.0, 4.0)
-#: How often a download that breaks off is taken up again.
+#: How often a download is resumed after its connection broke.
 MAX_RESUMES = 3
 
-#: Metadata of an object that tells who wrote it.
+#: Metadata of an object with a random value for each upload: identifies its writer.
 _WRITER_HEADER = "x-amz-meta-glance-upload"
 _REQUIRED = ("s3_store_host", "s3_store_access_key", "s3_store_secret_key", "s3_store_bucket")
-#: Stands where the name of an object stands, for an upload of it that is not finished.
+#: In place of the name of an object: an unfinished upload of it.
 _UPLOAD_NAME = re.compile(r"(.+)\?uploadId=([^?]+)\Z")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 
 
-class S3Driver:
-    """A bucket; addresses are ``s3://host/bucket/<name>`` or ``s3+https://...``."""
+class S3Driver(BaseDriver):
+    """A bucket; URLs are ``s3://host/bucket/<name>`` or ``s3+https://...``."""
 
-    schemes = ("s3", "s3+http", "s3+https")
+    spec = SPEC
     capabilities = frozenset(
         {
             driver.ADD,
             driver.DELETE,
+            driver.READ,
             driver.READ_RANDOM,
             driver.EXCLUSIVE,
             driver.ATOMIC,
@@ -86,34 +88,35 @@ class S3Driver:
         }
     )
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
-        self._settings = settings
-        scheme, separator, host = (settings["s3_store_host"] or "").rpartition("://")
+    def __init__(self, options: OptionValues, store_id: str) -> None:
+        settings = self._settings = S3Settings.read(options)
+        scheme, separator, host = (settings.s3_store_host or "").rpartition("://")
         self._scheme = scheme.lower() if separator else "http"
         self._host = host.rstrip("/")
-        self._bucket = settings["s3_store_bucket"] or ""
-        self._large_object_size = settings["s3_store_large_object_size"] * MIB
-        self._part_size = settings["s3_store_large_object_chunk_size"] * MIB
-        self._create_bucket = settings["s3_store_create_bucket_on_put"]
-        threads = settings["s3_store_thread_pools"]
-        if not settings.is_set("s3_store_thread_pools"):
+        self._bucket = settings.s3_store_bucket or ""
+        self._large_object_size = settings.s3_store_large_object_size * MIB
+        self._part_size = settings.s3_store_large_object_chunk_size * MIB
+        threads = settings.s3_store_thread_pools
+        if not options.is_set("s3_store_thread_pools"):
             threads = DEFAULT_UPLOAD_THREADS
         self._uploader = PartUploader(threads, self._part_size)
-        self._verify_checksum = self._is_checksum_enabled("s3_store_response_checksum_validation")
+        self._verify_checksum = self._is_checksum_enabled(
+            settings.s3_store_response_checksum_validation
+        )
         self._client = self._new_client(threads)
         self.prefixes = tuple(
-            StoreLocation(scheme, self._host, f"/{self._bucket}") for scheme in self.schemes
+            StoreLocation(scheme, self._host, f"/{self._bucket}") for scheme in SPEC.schemes
         )
         self.properties = {
             "s3_store_large_object_size": self._large_object_size,
             "s3_store_large_object_chunk_size": self._part_size,
-            "s3_store_thread_pools": settings["s3_store_thread_pools"],
+            "s3_store_thread_pools": settings.s3_store_thread_pools,
         }
 
-    def _is_checksum_enabled(self, option: str) -> bool:
+    def _is_checksum_enabled(self, value: str) -> bool:
+        """True when checksums are enabled, and ``value`` of one of their options says when."""
         return (
-            self._settings["s3_store_enable_data_integrity_protection"]
-            and self._settings[option] == "when_supported"
+            self._settings.s3_store_enable_data_integrity_protection and value == "when_supported"
         )
 
     def _new_client(self, threads: int) -> S3Client:
@@ -121,23 +124,23 @@ class S3Driver:
         bucket = S3Bucket(
             endpoint=f"{self._scheme}://{self._host}",
             name=self._bucket,
-            region=settings["s3_store_region_name"] or region_from_host(host),
-            virtual=uses_virtual_host(settings["s3_store_bucket_url_format"], host, self._bucket),
-            checksums=self._is_checksum_enabled("s3_store_request_checksum_calculation"),
+            region=settings.s3_store_region_name or region_from_host(host),
+            virtual=uses_virtual_host(settings.s3_store_bucket_url_format, host, self._bucket),
+            checksums=self._is_checksum_enabled(settings.s3_store_request_checksum_calculation),
         )
-        key = S3Credentials(
-            settings["s3_store_access_key"] or "", settings["s3_store_secret_key"] or ""
+        credentials = S3Credentials(
+            settings.s3_store_access_key or "", settings.s3_store_secret_key or ""
         )
-        return S3Client(bucket, key, settings["s3_store_cacert"] or None, threads + 16)
+        return S3Client(bucket, credentials, settings.s3_store_cacert or None, threads + 16)
 
     def configure_add(self) -> None:
         settings = self._settings
         for option in _REQUIRED:
-            if not settings[option]:
+            if not getattr(settings, option):
                 raise settings.error(option, "an S3 store needs it.")
         if self._scheme not in ("http", "https"):
-            raise settings.error("s3_store_host", "an address of http or https is needed.")
-        if settings["s3_store_bucket_url_format"] not in ("auto", "virtual", "path"):
+            raise settings.error("s3_store_host", "a URL of http or https is needed.")
+        if settings.s3_store_bucket_url_format not in ("auto", "virtual", "path"):
             raise settings.error(
                 "s3_store_bucket_url_format", "it is one of auto, virtual and path."
             )
@@ -148,11 +151,11 @@ class S3Driver:
 
     # ------------------------------------------------------------ writing
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         writer_header = {_WRITER_HEADER: secrets.token_hex(16)}
         counted = CountedChunks(data)
         try:
-            if self._create_bucket and not self._client.bucket_exists():
+            if self._settings.s3_store_create_bucket_on_put and not self._client.bucket_exists():
                 self._client.create_bucket()
             if self._exists(name):
                 raise errors.StoreObjectExists(name)
@@ -166,7 +169,10 @@ class S3Driver:
     def _write(
         self, key: str, data: CountedChunks, size: int | None, writer_header: dict[str, str]
     ) -> None:
-        """As a whole when it fits into one part or is known to be small, else in parts."""
+        """Write in one request when the data fits into one part or is known to be small.
+
+        Otherwise as a multipart upload.
+        """
         if size is not None and self._part_size < size < self._large_object_size:
             self._publish(
                 key,
@@ -195,7 +201,7 @@ class S3Driver:
         try:
             upload, is_only_upload = self._client.create_upload(key, writer_header)
         except UNAVAILABLE_ERRORS:
-            # It may have begun all the same.
+            # The service may have begun the upload although the request failed.
             self._abort_all(key, immediately=False)
             raise
         try:
@@ -213,7 +219,7 @@ class S3Driver:
             raise
         finally:
             if not is_only_upload:
-                # This one has ended, and no other can be published under its name.
+                # This upload has ended; the other ones under its name are never completed.
                 self._abort_all(key)
 
     def _complete(
@@ -224,9 +230,9 @@ class S3Driver:
         writer_header: dict[str, str],
         size: int,
     ) -> None:
-        """Complete an upload; where the answer does not tell what became of it, look.
+        """Complete an upload; when the answer is no result, look whether the object exists.
 
-        Asking again is safe: an upload is completed once.
+        The request may be repeated: the service completes an upload once.
         """
         for seconds in (*RETRY_DELAYS, None):
             try:
@@ -246,9 +252,9 @@ class S3Driver:
         data: CountedChunks,
         publish: Callable[[], None],
     ) -> None:
-        """Publish an object of all of ``data``, and make sure that it is there.
+        """Call ``publish``, which makes the object visible, and check that it has all of ``data``.
 
-        When it is not, what was published all the same goes.
+        When that fails, the object of this writer is removed if it exists.
 
         :raises errors.StoreObjectExists: there is an object of another writer.
         """
@@ -256,8 +262,8 @@ class S3Driver:
             try:
                 publish()
             except (errors.StoreObjectExists, errors.StoreObjectNotFound):
-                # A request that was sent twice may have met its own work, or an upload that
-                # an earlier attempt has completed already.
+                # The first of two equal requests may have succeeded without an answer: then the
+                # second one finds the object, or finds the upload completed.
                 if not self._is_stored(key, writer_header, data.count):
                     raise
             else:
@@ -269,9 +275,9 @@ class S3Driver:
             raise
 
     def _wait_until_stored(self, key: str, writer_header: dict[str, str], size: int) -> None:
-        """Look for an object that the service says to have stored; it may be slow to show it.
+        """Wait for an object that the service has confirmed: a listing may lag behind.
 
-        :raises S3UploadLost: it is not there.
+        :raises S3UploadLost: it does not exist.
         """
         for seconds in RETRY_DELAYS:
             if self._is_stored(key, writer_header, size):
@@ -281,7 +287,7 @@ class S3Driver:
             raise S3UploadLost
 
     def _is_stored(self, key: str, writer_header: dict[str, str], size: int) -> bool:
-        """Does the service have the object of this writer, all of it?"""
+        """True when the service has the object of this writer with ``size`` bytes."""
         try:
             headers = self._client.head(key).headers
         except errors.StoreObjectNotFound:
@@ -303,7 +309,7 @@ class S3Driver:
             if self._is_own_object(key, writer_header):
                 self._client.delete(key)
 
-        self._client.pool.deferred.remove(f"What may be left of {self._bucket}/{key}", remove)
+        self._client.pool.deferred.remove(f"An incomplete upload of {self._bucket}/{key}", remove)
 
     def _abort(self, key: str, upload: str) -> None:
         self._client.pool.deferred.remove(
@@ -312,16 +318,18 @@ class S3Driver:
         )
 
     def _abort_all(self, key: str, immediately: bool = True) -> None:
-        """Abort what was begun under a name, when nothing more is to come of it."""
+        """Abort all unfinished uploads of an object."""
 
         def abort() -> None:
             for upload in self._client.list_uploads(key):
                 if upload.key == key:
-                    LOG.info("Removing an upload of %s/%s that got no answer", self._bucket, key)
+                    LOG.info(
+                        "Removing an upload of %s/%s that was not completed", self._bucket, key
+                    )
                     self._client.abort_upload(key, upload.id)
 
         self._client.pool.deferred.remove(
-            f"What may have begun of {self._bucket}/{key}", abort, immediately
+            f"Unfinished uploads of {self._bucket}/{key}", abort, immediately
         )
 
     def _part_sizes(self, size: int | None) -> Callable[[int], int]:
@@ -339,21 +347,19 @@ class S3Driver:
         if stop is not None and stop <= start:
             return ObjectData(iter(()), 0)
         key = self._key(location)
-        part = None
-        if start or stop is not None:
-            part = f"bytes={start}-{'' if stop is None else stop - 1}"
+        part = byte_range(start, stop)
         verify_checksum = self._verify_checksum and part is None
         response = self._client.get(key, part, checksum=verify_checksum)
         if response.status == 416:
             response.close()
             return ObjectData(iter(()), 0)
-        length = _content_length(response, start)
+        length = part_length(response, start)
         etag = response.headers.get("ETag")
 
         def reopen(done: int) -> BaseHTTPResponse:
             return self._client.get(key, f"bytes={start + done}-{start + length - 1}", etag)
 
-        chunks = resumable_chunks(self._client.pool, response, length, reopen, MAX_RESUMES)
+        chunks = resumable_chunks(response, length, reopen, MAX_RESUMES)
         if verify_checksum:
             chunks = _verify_crc32(chunks, length, response.headers.get("x-amz-checksum-crc32"))
         return ObjectData(chunks, length, close=response.close)
@@ -394,7 +400,7 @@ class S3Driver:
                 self._location(name).url,
                 driver.image_id_of(upload.key),
                 0,
-                _timestamp(upload.initiated),
+                timestamp(upload.initiated),
                 name,
             )
         for entry in self._client.list_objects():
@@ -402,16 +408,13 @@ class S3Driver:
                 self._location(entry.key).url,
                 driver.image_id_of(entry.key),
                 entry.size,
-                _timestamp(entry.modified),
+                timestamp(entry.modified),
                 entry.key,
             )
 
-    def cleanup(self) -> list[str]:
-        """Nothing is left that is not removed with its image."""
-        return []
-
     def health_check(self) -> None:
-        if not self._client.bucket_exists(attempts=1) and not self._create_bucket:
+        create = self._settings.s3_store_create_bucket_on_put
+        if not self._client.bucket_exists(attempts=1) and not create:
             raise S3BucketMissing(self._bucket)
 
     def _location(self, name: str) -> StoreLocation:
@@ -434,29 +437,18 @@ def _upload_name(upload: MultipartUpload) -> str:
 
 
 def _drain(parts: list[bytearray]) -> Iterator[bytearray]:
-    """All ``parts``; who got one is the only one that holds it."""
+    """All ``parts``, without keeping a reference to those that were given out."""
     while parts:
         yield parts.pop(0)
 
 
-def _content_length(response: BaseHTTPResponse, start: int) -> int:
-    """How many bytes an answer to GET holds."""
-    if response.status == 200:
-        if start:
-            response.close()
-            raise errors.GlanceStoreError("The object store gave another part than asked for.")
-        return int(response.headers["Content-Length"])
-    found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != start:
-        response.close()
-        raise errors.GlanceStoreError("The object store gave another part than asked for.")
-    return int(found[2]) + 1 - start
-
-
 def _verify_crc32(chunks: Iterator[bytes], length: int, expected: str | None) -> Iterator[bytes]:
-    """``chunks``, held up before the last one when their CRC32 is not the ``expected`` one.
+    """``chunks``; the last one only when the CRC32 of all is the ``expected`` one.
 
-    Of an object that came in parts the service has only one for each part.
+    The checksum of a multipart upload ("-" in it) is one of its parts' checksums and is not
+    compared.
+
+    :raises errors.GlanceStoreError: the checksums differ.
     """
     crc = done = 0
     for chunk in chunks:
@@ -465,7 +457,3 @@ def _verify_crc32(chunks: Iterator[bytes], length: int, expected: str | None) ->
         if done == length and expected and "-" not in expected and expected != crc32(crc):
             raise errors.GlanceStoreError("The object differs from what was stored.")
         yield chunk
-
-
-def _timestamp(text: str) -> float:
-    return datetime.datetime.fromisoformat(text).timestamp()

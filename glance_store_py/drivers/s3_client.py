@@ -1,7 +1,7 @@
 """The part of the S3 protocol that images need, as operations on one bucket.
 
-Requests are signed, sent and sent again where that is safe; answers that are
-errors become those of ``errors.py``.  Source: Amazon S3 API reference.
+Requests are signed and sent, and repeated where that is safe; error answers are
+translated to those of ``errors.py``.  Source: Amazon S3 API reference.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from glance_store_py import errors
+from glance_store_py.driver import Chunk
 from glance_store_py.drivers.remote import RETRYABLE_STATUSES, ChunkedBody, HttpPool, RequestBody
 from glance_store_py.drivers.s3_signature import (
     EMPTY_SHA256,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that a service may take to put an object together from its parts.
+#: Seconds that a service may take to complete a multipart upload.
 COMPLETE_TIMEOUT = 600
 
 _FULL_CODES = frozenset(
@@ -46,7 +47,7 @@ _FULL_CODES = frozenset(
         "XMinioStorageFull",
     }
 )
-#: Errors that say nothing against asking once more.
+#: Codes of errors after which the same request may succeed.
 _TRANSIENT_CODES = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"})
 _EXISTS_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _REGION = re.compile(r"s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\Z")
@@ -54,13 +55,13 @@ _VIRTUAL_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
 
 
 class S3ServiceError(errors.GlanceStoreError):
-    """(status, code): the service refused for a reason that has no other name."""
+    """(status, code): the service refused a request for a reason without a class of its own."""
 
     text = "The object store answered with status %s (%s)."
 
 
 class S3UploadLost(errors.RemoteServiceFailed):
-    """The service confirmed an upload, and does not have it."""
+    """The service confirmed an upload and does not have the object."""
 
     text = "The object store confirmed an upload, but does not hold it."
 
@@ -73,9 +74,9 @@ class S3BucketMissing(errors.GlanceStoreError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class S3Bucket:
-    """Which bucket, where, and how it is addressed.
+    """A bucket, and how requests name it.
 
-    ``virtual`` puts its name into the host's; ``checksums`` sends CRC32s.
+    ``virtual`` puts its name into the host name; ``checksums`` sends CRC32s.
     """
 
     endpoint: str
@@ -96,7 +97,7 @@ class S3ListEntry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MultipartUpload:
-    """An object of which only parts have come: its id, and when it began (ISO 8601)."""
+    """An unfinished multipart upload: key of the object, id, and when it began (ISO 8601)."""
 
     key: str
     id: str
@@ -105,7 +106,7 @@ class MultipartUpload:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UploadedPart:
-    """A part of an object that the service has."""
+    """A part that was uploaded: ETag and CRC32 (base64), which completing the upload needs."""
 
     etag: str
     crc: str | None = None
@@ -117,14 +118,14 @@ class S3Client:
     def __init__(
         self,
         bucket: S3Bucket,
-        key: S3Credentials,
+        credentials: S3Credentials,
         ca_file: str | None = None,
         connections: int = 32,
     ) -> None:
         self._bucket = bucket
-        self._key = key
+        self._credentials = credentials
         self._region = bucket.region
-        #: Does the service know conditional writes?  Yes, until it says no.
+        #: False as soon as the service answers that it has no conditional writes.
         self._conditional = True
         url = urlsplit(bucket.endpoint)
         self._host = f"{bucket.name}.{url.netloc}" if bucket.virtual else url.netloc
@@ -138,7 +139,7 @@ class S3Client:
     # ------------------------------------------------------------ objects
 
     def head(self, key: str) -> BaseHTTPResponse:
-        """What the service knows of an object; it has no content.
+        """The headers of an object, as an answer without content.
 
         :raises errors.StoreObjectNotFound: there is no such object.
         """
@@ -147,9 +148,11 @@ class S3Client:
     def get(
         self, key: str, part: str | None = None, if_match: str | None = None, checksum: bool = False
     ) -> BaseHTTPResponse:
-        """An object, or a ``part`` of it (a Range); ``if_match`` is the ETag that it must have.
+        """Read an object.
 
-        ``checksum`` asks for the checksum that the service has of it.
+        :param part: a Range header, None for the whole object.
+        :param if_match: the ETag that the object must have.
+        :param checksum: ask for the checksum that the service has of it.
 
         :returns: an answer of status 200 or 206 with its content unread, or 416.
         """
@@ -166,7 +169,7 @@ class S3Client:
         return response
 
     def put(self, key: str, data: bytearray, writer_header: dict[str, str]) -> None:
-        """A small object, as a whole.
+        """Store an object in one request.
 
         :raises errors.StoreObjectExists: there is one of this name.
         """
@@ -174,9 +177,9 @@ class S3Client:
         self._request_empty("PUT", key, headers=headers, body=data)
 
     def put_stream(
-        self, key: str, data: Iterable[bytes], size: int, writer_header: dict[str, str]
+        self, key: str, data: Iterable[Chunk], size: int, writer_header: dict[str, str]
     ) -> None:
-        """An object of ``size`` bytes that come only once."""
+        """Store an object of ``size`` bytes that can be sent only once."""
         headers = {**writer_header, **self._if_none_match(), "content-length": str(size)}
         response = self._request("PUT", key, headers=headers, body=data, attempts=1)
         self._checked_content(response, key)
@@ -201,9 +204,10 @@ class S3Client:
     # ------------------------------------------------------------ large objects
 
     def create_upload(self, key: str, writer_header: dict[str, str]) -> tuple[str, bool]:
-        """Begin an object that comes in parts: the upload's id, and whether it is the only one.
+        """Begin a multipart upload.
 
-        It may not be when an earlier attempt got no answer, but began an upload.
+        :returns: the id of the upload, and False when an earlier attempt without an answer may
+            have begun another one.
         """
         headers = dict(writer_header)
         if self._bucket.checksums:
@@ -216,7 +220,7 @@ class S3Client:
         return upload, is_only_upload
 
     def put_part(self, key: str, upload: str, number: int, data: bytearray) -> UploadedPart:
-        """Send part ``number`` (from 1)."""
+        """Send part ``number``, counted from 1."""
         crc = self._crc_header(data)
         response = self._request_empty(
             "PUT", key, {"partNumber": str(number), "uploadId": upload}, headers=crc, body=data
@@ -227,8 +231,8 @@ class S3Client:
         """Make an object of its parts.
 
         :raises errors.StoreObjectExists: there is one of this name.
-        :raises errors.RemoteServiceUnavailable: the answer broke off.
-        :raises errors.RemoteServiceFailed: it does not say whether this was done.
+        :raises errors.RemoteServiceUnavailable: the connection broke during the answer.
+        :raises errors.RemoteServiceFailed: the answer does not tell whether the object exists.
         """
         body = "".join(
             f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag>"
@@ -244,7 +248,7 @@ class S3Client:
             body=bytearray(f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>".encode()),
             wait=COMPLETE_TIMEOUT,
         )
-        # The service sends 200 before it begins; the truth is in the content, if there is any.
+        # The service sends status 200 before it begins; only the content tells the outcome.
         content = self._checked_content(response, key)
         if _local_name(content) == "CompleteMultipartUploadResult":
             return
@@ -264,7 +268,7 @@ class S3Client:
         raise errors.RemoteServiceFailed(response.status)
 
     def abort_upload(self, key: str, upload: str) -> None:
-        """Remove the parts of an upload; no error when it is gone."""
+        """Remove the parts of an upload; no error when there is no such upload."""
         response = self._request("DELETE", key, {"uploadId": upload})
         if response.status != 404:
             self._checked_content(response, key)
@@ -286,7 +290,10 @@ class S3Client:
     # ------------------------------------------------------------ the bucket
 
     def bucket_exists(self, attempts: int = 3) -> bool:
-        """Is the bucket there, and may we use it?"""
+        """True when the bucket exists.
+
+        :raises errors.StoreForbidden: the credentials do not give access to it.
+        """
         response = self._request("HEAD", "", attempts=attempts)
         response.close()
         if response.status >= 400 and response.status != 404:
@@ -294,7 +301,7 @@ class S3Client:
         return response.status != 404
 
     def create_bucket(self) -> None:
-        """Make the bucket; no error when we have it already."""
+        """Create the bucket; no error when it exists."""
         body = b""
         if self._region != "us-east-1":
             body = (
@@ -316,7 +323,10 @@ class S3Client:
         headers: dict[str, str] | None = None,
         body: bytearray | None = None,
     ) -> BaseHTTPResponse:
-        """An answer without content, or the error that it is."""
+        """Send a request whose answer has no content.
+
+        :raises errors.GlanceStoreError: the answer is an error.
+        """
         response = self._request(method, key, query, headers, body)
         self._checked_content(response, key)
         return response
@@ -327,7 +337,10 @@ class S3Client:
         return self._checked_content(self._request(method, key, query, headers), key)
 
     def _checked_content(self, response: BaseHTTPResponse, key: str) -> ElementTree.Element:
-        """The content of an answer, or the error that it is."""
+        """The content of an answer.
+
+        :raises errors.GlanceStoreError: the answer is an error.
+        """
         if response.status >= 300:
             raise self._error(response, key)
         return self._content(response)
@@ -363,7 +376,7 @@ class S3Client:
             LOG.warning("%s does not know conditional writes", self._host)
             response.close()
             self._conditional = False
-            if attempts == 1:  # The next upload will do.
+            if attempts == 1:  # The body cannot be sent again; the next upload succeeds.
                 raise errors.RemoteServiceUnavailable()
             del headers["if-none-match"]
             return self._request(method, key, query, headers, body, attempts, wait)
@@ -382,7 +395,7 @@ class S3Client:
     ) -> BaseHTTPResponse:
         content: RequestBody | None
         if body is None or isinstance(body, bytearray):
-            # Inside TLS the bytes cannot be changed on their way.
+            # TLS protects the bytes already: no need to hash them.
             payload = (
                 EMPTY_SHA256
                 if not body
@@ -398,7 +411,7 @@ class S3Client:
         path = f"{self._root}/{uri_encode(key, '/')}" if key else self._root or "/"
         text = query_string(query)
         headers = sign_headers(
-            self._key, region, method, path, text, {"host": self._host, **headers}, payload
+            self._credentials, region, method, path, text, {"host": self._host, **headers}, payload
         )
         url = f"{self._base}{path}?{text}" if text else f"{self._base}{path}"
         return self.pool.request(method, url, headers, content, attempts, wait)
@@ -416,13 +429,13 @@ class S3Client:
             content = response.read(decode_content=True)
             response.release_conn()
         try:
-            # White space may come first, to keep the connection open.
+            # The service may send white space first, to keep the connection open.
             return ElementTree.fromstring(content.strip())
         except ElementTree.ParseError:
             return ElementTree.Element("Nothing")
 
     def _error(self, response: BaseHTTPResponse, key: str) -> errors.GlanceStoreError:
-        """What went wrong, by its name."""
+        """The error that an answer stands for."""
         found = self._content(response).find(".//{*}Code")
         code = (found.text if found is not None else None) or "no code"
         if code == "NoSuchBucket":
@@ -449,18 +462,21 @@ class S3Client:
 
 
 def crc32(value: int) -> str:
-    """A CRC32 as it stands in a header."""
+    """A CRC32 in the base64 form of the headers of S3."""
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
 def region_from_host(host: str) -> str:
-    """The region that the name of a host says, us-east-1 if none."""
+    """The region in the name of an Amazon host, us-east-1 if there is none."""
     found = _REGION.match(host)
     return found[1] if found else "us-east-1"
 
 
 def uses_virtual_host(style: str, host: str, bucket: str) -> bool:
-    """Does the bucket belong into the host's name?  ``style`` is auto, virtual or path."""
+    """True when the name of the bucket goes into the host name.
+
+    :param style: auto, virtual or path.
+    """
     if style != "auto":
         return style == "virtual"
     amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))

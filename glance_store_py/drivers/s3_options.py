@@ -1,6 +1,16 @@
-"""The options of S3 stores."""
+"""The spec of S3 stores: their options, their URLs, and where the driver is."""
+
+from __future__ import annotations
+
+import dataclasses
 
 from oslo_config import cfg
+
+from glance_store_py import errors
+from glance_store_py.driver_settings import DriverSettings
+from glance_store_py.driver_spec import DriverSpec
+from glance_store_py.drivers.http_options import HOST
+from glance_store_py.location import StoreLocation, is_ambiguous
 
 _CHECKSUMS = ("when_required", "when_supported")
 
@@ -84,4 +94,47 @@ OPTIONS = (
         choices=_CHECKSUMS,
         help="when_supported compares what is read with the CRC32 that the service has of it.",
     ),
+)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class S3Settings(DriverSettings):
+    """The options of an S3 store; their help says what they mean."""
+
+    s3_store_host: str | None
+    s3_store_region_name: str
+    s3_store_access_key: str | None
+    s3_store_secret_key: str | None
+    s3_store_bucket: str | None
+    s3_store_create_bucket_on_put: bool
+    s3_store_bucket_url_format: str
+    s3_store_large_object_size: int
+    s3_store_large_object_chunk_size: int
+    s3_store_thread_pools: int
+    s3_store_cacert: str
+    s3_store_enable_data_integrity_protection: bool
+    s3_store_request_checksum_calculation: str
+    s3_store_response_checksum_validation: str
+
+
+def _parse(scheme: str, rest: str) -> StoreLocation:
+    """Parse ``host/bucket/key``, which is taken literally.
+
+    URLs that old releases wrote have ``access:secret@`` before the host.
+    """
+    credentials, at, place = rest.rpartition("@")
+    host, _, path = place.partition("/")
+    bucket, _, key = path.partition("/")
+    if not (HOST.match(host) and bucket and key) or is_ambiguous(rest):
+        raise errors.BadStoreUri("An S3 address is s3://host/bucket/key.")
+    return StoreLocation(scheme, host, f"/{bucket}/{key}", credentials=credentials if at else None)
+
+
+SPEC = DriverSpec(
+    name="s3",
+    schemes=("s3", "s3+http", "s3+https"),
+    parse=_parse,
+    import_path="glance_store_py.drivers.s3:S3Driver",
+    options=OPTIONS,
+    aliases=("glance.store.s3.Store",),
 )

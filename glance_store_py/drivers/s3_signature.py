@@ -1,7 +1,7 @@
-"""AWS Signature Version 4, as S3 wants it in the Authorization header.
+"""AWS Signature Version 4 in the Authorization header, for S3.
 
 Source: Amazon S3 API reference, "Authenticating Requests (AWS Signature
-Version 4)".  Signs and does nothing else; a secret key never leaves this module.
+Version 4)".  The secret key is used here only and appears in no result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from urllib.parse import quote
 
-#: In place of a body's SHA-256, for a body that is not known beforehand.
+#: In place of the SHA-256 of a body that is not hashed; wire: the service expects this text.
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
@@ -27,19 +27,19 @@ class S3Credentials:
 
 
 def uri_encode(text: str, safe: str = "") -> str:
-    """``text`` as it stands in a signed path or query (RFC 3986, no exceptions)."""
+    """``text`` percent-encoded for a signed path or query (RFC 3986, section 2.3)."""
     return quote(text, safe=safe + "~")
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """The canonical query, which is also the one to send."""
+    """The canonical query, which is signed and sent."""
     return "&".join(
         sorted(f"{uri_encode(name)}={uri_encode(value)}" for name, value in query.items())
     )
 
 
 def sign_headers(
-    key: S3Credentials,
+    credentials: S3Credentials,
     region: str,
     method: str,
     path: str,
@@ -48,12 +48,13 @@ def sign_headers(
     payload: str = EMPTY_SHA256,
     now: float | None = None,
 ) -> dict[str, str]:
-    """``headers`` and the ones that prove who asks.
+    """``headers`` and the headers of the signature.
 
     :param path: percent-encoded.
     :param query: from :func:`query_string`.
-    :param headers: names in lower case, ``host`` among them; all get signed.
+    :param headers: names in lower case, ``host`` among them; all are signed.
     :param payload: SHA-256 of the body in hexadecimal, or UNSIGNED_PAYLOAD.
+    :param now: seconds since 1970, None for the present.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     headers = {**headers, "x-amz-content-sha256": payload, "x-amz-date": stamp}
@@ -74,12 +75,12 @@ def sign_headers(
     text = "\n".join(
         ("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest())
     )
-    secret = f"AWS4{key.secret}".encode()
+    secret = f"AWS4{credentials.secret}".encode()
     for part in scope.split("/"):
         secret = hmac.digest(secret, part.encode(), "sha256")
     signature = hmac.digest(secret, text.encode(), "sha256").hex()
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={key.access}/{scope},"
+        f"AWS4-HMAC-SHA256 Credential={credentials.access}/{scope},"
         f"SignedHeaders={signed_names},Signature={signature}"
     )
     return headers

@@ -1,9 +1,9 @@
 """Objects in Swift, in the account of the service or in those of the projects.
 
-Here is decided whose account an image goes to, in which container, and what its
-address is; how it lies there is in ``swift_objects.py``.  Addresses name a
-reference of the configuration (``swift+config://``), so that no credentials get
-into the database; older ones that carry some are still read.
+This module chooses the account, the container and the URL of an image; how the image is
+stored in the container is in ``swift_objects.py``.  URLs name a reference of the
+configuration (``swift+config://``), so that no credentials get into the database; URLs
+of old releases, which have some, are still read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from glance_store_py import driver, errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData, ObjectInfo, StoreCaller
+from glance_store_py.driver import AddResult, BaseDriver, Chunk, ObjectData, ObjectInfo, StoreCaller
+from glance_store_py.driver_settings import OptionValues
 from glance_store_py.drivers.remote import HttpPools
 from glance_store_py.drivers.swift_accounts import (
     AccountReference,
@@ -25,13 +25,14 @@ from glance_store_py.drivers.swift_accounts import (
 )
 from glance_store_py.drivers.swift_client import SwiftClient
 from glance_store_py.drivers.swift_objects import SegmentLayout, SwiftObjects, image_name_of
+from glance_store_py.drivers.swift_options import SPEC, SwiftSettings
 from glance_store_py.drivers.swift_tenants import CallerOperations
 from glance_store_py.location import StoreLocation
 
 LOG = logging.getLogger(__name__)
 
 _COMMON_CAPABILITIES = frozenset(
-    {driver.ADD, driver.DELETE, driver.READ_RANDOM, driver.ATOMIC, driver.REMOTE}
+    {driver.ADD, driver.DELETE, driver.READ, driver.READ_RANDOM, driver.ATOMIC, driver.REMOTE}
 )
 SINGLE_TENANT_CAPABILITIES = _COMMON_CAPABILITIES | {
     driver.PREDICTABLE_LOCATION,
@@ -41,28 +42,25 @@ SINGLE_TENANT_CAPABILITIES = _COMMON_CAPABILITIES | {
 MULTI_TENANT_CAPABILITIES = _COMMON_CAPABILITIES | {driver.USER_CONTEXT, driver.ACLS}
 
 
-class SwiftDriver:
-    """Swift; addresses are ``swift+config://reference/container/<name>``,
+class SwiftDriver(BaseDriver):
+    """Swift; URLs are ``swift+config://reference/container/<name>``.
 
-    or with accounts of projects the address of the object, ``swift+https://...``.
+    With accounts of projects, or without a file of references, ``swift+https://...``.
     """
 
-    schemes = ("swift", "swift+config", "swift+http", "swift+https")
+    spec = SPEC
     capabilities = _COMMON_CAPABILITIES
 
-    def __init__(self, settings: StoreOptions, store_id: str) -> None:
-        self._settings = settings
-        self._store = store_id
+    def __init__(self, options: OptionValues, store_id: str) -> None:
+        settings = self._settings = SwiftSettings.read(options)
         self._layout = SegmentLayout.from_settings(settings)
-        self._container = settings["swift_store_container"]
-        self._seed = settings["swift_store_multiple_containers_seed"]
-        self._default = settings["default_swift_reference"]
-        self._multi = settings["swift_store_multi_tenant"]
+        self._container = settings.swift_store_container
+        self._seed = settings.swift_store_multiple_containers_seed
+        self._default = settings.default_swift_reference
+        self._multi = settings.swift_store_multi_tenant
         self.capabilities = MULTI_TENANT_CAPABILITIES if self._multi else SINGLE_TENANT_CAPABILITIES
-        self._pools = HttpPools(
-            settings["swift_store_cacert"], settings["swift_store_auth_insecure"]
-        )
-        if settings["swift_store_auth_insecure"]:
+        self._pools = HttpPools(settings.swift_store_cacert, settings.swift_store_auth_insecure)
+        if settings.swift_store_auth_insecure:
             LOG.warning(
                 "Store %s does not check the certificates of Swift and Keystone: "
                 "swift_store_auth_insecure is True.",
@@ -86,22 +84,22 @@ class SwiftDriver:
 
     def _own_prefixes(self) -> Iterator[StoreLocation]:
         if self._multi:
-            # Which host it is, only the catalogue of a caller says.
+            # Only the catalog of a caller tells the host.
             yield from (
-                StoreLocation(scheme) for scheme in self.schemes if scheme != "swift+config"
+                StoreLocation(scheme) for scheme in SPEC.schemes if scheme != "swift+config"
             )
             return
         for name, reference in self._references.items():
             yield StoreLocation("swift+config", name)
-            yield from (StoreLocation(scheme, reference.host) for scheme in self.schemes)
+            yield from (StoreLocation(scheme, reference.host) for scheme in SPEC.schemes)
 
     def configure_add(self) -> None:
         settings = self._settings
         if self._multi:
-            if settings["swift_store_config_file"]:
+            if settings.swift_store_config_file:
                 raise settings.error(
                     "swift_store_multi_tenant",
-                    "it does not go together with swift_store_config_file.",
+                    "it cannot be used together with swift_store_config_file.",
                 )
             return
         if self._config_error is not None:
@@ -117,24 +115,24 @@ class SwiftDriver:
             raise settings.error(
                 "swift_store_config_file", f"{self._default} needs {missing_options}."
             )
-        spool = settings["swift_upload_buffer_dir"]
-        if settings["swift_buffer_on_upload"] and spool and not os.access(spool, os.W_OK):
+        spool = settings.swift_upload_buffer_dir
+        if settings.swift_buffer_on_upload and spool and not os.access(spool, os.W_OK):
             raise settings.error("swift_upload_buffer_dir", f"{spool} cannot be written to.")
 
     def as_caller(self, caller: StoreCaller | None) -> driver.ObjectOperations:
-        """See UserContextDriver."""
+        """The operations in the account of a caller's project; see UserContextDriver."""
         if caller is None or not caller.auth_token:
             raise errors.StoreForbidden("This store works with the token of a user only.")
         return CallerOperations(self._settings, self._pools, self._layout, caller)
 
     # ------------------------------------------------------------ in the account of the service
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         client = self._client(self._reference(self._default))
         container = self._container_of(name)
         try:
             if not client.has_container(container):
-                if not self._settings["swift_store_create_container_on_put"]:
+                if not self._settings.swift_store_create_container_on_put:
                     raise self._settings.error(
                         "swift_store_container", f"there is no container {container}."
                     )
@@ -191,10 +189,6 @@ class SwiftDriver:
             except errors.StoreObjectNotFound:
                 continue  # Nothing was stored yet.
 
-    def cleanup(self) -> list[str]:
-        """Nothing is left that is not removed with its image."""
-        return []
-
     def health_check(self) -> None:
         if not self._multi:
             self._client(self._reference(self._default)).head_account()
@@ -203,8 +197,8 @@ class SwiftDriver:
         return f"{self._container}_{name[: self._seed]}" if self._seed else self._container
 
     def _location(self, container: str, name: str) -> StoreLocation:
-        """Names the reference; without a file of references, where Keystone is."""
-        if self._settings["swift_store_config_file"]:
+        """The location of an object: with the name of the reference, or the host of Keystone."""
+        if self._settings.swift_store_config_file:
             return StoreLocation("swift+config", self._default, f"/{container}/{name}")
         address = urlsplit(self._reference(self._default).auth_address)
         scheme = "swift+http" if address.scheme == "http" else "swift+https"
@@ -213,7 +207,7 @@ class SwiftDriver:
         )
 
     def _resolve(self, location: StoreLocation) -> tuple[SwiftObjects, str, str]:
-        """The account, container and name behind an address."""
+        """The account, container and name that a location means."""
         path, container, name = location.path.rsplit("/", 2)
         if location.scheme == "swift+config":
             reference = self._reference(location.authority)
@@ -235,7 +229,7 @@ class SwiftDriver:
             raise errors.BadStoreUri(f"There is no reference {name} to an account.") from None
 
     def _client(self, reference: AccountReference) -> SwiftClient:
-        """The client of an account; made once."""
+        """The client of an account; the same one at each call."""
         with self._lock:
             client = self._clients.get(reference)
         if client is None:

@@ -1,7 +1,7 @@
-"""Who the service is towards Keystone, for stores with accounts of their own.
+"""Accounts of the service in Swift, and its credentials for Keystone.
 
 Reads the references of ``swift_store_config_file`` or the older options, fetches
-tokens and finds the account in the catalogue.  Nothing is asked before it is
+tokens, and finds the URL of the account in the catalog.  Connects when a token is first
 needed.
 """
 
@@ -12,14 +12,14 @@ import contextlib
 import dataclasses
 import logging
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from glance_store_py import errors
-from glance_store_py.config import StoreOptions
 from glance_store_py.drivers.swift_client import SwiftAuthenticationFailed
+from glance_store_py.drivers.swift_options import SwiftSettings
+from glance_store_py.process import PerProcess
 
 if TYPE_CHECKING:
     from keystoneauth1.plugin import BaseAuthPlugin
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that Keystone may take.
+#: Seconds that Keystone may take to answer.
 KEYSTONE_TIMEOUT = 30
 
 _INTERFACES = {"publicURL": "public", "adminURL": "admin", "internalURL": "internal"}
@@ -36,7 +36,7 @@ _DOMAIN = "default"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AccountReference:
-    """What proves to Keystone who we are: user and key, or an application credential."""
+    """The credentials of an account in Keystone: user and key, or an application credential."""
 
     auth_address: str
     user: str = ""
@@ -47,12 +47,12 @@ class AccountReference:
 
     @property
     def host(self) -> str:
-        """Where Keystone is, without scheme and path."""
+        """Host and port of Keystone."""
         return urlsplit(self.auth_address).netloc
 
     @classmethod
     def from_values(cls, values: Mapping[str, str]) -> AccountReference:
-        """A section of the file, or what the older options say in its words."""
+        """The reference of a section of the file; the older options have the same names."""
         project, separator, user = values.get("user", "").rpartition(":")
         wanted = {
             name: values[name]
@@ -79,14 +79,14 @@ class AccountReference:
 
     @classmethod
     def from_location(cls, auth_address: str, credentials: str) -> AccountReference:
-        """The ``user:key`` that old addresses carry."""
+        """The reference of ``user:key`` in a URL of an old release."""
         user, _, key = credentials.rpartition(":")
         return cls.from_values(
             {"auth_address": auth_address, "user": unquote(user), "key": unquote(key)}
         )
 
     def missing_options(self) -> str | None:
-        """What is missing to be of use; None when it is complete."""
+        """The names of options without which no token can be had; None when it is complete."""
         if not self.auth_address:
             return "auth_address"
         if self.credential_id or self.credential_secret:
@@ -100,7 +100,7 @@ class AccountReference:
         return None
 
     def plugin(self) -> BaseAuthPlugin:
-        """How keystoneauth shall prove it."""
+        """The credentials as a plugin of keystoneauth."""
         from keystoneauth1.identity import v3
 
         url = _version_3(self.auth_address)
@@ -125,35 +125,32 @@ def _version_3(address: str) -> str:
     return f"{head if last in ('v2.0', 'v1.0', 'v1') else address}/v3"
 
 
-def load_references(settings: StoreOptions) -> dict[str, AccountReference]:
-    """The references of the file by name, or the one of the older options under its name.
+def load_references(settings: SwiftSettings) -> dict[str, AccountReference]:
+    """The references of the file by name, or the one of the older options.
 
     :raises errors.BadStoreConfiguration: the file cannot be read.
     """
-    name = settings["swift_store_config_file"]
+    name = settings.swift_store_config_file
     if not name:
-        return {
-            settings["default_swift_reference"]: AccountReference.from_values(
-                {
-                    option: settings[f"swift_store_{option}"] or ""
-                    for option in (
-                        "auth_address",
-                        "user",
-                        "key",
-                        "project_name",
-                        "project_id",
-                        "application_credential_id",
-                        "application_credential_secret",
-                    )
-                }
-            )
+        values = {
+            "auth_address": settings.swift_store_auth_address,
+            "user": settings.swift_store_user,
+            "key": settings.swift_store_key,
+            "project_name": settings.swift_store_project_name,
+            "project_id": settings.swift_store_project_id,
+            "application_credential_id": settings.swift_store_application_credential_id,
+            "application_credential_secret": settings.swift_store_application_credential_secret,
         }
+        reference = AccountReference.from_values(
+            {name: value or "" for name, value in values.items()}
+        )
+        return {settings.default_swift_reference: reference}
     parser = configparser.ConfigParser(interpolation=None)
     try:
         with open(_find_config_file(name, settings), encoding="utf-8") as file:
             parser.read_file(file)
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        # The text of a parser's error may hold a line of the file, and so a key.
+        # Without the text of the error, which may contain a line of the file and so a key.
         raise settings.error(
             "swift_store_config_file", f"{name} cannot be read ({type(error).__name__})."
         ) from None
@@ -165,10 +162,10 @@ def load_references(settings: StoreOptions) -> dict[str, AccountReference]:
     }
 
 
-def _find_config_file(name: str, settings: StoreOptions) -> str:
-    """A name without a directory is looked for beside the configuration files."""
+def _find_config_file(name: str, settings: SwiftSettings) -> str:
+    """The path of the file: a relative one is searched beside the configuration files."""
     if not os.path.isabs(name):
-        for file in settings.config_files:
+        for file in settings.options.config_files:
             beside = os.path.join(os.path.dirname(os.path.abspath(file)), name)
             if os.path.exists(beside):
                 return beside
@@ -176,70 +173,60 @@ def _find_config_file(name: str, settings: StoreOptions) -> str:
 
 
 class KeystoneAccount:
-    """The account that a reference has; see swift_client.SwiftAccount."""
+    """The account of a reference; see swift_client.SwiftAccount."""
 
-    def __init__(self, reference: AccountReference, settings: StoreOptions) -> None:
-        self._reference = reference
+    def __init__(self, reference: AccountReference, settings: SwiftSettings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._process = 0
-        self._session: Session | None = None
+        self._session = PerProcess(lambda: keystone_session(settings, reference.plugin()))
 
     def url(self) -> str:
         settings = self._settings
-        if settings["swift_store_endpoint"]:
-            return settings["swift_store_endpoint"].rstrip("/")
+        if settings.swift_store_endpoint:
+            return settings.swift_store_endpoint.rstrip("/")
         with translate_keystone_errors():
-            url = self._keystone().get_endpoint(
-                service_type=settings["swift_store_service_type"],
-                interface=_INTERFACES[settings["swift_store_endpoint_type"]],
-                region_name=settings["swift_store_region"],
+            url = self._session.get().get_endpoint(
+                service_type=settings.swift_store_service_type,
+                interface=_INTERFACES[settings.swift_store_endpoint_type],
+                region_name=settings.swift_store_region,
             )
         if url is None:
             raise errors.GlanceStoreError("The catalogue of Keystone has no such object store.")
         return url.rstrip("/")
 
     def token(self) -> str:
-        return get_fresh_token(self._keystone(), self._settings)
+        return get_fresh_token(self._session.get(), self._settings)
 
     def is_token_rejected(self, token: str) -> bool:
         with translate_keystone_errors():
-            keystone = self._keystone()
+            keystone = self._session.get()
             if keystone.get_token() == token:
                 keystone.invalidate()
             return keystone.get_token() != token
 
-    def _keystone(self) -> Session:
-        """The session of this process: what was forked must not share connections."""
-        with self._lock:
-            if self._session is None or self._process != os.getpid():
-                self._session = keystone_session(self._settings, self._reference.plugin())
-                self._process = os.getpid()
-            return self._session
 
-
-def keystone_session(settings: StoreOptions, plugin: BaseAuthPlugin) -> Session:
-    """A session with Keystone, as the options of a store want it."""
+def keystone_session(settings: SwiftSettings, plugin: BaseAuthPlugin) -> Session:
+    """A session with Keystone, with the TLS options of a store."""
     from keystoneauth1.session import Session
 
-    verify = not settings["swift_store_auth_insecure"] and (settings["swift_store_cacert"] or True)
+    verify = not settings.swift_store_auth_insecure and (settings.swift_store_cacert or True)
     return Session(auth=plugin, verify=verify, timeout=KEYSTONE_TIMEOUT, connect_retries=1)
 
 
-def get_fresh_token(keystone: Session, settings: StoreOptions) -> str:
-    """A token that does not expire soon."""
+def get_fresh_token(keystone: Session, settings: SwiftSettings) -> str:
+    """A token that is valid for ``swift_store_expire_soon_interval`` at least.
+
+    :raises errors.GlanceStoreError: Keystone gives none.
+    """
     with translate_keystone_errors():
         plugin: Any = keystone.auth
-        if plugin.get_access(keystone).will_expire_soon(
-            settings["swift_store_expire_soon_interval"]
-        ):
+        if plugin.get_access(keystone).will_expire_soon(settings.swift_store_expire_soon_interval):
             keystone.invalidate()
         return keystone.get_token() or ""
 
 
 @contextlib.contextmanager
 def translate_keystone_errors() -> Iterator[None]:
-    """Give what keystoneauth raises its name; its texts may hold what was sent."""
+    """Translate errors of keystoneauth, without their texts, which may contain secrets."""
     from keystoneauth1 import exceptions
 
     try:

@@ -1,7 +1,7 @@
 """The part of the Swift protocol that images need, as operations on one account.
 
-Each request carries the account's token; when Swift does not accept it any more
-a new one is fetched.  Answers that are errors become those of ``errors.py``.
+Each request has the token of the account; when Swift rejects it, a new one is fetched
+once.  Error answers are translated to those of ``errors.py``.
 Source: OpenStack Object Storage API v1.
 """
 
@@ -11,7 +11,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from glance_store_py import errors
@@ -24,31 +24,33 @@ LOG = logging.getLogger(__name__)
 
 #: Names in one page of a listing.
 PAGE = 10_000
-#: Seconds that Swift may take to remove the segments of an object.
+#: Seconds that Swift may take to remove all segments of an object.
 BULK_TIMEOUT = 600
 
 
 class SwiftAuthenticationFailed(errors.StoreForbidden):
+    """Keystone gives no token for the credentials, or Swift rejects the token."""
+
     text = "The object store does not accept the credentials."
 
 
 class SwiftServiceError(errors.GlanceStoreError):
-    """(status): the service refused for a reason that has no other name."""
+    """(status): the service refused a request for a reason without a class of its own."""
 
     text = "The object store answered with status %s."
 
 
 class SwiftAccount(Protocol):
-    """Whose account it is, and what proves that we may use it."""
+    """An account of Swift, and the token for it."""
 
     def url(self) -> str:
-        """The address of the account, without a slash at its end."""
+        """The URL of the account, without a slash at its end."""
 
     def token(self) -> str:
-        """A token that is good for a while."""
+        """A token that does not expire soon."""
 
     def is_token_rejected(self, token: str) -> bool:
-        """Swift did not accept a token: may another one be better?"""
+        """Called after Swift rejected a token; True when :meth:`token` returns another one now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class SwiftClient:
         return self._request_empty("HEAD", self._path(container, name)).headers
 
     def get(self, container: str, name: str, byte_range: str | None = None) -> BaseHTTPResponse:
-        """An object, or a ``byte_range`` of it (a Range).
+        """Read an object.
+
+        :param byte_range: a Range header, None for the whole object.
 
         :returns: an answer of status 200 or 206 with its content unread, or 416.
         """
@@ -101,10 +105,10 @@ class SwiftClient:
         headers: Mapping[str, str] | None = None,
         attempts: int = 1,
     ) -> None:
-        """Store an object; ``size`` bytes, or None for as many as come.
+        """Store an object of ``size`` bytes, None when the size is unknown.
 
         :param attempts: more than 1 for a body that can be sent again.
-        :raises errors.StoreObjectExists: there is one, and ``headers`` ask for none.
+        :raises errors.StoreObjectExists: ``headers`` say that it must not exist, and it does.
         """
         framing = (
             {"transfer-encoding": "chunked"} if size is None else {"content-length": str(size)}
@@ -145,7 +149,7 @@ class SwiftClient:
         """The objects of a container whose names begin with ``prefix``, by name."""
         for item in self._listing(f"/{quote(container, safe='')}", prefix):
             if "name" in item:
-                # Swift writes no zone, the gateway of Ceph a Z.
+                # Swift writes times without a zone, the gateway of Ceph with a Z.
                 modified = item["last_modified"].removesuffix("Z") + "+00:00"
                 yield SwiftListEntry(item["name"], item["bytes"], modified)
 
@@ -154,7 +158,7 @@ class SwiftClient:
         for item in self._listing("", prefix):
             yield item["name"]
 
-    def _listing(self, path: str, prefix: str) -> Iterator[dict]:
+    def _listing(self, path: str, prefix: str) -> Iterator[dict[str, Any]]:
         marker = ""
         while True:
             query = (
@@ -169,11 +173,11 @@ class SwiftClient:
             marker = page[-1].get("name") or page[-1].get("subdir")
 
     def head_account(self) -> None:
-        """Is the account there, and may we use it?"""
+        """Check that the account exists and the token gives access to it."""
         self._request_empty("HEAD", "", attempts=1)
 
     def has_container(self, container: str) -> bool:
-        """Is there such a container?"""
+        """True when there is such a container."""
         try:
             self._request_empty("HEAD", f"/{quote(container, safe='')}")
         except errors.StoreObjectNotFound:
@@ -181,13 +185,13 @@ class SwiftClient:
         return True
 
     def put_container(self, container: str, headers: Mapping[str, str] | None = None) -> None:
-        """Make a container; no error when it is there."""
+        """Create a container; no error when it exists."""
         self._request_empty(
             "PUT", f"/{quote(container, safe='')}", {"content-length": "0", **(headers or {})}
         )
 
     def post_container(self, container: str, headers: Mapping[str, str]) -> None:
-        """Change what is known of a container."""
+        """Change the metadata of a container."""
         self._request_empty(
             "POST", f"/{quote(container, safe='')}", {"content-length": "0", **headers}
         )
@@ -212,7 +216,10 @@ class SwiftClient:
         body: RequestBody | bytes | None = None,
         attempts: int = 3,
     ) -> BaseHTTPResponse:
-        """An answer whose content does not matter, or the error that it is."""
+        """Send a request and discard the content of the answer.
+
+        :raises errors.GlanceStoreError: the answer is an error.
+        """
         response = self._request(method, path, headers, body, attempts)
         self._checked_content(response, path)
         return response
@@ -241,13 +248,16 @@ class SwiftClient:
             if response.status != 401:
                 return response
             self._content(response)
-            # One new token for a request: a Swift that accepts none is not asked for ever.
+            # One new token for each request: a Swift that accepts none must not cause a loop.
             if renewed or not self.account.is_token_rejected(token) or once:
                 raise SwiftAuthenticationFailed()
             renewed = True
 
     def _checked_content(self, response: BaseHTTPResponse, path: str) -> bytes:
-        """The content of an answer, or the error that it is."""
+        """The content of an answer.
+
+        :raises errors.GlanceStoreError: the answer is an error.
+        """
         if response.status >= 300:
             raise self._error(response, path)
         return self._content(response)

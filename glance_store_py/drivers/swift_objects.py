@@ -1,60 +1,64 @@
 """Images as objects of one Swift account: whole, or as segments and a manifest.
 
-An image in segments is a dynamic large object: ``<name>_<token>_00001`` and so on
-beside a manifest ``<name>``, which comes last; before it, there is no image.  The
-token is of one writer alone, so that no two of them ever share a segment; which
-segments are the image's, only its manifest says.  Older releases, and the
-original, name segments ``<name>-00001``.  What fails leaves nothing.  Whose
-account it is, and in which container an image lies, is for others to say.
+An image in segments is a dynamic large object: segments ``<name>_<token>_00001`` and so
+on, and a manifest ``<name>``, which is written last and makes the image visible.  Each
+writer has a token of its own, so that two writers never share a segment; only the
+manifest tells which segments belong to the image.  Older releases, and Glance, name
+segments ``<name>-00001``.  An upload that fails leaves nothing.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import datetime
 import itertools
 import logging
 import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, unquote
 
 from glance_store_py import errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import ObjectData, image_id_of
+from glance_store_py.driver import Chunk, ObjectData, image_id_of
+from glance_store_py.drivers.http_messages import byte_range, part_length, timestamp
 from glance_store_py.drivers.remote import resumable_chunks
 from glance_store_py.drivers.swift_client import SwiftClient, SwiftListEntry
+from glance_store_py.drivers.swift_options import SwiftSettings
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 LOG = logging.getLogger(__name__)
 
-#: What operators call a megabyte in the options of Swift stores.
+#: Bytes of a megabyte in the options of Swift stores.
 MB = 1000 * 1024
 #: Segments that are removed at the same time.
 DELETE_THREADS = 8
 
-#: Metadata of an object that tells who wrote it.
+#: Metadata of an object with a random value for each upload: identifies its writer.
 _WRITER_HEADER = "X-Object-Meta-Glance-Upload"
 _IF_NONE_MATCH = {"if-none-match": "*"}
-#: What the segments of one writer have in common, and then the name of one of them.  The id
-#: of an image may end in twelve digits, the number of a segment has five or a few more.
+#: The prefix of all segments of one writer, and the name of one segment.  The id of an image
+#: may end in twelve digits; the number of a segment has five to eleven.
 _PREFIX = re.compile(r"(.+?)(?:-|_[0-9a-f]{32}_)\Z")
 _SEGMENT = re.compile(r"(.+?(?:-|_[0-9a-f]{32}_))\d{5,11}\Z")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+#: Bytes that are read from a spooled segment at a time.
 _SPOOL_CHUNK = 256 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SegmentLayout:
-    """How images become objects.  Sizes in bytes.
+    """How images are stored.  Sizes in bytes.
 
-    ``spool_dir`` is the directory in which segments wait that can be sent again,
-    None for segments that are sent once, as they come.
+    large_object_size
+        From this size on, and when the size is unknown, an image is stored in segments.
+    spool_dir
+        The directory in which each segment is written to a file first, so that it can be sent
+        again; None: segments are sent once, directly from the source.
+    max_resumes
+        How often a download is resumed after its connection broke.
     """
 
     large_object_size: int
@@ -63,13 +67,13 @@ class SegmentLayout:
     max_resumes: int
 
     @classmethod
-    def from_settings(cls, settings: StoreOptions) -> SegmentLayout:
-        spool = settings["swift_upload_buffer_dir"] or tempfile.gettempdir()
+    def from_settings(cls, settings: SwiftSettings) -> SegmentLayout:
+        spool = settings.swift_upload_buffer_dir or tempfile.gettempdir()
         return cls(
-            settings["swift_store_large_object_size"] * MB,
-            settings["swift_store_large_object_chunk_size"] * MB,
-            spool if settings["swift_buffer_on_upload"] else None,
-            settings["swift_store_retry_get_count"],
+            settings.swift_store_large_object_size * MB,
+            settings.swift_store_large_object_chunk_size * MB,
+            spool if settings.swift_buffer_on_upload else None,
+            settings.swift_store_retry_get_count,
         )
 
 
@@ -82,10 +86,10 @@ class SwiftObjects:
 
     # ------------------------------------------------------------ writing
 
-    def add(self, container: str, name: str, data: Iterable[bytes], size: int | None) -> int:
-        """Store an image and return how many bytes it has.
+    def add(self, container: str, name: str, data: Iterable[Chunk], size: int | None) -> int:
+        """Store an image and return its size in bytes.
 
-        :raises errors.StoreObjectExists: there is one.
+        :raises errors.StoreObjectExists: there is an object of this name.
         """
         if self.exists(container, name):
             raise errors.StoreObjectExists(name)
@@ -125,7 +129,7 @@ class SwiftObjects:
                 container, name, b"", 0, {**manifest, **writer_header, **_IF_NONE_MATCH}, attempts=3
             )
         except BaseException as error:
-            # A request that was sent twice may have met its own work.
+            # The first of two equal requests may have succeeded without an answer.
             if not (
                 isinstance(error, errors.StoreObjectExists)
                 and self._is_own_object(container, name, writer_header)
@@ -157,13 +161,13 @@ class SwiftObjects:
             )
 
     def _remove_own_object(self, container: str, name: str, writer_header: dict[str, str]) -> None:
-        """Remove an object of ours, which a failure may have left; later when Swift is away."""
+        """Remove an object if this writer stored it; later when Swift does not answer."""
 
         def remove() -> None:
             if self._is_own_object(container, name, writer_header):
                 self._client.delete(container, name)
 
-        self._client.pool.deferred.remove(f"What may be left of {container}/{name}", remove)
+        self._client.pool.deferred.remove(f"An incomplete upload of {container}/{name}", remove)
 
     def _is_own_object(self, container: str, name: str, writer_header: dict[str, str]) -> bool:
         try:
@@ -175,9 +179,9 @@ class SwiftObjects:
             return False
 
     def _remove(self, container: str, names: Iterable[str]) -> None:
-        """Remove objects, as many as can be removed.
+        """Remove objects; an error does not stop the others.
 
-        :raises errors.GlanceStoreError: the first that could not; the log names them all.
+        :raises errors.GlanceStoreError: the first error; the log has all.
         """
         failures: list[errors.GlanceStoreError] = []
 
@@ -203,21 +207,16 @@ class SwiftObjects:
         """See Driver.get."""
         if stop is not None and stop <= start:
             return ObjectData(iter(()), 0)
-        part = None
-        if start or stop is not None:
-            part = f"bytes={start}-{'' if stop is None else stop - 1}"
-        response = self._client.get(container, name, part)
+        response = self._client.get(container, name, byte_range(start, stop))
         if response.status == 416:
             response.close()
             return ObjectData(iter(()), 0)
-        length = _content_length(response, start)
+        length = part_length(response, start)
 
         def reopen(done: int) -> BaseHTTPResponse:
             return self._client.get(container, name, f"bytes={start + done}-{start + length - 1}")
 
-        chunks = resumable_chunks(
-            self._client.pool, response, length, reopen, self._layout.max_resumes
-        )
+        chunks = resumable_chunks(response, length, reopen, self._layout.max_resumes)
         return ObjectData(chunks, length, close=response.close)
 
     def size(self, container: str, name: str) -> int:
@@ -225,7 +224,7 @@ class SwiftObjects:
         return int(self._client.head(container, name)["Content-Length"])
 
     def exists(self, container: str, name: str) -> bool:
-        """Is there such an object?"""
+        """True when there is such an object."""
         try:
             self._client.head(container, name)
         except errors.StoreObjectNotFound:
@@ -235,10 +234,10 @@ class SwiftObjects:
     # ------------------------------------------------------------ the rest
 
     def delete(self, container: str, name: str) -> None:
-        """Remove an image and the segments that its manifest names, or (for a name from
+        """Remove an image and the segments that its manifest names.
 
-        :meth:`orphaned_segments`) segments without a manifest.  When a segment stays the
-        manifest stays, too: without it nobody would know of the segment.
+        With a name from :meth:`orphaned_segments`: remove segments without a manifest.  When
+        removing a segment fails the manifest stays, which is the only record of the segment.
 
         :raises errors.StoreObjectNotFound: there is no such image.
         """
@@ -257,7 +256,7 @@ class SwiftObjects:
         self._client.delete(container, name)
 
     def _remove_segments(self, container: str, prefix: str) -> int:
-        """How many segments were removed."""
+        """Remove segments by their prefix; returns how many."""
         try:
             names = [entry.name for entry in self._client.list_objects(container, prefix)]
         except errors.StoreObjectNotFound:
@@ -266,9 +265,9 @@ class SwiftObjects:
         return len(names)
 
     def orphaned_segments(self, container: str, name: str) -> list[str]:
-        """What the segments of each writer of ``name`` begin with that no manifest names.
+        """The prefixes of segments of ``name`` that no manifest names, one for each writer.
 
-        Such a name is one for :meth:`delete`.  Includes writers that are at work.
+        :meth:`delete` accepts them.  Uploads that are still running are included.
         """
         found = {}
         try:
@@ -280,20 +279,21 @@ class SwiftObjects:
             if found:
                 found.pop(self._segment_prefix(container, name), None)
         except errors.StoreObjectNotFound:
-            return list(found)  # There is no manifest, or no container.
+            return list(found)  # The manifest or the container does not exist.
         return list(found)
 
     def _segment_prefix(self, container: str, name: str) -> str:
-        """What the segments of an image begin with; "" when it has none in this container."""
+        """The prefix of the segments of an image; "" when it has none in this container."""
         place, prefix = _manifest(self._client.head(container, name)) or ("", "")
         return prefix if place == container else ""
 
     def list_images(self, container: str) -> Iterator[tuple[str, int, float]]:
-        """What lies in a container: name, size in bytes, time of the last change.
+        """The images in a container: name, size in bytes, time of the last change.
 
-        Segments that no manifest names are listed by the name of :meth:`orphaned_segments`.
+        Segments without a manifest are listed under their prefix, see
+        :meth:`orphaned_segments`.
         """
-        # Names of one image follow each other in a listing.
+        # A listing is sorted: all names of one image are adjacent.
         for _, entries in itertools.groupby(
             self._client.list_objects(container), _image_id_of_entry
         ):
@@ -317,7 +317,7 @@ class SwiftObjects:
                 try:
                     parts += groups.pop(self._segment_prefix(container, entry.name), ())
                 except errors.StoreObjectNotFound:
-                    continue  # It was removed since it was listed.
+                    continue  # Removed after it was listed.
             yield _sum_entries(entry.name, parts)
         for prefix, parts in groups.items():
             yield _sum_entries(prefix, parts)
@@ -336,7 +336,11 @@ def _image_id_of_entry(entry: SwiftListEntry) -> str:
 
 def _sum_entries(name: str, entries: Iterable[SwiftListEntry]) -> tuple[str, int, float]:
     entries = list(entries)
-    return name, sum(entry.size for entry in entries), max(map(_timestamp, entries))
+    return (
+        name,
+        sum(entry.size for entry in entries),
+        max(timestamp(entry.modified) for entry in entries),
+    )
 
 
 def _manifest(headers: Mapping[str, str]) -> tuple[str, str] | None:
@@ -349,35 +353,36 @@ def _manifest(headers: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 class SegmentSource:
-    """Data that is taken in lengths; ``count`` bytes have been read of it,
+    """Data that is read in segments.
 
-    ``buffered`` of them were not taken yet.
+    ``count`` bytes were taken from the source; ``buffered`` of them were not given out yet.
     """
 
-    def __init__(self, data: Iterable[bytes]) -> None:
+    def __init__(self, data: Iterable[Chunk]) -> None:
         self._chunks = iter(data)
         self._rest = memoryview(b"")
         self.count = 0
 
     @property
     def buffered(self) -> int:
+        """Bytes that were taken from the source and not given out."""
         return len(self._rest)
 
     def at_end(self) -> bool:
-        """Has all been taken?"""
+        """True when there is no more data; may read the next chunk."""
         if not self._rest:
             chunk = next(self._chunks, b"")
             self.count += len(chunk)
             self._rest = memoryview(chunk)
         return not self._rest
 
-    def read(self, length: int) -> Iterator[bytes]:
+    def read(self, length: int) -> Iterator[Chunk]:
         """The next ``length`` bytes, or as many as there are."""
         while length and not self.at_end():
             piece = self._rest[:length]
             self._rest = self._rest[len(piece) :]
             length -= len(piece)
-            yield cast(bytes, piece)
+            yield piece
 
 
 class SpooledBody:
@@ -390,18 +395,3 @@ class SpooledBody:
         self._file.seek(0)
         while chunk := self._file.read(_SPOOL_CHUNK):
             yield chunk
-
-
-def _content_length(response: BaseHTTPResponse, start: int) -> int:
-    """How many bytes an answer to GET holds."""
-    found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    if response.status == 200 and not start and "Content-Length" in response.headers:
-        return int(response.headers["Content-Length"])
-    if response.status != 206 or found is None or int(found[1]) != start:
-        response.close()
-        raise errors.GlanceStoreError("The object store gave something else than asked for.")
-    return int(found[2]) + 1 - start
-
-
-def _timestamp(entry: SwiftListEntry) -> float:
-    return datetime.datetime.fromisoformat(entry.modified).timestamp()

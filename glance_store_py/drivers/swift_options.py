@@ -1,8 +1,16 @@
-"""The options of Swift stores."""
+"""The spec of Swift stores: their options, their URLs, and where the driver is."""
 
+from __future__ import annotations
+
+import dataclasses
 from typing import Any
 
 from oslo_config import cfg
+
+from glance_store_py import errors
+from glance_store_py.driver_settings import DriverSettings
+from glance_store_py.driver_spec import DriverSpec
+from glance_store_py.location import StoreLocation, is_ambiguous
 
 _SUCCESSOR: dict[str, Any] = {
     "deprecated_for_removal": True,
@@ -171,4 +179,67 @@ OPTIONS = (
         help="The same by id.",
         **_SUCCESSOR,
     ),
+)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SwiftSettings(DriverSettings):
+    """The options of a Swift store that have an effect; their help says what they mean."""
+
+    swift_store_auth_insecure: bool
+    swift_store_cacert: str | None
+    swift_store_region: str | None
+    swift_store_endpoint: str | None
+    swift_store_endpoint_type: str
+    swift_store_service_type: str
+    swift_store_container: str
+    swift_store_large_object_size: int
+    swift_store_large_object_chunk_size: int
+    swift_store_create_container_on_put: bool
+    swift_store_multi_tenant: bool
+    swift_store_multiple_containers_seed: int
+    swift_store_admin_tenants: list[str]
+    swift_store_retry_get_count: int
+    swift_store_expire_soon_interval: int
+    swift_store_use_trusts: bool
+    swift_buffer_on_upload: bool
+    swift_upload_buffer_dir: str | None
+    swift_store_config_file: str | None
+    default_swift_reference: str
+    swift_store_auth_address: str | None
+    swift_store_user: str | None
+    swift_store_key: str | None
+    swift_store_application_credential_id: str | None
+    swift_store_application_credential_secret: str | None
+    swift_store_project_name: str | None
+    swift_store_project_id: str | None
+
+
+def _parse(scheme: str, rest: str) -> StoreLocation:
+    """Parse ``host/path/container/object``.
+
+    With ``swift+config`` the host is the name of a reference to an account; URLs that old
+    releases wrote have ``user:key@`` before the host of Keystone.
+    """
+    credentials, at, place = rest.rpartition("@")
+    host, _, path = place.partition("/")
+    parts = path.split("/")
+    if (
+        not host
+        or len(parts) < 2
+        or not all(parts)
+        or is_ambiguous(rest)
+        or (at and (scheme == "swift+config" or credentials.count(":") not in (1, 2)))
+    ):
+        raise errors.BadStoreUri("A Swift address is swift+config://reference/container/object.")
+    return StoreLocation(scheme, host, f"/{path}", credentials=credentials if at else None)
+
+
+SPEC = DriverSpec(
+    name="swift",
+    schemes=("swift", "swift+config", "swift+http", "swift+https"),
+    parse=_parse,
+    import_path="glance_store_py.drivers.swift:SwiftDriver",
+    options=OPTIONS,
+    aliases=("swift+http", "swift+https", "swift+config", "glance.store.swift.Store"),
 )

@@ -1,8 +1,7 @@
-"""Swift accounts of the projects themselves: each image in its owner's account.
+"""Swift accounts of the projects: each image is stored in the account of its owner.
 
-Everything is done with the token of the one who asks, so that Swift judges who
-may read what; its lists of readers follow the visibility and the members of an
-image.  Without a caller nothing can be done here.
+Every request has the token of the caller, so that Swift decides who may read an image;
+its access lists follow the visibility and the members of the image.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from glance_store_py import errors
-from glance_store_py.config import StoreOptions
-from glance_store_py.driver import AddResult, ObjectData, StoreCaller
+from glance_store_py.driver import AddResult, Chunk, ObjectData, StoreCaller
 from glance_store_py.drivers.remote import HttpPools
 from glance_store_py.drivers.swift_client import SwiftClient
 from glance_store_py.drivers.swift_objects import SegmentLayout, SwiftObjects
+from glance_store_py.drivers.swift_options import SwiftSettings
 from glance_store_py.drivers.swift_trusts import KeystoneTrust
 from glance_store_py.location import StoreLocation
 
@@ -48,20 +47,20 @@ class CallerAccount:
 
 
 class CallerOperations:
-    """What a store with the accounts of projects does for one caller; operations as in Driver."""
+    """The operations of a driver, and set_acls, with the token of one caller."""
 
     def __init__(
-        self, settings: StoreOptions, pools: HttpPools, layout: SegmentLayout, caller: StoreCaller
+        self, settings: SwiftSettings, pools: HttpPools, layout: SegmentLayout, caller: StoreCaller
     ) -> None:
         self._settings = settings
         self._pools = pools
         self._layout = layout
         self._caller = caller
 
-    def add(self, name: str, data: Iterable[bytes], size: int | None) -> AddResult:
+    def add(self, name: str, data: Iterable[Chunk], size: int | None) -> AddResult:
         account = CallerAccount(self._caller, account_url(self._settings, self._caller))
         client = SwiftClient(account, self._pools.get(account.url()))
-        container = f"{self._settings['swift_store_container']}_{name}"
+        container = f"{self._settings.swift_store_container}_{name}"
         with self._with_trust(account, size):
             made = not client.has_container(container)
             if made:
@@ -78,9 +77,9 @@ class CallerOperations:
 
     @contextlib.contextmanager
     def _with_trust(self, account: CallerAccount, size: int | None) -> Iterator[None]:
-        """An upload that takes long may outlive the token that it began with."""
+        """Use a trust for a long upload, which may take longer than the token is valid."""
         if (
-            not self._settings["swift_store_use_trusts"]
+            not self._settings.swift_store_use_trusts
             or size is not None
             and size < self._layout.large_object_size
         ):
@@ -107,7 +106,7 @@ class CallerOperations:
         try:
             objects.delete(container, name)
         finally:
-            if container.endswith(f"_{name}"):  # It holds nothing but this object.
+            if container.endswith(f"_{name}"):  # The container is for this object only.
                 _remove_orphaned_segments(objects, container, name)
                 _remove_container(client, container)
 
@@ -120,7 +119,7 @@ class CallerOperations:
     def _acl_headers(
         self, public: bool, readers: Sequence[str], writers: Sequence[str]
     ) -> dict[str, str]:
-        admins = self._settings["swift_store_admin_tenants"]
+        admins = self._settings.swift_store_admin_tenants
         read = [f"{project}:*" for project in (*readers, *admins)]
         write = [f"{project}:*" for project in (*writers, *admins)]
         return {
@@ -129,9 +128,10 @@ class CallerOperations:
         }
 
     def _resolve(self, location: StoreLocation) -> tuple[SwiftClient, str, str]:
-        """The account, container and name behind an address.
+        """The account, container and name that a location means.
 
-        A token goes to no other host than the catalogue's.
+        :raises errors.BadStoreUri: it has another host than the catalog; the token is not sent
+            there.
         """
         own = urlsplit(account_url(self._settings, self._caller))
         if location.authority != own.netloc:
@@ -141,22 +141,25 @@ class CallerOperations:
         return SwiftClient(CallerAccount(self._caller, url), self._pools.get(url)), container, name
 
 
-def account_url(settings: StoreOptions, caller: StoreCaller) -> str:
-    """The address of the caller's account, as the options or the catalogue have it."""
-    if settings["swift_store_endpoint"]:
-        return settings["swift_store_endpoint"].rstrip("/")
-    wanted = settings["swift_store_endpoint_type"]
+def account_url(settings: SwiftSettings, caller: StoreCaller) -> str:
+    """The URL of the caller's account, from the options or the catalog.
+
+    :raises errors.GlanceStoreError: neither has one.
+    """
+    if settings.swift_store_endpoint:
+        return settings.swift_store_endpoint.rstrip("/")
+    wanted = settings.swift_store_endpoint_type
     for service in caller.service_catalog or ():
-        if service.get("type") == settings["swift_store_service_type"]:
+        if service.get("type") == settings.swift_store_service_type:
             for endpoint in service.get("endpoints", ()):
                 region = endpoint.get("region") or endpoint.get("region_id")
-                if settings["swift_store_region"] not in (None, region):
+                if settings.swift_store_region not in (None, region):
                     continue
-                # A catalogue as Keystone gives it, or as older middleware passes it on.
+                # The format of Keystone's API v3, or the one that older middleware passes on.
                 if endpoint.get("interface") == wanted.removesuffix("URL"):
-                    return endpoint["url"].rstrip("/")
+                    return str(endpoint["url"]).rstrip("/")
                 if wanted in endpoint:
-                    return endpoint[wanted].rstrip("/")
+                    return str(endpoint[wanted]).rstrip("/")
     raise errors.GlanceStoreError("The caller's catalogue has no such object store.")
 
 

@@ -1,8 +1,7 @@
-"""A user's rights, passed on to the service for the time of an upload.
+"""Keystone trusts, which give the service the rights of a user for one upload.
 
-A Keystone trust lets the service get tokens in the user's name when the one that
-came with the request has expired.  Where Keystone gives none, the upload goes on
-with the token that there is.
+With a trust the service gets tokens of the user when the token of the request has
+expired.  When Keystone creates no trust, the upload uses the token of the request.
 Source: Identity API v3, extension OS-TRUST.
 """
 
@@ -12,18 +11,18 @@ import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
-from glance_store_py.config import StoreOptions
 from glance_store_py.driver import StoreCaller
 from glance_store_py.drivers.swift_accounts import get_fresh_token, keystone_session
+from glance_store_py.drivers.swift_options import SwiftSettings
 
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
 
 LOG = logging.getLogger(__name__)
 
-#: Where the service's own credentials are.
+#: The section of the service's own credentials.
 SECTION = "keystone_authtoken"
-#: After so long a trust ends by itself, should nobody be able to end it.
+#: A trust that could not be deleted expires after this time.
 TRUST_LIFETIME = datetime.timedelta(days=7)
 
 _UNSCOPED = dict.fromkeys(
@@ -40,10 +39,10 @@ _UNSCOPED = dict.fromkeys(
 
 
 class KeystoneTrust:
-    """A trust that was given; ``token`` is good for as long as it holds."""
+    """A trust of a user to the service."""
 
     def __init__(
-        self, keystone: Session, settings: StoreOptions, url: str, user_token: str | None
+        self, keystone: Session, settings: SwiftSettings, url: str, user_token: str | None
     ) -> None:
         self._keystone = keystone
         self._settings = settings
@@ -51,8 +50,8 @@ class KeystoneTrust:
         self._user_token = user_token
 
     @classmethod
-    def create(cls, settings: StoreOptions, caller: StoreCaller) -> KeystoneTrust | None:
-        """A trust of the caller to the service; None when there can be none."""
+    def create(cls, settings: SwiftSettings, caller: StoreCaller) -> KeystoneTrust | None:
+        """A trust of the caller to the service; None when Keystone creates none."""
         from keystoneauth1 import exceptions
 
         try:
@@ -65,12 +64,12 @@ class KeystoneTrust:
             return None
 
     @classmethod
-    def _create(cls, settings: StoreOptions, caller: StoreCaller) -> KeystoneTrust | None:
+    def _create(cls, settings: SwiftSettings, caller: StoreCaller) -> KeystoneTrust | None:
         from keystoneauth1 import loading
         from oslo_config import cfg
 
         conf = cfg.ConfigOpts()
-        conf([], project="glance", default_config_files=settings.config_files)
+        conf([], project="glance", default_config_files=settings.options.config_files)
         loading.register_auth_conf_options(conf, SECTION)
         service: Any = loading.load_auth_from_conf_options(conf, SECTION)
         if service is None:
@@ -88,7 +87,7 @@ class KeystoneTrust:
                     "trustee_user_id": keystone.get_user_id(),
                     "project_id": caller.project_id,
                     "impersonation": True,
-                    "roles": [{"name": role} for role in getattr(caller, "roles", ())],
+                    "roles": [{"name": role} for role in caller.roles],
                     "expires_at": ends.strftime("%Y-%m-%dT%H:%M:%S.000000Z"),
                 }
             },
@@ -102,11 +101,11 @@ class KeystoneTrust:
         )
 
     def token(self) -> str:
-        """A token in the user's name."""
+        """A token of the user."""
         return get_fresh_token(self._keystone, self._settings)
 
     def delete(self) -> None:
-        """Give the rights back."""
+        """Delete the trust; a failure is logged."""
         from keystoneauth1 import exceptions
 
         try:

@@ -1,56 +1,61 @@
-"""Calls that may hang, such as those to a network file system whose server is gone.
+"""Calls with a time limit, such as those to a network file system that may hang.
 
-A call is made in a thread and given up in time; the thread is lost until the
-system answers.  Lost threads are counted, and they keep no process from ending.
+A call runs in a thread of its own; when it takes too long its caller gets an error, and
+the thread stays until the operating system answers.  The number of threads is limited.
+They are daemon threads: they do not keep the process from ending.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import ParamSpec, TypeVar
 
 from glance_store_py import errors
+from glance_store_py.process import PerProcess, start_thread
 
 LOG = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class TimeoutExecutor:
-    """Waits ``seconds`` for a call: ``executor(function, *arguments)``.  Safe across a fork.
+    """Runs ``executor(function, *arguments)`` and waits ``seconds`` for the result.
 
-    :param threads: how many calls may be under way at the same time.
-    :param warning_threshold: a warning when more than so many are.
+    A child process has threads of its own: hanging calls of its parent do not count there.
+
+    :param threads: how many calls may run at the same time.
+    :param warning_threshold: log a warning when more calls than that run.
     """
 
     def __init__(self, seconds: int, threads: int, warning_threshold: float) -> None:
         self._seconds = seconds
-        self._threads = threads
-        self._warning_threshold = warning_threshold
-        self._reset()
-        _reset_after_fork(self)
+        self._running = PerProcess(lambda: _RunningCalls(threads, warning_threshold))
 
-    def _reset(self) -> None:
-        self._slots = threading.Semaphore(self._threads)
-        self._lock = threading.Lock()
-        self._busy = 0
-
-    def __call__(self, function: Callable, *arguments: object) -> object:
+    def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``function`` returns or raises.
 
-        :raises errors.StoreTimeout: it did neither in time.
+        :raises errors.StoreTimeout: it did neither in time, or no thread was free in time.
         """
         deadline = time.monotonic() + self._seconds
-        if not self._slots.acquire(timeout=self._seconds):
+        running = self._running.get()
+        if not running.begin(self._seconds):
             raise errors.StoreTimeout(self._seconds)
-        self._count(1)
-        future: Future = Future()
-        threading.Thread(
-            target=self._run, args=(future, function, arguments), name="file-store", daemon=True
-        ).start()
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+            finally:
+                running.end()
+
+        start_thread("file-store", run)
         try:
             return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
@@ -58,29 +63,29 @@ class TimeoutExecutor:
                 raise
             raise errors.StoreTimeout(self._seconds) from None
 
-    def _run(self, future: Future, function: Callable, arguments: tuple[object, ...]) -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:
-            future.set_exception(error)
-        finally:
-            self._count(-1)
-            self._slots.release()
 
-    def _count(self, delta: int) -> None:
+class _RunningCalls:
+    """The number of calls that run in this process."""
+
+    def __init__(self, limit: int, warning_threshold: float) -> None:
+        self._slots = threading.Semaphore(limit)
+        self._warning_threshold = warning_threshold
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def begin(self, seconds: float) -> bool:
+        """Count a call; False when the limit was reached for ``seconds``."""
+        if not self._slots.acquire(timeout=seconds):
+            return False
         with self._lock:
-            self._busy += delta
-            busy = self._busy
-        if delta > 0 and busy > self._warning_threshold:
-            LOG.warning("%d calls wait for the file system; it may be hanging.", busy)
+            self._count += 1
+            count = self._count
+        if count > self._warning_threshold:
+            LOG.warning("%d calls wait for the file system; it may be hanging.", count)
+        return True
 
-
-def _reset_after_fork(executor: TimeoutExecutor) -> None:
-    """Threads of the parent, lost ones among them, do not exist in a child."""
-    reference = weakref.ref(executor)
-
-    def reset() -> None:
-        if (inherited := reference()) is not None:
-            inherited._reset()
-
-    os.register_at_fork(after_in_child=reset)
+    def end(self) -> None:
+        """Count a call no longer."""
+        with self._lock:
+            self._count -= 1
+        self._slots.release()

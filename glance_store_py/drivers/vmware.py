@@ -1,7 +1,7 @@
-"""A clear no to VMware datastores: there is no driver for them any more.
+"""Refuses VMware datastores: there is no driver for them any more.
 
-A store of type ``vmware`` stops the start with a sentence that says what to do;
-addresses ``vsphere://`` are refused where addresses are parsed.
+A store of type ``vmware`` stops the start with a message that says what to do;
+``vsphere://`` URLs are refused when they are parsed.
 """
 
 from __future__ import annotations
@@ -9,21 +9,37 @@ from __future__ import annotations
 from typing import NoReturn
 
 from glance_store_py import errors
-from glance_store_py.config import SINGLE_SECTION, StoreOptions
+from glance_store_py.config import SINGLE_SECTION
+from glance_store_py.driver import BaseDriver
+from glance_store_py.driver_settings import OptionValues
+from glance_store_py.driver_spec import DriverSpec
+from glance_store_py.location import StoreLocation
 
 
-class VmwareDriver:
-    """Stands where the driver was, to say that it is gone."""
+def _parse(scheme: str, rest: str) -> StoreLocation:
+    raise errors.BadStoreUri("There is no driver for VMware datastores (vsphere://) any more.")
 
-    schemes = ("vsphere",)
-    capabilities: frozenset[str] = frozenset()
 
-    def __new__(cls, settings: StoreOptions, store_id: str) -> NoReturn:
-        """Refuse.
+SPEC = DriverSpec(
+    name="vmware",
+    schemes=("vsphere",),
+    parse=_parse,
+    import_path=f"{__name__}:VmwareDriver",
+    aliases=("vsphere", "glance.store.vmware_datastore.Store"),
+)
+
+
+class VmwareDriver(BaseDriver):
+    """A driver that cannot be built."""
+
+    spec = SPEC
+
+    def __new__(cls, options: OptionValues, store_id: str) -> NoReturn:
+        """Refuse the store.
 
         :raises errors.BadStoreConfiguration: always.
         """
-        single = settings.section == SINGLE_SECTION
+        single = options.section == SINGLE_SECTION
         raise errors.BadStoreConfiguration(
             SINGLE_SECTION if single else "DEFAULT",
             "stores" if single else "enabled_backends",

@@ -1,4 +1,4 @@
-"""What a driver has to prove, for the drivers here and for those from elsewhere."""
+"""The contract of drivers, for the drivers of this package and of others."""
 
 from glance_store_py.testing.contract import DriverContract, settings
 

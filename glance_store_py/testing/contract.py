@@ -1,15 +1,15 @@
 """The contract of a storage driver, as a mixin of test cases.
 
-A driver's own test says how to build it, what it claims and, if it cannot write, how
-an object gets there; the cases say what must then hold.  A case names the capabilities it
-needs and is not generated for a driver that does not claim them; no case knows which
-driver it runs for.  Needs the standard library only.
+The test of a driver defines how to build it, the capabilities that it claims and, if it
+cannot write, how an object gets into the store; the cases are the same for all drivers.  A
+case names the capabilities that it needs, and is not generated for a driver that does not
+claim them.
 
     class TestMine(DriverContract, unittest.TestCase):
         capabilities = mine.MyDriver.capabilities
 
         def make_driver(self):
-            return mine.MyDriver(settings(mine_option=1), "contract")
+            return mine.MyDriver(settings(mine.SPEC.options, mine_option=1), "contract")
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glance_store_py import driver, errors
 from glance_store_py.driver import AddResult, Driver
+from glance_store_py.driver_spec import DRIVERS, DriverSpec
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import StoreLocation, parse
 
@@ -34,48 +35,56 @@ MIB = 1024 * 1024
 ARRIVAL = 60
 
 if TYPE_CHECKING:
-    from unittest import TestCase as Case
+    from unittest import TestCase
+
+    from oslo_config import cfg
 else:
-    Case = object  # A mixin that were a test case would be collected and run.
+    TestCase = object  # A mixin that is a test case itself would be collected and run.
 
 
-class settings(dict):  # noqa: N801 (reads like a function, stands for config.StoreOptions)
+class settings(dict[str, Any]):  # noqa: N801 (reads like a function, implements OptionValues)
     """Options of a driver under test: ``settings(option=value)``.
 
     Options that are not given have the defaults of ``options``.
     """
 
-    def __init__(self, options: Iterable = (), **values: object) -> None:
+    def __init__(self, options: Iterable[cfg.Opt] = (), **values: object) -> None:
         super().__init__({option.dest: option.default for option in options}, **values)
         self.section = "contract"
         self.config_files: list[str] = []
         self._set = frozenset(values)
 
     def is_set(self, option: str) -> bool:
+        """See OptionValues."""
         return option in self._set
 
     def error(self, option: str, reason: str) -> errors.BadStoreConfiguration:
+        """See OptionValues."""
         return errors.BadStoreConfiguration(self.section, option, reason)
 
 
 class BrokenSource(Exception):
-    """What the source of the data raises in these cases."""
+    """The error of the sources of data in these cases."""
 
 
-def requires(*capabilities: str, without: str | None = None) -> Callable:
-    """A case for drivers that have all of ``capabilities``, or that lack the one in ``without``.
+#: A case: a method of DriverContract.
+_Case = Callable[["DriverContract"], None]
 
-    A test that does not say what its driver claims has the case, which is skipped then.
+
+def requires(*capabilities: str, without: str | None = None) -> Callable[[_Case], _Case]:
+    """A case for drivers that have all of ``capabilities`` and not the one in ``without``.
+
+    Test classes without ``capabilities`` have the case; it is skipped when it does not apply.
     """
 
-    def decorate(case: Callable) -> Callable:
+    def decorate(case: _Case) -> _Case:
         def applies_to(claimed: frozenset[str]) -> bool:
             return claimed.issuperset(capabilities) and without not in claimed
 
         @functools.wraps(case)
-        def run(self) -> None:
+        def run(self: DriverContract) -> None:
             if not applies_to(self.store.capabilities):
-                self.skipTest("the driver's capabilities are not those that the case is about")
+                self.skipTest("the driver does not have the capabilities of the case")
             case(self)
 
         run.applies_to = applies_to  # type: ignore[attr-defined]
@@ -85,15 +94,15 @@ def requires(*capabilities: str, without: str | None = None) -> Callable:
 
 
 def failing(*chunks: bytes) -> Iterator[bytes]:
-    """A source that breaks off after ``chunks``."""
+    """A source that raises BrokenSource after ``chunks``."""
     yield from chunks
     raise BrokenSource
 
 
-class DriverContract(Case):
-    """Mix this into a TestCase, define :meth:`make_driver` and say which ``capabilities`` to prove.
+class DriverContract(TestCase):
+    """Mix this into a TestCase, define :meth:`make_driver` and set ``capabilities``.
 
-    These are compared with what the driver claims once it is made.
+    These select the cases, and are compared with those of the driver that was made.
     """
 
     capabilities: frozenset[str] | None = None
@@ -103,7 +112,7 @@ class DriverContract(Case):
         for name in dir(cls):
             if not name.startswith("test_") or vars(cls).get(name, True) is None:
                 continue
-            # A class in between may have been without a case that this one has.
+            # A base class may have been without a case that this class needs.
             case = next(found for base in cls.__mro__ if (found := vars(base).get(name)))
             if not cls.applies(name, case):
                 setattr(cls, name, None)
@@ -111,8 +120,8 @@ class DriverContract(Case):
                 setattr(cls, name, case)
 
     @classmethod
-    def applies(cls, name: str, case: Callable) -> bool:
-        """Is this a case for the driver?  Others are not generated."""
+    def applies(cls, name: str, case: Callable[..., None]) -> bool:
+        """True when the class gets this case."""
         applies_to = getattr(case, "applies_to", None)
         return applies_to is None or cls.capabilities is None or applies_to(cls.capabilities)
 
@@ -125,7 +134,7 @@ class DriverContract(Case):
         return self.store.add(image_id, [data], len(data)).url
 
     def leftovers(self) -> list[str]:
-        """Names of everything in the store, hidden or not, if that can be known."""
+        """Names of everything in the store, hidden or not; empty when the test cannot know."""
         return []
 
     def setUp(self) -> None:
@@ -133,12 +142,15 @@ class DriverContract(Case):
         made = self.make_driver()
         if self.capabilities is not None:
             self.assertEqual(self.capabilities, made.capabilities)
+        spec = getattr(made, "spec", None)
+        if isinstance(spec, DriverSpec):
+            DRIVERS.register(spec)
         made.configure_add()
         self.store = GuardedDriver(made, "contract")
         self.image_id = str(uuid.uuid4())
 
     def read(self, location: StoreLocation, start: int = 0, stop: int | None = None) -> bytes:
-        """What get delivers, checked against the length that it promises."""
+        """The data of an object or a part; checks the length that get promises."""
         data = self.store.get(location, start, stop)
         try:
             whole = b"".join(data.chunks)
@@ -147,33 +159,48 @@ class DriverContract(Case):
         self.assertEqual(data.length, len(whole))
         return whole
 
+    @property
+    def reads(self) -> bool:
+        """True for a store that gives back the data of its objects."""
+        return driver.READ in self.store.capabilities
+
+    def assert_content(self, expected: bytes, url: str) -> None:
+        """The object has this data, as far as the store gives data out."""
+        if self.reads:
+            self.assertTrue(expected == self.read(parse(url)), "the bytes differ")
+
     def assert_nothing_left(self) -> None:
-        """No trace of ``self.image_id``: not to be read, and free to be written."""
+        """There is nothing of ``self.image_id``, and the name can be used again."""
         self.assertEqual([], self.leftovers())
-        for location in self.store.predict_locations(self.image_id):
-            self.assertRaises(errors.StoreObjectNotFound, self.store.size, location)
+        if self.reads:
+            for location in self.store.predict_locations(self.image_id):
+                self.assertRaises(errors.StoreObjectNotFound, self.store.size, location)
         stored = self.store.add(self.image_id, [b"again"])
-        self.assertEqual(b"again", self.read(parse(stored.url)))
+        self.assert_content(b"again", stored.url)
 
     # ------------------------------------------------------------ reading
 
+    @requires(driver.READ)
     def test_an_object_is_read_as_it_was_stored(self) -> None:
         location = parse(self.put_object(self.image_id, b"hello, store"))
         self.assertEqual(12, self.store.size(location))
         self.assertEqual(b"hello, store", self.read(location))
         self.assertEqual(b"hello, store", self.read(location))
 
+    @requires(driver.READ)
     def test_an_object_may_be_empty(self) -> None:
         location = parse(self.put_object(self.image_id, b""))
         self.assertEqual(0, self.store.size(location))
         self.assertEqual(b"", self.read(location))
 
+    @requires(driver.READ)
     def test_an_object_larger_than_any_buffer_survives(self) -> None:
         data = os.urandom(MIB) * 8 + b"!"
         location = parse(self.put_object(self.image_id, data))
         self.assertEqual(len(data), self.store.size(location))
         self.assertTrue(data == self.read(location), "the bytes differ")
 
+    @requires(driver.READ)
     def test_what_is_not_there_is_not_found(self) -> None:
         url = self.put_object(self.image_id, b"data")
         # The name of an object is its image's id, or else one that the store chose.
@@ -182,6 +209,7 @@ class DriverContract(Case):
         self.assertRaises(errors.StoreObjectNotFound, self.store.get, location)
         self.assertRaises(errors.StoreObjectNotFound, self.store.size, location)
 
+    @requires(driver.READ)
     def test_a_reader_may_stop_early_and_close_twice(self) -> None:
         location = parse(self.put_object(self.image_id, b"x" * 3 * MIB))
         data = self.store.get(location)
@@ -189,7 +217,7 @@ class DriverContract(Case):
         data.close()
         data.close()
 
-    @requires(driver.READ_RANDOM)
+    @requires(driver.READ, driver.READ_RANDOM)
     def test_a_part_is_read_by_its_bounds(self) -> None:
         location = parse(self.put_object(self.image_id, bytes(range(256)) * 8192))
         whole = self.read(location)
@@ -208,19 +236,25 @@ class DriverContract(Case):
             with self.subTest(start=start, stop=stop):
                 self.assertTrue(whole[start:stop] == self.read(location, start, stop))
 
-    @requires(driver.READ_RANDOM)
+    @requires(driver.READ, driver.READ_RANDOM)
     def test_what_lies_beyond_the_end_is_left_out(self) -> None:
         location = parse(self.put_object(self.image_id, b"0123456789"))
         self.assertEqual(b"89", self.read(location, 8, 1000))
         self.assertEqual(b"", self.read(location, 10))
         self.assertEqual(b"", self.read(location, 1000, 1001))
 
-    @requires(without=driver.READ_RANDOM)
+    @requires(driver.READ, without=driver.READ_RANDOM)
     def test_a_store_that_reads_no_parts_says_so(self) -> None:
         location = parse(self.put_object(self.image_id, b"0123456789"))
         self.assertRaises(errors.StoreRandomGetNotSupported, self.store.get, location, 1)
 
-    @requires(driver.SENDFILE)
+    @requires(without=driver.READ)
+    def test_a_store_that_reads_nothing_says_so(self) -> None:
+        location = parse(self.put_object(self.image_id, b"data"))
+        self.assertRaises(errors.StoreGetNotSupported, self.store.get, location)
+        self.assertRaises(errors.StoreGetNotSupported, self.store.size, location)
+
+    @requires(driver.READ, driver.SENDFILE)
     def test_the_file_stands_at_the_first_byte(self) -> None:
         location = parse(self.put_object(self.image_id, b"0123456789"))
         data = self.store.get(location, 4, 6)
@@ -246,12 +280,13 @@ class DriverContract(Case):
     def test_the_size_need_not_be_known(self) -> None:
         stored = self.store.add(self.image_id, iter([b"ab", b"", b"cde"]))
         self.assertEqual(5, stored.size)
-        self.assertEqual(b"abcde", self.read(parse(stored.url)))
+        self.assert_content(b"abcde", stored.url)
 
     @requires(driver.ADD)
     def test_no_data_at_all_is_an_object_too(self) -> None:
         stored = self.store.add(self.image_id, [])
-        self.assertEqual(b"", self.read(parse(stored.url)))
+        self.assertEqual(0, stored.size)
+        self.assert_content(b"", stored.url)
 
     @requires(driver.ADD)
     def test_more_than_announced_is_refused(self) -> None:
@@ -277,9 +312,9 @@ class DriverContract(Case):
 
     @requires(driver.ADD, driver.EXCLUSIVE)
     def test_a_second_object_for_an_image_is_refused(self) -> None:
-        location = parse(self.store.add(self.image_id, [b"first"]).url)
+        stored = self.store.add(self.image_id, [b"first"])
         self.assertRaises(errors.StoreObjectExists, self.store.add, self.image_id, [b"second"])
-        self.assertEqual(b"first", self.read(location))
+        self.assert_content(b"first", stored.url)
 
     @requires(driver.ADD, driver.EXCLUSIVE)
     def test_of_two_writers_at_once_one_wins_whole(self) -> None:
@@ -296,7 +331,7 @@ class DriverContract(Case):
             try:
                 outcome[letter] = self.store.add(self.image_id, source(), 2000)
             except errors.StoreObjectExists as error:
-                both_writing.abort()  # A store may refuse before it takes any data.
+                both_writing.abort()  # A store may refuse before it reads any data.
                 outcome[letter] = error
 
         writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b")]
@@ -307,9 +342,9 @@ class DriverContract(Case):
         won = [(letter, got) for letter, got in outcome.items() if isinstance(got, AddResult)]
         self.assertEqual((2, 1), (len(outcome), len(won)))
         letter, stored = won[0]
-        self.assertEqual(letter * 2000, self.read(parse(stored.url)))
+        self.assert_content(letter * 2000, stored.url)
 
-    @requires(driver.ADD, driver.ATOMIC, driver.PREDICTABLE_LOCATION)
+    @requires(driver.ADD, driver.READ, driver.ATOMIC, driver.PREDICTABLE_LOCATION)
     def test_incomplete_object_is_not_readable(self) -> None:
         seen = []
 
@@ -328,7 +363,7 @@ class DriverContract(Case):
         predicted = [location.url for location in self.store.predict_locations(self.image_id)]
         self.assertIn(self.store.add(self.image_id, [b"data"]).url, predicted)
 
-    @requires(driver.DELETE)
+    @requires(driver.DELETE, driver.READ)
     def test_a_deleted_object_is_gone(self) -> None:
         location = parse(self.put_object(self.image_id, b"data"))
         self.store.delete(location)
@@ -350,7 +385,7 @@ class DriverContract(Case):
     ATTEMPT_SIZE = 11 * MIB
 
     def most_of_an_attempt(self) -> list[bytes]:
-        """The chunks of an upload that does not come to its end."""
+        """The chunks of an upload that is never completed."""
         return [b"x" * MIB] * (self.ATTEMPT_SIZE // MIB + 1)
 
     def attempt(self, number: int) -> str:
@@ -370,6 +405,8 @@ class DriverContract(Case):
     def assert_intact(self, made: dict[int, tuple[StoreLocation, bytes]], *numbers: int) -> None:
         for number in numbers:
             location, data = made[number]
+            if not self.reads:
+                continue
             self.assertEqual(len(data), self.store.size(location), f"attempt {number}")
             self.assertTrue(data == self.read(location), f"attempt {number}: the bytes differ")
 
@@ -401,7 +438,7 @@ class DriverContract(Case):
         self.assertIn(made[2][0], predicted)
         self.assertNotIn(made[2][0], self.store.predict_locations(self.image_id))
 
-    @requires(driver.ADD, driver.DELETE)
+    @requires(driver.ADD, driver.READ, driver.DELETE)
     def test_an_attempt_is_removed_alone(self) -> None:
         made = self.add_attempts(1, 2, 21)
         self.store.delete(made[1][0])
@@ -416,7 +453,7 @@ class DriverContract(Case):
         self.store.delete(made[21][0])
         self.assertEqual([], self.leftovers())
 
-    @requires(driver.ADD, driver.DELETE, driver.PREDICTABLE_LOCATION)
+    @requires(driver.ADD, driver.READ, driver.DELETE, driver.PREDICTABLE_LOCATION)
     def test_delete_attempt_keeps_other_attempts(self) -> None:
         made = self.add_attempts(2, 21)
         self.delete_attempt(self.image_id)
@@ -441,13 +478,13 @@ class DriverContract(Case):
         self.assert_intact(made, 1)
 
     def kill_writer(self, name: str) -> None:
-        """Kill a process in the middle of an upload of which the store has something."""
+        """Kill a process in the middle of an upload, when the store has a part of it."""
         before = sorted(self.leftovers())
-        told, tell = os.pipe()
+        reader, writer = os.pipe()
 
         def source() -> Iterator[bytes]:
             yield from self.most_of_an_attempt()
-            os.write(tell, b"!")
+            os.write(writer, b"!")
             signal.pause()
 
         child = os.fork()
@@ -456,10 +493,10 @@ class DriverContract(Case):
                 self.store.add(name, source())
             finally:
                 os._exit(1)
-        os.close(tell)
-        with open(told, "rb") as pipe:
+        os.close(writer)
+        with open(reader, "rb") as pipe:
             self.assertEqual(b"!", pipe.read(1), "the writer ended before its source did")
-        # Parts that are sent aside may still be on their way.
+        # Other threads of the writer may still be sending parts.
         deadline = time.monotonic() + ARRIVAL
         while sorted(self.leftovers()) == before and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -558,5 +595,5 @@ class DriverContract(Case):
 
         stored = self.store.add(self.image_id, source())
         self.assertEqual([[]], removed)
-        self.assertEqual(b"onetwo", self.read(parse(stored.url)))
+        self.assert_content(b"onetwo", stored.url)
         self.assertEqual([], self.store.cleanup())

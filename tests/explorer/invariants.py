@@ -8,6 +8,7 @@ import hashlib
 
 from glance_py.domain import errors
 from glance_py.domain.claim import object_name
+from glance_py.importing.staging_recovery import StagingRecovery
 from tests.explorer.scheduler import Process, Schedule
 from tests.explorer.service import CLEANER, PROJECT, Cluster
 
@@ -133,7 +134,7 @@ def quiesce(cluster: Cluster, schedule: Schedule) -> None:
             check_step(cluster)
         list(last.scrubber().scrub(30.0))
         # The cleanup of staged data comes once a minute.
-        last.importer.recover_staging()
+        StagingRecovery(cluster.repositories, last.importer.staging).recover()
 
 
 def _is_quiescent(cluster: Cluster) -> bool:

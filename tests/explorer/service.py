@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import logging
 import os
 import sqlite3
@@ -25,18 +24,19 @@ from unittest import mock
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from glance_py import claims, config, gateway, recovery
+from glance_py import app, claims, config, gateway, recovery
 from glance_py.context import RequestContext
 from glance_py.db import migrations
 from glance_py.db.database import Database, open_database
 from glance_py.db.images import SqlImages
 from glance_py.db.repositories import sql_repositories
+from glance_py.dependencies import Dependencies
 from glance_py.domain import errors
 from glance_py.domain.claim import split_object_name
+from glance_py.heartbeat import Heartbeat
 from glance_py.importing import (
     importer,
     location_import,
-    sources,
     staging,
     task_executor,
     tasks_api,
@@ -46,6 +46,7 @@ from glance_py.layers.quota import QuotaProxy
 from glance_py.layers.tasks import internal_tasks
 from glance_py.safe_http import Response
 from glance_py.scrubber import Scrubber
+from glance_py.settings import Settings
 from glance_store_py import errors as store_errors
 from glance_store_py.driver import AddResult, ObjectData
 from glance_store_py.drivers import file, memory
@@ -338,43 +339,36 @@ class FileDriver(file.FileDriver):
 
 
 class InlineTaskExecutor(task_executor.TaskExecutor):
-    """Does the work of a task in the thread of who asks for it; ``last`` is its id."""
+    """Does the work of a task in the thread that submits it; ``last`` is the id of the task."""
 
     last: str | None = None
 
-    def submit(self, task, function, after=lambda ended: None) -> None:
-        running_task = task_executor.RunningTask(task)
+    def submit(self, task, function, after=task_executor.do_nothing) -> None:
         self.last = task.id
-        self._unfinished[task.id] = running_task
-        self._run_task(running_task, function, after)
-
-    def send_heartbeats(self) -> None:
-        """One sign of life of each task."""
-        for running_task in list(self._unfinished.values()):
-            with contextlib.suppress(Exception):
-                self._send_heartbeat(running_task)
+        self.run(task, function, after)
 
     def reset(self) -> None:
-        self._unfinished.clear()
+        self._process.get().unfinished.clear()
         self.last = None
 
-    @property
-    def is_idle(self) -> bool:
-        return not self._unfinished
+
+class ManualHeartbeat(Heartbeat):
+    """A heartbeat without a thread: an actor calls ``beat``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, 0.0, CLOCK, start_thread=lambda name, run: None)
+
+    def reset(self) -> None:
+        self._process.get().beats.clear()
 
 
 class ProcessClaims(claims.Claims):
-    """The claims of a process whose heartbeats are an actor."""
-
-    def _ensure_heartbeat_thread(self) -> None:
-        pass
+    """The claims of a process that forgets everything between two schedules."""
 
     def reset(self) -> None:
-        self._held, self._to_release = {}, []
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._held and not self._to_release
+        mine = self._process.get()
+        mine.held.clear()
+        mine.to_release.clear()
 
 
 class _NoNotifier:
@@ -388,9 +382,6 @@ class _NoFilter:
 
 class _FakeFetcher:
     """A web server that has one body."""
-
-    def __init__(self, *_: object) -> None:
-        pass
 
     def open(
         self, url: str, start: int = 0, validator: str | None = None, headers: object = None
@@ -414,25 +405,37 @@ class Host:
         self.name = name
         self.repositories = repositories
         self.stores = stores
-        self.claims = ProcessClaims(repositories.claims, repositories.images, CLOCK)
-        deps = gateway.Dependencies(
+        self.heartbeats = (ManualHeartbeat("claims"), ManualHeartbeat("tasks"))
+        self.claims = ProcessClaims(
+            repositories.claims, repositories.images, CLOCK, heartbeat=self.heartbeats[0]
+        )
+        settings = Settings.from_conf(conf)
+        notifier = _NoNotifier()
+        tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
+        self.task_executor = InlineTaskExecutor(tasks, 1, self.heartbeats[1])
+        self.deps = deps = Dependencies(
             conf=conf,
+            settings=settings,
             repositories=repositories,
             stores=stores,
             enforcer=None,
-            notifier=_NoNotifier(),
+            notifier=notifier,
             claims=self.claims,
             uri_filter=_NoFilter(),
+            task_executor=self.task_executor,
         )
-        self.task_executor = InlineTaskExecutor(internal_tasks(deps), 1)
-        self.deps = deps = dataclasses.replace(deps, task_executor=self.task_executor)
-        self.images = gateway.build_stack(gateway.INTERNAL_LAYERS, repositories.images, deps)
-        self.importer = importer.Importer(self.images, deps)
+        self.images = gateway.build_internal_images(deps)
+        self.importer = importer.Importer(
+            self.images,
+            deps,
+            CLOCK,
+            CLOCK.utcnow,
+            staging.StagingArea(stores, CLOCK.time),
+            _FakeFetcher(),  # type: ignore[arg-type]
+        )
         self.location_import = location_import.LocationImportProxy(self.images, deps)
-        self.tasks = tasks_api.TaskStartProxy(
-            self.task_executor.tasks, dataclasses.replace(deps, importer=self.importer)
-        )
-        self.process = Process(name)
+        self.tasks = tasks_api.TaskStartProxy(self.task_executor.tasks, deps, self.importer)
+        self.reset()
 
     def configure(self, delayed: bool, quota: int) -> None:
         """Set the options ``delayed_delete`` and ``user_storage_quota`` (bytes)."""
@@ -445,21 +448,7 @@ class Host:
 
     def recovery(self) -> recovery.Recovery:
         """A new recovery of this process."""
-        return recovery.Recovery(
-            self.deps,
-            recovery.recovery_handlers(
-                self.importer,
-                functools.partial(
-                    location_import.recover,
-                    self.repositories,
-                    self.images,
-                    self.task_executor.tasks,
-                    self.claims,
-                ),
-            ),
-            self.importer.recover_staging,
-            CLOCK,
-        )
+        return app.build_recovery(self.deps, self.importer, CLOCK)
 
     def scrubber(self) -> Scrubber:
         """What removes data that waits for its removal."""
@@ -469,21 +458,23 @@ class Host:
         """The process as it is before it did anything."""
         self.claims.reset()
         self.task_executor.reset()
+        for heartbeat in self.heartbeats:
+            heartbeat.reset()
         self.process = Process(
             self.name, lambda: not (self.claims.is_idle and self.task_executor.is_idle)
         )
         return self.process
 
     def run_heartbeats(self) -> None:
-        """The heartbeat threads, in one."""
+        """Both heartbeat threads, in one."""
         while True:
-            CLOCK.sleep(claims.HEARTBEAT_SECONDS)
+            CLOCK.sleep(claims.LEASE_TIMES.heartbeat)
             self.send_heartbeats()
 
     def send_heartbeats(self) -> None:
-        """One sign of life of everything."""
-        self.claims.send_heartbeats()
-        self.task_executor.send_heartbeats()
+        """One heartbeat of all claims and tasks."""
+        for heartbeat in self.heartbeats:
+            heartbeat.beat()
 
     def recover(self) -> None:
         """The thread of recovery."""
@@ -491,7 +482,7 @@ class Host:
         while True:
             with contextlib.suppress(errors.DatabaseUnavailable):
                 made.recover()
-            CLOCK.sleep(2 * recovery.SCAN_SECONDS)
+            CLOCK.sleep(2 * claims.LEASE_TIMES.scan)
 
 
 class Cluster:
@@ -544,19 +535,13 @@ class Cluster:
         return config.load(["--config-file", path], conf=cfg.ConfigOpts())
 
     def _patch(self) -> None:
-        """The edges of modules that are not handed their clock, and what only costs time."""
-        shim = types.SimpleNamespace(time=CLOCK.time, sleep=CLOCK.sleep, monotonic=CLOCK.monotonic)
+        """Random numbers, and what only costs time."""
         numbers = _IdSequence()
         for target, name, value in (
-            (staging, "time", shim),
-            (sources, "time", shim),
-            (importer, "Fetcher", _FakeFetcher),
-            (importer, "datetime", _FakeDatetimeModule),
             (claims, "new_holder_token", numbers.holder),
             (importer, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
             (tasks_api, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
             (location_import, "uuid", types.SimpleNamespace(uuid4=numbers.task)),
-            (recovery.os, "register_at_fork", lambda **_: None),
             (file.os, "fsync", lambda _: None),
         ):
             self._stack.enter_context(mock.patch.object(target, name, value))
@@ -657,14 +642,3 @@ class _IdSequence:
     def task(self) -> uuid.UUID:
         self._last += 1
         return uuid.UUID(int=0x7A5C << 96 | self._last)
-
-
-class _FakeDatetimeModule:
-    """Stands for the module datetime where the present is asked for."""
-
-    UTC = datetime.UTC
-
-    class datetime:
-        @staticmethod
-        def now(tz: object) -> datetime.datetime:
-            return CLOCK.utcnow().replace(tzinfo=datetime.UTC)

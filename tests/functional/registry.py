@@ -14,7 +14,7 @@ from unittest import mock
 from oslo_config import cfg
 
 from glance_py import app, config
-from glance_py.registry import client
+from glance_py.registry import repositories
 
 #: Lines for an API host: its own credentials are a token of the flavor fakeauth.
 OPTIONS = "data_api = registry\n"
@@ -81,5 +81,5 @@ def in_process_registries() -> Iterator[None]:
             made[database] = connect_to_new_registry(conf)
         return made[database]
 
-    with mock.patch.object(client, "RegistryConnection", connection):
+    with mock.patch.object(repositories, "open_connection", connection):
         yield

@@ -69,7 +69,7 @@ def threads_stopped() -> Iterator[None]:
 
     with (
         mock.patch.object(app, "Claims", recording(app.Claims)),
-        mock.patch.object(app, "Background", recording(app.Background)),
+        mock.patch.object(app, "TaskExecutor", recording(app.TaskExecutor)),
     ):
         try:
             yield

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from glance_py import claims, recovery
+from glance_py import claims
 from tests.functional.server import BEATS_OF_A_LEASE
 
-claims.HEARTBEAT_SECONDS = recovery.SCAN_SECONDS = 0.4
-claims.LEASE_SECONDS = BEATS_OF_A_LEASE * claims.HEARTBEAT_SECONDS
+claims.LEASE_TIMES = claims.LeaseTimes(heartbeat=0.4, timeout=BEATS_OF_A_LEASE * 0.4, scan=0.4)
 
 if __name__ == "__main__":
     from glance_py.cmd.api import main

@@ -5,7 +5,7 @@ Every case runs against a real server, with a TCP proxy between the first host a
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import os
 import tempfile
 import threading
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from glance_py import app, claims, config, recovery
+from glance_py import app, claims, config
 from glance_py.db import engine, migrations
 from glance_py.db.database import Database
 from tests.config import text
@@ -44,8 +44,9 @@ class Host:
     def recover(self) -> None:
         """Look at what is held until a lease has run out."""
         self.recovery.recover()
-        for _ in range(int(claims.LEASE_SECONDS / recovery.SCAN_SECONDS) + 1):
-            self.clock.now += recovery.SCAN_SECONDS
+        times = claims.LEASE_TIMES
+        for _ in range(int(times.timeout / times.scan) + 1):
+            self.clock.now += times.scan
             self.recovery.recover()
 
 
@@ -103,7 +104,9 @@ class TwoHosts:
 
     def test_an_outcome_that_stays_unknown_is_decided_by_recovery(self) -> None:
         """The database is away for longer than a request can wait: the bytes stay."""
-        self.enterContext(service_timeout(0.5))
+        self.far.deps.claims.times = dataclasses.replace(
+            claims.LEASE_TIMES, resolve_timeout=0.5, resolve_retry=0.05
+        )
         for committed in (True, False):
             with self.subTest(committed=committed):
                 image_id = self.near.client.create()
@@ -183,24 +186,13 @@ class TwoHosts:
             yield b"slow"
             for _ in range(12):
                 self.far.deps.claims.send_heartbeats()
-                self.near.clock.now += recovery.SCAN_SECONDS
+                self.near.clock.now += claims.LEASE_TIMES.scan
                 self.near.recovery.recover()
             yield b"end"
 
         self.assertEqual(204, self.put(self.far, image_id, chunks()))
         self.assertEqual(b"slowend", self.data(image_id))
         self.assertEqual([image_id], self.stored())
-
-
-@contextlib.contextmanager
-def service_timeout(seconds: float) -> Iterator[None]:
-    """Give up sooner on finding out what became of a write."""
-    before = claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS
-    claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS = seconds, 0.05
-    try:
-        yield
-    finally:
-        claims.RESOLVE_TIMEOUT_SECONDS, claims.RESOLVE_RETRY_SECONDS = before
 
 
 class TestPostgreSQL(TwoHosts, unittest.TestCase):

@@ -18,11 +18,11 @@ from unittest import mock
 
 from glance_py import app, pipeline
 from glance_py.domain import errors
-from glance_py.middleware import factory_deps, health, oslo
+from glance_py.middleware import health, oslo, probe
 from tests.functional import service
 from tests.functional.client import AppClient
 from tests.functional.server import GLANCE_API, UWSGI, ServerCase
-from tests.unit.factories import make_conf
+from tests.unit.middleware.wsgi_helpers import factory_dependencies
 from tests.waiting import eventually
 
 
@@ -31,7 +31,7 @@ class ServiceTest(unittest.TestCase):
         running = contextlib.ExitStack()
         self.addCleanup(running.close)
         self.app, self.directory = running.enter_context(service.running())
-        running.enter_context(mock.patch.object(health, "RESULT_TTL", 0.0))
+        running.enter_context(mock.patch.object(probe, "RESULT_TTL", 0.0))
 
     def ask(self, path="/healthcheck/ready"):
         answer = AppClient(self.app, "").call("GET", path)
@@ -47,7 +47,7 @@ class ServiceTest(unittest.TestCase):
                 if not name.startswith("sqlite_"):
                     database.execute(f'DROP TABLE "{name}"')
             database.commit()
-        with self.assertLogs(health.LOG, "WARNING") as logs:
+        with self.assertLogs(probe.LOG, "WARNING") as logs:
             status, text = self.ask()
         self.assertEqual(503, status)
         self.assertIn("The database has not the schema of this release", text)
@@ -106,9 +106,8 @@ class BackendTest(unittest.TestCase):
     """The backends alone, with stores that hang."""
 
     def build(self, backend, paste=None, **deps):
-        deps = factory_deps.FactoryDependencies(make_conf(), *[None] * 5, **deps)
-        with factory_deps.providing(deps):
-            return backend(deps.conf, paste or {})
+        deps = factory_dependencies(**deps)
+        return backend(deps.conf, {**(paste or {}), health.DEPENDENCIES: deps})
 
     def test_a_store_that_hangs_is_waited_for_once(self):
         go_on = threading.Event()
@@ -122,9 +121,9 @@ class BackendTest(unittest.TestCase):
 
         backend = self.build(
             health.StoresHealthcheck,
-            stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", check=check),
+            stores=types.SimpleNamespace(ids=("hangs", "well"), default="well", health_check=check),
         )
-        with mock.patch.object(health, "PROBE_TIMEOUT", 0.2):
+        with mock.patch.object(probe, "PROBE_TIMEOUT", 0.2):
             # The check of the store would never end.
             for _ in range(3):
                 found = backend.healthcheck(0)
@@ -146,7 +145,7 @@ class BackendTest(unittest.TestCase):
         def ping():
             raise errors.DatabaseNotReady("The database lacks table images.")
 
-        with self.assertLogs(health.LOG, "WARNING") as logs:
+        with self.assertLogs(probe.LOG, "WARNING") as logs:
             found = self.build(health.DatabaseHealthcheck, ping=ping).healthcheck(0)
         self.assertEqual(
             (False, "The database has not the schema of this release"),
@@ -161,24 +160,23 @@ class BackendTest(unittest.TestCase):
         """However much of it hangs: all looks begin together."""
         go_on = threading.Event()
         self.addCleanup(go_on.set)
-        deps = factory_deps.FactoryDependencies(
-            make_conf(),
-            *[None] * 5,
+        deps = factory_dependencies(
             ping=go_on.wait,
             staging_free_bytes=go_on.wait,
             checks={"identity": go_on.wait},
-            stores=types.SimpleNamespace(ids=("a",), default="a", check=lambda store: go_on.wait()),
+            stores=types.SimpleNamespace(
+                ids=("a",), default="a", health_check=lambda store: go_on.wait()
+            ),
         )
-        with factory_deps.providing(deps):
-            backends = [
-                kind(deps.conf, {})
-                for kind in (
-                    health.DatabaseHealthcheck,
-                    health.IdentityHealthcheck,
-                    health.StoresHealthcheck,
-                    health.StagingHealthcheck,
-                )
-            ]
+        backends = [
+            kind(deps.conf, {health.DEPENDENCIES: deps})
+            for kind in (
+                health.DatabaseHealthcheck,
+                health.IdentityHealthcheck,
+                health.StoresHealthcheck,
+                health.StagingHealthcheck,
+            )
+        ]
         waited, here, wait = [], threading.current_thread(), threading.Event.wait
 
         def count(event, timeout=None):
@@ -187,8 +185,8 @@ class BackendTest(unittest.TestCase):
             return wait(event, timeout)
 
         with (
-            mock.patch.object(health, "PROBE_TIMEOUT", 0.2),
-            mock.patch.object(health.threading.Event, "wait", count),
+            mock.patch.object(probe, "PROBE_TIMEOUT", 0.2),
+            mock.patch.object(probe.threading.Event, "wait", count),
         ):
             found = [backend.healthcheck(0).available for backend in backends]
         self.assertEqual([False] * 4, found)
@@ -218,7 +216,7 @@ class PasteTest(unittest.TestCase):
             pipeline.FACTORY_ALIASES["oslo_middleware:Healthcheck.app_factory"],
         )
         with self.assertRaises(LookupError) as raised:
-            oslo.healthcheck({}, backends="disable_by_file, glance_databse")
+            oslo.healthcheck(factory_dependencies(), {}, backends="disable_by_file, glance_databse")
         self.assertIn("glance_databse", str(raised.exception))
 
 

@@ -13,7 +13,7 @@ from unittest import mock
 from oslo_config import cfg
 
 from glance_py import app, config, limits, pipeline
-from glance_py.middleware import health, keystone
+from glance_py.middleware import health, keystone, probe
 from tests.functional import service
 from tests.functional.client import AppClient
 from tests.functional.keystone import FakeKeystone
@@ -28,7 +28,7 @@ class KeystoneCase(unittest.TestCase):
         self.enterContext(
             mock.patch.dict(keystone.DEFAULTS, http_connect_timeout=1, http_request_max_retries=0)
         )
-        self.enterContext(mock.patch.object(health, "RESULT_TTL", 0.0))
+        self.enterContext(mock.patch.object(probe, "RESULT_TTL", 0.0))
         self.enterContext(mock.patch.object(health, "IDENTITY_RESULT_TTL", 0.0))
 
     def conf(self, section: str, options: str = "") -> cfg.ConfigOpts:

@@ -56,7 +56,7 @@ class ReloadCase(unittest.TestCase):
 
         def look() -> bool:
             answers.add(ask())
-            return bool(logs.repositories)
+            return bool(logs.records)
 
         eventually(look)
         return answers | {ask()}

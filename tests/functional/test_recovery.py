@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import threading
 import unittest
 import uuid
 from unittest import mock
@@ -14,11 +13,11 @@ from glance_py import app, claims, recovery
 from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
-from glance_py.domain.claim import ClaimGrant
 from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import ImportRequest
 from glance_py.domain.ports import Upload
 from glance_py.domain.task import API_IMAGE_IMPORT, Task
+from glance_py.importing.staging_recovery import StagingRecovery
 from glance_py.layers.location import LocationProxy
 from glance_store_py import errors as store_errors
 from tests.functional import service
@@ -37,9 +36,11 @@ class RecoveryTest(unittest.TestCase):
         self.repositories, self.stores = built.deps.repositories, built.deps.stores
         self.importer = built.importer
         self.deps, self.clock = built.deps, Clock()
-        self.recovery = app.build_recovery(built.deps, built.importer, self.clock)
-        # Nobody here is alive.
-        self.lease = stack.enter_context(mock.patch.object(claims, "LEASE_SECONDS", -1))
+        # Of the first recovery all holders count as dead.
+        self.recovery, self.observer = (
+            app.build_recovery(built.deps, built.importer, self.clock, times)
+            for times in (claims.LeaseTimes(timeout=-1.0), claims.LEASE_TIMES)
+        )
 
     def image(self, status: str = "queued", stores: tuple[str, ...] = (), **fields) -> Image:
         """An image whose data lies in ``stores`` and is on record there."""
@@ -98,11 +99,11 @@ class RecoveryTest(unittest.TestCase):
 
     def wait(self, seconds: float, live: tuple[str, ...] = ()) -> None:
         """Let time pass for the observer, while ``live`` holders give signs of life."""
-        for _ in range(int(seconds / recovery.SCAN_SECONDS)):
-            self.clock.now += recovery.SCAN_SECONDS
+        for _ in range(int(seconds / claims.LEASE_TIMES.scan)):
+            self.clock.now += claims.LEASE_TIMES.scan
             if live:
                 self.repositories.claims.beat(live)
-            self.recovery.recover()
+            self.observer.recover()
 
     def status(self, image: Image) -> str:
         return self.repositories.images.get(ADMIN, image.id).status
@@ -225,15 +226,14 @@ class RecoveryTest(unittest.TestCase):
             self.image("saving", updated_at=datetime.datetime(year, 1, 1))
             for year in (2020, 2020, 2100)
         )
-        with mock.patch.object(claims, "LEASE_SECONDS", 30):
-            self.recovery.recover()
-            for second in range(6):
-                self.repositories.images.update(
-                    ADMIN,
-                    refreshed,
-                    ImageChange(fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}),
-                )
-                self.wait(5)
+        self.observer.recover()
+        for second in range(6):
+            self.repositories.images.update(
+                ADMIN,
+                refreshed,
+                ImageChange(fields={"updated_at": datetime.datetime(2021, 1, 1, 0, 0, second)}),
+            )
+            self.wait(5)
         self.assertEqual(
             ["saving", "queued", "queued"], list(map(self.status, (refreshed, dead, ahead)))
         )
@@ -245,11 +245,10 @@ class RecoveryTest(unittest.TestCase):
         holder = self.claim(live, "upload", fields={"status": "saving"})
         self.claim(dead, "upload", fields={"status": "saving"})
         self.lay(dead, f"fast/{dead.id}")
-        with mock.patch.object(claims, "LEASE_SECONDS", 30):
-            self.recovery.recover()
-            self.wait(25, (holder,))
-            self.assertEqual(["saving", "saving"], [self.status(live), self.status(dead)])
-            self.wait(5, (holder,))
+        self.observer.recover()
+        self.wait(25, (holder,))
+        self.assertEqual(["saving", "saving"], [self.status(live), self.status(dead)])
+        self.wait(5, (holder,))
         self.assertEqual(["saving", "queued"], [self.status(live), self.status(dead)])
         self.check_queued(dead)
         self.assertEqual(holder, self.repositories.claims.get(live.id).holder)
@@ -259,13 +258,12 @@ class RecoveryTest(unittest.TestCase):
         """All processes of a service stand still for a while, with their virtual machine."""
         image = self.image()
         self.claim(image, "upload", fields={"status": "saving"})
-        with mock.patch.object(claims, "LEASE_SECONDS", 30):
-            self.recovery.recover()
-            self.wait(10)
-            self.clock.now += 3600
-            self.recovery.recover()
-            self.assertEqual("saving", self.status(image))
-            self.wait(15)
+        self.observer.recover()
+        self.wait(10)
+        self.clock.now += 3600
+        self.observer.recover()
+        self.assertEqual("saving", self.status(image))
+        self.wait(15)
         self.assertEqual("queued", self.status(image))
 
     def test_the_claim_is_taken_over_before_anything_is_touched(self) -> None:
@@ -357,7 +355,7 @@ class RecoveryTest(unittest.TestCase):
         image = self.image("active", ("fast",), size=4)
         request = ImportRequest("copy-image", {}, {}, stores=["slow"])
         with mock.patch.object(
-            self.importer.task_executor.tasks, "start", side_effect=errors.DatabaseUnavailable()
+            self.importer.tasks, "start", side_effect=errors.DatabaseUnavailable()
         ):
             self.assertRaises(
                 errors.DatabaseUnavailable, self.importer.start, ADMIN, image, request
@@ -393,14 +391,15 @@ class RecoveryTest(unittest.TestCase):
 
     def test_residue_of_staging(self) -> None:
         """Only what is named like an image, and of an image that needs it no more."""
+        staging_recovery = StagingRecovery(self.repositories, self.importer.staging)
         image = self.image("active", ("fast",))
         gone = str(uuid.uuid4())
         for name in (image.id, gone, f"{gone}.converted", "readme.txt"):
             self.lay(image, f"staging/{name}")
-        self.importer.recover_staging()
+        staging_recovery.recover()
         self.assertEqual([image.id, "readme.txt"], sorted(os.listdir(f"{self.directory}/staging")))
         os.utime(f"{self.directory}/staging/{image.id}", (0, 0))
-        self.importer.recover_staging()
+        staging_recovery.recover()
         self.assertEqual(["readme.txt"], os.listdir(f"{self.directory}/staging"))
 
     def test_done_once(self) -> None:
@@ -433,64 +432,6 @@ class RecoveryTest(unittest.TestCase):
         self.check_queued(bad)
 
 
-class ClaimsTest(unittest.TestCase):
-    """The signs of life of one process."""
-
-    def setUp(self) -> None:
-        self.clock, self.repositories = Clock(), Repositories()
-        self.claims = claims.Claims(self.repositories, None, self.clock)
-
-    def keep(self, name: str) -> claims.Claim:
-        wanted = self.claims.request("upload")
-        with mock.patch.object(threading.Thread, "start"):
-            return self.claims.keep_alive(name, ClaimGrant(1), wanted)
-
-    def test_an_unforeseen_error_silences_nobody(self) -> None:
-        one, two = self.keep("one"), self.keep("two")
-        self.repositories.broken = {one.holder}
-        with self.assertLogs("glance_py.claims", "WARNING") as logged:
-            self.claims.send_heartbeats()
-        self.assertEqual([two.holder], self.repositories.beaten)
-        self.assertIn("one", logged.output[0])
-
-    def test_a_loss_stops_the_attempt(self) -> None:
-        claim = self.keep("one")
-        claim.raise_if_lost()
-        self.repositories.lost = {claim.holder}
-        with self.assertLogs("glance_py.claims", "WARNING"):
-            self.claims.send_heartbeats()
-        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
-
-    def test_a_worker_that_slept_asks_before_it_goes_on(self) -> None:
-        claim = self.keep("one")
-        self.clock.now += claims.LEASE_SECONDS
-        claim.raise_if_lost()
-        self.assertEqual([claim.holder], self.repositories.beaten)
-        self.clock.now += claims.LEASE_SECONDS
-        self.repositories.broken = {claim.holder}
-        self.assertRaises(errors.DatabaseUnavailable, claim.raise_if_lost)
-        self.repositories.broken, self.repositories.lost = set(), {claim.holder}
-        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
-
-    def test_a_claim_that_was_granted_late_is_confirmed_first(self) -> None:
-        """Observers count from when it was recorded, not from when its holder heard of it."""
-        wanted = self.claims.request("upload")
-        self.clock.now += claims.LEASE_SECONDS
-        with mock.patch.object(threading.Thread, "start"):
-            claim = self.claims.keep_alive("one", ClaimGrant(1), wanted)
-        self.repositories.lost = {claim.holder}
-        self.assertRaises(errors.ClaimLost, claim.raise_if_lost)
-
-    def test_what_is_done_with_is_given_back_at_the_next_beat(self) -> None:
-        claim = self.keep("one")
-        self.claims.release_later(claim)
-        self.claims.stop_keeping_alive(claim)
-        self.claims.send_heartbeats()
-        self.claims.send_heartbeats()
-        self.assertEqual([[claim.holder]], self.repositories.finished)
-        self.assertEqual([], self.repositories.beaten)
-
-
 class Clock:
     """A clock that a test sets."""
 
@@ -501,25 +442,6 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-
-
-class Repositories:
-    """Claims in a database that may be away (``broken``) or have others' (``lost``)."""
-
-    def __init__(self) -> None:
-        self.broken: set[str] = set()
-        self.lost: set[str] = set()
-        self.beaten: list[str] = []
-        self.finished: list[list[str]] = []
-
-    def beat(self, holders: list[str]) -> set[str]:
-        if self.broken.intersection(holders):
-            raise errors.DatabaseUnavailable()
-        self.beaten += holders
-        return self.lost.intersection(holders)
-
-    def finish(self, holders: list[str]) -> None:
-        self.finished.append(holders)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import unittest
 from unittest import mock
 
 from glance_py import app, gateway
-from glance_py.claims import Claim
+from glance_py.claims import Claim, LeaseTimes
 from glance_py.context import RequestContext
 from glance_py.db.repositories import sql_repositories as open_repositories
 from glance_py.domain.change import ImageChange
@@ -135,8 +135,9 @@ class TestStray(LocationImportCase):
             ),
         )
         self.repositories.images.delete(ANN, image)  # and here the worker dies
-        with mock.patch("glance_py.claims.LEASE_SECONDS", 0):
-            lines = app.build_recovery(self.deps, self.api.importer).recover()
+        lines = app.build_recovery(
+            self.deps, self.api.importer, times=LeaseTimes(timeout=0.0)
+        ).recover()
         self.assertIn(
             "Removed data of image 00000000-0000-0000-0000-000000000005 that was left behind", lines
         )

@@ -12,7 +12,7 @@ from unittest import mock
 from oslo_config import cfg
 
 from glance_py import app, config
-from glance_py.registry import client
+from glance_py.registry import repositories
 from tests.functional import registry, service
 from tests.functional.client import AppClient, files
 from tests.functional.origin_server import serve, web_store
@@ -54,7 +54,7 @@ class ServiceTest(unittest.TestCase):
 
     def test_one_question_for_what_one_request_asks(self) -> None:
         image_id = self.mine.create()
-        wire = client.RegistryConnection(self._conf())
+        wire = repositories.open_connection(self._conf())
         before = wire.calls
         self.mine.show(image_id)
         self.mine.call("GET", "/v2/images?limit=100")
@@ -110,7 +110,9 @@ class TrustedTest(unittest.TestCase):
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "trusted-auth", "paste_deploy")
         self.wire = registry.InProcessConnection(app.build_registry(own).app)
-        self.enterContext(mock.patch.object(client, "RegistryConnection", lambda conf: self.wire))
+        self.enterContext(
+            mock.patch.object(repositories, "open_connection", lambda conf: self.wire)
+        )
 
     def test_a_life(self) -> None:
         api = app.build(self.conf)

@@ -12,7 +12,7 @@ from keystonemiddleware.auth_token import _exceptions
 from oslo_config import cfg
 
 from glance_py import app, config
-from glance_py.registry import client
+from glance_py.registry import repositories
 from tests.functional import registry, service
 from tests.functional.client import AppClient
 from tests.functional.keystone import SECTION
@@ -48,7 +48,9 @@ class KeystoneTest(unittest.TestCase):
         own.set_override("data_api", "sqlalchemy")
         own.set_override("flavor", "keystone", "paste_deploy")
         self.wire = registry.InProcessConnection(app.build_registry(own).app)
-        self.enterContext(mock.patch.object(client, "RegistryConnection", lambda conf: self.wire))
+        self.enterContext(
+            mock.patch.object(repositories, "open_connection", lambda conf: self.wire)
+        )
         self.api = app.build(conf)
         self.mine = AppClient(self.api, "u:p1:member")
 

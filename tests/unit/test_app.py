@@ -111,7 +111,7 @@ class PasteFileTest(Case):
         """A paste file that an operator already has, found beside the configuration file."""
         with self.assertLogs("glance_py.middleware.context", "WARNING") as logs:
             built = self.build(beside=OLD)
-        self.assertIn("nobody has a role", logs.output[0])
+        self.assertIn("have no role", logs.output[0])
         # Its filter gives nobody a role, so the policy answers.
         self.assertEqual((403, None), self.images(built))
         self.assertEqual(200, call(built, "/healthcheck")[0])

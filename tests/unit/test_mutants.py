@@ -6,7 +6,7 @@ import ast
 import unittest
 
 from glance_py import policies
-from tests import mutants
+from tests.mutants import operators, rights, runner
 
 TEXT = """
 RULES = ("get_image", "other")
@@ -29,7 +29,7 @@ class MutantsTest(unittest.TestCase):
         """What was changed -> the text that comes of it."""
         tree = ast.parse(TEXT)
         found = {}
-        for mutant in mutants.mutants(tree, RULES, names):
+        for mutant in operators.mutants(tree, RULES, names):
             with mutant:
                 found[mutant.description] = ast.unparse(tree)
         self.assertEqual(ast.unparse(ast.parse(TEXT)), ast.unparse(tree))
@@ -72,10 +72,10 @@ class MutantsTest(unittest.TestCase):
 
     def test_what_is_looked_at_is_there(self) -> None:
         known = frozenset(rule.name for rule in policies.list_rules())
-        for path, names in mutants.TARGETS.items():
-            tree = ast.parse((mutants.ROOT / path).read_text())
+        for path, names in rights.TARGETS.items():
+            tree = ast.parse((runner.ROOT / path).read_text())
             for name in names or ():
                 self.assertTrue(
-                    list(mutants.mutants(tree, known, frozenset({name}))),
+                    list(operators.mutants(tree, known, frozenset({name}))),
                     f"{path} has nothing to look at in {name}",
                 )

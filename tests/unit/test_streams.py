@@ -1,6 +1,7 @@
 """Byte filters: untouched chunks, right verdicts, no thread left behind."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import struct
@@ -16,7 +17,8 @@ from cursive import signature_utils
 from glance_py import streams
 from glance_py.domain import errors
 from glance_py.domain.image import Image
-from tests.unit.factories import make_conf, make_member
+from glance_py.settings import FormatSettings
+from tests.unit.factories import make_member
 
 KIB = 1024
 
@@ -164,15 +166,14 @@ ZEROS = bytes(64 * KIB)
 
 class InspectFormatTest(unittest.TestCase):
     def setUp(self):
-        self.conf = make_conf()
+        self.settings = FormatSettings()
 
     def set(self, **values):
-        for name, value in values.items():
-            self.conf.set_override(name, value, "image_format")
+        self.settings = dataclasses.replace(self.settings, **values)
 
     def inspect(self, data, disk_format, container_format="bare", chunk=64 * KIB):
         image = Image(id="i", disk_format=disk_format, container_format=container_format)
-        inspection = streams.FormatFilter(image, self.conf)
+        inspection = streams.FormatFilter(image, self.settings)
         pump(data, inspection, chunk=chunk)
         return inspection
 
@@ -298,7 +299,7 @@ class InspectFormatTest(unittest.TestCase):
 
         image = Image(id="i", disk_format="qcow2", container_format="bare")
         with self.assertRaises(errors.InvalidImageFormat):
-            list(streams.filtered(source(), (streams.FormatFilter(image, self.conf),)))
+            list(streams.filtered(source(), (streams.FormatFilter(image, self.settings),)))
         self.assertLess(len(read), 8)
 
 

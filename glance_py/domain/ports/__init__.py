@@ -1,8 +1,7 @@
-"""The interfaces between the rooms, one module for a noun; everybody imports them from here.
+"""The interfaces between packages, one module for a noun; import them from here.
 
-A room is handed what it talks to and knows it by these alone.  Operations are what
-callers and layers speak, records what the DAL answers.  ``ctx`` is always the
-caller (:class:`glance_py.context.RequestContext`).
+``XxxOperations`` are the protocols of the layers, ``XxxRepository`` those of the DAL.  The first
+argument of every operation, ``ctx``, is the caller.
 """
 
 from __future__ import annotations
@@ -13,9 +12,13 @@ from glance_py.domain.ports.data import Data, Download, Upload, UploadAttempt
 from glance_py.domain.ports.image import (
     IMAGE_OPERATIONS,
     INTERNAL_OPERATIONS,
+    LOCATED_OPERATIONS,
+    CommonImageOperations,
     Finalize,
     ImageOperations,
     ImageRepository,
+    InternalImageOperations,
+    LocatedImageOperations,
 )
 from glance_py.domain.ports.member import MEMBER_OPERATIONS, MemberOperations, MemberRepository
 from glance_py.domain.ports.metadef import (
@@ -29,36 +32,42 @@ from glance_py.domain.ports.repositories import Repositories
 from glance_py.domain.ports.task import (
     INTERNAL_TASK_OPERATIONS,
     TASK_OPERATIONS,
+    InternalTaskOperations,
     TaskOperations,
     TaskRepository,
 )
 from glance_py.domain.ports.usage import UsageRepository
 
 __all__ = [
-    "UploadAttempt",
     "CachedImageRepository",
     "ClaimRepository",
+    "CommonImageOperations",
     "DEFINITION_OPERATIONS",
     "Data",
     "DefinitionOperations",
     "Download",
+    "Finalize",
     "IMAGE_OPERATIONS",
-    "ImageRepository",
+    "INTERNAL_OPERATIONS",
+    "INTERNAL_TASK_OPERATIONS",
     "ImageOperations",
+    "ImageRepository",
+    "InternalImageOperations",
+    "InternalTaskOperations",
+    "LOCATED_OPERATIONS",
+    "LocatedImageOperations",
     "MEMBER_OPERATIONS",
-    "MemberRepository",
     "MemberOperations",
+    "MemberRepository",
     "NAMESPACE_OPERATIONS",
     "NamespaceOperations",
     "PendingData",
     "PendingRepository",
     "Repositories",
-    "Finalize",
     "TASK_OPERATIONS",
-    "INTERNAL_TASK_OPERATIONS",
-    "TaskRepository",
     "TaskOperations",
+    "TaskRepository",
     "Upload",
+    "UploadAttempt",
     "UsageRepository",
-    "INTERNAL_OPERATIONS",
 ]

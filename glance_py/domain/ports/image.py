@@ -1,8 +1,9 @@
-"""Images: what can be asked of them, and of their records.
+"""Images: the operations of a request, the operations behind them, and the DAL.
 
-``ImageOperations`` is what a controller calls and what every proxy layer stands in
-front of; ``ImageRepository`` is what the innermost layer needs from the DAL,
-whether that is SQL or the registry.
+A request passes the layers of :class:`ImageOperations`, which check what the caller may do, and
+then those of :class:`InternalImageOperations`, which do it.  Imports and other work without a
+request call the latter directly.  :class:`ImageRepository` is the DAL, whether that is SQL or the
+registry.
 """
 
 from __future__ import annotations
@@ -24,21 +25,22 @@ from glance_py.domain.registration import Registration
 Finalize = Callable[[], AbstractContextManager[tuple[Image, ImageChange]]]
 
 
-class ImageOperations(Protocol):
-    """What can be asked of images.  Every operation may raise errors.ImageNotFound."""
+class CommonImageOperations(Protocol):
+    """The operations that :class:`ImageOperations` and :class:`InternalImageOperations` share.
+
+    Every operation may raise errors.ImageNotFound.
+    """
 
     def get(self, ctx: Caller, image_id: str) -> Image:
-        """The image, for one who wants to look at it."""
+        """The image, for a caller that wants to look at it."""
 
     def resolve(self, ctx: Caller, image_id: str) -> Image:
-        """The image, for one who will ask another operation of it.
+        """The image, for a caller that will ask another operation about it.
 
-        Only visibility is judged: what the policy says follows from the operation.
+        Only visibility is checked: which policy rules apply follows from the other operation.
         """
 
     def list(self, ctx: Caller, query: ImageQuery) -> Page: ...
-
-    def create(self, ctx: Caller, image: Image) -> Image: ...
 
     def update(self, ctx: Caller, image: Image, change: ImageChange) -> Image: ...
 
@@ -49,40 +51,65 @@ class ImageOperations(Protocol):
     def stage(self, ctx: Caller, image: Image, upload: Upload) -> Image: ...
 
     def download(self, ctx: Caller, image: Image, request: Download) -> Data | None:
-        """None: the image has no data (yet)."""
+        """The data of the image; None when it has no data (yet)."""
 
     def set_status(self, ctx: Caller, image: Image, to: str) -> Image:
         """Deactivate or reactivate: ``to`` is deactivated or active."""
 
-    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
-        """Have data brought into stores, in the background; returns when that is certain."""
+
+class LocatedImageOperations(CommonImageOperations, Protocol):
+    """The operations of a request, without ``import_``."""
+
+    def create(self, ctx: Caller, image: Image) -> Image: ...
 
     def add_location(self, ctx: Caller, image: Image, registration: Registration) -> None:
-        """Have data that lies in a store become the image's; returns when that is certain."""
+        """Add data that is in a store already (Image API v2.17), in the background.
+
+        Returns when the work is recorded as a task.
+        """
 
     def list_locations(self, ctx: Caller, image: Image) -> Sequence[Location]:
-        """Where the data of the image lies."""
+        """The locations of the image's data."""
 
     def delete_from_store(self, ctx: Caller, image: Image, store: str) -> Image:
         """Remove the copy of the data in one store."""
 
-    def add_copy(self, ctx: Caller, image: Image, upload: Upload, finalize: Finalize) -> Image:
-        """One more copy of the data of an image that is being imported, in one store.
 
-        ``finalize`` is entered when the bytes are in the store and says which
-        image they are of by then, and what changes together with its
-        locations.  Only the import asks for this operation: what a caller may is
-        decided before.
+class ImageOperations(LocatedImageOperations, Protocol):
+    """The operations of a request: what a controller calls, on which callers are judged."""
+
+    def import_(self, ctx: Caller, image: Image, request: ImportRequest) -> None:
+        """Import data into stores, in the background; returns when the task is recorded."""
+
+
+class InternalImageOperations(CommonImageOperations, Protocol):
+    """The operations behind the request layers, which requests and background work share.
+
+    The caller's rights have been checked before one of these is called.
+    """
+
+    def create(
+        self, ctx: Caller, image: Image, reservation: QuotaReservation | None = None
+    ) -> Image:
+        """Record a new image.
+
+        :param reservation: what the owner may use once it is recorded.
+        """
+
+    def add_copy(self, ctx: Caller, image: Image, upload: Upload, finalize: Finalize) -> Image:
+        """Write one more copy of the data of an image that is being imported, to one store.
+
+        ``finalize`` is entered when the bytes are in the store.  It yields the image as it is
+        then and the change that is recorded together with the new location.
         """
 
     def remove_copy(
         self, ctx: Caller, image: Image, location: Location, change: ImageChange
     ) -> Image:
-        """Take back what :meth:`add_copy` did; ``change`` is applied at the same time."""
+        """Undo :meth:`add_copy`; ``change`` is applied in the same transaction."""
 
 
-#: The operations on which callers are judged, and those of what does the work.
-IMAGE_OPERATIONS = (
+_COMMON_OPERATIONS: tuple[str, ...] = (
     "get",
     "resolve",
     "list",
@@ -93,12 +120,17 @@ IMAGE_OPERATIONS = (
     "stage",
     "download",
     "set_status",
-    "import_",
+)
+#: The names of the operations of :class:`ImageOperations`, without and with ``import_``, and of
+#: :class:`InternalImageOperations`.
+LOCATED_OPERATIONS: tuple[str, ...] = (
+    *_COMMON_OPERATIONS,
     "add_location",
     "list_locations",
     "delete_from_store",
 )
-INTERNAL_OPERATIONS = (*IMAGE_OPERATIONS[:-4], "add_copy", "remove_copy")
+IMAGE_OPERATIONS: tuple[str, ...] = (*_COMMON_OPERATIONS, "import_", *LOCATED_OPERATIONS[-3:])
+INTERNAL_OPERATIONS: tuple[str, ...] = (*_COMMON_OPERATIONS, "add_copy", "remove_copy")
 
 
 class ImageRepository(Protocol):

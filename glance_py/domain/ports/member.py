@@ -31,7 +31,7 @@ class MemberOperations(Protocol):
     def delete(self, ctx: Caller, image: Image, member: Member) -> None: ...
 
 
-MEMBER_OPERATIONS = ("list", "get", "resolve", "create", "update", "delete")
+MEMBER_OPERATIONS: tuple[str, ...] = ("list", "get", "resolve", "create", "update", "delete")
 
 
 class MemberRepository(Protocol):

@@ -46,7 +46,15 @@ class NamespaceOperations(Protocol):
     def resource_types(self, ctx: Caller) -> Sequence[ResourceType]: ...
 
 
-NAMESPACE_OPERATIONS = ("get", "resolve", "list", "create", "update", "delete", "resource_types")
+NAMESPACE_OPERATIONS: tuple[str, ...] = (
+    "get",
+    "resolve",
+    "list",
+    "create",
+    "update",
+    "delete",
+    "resource_types",
+)
 
 
 class DefinitionOperations(Protocol):
@@ -93,4 +101,12 @@ class DefinitionOperations(Protocol):
         """Remove all of this kind."""
 
 
-DEFINITION_OPERATIONS = ("list", "get", "create", "create_all", "update", "delete", "clear")
+DEFINITION_OPERATIONS: tuple[str, ...] = (
+    "list",
+    "get",
+    "create",
+    "create_all",
+    "update",
+    "delete",
+    "clear",
+)

@@ -11,34 +11,42 @@ from glance_py.domain.task import Task, TaskQuery
 
 
 class TaskOperations(Protocol):
-    """What can be asked of tasks."""
+    """The operations of a request about tasks, on which callers are judged."""
 
     def list(self, ctx: Caller, query: TaskQuery) -> Sequence[Task]: ...
 
-    def get(self, ctx: Caller, task_id: str) -> Task: ...
+    def get(self, ctx: Caller, task_id: str) -> Task:
+        """:raises errors.TaskNotFound: no task that the caller may see has this id."""
 
     def create(self, ctx: Caller, task: Task) -> Task: ...
 
     def list_for_image(self, ctx: Caller, image: Image) -> Sequence[Task]:
         """The tasks about an image that the caller may see."""
 
+
+class InternalTaskOperations(TaskOperations, Protocol):
+    """The operations on tasks that the executor of tasks calls, beside those of a request.
+
+    Those that change a task raise errors.TaskAlreadyFinished when it has ended.
+    """
+
     def start(self, task: Task) -> Task:
-        """Work begins.  All from here on raise TaskAlreadyFinished for a lost task."""
+        """Record that the work begins."""
 
     def set_message(self, task: Task, message: str) -> Task:
-        """Work goes on, and this is how far it is."""
+        """Record that the work goes on; ``message`` is its progress."""
 
-    def succeed(self, task: Task, result: Mapping, message: str) -> Task: ...
+    def succeed(self, task: Task, result: Mapping[str, object], message: str) -> Task: ...
 
     def fail(self, task: Task, message: str) -> Task: ...
 
     def notify_run(self, task: Task) -> None:
-        """Nobody works on the task any more, as it was when it was handed over."""
+        """Announce that the work has ended; ``task`` is the task as it was submitted."""
 
 
-#: The operations on which callers are judged, and those of who works.
-TASK_OPERATIONS = ("list", "get", "create", "list_for_image")
-INTERNAL_TASK_OPERATIONS = (
+#: The names of the operations of :class:`TaskOperations` and :class:`InternalTaskOperations`.
+TASK_OPERATIONS: tuple[str, ...] = ("list", "get", "create", "list_for_image")
+INTERNAL_TASK_OPERATIONS: tuple[str, ...] = (
     *TASK_OPERATIONS,
     "start",
     "set_message",

@@ -1,12 +1,13 @@
-"""Thin translators between HTTP and the operations of the gateway, one per noun.
+"""Translators between HTTP and the operations, one class for each noun.
 
-A controller reads the request with ``wire``, calls the gateway and writes the
-answer with ``wire``.  It catches no domain error and decides nothing.
+A controller reads the request with ``wire``, calls an operation and writes the response with
+``wire``.  It catches no error of the domain, except where the API has another status for it, and
+decides nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from glance_py.http.controllers.actions import ActionsController
 from glance_py.http.controllers.cache import CacheController
@@ -20,25 +21,34 @@ from glance_py.http.controllers.metadefs import controllers as metadef_controlle
 from glance_py.http.controllers.schemas import SchemasController
 from glance_py.http.controllers.tags import TagsController
 from glance_py.http.controllers.tasks import TasksController
+from glance_py.http.ports import Cache, Operations, PolicyEnforcer, ProjectLimits, StoreList
+from glance_py.settings import Settings
 from glance_py.wire.field import Resource
 
 
 def controllers(
-    gateway, conf, stores, enforcer, image_schema: Resource, limits, cache
-) -> dict[str, Any]:
-    """All controllers, by the name that the route table uses."""
+    operations: Operations,
+    settings: Settings,
+    stores: StoreList,
+    enforcer: PolicyEnforcer,
+    image_schema: Resource,
+    limits: ProjectLimits | None,
+    cache: Cache | None,
+) -> Mapping[str, object]:
+    """All controllers, by the name that the table of routes uses."""
+    api, images, tasks = settings.api, operations.images, operations.tasks
     return {
-        "images": ImagesController(gateway.images, conf, stores, image_schema),
-        "image_data": ImageDataController(gateway.images, conf),
-        "imports": ImportsController(gateway.images, gateway.tasks, conf),
-        "tasks": TasksController(gateway.tasks, conf, enforcer),
-        "actions": ActionsController(gateway.images),
-        "tags": TagsController(gateway.images),
-        "members": MembersController(gateway.images, gateway.members),
-        "info": InfoController(conf, stores, enforcer, limits),
-        "cache": CacheController(gateway.images, cache, enforcer),
-        "locations": LocationsController(gateway.images),
-        "stores": StoresController(gateway.images, stores),
+        "images": ImagesController(images, api, stores, image_schema),
+        "image_data": ImageDataController(images, api),
+        "imports": ImportsController(images, tasks, api, settings.imports),
+        "tasks": TasksController(tasks, api, enforcer),
+        "actions": ActionsController(images),
+        "tags": TagsController(images),
+        "members": MembersController(images, operations.members),
+        "info": InfoController(api, stores, enforcer, limits),
+        "cache": CacheController(images, cache, enforcer),
+        "locations": LocationsController(images),
+        "stores": StoresController(images, stores),
         "schemas": SchemasController(image_schema),
-        **metadef_controllers(gateway, conf),
+        **metadef_controllers(operations, api),
     }

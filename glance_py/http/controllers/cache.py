@@ -1,36 +1,39 @@
-"""Management of this node's image cache.
+"""Management of the image cache of this host.
 
-Policies are asked before it is said that there is no cache, and an image that
-does not exist is named before them.
+wire: an image that does not exist is answered first, then the policy, then a missing cache.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import webob
 
 from glance_py.domain import errors
 from glance_py.domain.cached_image import CachedImage
+from glance_py.domain.image import ImageStatus
+from glance_py.domain.json_types import JsonDocument
 from glance_py.domain.ports import ImageOperations
+from glance_py.http.ports import Cache, PolicyEnforcer
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 
-_TARGET = "HTTP_X_IMAGE_CACHE_CLEAR_TARGET"
+_TARGET = "X-Image-Cache-Clear-Target"
 
 
 class CacheController:
-    """The cache and its queue."""
+    """The cached images and the queue of images to cache."""
 
-    def __init__(self, images: ImageOperations, cache, enforcer) -> None:
+    def __init__(
+        self, images: ImageOperations, cache: Cache | None, enforcer: PolicyEnforcer
+    ) -> None:
         self._images = images
         self._cache = cache
         self._enforcer = enforcer
 
-    def _authorized_cache(self, request: Request, rule: str) -> Any:
-        """The cache, for who may do what ``rule`` guards.
+    def _authorized_cache(self, request: Request, rule: str) -> Cache:
+        """The cache, when the policy rule ``rule`` holds for the caller.
 
-        :raises errors.NotFound: there is no cache here.
+        :raises errors.PolicyForbids: it does not.
+        :raises errors.NotFound: this host has no cache.
         """
         self._enforcer.enforce(request.context, rule, {})
         if self._cache is None:
@@ -52,7 +55,7 @@ class CacheController:
     def clear(self, request: Request) -> webob.Response:
         """DELETE /v2/cache"""
         cache = self._authorized_cache(request, "cache_delete")
-        target = request.environ.get(_TARGET, "").lower()
+        target = (request.header(_TARGET) or "").lower()
         if target not in ("", "cache", "queue"):
             raise errors.Invalid(
                 "x-image-cache-clear-target must be cache or queue, or empty for both."
@@ -67,7 +70,7 @@ class CacheController:
         """PUT /v2/cache/{image_id}"""
         image = self._images.resolve(request.context, image_id)
         cache = self._authorized_cache(request, "cache_image")
-        if image.status != "active":
+        if image.status != ImageStatus.ACTIVE:
             raise errors.Invalid("Only images with status active can be cached.")
         cache.queue(image.id)
         return accepted()
@@ -78,7 +81,7 @@ class CacheController:
         try:
             self._images.resolve(request.context, image_id)
         except errors.NotFound as error:
-            # What was deleted through another node may still be here.
+            # An image that was deleted through another host may still be in this cache.
             if self._cache is None or not self._cache.is_cached(image_id):
                 raise
             not_found = error
@@ -106,9 +109,9 @@ class CacheController:
         return json_response(dumps({"total_files_pruned": files, "total_bytes_pruned": size}))
 
 
-def cached_image_document(image: CachedImage) -> dict[str, Any]:
+def cached_image_document(image: CachedImage) -> JsonDocument:
     """A cached image as the API shows it; times are seconds since the epoch."""
-    document: dict[str, Any] = {
+    document: JsonDocument = {
         "image_id": image.image_id,
         "hits": image.hits,
         "last_accessed": image.last_accessed,

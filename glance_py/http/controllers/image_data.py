@@ -1,6 +1,6 @@
 """The data of an image: upload, stage, download.
 
-Bytes pass through unread; nothing here holds more than one chunk.
+The bytes are passed on in chunks; no more than one chunk is in memory here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import urllib.parse
 import webob
 
 from glance_py.domain import errors
+from glance_py.domain.importing import GLANCE_DIRECT
 from glance_py.domain.ports import Download, ImageOperations, Upload
 from glance_py.http import download
-from glance_py.http.body import CHUNK_SIZE, body_chunks, is_chunked
 from glance_py.http.ranges import requested_range
 from glance_py.http.request import Request, no_content
+from glance_py.settings import ApiSettings
+from glance_py.wire import media_types
 
 _SIZE = re.compile(r"\s*\+?\d{1,19}\s*", re.ASCII)
 _ZERO_SIZE = re.compile(r"\s*\+?0+\s*")
@@ -24,9 +26,9 @@ _ZERO_SIZE = re.compile(r"\s*\+?0+\s*")
 class ImageDataController:
     """The data of images."""
 
-    def __init__(self, images: ImageOperations, conf) -> None:
+    def __init__(self, images: ImageOperations, api: ApiSettings) -> None:
         self._images = images
-        self._is_staging_enabled = "glance-direct" in conf.enabled_import_methods
+        self._is_staging_enabled = GLANCE_DIRECT in api.enabled_import_methods
 
     def upload(self, request: Request, image_id: str) -> webob.Response:
         """PUT /v2/images/{image_id}/file"""
@@ -46,22 +48,23 @@ class ImageDataController:
 
     def download(self, request: Request, image_id: str) -> webob.Response:
         """GET /v2/images/{image_id}/file"""
-        environ = request.environ
         image = self._images.resolve(request.context, image_id)
         byte_range = None
-        if image.size is not None and download.if_range_matches(environ, image):
-            byte_range = requested_range(environ, image.size)
+        if image.size is not None and download.if_range_matches(request, image):
+            byte_range = requested_range(
+                request.header("Range"), request.header("Content-Range"), image.size
+            )
         start, stop = byte_range or (0, None)
         data = self._images.download(
             request.context, image, Download(start, stop, _preferred_stores(request))
         )
         if data is None:
             return no_content()
-        if download.is_not_modified(environ, image):
+        if download.is_not_modified(request, image):
             data.close()
             return webob.Response(status=304, headerlist=download.headers(image), app_iter=[])
         headers = [
-            ("Content-Type", download.OCTET_STREAM),
+            ("Content-Type", media_types.OCTET_STREAM),
             ("Content-Length", str(data.length)),
             *download.headers(image),
         ]
@@ -72,40 +75,39 @@ class ImageDataController:
         return webob.Response(
             status=200 if byte_range is None else 206,
             headerlist=headers,
-            app_iter=download.body(environ, data, whole=byte_range is None),
+            app_iter=download.body(request, data, whole=byte_range is None),
         )
 
 
 def _upload(request: Request) -> Upload:
-    """The data of a request, unread.
+    """The data that a request carries, of which nothing has been read yet.
 
-    :raises errors.UnsupportedMediaType: it is not declared as plain bytes.
-    :raises errors.Invalid: its announced size is no number.
+    :raises errors.UnsupportedMediaType: the Content-Type is not that of plain bytes.
+    :raises errors.Invalid: the announced size is no number.
     """
-    environ = request.environ
     # wire: unlike other media types this one is compared exactly.
-    if request.content_type != download.OCTET_STREAM:
+    if request.content_type != media_types.OCTET_STREAM:
         raise errors.UnsupportedMediaType(
-            f"The Content-Type of image data must be {download.OCTET_STREAM}."
+            f"The Content-Type of image data must be {media_types.OCTET_STREAM}."
         )
-    size = environ.get("HTTP_X_OPENSTACK_IMAGE_SIZE")
-    if size is None and not is_chunked(environ):
-        size = environ.get("CONTENT_LENGTH") or None
+    size = request.header("X-Openstack-Image-Size")
+    if size is None and not request.is_chunked:
+        size = request.content_length_text
     elif size is not None and _ZERO_SIZE.fullmatch(size):
-        # wire: a client that says 0 does not know.
+        # wire: 0 means that the client does not know the size.
         size = None
     if size is not None and not _SIZE.fullmatch(size):
         raise errors.Invalid("The size of the image must be a number of bytes.")
     return Upload(
-        source=body_chunks(environ, CHUNK_SIZE),
+        source=request.chunks(),
         size=None if size is None else int(size),
-        store=environ.get("HTTP_X_IMAGE_META_STORE"),
+        store=request.header("X-Image-Meta-Store"),
     )
 
 
 def _preferred_stores(request: Request) -> tuple[str, ...]:
-    """Stores of the ``prefer`` parameter, in order."""
-    query = request.environ.get("QUERY_STRING")
+    """The ids of stores in the query parameter ``prefer``, in their order."""
+    query = request.query_string
     if not query or "prefer" not in query:
         return ()
     values = urllib.parse.parse_qs(query).get("prefer", [])

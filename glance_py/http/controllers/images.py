@@ -10,36 +10,40 @@ from glance_py.domain.caller import Caller
 from glance_py.domain.change import RejectedChange
 from glance_py.domain.image import Image
 from glance_py.domain.ports import ImageOperations
+from glance_py.http.ports import StoreList
 from glance_py.http.request import Request, json_response, no_content
-from glance_py.wire import patch
+from glance_py.settings import ApiSettings
+from glance_py.wire import media_types, patch, paths
 from glance_py.wire.dump import ImageDumper
 from glance_py.wire.field import Resource
 from glance_py.wire.load import ImageLoader
 from glance_py.wire.query import ImageQueryLoader
 
-#: A PATCH of more operations asks for the caller's rights before it looks at them.
+#: A PATCH of more operations than this asks for the caller's rights before they are applied.
 AUTHORIZE_FIRST_ABOVE = 100
 
 
 class ImagesController:
     """Images as a whole."""
 
-    def __init__(self, images: ImageOperations, conf, stores, schema: Resource) -> None:
+    def __init__(
+        self, images: ImageOperations, api: ApiSettings, stores: StoreList, schema: Resource
+    ) -> None:
         self._images = images
         self._load = ImageLoader(schema)
         self._load_patch = patch.PatchLoader(self._load)
-        self._load_query = ImageQueryLoader(schema, conf.limit_param_default, conf.api_limit_max)
-        self._dump = ImageDumper(schema, conf, stores)
+        self._load_query = ImageQueryLoader(schema, api.limit_param_default, api.api_limit_max)
+        self._dump = ImageDumper(schema, api, stores)
         self._location_rules = patch.LocationRules(
-            allowed=conf.show_multiple_locations,
-            algorithm=conf.hashing_algorithm,
+            allowed=api.show_multiple_locations,
+            algorithm=api.hashing_algorithm,
             sort_locations=self._dump.sort_locations,
         )
-        self._import_headers = _import_headers(conf, stores)
+        self._import_headers = _import_headers(api, stores)
 
     def index(self, request: Request) -> webob.Response:
         """GET /v2/images"""
-        page_request = self._load_query.load(request.environ.get("QUERY_STRING", ""))
+        page_request = self._load_query.load(request.query_string)
         page = self._images.list(request.context, page_request.query)
         next_page = (
             page_request.page_after(page.images[-1].id) if page.full and page.images else None
@@ -55,7 +59,7 @@ class ImagesController:
         return json_response(
             self._dump.dump_image(request.context, image),
             201,
-            (("Location", f"/v2/images/{image.id}"), *self._import_headers),
+            (("Location", f"{paths.IMAGES}/{image.id}"), *self._import_headers),
         )
 
     def show(self, request: Request, image_id: str) -> webob.Response:
@@ -66,11 +70,11 @@ class ImagesController:
     def update(self, request: Request, image_id: str) -> webob.Response:
         """PATCH /v2/images/{image_id}"""
         media_type = request.content_type
-        if media_type not in patch.MEDIA_TYPES:
+        if media_type not in media_types.PATCH:
             raise exc.HTTPUnsupportedMediaType(
                 explanation=f"A PATCH of an image has a Content-Type of "
-                f"{' or '.join(patch.MEDIA_TYPES)}.",
-                headers={"Accept-Patch": ", ".join(patch.MEDIA_TYPES)},
+                f"{' or '.join(media_types.PATCH)}.",
+                headers={"Accept-Patch": ", ".join(media_types.PATCH)},
             )
         operations = self._load_patch.operations(media_type, request.read_json_body())
         image = self._images.resolve(request.context, image_id)
@@ -82,7 +86,7 @@ class ImagesController:
         return json_response(self._dump.dump_image(request.context, image))
 
     def _authorize_update(self, ctx: Caller, image: Image) -> None:
-        """Ask for rights before much work is done for somebody who has none.
+        """Ask for the caller's rights before much work is done.
 
         :raises errors.Forbidden: the caller may not change the image.
         """
@@ -90,7 +94,7 @@ class ImagesController:
         try:
             self._images.update(ctx, image, RejectedChange(error=sentinel))
         except errors.GlanceError as error:
-            # The layers raise the objection where they have asked for all rights.
+            # The layers raise the error of a RejectedChange after they asked for all rights.
             if error is not sentinel:
                 raise
 
@@ -101,11 +105,11 @@ class ImagesController:
         return no_content()
 
 
-def _import_headers(conf, stores) -> tuple[tuple[str, str], ...]:
-    """Headers that tell the creator of an image how its data may come."""
+def _import_headers(api: ApiSettings, stores: StoreList) -> tuple[tuple[str, str], ...]:
+    """Headers of a new image: the methods of import and the stores that its data may use."""
     headers = []
-    if conf.enabled_import_methods:
-        headers.append(("OpenStack-image-import-methods", ",".join(conf.enabled_import_methods)))
+    if api.enabled_import_methods:
+        headers.append(("OpenStack-image-import-methods", ",".join(api.enabled_import_methods)))
     if stores.multi:
         headers.append(("OpenStack-image-store-ids", ",".join(stores.ids)))
     return tuple(headers)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import webob
 
 from glance_py.domain import errors
+from glance_py.domain.json_types import JsonDocument
+from glance_py.http.ports import PolicyEnforcer, ProjectLimits, StoreList
 from glance_py.http.request import Request, json_response
+from glance_py.settings import ApiSettings
 from glance_py.wire.dump import dumps
 
 
 class InfoController:
     """Answers about the service itself."""
 
-    def __init__(self, conf, stores, enforcer, limits) -> None:
+    def __init__(
+        self,
+        api: ApiSettings,
+        stores: StoreList,
+        enforcer: PolicyEnforcer,
+        limits: ProjectLimits | None,
+    ) -> None:
         self._stores = stores
         self._enforcer = enforcer
         self._limits = limits
@@ -24,7 +32,7 @@ class InfoController:
                 "import-methods": {
                     "description": "Ways in which the data of an image can be imported.",
                     "type": "array",
-                    "value": list(conf.enabled_import_methods),
+                    "value": list(api.enabled_import_methods),
                 }
             }
         )
@@ -45,16 +53,16 @@ class InfoController:
         return json_response(dumps({"stores": list(self._store_documents(detail=True))}))
 
     def _require_multiple_stores(self) -> None:
-        """Of a single store nothing is told, whoever asks."""
+        """:raises errors.NotFound: there is a single store, which clients cannot choose."""
         if not self._stores.multi:
             raise errors.NotFound("This service has a single store.")
 
-    def _store_documents(self, *, detail: bool) -> Iterator[dict[str, Any]]:
+    def _store_documents(self, *, detail: bool) -> Iterator[JsonDocument]:
         for store in self._stores.describe():
-            document: dict[str, Any] = {"id": store.id}
+            document: JsonDocument = {"id": store.id}
             if store.description:
                 document["description"] = store.description
-            # wire: these two are there as strings, or not at all.
+            # wire: these two are strings, and left out when they are false.
             if store.default:
                 document["default"] = "true"
             if store.read_only:

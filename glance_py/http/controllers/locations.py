@@ -1,4 +1,4 @@
-"""Where the data of images lies: the locations of an image, and its copy in one store."""
+"""The locations of an image, and its copy in one store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import webob
 
 from glance_py.domain import errors
 from glance_py.domain.ports import ImageOperations
+from glance_py.http.ports import StoreList
 from glance_py.http.request import Request, accepted, json_response, no_content
 from glance_py.wire.dump import dumps
 from glance_py.wire.locations import load_registration
@@ -36,7 +37,7 @@ class LocationsController:
 class StoresController:
     """The copy of an image in one store (Image API v2.10)."""
 
-    def __init__(self, images: ImageOperations, stores) -> None:
+    def __init__(self, images: ImageOperations, stores: StoreList) -> None:
         self._images = images
         self._stores = stores
 

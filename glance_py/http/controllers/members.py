@@ -1,4 +1,4 @@
-"""Projects that an image is shared with."""
+"""The members of an image: the projects that it is shared with."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MembersController:
         try:
             member = self._members.get(request.context, image, member_id)
         except errors.Forbidden:
-            # wire: only here, whoever may not see a member is told that there is none.
+            # wire: a caller who may not see the member gets 404, in this request only.
             raise errors.MemberNotFound(member_id, image_id) from None
         return json_response(dump_member(member))
 

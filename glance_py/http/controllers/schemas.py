@@ -1,4 +1,4 @@
-"""The schema documents."""
+"""The schema documents of the API."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from glance_py.wire.schema import schema_documents
 
 
 class SchemasController:
-    """Answers with documents written out beforehand."""
+    """Schema documents, encoded once per process."""
 
     def __init__(self, image: Resource) -> None:
         self._documents = schema_documents(image)
 
-    def show(self, request: Request) -> webob.Response:
-        """GET /v2/schemas/..."""
-        name = request.environ["PATH_INFO"].partition("/schemas/")[2]
-        return json_response(self._documents[name])
+    def show(self, request: Request, document: str) -> webob.Response:
+        """GET /v2/schemas/{document}"""
+        return json_response(self._documents[document])

@@ -11,7 +11,7 @@ from glance_py.wire.load import load_tag
 
 
 class TagsController:
-    """One tag at a time."""
+    """One tag of an image."""
 
     def __init__(self, images: ImageOperations) -> None:
         self._images = images

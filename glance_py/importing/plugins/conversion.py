@@ -1,14 +1,15 @@
-"""Brings images to one disk_format with qemu-img, which is told the format and never guesses.
+"""A plugin that converts images to one disk_format with qemu-img.
 
-The data comes from strangers: before qemu-img sees it, its format is inspected
-here; formats that name further files are refused; and qemu-img itself runs with
-limits on processor time and memory.
+The data comes from users and may attack qemu-img.  Therefore its format is inspected before
+qemu-img reads it, and given to qemu-img, which never detects it itself; images that refer to other
+files are refused; and qemu-img runs with limits on processor time and memory.
 """
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -18,33 +19,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from oslo_concurrency import processutils
+from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
-from glance_py.importing.plugins.base import StagedImage
+from glance_py.importing.plugins.base import ImportPlugin, StagedImage
+from glance_py.settings import FormatSettings
 from glance_py.streams import FormatFilter
+from glance_store_py.process import start_thread
 
 LOG = logging.getLogger(__name__)
 
 _CHUNK = 1024 * 1024
 _GIB = 1024**3
 
-#: Memory of qemu-img in bytes, and seconds of processor time: to look, and to convert.
+#: Limits of qemu-img: memory in bytes, and seconds of processor time to inspect and to convert.
 MEMORY_LIMIT = 2 * _GIB
 INFO_CPU_SECONDS = 30
 CONVERT_CPU_SECONDS = 600
-#: One more second for so many bytes of disk.
+#: A conversion has one more second for so many bytes of the virtual disk.
 BYTES_PER_CPU_SECOND = 8 * 1024**2
-#: How much longer than its processor time qemu-img may take, waiting for disks.
+#: The limit of elapsed time, as a multiple of the processor time: qemu-img waits for disks.
 WALL_TIME_FACTOR = 3
-#: Seconds between two looks at whether it is still wanted.
+#: Seconds between two checks whether the import is cancelled.
 POLL_SECONDS = 0.5
 
-#: disk_format -> the name that qemu-img has for it.
+#: disk_format -> the name of the format in qemu-img.
 QEMU_FORMATS = {
     "raw": "raw",
     "qcow2": "qcow2",
@@ -56,10 +60,35 @@ QEMU_FORMATS = {
 }
 
 
-class ImageConversion:
-    """Converts to ``[image_conversion] output_format``."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConversionSettings:
+    """The group ``[image_conversion]``, and options of other groups that limit a conversion.
 
-    def __init__(self, conf) -> None:
+    ``image_size_cap`` in bytes; ``python_interpreter`` None to find one.
+    """
+
+    output_format: str = "raw"
+    image_size_cap: int = 1 << 40
+    python_interpreter: str | None = None
+    vmdk_allowed_types: Sequence[str] = ("streamOptimized", "monolithicSparse")
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> Self:
+        """Read the options from ``conf``."""
+        return cls(
+            conf.image_conversion.output_format,
+            conf.image_size_cap,
+            conf.wsgi.python_interpreter,
+            tuple(conf.image_format.vmdk_allowed_types),
+        )
+
+
+class ImageConversion(ImportPlugin):
+    """Converts images to ``output_format``; ISO images stay what they are."""
+
+    runs_after = ("image_decompression",)
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
         """:raises ValueError: qemu-img is not installed."""
         if shutil.which("qemu-img") is None:
             raise ValueError(
@@ -67,14 +96,15 @@ class ImageConversion:
                 "qemu-img, and qemu-img is not installed."
             )
         self._conf = conf
-        self._output_format = conf.image_conversion.output_format
-        self._cap = conf.image_size_cap
-        self._python_executable = conf.wsgi.python_interpreter or _find_python()
+        self._settings = settings = ConversionSettings.from_conf(conf)
+        self._output_format = settings.output_format
+        self._python_executable = settings.python_interpreter or _find_python()
 
     def process(self, staged: StagedImage) -> None:
-        """:raises errors.InvalidImageFormat: the data is not what is declared, or unsafe.
+        """See :meth:`ImportPlugin.process`.
 
-        :raises errors.GlanceError: qemu-img cannot convert it.
+        :raises errors.InvalidImageFormat: the data is unsafe, or not of the declared format.
+        :raises errors.GlanceError: qemu-img cannot convert the data.
         """
         image = staged.image
         found = self._inspect(staged, image.disk_format)
@@ -96,9 +126,12 @@ class ImageConversion:
         self._convert(staged, qemu_format, virtual_size)
 
     def _inspect(self, staged: StagedImage, declared: str | None) -> str | None:
-        """The format of the data, which must be the declared one; for raw whatever it is."""
+        """The format of the data, None when unknown.
+
+        :raises errors.InvalidImageFormat: it is unsafe, or not ``declared``.
+        """
         image = dataclasses.replace(staged.image, disk_format=declared, container_format="bare")
-        inspection = FormatFilter(image, self._conf)
+        inspection = FormatFilter(image, FormatSettings.from_conf(self._conf))
         with open(staged.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 inspection.update(chunk)
@@ -106,9 +139,10 @@ class ImageConversion:
         return inspection.format
 
     def _read_virtual_size(self, staged: StagedImage, qemu_format: str) -> int:
-        """The size of the disk in bytes.
+        """The size of the virtual disk in bytes.
 
-        :raises errors.InvalidImageFormat: the image is made of several files.
+        :raises errors.InvalidImageFormat: the image refers to other files, or is encrypted.
+        :raises errors.ImageTooLarge: the disk is larger than ``image_size_cap``.
         """
         text = self._qemu_img(
             staged, INFO_CPU_SECONDS, "info", "-f", qemu_format, "--output=json", staged.path
@@ -122,17 +156,18 @@ class ImageConversion:
         if info.get("encrypted"):
             raise errors.InvalidImageFormat("The image is encrypted and cannot be converted.")
         created = specific.get("create-type")
-        allowed = {kind.lower() for kind in self._conf.image_format.vmdk_allowed_types}
+        allowed = {kind.lower() for kind in self._settings.vmdk_allowed_types}
         if created is not None and created.lower() not in allowed:
             raise errors.InvalidImageFormat("VMDK data of this type is not allowed here.")
         size = int(info["virtual-size"])
-        if size > self._cap:
+        if size > self._settings.image_size_cap:
             raise errors.ImageTooLarge(
                 f"The disk is of {size} bytes, more than image_size_cap allows."
             )
         return size
 
     def _convert(self, staged: StagedImage, qemu_format: str, virtual_size: int) -> None:
+        """Replace the data by the converted image, and update the formats and sizes."""
         staged.raise_if_cancelled()
         staged.set_progress(
             f"Converting {virtual_size // 1024**2} MiB from {qemu_format} to {self._output_format}"
@@ -151,7 +186,7 @@ class ImageConversion:
             path,
         )
         size = os.path.getsize(path)
-        if size > self._cap:
+        if size > self._settings.image_size_cap:
             os.unlink(path)
             raise errors.ImageTooLarge(
                 f"The converted image has {size} bytes, more than image_size_cap allows."
@@ -170,11 +205,11 @@ class ImageConversion:
         self._inspect(staged, self._output_format)
 
     def _qemu_img(self, staged: StagedImage, seconds: int, *arguments: str) -> str:
-        """Run qemu-img; what it says.
+        """Run qemu-img and return its output.
 
-        :param seconds: of processor time; it may wait for WALL_TIME_FACTOR times as long.
-        :raises errors.Invalid: it failed, or needed more than it may have.
-        :raises errors.TaskCancelled: it was ended, since nobody waits for it any more.
+        :param seconds: of processor time; the elapsed time may be WALL_TIME_FACTOR times as long.
+        :raises errors.Invalid: it failed, or reached a limit.
+        :raises errors.TaskCancelled: it was killed, because the task is cancelled.
         """
         limits = processutils.ProcessLimits(cpu_time=seconds, address_space=MEMORY_LIMIT)
         supervisor = ProcessSupervisor(staged.raise_if_cancelled, WALL_TIME_FACTOR * seconds)
@@ -208,12 +243,12 @@ class ImageConversion:
 
 
 class ProcessSupervisor:
-    """Ends a process that takes too long, or that is not wanted any more.
+    """Kills a process when a check fails or its time is over.
 
-    :param check: raises a GlanceError when it is not.
-    :param seconds: how long it may take.
+    :param check: called twice a second; raises a GlanceError to have the process killed.
+    :param seconds: the limit of elapsed time.
 
-    ``reason`` is why the process was ended, None when it was not.
+    ``reason`` is the error for which the process was killed, None when it was not.
     """
 
     def __init__(self, check: Callable[[], None], seconds: float) -> None:
@@ -222,15 +257,15 @@ class ProcessSupervisor:
         self._seconds = seconds
         self._ended = threading.Event()
 
-    def on_start(self, process: subprocess.Popen) -> None:
-        """It has been started."""
-        threading.Thread(target=self._watch, args=(process,), name="qemu-img", daemon=True).start()
+    def on_start(self, process: subprocess.Popen[bytes]) -> None:
+        """Start to watch a process that has been started."""
+        start_thread("qemu-img", functools.partial(self._watch, process))
 
-    def on_end(self, process: subprocess.Popen) -> None:
-        """It has ended."""
+    def on_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Watch the process no more: it has ended."""
         self._ended.set()
 
-    def _watch(self, process: subprocess.Popen) -> None:
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._seconds
         while not self._ended.wait(POLL_SECONDS):
             try:
@@ -250,20 +285,20 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _set_parent_death_signal() -> None:
-    """Called in the child: should the service be killed, nobody else ends qemu-img."""
+    """Have the kernel kill this child when the service is killed; called in the child."""
     if hasattr(_LIBC, "prctl"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _find_python() -> str:
-    """This Python, also inside of servers that say they are sys.executable."""
+    """The path of this Python; a server that embeds it sets sys.executable to itself."""
     if os.path.basename(sys.executable or "").startswith("python"):
         return sys.executable
     return os.path.join(sys.prefix, "bin", "python3")
 
 
 def _environment() -> dict[str, str]:
-    """Ours, and where we find modules: servers lose the virtual environment of an interpreter."""
+    """The environment of this process with its module path, which an embedding server hides."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 

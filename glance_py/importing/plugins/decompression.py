@@ -1,29 +1,32 @@
-"""Unpacks data that comes as gzip, as a ZIP archive of one file, or as LHA.
+"""A plugin that unpacks data in the formats gzip, ZIP and LHA.
 
-What is unpacked is written beside the data and measured while it grows: a small
-file cannot fill a disk, and nothing reaches a store before all of it is there.
-Archives of several files, encrypted ones and archives in archives stay refused
-or packed.
+It writes the unpacked data beside the staged data and limits its size while it grows, so that a
+small file cannot fill a disk.  Archives of several files and encrypted archives are refused; an
+archive inside of an archive is not unpacked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import io
 import types
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, Protocol, Self
+
+from oslo_config import cfg
 
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
-from glance_py.importing.plugins.base import StagedImage
+from glance_py.importing.plugins.base import ImportPlugin, StagedImage
 
 _CHUNK = 1024 * 1024
 
-#: However small the data was, it may become so large.
+#: The unpacked data may have so many bytes, however small the packed data is.
 _ALWAYS_ALLOWED_BYTES = 1024**3
 
 _MIB = 1024**2
@@ -40,16 +43,27 @@ _ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _MAX_LHA_ENTRIES = 2
 
 
+class _Reader(Protocol):
+    """An open file with unpacked data."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``; empty at the end."""
+
+
+#: Opens the packed data in a file.
+_Unpacker = Callable[[str], AbstractContextManager[_Reader]]
+
+
 @contextlib.contextmanager
-def _gzip(path: str) -> Iterator[BinaryIO]:
+def _gzip(path: str) -> Iterator[_Reader]:
     with gzip.open(path) as stream:
-        yield stream  # type: ignore[misc]
+        yield stream
 
 
 class _ArchiveFile(io.BufferedReader):
-    """A ZIP archive whose directory is read in small pieces only.
+    """The file of a ZIP archive, which limits how much of its directory is read at once.
 
-    ``max_read`` is how many bytes one read may return, None for any number.
+    ``max_read`` is the most bytes that one read may return, None for any number.
     """
 
     def __init__(self, path: str) -> None:
@@ -59,7 +73,7 @@ class _ArchiveFile(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         """See :meth:`io.BufferedReader.read`.
 
-        :raises errors.Invalid: it would return more than ``max_read`` bytes.
+        :raises errors.Invalid: there are more than ``max_read`` bytes to return.
         """
         if self.max_read is None or size is not None and 0 <= size <= self.max_read:
             return super().read(size)
@@ -73,7 +87,7 @@ class _ArchiveFile(io.BufferedReader):
 
 
 @contextlib.contextmanager
-def _zip(path: str) -> Iterator[BinaryIO]:
+def _zip(path: str) -> Iterator[_Reader]:
     with _ArchiveFile(path) as packed, zipfile.ZipFile(packed) as archive:
         members = archive.infolist()
         if len(members) != 1 or members[0].is_dir():
@@ -87,11 +101,11 @@ def _zip(path: str) -> Iterator[BinaryIO]:
             )
         packed.max_read = None
         with archive.open(members[0]) as stream:
-            yield stream  # type: ignore[misc]
+            yield stream
 
 
 @contextlib.contextmanager
-def _lha(path: str) -> Iterator[BinaryIO]:
+def _lha(path: str) -> Iterator[_Reader]:
     try:
         import lhafile
     except ImportError:
@@ -113,14 +127,14 @@ def _lha(path: str) -> Iterator[BinaryIO]:
         if len(entries) != 1 or entries[0].directory:
             raise errors.Invalid(several)
         packed.seek(entries[0].file_offset)
-        yield _LhaReader(packed, entries[0])  # type: ignore[misc]
+        yield _LhaReader(packed, entries[0])
 
 
 class _LhaReader:
-    """Reads the file in an LHA archive in pieces of the decoder's window, 64 KiB at the most.
+    """Reads the file in an LHA archive in pieces of the decoder's window, at most 64 KiB.
 
-    :param packed: the archive, at the place where the data of the file begins.
-    :param member: what the library says of that file.
+    :param packed: the archive, positioned at the first byte of the packed file.
+    :param member: the library's description of that file (lhafile has no types).
     """
 
     def __init__(self, packed: BinaryIO, member: Any) -> None:
@@ -137,11 +151,11 @@ class _LhaReader:
             member,
         )
 
-    def read(self, size: int) -> bytes:
-        """The next piece, whose length the decoder chooses; empty at the end.
+    def read(self, size: int, /) -> bytes:
+        """The next piece, of a length that the decoder chooses; empty at the end.
 
-        :raises EOFError: the file is not what was packed.
-        :raises RuntimeError: the packed data makes no sense.
+        :raises EOFError: size or checksum of the file are not those in the archive.
+        :raises RuntimeError: the decoder does not understand the packed data.
         """
         self._chunk = b""
         while not self._session.do_next():
@@ -155,7 +169,7 @@ class _LhaReader:
         return self._chunk
 
     def _read_packed(self, size: int) -> bytes:
-        """The next bytes of what is packed, and nothing of what follows it."""
+        """The next bytes of the packed file, without those that follow it in the archive."""
         data = self._packed.read(min(size, self._remaining))
         self._remaining -= len(data)
         return data
@@ -165,28 +179,41 @@ class _LhaReader:
         self._size += len(piece)
 
 
-#: First bytes -> how to read what is packed.
-_FORMATS: tuple[tuple[int, bytes, Callable], ...] = (
+#: (offset, bytes at that offset, function) of each packed format.
+_FORMATS: tuple[tuple[int, bytes, _Unpacker], ...] = (
     (0, b"\x1f\x8b\x08", _gzip),
     (0, b"PK\x03\x04", _zip),
     (2, b"-lh", _lha),
 )
 
 
-class ImageDecompression:
-    """Replaces packed data by what is in it.
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecompressionSettings:
+    """The group ``[image_decompression]``, and ``image_size_cap`` in bytes."""
 
-    Images of container_format ``compressed`` are packed on purpose.
+    max_ratio: int = 250
+    image_size_cap: int = 1 << 40
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> Self:
+        """Read the options from ``conf``."""
+        return cls(conf.image_decompression.max_ratio, conf.image_size_cap)
+
+
+class ImageDecompression(ImportPlugin):
+    """Replaces packed data by the file in it.
+
+    Images of container_format ``compressed`` stay packed.
     """
 
-    def __init__(self, conf) -> None:
-        self._cap = conf.image_size_cap
-        self._ratio = conf.image_decompression.max_ratio
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._settings = DecompressionSettings.from_conf(conf)
 
     def process(self, staged: StagedImage) -> None:
-        """:raises errors.Invalid: the archive is damaged, or holds more than an image.
+        """See :meth:`ImportPlugin.process`.
 
-        :raises errors.ImageTooLarge: it grows too large.
+        :raises errors.Invalid: the archive is damaged, or has other files than one image.
+        :raises errors.ImageTooLarge: the unpacked data is too large.
         """
         unpack = _detect_format(staged.path)
         if unpack is None or staged.image.container_format == "compressed":
@@ -209,9 +236,13 @@ class ImageDecompression:
         staged.replace(path)
         staged.update_image(ImageChange(fields={"size": size}))
 
-    def _unpack(self, source: BinaryIO, target: BinaryIO, staged: StagedImage) -> int:
+    def _unpack(self, source: _Reader, target: BinaryIO, staged: StagedImage) -> int:
+        """Write all bytes of ``source`` to ``target``; returns their number."""
         packed = staged.image.size or 0
-        max_size = min(self._cap, max(_ALWAYS_ALLOWED_BYTES, packed * self._ratio))
+        max_size = min(
+            self._settings.image_size_cap,
+            max(_ALWAYS_ALLOWED_BYTES, packed * self._settings.max_ratio),
+        )
         size = 0
         while chunk := source.read(_CHUNK):
             size += len(chunk)
@@ -225,7 +256,8 @@ class ImageDecompression:
         return size
 
 
-def _detect_format(path: str) -> Callable | None:
+def _detect_format(path: str) -> _Unpacker | None:
+    """The function that opens the packed data in a file; None when it is not packed."""
     with open(path, "rb") as file:
         head = file.read(8)
     for offset, magic, unpack in _FORMATS:

@@ -8,10 +8,11 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 
 from glance_py import config, pipeline
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import FactoryDependencies
 from glance_py.policies.enforcer import Enforcer
-from glance_py.registry import client
+from glance_py.registry.repositories import remote_repositories
 from glance_py.registry.server import Registry
+from glance_py.settings import Settings
 from tests.contract.dal.backends import MariaDB, PostgreSQL, SQLite
 from tests.contract.dal.claim_cases import ClaimCases
 from tests.contract.dal.failure_cases import FailureCases
@@ -45,13 +46,11 @@ def through_registry(repositories, connect=lambda wire: wire):
         conf.set_override(name, value, "service_user")
     wires = []
     for each in repositories if isinstance(repositories, tuple) else (repositories,):
-        with factory_deps.providing(
-            factory_deps.FactoryDependencies(
-                conf, Enforcer(conf), Registry(each), images=None, cache=None, notifier=None
-            )
-        ):
-            wires.append(InProcessConnection(pipeline.load(conf, pipeline.REGISTRY)))
-    return client.remote_repositories(conf, connect(*wires))
+        deps = FactoryDependencies(
+            conf, Settings.from_conf(conf), Enforcer(conf), Registry(each), each.ping
+        )
+        wires.append(InProcessConnection(pipeline.load(deps, pipeline.REGISTRY)))
+    return remote_repositories(conf, connect(*wires))
 
 
 class ThroughRegistry:

@@ -9,6 +9,7 @@ volumes that are RBD, the modules rados and rbd must be there, and the keyring o
 in ``/etc/ceph``.
 """
 
+import dataclasses
 import http.server
 import json
 import os
@@ -210,7 +211,8 @@ class CinderContract(DriverContract):
         self.assertEqual("theirs", self.volumes.show(location.path[1:])["metadata"]["image_owner"])
 
     def test_a_volume_type_that_is_not_there_is_named(self):
-        self.store.driver._settings["cinder_volume_type"] = "gold"
+        volumes = self.store.driver._volumes
+        volumes._settings = dataclasses.replace(volumes._settings, cinder_volume_type="gold")
         self.assertRaisesRegex(
             errors.BadStoreConfiguration,
             "cinder_volume_type.*gold",
@@ -271,7 +273,7 @@ class TestCinderKeystone(CinderContract, unittest.TestCase):
 
     def wrong(self, option: str) -> cinder.CinderDriver:
         """The same store with another value of an option."""
-        options = {**self.store.driver._settings, option: "canary"}
+        options = {**self.store.driver._settings.options, option: "canary"}
         return cinder.CinderDriver(settings(**options), "contract")
 
     def test_who_is_not_known_is_refused(self):

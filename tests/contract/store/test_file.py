@@ -4,8 +4,8 @@ import os
 import tempfile
 import unittest
 
-from glance_store_py.config import FILE_OPTIONS
 from glance_store_py.drivers import file
+from glance_store_py.drivers.file_options import OPTIONS as FILE_OPTIONS
 from glance_store_py.testing import DriverContract, settings
 
 

@@ -7,8 +7,8 @@ import tempfile
 import threading
 import unittest
 
-from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http as driver
+from glance_store_py.drivers.http_options import OPTIONS as HTTP_OPTIONS
 from glance_store_py.testing import DriverContract, settings
 from tests.contract.store import servers
 from tests.servers import nginx, ports

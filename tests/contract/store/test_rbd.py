@@ -123,7 +123,7 @@ class TestRBDImages(TestRBD):
         self.location = parse(self.put_object(self.image_id, b"data"))
 
     def clone(self, pool, name, version):
-        self.cluster._current().cluster.conf_set("rbd_default_clone_format", str(version))
+        self.cluster._connection.get().cluster.conf_set("rbd_default_clone_format", str(version))
         librbd.RBD().clone(pool, self.image_id, rbd.SNAPSHOT, pool, name)
 
     def test_an_image_with_a_clone_is_not_removed(self):
@@ -242,14 +242,14 @@ class TestRBDImages(TestRBD):
         self.assertEqual(b"data", self.read(self.location))
 
     def test_a_connection_that_was_given_up_is_made_anew(self):
-        connection = self.cluster._current()
+        connection = self.cluster._connection.get()
         for address in connection.cluster.get_addrs().split(","):
             self.command(
                 "osd blocklist", blocklistop="add", expire=60.0, addr=address.replace("v2:", "")
             )
         connection.cluster.wait_for_latest_osdmap()
         self.assertEqual(b"data", self.read(self.location))
-        self.assertIsNot(connection, self.cluster._current())
+        self.assertIsNot(connection, self.cluster._connection.get())
 
     def command(self, prefix, **arguments):
         """Tell a monitor something, as its administrator."""

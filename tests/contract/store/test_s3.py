@@ -119,8 +119,8 @@ class TestS3(DriverContract, unittest.TestCase):
         self.assertEqual(b"data", self.read(parse(old)))
 
     def test_a_wrong_key_may_not_write(self):
-        self.addCleanup(setattr, self.client, "_key", self.client._key)
-        self.client._key = s3.S3Credentials("nobody", "nothing")
+        self.addCleanup(setattr, self.client, "_credentials", self.client._credentials)
+        self.client._credentials = s3.S3Credentials("nobody", "nothing")
         self.assertRaises(errors.StorageWriteDenied, self.store.add, self.image_id, [b"data"])
 
 

@@ -235,7 +235,8 @@ class TestSwift(DriverContract, unittest.TestCase):
     def test_a_token_that_is_not_accepted_any_more_is_replaced(self):
         account = self.client.account
         old = account.token()
-        account._session.auth.get_access(account._session)._auth_token = "expired"
+        session = account._session.get()
+        session.auth.get_access(session)._auth_token = "expired"
         self.assertEqual("expired", account.token())
         location = parse(self.store.add(self.image_id, [b"data"], 4).url)
         self.assertEqual(b"data", self.read(location))

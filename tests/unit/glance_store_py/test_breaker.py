@@ -1,65 +1,128 @@
-"""The breaker: who is away is left alone, and asked again after a while."""
+"""The circuit breaker: a service that does not answer is not asked, then asked by one caller."""
+
+from __future__ import annotations
 
 import unittest
 
-from glance_store_py import errors
-from glance_store_py.breaker import StoreBreaker
+from glance_store_py.breaker import CircuitBreaker, CircuitOpen
 
 
-class TestBreaker(unittest.TestCase):
-    def setUp(self):
+class BreakerCase(unittest.TestCase):
+    #: Arguments of the breaker.
+    options: dict = {}
+
+    def setUp(self) -> None:
         self.now = 100.0
         self.asked = 0
-        self.breaker = StoreBreaker("s", threshold=3, open_seconds=10, clock=lambda: self.now)
+        self.breaker = CircuitBreaker(
+            (OSError,), **{"failures": 3, "seconds": 5.0, "clock": lambda: self.now, **self.options}
+        )
 
-    def ask(self, answer=None):
-        with self.breaker.watch():
+    def ask(self, error: Exception | None = None) -> str:
+        def work() -> str:
             self.asked += 1
-            if answer is not None:
-                raise answer
+            if error is not None:
+                raise error
+            return "answer"
 
-    def is_away(self, times=1):
+        return self.breaker.call(work)
+
+    def fail(self, times: int) -> None:
         for _ in range(times):
-            self.assertRaises(
-                errors.RemoteServiceUnavailable, self.ask, errors.RemoteServiceUnavailable()
-            )
+            self.assertRaises(OSError, self.ask, OSError())
 
-    def test_after_some_failures_nobody_waits(self):
-        self.is_away(3)
+    def assert_refused(self, times: int = 1) -> None:
+        asked = self.asked
+        for _ in range(times):
+            self.assertRaises(CircuitOpen, self.ask)
+        self.assertEqual(asked, self.asked)
+
+
+class TestBreaker(BreakerCase):
+    def test_some_failures_in_a_row_open_it(self) -> None:
+        self.fail(2)
+        self.assertFalse(self.breaker.is_open)
+        self.assertEqual("answer", self.ask())
+        self.fail(3)
         self.assertTrue(self.breaker.is_open)
-        self.is_away(5)
-        self.assertEqual(3, self.asked)
+        self.assert_refused(10)
 
-    def test_an_answer_in_between_starts_the_count_again(self):
-        self.is_away(2)
-        self.assertRaises(errors.StoreObjectNotFound, self.ask, errors.StoreObjectNotFound("x"))
-        self.is_away(2)
+    def test_one_tries_again(self) -> None:
+        self.fail(3)
+        self.now += 4.9
+        self.assert_refused()
+        self.now += 0.1
+        with self.breaker.watch():
+            self.assert_refused()  # another caller, meanwhile
+        self.assertEqual("answer", self.ask())
+        self.fail(3)
+        self.now += 5
+        self.fail(1)
+        self.assert_refused()
+        self.now += 5
+        self.assertEqual("answer", self.ask())
+
+    def test_a_caller_that_tries_in_vain_for_long_delays_the_next_attempt(self) -> None:
+        self.fail(3)
+        self.now += 5
+
+        def work() -> None:
+            self.now += 60
+            raise OSError
+
+        self.assertRaises(OSError, self.breaker.call, work)
+        self.assert_refused()
+        self.now += 5
         self.ask()
-        self.assertFalse(self.breaker.is_open)
 
-    def test_a_service_that_fails_but_answers_is_not_away(self):
-        """Who writes to a full store does not keep away those who read."""
-        self.is_away(2)
+    def test_an_error_that_is_an_answer_closes_it(self) -> None:
+        self.fail(2)
+        self.assertRaises(ValueError, self.ask, ValueError())
+        self.fail(2)
+        self.assertEqual("answer", self.ask())
+
+    def test_without_a_name_nothing_is_logged(self) -> None:
+        with self.assertNoLogs("glance_store_py"):
+            self.fail(3)
+            self.now += 5
+            self.ask()
+
+
+class TestNamedBreaker(BreakerCase):
+    options = {"answers": (LookupError,), "name": "Store s", "open_error": lambda: CircuitOpen("s")}
+
+    def test_errors_that_are_no_answer_change_nothing(self) -> None:
+        self.fail(2)
         for _ in range(5):
-            self.assertRaises(errors.RemoteServiceFailed, self.ask, errors.RemoteServiceFailed(500))
-        self.assertFalse(self.breaker.is_open)
-        self.ask()
-        self.assertEqual(8, self.asked)
-
-    def test_after_a_while_one_tries_for_all(self):
-        self.is_away(3)
-        self.now += 11
-        self.is_away(2)
-        self.assertEqual(4, self.asked)
-        self.now += 11
-        self.ask()
-        self.ask()
-        self.assertEqual(6, self.asked)
-
-    def test_time_outs_count_and_errors_of_callers_do_not(self):
-        for _ in range(3):
             self.assertRaises(ZeroDivisionError, self.ask, ZeroDivisionError())
         self.assertFalse(self.breaker.is_open)
-        for _ in range(3):
-            self.assertRaises(errors.StoreTimeout, self.ask, errors.StoreTimeout(5))
+        self.fail(1)
         self.assertTrue(self.breaker.is_open)
+        self.assertRaisesRegex(CircuitOpen, "^s$", self.ask)
+
+    def test_an_answer_starts_the_count_again(self) -> None:
+        self.fail(2)
+        self.assertRaises(KeyError, self.ask, KeyError())
+        self.fail(2)
+        self.assertFalse(self.breaker.is_open)
+
+    def test_transitions_are_logged_once(self) -> None:
+        with self.assertLogs("glance_store_py.breaker") as logs:
+            self.fail(3)
+            self.now += 5
+            self.fail(1)
+            self.now += 5
+            self.ask()
+            self.ask()
+        self.assertEqual(
+            [
+                "ERROR:glance_store_py.breaker:Store s cannot be reached and is left alone for "
+                "5 seconds at a time",
+                "WARNING:glance_store_py.breaker:Store s can be reached again",
+            ],
+            logs.output,
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

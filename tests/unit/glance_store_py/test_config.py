@@ -1,13 +1,25 @@
 """Options: where a store finds the value of one, and what errors point at."""
 
+import dataclasses
 import os
 import tempfile
 import unittest
 
 from oslo_config import cfg
 
-from glance_store_py import config
-from glance_store_py.config import FILE_OPTIONS, StoreOptions
+from glance_store_py import config, errors
+from glance_store_py.config import StoreOptions
+from glance_store_py.driver_spec import DRIVERS
+from glance_store_py.drivers import (
+    cinder_options,
+    file_options,
+    http_options,
+    rbd_options,
+    s3_options,
+    swift_options,
+)
+from glance_store_py.drivers.file_options import OPTIONS as FILE_OPTIONS
+from glance_store_py.location import parse
 
 
 def configuration(text: str) -> cfg.ConfigOpts:
@@ -70,6 +82,77 @@ class TestSettings(unittest.TestCase):
             "/var/lib/glance/os_glance_tasks_store", settings["filesystem_store_datadir"]
         )
         self.assertEqual(0, settings["filesystem_store_file_perm"])
+
+
+class TestSpecs(unittest.TestCase):
+    """The facts of a driver are declared once: what derives from them agrees with the rest."""
+
+    def test_names_of_drivers_and_schemes_are_unique(self):
+        specs = list(DRIVERS.all())
+        for values in (
+            [name for spec in specs for name in (spec.name, *spec.aliases)],
+            [scheme for spec in specs for scheme in spec.schemes],
+        ):
+            self.assertEqual(len(values), len(set(values)))
+
+    def test_a_driver_has_the_spec_that_its_entry_point_names(self):
+        for spec in DRIVERS.all():
+            with self.subTest(driver=spec.name):
+                self.assertIs(spec, spec.load().spec)
+                self.assertEqual(spec.name, DRIVERS.find(spec.name).name)
+
+    def test_default_store_accepts_names_that_are_schemes(self):
+        [_, option] = config.single_options()
+        self.assertEqual(
+            {
+                *("file", "filesystem", "http", "https", "memory", "rbd", "cinder", "s3"),
+                *("swift", "swift+http", "swift+https", "swift+config", "vsphere"),
+            },
+            set(option.type.choices),
+        )
+
+    def test_urls_of_every_scheme_are_parsed(self):
+        for scheme in DRIVERS.parsers:
+            with self.subTest(scheme=scheme):
+                self.assertRaises(errors.BadStoreUri, parse, f"{scheme}://")
+
+    #: Options without an effect, which settings do not have.
+    UNUSED = frozenset({"swift_store_ssl_compression", "swift_store_auth_version"})
+
+    def test_settings_have_a_field_of_the_right_type_for_each_option(self):
+        for spec, kind in (
+            (file_options.SPEC, file_options.FileSettings),
+            (http_options.SPEC, http_options.HttpSettings),
+            (rbd_options.SPEC, rbd_options.RbdSettings),
+            (cinder_options.SPEC, cinder_options.CinderSettings),
+            (s3_options.SPEC, s3_options.S3Settings),
+            (swift_options.SPEC, swift_options.SwiftSettings),
+        ):
+            fields = {
+                field.name: field.type
+                for field in dataclasses.fields(kind)
+                if field.name != "options"
+            }
+            expected = {
+                option.dest: type_of(option)
+                for option in spec.options
+                if option.dest not in self.UNUSED
+            }
+            with self.subTest(driver=spec.name):
+                self.assertEqual(expected, fields)
+
+
+def type_of(option: cfg.Opt) -> str:
+    """The annotation of the field for an option."""
+    name = {
+        cfg.StrOpt: "str",
+        cfg.IntOpt: "int",
+        cfg.BoolOpt: "bool",
+        cfg.ListOpt: "list[str]",
+        cfg.MultiStrOpt: "list[str]",
+        cfg.DictOpt: "dict[str, str]",
+    }[type(option)]
+    return name if option.default is not None else f"{name} | None"
 
 
 class TestGenerator(unittest.TestCase):

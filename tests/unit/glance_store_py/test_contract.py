@@ -9,8 +9,9 @@ from glance_store_py.drivers import memory
 from glance_store_py.testing import DriverContract, settings
 
 READS, WRITES = "test_a_part_is_read_by_its_bounds", "test_the_size_need_not_be_known"
-READS_NOT = "test_a_store_that_reads_no_parts_says_so"
-ALWAYS = "test_an_object_may_be_empty"
+READS_NO_PARTS = "test_a_store_that_reads_no_parts_says_so"
+READS_NOT = "test_a_store_that_reads_nothing_says_so"
+ALWAYS = "test_health_check_passes_for_a_working_store"
 
 
 def cases(*capabilities: str, base: type = DriverContract) -> list[str]:
@@ -21,32 +22,37 @@ def cases(*capabilities: str, base: type = DriverContract) -> list[str]:
 
 class ContractTest(unittest.TestCase):
     def assert_cases(self, found: list[str], *expected: str) -> None:
-        self.assertEqual(set(expected), {READS, WRITES, READS_NOT, ALWAYS} & set(found))
+        self.assertEqual(
+            set(expected), {READS, WRITES, READS_NO_PARTS, READS_NOT, ALWAYS} & set(found)
+        )
 
     def test_capabilities_select_the_cases(self) -> None:
         self.assert_cases(cases(), ALWAYS, READS_NOT)
-        self.assert_cases(cases(driver.READ_RANDOM), ALWAYS, READS)
+        self.assert_cases(cases(driver.READ), ALWAYS, READS_NO_PARTS)
+        self.assert_cases(cases(driver.READ, driver.READ_RANDOM), ALWAYS, READS)
         self.assert_cases(cases(driver.ADD), ALWAYS, READS_NOT, WRITES)
 
     def test_case_returns_in_subclass_with_more_capabilities(self) -> None:
         class Less(DriverContract):
             capabilities = frozenset()
 
-        self.assert_cases(cases(driver.ADD, driver.READ_RANDOM, base=Less), ALWAYS, READS, WRITES)
+        self.assert_cases(
+            cases(driver.ADD, driver.READ, driver.READ_RANDOM, base=Less), ALWAYS, READS, WRITES
+        )
 
     def test_a_class_may_do_without_a_case(self) -> None:
         class Without(DriverContract):
             capabilities = frozenset()
-            test_an_object_may_be_empty = None
+            test_health_check_passes_for_a_working_store = None
 
-        self.assertIsNone(Without.test_an_object_may_be_empty)
+        self.assertIsNone(Without.test_health_check_passes_for_a_working_store)
 
     def test_undeclared_capabilities_keep_all_cases(self) -> None:
         class Undeclared(DriverContract, unittest.TestCase):
             pass
 
         found = unittest.defaultTestLoader.getTestCaseNames(Undeclared)
-        self.assert_cases(found, ALWAYS, READS, WRITES, READS_NOT)
+        self.assert_cases(found, ALWAYS, READS, WRITES, READS_NO_PARTS, READS_NOT)
 
     def test_what_is_said_is_what_the_driver_claims(self) -> None:
         class Wrong(DriverContract, unittest.TestCase):

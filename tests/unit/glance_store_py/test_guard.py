@@ -16,7 +16,7 @@ class Fake:
     """A driver that does what a case tells it to."""
 
     schemes = ("memory",)
-    capabilities = frozenset({driver.ADD, driver.DELETE, driver.READ_RANDOM})
+    capabilities = frozenset({driver.ADD, driver.DELETE, driver.READ, driver.READ_RANDOM})
     deleted = False
 
     def add(self, image_id, data, size):

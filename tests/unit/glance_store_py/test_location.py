@@ -3,7 +3,7 @@
 import unittest
 
 from glance_store_py import errors
-from glance_store_py.location import StoreLocation, parse, redacted, register_scheme
+from glance_store_py.location import StoreLocation, parse, redacted
 
 
 class TestParse(unittest.TestCase):
@@ -45,10 +45,6 @@ class TestParse(unittest.TestCase):
         for url in ("ftp://host/x", "no url", "", "file:/data/id"):
             with self.subTest(url=url):
                 self.assertRaises(errors.UnknownScheme, parse, url)
-
-    def test_a_driver_from_elsewhere_brings_its_scheme(self):
-        register_scheme("tape", lambda scheme, rest: StoreLocation(scheme, rest))
-        self.assertEqual(StoreLocation("tape", "reel"), parse("tape://reel"))
 
 
 class TestDepth(unittest.TestCase):

@@ -1,10 +1,11 @@
-"""Rooms behind the router, small enough to be trusted."""
+"""Operations and other dependencies of the API, kept in memory."""
 
 from __future__ import annotations
 
 import datetime
 import io
 import types
+from unittest import mock
 
 import orjson
 
@@ -12,9 +13,11 @@ from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import RejectedChange
 from glance_py.domain.member import Member
-from glance_py.domain.ports import Data
+from glance_py.domain.ports import Data, DefinitionOperations, NamespaceOperations, TaskOperations
 from glance_py.domain.query import Page
 from glance_py.http.router import API
+from glance_py.settings import ApiSettings, FormatSettings, ImportSettings, Settings
+from glance_py.wire.image import image_resource
 
 NOW = datetime.datetime(2030, 1, 2, 3, 4, 5, 678)
 
@@ -107,6 +110,19 @@ class Images:
         length = (wanted.stop or image.size) - wanted.start
         return Data(iter([part]), length, close=lambda: setattr(self, "closed", True))
 
+    def import_(self, ctx, image, request):
+        self.imported = request
+
+    def list_locations(self, ctx, image):
+        return image.locations
+
+    def add_location(self, ctx, image, registration):
+        self.registration = registration
+
+    def delete_from_store(self, ctx, image, store):
+        self.deleted_from = store
+        return image
+
     def set_status(self, ctx, image, to):
         image.status = to
         return image
@@ -144,22 +160,15 @@ class Enforcer:
             raise errors.PolicyForbids(rule)
 
 
-def conf(**changes):
-    """The options that the API reads, with their defaults."""
-    values = {
-        "enabled_import_methods": ["glance-direct", "web-download"],
-        "show_multiple_locations": False,
-        "show_image_direct_url": False,
-        "hashing_algorithm": "sha512",
-        "limit_param_default": 25,
-        "api_limit_max": 1000,
-        "image_import_opts": types.SimpleNamespace(image_import_plugins=[]),
-        "find_file": lambda name: None,
-        "image_format": types.SimpleNamespace(
-            container_formats=["bare", "ovf"], disk_formats=["raw", "qcow2"]
-        ),
-    }
-    return types.SimpleNamespace(**{**values, **changes})
+FORMATS = FormatSettings(container_formats=("bare", "ovf"), disk_formats=("raw", "qcow2"))
+
+#: The image as these formats declare it.
+IMAGE = image_resource(FORMATS)
+
+
+def api_settings(**changes):
+    """The settings of the API, with two methods of import by default."""
+    return ApiSettings(**{"enabled_import_methods": ("glance-direct", "web-download"), **changes})
 
 
 class Answer:
@@ -176,13 +185,20 @@ class Answer:
 class Service:
     """An API over fakes, and a client that speaks WSGI with it."""
 
-    def __init__(self, limits=None, **options):
+    def __init__(self, limits=None, cache=None, **options):
         self.images, self.members = Images(), Members()
-        gateway = types.SimpleNamespace(
-            images=self.images, members=self.members, tasks=None, namespaces=None, definitions=None
+        #: Operations that a test gives results to; a call that the port does not have fails.
+        self.tasks, self.namespaces, self.definitions = (
+            mock.Mock(spec=port)
+            for port in (TaskOperations, NamespaceOperations, DefinitionOperations)
         )
         self.stores = Stores()
-        self.api = API(gateway, conf(**options), self.stores, Enforcer(), limits=limits)
+        settings = Settings(
+            api=api_settings(**options),
+            formats=FORMATS,
+            imports=ImportSettings(image_import_plugins=("inject_image_metadata",)),
+        )
+        self.api = API(self, settings, self.stores, Enforcer(), limits=limits, cache=cache)
 
     def call(
         self,

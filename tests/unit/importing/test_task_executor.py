@@ -1,4 +1,4 @@
-"""Tasks of a process: each has an end, a sign of life, and no more threads than allowed."""
+"""Tasks of a process: each has an end and heartbeats, in no more threads than allowed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import unittest
 
 from glance_py.domain import errors
 from glance_py.domain.task import Task
+from glance_py.heartbeat import Heartbeat
 from glance_py.importing import task_executor
 from glance_py.importing.task_executor import TaskExecutor
 from tests.waiting import eventually
@@ -43,7 +44,11 @@ class Tasks:
 class TaskExecutorTest(unittest.TestCase):
     def setUp(self) -> None:
         self.tasks = Tasks()
-        self.task_executor = TaskExecutor(self.tasks, threads=2, heartbeat_seconds=0.02)
+        self.heartbeat = Heartbeat("tasks", 60.0, start_thread=lambda name, run: None)
+        self.task_executor = self.executor(threads=2)
+
+    def executor(self, threads: int) -> TaskExecutor:
+        return TaskExecutor(self.tasks, threads, self.heartbeat)
 
     def do(self, function, number: int = 0) -> None:
         self.task_executor.submit(Task(f"t{number}", "import", owner="p"), function)
@@ -55,7 +60,7 @@ class TaskExecutorTest(unittest.TestCase):
     def test_success(self) -> None:
         def function(running_task):
             running_task.set_progress("half")
-            eventually(lambda: ("t0", "tell", "half") in self.tasks.log)
+            self.heartbeat.beat()
             running_task.set_progress("all")
             return {"a": 1}
 
@@ -99,7 +104,7 @@ class TaskExecutorTest(unittest.TestCase):
                 Task("bad", "import", owner="p"), lambda running_task: {}, after=heard.append
             )
             eventually(lambda: len(heard) == 2)
-            eventually(lambda: not self.task_executor._unfinished)
+            eventually(lambda: self.task_executor.is_idle)
         self.assertEqual([True, False], heard)
 
     @staticmethod
@@ -107,7 +112,7 @@ class TaskExecutorTest(unittest.TestCase):
         raise errors.DatabaseUnavailable
 
     def test_a_bounded_number_at_once(self) -> None:
-        """The third of three waits, and gives signs of life while it does."""
+        """The third of three waits, and its record is refreshed while it does."""
         go, running = threading.Event(), []
 
         def function(running_task):
@@ -117,7 +122,8 @@ class TaskExecutorTest(unittest.TestCase):
 
         for number in range(3):
             self.do(function, number)
-        eventually(lambda: ("t2", "tell", "") in self.tasks.log)
+        eventually(lambda: len(running) == 2)
+        self.heartbeat.beat()
         self.assertIn(("t2", "tell", ""), self.tasks.log)
         self.assertEqual(["t0", "t1"], sorted(running))
         go.set()
@@ -126,7 +132,7 @@ class TaskExecutorTest(unittest.TestCase):
 
     def test_one_project_does_not_stop_the_others(self) -> None:
         """More endless tasks of one project than there are threads, and one of another."""
-        self.task_executor = TaskExecutor(self.tasks, threads=4, heartbeat_seconds=60)
+        self.task_executor = self.executor(threads=4)
         go = threading.Event()
         self.addCleanup(go.set)
         for number in range(8):
@@ -150,7 +156,7 @@ class TaskExecutorTest(unittest.TestCase):
 
         def function(running_task):
             self.tasks.taken.add("t0")
-            eventually(lambda: running_task.cancel_reason)
+            self.heartbeat.beat()
             try:
                 running_task.raise_if_cancelled()
             except errors.TaskCancelled as error:
@@ -165,7 +171,7 @@ class TaskExecutorTest(unittest.TestCase):
     def test_an_objection(self) -> None:
         def function(running_task):
             running_task.get_cancel_reason = lambda: "The image was deleted."
-            eventually(lambda: running_task.cancel_reason)
+            self.heartbeat.beat()
             running_task.raise_if_cancelled()
             return {}
 
@@ -179,7 +185,7 @@ class TaskExecutorTest(unittest.TestCase):
         def function(running_task):
             started.set()
             try:
-                eventually(running_task.check)
+                eventually(running_task.raise_if_cancelled)
             finally:
                 taken_back.set()
 
@@ -188,6 +194,99 @@ class TaskExecutorTest(unittest.TestCase):
         self.task_executor.stop(60)
         self.assertTrue(taken_back.is_set())
         self.assertIn("stopped", self.ended()[0][2])
+
+    def test_stopping_waits_no_longer_than_it_may(self) -> None:
+        go, started = threading.Event(), threading.Event()
+        self.addCleanup(go.set)
+        self.do(lambda running_task: started.set() or go.wait(60) and {})
+        started.wait(60)
+        self.task_executor.stop(0)
+        self.assertFalse(self.task_executor.is_idle)
+
+    def test_stopping_a_process_without_tasks(self) -> None:
+        self.task_executor.stop()
+        self.assertTrue(self.task_executor.is_idle)
+
+    def test_a_queued_task_that_was_cancelled_does_not_begin(self) -> None:
+        go, begun = threading.Event(), []
+        self.addCleanup(go.set)
+        self.task_executor = self.executor(threads=1)
+        self.do(lambda running_task: go.wait(60) and {})
+        self.do(lambda running_task: begun.append(1) or {}, 1)
+        self.task_executor.stop(0)
+        go.set()
+        self.assertIn(("t1", "failure", task_executor.PROCESS_STOPPED), self.ended(2))
+        self.assertEqual([], begun)
+
+    def test_in_the_thread_of_the_caller(self) -> None:
+        heard: list[bool] = []
+        seen: list[object] = []
+
+        def function(running_task):
+            seen.extend((threading.current_thread(), self.task_executor.is_idle))
+            return {"a": 1}
+
+        self.task_executor.run(Task("t0", "import", owner="p"), function, heard.append)
+        self.assertEqual([threading.current_thread(), False], seen)
+        self.assertEqual(([True], True), (heard, self.task_executor.is_idle))
+        self.assertEqual([("t0", "success", {"a": 1}, ""), ("t0", "ran")], self.ended())
+
+    def test_heartbeats_end_with_the_task(self) -> None:
+        self.task_executor.run(Task("t0", "import", owner="p"), lambda running_task: {})
+        before = list(self.tasks.log)
+        self.heartbeat.beat()
+        self.assertEqual(before, self.tasks.log)
+
+    def test_progress_that_cannot_be_recorded_does_not_cancel(self) -> None:
+        def function(running_task):
+            self.tasks.set_message = self.refuse
+            with self.assertLogs(task_executor.LOG, "WARNING") as logged:
+                self.heartbeat.beat()
+            self.assertIn("t0", logged.output[0])
+            running_task.raise_if_cancelled()
+            return {}
+
+        self.task_executor.run(Task("t0", "import", owner="p"), function)
+        self.assertEqual("success", self.ended()[0][1])
+
+    def test_the_first_reason_stays(self) -> None:
+        def function(running_task):
+            running_task.cancel_reason = "first"
+            running_task.get_cancel_reason = lambda: "second"
+            self.heartbeat.beat()
+            running_task.raise_if_cancelled()
+
+        self.task_executor.run(Task("t0", "import", owner="p"), function)
+        self.assertEqual(("t0", "failure", "first"), self.ended()[0])
+
+    def test_a_heartbeat_that_comes_after_the_end_cancels_nothing(self) -> None:
+        """A heartbeat has begun when the task ends, and finds its record finished."""
+        made: list = []
+
+        def function(running_task):
+            made.append(running_task)
+            return {}
+
+        self.task_executor.run(Task("t0", "import", owner="p"), function)
+        self.tasks.taken.add("t0")
+        self.task_executor._send_heartbeat(made[0])
+        self.assertIsNone(made[0].cancel_reason)
+
+    def test_a_failure_that_another_worker_recorded(self) -> None:
+        def function(running_task):
+            self.tasks.taken.add("t0")
+            raise errors.SourceFailed("too late")
+
+        with self.assertLogs(task_executor.LOG, "WARNING") as logged:
+            self.task_executor.run(Task("t0", "import", owner="p"), function)
+        self.assertIn("another worker", logged.output[0])
+        self.assertEqual([("t0", "ran")], self.ended())
+
+    def test_errors_of_the_operating_system_without_a_text(self) -> None:
+        with self.assertLogs(task_executor.LOG, "ERROR"):
+            self.assertEqual(
+                task_executor.UNEXPECTED_ERROR, task_executor.user_message(OSError("/secret"))
+            )
 
     def test_after_a_fork(self) -> None:
         """A child has its own threads, although its parent had some before."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import types
 
+from oslo_config import cfg
+
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.member import Member
 from glance_py.domain.ports import Data
 from glance_py.domain.query import Page
+from glance_py.settings import Settings
 
 
 class Images:
@@ -161,16 +164,12 @@ class Notifier:
         return [(priority, event) for priority, event, _ in self.sent]
 
 
-def deps(**known) -> types.SimpleNamespace:
-    """What a layer finds beside it; what a test does not name is None."""
-    names = (
-        "conf",
-        "repositories",
-        "stores",
-        "enforcer",
-        "notifier",
-        "claims",
-        "protections",
-        "limits",
+def deps(conf: cfg.ConfigOpts | None = None, **known: object) -> types.SimpleNamespace:
+    """The dependencies of a layer: those that a test names, with the settings of ``conf``.
+
+    A layer that uses another one raises AttributeError.
+    """
+    settings = Settings() if conf is None else Settings.from_conf(conf)
+    return types.SimpleNamespace(
+        **{"conf": conf, "settings": settings, "protections": None, "limits": None, **known}
     )
-    return types.SimpleNamespace(**(dict.fromkeys(names) | known))

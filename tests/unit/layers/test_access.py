@@ -19,6 +19,7 @@ from glance_py.domain.image import Image, Location
 from glance_py.domain.importing import COPY_IMAGE, GLANCE_DIRECT, ImportRequest
 from glance_py.domain.member import Member
 from glance_py.domain.metadef import (
+    KINDS,
     Association,
     Namespace,
     NamespacePage,
@@ -50,6 +51,7 @@ from glance_py.layers.ownership import OwnershipProxy
 from glance_py.layers.policy import MemberPolicyProxy, PolicyProxy
 from glance_py.layers.tasks import TaskAdapter, TaskPolicyProxy
 from glance_py.policies.enforcer import Enforcer
+from glance_py.settings import TaskSettings
 from tests.unit.factories import make_caller, make_conf
 from tests.unit.layers.fake import deps
 
@@ -293,7 +295,7 @@ class ImageAccessTest(AccessCase):
             download=lambda *_: "data",
         )
         self.layer = gateway.build_stack(
-            IMAGE_JUDGES, self.repositories, deps(enforcer=self.rules, conf=OPTIONS)
+            IMAGE_JUDGES, self.repositories, deps(OPTIONS, enforcer=self.rules)
         )
 
     def image(self, ctx, image_id: str) -> Image:
@@ -525,7 +527,7 @@ class MemberAccessTest(AccessCase):
         )
         options = OLD_DEFAULTS if old_defaults else OPTIONS
         self.layer = gateway.build_stack(
-            MEMBER_JUDGES, self.repositories, deps(enforcer=self.rules, conf=options)
+            MEMBER_JUDGES, self.repositories, deps(options, enforcer=self.rules)
         )
 
     def ask(self, row: Row, who: str, image: Image | None = None) -> str:
@@ -630,7 +632,7 @@ class MemberAccessTest(AccessCase):
             layer = gateway.build_stack(
                 MEMBER_JUDGES,
                 FakeRepository(resolve=missing),
-                deps(enforcer=self.rules, conf=OPTIONS),
+                deps(OPTIONS, enforcer=self.rules),
             )
             self.assertEqual(
                 "403",
@@ -657,7 +659,7 @@ class TaskAccessTest(AccessCase):
     def test_every_operation_has_a_row(self) -> None:
         # That of an image is asked for with the image, by one who sees it.
         self.assertEqual(set(TASK_OPERATIONS) - {"list_for_image"}, set(self.ROWS))
-        self.assertIs(TaskPolicyProxy, gateway.TASK_LAYERS[0])
+        self.assertIs(TaskPolicyProxy, gateway.STACKS["Tasks"][0])
 
     def test_one_rule_guards_them_all(self) -> None:
         for operation, ask in self.ROWS.items():
@@ -689,7 +691,7 @@ class TaskAccessTest(AccessCase):
             def list_for_image(self, image_id):
                 return [TASK, Task("other", "import", owner="stranger")]
 
-        repository = TaskAdapter(TaskRepository(), OPTIONS)
+        repository = TaskAdapter(TaskRepository(), TaskSettings())
         for who, owner, list_for_image in (
             ("owner", "owner", ["t"]),
             ("stranger", "stranger", ["other"]),
@@ -709,6 +711,12 @@ class TaskAccessTest(AccessCase):
 
 
 # --- Metadata definitions --------------------------------------------------------------------
+
+#: The rules of each operation by kind; that of lists is in the method.
+DEFINITION_RULES = {
+    **DefinitionPolicyProxy.checks,
+    "list": DefinitionPolicyProxy.checks["get"],
+}
 
 NAMESPACES = {
     "private": (Namespace("private", "owner"), "owner agent admin", "owner agent admin"),
@@ -842,7 +850,7 @@ class MetadefAccessTest(AccessCase):
 
     def build(self, *refused: str) -> None:
         self.rules = Rules(*refused)
-        known = deps(enforcer=self.rules, conf=OPTIONS)
+        known = deps(OPTIONS, enforcer=self.rules)
 
         def get(ctx, name):
             return NAMESPACES[name][0]
@@ -886,8 +894,9 @@ class MetadefAccessTest(AccessCase):
         self.assertEqual(
             {
                 (operation, kind.__name__)
-                for kind, rules in metadefs_policy.RULES.items()
-                for operation in rules
+                for operation in DefinitionPolicyProxy.operations
+                for kind in KINDS
+                if DEFINITION_RULES[operation].by_kind[kind] is not None
             },
             {tuple(name.split()) for name in DEFINITION_ROWS},
         )

@@ -123,7 +123,9 @@ class AddressCase(unittest.TestCase):
 
     def test_schemes_in_a_location_that_is_set(self) -> None:
         self.build("file")
-        validator = LocationValidator(self.deps)
+        validator = LocationValidator(
+            self.deps.stores, self.deps.uri_filter, self.deps.repositories.pending
+        )
         for url, may in (
             ("file:///x", ()),
             ("FILE:///x", ()),

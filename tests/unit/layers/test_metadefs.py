@@ -8,6 +8,7 @@ import unittest
 from glance_py import gateway
 from glance_py.domain import errors
 from glance_py.domain.metadef import (
+    KINDS,
     Association,
     Namespace,
     NamespacePage,
@@ -16,7 +17,6 @@ from glance_py.domain.metadef import (
     Property,
     Tag,
 )
-from glance_py.layers.metadefs_policy import RULES
 from glance_py.policies.enforcer import Enforcer
 from tests.unit.factories import make_caller, make_conf
 from tests.unit.layers.fake import Notifier, deps
@@ -138,7 +138,7 @@ class VisibilityTest(LayersCase):
 
     def test_who_sees_but_may_not_write_is_told_so(self):
         reader = make_caller("reader", project="p1")
-        for kind in RULES:
+        for kind in KINDS:
             self.assertTrue(self.definitions.list(reader, PUBLIC, kind))
             self.assertTrue(self.definitions.get(reader, PUBLIC, kind, "x"))
             self.assertRaises(
@@ -207,7 +207,7 @@ class OwnershipTest(LayersCase):
 
     def test_nothing_is_taken_from_a_protected_namespace(self):
         self.assertRaises(errors.Forbidden, self.namespaces.delete, self.admin, LOCKED)
-        for kind in RULES:
+        for kind in KINDS:
             self.assertRaises(
                 errors.Forbidden, self.definitions.delete, self.admin, LOCKED, kind, "x"
             )

@@ -7,12 +7,7 @@ from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.domain.task import Task, TaskQuery
 from glance_py.layers.tasks import TaskAdapter
-
-
-class Conf:
-    """Tasks that end are kept for two days."""
-
-    task = type("Group", (), {"task_time_to_live": 48})
+from glance_py.settings import TaskSettings
 
 
 class FakeRepository:
@@ -43,7 +38,7 @@ class FakeRepository:
 
 class TestTasksOfAnImage(unittest.TestCase):
     def seen(self, **who):
-        work = TaskAdapter(FakeRepository(), Conf)
+        work = TaskAdapter(FakeRepository(), TaskSettings())
         return [task.id for task in work.list_for_image(RequestContext(**who), Image("i"))]
 
     def test_of_the_own_project_only(self):
@@ -59,7 +54,7 @@ class TestTasksOfAProject(unittest.TestCase):
     """The same of the tasks API, whoever the policy lets in."""
 
     def setUp(self):
-        self.work = TaskAdapter(FakeRepository(), Conf)
+        self.work = TaskAdapter(FakeRepository(), TaskSettings())
 
     def test_one_task(self):
         self.assertEqual("mine", self.work.get(RequestContext(project_id="mine"), "t").owner)

@@ -13,8 +13,9 @@ from glance_py.domain import errors
 from glance_py.http import faults
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.context import ContextMiddleware
+from glance_py.settings import ApiSettings
 from tests.functional import service
-from tests.unit.middleware.wsgi_helpers import RecordingApp, RoleEnforcer, call, options
+from tests.unit.middleware.wsgi_helpers import RecordingApp, RoleEnforcer, call
 
 MEMBER = {"HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": "u", "HTTP_X_PROJECT_ID": "p"}
 
@@ -33,7 +34,7 @@ class Raises:
 
 class CatchErrorsTest(unittest.TestCase):
     def ask(self, end, **environ):
-        return call(CatchErrors(end, options()), **environ)
+        return call(CatchErrors(end, ApiSettings()), **environ)
 
     def test_an_exception_is_answered_and_logged(self) -> None:
         with self.assertLogs(faults.LOG, "ERROR") as logs:
@@ -84,9 +85,8 @@ class CatchErrorsTest(unittest.TestCase):
             return app
 
         end = RecordingApp()
-        built = CatchErrors(
-            logs_early(ContextMiddleware(end, options(), RoleEnforcer())), options()
-        )
+        settings = ApiSettings()
+        built = CatchErrors(logs_early(ContextMiddleware(end, settings, RoleEnforcer())), settings)
         for number in ("1", "2"):
             call(built, **MEMBER, HTTP_X_OPENSTACK_REQUEST_ID=number)
         self.assertEqual([request_log_fields("req-1"), request_log_fields("req-2")], seen)

@@ -8,7 +8,8 @@ from oslo_context import context as thread_context
 
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.context import ContextMiddleware, UnauthenticatedContextMiddleware
-from tests.unit.middleware.wsgi_helpers import RecordingApp, RoleEnforcer, call, options
+from glance_py.settings import ApiSettings
+from tests.unit.middleware.wsgi_helpers import RecordingApp, RoleEnforcer, call
 
 MEMBER = {
     "HTTP_X_IDENTITY_STATUS": "Confirmed",
@@ -22,8 +23,8 @@ MEMBER = {
 class ContextTest(unittest.TestCase):
     def ask(self, environ: dict, kind=ContextMiddleware, **values):
         self.end = RecordingApp()
-        conf = options(**values)
-        answer = call(CatchErrors(kind(self.end, conf, RoleEnforcer()), conf), **environ)
+        settings = ApiSettings(**values)
+        answer = call(CatchErrors(kind(self.end, settings, RoleEnforcer()), settings), **environ)
         self.ctx = self.end.environ["glance.context"] if self.end.environ else None
         return answer
 

@@ -11,11 +11,11 @@ from unittest import mock
 from oslo_config import cfg
 
 from glance_py import config
-from glance_py.middleware import factory_deps
+from glance_py.middleware.factory_deps import LOOPBACK_ONLY
 from glance_py.middleware.fakeauth import FakeAuth
 from glance_py.middleware.gzip import GzipMiddleware
 from glance_py.middleware.oslo import Cors, http_proxy_to_wsgi, osprofiler
-from tests.unit.middleware.wsgi_helpers import RecordingApp, call, options
+from tests.unit.middleware.wsgi_helpers import RecordingApp, call, factory_dependencies, options
 
 
 class FakeAuthTest(unittest.TestCase):
@@ -88,13 +88,10 @@ class FakeAuthTest(unittest.TestCase):
         )
 
     def test_warns(self) -> None:
-        pipeline_deps = factory_deps.FactoryDependencies(*[None] * 6)
-        with (
-            factory_deps.providing(pipeline_deps),
-            self.assertLogs("glance_py.middleware.fakeauth", "WARNING"),
-        ):
-            FakeAuth.factory({})
-        self.assertEqual({factory_deps.LOOPBACK_ONLY}, pipeline_deps.server_requirements)
+        deps = factory_dependencies()
+        with self.assertLogs("glance_py.middleware.fakeauth", "WARNING"):
+            FakeAuth.factory(deps, {})
+        self.assertEqual({LOOPBACK_ONLY}, deps.server_requirements)
 
 
 class GzipTest(unittest.TestCase):
@@ -124,8 +121,7 @@ class GzipTest(unittest.TestCase):
 
 class LibraryFiltersTest(unittest.TestCase):
     def factory(self, factory, conf, **local):
-        with factory_deps.providing(factory_deps.FactoryDependencies(conf, *[None] * 5)):
-            return factory({}, **local)
+        return factory(factory_dependencies(conf), {}, **local)
 
     def read(self, text: str) -> cfg.ConfigOpts:
         """Options as a file with ``text`` gives them."""
@@ -254,6 +250,7 @@ class LibraryFiltersTest(unittest.TestCase):
             )
         self.assertEqual("https", end.environ["wsgi.url_scheme"])
 
-    def test_outside_of_a_composition(self) -> None:
-        with self.assertRaises(RuntimeError):
-            Cors.factory({})
+    def test_a_factory_that_another_loader_calls(self) -> None:
+        for factory in (Cors.factory, http_proxy_to_wsgi):
+            with self.assertRaisesRegex(RuntimeError, "glance_py.wsgi.api:application"):
+                factory({}, allowed_origin="*")

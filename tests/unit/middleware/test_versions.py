@@ -11,10 +11,12 @@ from glance_py.middleware.versions import (
     enabled_versions,
     remove_dot_segments,
 )
-from tests.unit.middleware.wsgi_helpers import RecordingApp, call, options
+from glance_py.settings import CacheSettings, Settings, StoreSettings
+from tests.unit.middleware.wsgi_helpers import RecordingApp, call
 
 MEDIA = "application/vnd.openstack.images-"
-CACHE, STORES = {"image_cache_dir": "/c"}, {"enabled_backends": {"a": "file"}}
+CACHE = CacheSettings(image_cache_dir="/c")
+STORES = StoreSettings(enabled_backends={"a": "file"})
 
 
 class OfferedTest(unittest.TestCase):
@@ -22,11 +24,11 @@ class OfferedTest(unittest.TestCase):
         """Several stores and a cache bring minor versions of their own; the newest leads."""
         for values, first, number in (
             ({}, "2.17", 11),
-            (STORES, "2.17", 16),
-            (CACHE, "2.18", 14),
-            ({**STORES, **CACHE}, "2.18", 19),
+            ({"stores": STORES}, "2.17", 16),
+            ({"cache": CACHE}, "2.18", 14),
+            ({"stores": STORES, "cache": CACHE}, "2.18", 19),
         ):
-            versions = enabled_versions(options(**values))
+            versions = enabled_versions(Settings(**values))
             self.assertEqual((first, number), (versions[0], len(versions)))
             self.assertEqual("2.0", versions[-1])
 
@@ -36,7 +38,8 @@ class NegotiationTest(unittest.TestCase):
         """(status, path that reached the application or None)."""
         end = RecordingApp()
         environ = {} if accept is None else {"HTTP_ACCEPT": accept}
-        status, _, _ = call(VersionNegotiationFilter(end, options(**STORES)), path, **environ)
+        document = Versions.from_settings(Settings(stores=STORES))
+        status, _, _ = call(VersionNegotiationFilter(end, document), path, **environ)
         return status, end.environ and end.environ["PATH_INFO"]
 
     def test_path(self) -> None:
@@ -80,8 +83,9 @@ class NegotiationTest(unittest.TestCase):
 
 
 class DocumentTest(unittest.TestCase):
-    def document(self, path: str = "/", **values):
-        status, headers, body = call(Versions(options(**values)), path)
+    def document(self, path: str = "/", public_endpoint: str | None = None):
+        versions = enabled_versions(Settings())
+        status, headers, body = call(Versions(versions, public_endpoint), path)
         self.assertEqual("application/json", headers["content-type"])
         return status, json.loads(body)["versions"]
 
@@ -103,7 +107,7 @@ class DocumentTest(unittest.TestCase):
             self.assertEqual("https://pub:9292/image/v2/", versions[0]["links"][0]["href"])
 
     def test_head(self) -> None:
-        status, _, body = call(Versions(options()), method="HEAD")
+        status, _, body = call(Versions(["2.17"]), method="HEAD")
         self.assertEqual((300, b""), (status, body))
 
 

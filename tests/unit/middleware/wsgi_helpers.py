@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from oslo_config import cfg
+
+from glance_py.middleware.factory_deps import FactoryDependencies
+from glance_py.settings import Settings
 from tests.config import loaded as options
 
-__all__ = ["RecordingApp", "RoleEnforcer", "call", "options"]
+__all__ = ["RecordingApp", "RoleEnforcer", "call", "factory_dependencies", "options"]
+
+
+def factory_dependencies(conf: cfg.ConfigOpts | None = None, **given) -> FactoryDependencies:
+    """What factories get of a process with ``conf`` and otherwise ``given``."""
+    conf = conf or options()
+    return FactoryDependencies(
+        conf,
+        **{
+            "settings": Settings.from_conf(conf),
+            "enforcer": RoleEnforcer(),
+            "application": RecordingApp(),
+            "ping": lambda: None,
+            **given,
+        },
+    )
 
 
 class RoleEnforcer:

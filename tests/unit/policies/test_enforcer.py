@@ -14,6 +14,7 @@ from oslo_policy import policy
 from glance_py.domain import errors
 from glance_py.domain.image import Image
 from glance_py.policies import enforcer as enforcer_module
+from glance_py.policies.check import CompiledRules
 from glance_py.policies.enforcer import Enforcer
 from glance_py.policies.target import ImageTarget
 from tests.unit.factories import make_caller, make_conf, make_member
@@ -157,7 +158,7 @@ class SameAnswersTest(EnforcerCase):
         names = [f"r{number}" for number in range(60)]
         text = "\n".join(f'"{name}": "{self.rule(choose)}"' for name in names)
         rules = self.enforcer(text + '\n"other": "role:member or \'a\':%(name)s"')
-        library = enforcer_module.oslo_enforcer(rules._oslo.conf)
+        library = enforcer_module.oslo_enforcer(rules._conf)
         images = [
             Image(
                 id=choose.choice("uv"),
@@ -240,7 +241,6 @@ class FilesTest(EnforcerCase):
         self.write("policy.yaml", '"get_image": "!"')
         self.assertTrue(rules.allows(ctx, "get_image", {}))
         self.assertFalse(rules.allows(make_member(), "get_image", {}))
-        self.assertTrue(rules._rules is rules._current_rules(ctx))
         ctx.next_policy_check = 0.0  # what one request does in the background, a second later
         self.assertFalse(rules.allows(ctx, "get_image", {}))
 
@@ -248,15 +248,15 @@ class FilesTest(EnforcerCase):
         rules = self.enforcer('"get_image": "@"')
         self.write("policy.yaml", '"get_image": "!"')
         reading, go_on = threading.Event(), threading.Event()
-        load = rules._load
+        read = rules._files._read
 
-        def slow_load() -> None:
+        def slow_read() -> CompiledRules:
             reading.set()
             go_on.wait(60)
-            load()
+            return read()
 
         with (
-            mock.patch.object(rules, "_load", slow_load),
+            mock.patch.object(rules._files, "_read", slow_read),
             concurrent.futures.ThreadPoolExecutor(4) as pool,
         ):
             first = pool.submit(rules.allows, make_member(), "get_image", {})

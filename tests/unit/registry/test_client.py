@@ -8,7 +8,7 @@ from glance_py.context import RequestContext
 from glance_py.domain import errors
 from glance_py.domain.change import ImageChange
 from glance_py.domain.image import Image
-from glance_py.registry import client, identity, protocol
+from glance_py.registry import client, identity, protocol, repositories
 from tests.unit.factories import make_conf
 
 CALLER = RequestContext(
@@ -63,12 +63,12 @@ class ClientCase(unittest.TestCase):
     def client(self, *answers, auth=None):
         self.connection = FakeConnection(*answers)
         tokens = identity.KeystoneTokens.__new__(identity.KeystoneTokens)
-        tokens._session, tokens._auth = None, auth
+        tokens._credentials = None if auth is None else (None, auth)
         self._client = client.RegistryClient(self.connection, tokens)
-        return self.port("images")
+        return repositories.RemoteImages(self._client)
 
-    def port(self, name):
-        return client.RemoteRepository(self._client, name)
+    def claims(self):
+        return repositories.RemoteClaims(self._client)
 
     def headers(self, turn=-1):
         return self.connection.sent[turn][1]
@@ -83,7 +83,7 @@ class IdentityTest(ClientCase):
 
     def test_this_host_asks_with_its_own(self):
         images = self.client(result([]), result({"id": "i"}), result({"id": "i"}), auth=Auth())
-        self.port("claims").held()
+        self.claims().held()
         images.get(ADMIN_CONTEXT, "i")
         images.update(CALLER.elevated(), Image("i"), ImageChange())
         for turn in range(3):
@@ -97,7 +97,7 @@ class IdentityTest(ClientCase):
 
     def test_a_host_without_credentials_has_no_token(self):
         images = self.client(result([]), result({"id": "i"}))
-        self.port("claims").held()
+        self.claims().held()
         self.assertNotIn("X-Auth-Token", self.headers())
         images.get(CALLER, "i")
         self.assertNotIn("X-Service-Token", self.headers())
@@ -113,7 +113,7 @@ class IdentityTest(ClientCase):
             self.assertEqual("own-1", self.headers()["X-Service-Token"])
 
     def test_identity_headers_name_the_caller(self):
-        headers = identity.IdentityHeaders(make_conf(registry_shared_secret="s")).headers
+        headers = identity.IdentityHeaders("s").headers
         self.assertEqual(
             {
                 "X-Identity-Status": "Confirmed",
@@ -127,7 +127,7 @@ class IdentityTest(ClientCase):
         )
         self.assertEqual("service", headers(ADMIN_CONTEXT)["X-Roles"])
         self.assertEqual("Invalid", headers(ANONYMOUS)["X-Identity-Status"])
-        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders(make_conf()).headers(CALLER))
+        self.assertNotIn("X-Registry-Secret", identity.IdentityHeaders().headers(CALLER))
 
     def test_credentials_that_make_no_sense_stop_the_start(self):
         made = make_conf()
@@ -212,7 +212,7 @@ class AnswerTest(ClientCase):
 
     def test_what_may_be_done_twice_has_no_key(self):
         images = self.client(result([]), result({"id": "i"}))
-        self.port("claims").held()
+        self.claims().held()
         images.get(CALLER, "i")
         self.assertEqual(
             [True, True], [is_repeatable for _, _, is_repeatable in self.connection.sent]
@@ -227,22 +227,35 @@ class AnswerTest(ClientCase):
             keys.add(self.connection.sent[-1][0][0]["key"])
         self.assertEqual(2, len(keys))
 
-    def test_several_commands_are_one_request(self):
-        connection = FakeConnection(
-            (200, orjson.dumps([{"result": None}, {"error": {"class": "Duplicate", "args": []}}]))
-        )
-        tokens = identity.IdentityHeaders(make_conf())
-        ping = protocol.COMMANDS["ping"]
-        first, second = client.RegistryClient(connection, tokens).call_batch(
-            None, [(ping, {}), (ping, {})]
-        )
-        self.assertIsNone(first)
-        self.assertIs(errors.Duplicate, type(second))
-        self.assertEqual(1, len(connection.sent))
+    def test_an_unavailable_database_does_not_prove_that_the_first_write_failed(self):
+        """The caller would treat the image as unchanged, and might delete data that it has now."""
+        images = self.client(errors.OutcomeUnknown(), error("DatabaseUnavailable"))
+        with self.assertLogs("glance_py.registry.client"):
+            self.assertRaises(errors.OutcomeUnknown, images.delete, CALLER, Image("i"))
 
-    def test_a_repository_has_the_operations_of_its_port_and_no_others(self):
-        images = self.client()
+    def test_ping(self):
+        connection = FakeConnection(result(None), error("DatabaseUnavailable"))
+        conf = make_conf(send_identity_headers=True)
+        ping = repositories.remote_repositories(conf, connection).ping
+        self.assertIsNone(ping())
+        self.assertRaises(errors.DatabaseUnavailable, ping)
         self.assertEqual(
-            {"get", "list", "create", "update", "delete"},
-            {name for name in vars(images) if not name.startswith("_")},
+            [[{"command": "ping", "kwargs": {}}]] * 2, [body for body, _, _ in connection.sent]
         )
+
+    def test_repositories_have_the_operations_of_their_ports_and_no_others(self):
+        conf = make_conf(send_identity_headers=True)
+        found = repositories.remote_repositories(conf, FakeConnection())
+        for name, port in protocol.PORTS.items():
+            self.assertEqual(
+                {each for each in vars(port) if not each.startswith("_")},
+                {each for each in vars(type(getattr(found, name))) if not each.startswith("_")},
+            )
+
+    def test_heartbeats_use_the_connection_for_heartbeats(self):
+        connection, for_heartbeats = FakeConnection(), FakeConnection(result([]))
+        connection.for_heartbeats = lambda: for_heartbeats
+        conf = make_conf(send_identity_headers=True)
+        found = repositories.remote_repositories(conf, connection).for_heartbeats()
+        self.assertEqual([], found.claims.beat(["h"]))
+        self.assertEqual(1, len(for_heartbeats.sent))

@@ -15,7 +15,7 @@ from unittest import mock
 from glance_py.domain import errors
 from glance_py.registry import connection as module
 from glance_py.registry.connection import RegistryConnection
-from tests.unit.factories import make_conf
+from glance_py.settings import RegistrySettings
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def registry(tls=None):
 
 
 def connection(port, **options):
-    return RegistryConnection(make_conf(registry_port=port, **options))
+    return RegistryConnection(RegistrySettings(registry_port=port, **options), 4)
 
 
 class ConnectionTest(unittest.TestCase):
@@ -137,7 +137,7 @@ class ConnectionTest(unittest.TestCase):
     def test_a_registry_that_was_started_again(self):
         """What it closed meanwhile is not used, so even changes get through."""
         self.connection.post(b"x", {}, False)
-        pooled = self.connection._pool.pool.queue
+        pooled = self.connection._pool.get().pool.queue
         for each in [each for each in pooled if each is not None]:
             each.sock.shutdown(socket.SHUT_RDWR)
         self.assertEqual((200, b"y"), self.connection.post(b"y", {}, False))

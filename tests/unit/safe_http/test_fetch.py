@@ -14,7 +14,7 @@ from unittest import mock
 
 from glance_py.domain import errors
 from glance_py.safe_http import Fetcher, UriFilter, fetch
-from tests.unit import factories
+from glance_py.settings import UriFilterSettings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata"
 
@@ -62,17 +62,15 @@ class Case(unittest.TestCase):
         self.addCleanup(server.close)
         return server
 
-    def fetcher(self, resolver=None, hosts=("127.0.0.1", "good.example.org"), **options) -> Fetcher:
-        conf = factories.make_conf()
-        conf.set_override("allowed_ports", [], group="import_filtering_opts")
-        conf.set_override("allowed_hosts", list(hosts), group="import_filtering_opts")
+    def fetcher(self, resolver=None, hosts=("127.0.0.1", "good.example.org")) -> Fetcher:
         self.asked: list[str] = []
 
         def resolve(host: str, port: int) -> list[str]:
             self.asked.append(host)
             return resolver(host) if resolver else ["127.0.0.1"]
 
-        return Fetcher(conf, UriFilter(conf, resolve))
+        settings = UriFilterSettings(allowed_ports=(), allowed_hosts=hosts)
+        return Fetcher(UriFilter(settings, resolver=resolve))
 
     def read(self, fetcher: Fetcher, url: str, **more) -> bytes:
         response = fetcher.open(url, **more)
@@ -203,11 +201,9 @@ class Redirects(Case):
     def test_to_a_port_that_is_not_allowed(self):
         end = self.serve(OK)
         server = self.redirect(f"http://127.0.0.1:{end.port}/")
-        conf = factories.make_conf()
-        conf.set_override("allowed_ports", [server.port], group="import_filtering_opts")
-        conf.set_override("allowed_hosts", ["127.0.0.1"], group="import_filtering_opts")
+        settings = UriFilterSettings(allowed_ports=(server.port,), allowed_hosts=("127.0.0.1",))
         with self.assertRaisesRegex(errors.Invalid, "port"):
-            Fetcher(conf).open(f"http://127.0.0.1:{server.port}/")
+            Fetcher(UriFilter(settings)).open(f"http://127.0.0.1:{server.port}/")
         self.assertEqual([], end.requests)
 
     def test_not_for_ever(self):

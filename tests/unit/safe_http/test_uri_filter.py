@@ -8,18 +8,17 @@ from oslo_config import cfg
 
 from glance_py import config
 from glance_py.domain import errors
-from glance_py.safe_http import UriFilter
+from glance_py.safe_http import UriFilter, service_endpoints
+from glance_py.settings import UriFilterSettings
 from tests.unit import factories
 
 
 def made(answers: dict[str, list[str]] | None = None, **options) -> UriFilter:
     """A filter with these options and a resolver that knows these names."""
     conf = factories.make_conf()
-    for name, value in options.items():
-        group = None if name == "worker_self_reference_url" else "import_filtering_opts"
-        if name == "connection":
-            group = "database"
-        conf.set_override(name, value, group=group)
+    for name, group in (("worker_self_reference_url", None), ("connection", "database")):
+        if name in options:
+            conf.set_override(name, options.pop(name), group=group)
 
     def resolve(host: str, port: int) -> list[str]:
         if host in (answers or {}):
@@ -28,7 +27,7 @@ def made(answers: dict[str, list[str]] | None = None, **options) -> UriFilter:
             return [host]
         raise OSError("no such name")
 
-    return UriFilter(conf, resolve)
+    return UriFilter(UriFilterSettings(**options), lambda: service_endpoints(conf), resolve)
 
 
 class Kinds(unittest.TestCase):
@@ -283,7 +282,11 @@ class OwnEndpoints(unittest.TestCase):
 
     def test_keystone_whose_options_come_late(self):
         conf = factories.make_conf()
-        judge = UriFilter(conf, lambda host, port: self.NAMES.get(host, [host]))
+        judge = UriFilter(
+            UriFilterSettings(),
+            lambda: service_endpoints(conf),
+            lambda host, port: self.NAMES.get(host, [host]),
+        )
         conf.register_opts(
             [cfg.StrOpt("www_authenticate_uri"), cfg.StrOpt("auth_url")], group="keystone_authtoken"
         )

@@ -11,9 +11,8 @@ from glance_py.domain.member import Member
 from glance_py.http.routes import ROUTES
 from glance_py.wire import schema
 from glance_py.wire.dump import ImageDumper, dump_members
-from glance_py.wire.image import image_resource
 from glance_py.wire.openapi import openapi
-from tests.unit.http.fakes import Stores, conf
+from tests.unit.http.fakes import IMAGE, Stores, api_settings
 
 USER = types.SimpleNamespace(is_admin=False)
 ADMIN = types.SimpleNamespace(is_admin=True)
@@ -37,7 +36,7 @@ class Images(unittest.TestCase):
         )
 
     def shown(self, ctx=USER, **options):
-        dump = ImageDumper(image_resource(conf(**options)), conf(**options), self.stores)
+        dump = ImageDumper(IMAGE, api_settings(**options), self.stores)
         return orjson.loads(dump.dump_image(ctx, self.image))
 
     def test_keys_of_the_api(self):
@@ -116,7 +115,7 @@ class Images(unittest.TestCase):
 
 class Documents(unittest.TestCase):
     def setUp(self):
-        self.resource = image_resource(conf())
+        self.resource = IMAGE
         self.documents = {
             name: orjson.loads(document)
             for name, document in schema.schema_documents(self.resource).items()

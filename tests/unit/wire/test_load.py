@@ -19,7 +19,7 @@ from glance_py.wire.load import (
     parse_json,
     project_id_text,
 )
-from tests.unit.http.fakes import conf
+from tests.unit.http.fakes import FORMATS, IMAGE
 
 CTX = types.SimpleNamespace(project_id="p1", is_admin=False)
 
@@ -41,7 +41,7 @@ class Documents(unittest.TestCase):
 
 class ImageBodies(unittest.TestCase):
     def setUp(self):
-        self.loader = ImageLoader(image_resource(conf()))
+        self.loader = ImageLoader(IMAGE)
 
     def load(self, /, **body):
         return self.loader.image(CTX, orjson.dumps(body))
@@ -169,7 +169,7 @@ class OperatorProperties(unittest.TestCase):
         path = os.path.join(directory.name, "schema-image.json")
         with open(path, "wb") as file:
             file.write(document if isinstance(document, bytes) else orjson.dumps(document))
-        return image_resource(conf(find_file=lambda name: path))
+        return image_resource(FORMATS, path)
 
     KERNEL = {"type": ["null", "string"], "pattern": "^[a-f]+$", "description": "d"}
 

@@ -9,12 +9,11 @@ import orjson
 from glance_py.domain import errors
 from glance_py.domain.change import RejectedChange
 from glance_py.domain.image import Image, Location
-from glance_py.wire import patch
-from glance_py.wire.image import image_resource
+from glance_py.wire import media_types, patch
 from glance_py.wire.load import ImageLoader
-from tests.unit.http.fakes import conf
+from tests.unit.http.fakes import IMAGE
 
-LOADER = ImageLoader(image_resource(conf()))
+LOADER = ImageLoader(IMAGE)
 SHA = "ab" * 64
 
 
@@ -34,11 +33,11 @@ class Patches(unittest.TestCase):
         )
         self.allowed = True
 
-    def read(self, body, media_type=patch.V21):
+    def read(self, body, media_type=media_types.PATCH_V21):
         body = body if isinstance(body, bytes) else orjson.dumps(body)
         return self.reader.operations(media_type, body)
 
-    def apply(self, *operations, media_type=patch.V21):
+    def apply(self, *operations, media_type=media_types.PATCH_V21):
         rules = patch.LocationRules(self.allowed, "sha512", list)
         return patch.apply(self.image, self.read(list(operations), media_type), LOADER, rules)
 
@@ -212,7 +211,7 @@ class Reading(Patches):
             ],
             self.read(
                 [{"add": "/a", "value": "x"}, {"replace": "/name", "value": "y"}, {"remove": "/p"}],
-                patch.V20,
+                media_types.PATCH_V20,
             ),
         )
         for item in (
@@ -222,7 +221,7 @@ class Reading(Patches):
             {"replace": "/name"},
         ):
             with self.subTest(item=item), self.assertRaises(errors.Invalid):
-                self.read([item], patch.V20)
+                self.read([item], media_types.PATCH_V20)
 
 
 class Applying(Patches):
@@ -258,8 +257,10 @@ class Applying(Patches):
         self.refused(errors.Conflict, op("replace", "/q", "x"))
         self.refused(errors.Conflict, op("remove", "/q"))
         self.refused(errors.Forbidden, op("remove", "/name"))
-        self.refused(errors.Conflict, {"add": "/name", "value": "x"}, media_type=patch.V20)
-        self.refused(errors.Conflict, {"add": "/p", "value": "x"}, media_type=patch.V20)
+        self.refused(
+            errors.Conflict, {"add": "/name", "value": "x"}, media_type=media_types.PATCH_V20
+        )
+        self.refused(errors.Conflict, {"add": "/p", "value": "x"}, media_type=media_types.PATCH_V20)
 
     def test_formats_change_only_while_queued(self):
         self.assertEqual(

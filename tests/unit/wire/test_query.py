@@ -5,11 +5,10 @@ import unittest
 
 from glance_py.domain import errors
 from glance_py.domain.query import Filter
-from glance_py.wire.image import image_resource
 from glance_py.wire.query import MATCH_NONE, MAX_CONDITIONS, ImageQueryLoader
-from tests.unit.http.fakes import conf
+from tests.unit.http.fakes import IMAGE
 
-LOADER = ImageQueryLoader(image_resource(conf()), 25, 1000)
+LOADER = ImageQueryLoader(IMAGE, 25, 1000)
 DATE = datetime.datetime(2001, 1, 1)
 
 

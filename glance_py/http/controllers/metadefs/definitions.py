@@ -1,21 +1,21 @@
-"""What the controllers of a namespace's contents share: one and all of a kind go."""
+"""What the controllers of the contents of a namespace share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Generic
 
 import webob
 
-from glance_py.domain.metadef import Kind, Listing, Namespace
+from glance_py.domain.metadef import DefinitionT, Listing, Namespace
 from glance_py.domain.ports import DefinitionOperations, NamespaceOperations
 from glance_py.http.request import Request, no_content
 
 
-class MetadefController:
-    """One ``kind`` of things in a namespace."""
+class MetadefController(Generic[DefinitionT]):
+    """The definitions of one ``kind`` in a namespace."""
 
-    kind: Kind
+    kind: type[DefinitionT]
 
     def __init__(self, namespaces: NamespaceOperations, definitions: DefinitionOperations) -> None:
         self._namespaces = namespaces
@@ -23,20 +23,27 @@ class MetadefController:
 
     def _list(
         self, request: Request, namespace: str, listing: Listing | None = None
-    ) -> tuple[Namespace, Sequence[Any]]:
-        """The namespace and what of the kind lies in it."""
+    ) -> tuple[Namespace, Sequence[DefinitionT]]:
+        """The namespace, and its definitions of this kind."""
         found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.list(request.context, found, self.kind, listing)
 
-    def _get(self, request: Request, namespace: str, name: str) -> tuple[Namespace, Any]:
+    def _get(self, request: Request, namespace: str, name: str) -> tuple[Namespace, DefinitionT]:
+        """The namespace, and one of its definitions."""
         found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.get(request.context, found, self.kind, name)
 
-    def _create(self, request: Request, namespace: str, definition) -> tuple[Namespace, Any]:
+    def _create(
+        self, request: Request, namespace: str, definition: DefinitionT
+    ) -> tuple[Namespace, DefinitionT]:
+        """The namespace, and ``definition`` as it was recorded in it."""
         found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.create(request.context, found, definition)
 
-    def _update(self, request: Request, namespace: str, name: str, after) -> tuple[Namespace, Any]:
+    def _update(
+        self, request: Request, namespace: str, name: str, after: DefinitionT
+    ) -> tuple[Namespace, DefinitionT]:
+        """The namespace, and the definition ``name`` after it was replaced by ``after``."""
         found = self._namespaces.resolve(request.context, namespace)
         return found, self._definitions.update(request.context, found, name, after)
 

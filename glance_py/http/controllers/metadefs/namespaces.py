@@ -1,4 +1,4 @@
-"""Namespaces: list, create, show, replace, delete."""
+"""Metadata namespaces: list, create, show, replace, delete."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ import webob
 
 from glance_py.domain.ports import NamespaceOperations
 from glance_py.http.request import Request, json_response, no_content
-from glance_py.wire.metadef_dump import NAMESPACES_PATH, dump_namespace, dump_namespaces
+from glance_py.settings import ApiSettings
+from glance_py.wire import paths
+from glance_py.wire.metadef_dump import dump_namespace, dump_namespaces
 from glance_py.wire.metadef_load import load_namespace
 from glance_py.wire.metadef_query import load_namespace_query, load_resource_type
 
-#: wire: a Location shows the name as it is, but for what a header cannot hold (PEP 3333).
+#: wire: a Location has the name as it is, except for characters that a header cannot have
+#: (PEP 3333); those are percent-encoded.
 _NOT_IN_A_HEADER = re.compile("[\x00-\x1f\x7f]|[^\x00-\xff]")
 
 
 class MetadefNamespacesController:
     """Namespaces as a whole."""
 
-    def __init__(self, namespaces: NamespaceOperations, conf) -> None:
+    def __init__(self, namespaces: NamespaceOperations, api: ApiSettings) -> None:
         self._namespaces = namespaces
-        self._limits = conf.limit_param_default, conf.api_limit_max
+        self._limits = api.limit_param_default, api.api_limit_max
 
     def index(self, request: Request) -> webob.Response:
         """GET /v2/metadefs/namespaces"""
-        page_request = load_namespace_query(request.environ.get("QUERY_STRING", ""), *self._limits)
+        page_request = load_namespace_query(request.query_string, *self._limits)
         page = self._namespaces.list(request.context, page_request.query)
         found = page.namespaces
         next_page = page_request.page_after(found[-1].name) if page.full and found else None
@@ -37,12 +40,12 @@ class MetadefNamespacesController:
         namespace = load_namespace(request.context, request.read_json_body())
         created = self._namespaces.create(request.context, namespace)
         name = _NOT_IN_A_HEADER.sub(lambda found: urllib.parse.quote(found.group()), created.name)
-        location = f"{NAMESPACES_PATH}/{name}"
+        location = f"{paths.NAMESPACES}/{name}"
         return json_response(dump_namespace(created), 201, (("Location", location),))
 
     def show(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}"""
-        resource_type = load_resource_type(request.environ.get("QUERY_STRING", ""))
+        resource_type = load_resource_type(request.query_string)
         found = self._namespaces.get(request.context, namespace)
         return json_response(dump_namespace(found, resource_type))
 

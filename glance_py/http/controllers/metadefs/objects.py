@@ -1,4 +1,4 @@
-"""Objects of a namespace."""
+"""The objects of a metadata namespace."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from glance_py.wire.metadef_load import load_object
 from glance_py.wire.metadef_query import check_object_query
 
 
-class MetadefObjectsController(MetadefController):
-    """Objects: properties that belong together."""
+class MetadefObjectsController(MetadefController[Object]):
+    """Objects: named groups of properties."""
 
     kind = Object
 
     def index(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/objects"""
-        check_object_query(request.environ.get("QUERY_STRING", ""))
+        check_object_query(request.query_string)
         return json_response(dump_objects(*self._list(request, namespace)))
 
     def create(self, request: Request, namespace: str) -> webob.Response:

@@ -1,4 +1,4 @@
-"""Properties of a namespace."""
+"""The properties of a metadata namespace that belong to no object."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from glance_py.wire.metadef_load import load_property
 from glance_py.wire.metadef_query import load_resource_type
 
 
-class MetadefPropertiesController(MetadefController):
-    """Properties that stand for themselves."""
+class MetadefPropertiesController(MetadefController[Property]):
+    """Properties that belong to no object."""
 
     kind = Property
 
@@ -30,15 +30,15 @@ class MetadefPropertiesController(MetadefController):
     def show(self, request: Request, namespace: str, name: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/properties/{name}
 
-        With a ``resource_type`` the name is the one on such a resource, prefix included.
+        With a query parameter ``resource_type``, ``name`` has the prefix of that association.
         """
-        resource_type = load_resource_type(request.environ.get("QUERY_STRING", ""))
+        resource_type = load_resource_type(request.query_string)
         found = self._namespaces.resolve(request.context, namespace)
         property_name = name
         if resource_type:
             association = self._definitions.get(request.context, found, Association, resource_type)
-            prefix = getattr(association, "prefix", None) or ""
-            # wire: without a prefix there are none.
+            prefix = association.prefix or ""
+            # wire: an association without a prefix answers 404, too.
             if not prefix or not name.startswith(prefix):
                 raise errors.NotFound(
                     f"The names of properties begin with '{prefix}' on "

@@ -1,4 +1,4 @@
-"""Types of resources, and to which of them a namespace applies."""
+"""Resource types, and the associations of a namespace with them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from glance_py.wire.metadef_dump import (
 from glance_py.wire.metadef_load import load_association
 
 
-class MetadefResourceTypesController(MetadefController):
-    """Associations of a namespace, and the types that are known."""
+class MetadefResourceTypesController(MetadefController[Association]):
+    """The associations of a namespace, and all resource types."""
 
     kind = Association
 

@@ -1,4 +1,4 @@
-"""Tags of a namespace, one by one and many at once."""
+"""The tags of a metadata namespace, one by one and many at once."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from glance_py.wire.metadef_load import load_append, load_tag, load_tag_name, lo
 from glance_py.wire.metadef_query import load_tag_query
 
 
-class MetadefTagsController(MetadefController):
+class MetadefTagsController(MetadefController[Tag]):
     """Words that a namespace offers for resources."""
 
     kind = Tag
 
     def index(self, request: Request, namespace: str) -> webob.Response:
         """GET /v2/metadefs/namespaces/{namespace}/tags"""
-        listing = load_tag_query(request.environ.get("QUERY_STRING", ""))
+        listing = load_tag_query(request.query_string)
         return json_response(dump_tags(self._list(request, namespace, listing)[1]))
 
     def create_all(self, request: Request, namespace: str) -> webob.Response:
         """POST /v2/metadefs/namespaces/{namespace}/tags
 
-        The tags take the place of those that are there, unless X-Openstack-Append is true.
+        The tags replace those of the namespace, unless X-Openstack-Append is true.
         """
         tags = load_tags(request.read_json_body())
-        # wire: no tags at all change nothing; to remove them there is DELETE.
-        append = not tags or load_append(request.headers.get("X-Openstack-Append"))
+        # wire: an empty list changes nothing; DELETE removes all tags.
+        append = not tags or load_append(request.header("X-Openstack-Append"))
         found = self._namespaces.resolve(request.context, namespace)
         return json_response(
             dump_tags(self._definitions.create_all(request.context, found, Tag, tags, append)), 201

@@ -15,7 +15,7 @@ from glance_store_py import errors
 from glance_store_py.drivers import cinder
 from glance_store_py.drivers.cinder_api import VolumeClient, VolumeStateConflict
 from glance_store_py.drivers.cinder_attachment import AttachmentManager, _lock_directory
-from glance_store_py.drivers.cinder_options import OPTIONS
+from glance_store_py.drivers.cinder_options import OPTIONS, CinderSettings
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
@@ -132,7 +132,7 @@ class TestVolumes(unittest.TestCase):
         self.driver = cinder.CinderDriver(options, "vol")
         self.steps = []
         self.volumes = self.driver._volumes = FakeVolumeClient(self.steps)
-        self.driver._attachments = FakeAttachmentManager(options, self.volumes)
+        self.driver._attachments = FakeAttachmentManager(CinderSettings.read(options), self.volumes)
         self.driver._attachments.path, self.driver._attachments.steps = path, self.steps
         self.store = GuardedDriver(self.driver, "vol")
 
@@ -233,11 +233,8 @@ class TestVolumes(unittest.TestCase):
                 self.assertEqual(["create", "attach rw", "detach", "delete"], self.steps)
 
     def wait_for_deferred(self):
-        """Wait until nothing is owed to Cinder any more."""
-        thread = self.volumes.deferred._thread
-        if thread is not None:
-            thread.join(60)
-            self.assertFalse(thread.is_alive())
+        """Wait until no deletion in Cinder is pending."""
+        self.assertTrue(self.volumes.deferred.join(60))
 
     def test_what_an_upload_leaves_while_cinder_is_away_goes_when_it_is_back(self):
         for step in ("create", "attach rw", "attached", "attachments", "detach"):
@@ -301,7 +298,7 @@ class TestLists(unittest.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.api = VolumeClient(settings(OPTIONS))
+        self.api = VolumeClient(CinderSettings.read(settings(OPTIONS)))
         self.api._request = self.ask
         self.asked = []
         self.filters = "work"

@@ -28,7 +28,7 @@ class TestDeferredDeleter(unittest.TestCase):
     def test_what_goes_at_once_needs_no_thread(self):
         self.deferred.remove("it", self.remover())
         self.assertEqual(1, len(self.calls))
-        self.assertIsNone(self.deferred._thread)
+        self.assertIsNone(self.deferred._pending.get().thread)
 
     def test_a_service_that_is_away_is_asked_again(self):
         away = errors.RemoteServiceUnavailable()
@@ -48,10 +48,8 @@ class TestDeferredDeleter(unittest.TestCase):
         for _ in range(2):
             with self.assertLogs("glance_store_py"):
                 self.deferred.remove("it", self.remover(errors.RemoteServiceUnavailable()))
-                thread = self.deferred._thread
-                if thread is not None:
-                    thread.join(60)
-            self.assertIsNone(self.deferred._thread)
+                self.assertTrue(self.deferred.join(60))
+            self.assertIsNone(self.deferred._pending.get().thread)
         self.assertEqual(4, len(self.calls))
 
     def test_other_answers_settle_it(self):
@@ -59,4 +57,4 @@ class TestDeferredDeleter(unittest.TestCase):
             self.deferred.remove("it", self.remover(errors.StoreForbidden()))
             self.deferred.remove("it", self.remover(ValueError()))
         self.deferred.remove("it", self.remover(errors.StoreObjectNotFound("x")))
-        self.assertIsNone(self.deferred._thread)
+        self.assertIsNone(self.deferred._pending.get().thread)

@@ -14,8 +14,8 @@ import unittest
 from unittest import mock
 
 from glance_store_py import errors
-from glance_store_py.config import FILE_OPTIONS
 from glance_store_py.drivers import file, timeout_executor
+from glance_store_py.drivers.file_options import OPTIONS as FILE_OPTIONS
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings

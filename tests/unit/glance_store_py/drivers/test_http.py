@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from glance_store_py import errors
-from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http as driver
+from glance_store_py.drivers.http_options import OPTIONS as HTTP_OPTIONS
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings

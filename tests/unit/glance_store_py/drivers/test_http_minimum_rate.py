@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from unittest import mock
 
 from glance_store_py import errors, watchdog
-from glance_store_py.config import HTTP_OPTIONS
 from glance_store_py.drivers import http, http_connection
+from glance_store_py.drivers.http_options import OPTIONS as HTTP_OPTIONS
 from glance_store_py.guard import GuardedDriver
 from glance_store_py.location import parse
 from glance_store_py.testing import settings

@@ -26,17 +26,14 @@ MIB = 1024 * 1024
 
 
 def store(host="http://s3.example", **options):
-    return s3.S3Driver(
-        settings(
-            OPTIONS,
-            s3_store_host=host,
-            s3_store_access_key="access",
-            s3_store_secret_key="canary",
-            s3_store_bucket="images",
-            **{"s3_store_large_object_chunk_size": 5, **options},
-        ),
-        "s",
-    )
+    defaults = {
+        "s3_store_host": host,
+        "s3_store_access_key": "access",
+        "s3_store_secret_key": "canary",
+        "s3_store_bucket": "images",
+        "s3_store_large_object_chunk_size": 5,
+    }
+    return s3.S3Driver(settings(OPTIONS, **{**defaults, **options}), "s")
 
 
 class TestSignature(unittest.TestCase):
@@ -97,8 +94,7 @@ class TestConfiguration(unittest.TestCase):
             "s3_store_secret_key",
             "s3_store_bucket",
         ):
-            made = store()
-            made._settings[option] = None
+            made = store(**{option: None})
             with self.assertRaises(errors.BadStoreConfiguration) as caught:
                 made.configure_add()
             self.assertEqual(option, caught.exception.args[1])
@@ -580,5 +576,5 @@ class TestServiceFailures(unittest.TestCase):
         with self.assertLogs(level="DEBUG") as logs:
             guard = self.serve(lambda asked: StubResponse(403))
             self.assertRaises(errors.StorageWriteDenied, guard.add, "id", [b"data"])
-        self.assertNotIn("canary", str(logs.output) + repr(guard.driver._client._key))
+        self.assertNotIn("canary", str(logs.output) + repr(guard.driver._client._credentials))
         self.assertNotIn("canary", str(guard.driver.properties))

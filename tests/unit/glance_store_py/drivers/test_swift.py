@@ -9,18 +9,17 @@ from unittest import mock
 from urllib.parse import parse_qsl
 
 from glance_store_py import errors
-from glance_store_py.config import DRIVER_OPTIONS
 from glance_store_py.drivers import remote, swift
 from glance_store_py.drivers.remote import HttpPool, HttpPools
 from glance_store_py.drivers.swift_accounts import AccountReference, load_references
 from glance_store_py.drivers.swift_client import SwiftAuthenticationFailed, SwiftClient
 from glance_store_py.drivers.swift_objects import SegmentLayout, SegmentSource, SwiftObjects
+from glance_store_py.drivers.swift_options import OPTIONS, SwiftSettings
 from glance_store_py.drivers.swift_tenants import CallerOperations, account_url
 from glance_store_py.location import parse
 from glance_store_py.testing import settings
 from tests.unit.glance_store_py.drivers.stub_http import StubResponse, start_stub
 
-OPTIONS = DRIVER_OPTIONS["swift"]
 FILE = """
 [one]
 user = service:glance
@@ -54,7 +53,7 @@ class ReferenceFileTest(unittest.TestCase):
 
 class TestReferences(ReferenceFileTest):
     def test_what_the_file_says_is_what_keystone_gets(self):
-        one = load_references(self.options())["one"]
+        one = load_references(SwiftSettings.read(self.options()))["one"]
         plugin = one.plugin()
         self.assertEqual("https://keystone.example:5000/v3", plugin.auth_url)
         self.assertEqual(
@@ -68,7 +67,7 @@ class TestReferences(ReferenceFileTest):
         )
 
     def test_an_application_credential_needs_no_user(self):
-        two = load_references(self.options())["two"]
+        two = load_references(SwiftSettings.read(self.options()))["two"]
         self.assertIsNone(two.missing_options())
         self.assertEqual("http://other.example/identity/v3", two.plugin().auth_url)
 
@@ -85,19 +84,22 @@ class TestReferences(ReferenceFileTest):
             swift_store_user="p:u",
             swift_store_key="k",
         )
-        [reference] = load_references(options).values()
+        [reference] = load_references(SwiftSettings.read(options)).values()
         self.assertIsNone(reference.missing_options())
 
     def test_secrets_stay_out_of_sight(self):
-        self.assertNotIn("ary", repr(load_references(self.options())))
+        self.assertNotIn("ary", repr(load_references(SwiftSettings.read(self.options()))))
         self.assertNotIn(
-            "secret", repr(load_references(self.options())["two"]).replace("credential_secret", "")
+            "secret",
+            repr(load_references(SwiftSettings.read(self.options()))["two"]).replace(
+                "credential_secret", ""
+            ),
         )
 
     def test_a_file_beside_the_configuration_is_found(self):
         options = self.options(swift_store_config_file="swift.conf")
         options.config_files = [os.path.join(os.path.dirname(self.path), "glance-api.conf")]
-        self.assertIn("one", load_references(options))
+        self.assertIn("one", load_references(SwiftSettings.read(options)))
 
     def test_what_cannot_work_is_refused_at_start_without_showing_it(self):
         with open(self.path, "a", encoding="utf-8") as file:
@@ -171,7 +173,8 @@ class TestCatalogue(unittest.TestCase):
                 {"type": "object-store", "endpoints": [endpoint]},
             ],
         )
-        return account_url(settings(OPTIONS, swift_store_multi_tenant=True, **options), caller)
+        values = settings(OPTIONS, swift_store_multi_tenant=True, **options)
+        return account_url(SwiftSettings.read(values), caller)
 
     def test_both_shapes_are_read(self):
         for endpoint in (
@@ -513,7 +516,9 @@ class TestTenants(unittest.TestCase):
         server = start_stub(self, answer)
         url = f"http://{server.address}/v1/AUTH_p"
         caller = types.SimpleNamespace(auth_token="t", service_catalog=None)
-        options = settings(OPTIONS, swift_store_endpoint=url, swift_store_admin_tenants=["ops"])
+        options = SwiftSettings.read(
+            settings(OPTIONS, swift_store_endpoint=url, swift_store_admin_tenants=["ops"])
+        )
         operations = CallerOperations(
             options, HttpPools(), SegmentLayout.from_settings(options), caller
         )

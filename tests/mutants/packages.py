@@ -1,0 +1,31 @@
+"""Which packages are sampled, by which tests, and what share of the mutants must be noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """``tests`` are modules and folders of unit tests; ``floor`` a percentage."""
+
+    path: str
+    tests: Sequence[str]
+    floor: float
+
+
+_SHARED = ("tests/unit/test_app.py", "tests/unit/test_gateway.py")
+
+PACKAGES = {
+    "layers": Package("glance_py/layers", ("tests/unit/layers", "tests/unit/test_limits.py"), 95),
+    "wire": Package("glance_py/wire", ("tests/unit/wire", "tests/unit/http", *_SHARED), 95),
+    "policies": Package("glance_py/policies", ("tests/unit/policies", "tests/unit/layers"), 95),
+    "importing": Package("glance_py/importing", ("tests/unit/importing", "tests/unit/layers"), 90),
+}
+
+#: How many mutants of a file are tried in a run without ``--all``.
+SAMPLE = 40
+
+#: Lines whose change means the same, or only another text for people: (file, description) -> why.
+EQUIVALENT: dict[tuple[str, str], str] = {}

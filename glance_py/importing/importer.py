@@ -36,6 +36,7 @@ from glance_py.domain.importing import (
 from glance_py.domain.ports import InternalImageOperations
 from glance_py.domain.quota import QuotaReservation
 from glance_py.domain.task import API_IMAGE_IMPORT, UNFINISHED, Task, TaskStatus
+from glance_py.domain.times import utc_now
 from glance_py.heartbeat import Clock
 from glance_py.importing.claimed_tasks import ClaimedTasks
 from glance_py.importing.job import ImportDependencies, ImportJob
@@ -56,11 +57,6 @@ URI_WITH_GLANCE_DIRECT = (
     "glance-direct imports what was staged and web-download a uri: ask for one of "
     "them. The staged data is still there."
 )
-
-
-def _utc_now() -> datetime.datetime:
-    """The present as the database has times: naive UTC."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ class Importer:
         images: InternalImageOperations,
         deps: Dependencies,
         clock: Clock = time,
-        now: Callable[[], datetime.datetime] = _utc_now,
+        now: Callable[[], datetime.datetime] = utc_now,
         staging: StagingArea | None = None,
         fetcher: Fetcher | None = None,
     ) -> None:

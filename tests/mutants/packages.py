@@ -38,4 +38,21 @@ PACKAGES = {
 SAMPLE = 40
 
 #: Lines whose change means the same, or only another text for people: (file, description) -> why.
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "glance_py/wire/dump.py",
+        "strict=True: True -> False",
+    ): "both sides are made of the same list",
+    (
+        "glance_py/wire/dump.py",
+        "len(locations) < 2 or not self._stores.multi -> without len(locations) < 2",
+    ): "sorts a list of one, too",
+    (
+        "glance_py/wire/load.py",
+        "if body.count(b'[') + body.count(b'{') > MAX_DEPTH -> True",
+    ): "checks the depth of every body, not only where there are enough brackets",
+    (
+        "glance_py/wire/task.py",
+        ":12: 12 -> 13",
+    ): "one more digit of a number that is larger than every limit",
+}

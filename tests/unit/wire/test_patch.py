@@ -397,6 +397,7 @@ class Locations(Patches):
         self.assertLess(calls(400), 5 * calls(100))
 
     def test_the_number_of_operations_is_bounded(self):
+        self.assertEqual(10_000, patch.MAX_OPERATIONS)
         many = [op("add", f"/p{n}", "v") for n in range(patch.MAX_OPERATIONS)]
         self.read(many)
         with self.assertRaises(errors.LimitExceeded):

@@ -121,13 +121,11 @@ class Claim:
         )
 
     def guard(self, change: ImageChange, release: bool = False) -> ImageChange:
-        """Make ``change``, in place, conditional on this claim being held; returns it.
+        """``change``, applied only while this claim is held.
 
-        :param release: give the claim back in the same transaction.
+        :param release: release the claim in the same transaction.
         """
-        change.holder = self.holder
-        change.release = self.build_release() if release else None
-        return change
+        return change.evolve(holder=self.holder, release=self.build_release() if release else None)
 
     def build_release(self) -> ClaimRelease:
         """What the DAL has to know to give this claim back."""

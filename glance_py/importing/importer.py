@@ -18,7 +18,7 @@ from glance_py.claims import Claim
 from glance_py.context import get_admin_context
 from glance_py.domain import errors
 from glance_py.domain.caller import Caller
-from glance_py.domain.change import ImageChange
+from glance_py.domain.change import ImageChange, without_data
 from glance_py.domain.claim import COPY, IMPORT, object_name
 from glance_py.domain.image import Image, ImageStatus
 from glance_py.domain.importing import (
@@ -284,9 +284,10 @@ class Importer:
             counted = bool(stores_in(image, PENDING_STORES))
             most = self._limits.check(image.owner, {"image_count_uploading": 0 if counted else 1})
             if most:
-                change.reservation = QuotaReservation(image.owner, most)
+                change = change.evolve(reservation=QuotaReservation(image.owner, most))
         if task_id is not None:
-            change.set_properties[LOCK_PROPERTY] = task_id
+            properties = {**change.set_properties, LOCK_PROPERTY: task_id}
+            change = change.evolve(set_properties=properties)
         return self.images.update(ctx, image, claim.guard(change))
 
     @staticmethod
@@ -294,19 +295,21 @@ class Importer:
         image: Image, request: ImportRequest, stores: Sequence[str | None]
     ) -> ImageChange:
         """The change of the image that is made before the request is answered."""
+        mine = {store for store in stores if store is not None}
         change = ImageChange(
-            remove_properties={STAGE_HOST},
+            set_properties={
+                PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
+                FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
+            },
+            remove_properties=frozenset({STAGE_HOST}),
             expected=frozenset({REQUIRED_STATUS[request.method_name]}),
         )
-        if not request.is_copy:
-            change.fields["status"] = ImageStatus.IMPORTING
-            change.clear_data(image)
-        mine = {store for store in stores if store is not None}
-        change.set_properties = {
-            PENDING_STORES: join_stores(mine | set(stores_in(image, PENDING_STORES))),
-            FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
-        }
-        return change
+        if request.is_copy:
+            return change
+        return change.evolve(
+            fields={**without_data(image), "status": ImageStatus.IMPORTING},
+            remove_locations=tuple(image.locations),
+        )
 
     # ------------------------------------------------------------ the work
 

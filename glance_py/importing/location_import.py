@@ -169,7 +169,7 @@ class LocationImportProxy(LocationImportAdapter):
     ) -> Image:
         """Record the location and make the image active, if its status is ``expected``."""
         change = ImageChange(
-            fields={**without_data(image), **fields, "status": ImageStatus.ACTIVE},
+            fields={**without_data(image), "status": ImageStatus.ACTIVE, **fields},
             add_locations=(location,),
             remove_locations=tuple(image.locations),
             expected=frozenset({expected}),
@@ -223,8 +223,9 @@ class LocationImportProxy(LocationImportAdapter):
         """
         change = ImageChange.status(ImageStatus.QUEUED, expected=ImageStatus.IMPORTING)
         if not image.locations:
-            kept = tuple(x for x in refused if x.store in self._read_only_stores)
-            change = change.evolve(add_locations=kept)
+            change = change.evolve(
+                add_locations=tuple(x for x in refused if x.store in self._read_only_stores)
+            )
         try:
             self.inner.update(ctx, image, claim.guard(change))
         except (errors.ImageNotFound, errors.StatusConflict, errors.ClaimLost) as error:

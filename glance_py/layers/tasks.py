@@ -21,6 +21,7 @@ from glance_py.domain.ports import (
     TaskRepository,
 )
 from glance_py.domain.task import Task, TaskQuery
+from glance_py.domain.times import utc_now
 from glance_py.layers.base import InternalTaskLayer, Proxy, TaskLayer
 from glance_py.layers.checks import Check, CheckedLayer, Method, Unchecked
 from glance_py.layers.notifying import NotifyingLayer
@@ -133,7 +134,7 @@ class TaskAdapter(Proxy[TaskRepository]):
         return self._finish(task, status="failure", message=message)
 
     def _finish(self, task: Task, **fields: object) -> Task:
-        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        now = utc_now()
         return self.inner.update(task, expires_at=now + self._time_to_live, **fields)
 
     def notify_run(self, task: Task) -> None:

@@ -37,7 +37,7 @@ from glance_py.importing.staging_recovery import StagingRecovery
 from glance_py.importing.task_executor import TaskExecutor
 from glance_py.layers.location import LocationProxy
 from glance_py.layers.location_validation import url_policy
-from glance_py.layers.property_protection import InvalidPropertyRules, PropertyProtections
+from glance_py.layers.property_rules import InvalidPropertyRules, PropertyProtections
 from glance_py.layers.tasks import internal_tasks
 from glance_py.middleware.catch_errors import CatchErrors
 from glance_py.middleware.factory_deps import (
@@ -222,7 +222,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
         task_executor=TaskExecutor(
             tasks, settings.tasks.task_pool_threads, Heartbeat("tasks", claims.times.heartbeat)
         ),
-        protections=PropertyProtections(conf, enforcer)
+        protections=PropertyProtections(settings.property_protection, enforcer)
         if settings.property_protection.property_protection_file
         else None,
         limits=(

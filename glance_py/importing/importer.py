@@ -315,7 +315,7 @@ class Importer:
                 FAILED_STORES: join_stores(set(stores_in(image, FAILED_STORES)) - mine),
                 **({} if task_id is None else {LOCK_PROPERTY: task_id}),
             },
-            remove_properties={STAGE_HOST},
+            remove_properties=frozenset({STAGE_HOST}),
             expected=frozenset({REQUIRED_STATUS[request.method_name]}),
         )
         if request.is_copy:

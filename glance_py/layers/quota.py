@@ -109,8 +109,8 @@ class QuotaProxy(InternalImageLayer):
         check_locations(image, change, self._locations)
         if not self._storage:
             return change
-        return dataclasses.replace(
-            change, reservation=QuotaReservation(image.owner, {STORAGE.name: self._storage})
+        return change.evolve(
+            reservation=QuotaReservation(image.owner, {STORAGE.name: self._storage})
         )
 
     def upload(self, ctx: Caller, image: Image, upload: Upload) -> Image:

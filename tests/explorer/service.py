@@ -28,7 +28,6 @@ from glance_py import app, claims, config, gateway, recovery
 from glance_py.context import RequestContext
 from glance_py.db import migrations
 from glance_py.db.database import Database, open_database
-from glance_py.db.images import SqlImages
 from glance_py.db.repositories import sql_repositories
 from glance_py.dependencies import Dependencies
 from glance_py.domain import errors
@@ -223,13 +222,6 @@ def _caller() -> str:
     ):
         frame = frame.f_back
     return frame.f_code.co_qualname.removeprefix("Sql") if frame is not None else "?"
-
-
-class SteppedImages(SqlImages):
-    """What is on its way to the database does not change any more, unlike the object in memory."""
-
-    def update(self, ctx, image, change):
-        return super().update(ctx, image, dataclasses.replace(change))
 
 
 class MemoryDriver(memory.MemoryDriver):
@@ -507,9 +499,7 @@ class Cluster:
         sa.event.listen(made, "do_connect", lambda *_: self.sql)
         self.database = SteppedDatabase(made)
         migrations.upgrade(self.database)
-        self.repositories = dataclasses.replace(
-            sql_repositories(self.database), images=SteppedImages(self.database)
-        )
+        self.repositories = sql_repositories(self.database)
         self.drivers: dict[str, MemoryDriver] = {}
         self.written_after_loss: set[str] = set()
         self.quota = 0

@@ -18,9 +18,9 @@ import unittest
 from oslo_config import cfg, generator
 
 from glance_py import config
-from glance_py.layers.property_protection import PropertyProtections
+from glance_py.layers.property_rules import PropertyProtections
 from glance_py.policies.enforcer import Enforcer
-from glance_py.settings import FormatSettings
+from glance_py.settings import FormatSettings, PropertyProtectionSettings
 from glance_py.wire.image import image_resource
 from tests.unit.factories import make_conf
 
@@ -155,7 +155,7 @@ class SamplesTest(unittest.TestCase):
                 property_protection_file=str(ETC / f"property-protections-{form}.conf"),
                 property_protection_rule_format=form,
             )
-            self.assertTrue(PropertyProtections(options, Enforcer(options)).enabled)
+            PropertyProtections(PropertyProtectionSettings.from_conf(options), Enforcer(options))
 
     def test_image_schema(self):
         resource = image_resource(FormatSettings(), str(ETC / "schema-image.json"))

@@ -187,7 +187,7 @@ class Load:
         cpu_seconds, began = service.cpu_seconds(), time.monotonic()
         act()
         took = time.monotonic() - began
-        time.sleep(POLL_INTERVAL)  # the last deed of a task is after what its image shows
+        time.sleep(POLL_INTERVAL)  # the last write of a task follows the one that its image shows
         return (
             f"{what}, {self.path.stat().st_size // MIB} MiB",
             took / self.number,

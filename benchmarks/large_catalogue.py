@@ -26,7 +26,7 @@ import uuid
 import sqlalchemy as sa
 
 from glance_py.context import RequestContext
-from glance_py.db import indexes, migrations, rows, select, tables, usage
+from glance_py.db import indexes, list_query, migrations, rows, tables, usage
 from glance_py.db.database import Database
 from glance_py.db.engine import create_engine
 from glance_py.db.repositories import sql_repositories
@@ -37,7 +37,7 @@ EPOCH = datetime.datetime(2020, 1, 1)
 NAMESPACE = uuid.UUID("4b1f8e2e-7d64-4a0e-9a3c-7e0f1f5a6c11")
 #: Who reads more rows of a table without an index has scanned it, and who walks along an index
 #: from its end for more rows than the widest window has.
-SCAN, WALK = 1000, select.MAX_WINDOW_SIZE + 1
+SCAN, WALK = 1000, list_query.MAX_WINDOW_SIZE + 1
 #: Paths that are not to be quick, by what their names hold.
 EXEMPT = ("two properties", "status queued", "disk_format", "larger than", "sorted by size")
 #: So many images are deleted, one in twenty-one.
@@ -428,11 +428,11 @@ def page(database, name, ctx, wanted):
     with database.engine.connect() as connection:
         if query.marker:
             after = connection.execute(
-                select.marker_query(query.sort, True), {"marker": query.marker, "me": None}
+                list_query.marker_query(query.sort, True), {"marker": query.marker, "me": None}
             ).first()
-        milliseconds = measure_ms(lambda: select.fetch_page(connection, ctx, query, after))
+        milliseconds = measure_ms(lambda: list_query.fetch_page(connection, ctx, query, after))
         with recorded_statements(connection) as done:
-            select.fetch_page(connection, ctx, query, after)
+            list_query.fetch_page(connection, ctx, query, after)
         found = [explain(connection, *each) for each in done]
     pages = [each[1] for each in found]
     return report(

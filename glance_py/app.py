@@ -24,7 +24,7 @@ from glance_py.cache.driver import BadDriverConfiguration
 from glance_py.cache.image_cache import ImageCache
 from glance_py.cache.prefetch import Prefetcher
 from glance_py.claims import Claims, LeaseTimes
-from glance_py.context import RequestContext
+from glance_py.context import get_admin_context
 from glance_py.data_access import is_remote, open_repositories
 from glance_py.dependencies import Dependencies
 from glance_py.domain.errors import GlanceError
@@ -203,7 +203,7 @@ def build_dependencies(conf: cfg.ConfigOpts) -> Dependencies:
     settings = Settings.from_conf(conf)  # which needs the options of the stores
     uri_filter = UriFilter(settings.uri_filter, functools.partial(service_endpoints, conf))
     stores.set_url_policy(url_policy(uri_filter))
-    notifier = Notifier(conf)
+    notifier = Notifier(conf, settings.notifications)
     tasks = internal_tasks(repositories.tasks, notifier, settings.tasks)
     claims = Claims(
         repositories.claims,
@@ -246,7 +246,7 @@ def build_image_cache(
     images, settings = deps.repositories.images, deps.settings.cache
     if not settings.image_cache_dir:
         return None, None
-    admin_context = RequestContext(is_admin=True)
+    admin_context = get_admin_context()
     data = LocationProxy.build(images, deps)
     try:
         return image_cache.build(

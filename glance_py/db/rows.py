@@ -1,20 +1,22 @@
-"""Rows become images.
+"""Turns rows into images.
 
-An image is one row and what belongs to it: properties, tags, locations and the
-caller's membership.  These are read for a whole page by one statement, and
-put in place by position.
+An image is one row and its children: properties, tags, locations and the caller's membership.
+The children of a whole page are read by one statement
+(``doc/source/contributor/decisions/0003-sqlalchemy-core-and-two-statements.md``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
 from glance_py.db.batching import batched
 from glance_py.db.cipher import UrlCipher
-from glance_py.db.select import COLUMNS, membership, not_deleted
+from glance_py.db.hints import not_deleted
 from glance_py.db.tables import (
     image_locations,
     image_members,
@@ -22,31 +24,35 @@ from glance_py.db.tables import (
     image_tags,
     images,
 )
+from glance_py.db.visibility import membership
 from glance_py.domain.caller import Caller
-from glance_py.domain.image import Image, Location
+from glance_py.domain.image import Image, ImageStatus, Location
 
-_PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
+#: The columns of an image in the order of the fields of ``domain.image.Image``.
+COLUMNS = tuple(images.c[f.name] for f in dataclasses.fields(Image) if f.name in images.c)
 
 SELECT_BY_ID = sa.select(*COLUMNS).where(
     images.c.id == sa.bindparam("image_id"), not_deleted(images)
 )
 
+#: The column ``kind`` of :data:`SELECT_CHILDREN`.
+_PROPERTY, _TAG, _LOCATION, _MEMBER = range(4)
 
-def _select_children(kind: int, table: sa.Table, *columns, where=None) -> sa.Select:
+
+def _select_children(
+    kind: int, table: sa.Table, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool]
+) -> sa.Select[Any]:
     return sa.select(
         table.c.image_id,
         sa.literal_column(str(kind)).label("kind"),
         *columns,
-    ).where(
-        table.c.image_id.in_(sa.bindparam("ids", expanding=True)),
-        not_deleted(table) if where is None else where,
-    )
+    ).where(table.c.image_id.in_(sa.bindparam("ids", expanding=True)), where)
 
 
 _NONE = sa.null()
 
-#: The locations come first, since their columns say of which types the others' are: a cast of
-#: NULL would have the collation of the connection, which need not be that of the tables.
+#: The locations come first, since the first SELECT of a UNION decides the types of the columns: a
+#: cast of NULL would have the collation of the connection, which may differ from the tables'.
 SELECT_CHILDREN = sa.union_all(
     _select_children(
         _LOCATION,
@@ -55,25 +61,44 @@ SELECT_CHILDREN = sa.union_all(
         image_locations.c.value,
         image_locations.c.status,
         image_locations.c.id.label("number"),
+        where=not_deleted(image_locations),
     ),
     _select_children(
-        _PROPERTY, image_properties, image_properties.c.name, image_properties.c.value, _NONE, _NONE
+        _PROPERTY,
+        image_properties,
+        image_properties.c.name,
+        image_properties.c.value,
+        _NONE,
+        _NONE,
+        where=not_deleted(image_properties),
     ),
-    _select_children(_TAG, image_tags, image_tags.c.value, _NONE, _NONE, image_tags.c.id),
+    _select_children(
+        _TAG,
+        image_tags,
+        image_tags.c.value,
+        _NONE,
+        _NONE,
+        image_tags.c.id,
+        where=not_deleted(image_tags),
+    ),
     _select_children(
         _MEMBER, image_members, image_members.c.member, _NONE, _NONE, _NONE, where=membership()
     ),
 )
 
 
-def to_image(row: Sequence) -> Image:
-    """An image from the values of COLUMNS, with nothing that belongs to it yet."""
-    made = Image(*row, [], {}, [], None, None)  # type: ignore[call-arg]
-    if made.status == "saving":
-        # What the record holds for data on its way, and no size yet.
+def to_image(row: Sequence[Any]) -> Image:
+    """The image of a row, without its children.
+
+    :param row: the values of COLUMNS, whose types are those of the fields of ``Image``.
+    """
+    made = Image(*row)
+    if made.status == ImageStatus.SAVING:
+        # During an upload the column holds the bytes that the quota reserves (``claims``).
         made.size = None
     if made.updated_at is None:
-        # Rows of early releases; clients expect a time.
+        # Rows of early releases; clients expect a time
+        # (``tests/contract/dal/legacy_row_cases.py``).
         made.updated_at = made.created_at
     return made
 
@@ -81,52 +106,54 @@ def to_image(row: Sequence) -> Image:
 def load_children(
     connection: sa.Connection, ctx: Caller, found: Sequence[Image], cipher: UrlCipher | None = None
 ) -> None:
-    """Give ``found`` images their properties, tags, locations and the caller's membership.
+    """Set properties, tags, locations and the caller's membership of ``found`` images.
 
-    :param cipher: opens addresses that are kept sealed.
+    :param cipher: decrypts the URLs of locations; None when they are stored as they are.
     """
-    project = getattr(ctx, "project_id", None)
     for batch in batched(found):
         by_id = {image.id: image for image in batch}
-        rows = connection.execute(SELECT_CHILDREN, {"ids": list(by_id), "me": project}).all()
-        _attach_children(by_id, rows)
+        bound = {"ids": list(by_id), "me": ctx.project_id}
+        _attach_children(by_id, connection.execute(SELECT_CHILDREN, bound).all())
     if cipher is not None:
         cipher.decrypt_locations(found)
 
 
-def _attach_children(images_by_id: dict[str, Image], rows: Sequence) -> None:
+def _attach_children(images_by_id: Mapping[str, Image], rows: Iterable[Sequence[Any]]) -> None:
+    """:param rows: of SELECT_CHILDREN: image id, kind, name, value, status and row id."""
     several = set()
     for image_id, kind, name, value, status, number in rows:
         try:
-            owner = images_by_id[image_id]
+            image = images_by_id[image_id]
         except KeyError:
-            owner = _find_ignoring_case(images_by_id, image_id)
+            image = _find_ignoring_case(images_by_id.values(), image_id)
         if kind == _PROPERTY:
-            owner.properties[name] = "" if value is None else value
+            image.properties[str(name)] = "" if value is None else value
         elif kind == _TAG:
-            if name not in owner.tags:  # nothing in the table keeps a tag from being there twice
-                owner.tags.append(name)
+            # No constraint of the table keeps a tag from being there twice.
+            if name not in image.tags:
+                image.tags.append(str(name))
         elif kind == _LOCATION:
-            if owner.locations:
-                several.add(owner.id)
-            owner.locations.append(Location(value, load_metadata(name), status, number))
+            if image.locations:
+                several.add(image.id)
+            image.locations.append(Location(str(value), load_metadata(name), str(status), number))
         else:
-            owner.caller_membership = name
+            image.caller_membership = name
     for image_id in several:
-        # The first location is the one that readers try first.
+        # Readers try the first location first, so the order must be stable.
         images_by_id[image_id].locations.sort(key=lambda location: location.id or 0)
 
 
-def _find_ignoring_case(images_by_id: dict[str, Image], image_id: str) -> Image:
-    """The image that MySQL takes for the same, since its comparisons ignore the case."""
-    return next(found for known, found in images_by_id.items() if known.lower() == image_id.lower())
+def _find_ignoring_case(found: Collection[Image], image_id: str) -> Image:
+    """The image whose id equals ``image_id`` in comparisons of MySQL, which ignore the case."""
+    return next(image for image in found if image.id.lower() == image_id.lower())
 
 
-def load_metadata(text: str | None) -> dict:
-    """The metadata of a location from its JSON text."""
-    return orjson.loads(text) if text else {}
+def load_metadata(text: str | None) -> dict[str, Any]:
+    """The metadata of a location, a JSON object, from its column."""
+    metadata: dict[str, Any] = orjson.loads(text) if text else {}
+    return metadata
 
 
-def dump_metadata(metadata: dict) -> str:
-    """The JSON text under which the metadata of a location is kept."""
+def dump_metadata(metadata: Mapping[str, Any]) -> str:
+    """The metadata of a location as JSON text for its column."""
     return orjson.dumps(metadata).decode()

@@ -11,7 +11,7 @@ import operator
 import random
 import uuid
 
-from glance_py.db import select
+from glance_py.db import list_filters, list_query, list_shape
 from glance_py.db.tables import images
 from glance_py.domain import errors
 from glance_py.domain.image import VISIBILITIES, Image
@@ -238,7 +238,7 @@ class ListCases:
         self.check(caller("admin", True), sort=self.order("disk_format", "status", "size"), limit=5)
 
     def test_pages_that_are_found_at_the_beginning_of_the_catalogue(self):
-        self.patch(select, "WINDOW_SIZE", 12)
+        self.patch(list_shape, "WINDOW_SIZE", 12)
         for ctx, key, limit, visibility in itertools.product(
             CALLERS, ("created_at", "updated_at"), (1, 3, 6), (None, "shared")
         ):
@@ -252,9 +252,9 @@ class ListCases:
             self.execute(forget.where(images.c.id == image.id))
             image.updated_at = None
         for window, ctx, way, limit in itertools.product(
-            (select.WINDOW_SIZE, 12), CALLERS, ("asc", "desc"), (1, 4, 500)
+            (list_shape.WINDOW_SIZE, 12), CALLERS, ("asc", "desc"), (1, 4, 500)
         ):
-            self.patch(select, "WINDOW_SIZE", window)
+            self.patch(list_shape, "WINDOW_SIZE", window)
             if limit > 1 or ctx.project_id == "p1":
                 self.check(ctx, sort=(("updated_at", way), *self.order("created_at")), limit=limit)
         self.check(caller("p1"), sort=self.order("name", "updated_at"), limit=3)
@@ -308,7 +308,7 @@ class ListCases:
         """Beyond the first ones they are one condition together; they mean the same."""
         self.will_change_the_catalogue()
         ctx = caller("p1")
-        names = [f"n{n}" for n in range(select.MAX_SUBQUERIES + 2)]
+        names = [f"n{n}" for n in range(list_filters.MAX_SUBQUERIES + 2)]
         for left_out in (None, *names):
             have = [name for name in names if name != left_out]
             self.add(
@@ -335,7 +335,7 @@ class ListCases:
             self.check(ctx, **wanted)
             self.check(caller("admin", True), **wanted)
         with self.database.engine.connect() as connection:
-            page = select.fetch_page(
+            page = list_query.fetch_page(
                 connection, ctx, ImageQuery(tags=tuple(names), properties=tuple(properties)), None
             )
         self.assertEqual(1, len(page))
@@ -355,7 +355,7 @@ class ListCases:
                     tags=tuple(f"t{n}" for n in range(200)),
                     properties=tuple((f"p{n}", "v") for n in range(50)),
                 )
-                self.assertEqual([], select.fetch_page(connection, ctx, query, None))
+                self.assertEqual([], list_query.fetch_page(connection, ctx, query, None))
 
     def test_hidden_images(self):
         for ctx in CALLERS:

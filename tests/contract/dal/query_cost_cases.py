@@ -9,7 +9,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from glance_py.db import location_index, purge, select
+from glance_py.db import list_query, location_index, purge
 from glance_py.db.cipher import UrlCipher
 from glance_py.db.database import Database
 from glance_py.db.tables import image_locations, image_members, image_tags, images
@@ -99,7 +99,8 @@ class QueryCostCases:
         with self.database.engine.connect() as connection:
             found = []
             rows_examined = self.rows_examined(
-                connection, lambda: found.extend(select.fetch_page(connection, ctx, query, after))
+                connection,
+                lambda: found.extend(list_query.fetch_page(connection, ctx, query, after)),
             )
             return rows_examined, [row.id for row in found]
 
@@ -196,8 +197,8 @@ class QueryCostCases:
                     self.rows_examined(connection, functools.partial(work, connection))
                     for work in (
                         index._read_state,
-                        lambda on, bound=bound: on.execute(location_index._LISTED, bound).all(),
-                        lambda on, bound=bound: on.execute(location_index._BEYOND, bound).all(),
+                        lambda on, bound=bound: on.execute(location_index._INDEXED, bound).all(),
+                        lambda on, bound=bound: on.execute(location_index._UNINDEXED, bound).all(),
                     )
                 )
             self.assertLess(rows_examined, 3 * location_index.MAX_UNINDEXED_ROWS)

@@ -8,7 +8,7 @@ import testtools
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from glance_py.context import RequestContext
-from glance_py.db import engine, select
+from glance_py.db import engine, hints, list_query, list_shape
 from glance_py.db.database import Database
 from glance_py.db.repositories import sql_repositories
 from glance_py.db.tables import images, metadata
@@ -99,14 +99,14 @@ class TestShapes(testtools.TestCase):
     def test_values_do_not_make_a_new_statement(self):
         def statement(name, limit):
             query = ImageQuery(filters=(Filter("name", "eq", name),), limit=limit)
-            return select.full_query(select.shape_of(CTX, query, None))
+            return list_query.full_query(list_shape.shape_of(CTX, query, None))
 
         self.assertIs(statement("a", 1), statement("b", 2))
 
     def test_a_null_in_the_marker_makes_another_statement(self):
         query = ImageQuery(sort=(("name", "asc"), ("created_at", "asc"), ("id", "asc")))
         shapes = {
-            select.shape_of(CTX, query, marker)
+            list_shape.shape_of(CTX, query, marker)
             for marker in (None, ("a", 1, "x"), ("b", 2, "y"), (None, 1, "x"))
         }
         self.assertEqual(3, len(shapes))
@@ -119,14 +119,14 @@ class TestShapes(testtools.TestCase):
                 Filter("protected", "eq", True),
             )
         )
-        values = select.bind_values(CTX, query, None)
+        values = list_shape.bind_values(CTX, query, None)
         self.assertEqual(
             (2**63 - 1, [1 - 2**63], True),
             (values["filter_0"], values["filter_1"], values["filter_2"]),
         )
 
     def test_no_index_hides_a_column_from_the_planner(self):
-        condition = select.not_deleted(images)
+        condition = hints.not_deleted(images)
         written = {
             dialect.__name__.rpartition(".")[2]: str(condition.compile(dialect=dialect.dialect()))
             for dialect in (sqlite, postgresql, mysql)

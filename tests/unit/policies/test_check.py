@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Iterator, Mapping
+from unittest import mock
 
-from oslo_policy import _parser, policy
+from oslo_policy import _checks, _parser, policy
 
 from glance_py.domain.image import Image
 from glance_py.policies.check import CompiledRules
-from glance_py.policies.extension import LazyExtensionChecks
+from glance_py.policies.extension import LazyExtensionChecks, install_lazy_extension_checks
 from glance_py.policies.target import ImageTarget, RecordingTarget, new_image_target
 
 LIBRARY = object()
@@ -243,6 +244,18 @@ class TargetTest(unittest.TestCase):
 
 
 class ExtensionTest(unittest.TestCase):
+    def test_the_library_finds_them(self) -> None:
+        with mock.patch.object(_checks, "extension_checks", None):
+            install_lazy_extension_checks()
+            self.assertIsInstance(_checks.extension_checks, LazyExtensionChecks)
+            self.assertTrue(callable(_checks.extension_checks["http"]))
+
+    def test_what_the_library_has_loaded_stays(self) -> None:
+        loaded = {"mine": Recording}
+        with mock.patch.object(_checks, "extension_checks", loaded):
+            install_lazy_extension_checks()
+            self.assertIs(loaded, _checks.extension_checks)
+
     def test_a_kind_is_imported_when_it_is_asked_for(self) -> None:
         checks = LazyExtensionChecks()
         self.assertIn("http", checks)

@@ -7,6 +7,7 @@ of its own.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 #: Seconds to wait for data of an answer.
 TIMEOUT = 60
@@ -75,7 +76,22 @@ def _error_message(error: urllib.error.HTTPError) -> str:
         return f"{error.code} {error.reason}"
 
 
-def list_cached(cache: CacheClient, options: argparse.Namespace) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class CacheManageOptions:
+    """The arguments of a command; ``image_id`` is "" for a command without one."""
+
+    image_id: str
+    json: bool
+    verbose: bool
+    force: bool
+
+    @classmethod
+    def from_namespace(cls, found: argparse.Namespace) -> Self:
+        """What the parser found."""
+        return cls(getattr(found, "image_id", ""), found.json, found.verbose, found.force)
+
+
+def list_cached(cache: CacheClient, options: CacheManageOptions) -> None:
     """List the images in the cache."""
     images = cache.call("GET", "")["cached_images"]
     if options.json:
@@ -94,7 +110,7 @@ def list_cached(cache: CacheClient, options: argparse.Namespace) -> None:
     _print_table(("ID", "Last Accessed (UTC)", "Last Modified (UTC)", "Size", "Hits"), rows)
 
 
-def list_queued(cache: CacheClient, options: argparse.Namespace) -> None:
+def list_queued(cache: CacheClient, options: CacheManageOptions) -> None:
     """List the images that are queued to be fetched."""
     queued = cache.call("GET", "")["queued_images"]
     if options.json:
@@ -103,27 +119,27 @@ def list_queued(cache: CacheClient, options: argparse.Namespace) -> None:
         _print_table(("ID",), [(image_id,) for image_id in queued])
 
 
-def queue_image(cache: CacheClient, options: argparse.Namespace) -> None:
+def queue_image(cache: CacheClient, options: CacheManageOptions) -> None:
     """Queue an image to be fetched into the cache."""
     cache.call("PUT", "/" + _quote(options.image_id))
     _print_verbose(options, f"Queued image {options.image_id} for caching")
 
 
-def delete_cached_image(cache: CacheClient, options: argparse.Namespace) -> None:
+def delete_cached_image(cache: CacheClient, options: CacheManageOptions) -> None:
     """Remove an image from the cache."""
     _confirm(options, f"Delete cached image {options.image_id}?")
     cache.call("DELETE", "/" + _quote(options.image_id))
     _print_verbose(options, f"Deleted cached image {options.image_id}")
 
 
-def delete_all_cached_images(cache: CacheClient, options: argparse.Namespace) -> None:
+def delete_all_cached_images(cache: CacheClient, options: CacheManageOptions) -> None:
     """Remove all images from the cache."""
     _confirm(options, "Delete all cached images?")
     cache.call("DELETE", "", x_image_cache_clear_target="cache")
     _print_verbose(options, "Deleted all cached images")
 
 
-def delete_queued_image(cache: CacheClient, options: argparse.Namespace) -> None:
+def delete_queued_image(cache: CacheClient, options: CacheManageOptions) -> None:
     """Remove an image from the queue."""
     _confirm(options, f"Delete queued image {options.image_id}?")
     if options.image_id not in cache.call("GET", "")["queued_images"]:
@@ -132,7 +148,7 @@ def delete_queued_image(cache: CacheClient, options: argparse.Namespace) -> None
     _print_verbose(options, f"Deleted queued image {options.image_id}")
 
 
-def delete_all_queued_images(cache: CacheClient, options: argparse.Namespace) -> None:
+def delete_all_queued_images(cache: CacheClient, options: CacheManageOptions) -> None:
     """Remove all images from the queue."""
     _confirm(options, "Delete all queued images?")
     cache.call("DELETE", "", x_image_cache_clear_target="queue")
@@ -140,7 +156,7 @@ def delete_all_queued_images(cache: CacheClient, options: argparse.Namespace) ->
 
 
 #: Name of a command -> its function, and whether it takes the id of an image.
-COMMANDS: dict[str, tuple[Callable[[CacheClient, argparse.Namespace], None], bool]] = {
+COMMANDS: dict[str, tuple[Callable[[CacheClient, CacheManageOptions], None], bool]] = {
     "list-cached": (list_cached, False),
     "list-queued": (list_queued, False),
     "queue-image": (queue_image, True),
@@ -170,7 +186,7 @@ def _print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     print(table)
 
 
-def _confirm(options: argparse.Namespace, question: str) -> None:
+def _confirm(options: CacheManageOptions, question: str) -> None:
     if options.force:
         return
     try:
@@ -181,7 +197,7 @@ def _confirm(options: argparse.Namespace, question: str) -> None:
         raise CacheCommandError("Nothing was deleted; --force skips the question.")
 
 
-def _print_verbose(options: argparse.Namespace, text: str) -> None:
+def _print_verbose(options: CacheManageOptions, text: str) -> None:
     if options.verbose:
         print(text)
 
@@ -275,13 +291,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: its arguments; None for those of the process.
     :returns: the exit code.
     """
-    options = _parser().parse_args(argv)
-    url = options.host if "://" in options.host else f"http://{options.host}:{options.port}"
-    function, _ = COMMANDS[options.command]
+    found = _parser().parse_args(argv)
+    url = found.host if "://" in found.host else f"http://{found.host}:{found.port}"
+    function, _ = COMMANDS[found.command]
     try:
-        function(CacheClient(url.rstrip("/"), _token(options), options.insecure), options)
+        client = CacheClient(url.rstrip("/"), _token(found), found.insecure)
+        function(client, CacheManageOptions.from_namespace(found))
     except CacheCommandError as error:
-        if options.debug:
+        if found.debug:
             raise
         print(f"glance-cache-manage: {error}", file=sys.stderr)
         return 1

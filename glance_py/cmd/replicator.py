@@ -7,12 +7,13 @@ on both sides are not copied, so that an interrupted run can be repeated.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from glance_py.cmd.progress import ProgressBar
 from glance_py.replication import ImageDocument, ImageSource, ReplicationError, copy, has_data
@@ -26,14 +27,45 @@ DONT_REPLICATE = "created_at date deleted_at location updated_at"
 EXIT_OK, EXIT_FAILED, EXIT_DIFFERENT = 0, 1, 3
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReplicatorOptions:
+    """The arguments of all commands; the first four are "" for a command without them.
+
+    ``chunksize`` in bytes; ``sourcetoken`` and ``targettoken`` replace ``token`` for one side.
+    """
+
+    server: str
+    path: str
+    fromserver: str
+    toserver: str
+    chunksize: int
+    dontreplicate: str
+    metaonly: bool
+    token: str | None
+    sourcetoken: str | None
+    targettoken: str | None
+    insecure: bool
+    os_cacert: str | None
+    json: bool
+    progress: bool
+    verbose: bool
+
+    @classmethod
+    def from_namespace(cls, found: argparse.Namespace) -> Self:
+        """What the parser found."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        values: dict[str, Any] = {name: getattr(found, name, "") for name in names}
+        return cls(**values)
+
+
 class ReplicatorCommand(NamedTuple):
     """A command: ``run`` returns the exit code, ``arguments`` are the names of its arguments."""
 
-    run: Callable[[argparse.Namespace], int]
+    run: Callable[[ReplicatorOptions], int]
     arguments: tuple[str, ...]
 
 
-def size(options: argparse.Namespace) -> int:
+def size(options: ReplicatorOptions) -> int:
     """Print the number of images of a server and their total size in bytes."""
     images, total = 0, 0
     for image in _image_server(options, options.server, options.sourcetoken).images():
@@ -46,7 +78,7 @@ def size(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def dump(options: argparse.Namespace) -> int:
+def dump(options: ReplicatorOptions) -> int:
     """Copy the images of a server into a directory.
 
     Each image becomes a JSON file named by its id and a file <id>.img.  An interrupted
@@ -64,7 +96,7 @@ def dump(options: argparse.Namespace) -> int:
     )
 
 
-def load(options: argparse.Namespace) -> int:
+def load(options: ReplicatorOptions) -> int:
     """Copy the images of a directory, which 'dump' wrote, to a server."""
     source = ImageDirectory(options.path, options.chunksize)
     target = _image_server(options, options.server, options.targettoken)
@@ -77,7 +109,7 @@ def load(options: argparse.Namespace) -> int:
     )
 
 
-def livecopy(options: argparse.Namespace) -> int:
+def livecopy(options: ReplicatorOptions) -> int:
     """Copy the images of one server to another.
 
     The data passes through this process in chunks and is not stored.
@@ -93,7 +125,7 @@ def livecopy(options: argparse.Namespace) -> int:
     )
 
 
-def compare(options: argparse.Namespace) -> int:
+def compare(options: ReplicatorOptions) -> int:
     """Print what is missing or different on another server; the exit code is 3 if anything is."""
     source = _image_server(options, options.fromserver, options.sourcetoken)
     target = _image_server(options, options.toserver, options.targettoken)
@@ -131,7 +163,7 @@ _ARGUMENT_HELP = {
 
 
 def _copy_each(
-    options: argparse.Namespace,
+    options: ReplicatorOptions,
     source: ImageSource,
     copy_one: Callable[[ImageDocument, copy.ProgressCallback], str],
 ) -> int:
@@ -161,7 +193,7 @@ def _copy_each(
 
 
 def _print_outcome(
-    options: argparse.Namespace, image: ImageDocument, done: str, reason: str
+    options: ReplicatorOptions, image: ImageDocument, done: str, reason: str
 ) -> None:
     if options.json:
         print(
@@ -182,7 +214,7 @@ def _print_outcome(
         print(f"{image['id']} ({image.get('name')}): {done}", flush=True)
 
 
-def _image_server(options: argparse.Namespace, address: str, token: str | None) -> ImageServer:
+def _image_server(options: ReplicatorOptions, address: str, token: str | None) -> ImageServer:
     return ImageServer(
         address,
         token or options.token,
@@ -192,7 +224,7 @@ def _image_server(options: argparse.Namespace, address: str, token: str | None) 
     )
 
 
-def _copy_options(options: argparse.Namespace) -> copy.CopyOptions:
+def _copy_options(options: ReplicatorOptions) -> copy.CopyOptions:
     return copy.CopyOptions(options.metaonly, frozenset(options.dontreplicate.split()))
 
 
@@ -280,7 +312,7 @@ def _common_options() -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
         ("--json",),
         {
             "action": "store_true",
-            "help": "print a JSON object for each image, and one with the totals",
+            "help": "print a JSON object for each image, and one with totals",
         },
     )
     yield (
@@ -309,13 +341,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit code: 0, 1 if something failed, 3 if ``compare`` found differences.
     """
     parser = _parser()
-    options = parser.parse_args(argv)
-    if options.command == "help":
-        parser.parse_args([options.topic, "--help"] if options.topic else ["--help"])
+    found = parser.parse_args(argv)
+    if found.command == "help":
+        parser.parse_args([found.topic, "--help"] if found.topic else ["--help"])
     try:
-        return COMMANDS[options.command].run(options)
+        return COMMANDS[found.command].run(ReplicatorOptions.from_namespace(found))
     except (ReplicationError, OSError) as error:
-        if options.debug:
+        if found.debug:
             raise
         print(f"glance-replicator: {error}", file=sys.stderr)
         return EXIT_FAILED

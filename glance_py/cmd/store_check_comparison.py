@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from glance_py import streams
-from glance_py.context import RequestContext
+from glance_py.context import get_admin_context
 from glance_py.domain import errors, importing
 from glance_py.domain.image import Image, Location
 from glance_py.domain.ports import Repositories
@@ -103,7 +103,7 @@ class StoreComparison:
         self._stores = stores
         self._options = options
         self._on_progress = on_progress
-        self._admin_context = RequestContext(is_admin=True)
+        self._admin_context = get_admin_context()
         #: By store and URL: an image may have objects of several upload attempts.
         self._objects: dict[tuple[str, str], ObjectInfo] = {}
         self._recorded: set[tuple[str, str]] = set()

@@ -98,7 +98,7 @@ _BY_RESOURCE = {
 def current_usage(connection: sa.Connection, resource: str, owner: str | None) -> int:
     """The usage of ``owner``, as the transaction on ``connection`` sees it.
 
-    :param resource: a key of ``domain.reservation.QUOTA_MESSAGES``.
+    :param resource: a key of ``domain.quota.RESOURCES``.
     """
     return int(connection.scalar(_BY_RESOURCE[resource], {"owner": owner}) or 0)
 

@@ -25,6 +25,8 @@ class RecordedRequest:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Without it each answer waits for the acknowledgement of its headers.
+    disable_nagle_algorithm = True
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

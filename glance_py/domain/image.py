@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 from glance_py.domain import errors
 from glance_py.domain.claim import ClaimGrant
@@ -83,10 +84,10 @@ class Location:
     """
 
     url: str
-    metadata: dict = dataclasses.field(default_factory=dict)
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     status: str = "active"
     id: int | None = None
-    extra: dict = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def store(self) -> str | None:

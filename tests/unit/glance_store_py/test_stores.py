@@ -3,10 +3,12 @@
 import os
 import tempfile
 import unittest
+from unittest import mock
 
 from oslo_config import cfg
 
-from glance_store_py import config, errors
+from glance_store_py import config, driver, errors
+from glance_store_py.location import parse
 from glance_store_py.stores import Stores
 from tests.unit.glance_store_py.test_config import configuration
 
@@ -146,6 +148,44 @@ class TestMultiStore(StoresCase):
         self.assertEqual(urls[1:], stores.delete_attempt("id"))
         self.assertEqual([], stores.delete_attempt("id"))
         self.assertEqual(1, stores.size(other))
+
+    def test_strict_raises_the_first_failure_after_the_other_stores_were_tried(self):
+        stores = self.stores()
+        url = stores.add("ram", "id", [b"x"]).url
+        denied = errors.StoreForbidden()
+        with mock.patch.object(stores._get_store("fast").guard, "delete", side_effect=denied):
+            self.assertEqual([url], stores.delete_attempt("id"))
+            stores.add("ram", "id", [b"x"])
+            self.assertRaises(errors.StoreForbidden, stores.delete_attempt, "id", strict=True)
+        self.assertRaises(errors.StoreObjectNotFound, stores.get, url)
+
+    def test_a_url_policy_is_given_to_http_stores_only(self):
+        stores = self.stores()
+
+        def url_policy(url, redirected):
+            return ["127.0.0.1"]
+
+        stores.set_url_policy(url_policy)
+        self.assertIs(url_policy, stores._get_store("web").guard.driver.url_policy)
+        self.assertFalse(hasattr(stores._get_store("fast").guard.driver, "url_policy"))
+
+    def test_access_lists_are_set_in_stores_that_have_them(self):
+        stores = self.stores()
+        self.assertFalse(stores.has_acl_stores)
+        url = stores.add("fast", "id", [b"x"]).url
+        guard = stores._get_store("fast").guard
+        with mock.patch.object(guard, "set_acls") as set_acls:
+            stores.set_acls(url, "fast", True, ["p"])
+        set_acls.assert_called_once_with(parse(url), True, ["p"], caller=None)
+        guard.capabilities |= {driver.ACLS}
+        self.assertTrue(stores.has_acl_stores)
+
+    def test_objects_are_listed_by_store(self):
+        stores = self.stores()
+        url = stores.add("fast", "id", [b"x"]).url
+        self.assertEqual([url], [each.url for each in stores.list_objects("fast")])
+        self.assertRaises(errors.StoreListNotSupported, list, stores.list_objects("ram"))
+        stores.health_check("fast")
 
     def test_failed_cleanup_of_one_store_does_not_stop_the_others(self):
         stores = self.stores()

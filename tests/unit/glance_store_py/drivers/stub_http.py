@@ -25,6 +25,8 @@ class RecordedRequest:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Without it each answer waits for the acknowledgement of its headers.
+    disable_nagle_algorithm = True
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -56,6 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def start_stub(case, answer):
     """A server for one case that calls ``answer(RecordedRequest) -> StubResponse``."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.handle_error = lambda *args: None  # Clients may close their connections.
     server.answer, server.requests = answer, []
     server.address = f"127.0.0.1:{server.server_port}"
     case.addCleanup(server.server_close)

@@ -2,9 +2,12 @@
 
 import threading
 import unittest
+from unittest import mock
 
 from glance_store_py import errors
+from glance_store_py.drivers import deferred_delete
 from glance_store_py.drivers.deferred_delete import DeferredDeleter
+from tests.unit.glance_store_py.test_process import in_child
 
 
 class TestDeferredDeleter(unittest.TestCase):
@@ -58,3 +61,22 @@ class TestDeferredDeleter(unittest.TestCase):
             self.deferred.remove("it", self.remover(ValueError()))
         self.deferred.remove("it", self.remover(errors.StoreObjectNotFound("x")))
         self.assertIsNone(self.deferred._pending.get().thread)
+
+    def test_too_many_are_logged_and_dropped(self):
+        deferred = DeferredDeleter(retry_interval=60)
+        with mock.patch.object(deferred_delete, "MAX_PENDING", 1):
+            deferred.remove("first", self.remover(), immediately=False)
+            with self.assertLogs("glance_store_py", "ERROR") as logs:
+                deferred.remove("second", self.remover(), immediately=False)
+        self.assertIn("second", logs.output[0])
+
+    def test_a_child_process_begins_without_pending_deletions(self):
+        deferred = DeferredDeleter(retry_interval=60)
+        deferred.remove("it", self.remover(), immediately=False)
+        self.assertFalse(deferred.join(0))
+
+        def look():
+            pending = deferred._pending.get()
+            return pending.deletions, pending.thread
+
+        self.assertEqual("([], None)", in_child(look))

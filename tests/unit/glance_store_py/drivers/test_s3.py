@@ -2,14 +2,22 @@
 
 import calendar
 import dataclasses
+import hashlib
 import threading
 import unittest
+import zlib
 from unittest import mock
 from urllib.parse import parse_qsl
 
 from glance_store_py import errors
 from glance_store_py.drivers import remote, s3
-from glance_store_py.drivers.s3_client import region_from_host, uses_virtual_host
+from glance_store_py.drivers.s3_client import (
+    S3BucketMissing,
+    S3ServiceError,
+    crc32,
+    region_from_host,
+    uses_virtual_host,
+)
 from glance_store_py.drivers.s3_options import OPTIONS
 from glance_store_py.drivers.s3_signature import (
     EMPTY_SHA256,
@@ -84,6 +92,34 @@ class TestSignature(unittest.TestCase):
             "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
             self.sign("GET", "/", {"prefix": "J", "max-keys": "2"}, {}),
         )
+
+
+class TestPayload(unittest.TestCase):
+    """What x-amz-content-sha256 says of a body; the values are the protocol's."""
+
+    def digest(self, host: str, send) -> str:
+        """The header of the request that ``send(client)`` makes."""
+        client = store(host)._client
+        with mock.patch.object(client.pool, "request", side_effect=ConnectionError) as request:
+            self.assertRaises(ConnectionError, send, client)
+        return request.call_args.args[2]["x-amz-content-sha256"]
+
+    def test_a_body_that_is_sent_once_is_not_hashed(self):
+        for host in ("http://h", "https://h"):
+            self.assertEqual(
+                "UNSIGNED-PAYLOAD",
+                self.digest(host, lambda client: client.put_stream("id", [b"data"], 4, {})),
+            )
+
+    def test_tls_protects_a_body_already(self):
+        put = lambda client: client.put("id", bytearray(b"data"), {})  # noqa: E731
+        self.assertEqual("UNSIGNED-PAYLOAD", self.digest("https://h", put))
+        self.assertEqual(hashlib.sha256(b"data").hexdigest(), self.digest("http://h", put))
+
+    def test_no_body_has_the_hash_of_nothing(self):
+        empty = hashlib.sha256(b"").hexdigest()
+        for host in ("http://h", "https://h"):
+            self.assertEqual(empty, self.digest(host, lambda client: client.delete("id")))
 
 
 class TestConfiguration(unittest.TestCase):
@@ -571,6 +607,132 @@ class TestServiceFailures(unittest.TestCase):
             self.assertRaises(errors.RemoteServiceUnavailable, guard.size, location)
         with mock.patch.object(guard.driver, "size", side_effect=AssertionError("was asked")):
             self.assertRaises(errors.RemoteServiceUnavailable, guard.size, location)
+
+    def listing(self, asked):
+        """The pages of the bucket, of one entry each."""
+        query = dict(parse_qsl(asked.path.partition("?")[2], keep_blank_values=True))
+        if "uploads" in query:
+            number = "2" if query.get("key-marker") else "1"
+            more = (
+                "<IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>"
+                "<NextUploadIdMarker>u</NextUploadIdMarker>"
+            )
+            page = (
+                f"<Upload><Key>id</Key><UploadId>u/{number}</UploadId>"
+                "<Initiated>2026-01-01T00:00:00Z</Initiated></Upload>"
+            )
+        else:
+            number = "2" if query.get("continuation-token") else "1"
+            more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+            page = (
+                f"<Contents><Key>id{number}</Key><Size>{number}</Size>"
+                "<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+            )
+        return StubResponse(200, f"<R>{page}{more if number == '1' else ''}</R>".encode())
+
+    def test_objects_and_unfinished_uploads_are_listed_page_by_page(self):
+        guard = self.serve(self.listing)
+        self.assertEqual(
+            [
+                ("id?uploadId=u%2F1", 0, 1767225600.0),
+                ("id?uploadId=u%2F2", 0, 1767225600.0),
+                ("id1", 1, 1767225600.0),
+                ("id2", 2, 1767225600.0),
+            ],
+            [(each.name, each.size, each.modified) for each in guard.list_objects()],
+        )
+
+    def test_unfinished_uploads_are_found_and_aborted_by_their_url(self):
+        guard = self.serve(self.listing)
+        found = guard.find_partial("id")
+        self.assertEqual(
+            ["/images/id", "/images/id?uploadId=u%2F1", "/images/id?uploadId=u%2F2"],
+            [location.path for location in found],
+        )
+        self.assertEqual([], guard.find_partial("i")[1:])
+        guard.delete(found[1])
+        self.assertEqual("/images/id?uploadId=u%2F1", self.server.requests[-1].path)
+        self.assertEqual("DELETE", self.server.requests[-1].method)
+
+    def test_an_object_is_deleted_if_there_is_one(self):
+        guard = self.serve(lambda asked: StubResponse(200))
+        (location,) = guard.predict_locations("id")
+        guard.delete(location)
+        self.assertEqual(["HEAD", "DELETE"], self.methods())
+        guard = self.serve(lambda asked: StubResponse(404))
+        self.assertRaises(errors.StoreObjectNotFound, guard.delete, location)
+        self.assertEqual(["HEAD"], self.methods())
+
+    def test_health_is_that_of_the_bucket(self):
+        self.serve(lambda asked: StubResponse(200)).health_check()
+        missing = self.serve(lambda asked: StubResponse(404))
+        self.assertRaisesRegex(errors.GlanceStoreError, "no bucket images", missing.health_check)
+        self.serve(
+            lambda asked: StubResponse(404), s3_store_create_bucket_on_put=True
+        ).health_check()
+        denied = self.serve(lambda asked: StubResponse(403))
+        self.assertRaises(errors.StoreForbidden, denied.health_check)
+
+    def test_a_bucket_is_made_in_its_region(self):
+        guard = self.serve(lambda asked: StubResponse(200), s3_store_region_name="eu-north-1")
+        guard.driver._client.create_bucket()
+        self.assertIn(
+            b"<LocationConstraint>eu-north-1</LocationConstraint>", self.server.requests[-1].body
+        )
+        guard = self.serve(lambda asked: StubResponse(409))
+        guard.driver._client.create_bucket()
+        self.assertEqual(b"", self.server.requests[-1].body)
+
+    def test_a_part_beyond_the_end_or_without_bytes_is_empty(self):
+        guard = self.serve(lambda asked: StubResponse(416))
+        (location,) = guard.predict_locations("id")
+        self.assertEqual([], list(guard.get(location, 10).chunks))
+        self.assertEqual([], list(guard.get(location, 5, 5).chunks))
+        self.assertEqual(1, len(self.server.requests))
+
+    def test_an_answer_with_another_part_is_an_error(self):
+        for answer in (
+            StubResponse(200, b"data"),
+            StubResponse(206, b"data", {"Content-Range": "bytes 0-3/4"}),
+            StubResponse(206, b"data", {"Content-Range": "nonsense"}),
+            StubResponse(206, b"data"),
+        ):
+            guard = self.serve(lambda asked, answer=answer: answer)
+            (location,) = guard.predict_locations("id")
+            with self.subTest(answer=answer):
+                self.assertRaisesRegex(errors.GlanceStoreError, "part", guard.get, location, 1)
+
+    def test_the_checksum_of_parts_is_sent(self):
+        guard = self.serve(
+            self.uploading(RESULT),
+            s3_store_enable_data_integrity_protection=True,
+            s3_store_request_checksum_calculation="when_supported",
+        )
+        guard.add("id", [b"a" * 5 * MIB, b"b"])
+        crc = crc32(zlib.crc32(b"b"))
+        [part] = [asked for asked in self.server.requests if "partNumber=2" in asked.path]
+        self.assertEqual(crc, part.headers["x-amz-checksum-crc32"])
+        complete = self.server.requests[-2].body
+        self.assertIn(f"<ChecksumCRC32>{crc}</ChecksumCRC32>".encode(), complete)
+        begin = next(asked for asked in self.server.requests if asked.path.endswith("uploads="))
+        self.assertEqual("CRC32", begin.headers["x-amz-checksum-algorithm"])
+
+    def test_errors_have_their_names(self):
+        for status, code, error in (
+            (403, "AccessDenied", errors.StoreForbidden),
+            (401, "", errors.StoreForbidden),
+            (413, "", errors.StorageFull),
+            (500, "", errors.RemoteServiceFailed),
+            (400, "RequestTimeout", errors.RemoteServiceFailed),
+            (400, "Odd", S3ServiceError),
+            (409, "ConditionalRequestConflict", errors.StoreObjectExists),
+            (404, "NoSuchBucket", S3BucketMissing),
+            (404, "NoSuchKey", errors.StoreObjectNotFound),
+        ):
+            answer = StubResponse(status, f"<Error><Code>{code}</Code></Error>".encode())
+            guard = self.serve(lambda asked, answer=answer: answer)
+            with self.subTest(status=status, code=code):
+                self.assertRaises(error, guard.driver._client.get, "id")
 
     def test_no_log_holds_the_secret(self):
         with self.assertLogs(level="DEBUG") as logs:

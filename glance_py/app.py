@@ -12,7 +12,6 @@ import functools
 import os
 import time
 import urllib.parse
-from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from oslo_config import cfg
@@ -74,7 +73,7 @@ class ApiService:
     worker.
     """
 
-    app: Callable
+    app: WSGIApplication
     deps: Dependencies
     importer: Importer
     prefetcher: Prefetcher | None = None
@@ -116,7 +115,7 @@ def build_recovery(
     )
 
 
-def build(conf: cfg.ConfigOpts) -> Callable:
+def build(conf: cfg.ConfigOpts) -> WSGIApplication:
     """The WSGI application for ``conf``.
 
     :raises config.ConfigurationError, pipeline.PipelineError: with a sentence
@@ -157,7 +156,7 @@ def build_service(conf: cfg.ConfigOpts) -> ApiService:
 class RegistryService:
     """The WSGI application of a registry."""
 
-    app: Callable
+    app: WSGIApplication
     server_requirements: frozenset[str] = frozenset()
 
     def begin(self) -> None:
@@ -276,7 +275,7 @@ def api_factory(
 
 
 @functools.cache
-def wsgi_registry() -> Callable:
+def wsgi_registry() -> WSGIApplication:
     """The same of a registry, from its own configuration file."""
     conf = config.load_registry((), cfg.CONF)
     config.setup_logging(conf)
@@ -284,7 +283,7 @@ def wsgi_registry() -> Callable:
 
 
 @functools.cache
-def wsgi_application() -> Callable:
+def wsgi_application() -> WSGIApplication:
     """The application of this process for a WSGI server, built at the first call.
 
     Reads the files of OS_GLANCE_CONFIG_DIR and uses the process-wide
